@@ -1,0 +1,64 @@
+"""What every test may use: servers, sample data, and the report of what was left out.
+
+The fixtures live in modules of `spatial_assets_tests.servers`, loaded here as pytest plugins.
+They are importable because pytest puts the checkout on sys.path (`pythonpath` in pyproject.toml);
+test files themselves are imported by path (importmode=importlib) and import nothing of each other.
+A fixture that serves one area only belongs in that area's conftest.py.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+SAMPLES_VARIABLE = "SPATIAL_ASSETS_SAMPLES"
+
+pytest_plugins = (
+    "spatial_assets_tests.servers.postgis",
+    "spatial_assets_tests.servers.s3",
+)
+
+left_out = pytest.StashKey[list[str]]()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests that need the sample data when nobody said where it is."""
+    needing = [item for item in items if item.get_closest_marker("samples")]
+    if os.environ.get(SAMPLES_VARIABLE) or not needing:
+        return
+    config.stash[left_out] = [item.nodeid for item in needing]
+    items[:] = [item for item in items if item not in needing]
+    config.hook.pytest_deselected(items=needing)
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Name the tests that were left out, and why."""
+    names = config.stash.get(left_out, [])
+    if not names:
+        return
+    terminalreporter.section(f"{len(names)} tests left out")
+    terminalreporter.line(
+        f"They read real satellite scenes, which are not part of the project; "
+        f"set {SAMPLES_VARIABLE} to a folder that holds them to run them:"
+    )
+    for name in names:
+        terminalreporter.line(f"  {name}")
+
+
+@pytest.fixture(scope="session")
+def samples() -> Path:
+    """The folder of the sample data; only for tests marked `samples`."""
+    folder = os.environ.get(SAMPLES_VARIABLE)
+    if not folder:
+        raise pytest.UsageError(
+            "a test uses the fixture `samples` without @pytest.mark.samples; mark it, "
+            "so that it is left out, and named, where there is no sample data"
+        )
+    path = Path(folder).resolve()
+    if not (path / "scenes").is_dir():
+        raise pytest.UsageError(f"{SAMPLES_VARIABLE}={folder}: no folder `scenes` in there")
+    return path
