@@ -18,6 +18,7 @@ SAMPLES_VARIABLE = "SPATIAL_ASSETS_SAMPLES"
 pytest_plugins = (
     "spatial_assets_tests.servers.postgis",
     "spatial_assets_tests.servers.s3",
+    "spatial_assets_tests.servers.chromium",
 )
 
 left_out = pytest.StashKey[list[str]]()

@@ -8,19 +8,26 @@ from __future__ import annotations
 import itertools
 import os
 import pwd
+import re
 import secrets
 import shutil
 import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import psycopg
 import pytest
 from psycopg import sql
 
+from spatial_assets_tests.servers.debs import (
+    PackageSource,
+    library_environment,
+    one_at_a_time,
+    prefix_folder,
+)
 from spatial_assets_tests.servers.process import (
     ServerCommand,
     ServerError,
@@ -83,7 +90,49 @@ class PostgisServer:
         )
 
 
-def system_programs(root: Path = Path("/")) -> PostgresPrograms | None:
+def postgres_programs() -> PostgresPrograms:
+    """The system's PostgreSQL with PostGIS, else one unpacked into the tools folder.
+
+    Raises:
+        ServerError: the system has none, and none could be fetched.
+    """
+    return installed_programs() or unpacked_programs()
+
+
+def unpacked_programs() -> PostgresPrograms:
+    """PostgreSQL with PostGIS in a prefix of ours, fetched the first time."""
+    prefix = prefix_folder("postgis")
+    with one_at_a_time(prefix.parent):
+        if not prefix.exists():
+            source = PackageSource(prefix.parent / "apt")
+            source.refresh()
+            source.unpack(newest_packages(source), prefix, finish=link_extension)
+    found = installed_programs(prefix)
+    if found is None:
+        raise ServerError(f"no initdb or PostGIS below {prefix}; remove that folder and run again")
+    proj, data = prefix / "usr/share/proj", library_environment(prefix)
+    return replace(found, environment={**data, "PROJ_DATA": str(proj)} if proj.exists() else data)
+
+
+def newest_packages(source: PackageSource) -> list[str]:
+    """The packages of the newest PostgreSQL that has PostGIS 3 here."""
+    names = source.names("postgresql-")
+    versions = [int(m[1]) for n in names if (m := re.fullmatch(r"postgresql-(\d+)-postgis-3", n))]
+    if not versions:
+        raise ServerError(
+            "apt knows no postgresql-NN-postgis-3; enable Debian main or Ubuntu universe"
+        )
+    server = f"postgresql-{max(versions)}"
+    return [server, f"{server}-postgis-3", f"{server}-postgis-3-scripts"]
+
+
+def link_extension(prefix: Path) -> None:
+    """Do what the package's postinst does: let CREATE EXTENSION postgis find version 3."""
+    for control in prefix.glob("usr/share/postgresql/*/extension/postgis-3.control"):
+        control.with_name("postgis.control").symlink_to(control.name)
+
+
+def installed_programs(root: Path = Path("/")) -> PostgresPrograms | None:
     """The newest PostgreSQL below `root` that has PostGIS, or None."""
     found = [
         control.parents[1].name
@@ -98,9 +147,7 @@ def system_programs(root: Path = Path("/")) -> PostgresPrograms | None:
 @pytest.fixture(scope="session")
 def postgis_server() -> Iterator[PostgisServer]:
     """One PostGIS cluster for the whole session."""
-    programs = system_programs()
-    if programs is None:
-        raise ServerError("no PostgreSQL with PostGIS found; run `make test-servers`")
+    programs = postgres_programs()
     user = server_user()
     folder = Path(tempfile.mkdtemp(prefix="spatial-assets-postgis-"))
     if user is not None:
