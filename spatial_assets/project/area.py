@@ -1,0 +1,198 @@
+"""[area]: the part of the earth the product is about, always as longitudes and latitudes."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Annotated, Self
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from pydantic import BeforeValidator, Field, model_validator
+from pyproj import CRS, Transformer
+from pyproj.exceptions import CRSError
+from shapely import MultiPolygon, Polygon
+from shapely.errors import ShapelyError
+from shapely.geometry import shape
+from shapely.geometry.base import BaseGeometry
+
+from spatial_assets.errors import SettingsError
+from spatial_assets.project.base import Problem, Table, refusal, settings_error
+
+_BBOX_REMEDY = (
+    "write [west, south, east, north] in degrees, for example [15.0, 45.06, 16.44, 46.95]"
+)
+_GEOJSON = {".geojson", ".json"}
+_LONLAT = CRS("OGC:CRS84")
+_ALREADY_LONLAT = (_LONLAT, CRS("EPSG:4326"))  # readers give x, y whatever the CRS says
+_PIECES = 64  # an edge as long as the area is followed in this many
+
+
+def _check_bbox(value: object) -> object:
+    """Refuse what is not four finite degrees in order; west > east crosses the antimeridian."""
+    is_numbers = isinstance(value, list | tuple) and all(
+        isinstance(edge, int | float) and not isinstance(edge, bool) and math.isfinite(edge)
+        for edge in value
+    )
+    if not is_numbers or len(value) != 4:  # type: ignore[arg-type]  # noqa: PLR2004  (west, south, east, north)
+        raise refusal("not four numbers", _BBOX_REMEDY)
+    west, south, east, north = (float(edge) for edge in value)  # type: ignore[attr-defined]
+    if not (-180 <= west <= 180 and -180 <= east <= 180):  # noqa: PLR2004  (degrees)
+        raise refusal("a longitude is outside -180 to 180", _BBOX_REMEDY)
+    if not (-90 <= south <= 90 and -90 <= north <= 90):  # noqa: PLR2004  (degrees)
+        raise refusal("a latitude is outside -90 to 90", _BBOX_REMEDY)
+    if south >= north or west == east:
+        raise refusal(
+            "has no area: south must be below north, and west differ from east", _BBOX_REMEDY
+        )
+    return (west, south, east, north)
+
+
+BBox = Annotated[tuple[float, float, float, float], BeforeValidator(_check_bbox)]
+
+
+class AreaSettings(Table):
+    """A box, or a file of polygons."""
+
+    bbox: BBox | None = Field(
+        default=None,
+        description="[west, south, east, north] in degrees; west > east crosses the antimeridian",
+        examples=[[15.0, 45.06, 16.44, 46.95]],
+    )
+    file: str | None = Field(
+        default=None, description="a vector file of polygons", examples=["area.geojson"]
+    )
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        """An area is said once."""
+        if (self.bbox is None) == (self.file is None):
+            wrong = "bbox and file are both missing" if self.bbox is None else "both bbox and file"
+            raise refusal(wrong, "give exactly one of bbox and file")
+        return self
+
+
+def box_polygon(west: float, south: float, east: float, north: float) -> Polygon | MultiPolygon:
+    """A box of degrees; one with west > east crosses the antimeridian and has two parts."""
+    if west < east:
+        return shapely.box(west, south, east, north)
+    parts = [(west, 180.0), (-180.0, east)]
+    boxes = [shapely.box(left, south, right, north) for left, right in parts if left < right]
+    return boxes[0] if len(boxes) == 1 else MultiPolygon(boxes)
+
+
+def area_geometry(area: AreaSettings, root: Path, *, file: str) -> BaseGeometry:
+    """The area in lon/lat, polygonal and valid.
+
+    Args:
+        area: what the project file says.
+        root: folder that a relative file is relative to.
+        file: path of the project file, for the message.
+
+    Raises:
+        SettingsError: the area's file cannot be read, or is no valid area.
+    """
+    if area.bbox is not None:
+        return box_polygon(*area.bbox)
+    try:
+        return read_area(root / (area.file or ""))
+    except SettingsError as error:
+        wrong, _, remedy = str(error).partition("; ")
+        problem = Problem(key="area.file", value=area.file, wrong=wrong, remedy=remedy)
+        raise settings_error([problem], file) from error
+
+
+def read_area(path: Path) -> BaseGeometry:
+    """The union of the polygons in a vector file, in lon/lat.
+
+    GeoJSON is read without GDAL; everything else through pyogrio.
+
+    Raises:
+        SettingsError: "what is wrong; what to do", without naming the file.
+    """
+    if not path.is_file():
+        message = f"there is no file {path}; correct the path, relative to the project folder"
+        raise SettingsError(message)
+    read = _read_geojson if path.suffix.lower() in _GEOJSON else _read_vectors
+    geometries, crs = read(path)
+    if not geometries:
+        message = "holds no geometry; give a file of polygons"
+        raise SettingsError(message)
+    if crs not in _ALREADY_LONLAT:
+        geometries = [_to_lonlat(geometry, crs) for geometry in geometries]
+    return _valid_area(geometries)
+
+
+def _to_lonlat(geometry: BaseGeometry, crs: CRS) -> BaseGeometry:
+    """A geometry in lon/lat, its long edges divided first so that they stay where they were."""
+    west, south, east, north = geometry.bounds
+    step = max(east - west, north - south) / _PIECES
+    fine = shapely.segmentize(geometry, step) if step > 0 else geometry
+    to_lonlat = Transformer.from_crs(crs, _LONLAT, always_xy=True)
+
+    def moved(xy: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.column_stack(to_lonlat.transform(xy[:, 0], xy[:, 1]))
+
+    return shapely.transform(fine, moved)
+
+
+def _valid_area(geometries: list[BaseGeometry]) -> BaseGeometry:
+    """The union of polygons, refused where one is not a polygon, not valid or not on the earth."""
+    for number, geometry in enumerate(geometries):
+        if geometry.geom_type not in ("Polygon", "MultiPolygon"):
+            message = f"feature {number} is a {geometry.geom_type}; give polygons only"
+            raise SettingsError(message)
+        if not geometry.is_valid:
+            reason = shapely.is_valid_reason(geometry)
+            message = f"feature {number} is not valid ({reason}); repair it, e.g. with make_valid"
+            raise SettingsError(message)
+    union = shapely.union_all(geometries)
+    west, south, east, north = union.bounds if not union.is_empty else (math.nan,) * 4
+    if not (west >= -180 and east <= 180 and south >= -90 and north <= 90):  # noqa: PLR2004  (degrees)
+        message = (
+            f"its bounds {west:g}, {south:g}, {east:g}, {north:g} are not degrees on the earth; "
+            "give lon/lat coordinates (RFC 7946), cut at the antimeridian"
+        )
+        raise SettingsError(message)
+    return union
+
+
+def _read_geojson(path: Path) -> tuple[list[BaseGeometry], CRS]:
+    """Geometries of a GeoJSON file and their CRS: lon/lat, unless a `crs` member names another."""
+    remedy = "give a GeoJSON file of polygons"
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        features = document.get("features", [document])
+        geometries = [
+            shape(feature.get("geometry", feature) if feature["type"] == "Feature" else feature)
+            for feature in features
+        ]
+        name = ((document.get("crs") or {}).get("properties") or {}).get("name", "OGC:CRS84")
+        return geometries, CRS.from_user_input(name)
+    except CRSError as error:
+        message = f"its crs member is not known to PROJ; {remedy} in lon/lat"
+        raise SettingsError(message) from error
+    except (ValueError, KeyError, TypeError, AttributeError, ShapelyError) as error:
+        message = f"is not GeoJSON ({type(error).__name__}: {error}); {remedy}"
+        raise SettingsError(message) from error
+
+
+def _read_vectors(path: Path) -> tuple[list[BaseGeometry], CRS]:
+    """Geometries of any vector file that GDAL reads, and its CRS."""
+    from pyogrio.errors import DataSourceError  # noqa: PLC0415  (GDAL only where it is needed)
+    from pyogrio.raw import read  # noqa: PLC0415
+
+    try:
+        facts, _, shapes, _ = read(path, columns=[])
+    except DataSourceError as error:
+        message = f"GDAL cannot read it ({error}); give a vector file of polygons"
+        raise SettingsError(message) from error
+    if not facts["crs"]:
+        message = (
+            "has no CRS, and none is guessed; write one into the file, e.g. with ogr2ogr -a_srs"
+        )
+        raise SettingsError(message)
+    geometries = [shapely.from_wkb(wkb) for wkb in shapes if wkb is not None]
+    return geometries, CRS.from_user_input(facts["crs"])

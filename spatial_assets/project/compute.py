@@ -1,0 +1,80 @@
+"""How much of the machine a run may take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Annotated
+
+from pydantic import Field
+
+from spatial_assets.project.base import Table, Tuple
+
+Count = Annotated[int, Field(ge=1)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TileCompute:
+    """What one worker may use while it works on one tile."""
+
+    memory_mb: int
+    gdal_cache_mb: int
+    threads: int
+    profile: str | None
+    """Name of the profile that decided, None: [compute] itself."""
+
+
+class ComputeProfile(Table):
+    """Other limits for some tiles; what is absent is as in [compute]."""
+
+    tiles: Tuple[str] = Field(
+        min_length=1, description="the tiles it holds for, as patterns", examples=[["12022*"]]
+    )
+    memory_mb: Count | None = Field(
+        default=None, description="megabytes a worker may use", examples=[6144]
+    )
+    gdal_cache_mb: Count | None = Field(
+        default=None, description="megabytes of GDAL block cache a process", examples=[256]
+    )
+    threads: Count | None = Field(
+        default=None, description="threads GDAL may use in a worker", examples=[1]
+    )
+
+
+class ComputeSettings(Table):
+    """Workers and their limits."""
+
+    workers: Count = Field(default=2, description="processes that work on tiles", examples=[2])
+    threads: Count = Field(default=1, description="threads GDAL may use in a worker", examples=[1])
+    gdal_cache_mb: Count = Field(
+        default=256, description="megabytes of GDAL block cache a process", examples=[256]
+    )
+    memory_mb: Count = Field(
+        default=2048, description="megabytes a worker may use", examples=[2048]
+    )
+    max_tiles_per_run: Count = Field(
+        default=2000,  # the SQLite event log takes about 7 ms a planned tile before the first pixel
+        description="tiles that a run launched by us may have",
+        examples=[2000],
+    )
+    profiles: Mapping[str, ComputeProfile] = Field(
+        default_factory=dict, description="other limits for some tiles, by name"
+    )
+
+    def for_tile(self, tile: str) -> TileCompute:
+        """The limits for `tile`: those of the first profile, in file order, whose pattern fits."""
+        for name, profile in self.profiles.items():
+            if any(fnmatchcase(tile, pattern) for pattern in profile.tiles):
+                return TileCompute(
+                    memory_mb=profile.memory_mb or self.memory_mb,
+                    gdal_cache_mb=profile.gdal_cache_mb or self.gdal_cache_mb,
+                    threads=profile.threads or self.threads,
+                    profile=name,
+                )
+        return TileCompute(
+            memory_mb=self.memory_mb,
+            gdal_cache_mb=self.gdal_cache_mb,
+            threads=self.threads,
+            profile=None,
+        )

@@ -1,0 +1,124 @@
+"""What settings must have in common: the rules that no single table can see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from difflib import get_close_matches
+
+from spatial_assets.geo.periods import PeriodLength, Periods
+from spatial_assets.indices import INDICES
+from spatial_assets.project.base import Problem
+from spatial_assets.project.places import (
+    DATABASE_REMEDY,
+    STORAGE_REMEDY,
+    resolved_database_url,
+    storage_problem,
+)
+from spatial_assets.project.settings import Project
+
+TABLES_OF_OURS = ("tile_state", "quarantine", "schema_version", "meta")
+
+
+def problems_between(project: Project) -> Iterator[Problem]:
+    """Every contradiction between the settings of a project."""
+    yield from _indices(project)
+    yield from _boundaries(project)
+    yield from _freshness(project)
+    yield from _time(project)
+    yield from _places(project)
+
+
+def _indices(project: Project) -> Iterator[Problem]:
+    """Indices that nobody has written, that stand twice, or whose bands the sensor lacks."""
+    names = project.indices.names
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            remedy = "name each index once"
+            yield Problem(key="indices.names", value=name, wrong="stands twice", remedy=remedy)
+        elif name not in INDICES:
+            remedy = _suggestion(name, sorted(INDICES))
+            yield Problem(
+                key="indices.names", value=name, wrong="is not an index known here", remedy=remedy
+            )
+        else:
+            yield from _missing_bands(project, name)
+
+
+def _missing_bands(project: Project, name: str) -> Iterator[Problem]:
+    """An index that needs a band which the sensor does not have."""
+    needs, sensor = INDICES[name].needs, project.sensor
+    missing = [band for band in needs if band not in sensor.bands]
+    if missing:
+        wrong = (
+            f"needs the bands {', '.join(needs)}, but sensor {sensor.name!r} has no "
+            f"{', '.join(missing)} (it has {', '.join(sensor.bands)})"
+        )
+        remedy = f"add {', '.join(missing)} to scenes.sensor.bands, or remove {name!r}"
+        yield Problem(key="indices.names", value=name, wrong=wrong, remedy=remedy)
+
+
+def _boundaries(project: Project) -> Iterator[Problem]:
+    """Sets of boundaries whose assets or tables would collide with others."""
+    indices = [name for index in project.indices.names for name in (index, f"{index}_by_boundary")]
+    taken = {"raw_tile", "reprojected_raster", "tile_index", *indices, *TABLES_OF_OURS}
+    for number, boundary in enumerate(project.boundaries):
+        made = {boundary.name, f"raw_{boundary.name}", f"validated_{boundary.name}"}
+        if made & taken:
+            wrong = f"would make a second {', '.join(sorted(made & taken))}"
+            key = f"boundaries.{number}.name"
+            remedy = "choose another name"
+            yield Problem(key=key, value=boundary.name, wrong=wrong, remedy=remedy)
+        taken |= made
+
+
+def _freshness(project: Project) -> Iterator[Problem]:
+    """Windows for assets that this project does not have."""
+    for name in project.freshness:
+        if name not in project.asset_names:
+            yield Problem(
+                key=f"freshness.{name}",
+                value=None,
+                wrong="is not an asset of this project",
+                remedy=_suggestion(name, list(project.asset_names)),
+            )
+
+
+def _time(project: Project) -> Iterator[Problem]:
+    """A time axis that ends before it starts, or starts after the scenes do."""
+    start, end = project.time.start, project.time.end
+    if start and end and end < start:
+        wrong = f"the time axis would end before it starts, on {start}"
+        yield Problem(key="time.end", value=end, wrong=wrong, remedy="make it later than start")
+    first = project.scenes.interval.start
+    if start and first and first.date() < _first_day(start, project.time.period):
+        wrong = f"scenes.datetime begins before it, on {first.date()}"
+        remedy = "make it earlier, or begin scenes.datetime later"
+        yield Problem(key="time.start", value=start, wrong=wrong, remedy=remedy)
+
+
+def _first_day(start: date, length: PeriodLength) -> date:
+    """First day of the whole period that the time axis starts with."""
+    return Periods(start, length, start).first_day(0)
+
+
+def _places(project: Project) -> Iterator[Problem]:
+    """URLs that are of no kind known here."""
+    storage, database = project.storage.url, project.database.url
+    wrong = storage_problem(storage)
+    if wrong is not None:
+        place = project.origins.get("storage.url")
+        yield Problem(
+            key="storage.url", value=storage, wrong=wrong, remedy=STORAGE_REMEDY, place=place
+        )
+    if resolved_database_url(database, project.root) is None:
+        wrong, place = "is neither DuckDB nor PostGIS", project.origins.get("database.url")
+        yield Problem(
+            key="database.url", value=database, wrong=wrong, remedy=DATABASE_REMEDY, place=place
+        )
+
+
+def _suggestion(name: str, known: list[str]) -> str:
+    """The name that was probably meant, or all that are known."""
+    close = get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(known)}"

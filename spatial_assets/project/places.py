@@ -1,0 +1,83 @@
+"""[storage] and [database]: where the product lives, as URLs without secrets."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from pydantic import Field
+
+from spatial_assets.project.base import Table
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
+_DUCKDB = "duckdb:///"
+_POSTGRES = ("postgresql+psycopg://", "postgresql://", "postgres://")
+
+STORAGE_REMEDY = 'give a folder or "s3://bucket/prefix"'
+DATABASE_REMEDY = (
+    'give "duckdb:///data/spatial.duckdb" or "postgresql+psycopg://user@host:5432/database"'
+)
+
+
+class StorageSettings(Table):
+    """The object store."""
+
+    url: str = Field(
+        default="data",
+        min_length=1,
+        description="a folder or s3://bucket/prefix",
+        examples=["data"],
+    )
+
+
+class DatabaseSettings(Table):
+    """The database of boundaries, statistics and states."""
+
+    url: str = Field(
+        default="duckdb:///data/spatial.duckdb",
+        repr=False,  # may come from the environment with a password
+        min_length=1,
+        description="a DuckDB file or a PostGIS database",
+        examples=["duckdb:///data/spatial.duckdb"],
+    )
+    pool_size: int = Field(
+        default=4, ge=1, description="connections kept open to PostGIS", examples=[4]
+    )
+
+
+def is_url(reference: str) -> bool:
+    """Whether `reference` has a scheme, as in s3:// or https://."""
+    return _SCHEME.match(reference) is not None
+
+
+def resolved_reference(reference: str, root: Path) -> str:
+    """A URL as it is; a path absolute, relative to `root` and with ~ for the home folder."""
+    if reference.startswith("file://"):
+        reference = reference.removeprefix("file://")
+    if is_url(reference):
+        return reference
+    return str((root / Path(reference).expanduser()).resolve())
+
+
+def storage_problem(url: str) -> str | None:
+    """What is wrong with a storage URL, or None."""
+    if url.startswith("s3://"):
+        return None if url.removeprefix("s3://").strip("/") else "names no bucket"
+    if is_url(url) and not url.startswith("file:///"):
+        return "is neither a folder nor an s3:// URL"
+    return None
+
+
+def resolved_database_url(url: str, root: Path) -> str | None:
+    """A database URL in the one form that SQLAlchemy takes; None where it is not a known kind.
+
+    DuckDB's three slashes are followed by a path relative to `root`, four by an absolute one.
+    """
+    if url.startswith(_DUCKDB):
+        path = url.removeprefix(_DUCKDB)
+        return f"{_DUCKDB}{(root / Path(path)).resolve()}" if path else None
+    for prefix in _POSTGRES:
+        if url.startswith(prefix):
+            # SQLAlchemy's default driver differs from version to version: ours is psycopg 3.
+            return f"{_POSTGRES[0]}{url.removeprefix(prefix)}"
+    return None

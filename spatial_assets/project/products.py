@@ -1,0 +1,46 @@
+"""[indices] and [[boundaries]]: what is made, and over what it is summed up."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from spatial_assets.project.base import Table, Tuple
+
+# An asset name, a table name and the stem of `validated_<name>`: Postgres cuts names at 63 bytes.
+BOUNDARY_NAME = r"^[a-z][a-z0-9_]{0,39}$"
+
+
+class IndexSettings(Table):
+    """Which spectral indices are made."""
+
+    names: Tuple[str] = Field(
+        default=("ndvi",), min_length=1, description="spectral indices", examples=[["ndvi"]]
+    )
+
+
+class BoundarySettings(Table):
+    """One set of boundaries."""
+
+    name: str = Field(
+        pattern=BOUNDARY_NAME,
+        description="a name of at most 40 lower-case letters, digits and underscores",
+        examples=["regions"],
+    )
+    source: str = Field(
+        min_length=1,
+        description="any vector file GDAL reads, local or s3://",
+        examples=["boundaries/regions.gpkg"],
+    )
+    key: str = Field(
+        min_length=1,
+        description="the column that tells one feature from another",
+        examples=["region_id"],
+    )
+    columns: Tuple[str] = Field(
+        default=(), description="other columns to carry along", examples=[["name"]]
+    )
+    on_invalid: Literal["repair", "quarantine", "refuse"] = Field(
+        default="repair", description="what happens to an invalid feature", examples=["repair"]
+    )

@@ -1,0 +1,135 @@
+"""[scenes]: which scenes, what sensor made them, and how their pixels are reached."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from spatial_assets.project.base import Table, Tuple, refusal
+from spatial_assets.project.sensors import SENSORS, Sensor, SensorProfile
+
+_INTERVAL_REMEDY = (
+    'write a day or a range of days or RFC 3339 times, for example "2023-08-01/2023-08-31", '
+    'with ".." for an open end'
+)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A span of time; None is an open end. Both ends belong to it."""
+
+    start: dt.datetime | None
+    end: dt.datetime | None
+
+
+def parse_interval(text: str) -> Interval:
+    """The span that a STAC `datetime` such as "2023-08-01/2023-08-31" means, in UTC.
+
+    Raises:
+        PydanticCustomError: it is not one.
+    """
+    first, slash, last = text.partition("/")
+    interval = Interval(_moment(first), _moment(last if slash else first, is_end=True))
+    if interval.start is None and interval.end is None:
+        raise refusal("has no end that is not open", _INTERVAL_REMEDY)
+    if interval.start and interval.end and interval.start > interval.end:
+        raise refusal("ends before it begins", _INTERVAL_REMEDY)
+    return interval
+
+
+def _moment(text: str, *, is_end: bool = False) -> dt.datetime | None:
+    """One end of an interval; a day means its first moment or, as an end, its last second."""
+    if text in ("", ".."):
+        return None
+    try:
+        if len(text) == len("2023-08-01"):
+            time = dt.time(23, 59, 59) if is_end else dt.time()
+            return dt.datetime.combine(dt.date.fromisoformat(text), time, tzinfo=dt.UTC)
+        moment = dt.datetime.fromisoformat(text)
+    except ValueError as error:
+        raise refusal(f"not a day or time: {text!r}", _INTERVAL_REMEDY) from error
+    return (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).astimezone(dt.UTC)
+
+
+def _check_interval(text: str) -> str:
+    """Refuse a text that is no interval; it is kept as it was written."""
+    parse_interval(text)
+    return text
+
+
+def _check_endpoint(text: str) -> str:
+    """Refuse an endpoint that is not a URL."""
+    if text and not text.startswith(("http://", "https://")):
+        raise refusal("is not a URL", 'begin it with https://, or leave it "" for AWS')
+    return text
+
+
+class SourceSettings(Table):
+    """Where the pixels live, when not where the product lives; keys: $SPATIAL_ASSETS_SOURCE_*."""
+
+    endpoint: Annotated[str, AfterValidator(_check_endpoint)] = Field(
+        default="", description="an S3 endpoint", examples=["https://s3.example.org"]
+    )
+    region: str = Field(default="", description="an S3 region", examples=["us-west-2"])
+    requester_pays: bool = Field(
+        default=False, description="whether reading may be billed to you", examples=[True]
+    )
+    sign: Literal["none", "s3-presign", "planetary-computer"] = Field(
+        default="none", description="how hrefs are signed at read time", examples=["none"]
+    )
+
+
+class ScenesSettings(Table):
+    """The catalogue and what is wanted of it."""
+
+    catalog: str = Field(
+        min_length=1,
+        description="a folder of STAC items, a catalog.json, a stac-geoparquet file or a STAC API",
+        examples=["https://earth-search.aws.element84.com/v1"],
+    )
+    collections: Tuple[str] = Field(
+        default=(), description="collections to take items of", examples=[["sentinel-2-l2a"]]
+    )
+    datetime: Annotated[str, AfterValidator(_check_interval)] | None = Field(
+        default=None,
+        description="when the scenes were acquired, as STAC has it",
+        examples=["2023-08-01/2023-08-31"],
+    )
+    max_cloud_cover: float = Field(
+        default=100, ge=0, le=100, description="per cent of a scene", examples=[90]
+    )
+    sensor: Sensor = Field(
+        description=f"{' or '.join(SENSORS)}, or a table of one's own",
+        examples=["sentinel-2-l2a"],
+    )
+    keep_snow: bool = Field(
+        default=False, description="whether snow counts as clear sky", examples=[False]
+    )
+    access: Literal["stream", "download"] = Field(
+        default="stream",
+        description='"stream" (ranges) or "download" (whole files to a bounded cache)',
+        examples=["stream"],
+    )
+    cache: str = Field(
+        default="cache", description="the folder that downloads go to", examples=["cache"]
+    )
+    cache_mb: int = Field(
+        default=4096, ge=1, description="megabytes the cache may hold", examples=[4096]
+    )
+    source: SourceSettings = Field(
+        default_factory=SourceSettings, description="where the pixels live"
+    )
+
+    @property
+    def interval(self) -> Interval:
+        """`datetime` as moments; both ends open where nothing is said."""
+        return parse_interval(self.datetime) if self.datetime else Interval(None, None)
+
+    @property
+    def profile(self) -> SensorProfile:
+        """The sensor in use, with snow dropped or kept as asked."""
+        profile = SENSORS[self.sensor] if isinstance(self.sensor, str) else self.sensor.profile()
+        return profile.keeping_snow() if self.keep_snow else profile

@@ -1,0 +1,80 @@
+"""Secrets kept out of the project file, the screen and the log.
+
+Every URL that is shown to a person goes through `mask_secrets`.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import parse_qsl
+
+MASK = "***"
+
+_URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.\-]*)://(?P<rest>[^\s'\"<>`]*)")
+_AUTHORITY_WITH_PORT = re.compile(r"[^:@/]+:\d+")
+_WORDS = (
+    "password|passwd|pwd|secret|token|signature|sig|credential|api_?key|"
+    "access_?key(?:_?id)?|private_?key|subscription_?key"
+)
+_SECRET_NAME = re.compile(rf"(?:^|[_\-.])(?:{_WORDS})(?:$|[_\-.])", re.IGNORECASE)
+_ASSIGNMENT = re.compile(
+    rf"(?P<name>[\w\-]*(?:{_WORDS})[\w\-]*)(?P<sign>['\"]?\s*[=:]\s*)(?P<value>'[^']*'|\"[^\"]*\"|[^\s,;&'\"]+)",
+    re.IGNORECASE,
+)
+
+
+def mask_secrets(text: str) -> str:
+    """`text` with the user information and the query of every URL in it replaced by ***.
+
+    Values that follow a word such as `password=` are masked too, as in a libpq connection string.
+    """
+    return _ASSIGNMENT.sub(
+        lambda found: f"{found['name']}{found['sign']}{MASK}", _URL.sub(_masked_url, text)
+    )
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether a key or variable of this name holds a secret, e.g. AWS_SECRET_ACCESS_KEY."""
+    return _SECRET_NAME.search(name) is not None
+
+
+def secret_in(url: str) -> str | None:
+    """What kind of secret `url` carries, in words, or None.
+
+    A user name alone is not a secret.
+    """
+    found = _URL.search(url)
+    if found is None:
+        return None
+    userinfo, _ = _split_userinfo(found["rest"])
+    if userinfo is not None and ":" in userinfo:
+        return "a password"
+    _, _, query = found["rest"].partition("?")
+    for name, _value in parse_qsl(query, keep_blank_values=True):
+        if is_secret_name(name):
+            return f"a secret in its query ({name})"
+    return None
+
+
+def _masked_url(found: re.Match[str]) -> str:
+    """One URL without its user information and query."""
+    userinfo, rest = _split_userinfo(found["rest"])
+    place, mark, _ = rest.partition("?")
+    shown = f"{MASK}@{place}" if userinfo is not None else place
+    return f"{found['scheme']}://{shown}{mark}{MASK if mark else ''}"
+
+
+def _split_userinfo(rest: str) -> tuple[str | None, str]:
+    """(user information or None, the rest) of what follows `scheme://`.
+
+    A password may hold an unescaped "/", "?" or "@", so everything up to the last "@" counts as
+    user information, unless what precedes the first slash is plainly a host.
+    """
+    if "@" not in rest:
+        return None, rest
+    authority = re.split(r"[/?]", rest, maxsplit=1)[0]
+    is_plain_host = ":" not in authority and "@" not in authority
+    if is_plain_host or _AUTHORITY_WITH_PORT.fullmatch(authority):
+        return None, rest
+    userinfo, _, place = rest.rpartition("@")
+    return userinfo, place

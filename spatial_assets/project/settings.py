@@ -1,0 +1,229 @@
+"""The project file as one value, and what follows from it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+from shapely.geometry.base import BaseGeometry
+
+from spatial_assets.errors import GridError, SettingsError
+from spatial_assets.geo.grid import PixelGrid
+from spatial_assets.geo.index import SpectralIndex
+from spatial_assets.geo.periods import Periods
+from spatial_assets.indices import INDICES
+from spatial_assets.project.area import AreaSettings, area_geometry
+from spatial_assets.project.base import Problem, Table, Tuple, settings_error
+from spatial_assets.project.compute import ComputeSettings
+from spatial_assets.project.grid import GridSettings
+from spatial_assets.project.places import (
+    DATABASE_REMEDY,
+    DatabaseSettings,
+    StorageSettings,
+    resolved_database_url,
+    resolved_reference,
+)
+from spatial_assets.project.products import BoundarySettings, IndexSettings
+from spatial_assets.project.scenes import ScenesSettings
+from spatial_assets.project.sensors import SensorProfile
+from spatial_assets.project.timeline import TimeSettings
+from spatial_assets.project.upkeep import FreshnessWindow, RetentionSettings
+
+if TYPE_CHECKING:  # H3 and S2 are loaded where an area is cut, not by every worker
+    from spatial_assets.geo.partitions import Partitioning
+
+# What a GridError speaks of -> the key of [grid] that is to blame.
+_BLAME = {"is called": "tile_matrix_set", "no zoom": "pixel_zoom", "chunks of": "shard"}
+
+
+class ProjectFile(Table):
+    """project.toml, table by table."""
+
+    area: AreaSettings = Field(
+        description="the area", examples=[{"bbox": [15.0, 45.06, 16.44, 46.95]}]
+    )
+    grid: GridSettings = Field(default_factory=GridSettings, description="the pixel grid")
+    scenes: ScenesSettings = Field(
+        description="the scenes",
+        examples=[{"catalog": "https://...", "sensor": "sentinel-2-l2a"}],
+    )
+    time: TimeSettings = Field(default_factory=TimeSettings, description="the time axis")
+    indices: IndexSettings = Field(default_factory=IndexSettings, description="the indices")
+    boundaries: Tuple[BoundarySettings] = Field(
+        default=(), description="[[boundaries]], a table per set"
+    )
+    freshness: Mapping[str, FreshnessWindow] = Field(
+        default_factory=dict,
+        description="a window by asset name",
+        examples=[{"raw_tile": {"warn": "5 days", "fail": "10 days"}}],
+    )
+    retention: RetentionSettings = Field(
+        default_factory=RetentionSettings, description="how long inputs are kept"
+    )
+    storage: StorageSettings = Field(
+        default_factory=StorageSettings, description="the object store"
+    )
+    database: DatabaseSettings = Field(default_factory=DatabaseSettings, description="the database")
+    compute: ComputeSettings = Field(
+        default_factory=ComputeSettings, description="workers and their limits"
+    )
+
+
+class Project(ProjectFile):
+    """A project folder's settings, resolved; picklable, and cheap to hand to a worker.
+
+    What is derived is computed on first use and left behind when the project is pickled.
+    """
+
+    root: Path
+    """Absolute path of the project folder."""
+
+    file: Path
+    """Absolute path of the project file."""
+
+    origins: Mapping[str, str] = Field(default_factory=dict)
+    """Dotted key -> the variable that it came from, e.g. {"storage.url": "$..."}."""
+
+    def __getstate__(self) -> dict[Any, Any]:
+        state = super().__getstate__()
+        fields = {name: state["__dict__"][name] for name in type(self).model_fields}
+        return {**state, "__dict__": fields}
+
+    def error(self, key: str, value: object, *, wrong: str, remedy: str) -> SettingsError:
+        """The error that says what is wrong with a setting of this project."""
+        place = self.origins.get(key)
+        problem = Problem(key=key, value=value, wrong=wrong, remedy=remedy, place=place)
+        return settings_error([problem], str(self.file))
+
+    @cached_property
+    def pixel_grid(self) -> PixelGrid:
+        """The pixel grid of [grid]."""
+        grid = self.grid
+        try:
+            return PixelGrid(
+                tile_matrix_set=grid.tile_matrix_set,
+                pixel_zoom=grid.pixel_zoom,
+                chunk=grid.chunk,
+                shard=grid.shard,
+            )
+        except GridError as error:
+            told = (key for words, key in _BLAME.items() if words in str(error))
+            raise self._grid_error(error, next(told, "tile_matrix_set")) from error
+
+    @cached_property
+    def partitioning(self) -> Partitioning:
+        """The tiles of the area: their keys, in order, and the shards they own."""
+        from spatial_assets.geo.partitions import partition_area  # noqa: PLC0415
+
+        grid = self.grid
+        try:
+            return partition_area(
+                self.pixel_grid, grid.partitions, grid.level, area=self.area_geometry
+            )
+        except GridError as error:
+            raise self._grid_error(error, "level") from error
+
+    def _grid_error(self, error: GridError, key: str) -> SettingsError:
+        """A GridError as an error about a key of [grid]."""
+        remedy = "change it, or what it does not fit, in [grid] or [area]"
+        value = getattr(self.grid, key)
+        return self.error(f"grid.{key}", value, wrong=str(error), remedy=remedy)
+
+    @cached_property
+    def area_geometry(self) -> BaseGeometry:
+        """The area in lon/lat, polygonal; two parts where it crosses the antimeridian."""
+        return area_geometry(self.area, self.root, file=str(self.file))
+
+    @property
+    def grid_id(self) -> str:
+        """Identity of the grid: what the store and every table carry."""
+        return self.grid.identity
+
+    @cached_property
+    def sensor(self) -> SensorProfile:
+        """The sensor that made the scenes."""
+        return self.scenes.profile
+
+    @property
+    def indices_in_use(self) -> tuple[SpectralIndex, ...]:
+        """The indices of [indices], in the order of the file."""
+        return tuple(INDICES[name] for name in self.indices.names)
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """Our names of the bands that the indices need, each once, in order of need."""
+        return tuple(dict.fromkeys(band for index in self.indices_in_use for band in index.needs))
+
+    @property
+    def asset_names(self) -> tuple[str, ...]:
+        """Names of all assets of this project."""
+        per_index = [
+            name for index in self.indices.names for name in (index, f"{index}_by_boundary")
+        ]
+        per_set = [
+            name
+            for boundary in self.boundaries
+            for name in (f"raw_{boundary.name}", f"validated_{boundary.name}", boundary.name)
+        ]
+        return ("raw_tile", "reprojected_raster", *per_index, "tile_index", *per_set)
+
+    @property
+    def storage_url(self) -> str:
+        """Where the product lives: an absolute folder, or s3://bucket/prefix."""
+        return resolved_reference(self.storage.url, self.root).rstrip("/")
+
+    @property
+    def database_url(self) -> str:
+        """The database as SQLAlchemy takes it; may hold a password: mask it when shown."""
+        url = resolved_database_url(self.database.url, self.root)
+        if url is None:
+            wrong = "is neither DuckDB nor PostGIS"
+            raise self.error("database.url", self.database.url, wrong=wrong, remedy=DATABASE_REMEDY)
+        return url
+
+    @property
+    def catalog_url(self) -> str:
+        """The catalogue: an absolute folder or file, or a URL."""
+        return self.resolve(self.scenes.catalog)
+
+    @property
+    def cache_folder(self) -> Path:
+        """Where `access = "download"` keeps whole files."""
+        return Path(self.resolve(self.scenes.cache))
+
+    def resolve(self, reference: str) -> str:
+        """A URL as it is; a path absolute, relative to the project folder."""
+        return resolved_reference(reference, self.root)
+
+    def periods(self, today: dt.date, earliest: dt.date | None = None) -> Periods:
+        """The time axis.
+
+        Args:
+            today: its year is the last one where [time] names no end.
+            earliest: solar day of the earliest item, for a project that names no start.
+
+        Raises:
+            SettingsError: no start is known, or the axis would end before it starts.
+        """
+        start = self.time.start or self._first_scene_day() or earliest
+        if start is None:
+            wrong = "is missing, scenes.datetime has no start, and the catalogue has no item"
+            raise self.error("time.start", None, wrong=wrong, remedy="add start = 2023-01-01")
+        end = self.time.end or dt.date(max(today.year, start.year), 12, 31)
+        if end < start:
+            wrong = f"the time axis would end before it starts, on {start}"
+            raise self.error("time.end", end, wrong=wrong, remedy="make it later, or leave it out")
+        try:
+            return Periods(start, self.time.period, end)
+        except GridError as error:
+            remedy = "change [time] accordingly"
+            raise self.error("time.start", start, wrong=str(error), remedy=remedy) from error
+
+    def _first_scene_day(self) -> dt.date | None:
+        """The day that `[scenes] datetime` starts on."""
+        start = self.scenes.interval.start
+        return start.date() if start else None

@@ -1,0 +1,63 @@
+"""How old an asset may grow, and how long inputs are kept."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from fnmatch import fnmatchcase
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from spatial_assets.project.base import Table, Tuple, refusal
+from spatial_assets.project.durations import Duration, Keep
+
+SHORTEST_WINDOW = timedelta(minutes=1)  # Dagster refuses a shorter freshness window
+
+
+class RegionWindow(Table):
+    """Another window for some tiles of an asset."""
+
+    tiles: Tuple[str] = Field(
+        min_length=1, description="the tiles it holds for, as patterns", examples=[["12022*"]]
+    )
+    warn: Duration = Field(
+        description="the age from which these tiles are due", examples=["2 days"]
+    )
+
+
+class FreshnessWindow(Table):
+    """How old the newest materialization of an asset, or of one of its tiles, may be."""
+
+    warn: Duration = Field(description="the age from which a tile is due", examples=["5 days"])
+    fail: Duration = Field(
+        description="the age from which the asset is unhealthy", examples=["10 days"]
+    )
+    regions: Tuple[RegionWindow] = Field(
+        default=(), description="other windows for some tiles, the first match wins"
+    )
+
+    @model_validator(mode="after")
+    def _warn_comes_first(self) -> Self:
+        """Dagster refuses a window that fails before it warns."""
+        if self.warn >= self.fail:
+            wrong = f"fails ({self.fail}) before it warns ({self.warn})"
+            raise refusal(wrong, "make warn shorter than fail", key="fail")
+        return self
+
+    def warn_for(self, tile: str) -> timedelta:
+        """The age from which `tile` is due: that of the first region whose pattern fits."""
+        for region in self.regions:
+            if any(fnmatchcase(tile, pattern) for pattern in region.tiles):
+                return region.warn
+        return self.warn
+
+
+class RetentionSettings(Table):
+    """How long what can be fetched or made again is kept; None: for ever."""
+
+    raw_tile: Keep = Field(
+        default=None, description='"keep", or the age at which it is pruned', examples=["30 days"]
+    )
+    reprojected_raster: Keep = Field(
+        default=None, description='"keep", or the age at which it is pruned', examples=["30 days"]
+    )
