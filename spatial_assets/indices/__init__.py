@@ -1,1 +1,32 @@
-"""Under construction."""
+"""The spectral indices: one file of facts each, found by being here.
+
+A module of this package states an `INDEX`; nothing else needs to be told about it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from spatial_assets.geo.index import SpectralIndex
+
+
+def _discovered() -> Mapping[str, SpectralIndex]:
+    """Every `INDEX` of this package's modules, by name in alphabetical order."""
+    modules = [
+        importlib.import_module(f"{__name__}.{module.name}")
+        for module in pkgutil.iter_modules(__path__)
+    ]
+    indices: list[SpectralIndex] = [module.INDEX for module in modules]
+    return MappingProxyType({index.name: index for index in sorted(indices, key=_name)})
+
+
+def _name(index: SpectralIndex) -> str:
+    return index.name
+
+
+INDICES: Final[Mapping[str, SpectralIndex]] = _discovered()
+"""Index by name."""

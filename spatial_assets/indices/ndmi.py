@@ -1,0 +1,26 @@
+"""Normalized difference moisture index: water held in leaves."""
+
+from __future__ import annotations
+
+from spatial_assets.geo.index import Band, SpectralIndex
+
+
+def ndmi(nir: Band, swir16: Band) -> Band:
+    """Leaf water absorbs at 1.6 micrometres and not in the near infrared: their contrast."""
+    return (nir - swir16) / (nir + swir16)
+
+
+def ndmi_denominator(nir: Band, swir16: Band) -> Band:
+    """Brightness in both bands."""
+    return nir + swir16
+
+
+INDEX = SpectralIndex(
+    name="ndmi",
+    needs=("nir", "swir16"),
+    formula=ndmi,
+    denominator=ndmi_denominator,
+    expected_range=(-1.0, 1.0),
+    reference="Gao 1996, doi:10.1016/S0034-4257(96)00067-3",
+    description="Normalized difference moisture index: well-watered canopies high, dry ones low",
+)

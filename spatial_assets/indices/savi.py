@@ -1,0 +1,28 @@
+"""Soil-adjusted vegetation index: NDVI's answer where soil shows through."""
+
+from __future__ import annotations
+
+from spatial_assets.geo.index import Band, SpectralIndex
+
+SOIL = 0.5  # Huete's L for intermediate cover
+
+
+def savi(red: Band, nir: Band) -> Band:
+    """Greenness with the brightness of bare soil taken out."""
+    return (1.0 + SOIL) * (nir - red) / savi_denominator(red, nir)
+
+
+def savi_denominator(red: Band, nir: Band) -> Band:
+    """Brightness in both bands plus the soil term."""
+    return nir + red + SOIL
+
+
+INDEX = SpectralIndex(
+    name="savi",
+    needs=("red", "nir"),
+    formula=savi,
+    denominator=savi_denominator,
+    expected_range=(-1.0, 1.0),
+    reference="Huete 1988, doi:10.1016/0034-4257(88)90106-X",
+    description="Soil-adjusted vegetation index: steadier than NDVI where the soil shows through",
+)
