@@ -19,6 +19,7 @@ pytest_plugins = (
     "spatial_assets_tests.servers.postgis",
     "spatial_assets_tests.servers.s3",
     "spatial_assets_tests.servers.chromium",
+    "spatial_assets_tests.servers.dagster",
 )
 
 left_out = pytest.StashKey[list[str]]()
