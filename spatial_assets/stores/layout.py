@@ -1,0 +1,74 @@
+"""The one rule for where things live below the storage URL. No other module builds a path.
+
+Names that come from outside (scene ids) are escaped here, so that any id is one path segment.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+GRID = "grid.json"
+"""Identity of the grid that everything in this store was cut from."""
+
+RAW_TILES = "raw_tile"
+REPROJECTED = "reprojected_raster"
+MANIFESTS = "manifests"
+LEASES = "leases"
+SCENES = "scenes"
+QUARANTINE = "quarantine"
+
+
+def raw_tile(key: str, scene: str, band: str) -> str:
+    """One band of one scene as read for a tile."""
+    return f"{raw_tile_scene(key, scene)}/{segment(band)}.tif"
+
+
+def raw_tile_scene(key: str, scene: str) -> str:
+    """Folder of the bands of one scene as read for a tile."""
+    return f"{RAW_TILES}/{segment(key)}/{segment(scene)}"
+
+
+def reprojected_raster(key: str, scene: str) -> str:
+    """Reflectance of one scene on the tile's pixels."""
+    return f"{REPROJECTED}/{segment(key)}/{segment(scene)}.tif"
+
+
+def cube(index: str) -> str:
+    """Zarr group of one index."""
+    return f"{segment(index)}.zarr"
+
+
+def manifest(key: str) -> str:
+    """What the store holds of one tile."""
+    return f"{MANIFESTS}/{segment(key)}.json"
+
+
+def lease(name: str) -> str:
+    """Folder of the lease records of one name, such as `tile/0231` or `cube/ndvi`."""
+    return "/".join([LEASES, *(segment(part) for part in name.split("/"))])
+
+
+def scene_facts(scene: str) -> str:
+    """What the headers of a scene's files said."""
+    return f"{SCENES}/{segment(scene)}.json"
+
+
+def raw_boundaries(name: str, suffix: str) -> str:
+    """A boundaries file as it came; `suffix` with its dot."""
+    return f"raw_{segment(name)}{suffix}"
+
+
+def validated_boundaries(name: str) -> str:
+    """Boundaries that passed, as GeoParquet."""
+    return f"validated_{segment(name)}.parquet"
+
+
+def quarantine(kind: str, name: str) -> str:
+    """The record of something refused: kind `scene`, `tile` or a boundaries name."""
+    return f"{QUARANTINE}/{segment(kind)}/{segment(name)}.json"
+
+
+def segment(name: str) -> str:
+    """`name` as one path segment; names that differ stay different."""
+    escaped = quote(name, safe="-_.+=")
+    return escaped.replace(".", "%2E") if not escaped.strip(".") else escaped
