@@ -1,18 +1,97 @@
-PYTHON ?= python3
+# Everything a person or CI does with a checkout. Needs python3 (3.11 to 3.13) with venv, make
+# and the network; no root, no Docker. `make help` says what there is.
+# A target that installs leaves a stamp, so that a second call has nothing to do.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev servers demo ui test check format bench lock container-test clean
+
 VENV := .venv
 BIN := $(VENV)/bin
+UI_PORT ?= 3000
+DAGSTER_HOME := $(CURDIR)/.dagster_home
 
-.PHONY: setup check format
-setup: $(VENV)/.ready
+# The first Python that every locked package has a wheel for; name another with PYTHON=...
+WANTED := import sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c '$(WANTED)' 2>/dev/null && echo $$p && break; done)
 
-$(VENV)/.ready: requirements.lock pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip sync --quiet --python $(BIN)/python requirements.lock
-	touch $@
+help: ## say what there is
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 
-check: setup
+setup: $(VENV)/.runtime ## install what the product needs into .venv
+setup-dev: $(VENV)/.dev ## and what its tests and checks need
+
+$(BIN)/uv: requirements-build.lock
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 to 3.13 with venv found. On Debian and Ubuntu:" \
+		"apt-get install python3 python3-venv; or name one: make setup PYTHON=/path/to/python3.12"; exit 1; }
+	@echo "==> $(VENV), from $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); \
+		echo "This Python cannot make a virtual environment: apt-get install python3-venv"; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+# Where the development lock is installed it stays: it holds all of the runtime lock.
+# Bytecode is compiled once for all, since Dagster starts a process for every run.
+$(VENV)/.runtime: requirements.lock requirements-dev.lock pyproject.toml $(BIN)/uv
+	@lock=requirements.lock; if [ -e $(VENV)/.dev ]; then lock=requirements-dev.lock; fi; \
+	$(MAKE) --no-print-directory install LOCK=$$lock
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock pyproject.toml $(BIN)/uv
+	@$(MAKE) --no-print-directory install LOCK=requirements-dev.lock
+	@touch $(VENV)/.runtime $@
+
+.PHONY: install
+install:
+	@echo "==> $$(grep -c == $(LOCK)) packages of $(LOCK)"
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes --compile-bytecode $(LOCK)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps \
+		--build-constraints requirements-build.lock --editable .
+
+$(DAGSTER_HOME)/dagster.yaml: dagster.yaml
+	@mkdir -p $(DAGSTER_HOME)
+	@ln -sf ../dagster.yaml $@
+
+demo: export DAGSTER_HOME := $(DAGSTER_HOME)
+demo: setup $(DAGSTER_HOME)/dagster.yaml ## make scenes and boundaries, and everything from them
+	@$(BIN)/spatial-assets demo
+
+ui: export DAGSTER_HOME := $(DAGSTER_HOME)
+ui: export PATH := $(CURDIR)/$(BIN):$(PATH)
+ui: setup $(DAGSTER_HOME)/dagster.yaml ## open Dagster on the demo, or on $SPATIAL_ASSETS_PROJECT
+	@echo "==> Dagster on $${SPATIAL_ASSETS_PROJECT:-the demo}: http://127.0.0.1:$(UI_PORT) (Ctrl-C ends it)"
+	@exec dagster dev -w workspace.yaml -h 127.0.0.1 -p $(UI_PORT)
+
+servers: setup-dev ## fetch PostGIS and Chromium for the tests, where the system has none
+	@echo "==> servers for the tests"
+	@$(BIN)/python -m spatial_assets_tests.servers
+
+test: servers ## run all tests, on real servers; SPATIAL_ASSETS_SAMPLES names real scenes
+	@echo "==> tests"
+	@$(BIN)/python -m pytest $(PYTEST_ARGUMENTS)
+
+check: setup-dev ## format, lint, types, and which way imports go
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
+
+format: setup-dev ## rewrite files as `make check` wants them
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: setup-dev ## time the product on this machine
+	$(BIN)/python -m benchmarks
+
+lock: $(BIN)/uv ## choose versions anew; hashes only, so that any package index will do
+	$(BIN)/uv lock --upgrade
+	$(BIN)/uv export $(EXPORT) --no-dev --output-file requirements.lock
+	$(BIN)/uv export $(EXPORT) --group dev --output-file requirements-dev.lock
+	$(BIN)/uv export $(EXPORT) --only-group build --output-file requirements-build.lock
+EXPORT := --quiet --frozen --no-emit-project --no-header --format requirements-txt
+
+container-test: ## build the image for real, as root, with buildah
+	bash deploy/container_test.sh
+
+clean: ## remove everything that was installed or made here, except the results of the demo
+	rm -rf $(VENV) .tools test-results .*_cache .hypothesis *.egg-info
