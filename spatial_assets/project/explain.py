@@ -27,7 +27,12 @@ _TYPE_NAMES = {
 
 def problems_of(error: ValidationError, root: type[BaseModel]) -> list[Problem]:
     """Every problem that pydantic found in the data of `root`, in its order."""
-    return [_problem(details, root) for details in error.errors(include_url=False)]
+    return [
+        _problem(details, root)
+        for details in error.errors(include_url=False)
+        # A default that could not be computed follows from another error of the same table.
+        if details["type"] != "default_factory_not_called"
+    ]
 
 
 def _problem(details: ErrorDetails, root: type[BaseModel]) -> Problem:

@@ -10,15 +10,13 @@ from urllib.parse import parse_qsl
 
 MASK = "***"
 
-_URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.\-]*)://(?P<rest>[^\s'\"<>`]*)")
+_URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.\-]*)://(?P<rest>(?:[^\s<>]*@)?[^\s'\"<>`]*)")
 _AUTHORITY_WITH_PORT = re.compile(r"[^:@/]+:\d+")
-_WORDS = (
-    "password|passwd|pwd|secret|token|signature|sig|credential|api_?key|"
-    "access_?key(?:_?id)?|private_?key|subscription_?key"
-)
-_SECRET_NAME = re.compile(rf"(?:^|[_\-.])(?:{_WORDS})(?:$|[_\-.])", re.IGNORECASE)
+_WORDS = "password|passwd|pwd|secret|token|signature|credential|api_?key|access_?key|private_?key"
+_SECRET_NAME = re.compile(rf"{_WORDS}|(?:^|[_\-.])sig$|subscription", re.IGNORECASE)
 _ASSIGNMENT = re.compile(
-    rf"(?P<name>[\w\-]*(?:{_WORDS})[\w\-]*)(?P<sign>['\"]?\s*[=:]\s*)(?P<value>'[^']*'|\"[^\"]*\"|[^\s,;&'\"]+)",
+    rf"(?P<name>[\w\-]*(?:{_WORDS})[\w\-]*)(?P<sign>['\"]?\s*[=:]\s*)"
+    r"(?P<value>'[^']*'|\"[^\"]*\"|[^\s,;&'\"]+?(?=[:.)]?(?:[\s,;&'\"]|$)))",
     re.IGNORECASE,
 )
 
@@ -51,7 +49,7 @@ def secret_in(url: str) -> str | None:
         return "a password"
     _, _, query = found["rest"].partition("?")
     for name, _value in parse_qsl(query, keep_blank_values=True):
-        if is_secret_name(name):
+        if is_secret_name(name) or name.lower() == "key":
             return f"a secret in its query ({name})"
     return None
 

@@ -1,0 +1,417 @@
+"""Every kind of mistake in project.toml is answered with file, key, value and remedy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from spatial_assets.errors import SettingsError
+from spatial_assets.project import load_project
+
+Refusal = Callable[..., str]
+
+AREA = "[area]\nbbox = [15.0, 45.06, 16.44, 46.95]\n"
+SCENES = '[scenes]\ncatalog = "scenes"\nsensor = "sentinel-2-l2a"\n'
+BOUNDARIES = '[[boundaries]]\nname = "regions"\nsource = "r.gpkg"\nkey = "id"\n'
+
+
+@pytest.mark.parametrize(
+    ("added", "key", "meant"),
+    [
+        pytest.param("[grdi]\n", "grdi", "grid", id="top"),
+        pytest.param("[grid]\nchunck = 512\n", "grid.chunck = 512", "chunk", id="grid"),
+        pytest.param("[time]\ncomposit = 'max'\n", 'time.composit = "max"', "composite", id="time"),
+        pytest.param("[indices]\nname = ['ndvi']\n", "indices.name", "names", id="indices"),
+        pytest.param(
+            "[retention]\nraw_tiles = 'keep'\n", "retention.raw_tiles", "raw_tile", id="retention"
+        ),
+        pytest.param("[storage]\nurls = 'data'\n", "storage.urls", "url", id="storage"),
+        pytest.param(
+            "[database]\npoolsize = 3\n", "database.poolsize = 3", "pool_size", id="database"
+        ),
+        pytest.param("[compute]\nworker = 3\n", "compute.worker = 3", "workers", id="compute"),
+        pytest.param(
+            "[compute.profiles.big]\ntiles = ['1*']\nmemory = 3\n",
+            "compute.profiles.big.memory = 3",
+            "memory_mb",
+            id="profile",
+        ),
+        pytest.param(
+            "[freshness]\nraw_tile = { warn = '1 day', fail = '2 days', fial = 1 }\n",
+            "freshness.raw_tile.fial = 1",
+            "fail",
+            id="freshness",
+        ),
+        pytest.param(
+            "[freshness.raw_tile]\nwarn = '5 days'\nfail = '9 days'\n"
+            "[[freshness.raw_tile.regions]]\ntiles = ['1*']\nwarn = '1 day'\ntile = 1\n",
+            "freshness.raw_tile.regions.0.tile = 1",
+            "tiles",
+            id="region",
+        ),
+        pytest.param(
+            f"{BOUNDARIES}column = []\n", "boundaries.0.column = []", "columns", id="boundaries"
+        ),
+        pytest.param(
+            "[scenes.source]\nsigns = 'none'\n", "scenes.source.signs", "sign", id="source"
+        ),
+    ],
+)
+def test_an_unknown_key_at_any_level_names_the_key_that_was_meant(
+    refusal: Refusal, added: str, key: str, meant: str
+) -> None:
+    message = refusal(added)
+
+    assert key in message
+    assert "unknown key" in message
+    assert f"did you mean {meant!r}?" in message
+
+
+def test_an_unknown_key_of_an_area_and_of_scenes_is_named(refusal: Refusal) -> None:
+    message = refusal(area=f"{AREA}flie = 'x'\n", scenes=f"{SCENES}sensr = 1\n")
+
+    assert "area.flie" in message
+    assert "scenes.sensr = 1: unknown key; did you mean 'sensor'?" in message
+
+
+def test_an_unknown_key_of_a_sensor_of_ones_own_is_named(refusal: Refusal) -> None:
+    scenes = (
+        '[scenes]\ncatalog = "s"\n[scenes.sensor]\nbands = { red = "r", nir = "n" }\nscal = 1.0\n'
+    )
+
+    assert "scenes.sensor.scal = 1.0: unknown key; did you mean 'scale'?" in refusal(scenes=scenes)
+
+
+def test_a_key_that_resembles_none_is_answered_with_all_of_them(refusal: Refusal) -> None:
+    assert "the keys known here are pool_size, url" in refusal("[database]\nzzz = 1\n")
+
+
+@pytest.mark.parametrize("name", ["root", "file", "origins"])
+def test_what_the_loader_adds_cannot_be_said_in_the_file(refusal: Refusal, name: str) -> None:
+    area = f'{name} = "/x"\n{AREA}'
+
+    assert f'{name} = "/x": unknown key' in refusal(area=area)
+
+
+@pytest.mark.parametrize(
+    ("added", "said", "remedy"),
+    [
+        pytest.param(
+            "[grid]\npixel_zoom = '10'\n",
+            'grid.pixel_zoom = "10": must be a valid integer, not a string',
+            "give the zoom whose 256-pixel tiles set the size of a pixel, for example 14",
+            id="number-in-quotes",
+        ),
+        pytest.param(
+            "[grid]\npixel_zoom = true\n", "grid.pixel_zoom = true", "for example 14", id="bool"
+        ),
+        pytest.param(
+            "[grid]\npixel_zoom = -1\n", "grid.pixel_zoom = -1", "for example 14", id="negative"
+        ),
+        pytest.param("[compute]\nworkers = 0\n", "compute.workers = 0", "for example 2", id="zero"),
+        pytest.param(
+            "[time]\nstart = '2023-01-01'\n",
+            'time.start = "2023-01-01": must be a valid date, not a string',
+            "without quotes, for example 2023-01-01",
+            id="date-in-quotes",
+        ),
+        pytest.param(
+            "[time]\nperiod = 'weekly'\n",
+            'time.period = "weekly"',
+            "'day', 'dekad', 'month' or 'year'",
+            id="choice",
+        ),
+        pytest.param(
+            "[indices]\nnames = 'ndvi'\n", 'indices.names = "ndvi"', '["ndvi"]', id="array"
+        ),
+        pytest.param("[indices]\nnames = []\n", "indices.names = []", '["ndvi"]', id="empty-array"),
+        pytest.param("storage = 5\n", "storage = 5", "give the object store", id="table"),
+        pytest.param(
+            f"{BOUNDARIES.replace('regions', 'Regions 1')}",
+            'boundaries.0.name = "Regions 1"',
+            'for example "regions"',
+            id="name",
+        ),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_shown_with_what_was_wanted(
+    refusal: Refusal, added: str, said: str, remedy: str
+) -> None:
+    is_top = added.startswith("storage =")
+    message = refusal(area=f"{added}{AREA}") if is_top else refusal(added)
+
+    assert said in message
+    assert remedy in message
+
+
+def test_a_missing_table_and_a_missing_key_are_asked_for_with_an_example(refusal: Refusal) -> None:
+    message = refusal(area="", scenes="[scenes]\n")
+
+    assert "area: is required and missing; give the area, for example" in message
+    assert "scenes.catalog: is required and missing" in message
+    assert "https://earth-search.aws.element84.com/v1" in message
+    assert "scenes.sensor: is required and missing" in message
+
+
+@pytest.mark.parametrize(
+    ("area", "wrong"),
+    [
+        ("bbox = [15.0, 45.0, 16.0]", "area.bbox = [15.0, 45.0, 16.0]: not four numbers"),
+        ("bbox = ['a', 45.0, 16.0, 46.0]", "not four numbers"),
+        ("bbox = [15.0, nan, 16.0, 46.0]", "not four numbers"),
+        ("bbox = [15.0, 46.0, 16.0, 45.0]", "has no area"),
+        ("bbox = [15.0, 45.0, 15.0, 46.0]", "has no area"),
+        ("bbox = [15.0, 45.0, 190.0, 46.0]", "a longitude is outside -180 to 180"),
+        ("bbox = [15.0, 45.0, 16.0, 96.0]", "a latitude is outside -90 to 90"),
+        ("bbox = [0, 0, 1, 1]\nfile = 'a.geojson'", "both bbox and file"),
+        ("", "bbox and file are both missing"),
+        ("file = 'none.geojson'", "there is no file"),
+    ],
+)
+def test_an_area_that_is_none_is_refused(refusal: Refusal, area: str, wrong: str) -> None:
+    message = refusal(area=f"[area]\n{area}\n")
+
+    assert "area" in message
+    assert wrong in message
+
+
+@pytest.mark.parametrize(
+    ("grid", "key", "wrong"),
+    [
+        pytest.param(
+            "pixel_zoom = 29\nlevel = 8",
+            "grid.pixel_zoom = 29",
+            "WebMercatorQuad has no zoom 29",
+            id="zoom",
+        ),
+        pytest.param(
+            "tile_matrix_set = 'Mercator'\nlevel = 8",
+            'grid.tile_matrix_set = "Mercator"',
+            "WebMercatorQuad",
+            id="set",
+        ),
+        pytest.param(
+            "chunk = 512\nshard = 1000\nlevel = 8",
+            "grid.shard = 1000",
+            "a shard of 1000 pixels is 1.95312 chunks of 512; make it a whole number of chunks, "
+            "for example 512",
+            id="shard",
+        ),
+        pytest.param("partitions = 'h3'", "grid.level", "has no default here", id="no-level"),
+        pytest.param("level = -2", "grid.level = -2", "cannot be negative", id="negative-level"),
+    ],
+)
+def test_a_grid_that_does_not_fit_is_refused(
+    refusal: Refusal, grid: str, key: str, wrong: str
+) -> None:
+    message = refusal(f"[grid]\n{grid}\n")
+
+    assert key in message
+    assert wrong in message
+
+
+@pytest.mark.parametrize(
+    "grid",
+    [
+        pytest.param("pixel_zoom = 10\nshard = 1024\nlevel = 9", id="tile-smaller-than-a-shard"),
+        pytest.param("pixel_zoom = 10\npartitions = 'h3'\nlevel = 9", id="h3-cell-too-small"),
+        pytest.param("pixel_zoom = 10\npartitions = 's2'\nlevel = 16", id="s2-cell-too-small"),
+    ],
+)
+def test_a_cell_that_owns_no_whole_shard_is_refused_with_the_level(
+    load: Callable[..., object], tmp_path: Path, grid: str
+) -> None:
+    project = load(f"[grid]\n{grid}\n")
+
+    with pytest.raises(SettingsError, match=rf"^{tmp_path}/project.toml: grid.level = \d+: .*; "):
+        _ = project.partitioning  # type: ignore[attr-defined]
+
+
+def test_too_many_partitions_are_refused_with_the_arithmetic(load: Callable[..., object]) -> None:
+    europe = "[area]\nbbox = [-10.0, 36.0, 30.0, 60.0]\n"
+    project = load("[grid]\npixel_zoom = 14\nchunk = 256\nshard = 256\nlevel = 14\n", area=europe)
+
+    with pytest.raises(SettingsError, match=r"grid.level = 14: .*100,000") as refused:
+        _ = project.partitioning  # type: ignore[attr-defined]
+
+    assert "project.toml" in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["5", "5 fortnights", "0 days", 5, "-1 days", "five days"])
+def test_a_duration_that_is_none_is_refused(refusal: Refusal, text: object) -> None:
+    shown = json.dumps(text)
+    message = refusal(f"[freshness]\nraw_tile = {{ warn = {shown}, fail = '9 days' }}\n")
+
+    assert f"freshness.raw_tile.warn = {shown}" in message
+    assert "5 days" in message
+
+
+def test_freshness_that_fails_before_it_warns_is_refused(refusal: Refusal) -> None:
+    message = refusal("[freshness]\nraw_tile = { warn = '5 days', fail = '2 days' }\n")
+
+    assert 'freshness.raw_tile.fail = "2 days"' in message
+    assert "make warn shorter than fail" in message
+
+
+def test_freshness_of_an_asset_that_does_not_exist_is_refused(refusal: Refusal) -> None:
+    message = refusal("[freshness]\nraw_tiles = { warn = '5 days', fail = '9 days' }\n")
+
+    assert (
+        "freshness.raw_tiles: is not an asset of this project; did you mean 'raw_tile'?" in message
+    )
+
+
+def test_an_index_that_nobody_wrote_is_refused(refusal: Refusal) -> None:
+    message = refusal("[indices]\nnames = ['ndvj']\n")
+
+    assert "indices.names = \"ndvj\": is not an index known here; did you mean 'ndvi'?" in message
+
+
+def test_an_index_that_stands_twice_is_refused(refusal: Refusal) -> None:
+    assert "stands twice" in refusal("[indices]\nnames = ['ndvi', 'ndvi']\n")
+
+
+def test_an_index_whose_band_the_sensor_lacks_is_refused(refusal: Refusal) -> None:
+    scenes = (
+        '[scenes]\ncatalog = "s"\nsensor = { name = "cam", bands = { red = "r", green = "g" } }\n'
+    )
+    message = refusal(scenes=scenes)
+
+    assert 'indices.names = "ndvi": needs the bands red, nir' in message or (
+        'indices.names = "ndvi": needs the bands nir, red' in message
+    )
+    assert "sensor 'cam' has no nir (it has red, green)" in message
+    assert "add nir to scenes.sensor.bands" in message
+
+
+def test_an_unknown_sensor_is_refused_with_those_that_are_known(refusal: Refusal) -> None:
+    message = refusal(scenes='[scenes]\ncatalog = "s"\nsensor = "sentinel-3"\n')
+
+    assert 'scenes.sensor = "sentinel-3"' in message
+    assert "sentinel-2-l2a or landsat-c2-l2, or describe it in a table [scenes.sensor]" in message
+
+
+@pytest.mark.parametrize(
+    ("table", "key"),
+    [
+        ('class_band = "scl"', "scenes.sensor.class_band"),
+        ('class_band = "q"\nclear_classes = [1]\ncloud_bits = [1]', "scenes.sensor.class_band"),
+        ("clear_classes = [4]", "scenes.sensor.clear_classes"),
+        ('class_band = "q"\ncloud_bits = [16]', "scenes.sensor.cloud_bits.0 = 16"),
+        ("scale = 0.0", "scenes.sensor.scale = 0.0"),
+    ],
+)
+def test_a_sensor_of_ones_own_must_make_sense(refusal: Refusal, table: str, key: str) -> None:
+    bands = 'bands = { red = "r", nir = "n" }'
+    scenes = f'[scenes]\ncatalog = "s"\n[scenes.sensor]\n{bands}\n{table}\n'
+
+    assert key in refusal(scenes=scenes)
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("2023-08", "not a day or time: '2023-08'"),
+        ("2023-08-31/2023-08-01", "ends before it begins"),
+        ("../..", "has no end that is not open"),
+        ("august", "not a day or time: 'august'"),
+    ],
+)
+def test_a_datetime_that_is_no_interval_is_refused(refusal: Refusal, text: str, wrong: str) -> None:
+    message = refusal(scenes=f'{SCENES}datetime = "{text}"\n')
+
+    assert f'scenes.datetime = "{text}": {wrong}; write a day or a range' in message
+
+
+def test_an_endpoint_that_is_no_url_is_refused(refusal: Refusal) -> None:
+    message = refusal("[scenes.source]\nendpoint = 'minio:9000'\n")
+
+    assert 'scenes.source.endpoint = "minio:9000"' in message
+    assert "https://" in message
+
+
+@pytest.mark.parametrize("name", ["ndvi", "tile_state", "raw_tile", "ndvi_by_boundary"])
+def test_boundaries_may_not_take_the_name_of_something_else(refusal: Refusal, name: str) -> None:
+    message = refusal(BOUNDARIES.replace("regions", name))
+
+    assert f'boundaries.0.name = "{name}": would make a second {name}' in message
+
+
+def test_two_sets_of_boundaries_have_two_names(refusal: Refusal) -> None:
+    message = refusal(BOUNDARIES * 2)
+
+    assert 'boundaries.1.name = "regions": would make a second raw_regions, regions' in message
+
+
+def test_a_time_axis_that_ends_before_it_starts_is_refused(refusal: Refusal) -> None:
+    message = refusal("[time]\nstart = 2023-05-01\nend = 2023-04-01\n")
+
+    assert "time.end = 2023-04-01" in message
+
+
+def test_scenes_before_the_time_axis_are_refused(refusal: Refusal) -> None:
+    scenes = f'{SCENES}datetime = "2023-08-01/2023-08-31"\n'
+    message = refusal("[time]\nstart = 2023-09-10\n", scenes=scenes)
+
+    assert "time.start = 2023-09-10: scenes.datetime begins before it, on 2023-08-01" in message
+
+
+@pytest.mark.parametrize("url", ["gs://bucket/x", "https://host/x", "s3://"])
+def test_a_storage_of_another_kind_is_refused(refusal: Refusal, url: str) -> None:
+    message = refusal(f"[storage]\nurl = '{url}'\n")
+
+    assert f'storage.url = "{url}"' in message
+    assert 'give a folder or "s3://bucket/prefix"' in message
+
+
+@pytest.mark.parametrize("url", ["mysql://host/db", "data.duckdb", "duckdb:///"])
+def test_a_database_of_another_kind_is_refused(refusal: Refusal, url: str) -> None:
+    message = refusal(f"[database]\nurl = '{url}'\n")
+
+    assert f'database.url = "{url}"' in message
+    assert "duckdb:///data/spatial.duckdb" in message
+
+
+def test_a_url_from_the_environment_is_refused_in_the_name_of_its_variable(
+    refusal: Refusal,
+) -> None:
+    message = refusal(env={"SPATIAL_ASSETS_STORAGE_URL": "gs://bucket"})
+
+    assert message.startswith('$SPATIAL_ASSETS_STORAGE_URL: storage.url = "gs://bucket"')
+
+
+def test_all_problems_are_told_at_once_a_line_each(refusal: Refusal) -> None:
+    message = refusal("[grid]\nchunk = 'x'\n[compute]\nworkers = 0\n")
+
+    assert len(message.splitlines()) == 2
+
+
+def test_a_syntax_error_names_file_and_line(tmp_path: Path) -> None:
+    file = tmp_path / "project.toml"
+    file.write_text('[area]\nbbox = [1, 2\n[scenes]\ncatalog = "x"\n', encoding="utf-8")
+
+    with pytest.raises(SettingsError, match=rf"^{file}: line 3, column \d+: not TOML: .*; correct"):
+        load_project(tmp_path, {})
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"a = '"])
+def test_a_file_that_is_no_toml_at_all_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "project.toml").write_bytes(content)
+
+    with pytest.raises(SettingsError, match=r"project.toml: .*; "):
+        load_project(tmp_path, {})
+
+
+def test_a_folder_without_a_project_is_refused_with_the_command_that_makes_one(
+    tmp_path: Path,
+) -> None:
+    env = {"SPATIAL_ASSETS_PROJECT": str(tmp_path / "nowhere")}
+
+    with pytest.raises(SettingsError, match=r"nowhere/project.toml: there is no such file") as lost:
+        load_project(env=env)
+
+    assert "(from $SPATIAL_ASSETS_PROJECT)" in str(lost.value)
+    assert "spatial-assets init DIR" in str(lost.value)
