@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,7 +14,6 @@ from spatial_assets.geo.grid import PixelGrid, Shard
 from spatial_assets.geo.projecting import to_lonlat
 
 _MEASURED = 500  # sizes change slowly over an area: so many shards along the curve speak for all
-_STEP = {"h3": math.sqrt(7.0), "s2": 2.0}  # how much wider the cells of the next lower level are
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +66,7 @@ def owning_cells(scheme: CellScheme, level: int, centres: Centres) -> list[str]:
     if tight is None:
         return cells_of(scheme, level, lon=centres.lon, lat=centres.lat)
     radius, reach = tight
-    coarser = level - max(1, math.floor(math.log(reach / radius, _STEP[scheme])))
+    coarser = level - 1
     while coarser >= 0 and _tightest(scheme, coarser, centres.sample()):
         coarser -= 1
     remedy = f"take level = {coarser} or less, or" if coarser >= 0 else "no level fits, take"
@@ -76,7 +74,7 @@ def owning_cells(scheme: CellScheme, level: int, centres: Centres) -> list[str]:
         f"[grid] level = {level}: a cell of {scheme} level {level} holds a circle of "
         f"{_length(radius)} radius here, but the corners of a shard lie {_length(reach)} from its "
         f"middle, so a cell could lie between the middles and own no shard "
-        f"({radius:,.0f} < {reach:,.0f} m); {remedy} a smaller [grid] shard"
+        f"({radius:,.6g} < {reach:,.6g} m); {remedy} a smaller [grid] shard"
     )
     raise GridError(message)
 
@@ -94,4 +92,4 @@ def _tightest(scheme: CellScheme, level: int, centres: Centres) -> tuple[float, 
 
 def _length(metres: float) -> str:
     kilometre = 1000.0
-    return f"{metres / kilometre:,.1f} km" if metres >= kilometre else f"{metres:,.0f} m"
+    return f"{metres / kilometre:,.1f} km" if metres >= kilometre else f"{metres:,.3g} m"

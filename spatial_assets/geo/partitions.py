@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -113,7 +112,7 @@ def partition_area(
     # have one length, and as text they sort by parent and along the Hilbert curve.
     keys = list(owned) if scheme == "tiles" else sorted(owned)
     tiles = {key: Tile(key, tuple(owned[key]), grid.shards_window(owned[key])) for key in keys}
-    return Partitioning(grid, MappingProxyType(tiles))
+    return Partitioning(grid, tiles)
 
 
 def cell_polygon(
