@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Error, Page, sync_playwright
+from playwright.sync_api import Browser, Error, Page, Playwright, sync_playwright
 
 from spatial_assets_tests.servers.debs import (
     PackageSource,
@@ -157,14 +157,24 @@ def chromium() -> Iterator[Chromium]:
     Not for the whole session: while playwright runs, this thread cannot run an event loop.
     """
     program = chromium_program()
-    with sync_playwright() as playwright:
-        try:
-            browser = playwright.chromium.launch(
-                executable_path=program.executable,
-                args=list(FLAGS),
-                env={**os.environ, **program.environment},
-            )
-        except Error as error:
-            raise ServerError(f"{program.executable} does not start: {error}") from error
+    playwright = start_playwright(program)
+    try:
+        browser = playwright.chromium.launch(
+            executable_path=program.executable,
+            args=list(FLAGS),
+            env={**os.environ, **program.environment},
+        )
         yield Chromium(browser)
         browser.close()
+    except Error as error:
+        raise ServerError(f"{program.executable} does not start: {error}") from error
+    finally:
+        playwright.stop()
+
+
+def start_playwright(program: ChromiumProgram) -> Playwright:
+    """Start playwright's own server, which needs one of Chromium's libraries (libatomic)."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in program.environment.items():
+            patch.setenv(name, value)
+        return sync_playwright().start()

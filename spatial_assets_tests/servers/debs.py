@@ -22,6 +22,7 @@ from pathlib import Path
 from spatial_assets_tests.servers.process import REPOSITORY, ServerError
 
 TOOLS_VARIABLE = "SPATIAL_ASSETS_TOOLS"
+UNREAD = ("doc", "man", "locale", "icons", "lintian", "help")  # in usr/share; half of the files
 LISTS_MAX_AGE_DAYS = 1  # older package lists name files that a security update has replaced
 # A C library in LD_LIBRARY_PATH that is not the running loader's own crashes every program.
 NEVER_UNPACKED = re.compile(r"^(libc6|libc-bin|libc-l10n|locales)_")
@@ -129,6 +130,8 @@ class PackageSource:
         for deb in debs:
             self._run("dpkg-deb", "-x", deb, part)
             deb.unlink()
+        for folder in UNREAD:
+            shutil.rmtree(part / "usr/share" / folder, ignore_errors=True)
         part.chmod(0o755)  # dpkg-deb gives it the mode of the archive's root
         finish(part)
         part.rename(prefix)
