@@ -1,9 +1,10 @@
-"""The pixel grid of one band file, and how coarse a target looks beside it."""
+"""What a warp needs to know of the grids at its two ends."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Protocol
 
 from affine import Affine
 from pyproj import CRS
@@ -45,3 +46,15 @@ class SourceGrid:
     def window(self) -> Window:
         """All pixels of the file."""
         return Window(0, 0, self.width, self.height)
+
+
+class PlacedGrid(Protocol):
+    """A target pixel grid: a PixelGrid or a GeoBox."""
+
+    @property
+    def origin(self) -> Affine:
+        """(column, row) of an absolute pixel's corner -> (x, y) in units of `crs`."""
+
+    @property
+    def crs(self) -> CRS:
+        """Coordinate reference system of the grid."""

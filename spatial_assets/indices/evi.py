@@ -13,7 +13,8 @@ def evi(blue: Band, red: Band, nir: Band) -> Band:
 
 def evi_denominator(blue: Band, red: Band, nir: Band) -> Band:
     """Brightness with the aerosol and canopy terms; negative over bright cloud remnants."""
-    return nir + 6.0 * red - 7.5 * blue + 1.0
+    brightness: Band = nir + 6.0 * red - 7.5 * blue + 1.0
+    return brightness
 
 
 INDEX = SpectralIndex(
