@@ -12,7 +12,7 @@ from spatial_assets.stores.objects import ObjectStore
 SCHEMA = 1
 
 
-def claim_grid(store: ObjectStore, grid_id: str, *, grid: Mapping[str, object]) -> None:
+def claim_store(store: ObjectStore, grid_id: str, *, grid: Mapping[str, object]) -> None:
     """Make the store this grid's, or see that it is.
 
     `grid` is the [grid] table that `grid_id` is the hash of, kept for whoever meets the refusal.

@@ -145,7 +145,7 @@ class LeaseLog:
         return f"{layout.lease(self.name)}/{generation:012d}.json"
 
 
-def take_lease(store: ObjectStore, name: str, *, owner: str, ttl: timedelta, clock: Clock) -> Lease:
+def acquire(store: ObjectStore, name: str, *, owner: str, ttl: timedelta, clock: Clock) -> Lease:
     """Take the lease if it is free, released or expired.
 
     Raises:
@@ -179,7 +179,7 @@ def lease(
     deadline = time.monotonic() + patience.total_seconds()
     while True:
         try:
-            held = take_lease(store, name, owner=owner, ttl=ttl, clock=clock)
+            held = acquire(store, name, owner=owner, ttl=ttl, clock=clock)
             break
         except LeaseHeldError:
             if time.monotonic() >= deadline:

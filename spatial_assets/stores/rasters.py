@@ -86,8 +86,36 @@ class StoredRaster:
         return band
 
 
-def write_geotiff(raster: StoredRaster) -> bytes:
-    """Encode; the same raster gives the same bytes with the same GDAL."""
+def write_geotiff(  # noqa: PLR0913 - the facts of a file, each by its name
+    pixels: NDArray[Any],
+    *,
+    bands: tuple[str, ...],
+    transform: Affine,
+    crs: CRS,
+    nodata: float | None = None,
+    scale: float = 1.0,
+    tags: Mapping[str, str] | None = None,
+) -> bytes:
+    """Encode, see `StoredRaster` for what each is; equal rasters give equal bytes.
+
+    Raises:
+        RasterError: the parts disagree, or the pixels are of a type that is not stored.
+    """
+    return encoded(
+        StoredRaster(
+            pixels=pixels,
+            bands=tuple(bands),
+            transform=transform,
+            crs=crs,
+            nodata=nodata,
+            scale=scale,
+            tags=tags or {},
+        )
+    )
+
+
+def encoded(raster: StoredRaster) -> bytes:
+    """The bytes of a raster; the same with the same GDAL."""
     count, height, width = raster.pixels.shape
     kind = str(raster.pixels.dtype)
     profile = {
@@ -112,7 +140,7 @@ def write_geotiff(raster: StoredRaster) -> bytes:
 
 
 def read_geotiff(data: bytes) -> StoredRaster:
-    """Decode what `write_geotiff` made.
+    """Decode what `write_geotiff` made: pixels as they were, neither masked nor scaled.
 
     Raises:
         StoreError: the bytes are not a GeoTIFF, or damaged.

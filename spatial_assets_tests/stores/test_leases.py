@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from spatial_assets.errors import LeaseHeldError, StoreError
 from spatial_assets.stores import layout
-from spatial_assets.stores.leases import Lease, lease, take_lease
+from spatial_assets.stores.leases import Lease, acquire, lease
 from spatial_assets.stores.objects import ObjectStore, open_store
 
 NOON = datetime(2023, 8, 1, 12, tzinfo=UTC)
@@ -33,7 +33,7 @@ class Clock:
 
 
 def take(store: ObjectStore, owner: str, clock: Clock) -> Lease:
-    return take_lease(store, NAME, owner=owner, ttl=MINUTE, clock=clock)
+    return acquire(store, NAME, owner=owner, ttl=MINUTE, clock=clock)
 
 
 def try_to_take(store: ObjectStore, owner: str, clock: Clock) -> Lease | None:
@@ -61,7 +61,7 @@ def test_a_released_lease_is_free_at_once(store: ObjectStore) -> None:
 def test_leases_of_other_names_do_not_matter(store: ObjectStore) -> None:
     take(store, "ann", Clock())
 
-    assert take_lease(store, "tile/02310", owner="bob", ttl=MINUTE, clock=Clock()).owner == "bob"
+    assert acquire(store, "tile/02310", owner="bob", ttl=MINUTE, clock=Clock()).owner == "bob"
 
 
 def test_an_expired_lease_is_stolen_and_its_holder_finds_out(store: ObjectStore) -> None:
