@@ -29,7 +29,13 @@ from spatial_assets_tests.servers.process import RESULTS, ServerError
 
 PROGRAM_VARIABLE = "SPATIAL_ASSETS_CHROMIUM"
 PROGRAM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-PACKAGES = ("chromium", "fontconfig-config", "fonts-dejavu-core", "fonts-liberation")
+PACKAGES = (
+    "chromium",
+    "fontconfig-config",
+    "fonts-dejavu-core",
+    "fonts-liberation",
+    "libatomic1",  # playwright's own node needs it
+)
 SNAP_IN_DISGUISE = "snap"  # stands in the version of Ubuntu's empty package
 PAGE_TIMEOUT_MS = 30_000.0  # Dagster's UI takes seconds to load on two busy cores
 FLAGS = (
@@ -173,7 +179,7 @@ def chromium() -> Iterator[Chromium]:
 
 
 def start_playwright(program: ChromiumProgram) -> Playwright:
-    """Start playwright's own server, which needs one of Chromium's libraries (libatomic)."""
+    """Start playwright's own server; it finds its libatomic among the unpacked libraries."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in program.environment.items():
             patch.setenv(name, value)
