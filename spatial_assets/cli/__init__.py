@@ -1,1 +1,9 @@
-"""Under construction."""
+"""The command line: a module a command, found by its name and imported when it is called.
+
+A module here named `x` holds a click command named "x"; its docstring's first line is what
+`--help` shows. What commands share lives in the packages `shell` and `diagnosis`.
+"""
+
+from spatial_assets.cli.shell.group import main
+
+__all__ = ["main"]

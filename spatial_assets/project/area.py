@@ -21,9 +21,7 @@ from shapely.geometry.base import BaseGeometry
 from spatial_assets.errors import SettingsError
 from spatial_assets.project.base import Problem, Table, refusal, settings_error
 
-_BBOX_REMEDY = (
-    "write [west, south, east, north] in degrees, for example [15.0, 45.06, 16.44, 46.95]"
-)
+_BBOX_REMEDY = "write west, south, east, north in degrees, e.g. 15.0, 45.06, 16.44, 46.95"
 _GEOJSON = {".geojson", ".json"}
 _LONLAT = CRS("OGC:CRS84")
 _ALREADY_LONLAT = (_LONLAT, CRS("EPSG:4326"))  # readers give x, y whatever the CRS says

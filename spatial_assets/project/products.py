@@ -33,6 +33,11 @@ class BoundarySettings(Table):
         description="any vector file GDAL reads, local or s3://",
         examples=["boundaries/regions.gpkg"],
     )
+    layer: str | None = Field(
+        default=None,
+        description="the layer to read, where the file has several",
+        examples=["regions"],
+    )
     key: str = Field(
         min_length=1,
         description="the column that tells one feature from another",

@@ -1,0 +1,62 @@
+"""Whether the catalogue has scenes, and the boundaries have a CRS, a key and features."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+from spatial_assets.cli.diagnosis.finding import Finding, asked
+from spatial_assets.errors import SourceUnavailableError, VectorError
+from spatial_assets.project import Project
+from spatial_assets.project.products import BoundarySettings
+
+MOST_COUNTED = 10_000  # items: a hundred pages of an API; past that the number no longer matters
+
+
+def catalogue(project: Project) -> Finding:
+    """Search the catalogue as a run would, and count what it has."""
+    from spatial_assets.catalog.access import source_access  # noqa: PLC0415  (GDAL, HTTP)
+    from spatial_assets.catalog.items import RawItem  # noqa: PLC0415
+    from spatial_assets.catalog.selection import selection_of  # noqa: PLC0415
+    from spatial_assets.catalog.sources import find_items  # noqa: PLC0415
+
+    def question() -> str:
+        selection = selection_of(project)
+        found = find_items(project.catalog_url, selection, source_access(project))
+        wanted = (
+            item
+            for item in found
+            if not isinstance(item, RawItem) or selection.wants(item.document)
+        )
+        number = sum(1 for _ in islice(wanted, MOST_COUNTED))
+        if not number:
+            message = f"{project.catalog_url} has no item for [area] and [scenes]"
+            raise SourceUnavailableError(message)
+        more = " or more" if number == MOST_COUNTED else ""
+        return f"{project.catalog_url}: {number:,}{more} items"
+
+    remedy = "correct [scenes] catalog, collections, datetime or max_cloud_cover; is it reachable?"
+    return asked("catalogue", question, remedy=remedy)
+
+
+def boundaries(project: Project) -> Iterator[Finding]:
+    """Open every boundaries file and read its first feature."""
+    for boundary in project.boundaries:
+        yield _boundary(project, boundary)
+
+
+def _boundary(project: Project, boundary: BoundarySettings) -> Finding:
+    """Open one boundaries file and read its first feature."""
+    from spatial_assets.stores.vectors import read_features  # noqa: PLC0415  (GDAL)
+
+    def question() -> str:
+        source = project.resolve(boundary.source)
+        columns = (boundary.key, *boundary.columns)
+        found = read_features(source, columns=columns, layer=boundary.layer)
+        if next(iter(found.features), None) is None:
+            message = f"{source} has no feature"
+            raise VectorError(message)
+        return f"{source}: {found.driver}, {found.crs.name}, key {boundary.key}"
+
+    remedy = "correct [[boundaries]] source, layer, key or columns, or give the file its CRS"
+    return asked(f"boundaries {boundary.name!r}", question, remedy=remedy)

@@ -1,0 +1,116 @@
+"""Show every setting in force, where it came from, and the versions of what computes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, version
+
+import click
+from pydantic import BaseModel
+
+from spatial_assets.cli.shell.console import console, table
+from spatial_assets.cli.shell.context import current_project
+from spatial_assets.errors import SpatialAssetsError
+from spatial_assets.project import Project, mask_secrets
+from spatial_assets.project.base import shown_value
+from spatial_assets.project.secrets import MASK, is_secret_name
+
+PACKAGES = ("spatial-assets", "dagster", "zarr", "xarray", "rasterio", "pyproj", "shapely", "numpy")
+PREFIXES = ("SPATIAL_ASSETS_", "AWS_", "GDAL_", "PROJ_", "CPL_", "PG", "DAGSTER_")
+NOT_IN_THE_FILE = {"root", "file", "origins"}
+
+
+@click.command("env")
+def env() -> None:
+    """Show every setting in force, where it came from, and the versions of what computes.
+
+    Secrets are masked.
+    """
+    project = current_project()
+    out = console()
+    out.print(table(("setting", "value", "from"), settings(project), title=str(project.file)))
+    variables = list(variables_in_force(os.environ))
+    if variables:
+        out.print(table(("variable", "value"), variables, title="Environment"))
+    out.print(table(("software", "version"), versions(project), title="Versions"))
+
+
+def settings(project: Project) -> Iterator[tuple[str, str, str]]:
+    """(dotted key, value, default | file | $VARIABLE) of every setting."""
+    for name in type(project).model_fields:
+        if name not in NOT_IN_THE_FILE:
+            value, is_given = getattr(project, name), name in project.model_fields_set
+            yield from _leaves(name, value, project.origins, is_given=is_given)
+
+
+def _leaves(
+    key: str, value: object, origins: Mapping[str, str], *, is_given: bool
+) -> Iterator[tuple[str, str, str]]:
+    """The settings at and below one key."""
+    inner = [(name, part, given and is_given) for name, part, given in _parts(value)]
+    for name, part, given in inner:
+        yield from _leaves(f"{key}.{name}", part, origins, is_given=given)
+    if not inner:
+        yield key, _shown(key, value), origins.get(key) or ("file" if is_given else "default")
+
+
+def _parts(value: object) -> list[tuple[str, object, bool]]:
+    """(name, value, whether it was given) of what a table or an array of tables holds."""
+    if isinstance(value, BaseModel):
+        given = value.model_fields_set
+        return [(name, getattr(value, name), name in given) for name in type(value).model_fields]
+    if isinstance(value, Mapping):
+        return [(str(name), part, True) for name, part in value.items()]
+    if isinstance(value, tuple) and any(isinstance(part, BaseModel) for part in value):
+        return [(str(number), part, True) for number, part in enumerate(value)]
+    return []
+
+
+def _shown(key: str, value: object) -> str:
+    """A value as a person may see it; nothing where there is none."""
+    if value is None:
+        return '"keep"' if key.startswith("retention.") else ""
+    return shown_value(key, value)
+
+
+def variables_in_force(environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """(name, value) of the variables that we, GDAL, PROJ, AWS, PostgreSQL or Dagster read."""
+    for name in sorted(environment):
+        if name.startswith(PREFIXES):
+            value = environment[name]
+            yield f"${name}", MASK if is_secret_name(name) else mask_secrets(value)
+
+
+def versions(project: Project) -> Iterator[tuple[str, str]]:
+    """(name, version) of packages, of the libraries in their wheels, and of the database."""
+    for package in PACKAGES:
+        try:
+            yield package, version(package)
+        except PackageNotFoundError:
+            yield package, "not installed"
+    yield from wheel_versions()
+    yield "database", _database_version(project)
+
+
+def wheel_versions() -> Iterator[tuple[str, str]]:
+    """(name, version) of GDAL, both PROJs and GEOS, as the wheels bring them."""
+    import pyproj  # noqa: PLC0415  (GDAL only where it is needed)
+    import rasterio  # noqa: PLC0415
+    import shapely  # noqa: PLC0415
+
+    yield "GDAL (rasterio)", rasterio.__gdal_version__
+    yield "PROJ (rasterio)", rasterio.__proj_version__
+    yield "PROJ (pyproj)", pyproj.proj_version_str
+    yield "GEOS (shapely)", shapely.geos_version_string
+
+
+def _database_version(project: Project) -> str:
+    """What the database says of itself, if it can be reached."""
+    from spatial_assets.stores.database import open_database  # noqa: PLC0415
+
+    try:
+        with open_database(project.database_url, pool_size=1, connect_timeout=3.0) as connected:
+            return connected.spatial_version()
+    except SpatialAssetsError as error:
+        return f"not reachable: {mask_secrets(str(error))}"

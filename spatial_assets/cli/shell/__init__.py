@@ -1,0 +1,1 @@
+"""What all commands share: the group, the project in force, the console and the selectors."""

@@ -1,0 +1,64 @@
+"""Options that select a part of the area: --bbox and --area."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import shapely
+from pydantic import ValidationError
+from shapely.geometry.base import BaseGeometry
+
+from spatial_assets.errors import SettingsError
+from spatial_assets.project.area import AreaSettings, box_polygon, read_area
+
+
+def _parse_bbox(
+    _context: click.Context, _option: click.Parameter, value: str | None
+) -> BaseGeometry | None:
+    """A box of degrees as a polygon; west > east crosses the antimeridian."""
+    if value is None:
+        return None
+    try:
+        edges = [float(edge) for edge in value.split(",")]
+        box = AreaSettings.model_validate({"bbox": edges}).bbox
+    except ValidationError as error:
+        context = error.errors()[0].get("ctx", {})
+        raise click.BadParameter(f"{value}: {context['wrong']}; {context['remedy']}") from error
+    except ValueError as error:
+        message = f"{value}: not four numbers; for example 15.0,45.06,16.44,46.95"
+        raise click.BadParameter(message) from error
+    return None if box is None else box_polygon(*box)
+
+
+def _parse_area(
+    _context: click.Context, _option: click.Parameter, value: Path | None
+) -> BaseGeometry | None:
+    """The polygons of a file, in lon/lat."""
+    if value is None:
+        return None
+    try:
+        return read_area(value)
+    except SettingsError as error:
+        raise click.BadParameter(f"{value}: {error}") from error
+
+
+bbox_option = click.option(
+    "--bbox",
+    metavar="WEST,SOUTH,EAST,NORTH",
+    callback=_parse_bbox,
+    help="Only tiles that touch this box of degrees; west > east crosses the antimeridian.",
+)
+area_option = click.option(
+    "--area",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    callback=_parse_area,
+    help="Only tiles that touch the polygons of this vector file.",
+)
+
+
+def selected_area(bbox: BaseGeometry | None, area: BaseGeometry | None) -> BaseGeometry | None:
+    """What --bbox and --area select together: the union; None where neither is given."""
+    parts = [part for part in (bbox, area) if part is not None]
+    return shapely.union_all(parts) if parts else None
