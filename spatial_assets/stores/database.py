@@ -1,0 +1,145 @@
+"""What the product needs of a database, and how a URL becomes one.
+
+Neither DuckDB nor a PostgreSQL driver is imported before a URL asks for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import Protocol, Self
+
+from shapely.geometry.base import BaseGeometry
+
+from spatial_assets.errors import DatabaseError
+from spatial_assets.stores.records import (
+    BoundaryDeclaration,
+    Change,
+    QuarantineRecord,
+    Row,
+    TileState,
+)
+
+DUCKDB = "duckdb:///"
+POSTGRES = ("postgresql+psycopg://", "postgresql://", "postgres://")
+
+
+class Database(Protocol):
+    """Tables of boundaries, statistics, states and quarantine.
+
+    Every change is one transaction, and harmless to make twice. May be used by several threads;
+    not by a forked child.
+    """
+
+    @property
+    def url(self) -> str:
+        """Where it is, without its password."""
+
+    def ensure_schema(
+        self, boundaries: Sequence[BoundaryDeclaration] = (), indices: Sequence[str] = ()
+    ) -> None:
+        """Create what is missing for these, and for those named before; harmless twice or at once.
+
+        Raises:
+            DatabaseError: the schema is newer than this code, a table is not as declared, or
+                there is no spatial extension.
+        """
+
+    def commit(self, changes: Sequence[Change]) -> None:
+        """Make all changes, or none.
+
+        Raises:
+            DatabaseError: a row does not fit its table, or the database gave up.
+        """
+
+    def replace_tile(self, table: str, keys: Mapping[str, object], rows: Iterable[Row]) -> None:
+        """Let `rows` be the rows of `table` that have these keys."""
+
+    def replace_all(self, table: str, rows: Iterable[Row]) -> None:
+        """Let `rows` be the rows of `table`."""
+
+    def set_states(self, states: Iterable[TileState | Row]) -> None:
+        """Write how stages of tiles ended; what did not change keeps its `since`."""
+
+    def quarantine(self, records: Iterable[QuarantineRecord | Row]) -> None:
+        """Write what is bad; what was in force keeps its `first_seen`."""
+
+    def release(self, where: Mapping[str, object], *, now: datetime) -> int:
+        """Let what matches go, and say how many there were in force."""
+
+    def rows(
+        self,
+        table: str,
+        where: Mapping[str, object] | None = None,
+        *,
+        touching: BaseGeometry | None = None,
+    ) -> list[dict[str, object]]:
+        """Rows of a table or view in the order of its key.
+
+        Args:
+            table: its name.
+            where: column -> the value, or a list of values, it must have; None: null.
+            touching: in lon/lat; only rows whose geometry intersects it.
+        """
+
+    def spatial_version(self) -> str:
+        """Versions of the database, its spatial extension, and what that is built on."""
+
+    def close(self) -> None:
+        """Let go of connections."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+def open_database(
+    url: str,
+    *,
+    pool_size: int = 4,
+    connect_timeout: float = 10.0,
+    statement_timeout: float = 300.0,
+    lock_timeout: float = 60.0,
+) -> Database:
+    """The database a URL names; nothing is contacted or created before it is used.
+
+    Args:
+        url: `duckdb:///path` (four slashes: absolute) or `postgresql+psycopg://...`, there with
+            `?schema=name` for tables elsewhere than in the user's first schema.
+        pool_size: most connections to PostGIS at a time.
+        connect_timeout: seconds for PostGIS to answer.
+        statement_timeout: seconds a statement may take in PostGIS.
+        lock_timeout: seconds to wait for a DuckDB file that others hold, or for a free connection.
+
+    Raises:
+        DatabaseError: the URL names neither.
+    """
+    if url.startswith(DUCKDB):
+        from spatial_assets.stores.duck import DuckDatabase  # noqa: PLC0415 - only when asked for
+
+        return DuckDatabase(url.removeprefix(DUCKDB), patience=lock_timeout)
+    for prefix in POSTGRES:
+        if url.startswith(prefix):
+            from spatial_assets.stores.postgis import (  # noqa: PLC0415 - only when asked for
+                Limits,
+                PostgisDatabase,
+            )
+
+            limits = Limits(
+                pool_size=pool_size,
+                connect=connect_timeout,
+                statement=statement_timeout,
+                wait=lock_timeout,
+            )
+            return PostgisDatabase(f"{POSTGRES[0]}{url.removeprefix(prefix)}", limits)
+    scheme = url.partition("://")[0] if "://" in url else "no scheme"
+    raise DatabaseError(
+        f"not a database URL ({scheme}): wanted duckdb:///path or "
+        "postgresql+psycopg://user@host:5432/database"
+    )

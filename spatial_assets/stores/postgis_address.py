@@ -1,0 +1,138 @@
+"""Where a PostGIS database is: its URL taken apart, its schema, and whether it is spatial.
+
+The password stays in the arguments of a connection; it is shown nowhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+import psycopg
+from psycopg import sql
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from spatial_assets.errors import DatabaseError
+
+APPLICATION = "spatial_assets"
+MASK = "***"
+SECRET_OPTIONS = ("password", "sslpassword")
+URL_REMEDY = "wanted postgresql+psycopg://user:password@host:5432/database?schema=name"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Address:
+    """What a URL says."""
+
+    shown: str
+    """The URL without its password."""
+
+    arguments: Mapping[str, Any] = field(repr=False)
+    """What psycopg connects with."""
+
+    schema: str | None = None
+    """Where our tables are; None: where the server's search path begins."""
+
+    def masked(self, text: str) -> str:
+        """`text` without the password, in plain or as a URL writes it."""
+        for name in SECRET_OPTIONS:
+            secret = str(self.arguments.get(name) or "")
+            for form in {secret, quote(secret, safe=""), quote_plus(secret)} - {""}:
+                text = text.replace(form, MASK)
+        return text
+
+    def prepare(self, connection: psycopg.Connection[Any]) -> None:
+        """Make the schema, if it is named, and see that the database is spatial.
+
+        Raises:
+            DatabaseError: PostGIS is neither there nor can be created.
+        """
+        # Two processes that create the same at once collide, "if not exists" or not.
+        connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('spatial_assets', 0))")
+        if extension_schema(connection) is None:
+            create_extension(connection)
+        if self.schema is not None and not has_schema(connection, self.schema):
+            create = sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(self.schema))
+            connection.execute(create)
+        connection.commit()
+
+    def search_path(self, connection: psycopg.Connection[Any]) -> str:
+        """Our schema, then the user's own path, then PostGIS wherever it is installed."""
+        row = connection.execute("SELECT current_setting('search_path')").fetchone()
+        assert row is not None  # noqa: S101 - a SELECT without FROM has one row
+        own = [] if self.schema is None else [self.schema]
+        spatial = extension_schema(connection)
+        quoted = [
+            sql.Identifier(name).as_string(connection)
+            for name in [*own, *([spatial] if spatial else [])]
+        ]
+        first, last = quoted[: len(own)], quoted[len(own) :]
+        return ", ".join([*first, *([str(row[0])] if row[0] else []), *last])
+
+
+def address_of(url: str) -> Address:
+    """Take a URL apart.
+
+    Raises:
+        DatabaseError: it is not one; the message shows nothing of it.
+    """
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError) as error:
+        raise DatabaseError(f"the database URL cannot be read; {URL_REMEDY}") from error
+    options = {
+        name: value if isinstance(value, str) else ",".join(value)
+        for name, value in parsed.query.items()
+    }
+    schema = options.pop("schema", None)
+    known = {
+        "host": parsed.host,
+        "port": parsed.port,
+        "user": parsed.username,
+        "password": parsed.password,
+        "dbname": parsed.database,
+    }
+    arguments = {name: value for name, value in known.items() if value is not None}
+    hidden = {name: MASK for name in SECRET_OPTIONS if name in options}
+    return Address(
+        shown=parsed.update_query_dict(hidden).render_as_string(hide_password=True),
+        arguments={"application_name": APPLICATION, **arguments, **options},
+        schema=schema or None,
+    )
+
+
+def extension_schema(connection: psycopg.Connection[Any]) -> str | None:
+    """The schema PostGIS is installed in, or None."""
+    row = connection.execute(
+        "SELECT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace "
+        "WHERE e.extname = 'postgis'"
+    ).fetchone()
+    return None if row is None else str(row[0])
+
+
+def has_schema(connection: psycopg.Connection[Any], name: str) -> bool:
+    """Whether there is such a schema; a user who may not create one may well use it."""
+    found = connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", (name,))
+    return found.fetchone() is not None
+
+
+def create_extension(connection: psycopg.Connection[Any]) -> None:
+    """Make the database spatial.
+
+    Raises:
+        DatabaseError: PostGIS is not installed on the server, or this user may not.
+    """
+    try:
+        connection.execute("CREATE EXTENSION IF NOT EXISTS postgis")
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise DatabaseError(
+            "the database has no PostGIS, and this user may not add it; let an administrator "
+            "run: CREATE EXTENSION postgis"
+        ) from error
+    except (psycopg.errors.FeatureNotSupported, psycopg.errors.UndefinedFile) as error:
+        raise DatabaseError(
+            "the server has no PostGIS; install it there (Debian: postgresql-NN-postgis-3)"
+        ) from error
