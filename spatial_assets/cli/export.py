@@ -1,0 +1,47 @@
+"""Write a period of an index as a cloud-optimized GeoTIFF."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from shapely.geometry.base import BaseGeometry
+
+from spatial_assets.cli.shell.context import current_project
+from spatial_assets.cli.shell.selectors import area_option, bbox_option, selected_area
+
+
+@click.command("export")
+@click.argument("destination", metavar="OUT.tif", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--index", help="The index; default: the first of the project.")
+@click.option("--period", required=True, help="The period by its label, for example 2023-08.")
+@bbox_option
+@area_option
+def export(
+    destination: Path,
+    index: str | None,
+    *,
+    period: str,
+    bbox: BaseGeometry | None,
+    area: BaseGeometry | None,
+) -> None:
+    """Write a period of an index to OUT.tif: a cloud-optimized GeoTIFF for QGIS and any GDAL.
+
+    With --bbox or --area, only the pixels of that rectangle; default: the whole cube.
+    Values are stored as int16; the file says what a step is worth (scale) and what is no value.
+    """
+    from spatial_assets.stores.export import export_cog  # noqa: PLC0415 - rasterio, zarr
+    from spatial_assets.stores.objects import open_store  # noqa: PLC0415
+
+    project = current_project()
+    made = export_cog(
+        open_store(project.storage_url),
+        destination,
+        index=index or project.indices.names[0],
+        period=period,
+        area=selected_area(bbox, area),
+    )
+    click.echo(
+        f"{made.path}: {made.window.width} x {made.window.height} pixels, "
+        f"{made.valid_fraction:.1%} with a value, {made.size / 1e6:.1f} MB"
+    )
