@@ -1,0 +1,69 @@
+"""A small project on local ground, and the command line to ask it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from spatial_assets.cli import main
+
+PROJECT = """
+[area]
+bbox = [15.0, 45.06, 16.44, 46.95]
+[grid]
+pixel_zoom = 10
+shard = 1024
+level = 8
+[scenes]
+catalog = "scenes"
+sensor = "sentinel-2-l2a"
+[time]
+start = 2023-01-01
+"""
+
+ITEM = {
+    "type": "Feature",
+    "stac_version": "1.0.0",
+    "id": "scene-1",
+    "collection": "sentinel-2-l2a",
+    "geometry": {
+        "type": "Polygon",
+        "coordinates": [[[15.0, 45.0], [16.0, 45.0], [16.0, 46.0], [15.0, 46.0], [15.0, 45.0]]],
+    },
+    "bbox": [15.0, 45.0, 16.0, 46.0],
+    "properties": {"datetime": "2023-08-10T10:00:00Z", "platform": "sentinel-2a"},
+    "links": [],
+    "assets": {},
+}
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A project folder whose catalogue has one item."""
+    root = tmp_path / "project"
+    (root / "scenes").mkdir(parents=True)
+    (root / "scenes" / "scene-1.json").write_text(json.dumps(ITEM), encoding="utf-8")
+    (root / "project.toml").write_text(PROJECT, encoding="utf-8")
+    return root
+
+
+@pytest.fixture
+def run() -> Run:
+    """Run the command line with arguments, in a wide terminal and with the variables given."""
+
+    def run(*arguments: object, **env: str | None) -> Result:
+        clean = {
+            "SPATIAL_ASSETS_PROJECT": None,
+            "SPATIAL_ASSETS_STORAGE_URL": None,
+            "SPATIAL_ASSETS_DATABASE_URL": None,
+            "COLUMNS": "2000",
+        }
+        return CliRunner().invoke(main, [str(part) for part in arguments], env={**clean, **env})
+
+    return run

@@ -1,0 +1,190 @@
+"""`check` says of each ground that a run stands on whether it holds, and fails if one does not."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+from spatial_assets.cli.diagnosis import libraries, resources
+from spatial_assets.project import load_project
+
+Run = Callable[..., Result]
+
+ROWS = ("project file", "GDAL", "PROJ", "storage", "database", "catalogue", "memory", "disk")
+
+
+def row(result: Result, what: str) -> str:
+    """The line of the table about `what`."""
+    return next(line for line in result.output.splitlines() if line.strip("│ ").startswith(what))
+
+
+def add(folder: Path, text: str) -> None:
+    with (folder / "project.toml").open("a", encoding="utf-8") as file:
+        file.write(text)
+
+
+def test_all_is_well_with_a_project_on_local_ground(run: Run, folder: Path) -> None:
+    result = run("--project", folder, "check")
+
+    assert result.exit_code == 0, result.output
+    for what in ROWS:
+        assert " ok " in row(result, what)
+    assert "6 tiles" in row(result, "project file")
+    assert ": 1 items" in row(result, "catalogue")
+    assert "spatial" in row(result, "database")
+
+
+def test_checking_the_storage_leaves_nothing_behind(run: Run, folder: Path) -> None:
+    run("--project", folder, "check")
+
+    assert [path for path in (folder / "data").rglob("*") if path.is_file()] == []
+
+
+def test_a_broken_storage_fails_with_a_remedy_and_the_rest_is_still_asked(
+    run: Run, folder: Path
+) -> None:
+    (folder / "data").write_text("not a folder", encoding="utf-8")
+    add(folder, '[database]\nurl = "duckdb:///spatial.duckdb"\n')
+
+    result = run("--project", folder, "check")
+
+    assert result.exit_code == 1
+    assert "FAILED" in row(result, "storage")
+    assert "$SPATIAL_ASSETS_STORAGE_URL" in row(result, "storage")
+    assert " ok " in row(result, "database")
+    assert "Error: 1 of " in result.output
+
+
+def test_a_file_that_is_no_database_fails(run: Run, folder: Path) -> None:
+    (folder / "spatial.duckdb").write_text("not a database" * 1000, encoding="utf-8")
+    add(folder, '[database]\nurl = "duckdb:///spatial.duckdb"\n')
+
+    result = run("--project", folder, "check")
+
+    assert result.exit_code == 1
+    assert "FAILED" in row(result, "database")
+
+
+def test_a_wrong_project_file_fails_and_the_environment_is_still_checked(
+    run: Run, folder: Path
+) -> None:
+    add(folder, "[grdi]\n")
+
+    result = run("--project", folder, "check")
+
+    assert result.exit_code == 1
+    assert "did you mean 'grid'?" in row(result, "project file")
+    assert " ok " in row(result, "GDAL")
+    assert " ok " in row(result, "PROJ")
+    assert "storage" not in result.output
+
+
+def test_a_level_that_does_not_fit_the_shards_fails(run: Run, folder: Path) -> None:
+    file = folder / "project.toml"
+    text = file.read_text(encoding="utf-8").replace("level = 8", "level = 9")
+    file.write_text(text, encoding="utf-8")
+
+    assert "grid.level = 9" in row(run("--project", folder, "check"), "project file")
+
+
+@pytest.mark.parametrize("catalog", ["nowhere", "empty"])
+def test_a_catalogue_without_items_fails(run: Run, folder: Path, catalog: str) -> None:
+    (folder / "empty").mkdir()
+    file = folder / "project.toml"
+    text = file.read_text(encoding="utf-8").replace('"scenes"', f'"{catalog}"')
+    file.write_text(text, encoding="utf-8")
+
+    result = run("--project", folder, "check")
+
+    assert result.exit_code == 1
+    assert "FAILED" in row(result, "catalogue")
+    assert str(folder / catalog) in row(result, "catalogue")
+
+
+def test_boundaries_are_opened_and_need_a_crs_and_their_key(run: Run, folder: Path) -> None:
+    import geopandas as gpd  # noqa: PLC0415
+    import shapely  # noqa: PLC0415
+
+    frame = gpd.GeoDataFrame({"region_id": ["a"]}, geometry=[shapely.box(15, 45, 16, 46)])
+    frame.set_crs(4326).to_file(folder / "good.gpkg")
+    frame.set_crs(4326).drop(columns="region_id").assign(x=1).to_file(folder / "no_key.gpkg")
+    for name in ("good", "no_key", "gone"):
+        table = f'name = "{name}"\nsource = "{name}.gpkg"\nkey = "region_id"\n'
+        add(folder, f"[[boundaries]]\n{table}")
+
+    result = run("--project", folder, "check")
+
+    assert result.exit_code == 1
+    assert " ok " in row(result, "boundaries 'good'")
+    assert "WGS 84" in row(result, "boundaries 'good'")
+    assert "FAILED" in row(result, "boundaries 'no_key'")
+    assert "FAILED" in row(result, "boundaries 'gone'")
+
+
+def test_a_tile_that_does_not_fit_a_worker_fails_with_the_arithmetic(folder: Path) -> None:
+    add(folder, "[compute]\nmemory_mb = 400\n")
+
+    finding = resources.memory(load_project(folder, {}), available_mb=8000)
+
+    assert not finding.passed
+    assert "of 1024 x 1024 pixels needs about 636 of 400 MB" in finding.detail
+    assert "2 workers x 400 MB = 800 MB of 8000 MB" in finding.detail
+    assert "finer [grid] level" in finding.remedy
+
+
+def test_workers_that_do_not_fit_the_machine_together_fail(folder: Path) -> None:
+    finding = resources.memory(load_project(folder, {}), available_mb=3000)
+
+    assert not finding.passed
+    assert "2 workers x 2048 MB = 4096 MB of 3000 MB" in finding.detail
+
+
+def test_a_full_disk_fails_with_the_arithmetic(folder: Path) -> None:
+    finding = resources.disk(load_project(folder, {}), free_mb=10)
+
+    assert not finding.passed
+    assert "10 MB free for 6 million pixels x 4 bytes x 1 indices = 24 MB" in finding.detail
+
+
+def test_disk_is_no_question_on_s3(folder: Path) -> None:
+    project = load_project(folder, {"SPATIAL_ASSETS_STORAGE_URL": "s3://bucket"})
+
+    assert resources.disk(project, free_mb=0).passed
+
+
+def test_the_data_of_another_proj_is_found_out(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "proj.db") as database:
+        database.execute("CREATE TABLE metadata (key TEXT, value TEXT)")
+        rows = [("DATABASE.LAYOUT.VERSION.MAJOR", "1"), ("DATABASE.LAYOUT.VERSION.MINOR", "0")]
+        database.executemany("INSERT INTO metadata VALUES (?, ?)", rows)
+    database.close()
+    code = (
+        "from spatial_assets.cli.diagnosis.libraries import proj\n"
+        "finding = proj()\n"
+        "print(finding.passed, finding.remedy)"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={"PROJ_DATA": str(tmp_path)},
+    )
+
+    assert done.stdout.startswith(f"False unset $PROJ_DATA = {tmp_path}")
+
+
+def test_a_variable_that_does_no_harm_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PROJ_DATA", raising=False)
+
+    finding = libraries.proj({"GDAL_DATA": "/somewhere"})
+
+    assert finding.passed
+    assert "in spite of $GDAL_DATA = /somewhere" in finding.detail
