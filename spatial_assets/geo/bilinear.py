@@ -103,6 +103,7 @@ def sample_nearest(
         return result
     column, row = (np.floor(place + NUDGE) for place in places)
     box = _bounding_window(column, row, inside=inside, extra=0)
+    require_window(box, window, source)
     found = _cut(classes, window, box=box, outside=fill_value).ravel()
     first = _flat_index(column, row, box=box, extra=0)
     np.copyto(result, found.take(first, mode="clip"), where=inside)

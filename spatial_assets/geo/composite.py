@@ -1,0 +1,153 @@
+"""Layers of one period to one value a pixel: index, mosaic of each day, then the composite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spatial_assets.errors import RasterError
+from spatial_assets.geo.geobox import GeoBox, Window
+from spatial_assets.geo.index import Band, SpectralIndex, apply_index
+from spatial_assets.geo.mosaic import Granule, Longitudes, mosaic, several_zones
+from spatial_assets.geo.radiometry import (
+    FILL,
+    INDEX_SCALE,
+    REFLECTANCE_SCALE,
+    dequantise,
+    quantise,
+)
+
+__all__ = ["Composite", "Granule", "Method", "compose_index", "composite", "mosaic"]
+
+Method: TypeAlias = Literal["median", "max", "latest"]
+
+_STRIP_VALUES: Final = 1 << 20
+"""Values, over all layers, that are worked on at a time: 4 MB, whatever the tile and period."""
+
+
+@dataclass(frozen=True, eq=False)
+class Composite:
+    """An index over one period on the target's pixels."""
+
+    values: NDArray[np.int16]
+    """Quantised index, `FILL` where no layer was valid."""
+
+    observations: NDArray[np.uint16]
+    """Number of (solar day, platform) layers that were valid."""
+
+    computed: int
+    """Granule pixels whose bands were all known."""
+
+    kept: int
+    """Those of them whose index meant something; see `judge_range`."""
+
+
+def compose_index(
+    index: SpectralIndex,
+    layers: Sequence[Sequence[Granule]],
+    *,
+    target: GeoBox,
+    method: Method,
+) -> Composite:
+    """Evaluate `index` on every granule and reduce a period to one value a pixel.
+
+    Args:
+        index: what to evaluate.
+        layers: one per (solar day, platform) in the order of time, each with its granules.
+        target: the pixels that all granules cover.
+        method: how the layers of a pixel become one value.
+
+    Raises:
+        RasterError: a band is missing or has the wrong shape.
+    """
+    _require_shapes(layers, target.window.shape)
+    values = np.full(target.window.shape, FILL, dtype=np.int16)
+    observations = np.zeros(target.window.shape, dtype=np.uint16)
+    longitudes = Longitudes(target)
+    computed = kept = 0
+    for strip in _strips(target.window, len(layers)):
+        at = strip.slices_in(target.window)
+        stack = np.empty((len(layers), *strip.shape), dtype=np.float32)
+        for day, granules in enumerate(layers):
+            evaluated = [_evaluate(index, granule, at) for granule in granules]
+            computed += sum(known for _, known in evaluated)
+            found = [layer for layer, _ in evaluated]
+            kept += sum(int(np.count_nonzero(np.isfinite(layer))) for layer in found)
+            where = longitudes.of(strip) if several_zones(granules) else None
+            stack[day] = mosaic(found, granules, longitudes=where)
+        reduced, observations[at] = composite(stack, method)
+        values[at] = quantise(reduced, np.isfinite(reduced), INDEX_SCALE)
+    return Composite(values, observations, computed, kept)
+
+
+def composite(stack: NDArray[np.float32], method: Method) -> tuple[Band, NDArray[np.uint16]]:
+    """Reduce layers to one value a pixel.
+
+    Args:
+        stack: shape (layer, row, column) in the order of time, NaN where invalid.
+        method: the median (of an even number, the mean of the middle two), the largest, or the
+            latest valid value.
+
+    Returns:
+        Values, NaN where no layer is valid, and the number of valid layers.
+    """
+    valid = np.isfinite(stack)
+    observations = np.count_nonzero(valid, axis=0)
+    values = np.full(stack.shape[1:], np.nan, dtype=np.float32)
+    if method == "median":
+        values = _median(stack, valid, observations)
+    elif method == "max":
+        values = np.fmax.reduce(stack, axis=0, initial=np.float32("nan"))
+    else:
+        for layer, known in zip(stack, valid, strict=True):
+            np.copyto(values, layer, where=known)
+    return values, observations.astype(np.uint16)
+
+
+def _median(
+    stack: NDArray[np.float32], valid: NDArray[np.bool_], observations: NDArray[np.int_]
+) -> Band:
+    """Median of the valid values of each pixel."""
+    if not len(stack):
+        return np.full(stack.shape[1:], np.nan, dtype=np.float32)
+    ordered = np.sort(np.where(valid, stack, np.float32(np.inf)), axis=0)
+    middle = np.stack([np.maximum(observations - 1, 0) // 2, observations // 2])
+    middle = np.minimum(middle, len(stack) - 1)  # nowhere valid: any layer, all of them infinite
+    lower, upper = np.take_along_axis(ordered, middle, axis=0)
+    mean: Band = (lower + upper) * np.float32(0.5)
+    return np.where(observations > 0, mean, np.float32("nan"))
+
+
+def _evaluate(index: SpectralIndex, granule: Granule, at: tuple[slice, slice]) -> tuple[Band, int]:
+    """Index values of one strip of a granule, and the number of pixels with known bands."""
+    bands: dict[str, Band] = {}
+    known = np.ones(np.broadcast_shapes(*(band[at].shape for band in granule.bands.values())), bool)
+    for name in index.needs:
+        if name in granule.bands:
+            bands[name], valid = dequantise(granule.bands[name][at], REFLECTANCE_SCALE)
+            known &= valid
+    values, _ = apply_index(index, bands, known)
+    return values, int(np.count_nonzero(known))
+
+
+def _strips(window: Window, layers: int) -> Iterator[Window]:
+    """`window` in strips of rows of a bounded number of values."""
+    rows = max(1, _STRIP_VALUES // (window.width * max(layers, 1)))
+    for top in range(window.row, window.row_stop, rows):
+        yield Window(window.column, top, window.width, min(rows, window.row_stop - top))
+
+
+def _require_shapes(layers: Sequence[Sequence[Granule]], shape: tuple[int, int]) -> None:
+    """Refuse granules that do not cover the target's pixels."""
+    for granule in (granule for granules in layers for granule in granules):
+        for name, band in granule.bands.items():
+            if band.shape != shape:
+                message = f"{granule.id}: band {name} has shape {band.shape}, the target {shape}"
+                raise RasterError(message, reason="bad_shape")
+    if not all(layers):
+        message = "a layer has no granule; leave it out"
+        raise RasterError(message, reason="empty_layer")
