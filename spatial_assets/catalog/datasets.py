@@ -1,0 +1,179 @@
+"""Files opened by GDAL: under what settings, by what path, and at most a few at a time a process.
+
+Only formats that carry their pixels in one file are opened, by content; sidecars are not read, and
+overviews never. What an opened file is worth is judged in headers.py, reading is in reader.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+import warnings
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import rasterio
+from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
+from rasterio.session import AWSSession
+
+from spatial_assets.catalog.access import SourceAccess
+from spatial_assets.catalog.fingerprints import local_version
+from spatial_assets.catalog.hrefs import is_remote
+from spatial_assets.catalog.scene import BandSource
+from spatial_assets.catalog.signing import (
+    EXPIRY_MARGIN,
+    mask_logs,
+    readable_url,
+    source_credentials,
+)
+from spatial_assets.errors import SceneError
+
+Dataset: TypeAlias = Any
+"""rasterio's DatasetReader, which has no types."""
+
+DRIVERS = ("GTiff", "JP2OpenJPEG")  # a VRT or a service file would name other files, any files
+MOST_OPEN = 12  # the bands of a few scenes; each remote one holds a connection and a header
+GDAL_RETRIES = 2  # of one request, by GDAL itself; reader.py tries whole reads again
+RETRY_CODES = "429,500,502,503,504"
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A dataset and until when its URL holds."""
+
+    dataset: Dataset
+    expires: float | None
+
+
+class _OpenFiles(threading.local):
+    """The open datasets of one thread, the least recently used first: they cannot be shared."""
+
+    def __init__(self) -> None:
+        self.known: OrderedDict[tuple[str, ...], _Opened] = OrderedDict()
+
+
+_open_files = _OpenFiles()
+
+
+@contextlib.contextmanager
+def gdal_settings(access: SourceAccess) -> Iterator[None]:
+    """GDAL configured for reading whole-resolution blocks of untrusted, possibly remote files."""
+    options = _options(access)
+    with warnings.catch_warnings(), rasterio.Env(session=_session(access), **options):
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # headers.py refuses such a file
+        yield
+
+
+def open_dataset(source: BandSource, access: SourceAccess) -> Dataset:
+    """The source's dataset, opened now or kept open; call within `gdal_settings`.
+
+    Raises:
+        rasterio.errors.RasterioIOError: GDAL cannot open it.
+    """
+    key = _key(source, access)
+    found = _open_files.known.pop(key, None)
+    if found is not None and found.expires is not None and found.expires < time.time():
+        found.dataset.close()
+        found = None
+    if found is None:
+        while len(_open_files.known) >= MOST_OPEN:
+            _open_files.known.popitem(last=False)[1].dataset.close()
+        path, expires = gdal_path(source, access)
+        found = _Opened(_open(path), expires)
+    _open_files.known[key] = found
+    return found.dataset
+
+
+def close_dataset(source: BandSource, access: SourceAccess) -> None:
+    """Forget an open dataset, and with it what GDAL remembers of a failed read."""
+    found = _open_files.known.pop(_key(source, access), None)
+    if found is not None:
+        found.dataset.close()
+
+
+def close_all() -> None:
+    """Close every dataset that this thread keeps open."""
+    while _open_files.known:
+        _open_files.known.popitem()[1].dataset.close()
+
+
+def gdal_path(source: BandSource, access: SourceAccess) -> tuple[str, float | None]:
+    """What GDAL opens, and until when (seconds since the epoch) that holds; None: for ever."""
+    if not is_remote(source.href):
+        return source.href, None
+    if source.href.startswith("s3://") and access.sign != "s3-presign":
+        return f"/vsis3/{source.href.removeprefix('s3://')}", None
+    signed = readable_url(source, access)
+    expires = None if signed.expires is None else signed.expires - EXPIRY_MARGIN
+    return f"/vsicurl/{signed.url}", expires
+
+
+def _open(path: str) -> Dataset:
+    """A dataset of its own: a handle that GDAL shares may be of the file before it changed."""
+    first, second = DRIVERS
+    try:
+        return rasterio.open(path, driver=first, sharing=False)
+    except RasterioIOError as error:
+        try:
+            return rasterio.open(path, driver=second, sharing=False)
+        except RasterioIOError:
+            raise error from None
+
+
+def _key(source: BandSource, access: SourceAccess) -> tuple[str, ...]:
+    """What makes an open dataset the right one: the same content under the same href."""
+    version = source.version or ""
+    if not is_remote(source.href):
+        with contextlib.suppress(SceneError):
+            version = local_version(Path(source.href))
+    return (source.href, version, access.sign, access.endpoint)
+
+
+def _session(access: SourceAccess) -> AWSSession:
+    """Keys of the source for /vsis3/; anonymous without."""
+    keys = source_credentials()
+    return AWSSession(
+        aws_access_key_id=keys.access_key_id if keys else None,
+        aws_secret_access_key=keys.secret_access_key if keys else None,
+        aws_session_token=keys.session_token if keys else None,
+        region_name=access.region or "us-east-1",
+        aws_unsigned=keys is None,
+        requester_pays=access.requester_pays,
+        endpoint_url=access.endpoint.partition("://")[2].rstrip("/") or None,
+    )
+
+
+def _options(access: SourceAccess) -> dict[str, Any]:
+    """GDAL's configuration options."""
+    mask_logs()
+    patience = access.patience
+    options: dict[str, Any] = {
+        "GDAL_CACHEMAX": access.gdal_cache_mb,
+        "GDAL_NUM_THREADS": access.threads,
+        "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # no sidecars, and no listing of a bucket
+        "GDAL_PAM_ENABLED": False,
+        "GTIFF_IGNORE_READ_ERRORS": False,
+        "GDAL_HTTP_MAX_RETRY": GDAL_RETRIES,
+        "GDAL_HTTP_RETRY_DELAY": patience.first_delay,
+        "GDAL_HTTP_RETRY_CODES": RETRY_CODES,
+        "GDAL_HTTP_CONNECTTIMEOUT": max(1, round(patience.connect_timeout)),
+        "GDAL_HTTP_LOW_SPEED_TIME": max(1, round(patience.read_timeout)),
+        "GDAL_HTTP_LOW_SPEED_LIMIT": 1,
+        "GDAL_INGESTED_BYTES_AT_OPEN": 32768,  # the header of a COG in one request
+        "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": True,
+        # A presigned GET refuses HEAD; and what a server answered once, 503 or a size, is asked
+        # for again when the file is opened again.
+        "CPL_VSIL_CURL_USE_HEAD": False,
+        "CPL_VSIL_CURL_NON_CACHED": "/vsicurl/:/vsis3/",
+        "VSI_CACHE": True,
+    }
+    if access.endpoint:
+        options |= {
+            "AWS_HTTPS": access.endpoint.startswith("https"),
+            "AWS_VIRTUAL_HOSTING": False,
+        }
+    return options

@@ -1,0 +1,177 @@
+"""Whole files in a bounded local cache: verified, shared by all processes of a machine.
+
+The name of a copy is a hash of its href and version, so a changed file is another copy. A copy
+appears by one rename; the least recently used go first when the cache is full.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from spatial_assets.catalog.access import SourceAccess
+from spatial_assets.catalog.checksums import Digest, digest_of
+from spatial_assets.catalog.fingerprints import local_version
+from spatial_assets.catalog.hrefs import is_remote
+from spatial_assets.catalog.remote import patiently, short_body, streamed
+from spatial_assets.catalog.scene import BandSource
+from spatial_assets.errors import SceneError, SourceUnavailableError
+from spatial_assets.project.secrets import mask_secrets
+
+PIECE = 1 << 20
+ABANDONED = 24 * 3600.0  # seconds: a partial file that old belongs to nobody
+PARTIAL = ".part"
+LOCK = ".lock"
+
+_verified: set[tuple[str, str, str | None, int | None]] = set()
+"""Local files whose content was compared with their items by this process."""
+
+
+def local_copy(source: BandSource, access: SourceAccess) -> Path:
+    """Path of a local file with the source's content, downloaded now if need be.
+
+    Raises:
+        SceneError: missing, forbidden, `checksum_mismatch`, `size_mismatch`, `larger_than_cache`.
+        SourceUnavailableError: the archive did not answer.
+    """
+    if not is_remote(source.href):
+        return _verified_in_place(source)
+    copy = access.cache_folder / _name(source)
+    if _is_there(copy):
+        return copy
+    with _one_at_a_time(copy):
+        if not _is_there(copy):
+            _download(source, copy, access)
+    return copy
+
+
+def _verified_in_place(source: BandSource) -> Path:
+    """A local file is its own copy, compared with its item once a process."""
+    path = Path(source.href)
+    key = (source.href, local_version(path), source.checksum, source.size)
+    if key not in _verified:
+        digest = digest_of(source.checksum)
+        with path.open("rb") as file:
+            while piece := file.read(PIECE):
+                digest.update(piece)
+        _require_promised(source, digest)
+        _verified.add(key)
+    return path
+
+
+def _name(source: BandSource) -> str:
+    """The name of a copy."""
+    identity = f"{source.href}\n{source.version}\n{source.checksum}"
+    return f"{hashlib.sha256(identity.encode()).hexdigest()[:40]}.raster"
+
+
+def _is_there(copy: Path) -> bool:
+    """Whether a copy exists; then it counts as just used."""
+    with contextlib.suppress(FileNotFoundError):
+        os.utime(copy)
+        return True
+    return False
+
+
+@contextlib.contextmanager
+def _one_at_a_time(copy: Path) -> Iterator[None]:
+    """Let one process of the machine download a file while the others wait for it."""
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    with copy.with_suffix(LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            copy.with_suffix(LOCK).unlink(missing_ok=True)
+
+
+def _download(source: BandSource, copy: Path, access: SourceAccess) -> None:
+    """Bring the file in, verify it, make room, and let it appear."""
+    partial = patiently(
+        lambda: _fetched(source, copy.parent, access), access.patience, place=source.href
+    )
+    try:
+        _make_room(copy.parent, access, incoming=partial.stat().st_size)
+        partial.replace(copy)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise SourceUnavailableError(
+            f"the cache {copy.parent} cannot be written: {error.strerror}; make room for it"
+        ) from error
+
+
+def _fetched(source: BandSource, folder: Path, access: SourceAccess) -> Path:
+    """The whole, verified body in a partial file; nothing is left behind if that fails."""
+    digest = digest_of(source.checksum)
+    handle, name = tempfile.mkstemp(suffix=PARTIAL, dir=folder)
+    partial = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file, streamed(source, access) as answer:
+            promised = answer.headers.get("content-length", "")
+            _require_room(source, int(promised) if promised.isdigit() else 0, access)
+            for piece in answer.iter_raw(PIECE):
+                digest.update(piece)
+                file.write(piece)
+                _require_room(source, digest.size, access)
+        _require_whole(digest, promised)
+        _require_promised(source, digest)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    return partial
+
+
+def _require_whole(digest: Digest, promised: str) -> None:
+    """Have a body that ended before its time asked for again."""
+    if promised.isdigit() and digest.size < int(promised):
+        raise short_body(f"{digest.size} of {promised} bytes")
+
+
+def _require_room(source: BandSource, size: int, access: SourceAccess) -> None:
+    """Refuse a file that is larger than the whole cache."""
+    if size > access.cache_bytes:
+        raise SceneError(
+            f"{mask_secrets(source.href)} has more than the {access.cache_bytes >> 20} MB of "
+            "[scenes] cache_mb; raise that, or stream",
+            reason="larger_than_cache",
+        )
+
+
+def _require_promised(source: BandSource, digest: Digest) -> None:
+    """Refuse content that is not what the item promises."""
+    shown = mask_secrets(source.href)
+    if source.size is not None and digest.size != source.size:
+        raise SceneError(
+            f"{shown} has {digest.size} bytes, the item's file:size is {source.size}",
+            reason="size_mismatch",
+        )
+    if not digest.agrees:
+        raise SceneError(
+            f"{shown} has the {digest.name} {digest.found[:16]}..., the item's file:checksum is "
+            f"{digest.expected[:16]}...: it is damaged or has been replaced",
+            reason="checksum_mismatch",
+        )
+
+
+def _make_room(folder: Path, access: SourceAccess, *, incoming: int) -> None:
+    """Remove what was abandoned, then the least recently used copies, until `incoming` fits."""
+    used = []
+    for path in folder.iterdir():
+        with contextlib.suppress(FileNotFoundError):  # another process makes room too
+            facts = path.stat()
+            if path.suffix == PARTIAL and time.time() - facts.st_mtime > ABANDONED:
+                path.unlink()
+            elif path.suffix == ".raster":
+                used.append((facts.st_mtime, path.name, facts.st_size))
+    total = sum(size for _, _, size in used)
+    for _, name, size in sorted(used):
+        if total + incoming <= access.cache_bytes:
+            return
+        (folder / name).unlink(missing_ok=True)
+        total -= size

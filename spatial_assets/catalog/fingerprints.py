@@ -1,0 +1,122 @@
+"""What a scene's files are now, and the hash of everything about the scene that reaches a pixel.
+
+Hashed: id, hrefs without query, checksum or else etag and size (local: checksum, size and mtime, as
+a damaged file is put right without its checksum changing), band numbers, resolved scale, offset and
+nodata. Never `updated`, never a signature.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from spatial_assets.catalog.access import SourceAccess
+from spatial_assets.catalog.hrefs import is_remote
+from spatial_assets.catalog.scene import BandSource, RejectedScene, Scene, rejected
+from spatial_assets.errors import SceneError, SourceUnavailableError
+
+LOOK_UPS_AT_ONCE = 16
+AWAY = "away"
+"""Version of a file whose server did not answer: like no other, so nothing counts as known."""
+
+MISSING = "missing"
+"""Version of a file that is not there, so that a file that appears is a change."""
+
+
+def with_fingerprints(
+    scenes: Iterable[Scene], access: SourceAccess
+) -> Iterator[Scene | RejectedScene]:
+    """The scenes with versions and fingerprints, in order; a missing file rejects its scene."""
+
+    def look_up(scene: Scene) -> Scene | RejectedScene:
+        return with_fingerprint(scene, access)
+
+    waiting = list(scenes)
+    if not any(is_remote(source.href) for scene in waiting for source in scene.sources):
+        yield from map(look_up, waiting)
+        return
+    with ThreadPoolExecutor(LOOK_UPS_AT_ONCE) as pool:
+        yield from pool.map(look_up, waiting)
+
+
+def with_fingerprint(scene: Scene, access: SourceAccess) -> Scene | RejectedScene:
+    """One scene with versions and fingerprint, or its rejection."""
+    refusals: list[SceneError] = []
+
+    def versioned(source: BandSource) -> BandSource:
+        try:
+            return replace(source, version=version_of(source, access))
+        except SceneError as error:
+            refusals.append(error)
+            return replace(source, version=MISSING)
+
+    known = replace(
+        scene,
+        bands={name: versioned(source) for name, source in scene.bands.items()},
+        class_band=versioned(scene.class_band) if scene.class_band else None,
+    )
+    known = replace(known, fingerprint=fingerprint_of(known))
+    if refusals:
+        return rejected(known, refusals[0].reason, str(refusals[0]), missing=len(refusals))
+    return known
+
+
+def version_of(source: BandSource, access: SourceAccess) -> str:
+    """What tells this content from another under the same href.
+
+    Raises:
+        SceneError: `missing_object`, `forbidden`: the file cannot be had.
+    """
+    if not is_remote(source.href):
+        return local_version(Path(source.href))
+    if source.checksum is not None:
+        return source.checksum
+    from spatial_assets.catalog.remote import look_up  # noqa: PLC0415 - only remote ones need HTTP
+
+    try:
+        return look_up(source, access).version
+    except SourceUnavailableError:
+        # The tiles of this scene find out when they read it; the others must not fail with them.
+        return AWAY
+
+
+def local_version(path: Path) -> str:
+    """Size and time of modification of a file.
+
+    Raises:
+        SceneError: `missing_object`.
+    """
+    try:
+        facts = path.stat()
+    except OSError as error:
+        raise SceneError(
+            f"{path} cannot be read: {error.strerror}", reason="missing_object"
+        ) from error
+    return f"{facts.st_mtime_ns}:{facts.st_size}"
+
+
+def fingerprint_of(scene: Scene) -> str:
+    """Hash of everything about a scene that reaches a pixel, in 64 hexadecimal digits."""
+    record = {
+        "id": scene.id,
+        "bands": [_source_record(source) for source in scene.sources],
+    }
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+
+
+def _source_record(source: BandSource) -> list[object]:
+    """What is hashed of one file."""
+    calibration = source.calibration
+    return [
+        source.name,
+        source.href,
+        source.index,
+        source.checksum,
+        source.version,
+        None if calibration is None else [calibration.scale, calibration.offset],
+        None if source.nodata is None else repr(source.nodata),
+    ]

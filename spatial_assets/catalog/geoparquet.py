@@ -1,0 +1,48 @@
+"""Items of a stac-geoparquet file, local or remote, batch by batch."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from stac_geoparquet.arrow import stac_table_to_items
+
+from spatial_assets.catalog.access import SourceAccess
+from spatial_assets.catalog.hrefs import is_remote
+from spatial_assets.catalog.items import RawItem
+from spatial_assets.catalog.remote import fetch
+from spatial_assets.catalog.signing import signed_url
+from spatial_assets.errors import SceneError, SettingsError
+
+LARGEST_TABLE = 1 << 30  # bytes of a remote file, which is held in memory; a local one is not
+ROWS_AT_ONCE = 1000
+
+
+def items_of_table(catalog: str, access: SourceAccess) -> Iterator[RawItem]:
+    """Every item of the table.
+
+    Raises:
+        SettingsError: the file is missing or no stac-geoparquet.
+        SourceUnavailableError: a remote file did not answer.
+    """
+    try:
+        with pq.ParquetFile(_source(catalog, access)) as file:
+            for batch in file.iter_batches(batch_size=ROWS_AT_ONCE):
+                for item in stac_table_to_items(pa.Table.from_batches([batch])):
+                    yield RawItem(item, catalog)
+    except (pa.ArrowException, OSError, KeyError, ValueError, TypeError, SceneError) as error:
+        raise SettingsError(
+            f"[scenes] catalog = {catalog} cannot be read as stac-geoparquet: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
+def _source(catalog: str, access: SourceAccess) -> Path | io.BytesIO:
+    """What pyarrow opens."""
+    if not is_remote(catalog):
+        return Path(catalog)
+    url = signed_url(catalog, access).url
+    return io.BytesIO(fetch(url, limit=LARGEST_TABLE, patience=access.patience))

@@ -1,0 +1,129 @@
+"""Whether calibrated pixels look like reflectance: the pixels are asked, as catalogues lie.
+
+Judged once per scene from a fixed sample of the whole scene, so that no tile decides it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spatial_assets.geo.radiometry import ALREADY_REFLECTANCE, Calibration, fill_mask
+
+FEWEST_PIXELS = 500  # clear sample pixels; a share of fewer says nothing
+MOST_IMPLAUSIBLE = 0.5  # a wrong -0.1 gives 0.78 to 0.97, a right scene under 0.02
+LARGEST_REFLECTANCE = 3.2767  # what int16 x 1e-4 holds
+DARK_PERCENTILE = 1.0
+MISSED_OFFSET_DN = 1000.0  # what ESA adds: no clear land is that bright at its darkest but deserts
+
+
+@dataclass(frozen=True, eq=False)
+class SampleBand:
+    """One band of the sample."""
+
+    dn: NDArray[Any]
+    """Digital numbers at the sample's pixels, shape (pixels,)."""
+
+    nodata: float | None
+    calibration: Calibration | None
+    """None: reflectance already."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Pixels from all over a scene, in one order for all bands."""
+
+    bands: Mapping[str, SampleBand]
+    clear: NDArray[np.bool_]
+    """True where the sky is clear and every band could be read, shape (pixels,)."""
+
+
+@dataclass(frozen=True)
+class Plausibility:
+    """The verdict on a sample and its figures."""
+
+    implausible_share: float | None
+    """Of the clear pixels: negative, or |NDVI| > 1; None: too few clear pixels to judge."""
+
+    unscaled_share: float | None
+    """Of the clear pixels: float numbers beyond any reflectance."""
+
+    clear_pixels: int
+    red_dark_dn: float | None
+    """The DN that one clear red pixel in a hundred is below."""
+
+    figures: Mapping[str, float | int | None]
+
+    @property
+    def is_implausible(self) -> bool:
+        """Whether the scale or offset must be wrong."""
+        return self.implausible_share is not None and self.implausible_share > MOST_IMPLAUSIBLE
+
+    @property
+    def is_unscaled(self) -> bool:
+        """Whether floats that should be reflectance are not."""
+        return self.unscaled_share is not None and self.unscaled_share > MOST_IMPLAUSIBLE
+
+    @property
+    def is_never_dark(self) -> bool:
+        """Whether red looks as if 1000 had been added to every DN."""
+        return self.red_dark_dn is not None and self.red_dark_dn >= MISSED_OFFSET_DN
+
+
+def judge(sample: Sample) -> Plausibility:
+    """Judge a sample: red and nir where there are both, else all its bands."""
+    clear = sample.clear.copy()
+    for band in sample.bands.values():
+        clear &= ~fill_mask(band.dn, band.nodata)
+    count = int(np.count_nonzero(clear))
+    if count < FEWEST_PIXELS:
+        return Plausibility(None, None, count, None, {"clear_sample_pixels": count})
+    has_both = {"red", "nir"} <= set(sample.bands)
+    judged = ["nir", "red"] if has_both else sorted(sample.bands)
+    values = {name: _reflectance(sample.bands[name], clear) for name in judged}
+    wrong = np.zeros(count, dtype=np.bool_)
+    beyond = np.zeros(count, dtype=np.bool_)
+    for name, value in values.items():
+        wrong |= value < 0
+        if sample.bands[name].calibration is None:
+            beyond |= value > LARGEST_REFLECTANCE
+    red = sample.bands.get("red")
+    dark = None if red is None else float(np.percentile(red.dn[clear], DARK_PERCENTILE))
+    ndvi = _ndvi(values)
+    if ndvi is not None:
+        wrong |= ~(np.abs(ndvi) <= 1.0)
+    share, unscaled = float(wrong.mean()), float(beyond.mean())
+    figures = {
+        "clear_sample_pixels": count,
+        "implausible_share": round(share, 6),
+        "unscaled_share": round(unscaled, 6),
+        "red_dn_1st_percentile": dark,
+        "ndvi_median": None if ndvi is None else _median(ndvi),
+    }
+    return Plausibility(share, unscaled, count, dark, figures)
+
+
+def _reflectance(band: SampleBand, clear: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Calibrated values of the clear pixels."""
+    calibration = band.calibration or ALREADY_REFLECTANCE
+    return band.dn[clear].astype(np.float64) * calibration.scale + calibration.offset
+
+
+def _ndvi(values: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64] | None:
+    """NDVI where both its bands are there; a sum of zero counts as implausible."""
+    if not {"red", "nir"} <= set(values):
+        return None
+    red, nir = values["red"], values["nir"]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ndvi: NDArray[np.float64] = (nir - red) / (nir + red)
+    return ndvi
+
+
+def _median(values: NDArray[np.float64]) -> float | None:
+    """The median of the finite values, rounded for a person; None: there are none."""
+    finite = values[np.isfinite(values)]
+    return round(float(np.median(finite)), 6) if finite.size else None

@@ -1,0 +1,181 @@
+"""Pixels of a window at full resolution, and which of them could be read.
+
+A file is judged in blocks of 512 x 512 of its own pixels, counted from its pixel (0, 0): if any
+part of a block cannot be decoded, the whole block is unreadable, for every window that touches it.
+So the answer never depends on how the area is cut.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import rasterio.windows
+from numpy.typing import NDArray
+from rasterio.errors import RasterioError
+
+from spatial_assets.catalog.access import SourceAccess
+from spatial_assets.catalog.datasets import Dataset, close_dataset, gdal_settings, open_dataset
+from spatial_assets.catalog.facts import BandFacts
+from spatial_assets.catalog.hrefs import is_remote
+from spatial_assets.catalog.opening import as_local, opened_or_reason
+from spatial_assets.catalog.remote import read_range
+from spatial_assets.catalog.scene import BandSource
+from spatial_assets.errors import SceneError
+from spatial_assets.geo.geobox import Window
+from spatial_assets.project.secrets import mask_secrets
+
+BLOCK = 512
+SECOND_LOOKS = 2  # at a remote block that fails although its bytes arrive: then it is damaged
+
+Pixels = tuple[NDArray[Any], NDArray[np.bool_]]
+
+
+def read_window(
+    source: BandSource, facts: BandFacts, window: Window, access: SourceAccess
+) -> Pixels:
+    """The pixels of `window` in the file's own type, and True where they could be read.
+
+    Args:
+        source: the band.
+        facts: what was found in its file when the scene was looked into.
+        window: absolute pixel indices of the file, within it.
+        access: how the file is reached.
+
+    Raises:
+        SourceUnavailableError: the archive did not answer.
+        SceneError: the file is gone, or not what it was.
+    """
+    source = as_local(source, access)
+    with gdal_settings(access):
+        dataset = opened_or_reason(source, access)
+        _require_same(dataset, facts, source)
+        return read_blocks(source, dataset, window=window, access=access)
+
+
+read_band = read_window
+
+
+def read_blocks(
+    source: BandSource, dataset: Dataset, *, window: Window, access: SourceAccess
+) -> Pixels:
+    """As `read_window`, from an open dataset; call within `gdal_settings`.
+
+    One read answers for all blocks where it covers every part of each of them.
+    """
+    probe = probing_window(window, dataset)
+    pixels = _read(dataset, source, probe)
+    if pixels is not None:
+        return pixels[window.slices_in(probe)], np.ones(window.shape, dtype=np.bool_)
+    readable = np.zeros(window.shape, dtype=np.bool_)
+    result = np.zeros(window.shape, dtype=dataset.dtypes[source.index - 1])
+    for block in blocks_touching(window, width=dataset.width, height=dataset.height):
+        pixels = _read_block(source, block, access)
+        shared = block.intersection(window)
+        if pixels is not None and shared is not None:
+            inside = shared.slices_in(window)
+            result[inside] = pixels[shared.slices_in(block)]
+            readable[inside] = True
+    return result, readable
+
+
+def blocks_touching(window: Window, *, width: int, height: int) -> Iterator[Window]:
+    """The blocks of a file of `width` x `height` pixels that `window` touches, clipped to it."""
+    for row in range(window.row // BLOCK * BLOCK, window.row_stop, BLOCK):
+        for column in range(window.column // BLOCK * BLOCK, window.column_stop, BLOCK):
+            yield Window(column, row, min(BLOCK, width - column), min(BLOCK, height - row))
+
+
+def probing_window(window: Window, dataset: Dataset) -> Window:
+    """The smallest window whose read decodes every part of every block that `window` touches.
+
+    Where the file's own blocks hold whole 512-blocks, or run across the file, reading a part of
+    one decodes all of it, so nothing has to be added.
+    """
+    rows, columns = dataset.block_shapes[0]
+    left, right = _probing_span(
+        (window.column, window.column_stop), own=columns, total=dataset.width
+    )
+    top, bottom = _probing_span((window.row, window.row_stop), own=rows, total=dataset.height)
+    return Window(left, top, right - left, bottom - top)
+
+
+def _probing_span(span: tuple[int, int], *, own: int, total: int) -> tuple[int, int]:
+    """`probing_window` along one axis."""
+    start, stop = span
+    if own % BLOCK == 0 or own >= total:
+        return span
+    return start // BLOCK * BLOCK, min(-(-stop // BLOCK) * BLOCK, total)
+
+
+def _read(dataset: Dataset, source: BandSource, window: Window) -> NDArray[Any] | None:
+    """One read; None where GDAL fails for whatever reason."""
+    area = rasterio.windows.Window(window.column, window.row, window.width, window.height)
+    with contextlib.suppress(RasterioError):
+        pixels: NDArray[Any] = dataset.read(source.index, window=area)
+        return pixels
+    return None
+
+
+def _read_block(source: BandSource, block: Window, access: SourceAccess) -> NDArray[Any] | None:
+    """One whole block, read again where the network may have been to blame; None: damaged.
+
+    Raises:
+        SourceUnavailableError: the block's bytes do not arrive.
+    """
+    pixels = _read(opened_or_reason(source, access), source, block)
+    if pixels is not None or not is_remote(source.href):
+        return pixels
+    for _ in range(SECOND_LOOKS):
+        dataset = open_dataset(source, access)
+        if not _bytes_arrive(source, dataset, block=block, access=access):
+            return None
+        close_dataset(source, access)
+        pixels = _read(opened_or_reason(source, access), source, block)
+        if pixels is not None:
+            return pixels
+    return None
+
+
+def _bytes_arrive(
+    source: BandSource, dataset: Dataset, *, block: Window, access: SourceAccess
+) -> bool:
+    """Whether the server gives every byte of a block; False: the file ends before.
+
+    Raises:
+        SourceUnavailableError: it gives none now.
+    """
+    for start, size in _byte_ranges(dataset, source, block):
+        if len(read_range(source, access, start=start, size=size)) < size:
+            return False
+    return True
+
+
+def _byte_ranges(dataset: Dataset, source: BandSource, block: Window) -> Iterator[tuple[int, int]]:
+    """(offset, size) in the file of everything that makes up a block; the first byte at least."""
+    rows, columns = dataset.block_shapes[0]
+    yield 0, 1
+    for y in range(block.row // rows, -(-block.row_stop // rows)):
+        for x in range(block.column // columns, -(-block.column_stop // columns)):
+            start = dataset.get_tag_item(f"BLOCK_OFFSET_{x}_{y}", "TIFF", bidx=source.index)
+            size = dataset.get_tag_item(f"BLOCK_SIZE_{x}_{y}", "TIFF", bidx=source.index)
+            if start and size and int(size) > 0:
+                yield int(start), int(size)
+
+
+def _require_same(dataset: Dataset, facts: BandFacts, source: BandSource) -> None:
+    """Refuse a file that is not the one that was looked into.
+
+    Raises:
+        SceneError: `changed_since_inspection`.
+    """
+    found = (dataset.width, dataset.height, dataset.dtypes[source.index - 1])
+    expected = (facts.grid.width, facts.grid.height, facts.dtype)
+    if found != expected:
+        raise SceneError(
+            f"{mask_secrets(source.href)} is {found}, and was {expected} when the scene was looked "
+            "into; run again",
+            reason="changed_since_inspection",
+        )

@@ -1,0 +1,56 @@
+"""From the project to the catalogue's answer: items found, read, de-duplicated, fingerprinted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from spatial_assets.catalog.access import SourceAccess, source_access
+from spatial_assets.catalog.duplicates import without_duplicates, without_namesakes
+from spatial_assets.catalog.fingerprints import with_fingerprints
+from spatial_assets.catalog.items import RawItem, read_scene, rejected_item
+from spatial_assets.catalog.scene import Catalogue, RejectedScene, Scene
+from spatial_assets.catalog.selection import selection_of
+from spatial_assets.catalog.sources import Found, find_items
+from spatial_assets.errors import SceneError
+from spatial_assets.project import Project
+
+
+def find_scenes(project: Project, access: SourceAccess | None = None) -> Catalogue:
+    """Every scene that the project asks for, in the order of ids; the same answer, the same value.
+
+    Args:
+        project: whose catalogue, area and sensor.
+        access: how to reach the source, when not as the project says.
+
+    Raises:
+        SettingsError: the catalogue is not there, or is none.
+        SourceUnavailableError: the catalogue did not answer.
+    """
+    access = access or source_access(project)
+    selection = selection_of(project)
+    found = find_items(project.catalog_url, selection, access)
+    wanted = (
+        item for item in found if not isinstance(item, RawItem) or selection.wants(item.document)
+    )
+    read, unread = _read(wanted, project)
+    scenes, superseded = without_duplicates(read)
+    looked_up = list(with_fingerprints(scenes, access))
+    usable = tuple(scene for scene in looked_up if isinstance(scene, Scene))
+    bad = [*unread, *(scene for scene in looked_up if isinstance(scene, RejectedScene))]
+    rejected, replaced = without_namesakes(bad, usable)
+    return Catalogue(scenes=usable, rejected=rejected, superseded=(*superseded, *replaced))
+
+
+def _read(found: Iterable[Found], project: Project) -> tuple[list[Scene], list[RejectedScene]]:
+    """The scenes among the items, and the records of the others."""
+    scenes: list[Scene] = []
+    rejected: list[RejectedScene] = []
+    for item in found:
+        if isinstance(item, RejectedScene):
+            rejected.append(item)
+            continue
+        try:
+            scenes.append(read_scene(item, project.sensor, needs=project.bands))
+        except SceneError as error:
+            rejected.append(rejected_item(item, error))
+    return scenes, rejected
