@@ -11,7 +11,8 @@ from urllib.parse import parse_qsl
 MASK = "***"
 
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.\-]*)://(?P<rest>(?:[^\s<>]*@)?[^\s'\"<>`]*)")
-_AUTHORITY_WITH_PORT = re.compile(r"[^:@/]+:\d+")
+_WITH_AT_IN_PATHS = {"http", "https", "s3"}
+_PLAIN_HOST = re.compile(r"[^:@]+(:\d{1,5})?")
 _WORDS = "password|passwd|pwd|secret|token|signature|credential|api_?key|access_?key|private_?key"
 _SECRET_NAME = re.compile(rf"{_WORDS}|(?:^|[_\-.])sig$|subscription", re.IGNORECASE)
 _ASSIGNMENT = re.compile(
@@ -44,7 +45,7 @@ def secret_in(url: str) -> str | None:
     found = _URL.search(url)
     if found is None:
         return None
-    userinfo, _ = _split_userinfo(found["rest"])
+    userinfo, _ = _split_userinfo(found["scheme"], found["rest"])
     if userinfo is not None and ":" in userinfo:
         return "a password"
     _, _, query = found["rest"].partition("?")
@@ -56,23 +57,22 @@ def secret_in(url: str) -> str | None:
 
 def _masked_url(found: re.Match[str]) -> str:
     """One URL without its user information and query."""
-    userinfo, rest = _split_userinfo(found["rest"])
+    userinfo, rest = _split_userinfo(found["scheme"], found["rest"])
     place, mark, _ = rest.partition("?")
     shown = f"{MASK}@{place}" if userinfo is not None else place
     return f"{found['scheme']}://{shown}{mark}{MASK if mark else ''}"
 
 
-def _split_userinfo(rest: str) -> tuple[str | None, str]:
+def _split_userinfo(scheme: str, rest: str) -> tuple[str | None, str]:
     """(user information or None, the rest) of what follows `scheme://`.
 
     A password may hold an unescaped "/", "?" or "@", so everything up to the last "@" counts as
-    user information, unless what precedes the first slash is plainly a host.
+    user information, unless it is a web page whose path has an "@" behind a plain host.
     """
     if "@" not in rest:
         return None, rest
     authority = re.split(r"[/?]", rest, maxsplit=1)[0]
-    is_plain_host = ":" not in authority and "@" not in authority
-    if is_plain_host or _AUTHORITY_WITH_PORT.fullmatch(authority):
+    if scheme.lower() in _WITH_AT_IN_PATHS and _PLAIN_HOST.fullmatch(authority):
         return None, rest
     userinfo, _, place = rest.rpartition("@")
     return userinfo, place

@@ -188,3 +188,36 @@ def test_a_variable_that_does_no_harm_is_told(monkeypatch: pytest.MonkeyPatch) -
 
     assert finding.passed
     assert "in spite of $GDAL_DATA = /somewhere" in finding.detail
+
+
+@pytest.mark.servers
+def test_a_real_postgis_and_a_real_s3_pass(
+    run: Run, folder: Path, postgis_url: str, s3_bucket: str, s3_environment: dict[str, str]
+) -> None:
+    result = run(
+        "--project",
+        folder,
+        "check",
+        SPATIAL_ASSETS_DATABASE_URL=postgis_url,
+        SPATIAL_ASSETS_STORAGE_URL=f"s3://{s3_bucket}/prefix",
+        **s3_environment,
+    )
+
+    assert result.exit_code == 0, result.output
+    assert "POSTGIS" in row(result, "database")
+    assert f"s3://{s3_bucket}/prefix: written, read and deleted" in row(result, "storage")
+    assert "not on this machine" in row(result, "disk")
+
+
+@pytest.mark.servers
+def test_keys_that_the_store_does_not_know_fail_and_are_not_shown(
+    run: Run, folder: Path, s3_bucket: str, s3_environment: dict[str, str]
+) -> None:
+    env = {**s3_environment, "AWS_SECRET_ACCESS_KEY": "hunter2"}
+    url = f"s3://{s3_bucket}"
+
+    result = run("--project", folder, "check", SPATIAL_ASSETS_STORAGE_URL=url, **env)
+
+    assert result.exit_code == 1
+    assert "FAILED" in row(result, "storage")
+    assert "hunter2" not in result.output
