@@ -72,6 +72,12 @@ class Window:
         height = min(self.row_stop, other.row_stop) - row
         return Window(column, row, width, height) if width > 0 and height > 0 else None
 
+    def hull(self, other: Window) -> Window:
+        """The smallest window that holds both."""
+        column, row = min(self.column, other.column), min(self.row, other.row)
+        width = max(self.column_stop, other.column_stop) - column
+        return Window(column, row, width, max(self.row_stop, other.row_stop) - row)
+
 
 @dataclass(frozen=True, eq=False)
 class GeoBox:

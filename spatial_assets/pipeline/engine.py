@@ -1,0 +1,145 @@
+"""Where the work runs: in local processes, with bounded work in flight.
+
+An engine takes jobs and gives back results in the order in which they end. It knows
+nothing of tiles; what a job does when it goes wrong is in failures.py.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from itertools import islice
+from typing import Generic, Protocol, TypeVar
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+IN_FLIGHT_PER_WORKER = 2  # one being worked on, one waiting: no worker idles, few results wait
+
+PRELOADED = ["spatial_assets.pipeline.walk"]
+"""Imported once by the fork server, so that each worker starts with numpy and rasterio loaded."""
+
+
+@dataclass(frozen=True)
+class WorkerDied:
+    """A job whose worker process ended without an answer, twice: most often out of memory."""
+
+    detail: str
+
+
+class Engine(Protocol):
+    """Runs `work` over jobs somewhere, streaming each result as it ends."""
+
+    def run(
+        self, work: Callable[[Job], Result], jobs: Iterable[Job]
+    ) -> Iterator[tuple[Job, Result | WorkerDied]]:
+        """Yield (job, result) in the order in which jobs end; `jobs` is read lazily."""
+        ...
+
+
+class InlineEngine:
+    """Runs every job in this process, one after the other: for tests, notebooks and debuggers."""
+
+    def run(
+        self, work: Callable[[Job], Result], jobs: Iterable[Job]
+    ) -> Iterator[tuple[Job, Result | WorkerDied]]:
+        """Yield (job, result) in the order of `jobs`."""
+        for job in jobs:
+            yield job, work(job)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessEngine:
+    """Runs jobs in local processes, each with its own GDAL cache and one thread."""
+
+    workers: int
+    gdal_cache_mb: int
+
+    def run(
+        self, work: Callable[[Job], Result], jobs: Iterable[Job]
+    ) -> Iterator[tuple[Job, Result | WorkerDied]]:
+        """Yield (job, result) as jobs end; at most two jobs a worker are in flight.
+
+        A worker that dies takes the whole pool down: every job in flight is then run once
+        more, alone, so that only the job that kills its worker is given up.
+        """
+        queue = iter(jobs)
+        suspects: list[Job] = []
+        while True:
+            flight = _Flight(self._pool(), work)
+            with flight.pool:
+                yield from flight.drain(queue, limit=self.workers * IN_FLIGHT_PER_WORKER)
+                suspects = flight.lost
+            if not suspects:
+                return
+            for job in suspects:
+                yield job, self._alone(work, job)
+
+    def _alone(self, work: Callable[[Job], Result], job: Job) -> Result | WorkerDied:
+        """Run one job in a pool of its own."""
+        with self._pool(workers=1) as pool:
+            try:
+                return pool.submit(work, job).result()
+            except BrokenProcessPool as error:
+                return WorkerDied(str(error))
+
+    def _pool(self, workers: int | None = None) -> ProcessPoolExecutor:
+        """Make a pool of fork-server processes: threads of the parent are not inherited."""
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(PRELOADED)
+        return ProcessPoolExecutor(
+            workers or self.workers,
+            mp_context=context,
+            initializer=prepare_process,
+            initargs=(self.gdal_cache_mb,),
+        )
+
+
+class _Flight(Generic[Job, Result]):
+    """The jobs in flight in one pool, until the queue is empty or the pool breaks."""
+
+    def __init__(self, pool: ProcessPoolExecutor, work: Callable[[Job], Result]) -> None:
+        self.pool = pool
+        self.work = work
+        self.lost: list[Job] = []
+        self._flying: dict[Future[Result], Job] = {}
+
+    def drain(self, queue: Iterator[Job], limit: int) -> Iterator[tuple[Job, Result]]:
+        """Submit from `queue` and yield what ends; stop early if the pool breaks."""
+        broken = False
+        while not broken:
+            for job in islice(queue, limit - len(self._flying)):
+                if not self._submit(job):
+                    broken = True
+                    break
+            if not self._flying:
+                return
+            done, _ = wait(self._flying, return_when=FIRST_COMPLETED)
+            for future in done:
+                job = self._flying.pop(future)
+                if isinstance(future.exception(), BrokenProcessPool):
+                    self.lost.append(job)
+                    broken = True
+                else:
+                    yield job, future.result()
+        self.lost.extend(self._flying.values())
+
+    def _submit(self, job: Job) -> bool:
+        """Send one job off; False when the pool broke before it could take it."""
+        try:
+            self._flying[self.pool.submit(self.work, job)] = job
+        except BrokenProcessPool:
+            self.lost.append(job)
+            return False
+        return True
+
+
+def prepare_process(gdal_cache_mb: int) -> None:
+    """Set what is fixed for the life of a worker: GDAL's cache and one thread for each library."""
+    os.environ["GDAL_CACHEMAX"] = str(gdal_cache_mb)  # GDAL reads a bare number below 100,000 as MB
+    for library in ("OMP", "OPENBLAS", "MKL", "BLOSC"):
+        os.environ[f"{library}_NUM_THREADS"] = "1"

@@ -1,0 +1,224 @@
+"""The product stages of one tile: index, statistics by boundary, and the rows of `tile_index`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spatial_assets.geo.geobox import GeoBox
+from spatial_assets.geo.index import SpectralIndex
+from spatial_assets.geo.radiometry import FILL
+from spatial_assets.pipeline.bench import Bench
+from spatial_assets.pipeline.compose import Composed, compose
+from spatial_assets.pipeline.failures import MissingInputError, TileQuarantinedError
+from spatial_assets.pipeline.fingerprints import fingerprint
+from spatial_assets.pipeline.inputs import Layer
+from spatial_assets.pipeline.ledger import Ledger
+from spatial_assets.pipeline.outcome import CheckOutcome
+from spatial_assets.pipeline.stages import CODE_VERSIONS, TILE_INDEX, by_boundary
+from spatial_assets.pipeline.statistics import statistics_rows
+from spatial_assets.pipeline.task import IndexRow, StatisticsRows, TileTask
+from spatial_assets.stores.cube import read_window, write_tile
+from spatial_assets.stores.manifests import StageEntry
+
+QUARANTINING_REMOVED_FRACTION = 0.5
+"""A lake or the sea loses many pixels to slightly negative reflectance and is still right;
+a wrong band or offset loses most of the land as well."""
+
+
+class ProductStages:
+    """Makes what the selected product stages say, period by period."""
+
+    def __init__(self, task: TileTask, bench: Bench, ledger: Ledger) -> None:
+        self._task = task
+        self._bench = bench
+        self._ledger = ledger
+        self._values: dict[str, NDArray[np.int16]] = {}
+        self._removed: dict[str, dict[str, object]] = {}
+        self.newest: NDArray[np.int16] | None = None
+        """Values of the first index in the newest period composed, for the preview."""
+
+    @cached_property
+    def box(self) -> GeoBox:
+        """The tile's window on the earth."""
+        return self._bench.grid.geobox(self._task.tile.window)
+
+    @cached_property
+    def owned(self) -> NDArray[np.bool_]:
+        """True where a pixel belongs to the tile."""
+        return self._task.tile.owned(self._bench.grid)
+
+    def make(self, period: int, layers: Sequence[Layer]) -> None:
+        """Bring all selected products of one period up to date."""
+        self._values.clear()
+        for index in self._bench.project.indices_in_use:
+            if index.name in self._task.stages:
+                self._ledger.at = index.name
+                self._make_index(index, period, layers=layers)
+            if by_boundary(index.name) in self._task.stages:
+                self._ledger.at = by_boundary(index.name)
+                self._make_statistics(index.name, period)
+
+    def finish(self) -> None:
+        """Close the product stages, and write down what `tile_index` says of the tile."""
+        for index in self._bench.project.indices_in_use:
+            if index.name in self._task.stages:
+                self._ledger.at = index.name
+                self._close_index(index.name)
+            statistics = by_boundary(index.name)
+            if statistics in self._task.stages:
+                self._ledger.at = statistics
+                self._require_run(index.name, for_stage=statistics)
+                self._ledger.close(statistics)
+        if TILE_INDEX in self._task.stages:
+            self._ledger.at = TILE_INDEX
+            self._make_tile_index()
+
+    def _make_index(self, index: SpectralIndex, period: int, *, layers: Sequence[Layer]) -> None:
+        label = self._task.periods.label(period)
+        wanted = fingerprint(
+            "index",
+            CODE_VERSIONS["index"],
+            index.name,
+            self._bench.project.time.composite,
+            sorted(layer.entry.fingerprint for layer in layers),
+            self._task.tile.shards,
+        )
+        if self._ledger.standing(index.name, label, wanted):
+            return
+        composed = compose(index, layers, box=self.box, method=self._bench.project.time.composite)
+        self._judge(index, label, composed)
+        written = write_tile(
+            self._bench.store,
+            index.name,
+            period=period,
+            tile=self._task.tile,
+            values=composed.values,
+            observations=composed.observations,
+        )
+        owned = int(np.count_nonzero(self.owned))
+        seen = np.count_nonzero((composed.values != FILL) & self.owned)
+        facts = {
+            "period": period,
+            "valid_fraction": float(seen / owned),
+            "observations": float(composed.observations[self.owned].sum() / owned),
+            "scenes": len(layers),
+        }
+        self._ledger.make(index.name, label, StageEntry(wanted, written, facts))
+        self._values[index.name] = composed.values
+        if index.name == self._bench.project.indices.names[0] and seen:
+            self.newest = composed.values
+
+    def _judge(self, index: SpectralIndex, label: str, composed: Composed) -> None:
+        """Say how much was out of range; quarantine the tile when it was most."""
+        verdict = composed.verdict
+        if not verdict.passed or index.name not in self._removed:
+            self._removed[index.name] = {"period": label, **verdict.evidence}
+        removed = float(verdict.evidence["removed_fraction"])
+        severe = removed > QUARANTINING_REMOVED_FRACTION
+        self._ledger.checks.append(
+            CheckOutcome(check="index_range", stage=index.name, verdict=verdict, severe=severe)
+        )
+        if severe:
+            message = (
+                f"{removed:.0%} of the {index.name} values of {label} lie outside "
+                f"{verdict.evidence['expected_range']}: a wrong band, scale or offset; "
+                "see the calibration of the scenes in raw_tile"
+            )
+            evidence: dict[str, object] = {"period": label, **verdict.evidence}
+            raise TileQuarantinedError(message, reason="index_out_of_range", evidence=evidence)
+
+    def _make_statistics(self, index: str, period: int) -> None:
+        label = self._task.periods.label(period)
+        entry = self._ledger.manifest.entry(index, label)
+        if entry is None:
+            self._require_run(index, for_stage=by_boundary(index))
+            return
+        for name in self._task.boundaries:
+            layer = self._bench.shelf.layer(name)
+            positions = layer.touching(self._task.tile, self._bench.grid)
+            unit = f"{label}/{name}"
+            wanted = fingerprint(
+                "statistics",
+                CODE_VERSIONS["statistics"],
+                entry.fingerprint,
+                layer.fingerprint_of(positions),
+            )
+            if self._ledger.standing(by_boundary(index), unit, wanted):
+                continue
+            rows = statistics_rows(
+                self._stored(index, period),
+                box=self.box,
+                owned=self.owned,
+                layer=layer,
+                positions=positions,
+            )
+            self._ledger.statistics.append(
+                StatisticsRows(index=index, period=period, boundary_table=name, rows=rows)
+            )
+            facts = {"rows": len(rows), "boundaries": len(positions)}
+            self._ledger.make(by_boundary(index), unit, StageEntry(wanted, (), facts))
+
+    def _stored(self, index: str, period: int) -> NDArray[np.int16]:
+        """The stored values of a period: as just written, else from the cube."""
+        if index not in self._values:
+            values, _ = read_window(
+                self._bench.store, index, period=period, window=self._task.tile.window
+            )
+            self._values[index] = values
+        return self._values[index]
+
+    def _close_index(self, index: str) -> None:
+        entries = self._ledger.units(index).values()
+        shares = [float(str(entry.facts["valid_fraction"])) for entry in entries]
+        self._ledger.report(
+            index,
+            uri=self._bench.store.uri(f"{index}.zarr"),
+            periods=len(shares),
+            valid_fraction=max(shares, default=0.0),
+            scenes=sum(int(str(entry.facts["scenes"])) for entry in entries),
+        )
+        if not any(shares):
+            self._ledger.empty(index)
+        self._ledger.close(index)
+
+    def _make_tile_index(self) -> None:
+        rows = []
+        for index in self._bench.project.indices.names:
+            self._require_run(index, for_stage=TILE_INDEX)
+            for entry in self._ledger.units(index).values():
+                facts = entry.facts
+                rows.append(
+                    IndexRow(
+                        index=index,
+                        period=int(str(facts["period"])),
+                        valid_fraction=float(str(facts["valid_fraction"])),
+                        observations=float(str(facts["observations"])),
+                        scenes=int(str(facts["scenes"])),
+                        fingerprint=entry.fingerprint,
+                    )
+                )
+        wanted = fingerprint(
+            TILE_INDEX, CODE_VERSIONS[TILE_INDEX], [row.fingerprint for row in rows]
+        )
+        self._ledger.report(TILE_INDEX, rows=len(rows))
+        if not self._ledger.standing(TILE_INDEX, "rows", wanted):
+            self._ledger.index_rows = tuple(rows)
+            self._ledger.make(TILE_INDEX, "rows", StageEntry(wanted))
+        self._ledger.close(TILE_INDEX)
+
+    def _require_run(self, index: str, *, for_stage: str) -> None:
+        """Refuse to go on from an index that was never made for this tile.
+
+        Raises:
+            MissingInputError: naming the selection that makes it.
+        """
+        if not self._ledger.has_run(index) and not self._ledger.units(index):
+            message = (
+                f"{index} of tile {self._task.tile.key} is not in the store, and {for_stage} needs "
+                f'it; materialize {index} first, or select it too (--select "{index}+")'
+            )
+            raise MissingInputError(message)

@@ -1,0 +1,148 @@
+"""The second stage: one scene's reflectance under a clear sky, on the tile's pixels.
+
+Stored as int16 reflectance x 10,000 with fill where any band is unknown or the sky is not
+clear; what is handed on is what is stored.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spatial_assets.geo.clearsky import ClearSky
+from spatial_assets.geo.geobox import GeoBox
+from spatial_assets.geo.radiometry import (
+    ALREADY_REFLECTANCE,
+    FILL,
+    REFLECTANCE_SCALE,
+    fill_mask,
+    quantise,
+    reflectance,
+)
+from spatial_assets.geo.warp import Lattice, Sampling, classes_on_band_grid
+from spatial_assets.pipeline.raw import RawScene
+from spatial_assets.pipeline.record import SceneRecord
+from spatial_assets.stores import layout
+from spatial_assets.stores.manifests import StageEntry
+from spatial_assets.stores.objects import ObjectStore
+from spatial_assets.stores.rasters import read_geotiff, write_geotiff
+
+
+def reproject(
+    scene: SceneRecord, raw: RawScene, *, box: GeoBox, clear: ClearSky | None
+) -> NDArray[np.int16]:
+    """Warp the clear-sky reflectance of `scene` to `box`.
+
+    Returns:
+        Quantised reflectance, shape (band, row, column) in the order of `scene.bands`; a pixel
+        is `FILL` in all bands unless it is valid in all of them and the sky is clear.
+    """
+    samplings = Samplings(scene, box)
+    known = _clear_on_target(scene, raw, samplings, clear=clear)
+    bands: list[NDArray[np.int16]] = []
+    for name in scene.bands:
+        facts, band = scene.of_band(name), raw.bands[name]
+        valid = ~fill_mask(band.pixels, facts.nodata)
+        if facts.kernel == "average":
+            valid &= _clear_on_band(scene, raw, name, clear=clear)
+        sampling = samplings.of_band(name)
+        sample = sampling.average if facts.kernel == "average" else sampling.bilinear
+        ((numbers, seen),) = sample([(band.pixels, valid)], window=band.window)
+        # calibration is linear: after the warp it is the same, and costs a pass less
+        calibration = facts.calibration or ALREADY_REFLECTANCE
+        values, usable = reflectance(numbers, calibration, fill=~seen)
+        known &= usable
+        bands.append(quantise(values, usable, REFLECTANCE_SCALE))
+    pixels = np.stack(bands)
+    pixels[:, ~known] = FILL
+    return pixels
+
+
+class Samplings:
+    """How each band of one scene reaches the target: one lattice, one sampling a pixel grid."""
+
+    def __init__(self, scene: SceneRecord, box: GeoBox) -> None:
+        self._scene = scene
+        self._box = box
+        self._lattice = Lattice.around(box, scene.of_band(scene.bands[0]).grid.crs)
+        self._made: list[Sampling] = []
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns) of the target."""
+        return self._box.window.shape
+
+    def of_band(self, name: str) -> Sampling:
+        """The sampling of a band, shared by the bands on its grid."""
+        grid = self._scene.of_band(name).grid
+        for sampling in self._made:
+            if sampling.source == grid:
+                return sampling
+        self._made.append(Sampling.of(grid, self._box, lattice=self._lattice))
+        return self._made[-1]
+
+
+def _clear_on_target(
+    scene: SceneRecord, raw: RawScene, samplings: Samplings, *, clear: ClearSky | None
+) -> NDArray[np.bool_]:
+    """True where the class pixel that holds a target pixel's centre is clear sky."""
+    averaged = any(scene.of_band(name).kernel == "average" for name in scene.bands)
+    if clear is None or scene.class_band is None or averaged:
+        return np.ones(samplings.shape, dtype=np.bool_)
+    band = raw.bands[scene.class_band]
+    sampling = samplings.of_band(scene.class_band)
+    return clear.clear(
+        sampling.nearest(band.pixels, window=band.window, fill_value=clear.unobserved)
+    )
+
+
+def _clear_on_band(
+    scene: SceneRecord, raw: RawScene, name: str, *, clear: ClearSky | None
+) -> NDArray[np.bool_]:
+    """True where a band's own pixel is clear sky: clouds go before pixels are averaged."""
+    band = raw.bands[name]
+    if clear is None or scene.class_band is None:
+        return np.ones(band.window.shape, dtype=np.bool_)
+    classes = raw.bands[scene.class_band]
+    on_band = classes_on_band_grid(
+        classes.pixels,
+        classes.window,
+        class_grid=scene.of_band(scene.class_band).grid,
+        band_grid=scene.of_band(name).grid,
+        band_window=band.window,
+        fill_value=clear.unobserved,
+    )
+    return clear.clear(on_band)
+
+
+def store_reprojected(
+    store: ObjectStore,
+    key: str,
+    *,
+    scene: SceneRecord,
+    pixels: NDArray[np.int16],
+    box: GeoBox,
+    fingerprint: str,
+) -> StageEntry:
+    """Write one GeoTIFF with all bands, and say what was written."""
+    data = write_geotiff(
+        pixels,
+        transform=box.transform,
+        crs=box.crs,
+        nodata=FILL,
+        bands=scene.bands,
+        scale=REFLECTANCE_SCALE,
+        tags={"scene": scene.id, "solar_day": scene.solar_day.isoformat()},
+    )
+    written = store.put(layout.reprojected_raster(key, scene.id), data)
+    facts = {
+        "scene": scene.to_document(),
+        "valid_fraction": float(np.count_nonzero(pixels[0] != FILL) / pixels[0].size),
+    }
+    return StageEntry(fingerprint, (written,), facts)
+
+
+def load_reprojected(store: ObjectStore, entry: StageEntry) -> NDArray[np.int16]:
+    """Read back the pixels that `store_reprojected` wrote."""
+    pixels: NDArray[np.int16] = read_geotiff(store.get(entry.objects[0].path)).pixels
+    return pixels

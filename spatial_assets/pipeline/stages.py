@@ -1,0 +1,58 @@
+"""What the chain makes, stage by stage, and what each stage stands on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+RAW = "raw_tile"
+REPROJECTED = "reprojected_raster"
+TILE_INDEX = "tile_index"
+
+CODE_VERSIONS = {
+    "raw_tile": "1",
+    "reprojected_raster": "1",
+    "index": "1",
+    "statistics": "1",
+    "tile_index": "1",
+}
+"""Raise a number when the same input would give other bytes: it is part of every fingerprint."""
+
+
+def by_boundary(index: str) -> str:
+    """Name of the stage (asset, table) that holds an index's statistics."""
+    return f"{index}_by_boundary"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chain:
+    """The stages of one project, in the order in which a tile passes them."""
+
+    indices: tuple[str, ...]
+    """Names of the spectral indices."""
+
+    with_boundaries: bool
+    """Whether the project names boundaries, so that statistics exist at all."""
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """All stage names, upstream first."""
+        statistics = [by_boundary(name) for name in self.indices] if self.with_boundaries else []
+        return (RAW, REPROJECTED, *self.indices, *statistics, TILE_INDEX)
+
+    def upstream_of(self, stage: str) -> tuple[str, ...]:
+        """The stages whose stored results `stage` reads."""
+        if stage == RAW:
+            return ()
+        if stage == REPROJECTED:
+            return (RAW,)
+        if stage in self.indices:
+            return (REPROJECTED,)
+        if stage == TILE_INDEX:
+            return self.indices
+        return tuple(name for name in self.indices if by_boundary(name) == stage)
+
+    def in_order(self, selected: Iterable[str]) -> tuple[str, ...]:
+        """`selected` in chain order, refusing nothing: unknown names are simply not there."""
+        wanted = set(selected)
+        return tuple(stage for stage in self.stages if stage in wanted)

@@ -1,0 +1,83 @@
+"""What a worker is handed for one tile, and what it hands back. Everything here is picklable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from spatial_assets.catalog.scene import RejectedScene
+from spatial_assets.geo.grid import Tile
+from spatial_assets.geo.periods import Periods
+from spatial_assets.pipeline.outcome import TileOutcome
+from spatial_assets.pipeline.record import SceneRecord
+from spatial_assets.stores.manifests import TileManifest
+
+
+@dataclass(frozen=True, kw_only=True)
+class TileTask:
+    """One tile to walk through the selected stages."""
+
+    tile: Tile
+    stages: tuple[str, ...]
+    """Selected stages in chain order."""
+
+    scenes: tuple[SceneRecord, ...]
+    """Usable scenes whose pixels reach the tile, by id; empty when `raw_tile` is not selected."""
+
+    rejected: tuple[RejectedScene, ...]
+    """Scenes that reach the tile and cannot be used."""
+
+    manifest: TileManifest
+    """What the store holds of this tile, with everything that is not intact taken out."""
+
+    periods: Periods
+    """The time axis."""
+
+    product_periods: tuple[int, ...]
+    """Indices of the periods that any scene of the whole area falls in."""
+
+    boundaries: tuple[str, ...]
+    """Names of the boundary sets."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexRow:
+    """One row of `tile_index`, before the driver adds grid and geometry."""
+
+    index: str
+    period: int
+    valid_fraction: float
+    observations: float
+    """Clear observations of a pixel, on average."""
+
+    scenes: int
+    fingerprint: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatisticsRows:
+    """The rows of one (index, period, boundary table) of one tile."""
+
+    index: str
+    period: int
+    boundary_table: str
+    rows: tuple[Mapping[str, object], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TileResult:
+    """A walked tile: the objects are in the store, the rest is for the driver to commit."""
+
+    outcome: TileOutcome
+    manifest: TileManifest
+    index_rows: tuple[IndexRow, ...] | None = None
+    """All rows of the tile; None: `tile_index` was not selected or nothing changed."""
+
+    statistics: tuple[StatisticsRows, ...] = ()
+    """Only what changed."""
+
+    dropped_objects: tuple[str, ...] = ()
+    """Paths no longer named by the manifest, deleted after the commit."""
+
+    transient: bool = False
+    """True: trying the tile again may help."""
