@@ -42,10 +42,10 @@ def pytest_terminal_summary(
     names = config.stash.get(left_out, [])
     if not names:
         return
-    terminalreporter.section(f"{len(names)} tests left out")
+    terminalreporter.section(f"{len(names)} test{'s' if len(names) > 1 else ''} left out")
     terminalreporter.line(
-        f"They read real satellite scenes, which are not part of the project; "
-        f"set {SAMPLES_VARIABLE} to a folder that holds them to run them:"
+        "They read real satellite scenes, which are not part of the project; "
+        f"set {SAMPLES_VARIABLE} to the folder that holds them to run these too:"
     )
     for name in names:
         terminalreporter.line(f"  {name}")

@@ -1,0 +1,161 @@
+"""The container files agree with each other and with what the code reads."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from sqlalchemy.engine import make_url
+
+from spatial_assets_tests.servers.process import REPOSITORY
+
+DEPLOY = REPOSITORY / "deploy"
+DAGSTER_SERVICES = ("webserver", "daemon", "code")
+PROGRAMS = Path(sys.executable).parent
+READ_BY_BOTO = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"}
+
+
+@cache
+def compose() -> Any:  # noqa: ANN401 - YAML
+    return yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+
+
+def environment() -> dict[str, str]:
+    """What the three Dagster services are given."""
+    given = [compose()["services"][name]["environment"] for name in DAGSTER_SERVICES]
+    assert given[0] == given[1] == given[2]
+    return dict(given[0])
+
+
+def test_hadolint_finds_nothing_in_the_dockerfile() -> None:
+    done = subprocess.run(
+        [PROGRAMS / "hadolint", REPOSITORY / "Dockerfile"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_what_the_dockerfile_copies_is_in_the_build_context() -> None:
+    sent = {
+        line.removeprefix("!")
+        for line in (REPOSITORY / ".dockerignore").read_text().splitlines()
+        if line.startswith("!")
+    }
+    copies = re.findall(
+        r"^COPY (?!--from)(.+) \S+$", (REPOSITORY / "Dockerfile").read_text(), re.MULTILINE
+    )
+    copied = {name for line in copies for name in line.split()}
+
+    assert copied == sent
+    assert [name for name in sorted(sent) if not (REPOSITORY / name).exists()] == []
+
+
+def test_the_image_installs_by_hash_and_runs_as_a_user() -> None:
+    text = (REPOSITORY / "Dockerfile").read_text()
+
+    assert len(re.findall("--require-hashes", text)) == len(
+        re.findall(r"pip (install .*-r|sync)", text)
+    )
+    assert text.rindex("USER 10001") > text.rindex("apt-get")
+    assert text.rindex("verify_image.py") > text.rindex("USER 10001")
+
+
+def test_every_variable_of_the_compose_file_is_in_the_example() -> None:
+    used = set(re.findall(r"\$\{(\w+)", (DEPLOY / "compose.yaml").read_text()))
+    named = set(re.findall(r"^(\w+)=$", (DEPLOY / ".env.example").read_text(), re.MULTILINE))
+
+    assert used == named
+
+
+def test_every_variable_given_to_dagster_is_read_by_somebody() -> None:
+    source = "".join(path.read_text() for path in (REPOSITORY / "spatial_assets").rglob("*.py"))
+    instance = (DEPLOY / "dagster-postgres.yaml").read_text()
+
+    unread = [name for name in environment() if name not in source and name not in instance]
+
+    assert set(unread) <= READ_BY_BOTO
+
+
+def test_every_url_names_a_service_of_the_file_and_its_port() -> None:
+    given = environment()
+    databases = [
+        make_url(re.sub(r"\$\{.*?\}", "secret", given[name]))
+        for name in ("DAGSTER_POSTGRES_URL", "SPATIAL_ASSETS_DATABASE_URL")
+    ]
+    (code,) = yaml.safe_load((DEPLOY / "compose-workspace.yaml").read_text())["load_from"]
+
+    assert [url.drivername for url in databases] == ["postgresql+psycopg2", "postgresql+psycopg"]
+    assert {(url.host, url.port) for url in databases} == {("postgis", 5432)}
+    assert {url.username for url in databases} == {
+        compose()["services"]["postgis"]["environment"]["POSTGRES_USER"]
+    }
+    assert given["SPATIAL_ASSETS_S3_ENDPOINT"] == "http://s3:8333"
+    assert "-s3.port=8333" in compose()["services"]["s3"]["command"]
+    assert "-bucket=spatial-assets" in compose()["services"]["s3"]["command"]
+    assert given["SPATIAL_ASSETS_STORAGE_URL"].startswith("s3://spatial-assets/")
+    assert code["grpc_server"]["host"] in compose()["services"]
+    assert str(code["grpc_server"]["port"]) in compose()["services"]["code"]["command"]
+
+
+def test_both_databases_are_made_before_dagster_starts() -> None:
+    server = compose()["services"]["postgis"]
+    script = (DEPLOY / "create_dagster_database.sql").read_text()
+
+    assert make_url(environment()["DAGSTER_POSTGRES_URL"].split("$")[0] + "x@h/dagster").database
+    assert "create database dagster;" in script
+    assert server["healthcheck"]["test"][-1] == "dagster"
+
+
+@pytest.mark.parametrize("name", sorted(compose()["services"]))
+def test_a_service_depends_on_healthy_ones_and_mounts_what_exists(name: str) -> None:
+    service = compose()["services"][name]
+
+    for other, terms in service.get("depends_on", {}).items():
+        assert terms == {"condition": "service_healthy"}
+        # the webserver's own check is in the image
+        assert "healthcheck" in compose()["services"][other]
+    for volume in service["volumes"]:
+        source = volume.split(":")[0]
+        if source.startswith("./"):
+            assert (DEPLOY / source).exists()
+        elif not source.startswith("$"):
+            assert source in compose()["volumes"]
+
+
+def test_only_the_webserver_is_reached_and_only_from_this_machine() -> None:
+    ports = {
+        name: service["ports"]
+        for name, service in compose()["services"].items()
+        if "ports" in service
+    }
+
+    assert ports == {"webserver": ["127.0.0.1:3000:3000"]}
+
+
+@pytest.mark.parametrize("command", ["run", "health"])
+@pytest.mark.parametrize("name", DAGSTER_SERVICES)
+def test_the_options_of_a_dagster_service_exist(name: str, command: str) -> None:
+    service = compose()["services"][name]
+    words = (
+        service["command"]
+        if command == "run"
+        else service.get("healthcheck", {}).get("test", [])[1:]
+    )
+    verbs = [word for word in words if re.fullmatch(r"[a-z-]+", word) and not word.startswith("-")]
+    if not words:
+        return
+    done = subprocess.run(
+        [PROGRAMS / verbs[0], *verbs[1:], "--help"], capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr[-500:]
+    assert [word for word in words if word.startswith("-") and f"{word}," not in done.stdout] == []
