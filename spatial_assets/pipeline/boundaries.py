@@ -1,0 +1,288 @@
+"""The chain of one boundary set: a copy of the source, the validated features, the table.
+
+Each step says what it found and whether anything changed; none of them depends on tiles.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from spatial_assets import __version__
+from spatial_assets.errors import VectorError
+from spatial_assets.geo.coverage import coverage_report
+from spatial_assets.geo.features import QuarantinedFeature, ValidatedFeatures
+from spatial_assets.geo.vectors import validate_features
+from spatial_assets.pipeline.failures import MissingInputError
+from spatial_assets.pipeline.fingerprints import fingerprint
+from spatial_assets.pipeline.outcome import State
+from spatial_assets.project import Project
+from spatial_assets.project.products import BoundarySettings
+from spatial_assets.stores import layout
+from spatial_assets.stores.database import Database
+from spatial_assets.stores.documents import from_json, to_json
+from spatial_assets.stores.objects import ObjectStore
+from spatial_assets.stores.records import QuarantineRecord, ReplaceAll, Upsert
+from spatial_assets.stores.validated import (
+    library_versions,
+    read_validated,
+    write_quarantined,
+    write_validated,
+)
+from spatial_assets.stores.vector_source import ReadLimits, VectorSource, load_bytes, locate_source
+from spatial_assets.stores.vectors import read_features
+
+CODE_VERSION = "1"
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoundaryStep:
+    """What one step of a boundary set ended with."""
+
+    state: State
+    """`materialized` or `unchanged`."""
+
+    fingerprint: str
+    """Of the content: the data version of the Dagster event."""
+
+    facts: Mapping[str, object]
+    """Figures for a person, JSON-able."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoundaryPipeline:
+    """The steps of one `[[boundaries]]` entry."""
+
+    project: Project
+    settings: BoundarySettings
+    store: ObjectStore
+    clock: Callable[[], datetime]
+
+    def fetch(self) -> BoundaryStep:
+        """Copy the source into the store as it is, so that what was validated can be seen again.
+
+        Raises:
+            VectorError: there is no such file, or it is too big.
+            SourceUnavailableError: S3 did not answer.
+        """
+        source = locate_source(self.project.resolve(self.settings.source), limits=ReadLimits())
+        path = layout.raw_boundaries(self.settings.name, _suffix(source))
+        noted = self._noted()
+        if noted.get("version") == source.version and self.store.head(path) is not None:
+            return self._fetched(State.UNCHANGED, noted)
+        data = _bundled(source)
+        facts = {
+            "uri": self.store.uri(path),
+            "path": path,
+            "source": source.uri,
+            "version": source.version,
+            "bytes": len(data),
+            "sha256": hashlib.sha256(data).hexdigest(),
+        }
+        self.store.put(path, data)
+        self.store.put(self._note_path, to_json(facts))
+        return self._fetched(State.MATERIALIZED, facts)
+
+    def validate(self) -> BoundaryStep:
+        """Read the copy, sort its features, and store the usable ones as GeoParquet.
+
+        Raises:
+            MissingInputError: the source has not been fetched.
+            VectorError: the file as a whole cannot be used, or holds an invalid feature and
+                `on_invalid` is "refuse".
+        """
+        noted = self._noted()
+        if "path" not in noted:
+            name = self.settings.name
+            message = f"raw_{name} is not in the store; materialize it first, or select it too"
+            raise MissingInputError(message)
+        wanted = fingerprint(
+            "validated",
+            CODE_VERSION,
+            noted["sha256"],
+            self.settings.model_dump(mode="json", exclude={"source"}),
+        )
+        stored = self._stored_facts()
+        if stored.get("inputs") == wanted:
+            return self._validated(State.UNCHANGED, stored)
+        raw = read_features(
+            self.store.uri(str(noted["path"])), columns=self._columns, layer=self.settings.layer
+        )
+        validated = validate_features(
+            raw.features,
+            source_crs=raw.crs,
+            key=self.settings.key,
+            columns=self.settings.columns,
+            on_invalid=self.settings.on_invalid,
+        )
+        if not validated.kept:
+            message = f"{noted['source']} has no usable feature: {validated.report}"
+            raise VectorError(message)
+        return self._write(validated, wanted, source=str(noted["source"]))
+
+    def load(self, database: Database) -> BoundaryStep:
+        """Replace the table's rows by the validated features, in one transaction.
+
+        Raises:
+            MissingInputError: nothing has been validated.
+            DatabaseError: the database gave up; the old rows stay.
+        """
+        data = self.store.find(layout.validated_boundaries(self.settings.name))
+        if data is None:
+            name = self.settings.name
+            message = f"validated_{name} is not in the store; materialize it first"
+            raise MissingInputError(message)
+        frame = read_validated(data)
+        source = str(frame.attrs.get("source", ""))
+        database.ensure_schema(self.project.boundaries, self.project.indices.names)
+        rows = [
+            {
+                "boundary_key": record["key"],
+                self.settings.key: record["key"],
+                **{name: _text(record[name]) for name in self._carried},
+                "geometry": record["geometry"],
+                "area_m2": record["area_m2"],
+                "feature_fingerprint": record["feature_fingerprint"],
+                "source": source,
+            }
+            for record in frame.to_dict("records")
+        ]
+        digest = str(frame.attrs.get("fingerprint", ""))[:16]
+        database.commit([ReplaceAll(self.settings.name, rows)])
+        facts = {"rows": len(rows), "source": source}
+        return BoundaryStep(state=State.MATERIALIZED, fingerprint=digest, facts=facts)
+
+    def record_quarantine(self, database: Database) -> None:
+        """Write the features set aside as rows of `quarantine`."""
+        data = self.store.find(layout.quarantine("boundaries", self.settings.name))
+        if data is None:
+            return
+        database.ensure_schema(self.project.boundaries, self.project.indices.names)
+        document = from_json(data)
+        features = document["features"]
+        now = self.clock()
+        records = [
+            QuarantineRecord(
+                grid_id=self.project.grid_id,
+                kind="feature",
+                subject=f"{self.settings.name}/{feature['key'] or feature['index']}",
+                reason=str(feature["reason"]),
+                message=str(feature["message"]),
+                evidence={"index": feature["index"], **feature["evidence"]},
+                href=str(document.get("source", "")),
+                code_version=__version__,
+                first_seen=now,
+                last_seen=now,
+            )
+            for feature in (features if isinstance(features, list) else [])
+        ]
+        database.commit([Upsert("quarantine", records)])
+
+    @property
+    def _columns(self) -> tuple[str, ...]:
+        return (self.settings.key, *self._carried)
+
+    @property
+    def _carried(self) -> tuple[str, ...]:
+        return tuple(name for name in self.settings.columns if name != self.settings.key)
+
+    @property
+    def _note_path(self) -> str:
+        return layout.raw_boundaries(self.settings.name, ".json")
+
+    def _noted(self) -> dict[str, object]:
+        """What was noted of the copy, {} where there is none."""
+        data = self.store.find(self._note_path)
+        return {} if data is None else from_json(data)
+
+    def _stored_facts(self) -> dict[str, object]:
+        """The facts of the validated file, {} where there is none or it is damaged."""
+        data = self.store.find(layout.validated_boundaries(self.settings.name))
+        if data is None:
+            return {}
+        try:
+            return {str(key): value for key, value in read_validated(data).attrs.items()}
+        except VectorError as error:
+            logger.warning("validated_%s is made again: %s", self.settings.name, error)
+            return {}
+
+    def _write(self, validated: ValidatedFeatures, wanted: str, *, source: str) -> BoundaryStep:
+        """Store the kept features, and beside them the quarantined ones."""
+        shapes = [feature.geometry for feature in validated.kept]
+        keys = [feature.key for feature in validated.kept]
+        facts: dict[str, object] = {
+            "inputs": wanted,
+            "source": source,
+            "coverage": coverage_report(keys, shapes).figures(),
+            "versions": library_versions(),
+        }
+        name = self.settings.name
+        self.store.put(
+            layout.quarantine("boundaries", name),
+            write_quarantined(validated, facts={"source": source}),
+        )
+        data = write_validated(validated, columns=self._carried, facts=facts)
+        written = self.store.put(layout.validated_boundaries(name), data)
+        for feature in validated.quarantined:
+            logger.warning("%s: %s", name, _told(feature))
+        found = {**facts, "report": validated.report, "fingerprint": validated.fingerprint}
+        return self._validated(State.MATERIALIZED, {**found, "bytes": written.size})
+
+    def _fetched(self, state: State, facts: Mapping[str, object]) -> BoundaryStep:
+        return BoundaryStep(state=state, fingerprint=str(facts["sha256"])[:16], facts=facts)
+
+    def _validated(self, state: State, stored: Mapping[str, object]) -> BoundaryStep:
+        report, coverage = stored.get("report"), stored.get("coverage")
+        facts = {
+            "uri": self.store.uri(layout.validated_boundaries(self.settings.name)),
+            **(report if isinstance(report, Mapping) else {}),
+            "coverage": coverage if isinstance(coverage, Mapping) else {},
+        }
+        return BoundaryStep(state=state, fingerprint=str(stored["fingerprint"])[:16], facts=facts)
+
+
+def _told(feature: QuarantinedFeature) -> str:
+    return f"feature {feature.index} (key {feature.key}) is in quarantine: {feature.message}"
+
+
+def _text(value: object) -> str | None:
+    """A carried column as text, None for what is missing."""
+    return None if value is None or value != value else str(value)  # noqa: PLR0124 - NaN
+
+
+def _suffix(source: VectorSource) -> str:
+    """Ending of the copy: the source's own, `.zip` for a source of several files."""
+    return ".zip" if _members(source) else Path(source.uri.rstrip("/")).suffix.lower()
+
+
+def _members(source: VectorSource) -> Sequence[Path]:
+    """The files of a local source that has several: a folder, or a shapefile's parts."""
+    if source.folder is None:
+        return ()
+    path = Path(source.gdal_path)
+    if path.is_dir():
+        return sorted(each for each in path.rglob("*") if each.is_file())
+    if path.suffix.lower() == ".shp":
+        return sorted(path.parent.glob(f"{path.stem}.*"))
+    return ()
+
+
+def _bundled(source: VectorSource) -> bytes:
+    """The bytes of the source; several files become one deterministic zip."""
+    members = _members(source)
+    if not members:
+        return load_bytes(source)
+    base = Path(source.gdal_path).parent
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for member in members:
+            # a fixed date: the same files give the same bytes
+            archive.writestr(zipfile.ZipInfo(str(member.relative_to(base))), member.read_bytes())
+    return buffer.getvalue()
