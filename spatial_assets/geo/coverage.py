@@ -103,18 +103,15 @@ def coverage_report(keys: Sequence[str], geometries: Sequence[BaseGeometry]) -> 
 def _overlaps(
     keys: Sequence[str], shapes: np.ndarray[tuple[int], np.dtype[np.object_]], suspects: np.ndarray
 ) -> tuple[Overlap, ...]:
-    """Only features with an invalid edge can overlap, so a clean coverage costs nothing here."""
+    """Of two that overlap one at least has an invalid edge, so a clean coverage costs nothing."""
     found = []
-    candidates = shapes[suspects]
-    firsts, seconds = shapely.STRtree(candidates).query(candidates, predicate="intersects")
-    for first, second in zip(firsts.tolist(), seconds.tolist(), strict=True):
-        if first >= second:
-            continue
-        shared = polygons_of(shapely.intersection(candidates[first], candidates[second]))
-        area = area_m2(shared)
+    rows, columns = shapely.STRtree(shapes).query(shapes[suspects], predicate="intersects")
+    met = zip(suspects[rows].tolist(), columns.tolist(), strict=True)
+    pairs = {(min(pair), max(pair)) for pair in met if pair[0] != pair[1]}
+    for first, second in pairs:
+        area = area_m2(polygons_of(shapely.intersection(shapes[first], shapes[second])))
         if area > NEGLIGIBLE_M2:
-            pair = (keys[suspects[first]], keys[suspects[second]])
-            found.append(Overlap(pair, area))
+            found.append(Overlap((keys[first], keys[second]), area))
     return tuple(sorted(found, key=lambda overlap: (-overlap.area_m2, overlap.keys)))
 
 

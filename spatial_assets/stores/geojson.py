@@ -17,6 +17,9 @@ from spatial_assets.errors import VectorError
 from spatial_assets.geo.defects import Defect
 from spatial_assets.geo.features import RawFeature
 
+SEQUENCES = (".geojsonl", ".geojsons", ".ndjson", ".jsonl")
+"""Names of files with one feature a line."""
+
 _POINT, _LINE, _POLYGON = 1, 2, 3
 _TYPES = {
     "Point": 1,
@@ -36,16 +39,13 @@ class NotGeoJsonError(ValueError):
 
 
 class GeoJsonFile:
-    """A FeatureCollection in memory."""
+    """A FeatureCollection, or a sequence of features, in memory."""
 
     driver = "GeoJSON"
 
     def __init__(self, uri: str, data: bytes) -> None:
-        try:
-            document = json.loads(data)
-        except (ValueError, RecursionError) as error:
-            raise NotGeoJsonError(f"{uri} is not complete GeoJSON: {error}") from error
-        items = document.get("features") if isinstance(document, dict) else None
+        document = _lines(data) if uri.lower().endswith(SEQUENCES) else _parsed(uri, data)
+        items = document.get("features")
         if not isinstance(items, list) or document.get("type") != "FeatureCollection":
             raise NotGeoJsonError(f"{uri} is not a GeoJSON FeatureCollection")
         self._items = items
@@ -64,6 +64,26 @@ class GeoJsonFile:
             wanted = {name: known.get(name) for name in columns}
             wkb, problem = packed(item.get("geometry") if isinstance(item, dict) else item)
             yield RawFeature(index=index, properties=wanted, wkb=wkb, problem=problem)
+
+
+def _parsed(uri: str, data: bytes) -> Mapping[str, object]:
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise NotGeoJsonError(f"{uri} is not complete GeoJSON: {error}") from error
+    return document if isinstance(document, dict) else {}
+
+
+def _lines(data: bytes) -> Mapping[str, object]:
+    """One feature a line (RFC 8142); a line that is not JSON stands as the text it is."""
+    items: list[object] = []
+    for line in data.splitlines():
+        text = line.strip(b" \t\x1e")
+        try:
+            items += [json.loads(text)] if text else []
+        except (ValueError, RecursionError):
+            items.append(text.decode("utf-8", errors="replace"))
+    return {"type": "FeatureCollection", "features": items}
 
 
 def _properties(item: object) -> Mapping[str, object]:

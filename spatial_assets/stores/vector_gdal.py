@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import struct
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from pyproj import CRS
@@ -14,7 +15,7 @@ from pyproj.exceptions import CRSError
 
 from spatial_assets.errors import VectorError
 from spatial_assets.geo.features import RawFeature
-from spatial_assets.stores.vector_source import ReadLimits, VectorSource, with_index_restored
+from spatial_assets.stores.vector_source import ReadLimits, VectorSource, private_view
 
 logger = logging.getLogger(__name__)
 
@@ -26,8 +27,11 @@ DRIVERS = frozenset(
 )
 """What a boundaries file may be. Not: virtual files and services, which read something else."""
 
-_OPEN_OPTIONS = {".gml": {"WRITE_GFS": "NO", "DOWNLOAD_SCHEMA": "NO"}}
+_OPEN_OPTIONS = {".gml": {"DOWNLOAD_SCHEMA": "NO"}}  # reading never goes to the network
 _BATCH = 4096
+_LOUD = frozenset({"GPKG", "SQLite"})  # say where they break off, and may count wrongly
+_COUNTS_DELETED = frozenset({"ESRI Shapefile", "MapInfo File"})  # deleted rows stay in their count
+_TROUBLES = (OSError, UnicodeDecodeError)  # how Arrow passes on what GDAL says
 _CURVED = range(
     8, 13
 )  # WKB types of curves, compound curves, curve polygons, multi-curves, surfaces
@@ -44,11 +48,13 @@ class GdalFile:
         self.driver = str(info["driver"])
         if self.driver not in DRIVERS:
             raise VectorError(f"{source.uri} is {self.driver}; wanted {', '.join(sorted(DRIVERS))}")
-        count = int(info["features"])
-        if count > limits.features:
+        self._stated = int(info["features"])
+        if self._stated > limits.features:
             raise VectorError(
-                f"{source.uri} has {count:,} features; the limit is {limits.features:,}"
+                f"{source.uri} has {self._stated:,} features; the limit is {limits.features:,}"
             )
+        # Arrow takes the bytes of a .dbf for UTF-8 unless it is told what GDAL found
+        self._encoding = str(info["encoding"]) if self.driver == "ESRI Shapefile" else None
         fields = [str(name) for name in info["fields"]]
         self._fields = frozenset(fields)
         self._fid = str(info["fid_column"])
@@ -62,34 +68,50 @@ class GdalFile:
             VectorError: the file breaks off.
         """
         import pyarrow as pa  # noqa: PLC0415 - not needed to import the definitions
-        import pyogrio.errors  # noqa: PLC0415 - imports geopandas
 
-        index = 0
+        count = 0
         try:
-            for index, row in enumerate(self._rows(columns)):
+            for row in self._rows(columns):
                 wkb = row.pop("wkb")
                 properties = {name: row.get(name) for name in columns}
-                yield RawFeature(index=index, properties=properties, wkb=wkb)  # type: ignore[arg-type]
-        except (pyogrio.errors.DataSourceError, pa.ArrowException, UnicodeDecodeError) as error:
+                yield RawFeature(index=count, properties=properties, wkb=wkb)  # type: ignore[arg-type]
+                count += 1
+            self._check_complete(count)
+        except (*_TROUBLES, *_pyogrio_errors(), pa.ArrowException) as error:
             raise VectorError(
-                f"{self._source.uri} breaks off at feature {index}: {error}"
+                f"{self._source.uri} breaks off at feature {count}: {error}"
             ) from error
+
+    def _check_complete(self, count: int) -> None:
+        """Refuse a file of which GDAL read less than it said there was, without a word."""
+        if self._stated in {count, -1} or self.driver in _LOUD:
+            return
+        if self.driver in _COUNTS_DELETED:
+            with self._opened() as path:
+                if len(self._geometries(path)) == count:
+                    return
+        raise VectorError(
+            f"{self._source.uri} is cut short: it has {self._stated:,} features by its own count, "
+            f"and {count:,} could be read"
+        )
 
     def _rows(self, columns: Sequence[str]) -> Iterator[dict[str, object]]:
         import pyogrio.raw  # noqa: PLC0415 - imports geopandas
 
-        with (
-            self._opened() as path,
-            pyogrio.raw.open_arrow(
+        with ExitStack() as stack:
+            path = stack.enter_context(self._opened())
+            stream = pyogrio.raw.open_arrow(
                 path,
                 layer=self.layer,
                 columns=[name for name in columns if name in self._fields],
                 return_fids=self._fid in columns,
                 batch_size=_BATCH,
+                encoding=self._encoding,
                 use_pyarrow=True,
                 **_options(path),
-            ) as (meta, reader),
-        ):
+            )
+            with _gdal_speaks():
+                meta, reader = stack.enter_context(stream)
             geometry = meta["geometry_name"] or "wkb_geometry"
             fid = meta["fid_column"] or "OGC_FID"
             straight: list[bytes | None] = []
@@ -100,14 +122,14 @@ class GdalFile:
                     if fid in row:
                         row.setdefault(self._fid, row[fid])
                     if isinstance(wkb, bytes) and _is_curved(wkb):
-                        straight = straight or self._linearised(path)
+                        straight = straight or self._geometries(path)
                         wkb = straight[index]
                     row["wkb"] = wkb
                     index += 1
                     yield row
 
-    def _linearised(self, path: str) -> list[bytes | None]:
-        """All geometries with arcs as lines: Arrow hands out curves as they are."""
+    def _geometries(self, path: str) -> list[bytes | None]:
+        """All geometries, arcs as lines; slower than Arrow, and loud where a file breaks off."""
         import pyogrio.raw  # noqa: PLC0415 - imports geopandas
 
         with _gdal_speaks():
@@ -118,7 +140,7 @@ class GdalFile:
 
     @contextmanager
     def _opened(self) -> Iterator[str]:
-        with with_index_restored(self._source) as source, _configured(source.gdal_options):
+        with private_view(self._source) as source, _configured(source.gdal_options):
             yield source.gdal_path
 
 
@@ -162,10 +184,29 @@ def _options(path: str) -> dict[str, str]:
     return dict(_OPEN_OPTIONS.get(suffix, {}))
 
 
-def _next(reader: Iterator[object]) -> list[dict[str, object]] | None:
+def _next(reader: Iterator[Any]) -> list[dict[str, object]] | None:
     with _gdal_speaks():
         batch = next(reader, None)
-    return None if batch is None else list(batch.to_pylist())  # type: ignore[attr-defined]
+    return None if batch is None else _listed(batch)
+
+
+def _listed(batch: Any) -> list[dict[str, object]]:  # noqa: ANN401 - pyarrow has no types
+    """The rows; text that is not the encoding it claims keeps what can be read of it."""
+    import pyarrow as pa  # noqa: PLC0415 - not needed to import the definitions
+
+    try:
+        return list(batch.to_pylist())
+    except UnicodeDecodeError:
+        columns = {}
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+            values = (column.cast(pa.binary()) if text else column).to_pylist()
+            columns[name] = [_readable(value) if text else value for value in values]
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _readable(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("utf-8", errors="replace")
 
 
 def _is_curved(wkb: bytes) -> bool:
@@ -174,13 +215,17 @@ def _is_curved(wkb: bytes) -> bool:
     return int(kind) % 1000 in _CURVED
 
 
+def _pyogrio_errors() -> tuple[type[Exception], ...]:
+    from pyogrio import errors  # noqa: PLC0415 - imports geopandas
+
+    return (errors.DataSourceError, errors.DataLayerError, errors.FeatureError)
+
+
 @contextmanager
 def _refused(uri: str) -> Iterator[None]:
-    import pyogrio.errors  # noqa: PLC0415 - imports geopandas
-
     try:
         yield
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
+    except _pyogrio_errors() as error:
         raise VectorError(f"GDAL cannot read {uri}: {error}") from error
 
 
@@ -200,6 +245,8 @@ def _configured(options: Mapping[str, str]) -> Iterator[None]:
     import pyogrio  # noqa: PLC0415 - imports geopandas
 
     before = {name: pyogrio.get_gdal_config_option(name) for name in options}
+    # an option that was only in the environment goes back there, not into the process for good
+    before = {name: None if old == os.environ.get(name) else old for name, old in before.items()}
     pyogrio.set_gdal_config_options(dict(options))
     try:
         yield

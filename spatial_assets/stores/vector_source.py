@@ -6,16 +6,17 @@ vector_parquet.
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
-import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
+from xml.parsers import expat
 
 from spatial_assets.errors import VectorError
 from spatial_assets.stores.location import endpoint_of
@@ -95,8 +96,10 @@ def locate_source(
             f"{source} has {found.size:,} bytes, more than the limit of {limits.file_bytes:,}: "
             "split it, or keep only the area in question"
         )
-    if found.is_zipped and found.folder is not None:
-        _check_unpacked_size(source, Path(source), limits)
+    if found.folder is not None and found.is_zipped:
+        _check_unpacked_size(source, Path(found.gdal_path.removeprefix("/vsizip/")), limits)
+    if found.folder is not None and source.lower().endswith(".gml"):
+        _check_well_formed(source, Path(found.gdal_path))
     return found
 
 
@@ -117,35 +120,37 @@ def load_bytes(source: VectorSource, env: Mapping[str, str] | None = None) -> by
 
 
 @contextmanager
-def with_index_restored(source: VectorSource) -> Iterator[VectorSource]:
-    """The source, or a private copy of a shapefile that lost its .shx, for GDAL to restore."""
-    path = _lone_shapefile(source)
+def private_view(source: VectorSource) -> Iterator[VectorSource]:
+    """The source; by links in a folder of our own where GDAL would write beside it.
+
+    GDAL writes a .gfs beside any GML, and the .shx of a shapefile that lost it.
+    """
+    path = _written_beside(source)
     if path is None:
         yield source
         return
     with tempfile.TemporaryDirectory(prefix="spatial-assets-") as scratch:
-        for sibling in path.parent.glob(f"{path.stem}.*"):
-            shutil.copyfile(sibling, Path(scratch) / sibling.name)
-        yield VectorSource(
-            uri=source.uri,
+        for sibling in path.parent.glob(f"{glob.escape(path.stem)}.*"):
+            (Path(scratch) / sibling.name).symlink_to(sibling.resolve())
+        yield replace(
+            source,
             gdal_path=str(Path(scratch) / path.name),
-            size=source.size,
-            version=source.version,
-            folder=source.folder,
             gdal_options={**source.gdal_options, "SHAPE_RESTORE_SHX": "YES"},
         )
 
 
-def _lone_shapefile(source: VectorSource) -> Path | None:
-    """The .shp of a local shapefile without .shx, or None."""
+def _written_beside(source: VectorSource) -> Path | None:
+    """The .gml, or the .shp without .shx, of a source on disk; None if GDAL only reads."""
     path = Path(source.gdal_path)
     if source.folder is None or source.is_zipped:
         return None
+    if path.suffix.lower() == ".gml":
+        return path
     shapefiles = sorted(path.glob("*.shp")) if path.is_dir() else [path]
     if len(shapefiles) != 1 or shapefiles[0].suffix.lower() != ".shp":
         return None
     lone = shapefiles[0]
-    names = {sibling.name.lower() for sibling in lone.parent.glob(f"{lone.stem}.*")}
+    names = {sibling.name.lower() for sibling in lone.parent.glob(f"{glob.escape(lone.stem)}.*")}
     return None if f"{lone.stem}.shx".lower() in names else lone
 
 
@@ -170,7 +175,7 @@ def _files_of(path: Path) -> list[Path]:
     if path.is_dir():
         return sorted(file for file in path.rglob("*") if file.is_file())
     if path.suffix.lower() == ".shp":
-        return sorted(path.parent.glob(f"{path.stem}.*"))
+        return sorted(path.parent.glob(f"{glob.escape(path.stem)}.*"))
     return [path]
 
 
@@ -230,3 +235,12 @@ def _check_unpacked_size(source: str, path: Path, limits: ReadLimits) -> None:
         raise VectorError(
             f"{source} unpacks to {size:,} bytes, more than the limit of {limits.file_bytes:,}"
         )
+
+
+def _check_well_formed(source: str, path: Path) -> None:
+    """GDAL reads GML up to where it breaks off, and says nothing."""
+    try:
+        with path.open("rb") as file:
+            expat.ParserCreate().ParseFile(file)
+    except (expat.ExpatError, OSError) as error:
+        raise VectorError(f"{source} is not complete GML: {error}") from error

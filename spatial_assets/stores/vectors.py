@@ -17,7 +17,7 @@ from spatial_assets.errors import VectorError
 from spatial_assets.geo.defects import Defect
 from spatial_assets.geo.features import RawFeature
 from spatial_assets.geo.lonlat import SourceCrs
-from spatial_assets.stores.geojson import GeoJsonFile, NotGeoJsonError
+from spatial_assets.stores.geojson import SEQUENCES, GeoJsonFile, NotGeoJsonError
 from spatial_assets.stores.vector_gdal import GdalFile
 from spatial_assets.stores.vector_parquet import GeoParquetFile
 from spatial_assets.stores.vector_source import (
@@ -29,7 +29,7 @@ from spatial_assets.stores.vector_source import (
 
 __all__ = ["RawFeatures", "ReadLimits", "read_features"]
 
-_GEOJSON = (".geojson", ".json")
+_GEOJSON = (".geojson", ".json", *SEQUENCES)
 
 GEOJSON_BYTES = 64 * 1024**2
 """Up to here GeoJSON is parsed by us, who tell what is wrong with each feature; beyond, by GDAL."""
@@ -115,7 +115,7 @@ def _opened(
     try:
         return GeoJsonFile(found.uri, load_bytes(found, env))
     except NotGeoJsonError as refusal:
-        # one feature a line, TopoJSON, a bare geometry: GDAL's; cut short: neither's
+        # TopoJSON or a bare geometry is GDAL's; what is cut short, neither's
         try:
             return GdalFile(found, layer=layer, limits=limits)
         except VectorError as error:
