@@ -20,13 +20,12 @@ from obstore.exceptions import AlreadyExistsError, BaseError
 
 from spatial_assets.errors import StoreError
 from spatial_assets.stores.location import Location, connect, locate
-from spatial_assets.stores.refusals import explained
+from spatial_assets.stores.refusals import explained, patiently
 
 if TYPE_CHECKING:
     import zarr.storage
     from obstore.store import ObjectStore as Backend
 
-CREATE_TRIES = 4  # obstore does not retry a conditional put whose reply was lost: we do
 STAGING = re.compile(r"#\d+$")  # obstore's own temporary files, which it never lists
 PART_BYTES = 8 * 1024 * 1024  # larger objects go up in parts, each retried on its own
 
@@ -86,7 +85,9 @@ class ObjectStore:
     def put(self, path: str, data: bytes) -> ObjectInfo:
         """Write the object whole: a reader sees the old bytes or the new, never a mixture."""
         with self.answering("write", path):
-            answer = obstore.put(self._backend, checked(path), data, chunk_size=PART_BYTES)
+            answer = patiently(
+                lambda: obstore.put(self._backend, checked(path), data, chunk_size=PART_BYTES)
+            )
         return _written(path, data, etag=answer["e_tag"])
 
     def create(self, path: str, data: bytes) -> bool:
@@ -96,19 +97,17 @@ class ObjectStore:
             True: the path holds exactly `data`, put by this call. Two callers with the same
             bytes are one caller: whoever must be told apart puts a token into them.
         """
-        for left in reversed(range(CREATE_TRIES)):
+        with self.answering("create", path):
             try:
-                obstore.put(self._backend, checked(path), data, mode="create", use_multipart=False)
+                patiently(
+                    lambda: obstore.put(
+                        self._backend, checked(path), data, mode="create", use_multipart=False
+                    )
+                )
             except AlreadyExistsError:
                 # Ours all the same when the reply to an earlier try was lost on the way.
-                return self._holds(path, data)
-            except (BaseError, OSError) as error:
-                refusal = explained(error, doing="create", uri=self.uri(path), hint=self._hint)
-                if isinstance(refusal, StoreError) or not left:
-                    raise refusal from error
-            else:
-                return True
-        raise AssertionError  # pragma: no cover - the last try returns or raises
+                return self.find(path) == data
+        return True
 
     def get(self, path: str) -> bytes:
         """The object's bytes.
@@ -118,13 +117,13 @@ class ObjectStore:
             SourceUnavailableError: the store did not answer, retries included.
         """
         with self.answering("read", path):
-            return bytes(obstore.get(self._backend, checked(path)).bytes())
+            return patiently(lambda: bytes(obstore.get(self._backend, checked(path)).bytes()))
 
     def find(self, path: str) -> bytes | None:
         """The object's bytes, or None where there is no such object."""
         try:
             with self.answering("read", path, absent_is_an_answer=True):
-                return bytes(obstore.get(self._backend, checked(path)).bytes())
+                return patiently(lambda: bytes(obstore.get(self._backend, checked(path)).bytes()))
         except FileNotFoundError:
             return None
 
@@ -132,7 +131,7 @@ class ObjectStore:
         """Size and etag of the object, or None where there is none."""
         try:
             with self.answering("look up", path, absent_is_an_answer=True):
-                meta = obstore.head(self._backend, checked(path))
+                meta = patiently(lambda: obstore.head(self._backend, checked(path)))
         except FileNotFoundError:
             return None
         return ObjectInfo(path, int(meta["size"]), meta["e_tag"] or "")
@@ -141,7 +140,7 @@ class ObjectStore:
         """Remove the object; one that is already gone is no error."""
         try:
             with self.answering("delete", path, absent_is_an_answer=True):
-                obstore.delete(self._backend, checked(path))
+                patiently(lambda: obstore.delete(self._backend, checked(path)))
         except FileNotFoundError:
             return
 
@@ -149,7 +148,7 @@ class ObjectStore:
         """All objects below the folder `prefix`, by path."""
         folder = checked(prefix) if prefix else None
         with self.answering("list", prefix):
-            batches = list(obstore.list(self._backend, folder))
+            batches = patiently(lambda: list(obstore.list(self._backend, folder)))
         found = (
             ObjectInfo(meta["path"], int(meta["size"]), meta["e_tag"] or "")
             for batch in batches
@@ -185,9 +184,6 @@ class ObjectStore:
         except (BaseError, OSError) as error:
             uri = self.uri(path) if path else self.url
             raise explained(error, doing=doing, uri=uri, hint=self._hint) from error
-
-    def _holds(self, path: str, data: bytes) -> bool:
-        return self.find(path) == data
 
 
 def open_store(url: str, env: Mapping[str, str] | None = None) -> ObjectStore:

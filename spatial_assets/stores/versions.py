@@ -5,7 +5,9 @@ from __future__ import annotations
 from functools import cache
 from importlib.metadata import version
 
-CODE = ("spatial-assets", "zarr", "numpy", "rasterio", "shapely", "pyproj")
+from spatial_assets import __version__
+
+LIBRARIES = ("zarr", "numpy", "rasterio", "shapely", "pyproj")
 
 
 @cache
@@ -16,8 +18,9 @@ def software_versions() -> dict[str, str]:
     import shapely  # noqa: PLC0415
 
     wrapped = {
+        "spatial-assets": __version__,
         "gdal": rasterio.__gdal_version__,
         "proj": pyproj.proj_version_str,
         "geos": ".".join(str(part) for part in shapely.geos_version),
     }
-    return {name: version(name) for name in CODE} | wrapped
+    return {name: version(name) for name in LIBRARIES} | wrapped
