@@ -14,7 +14,7 @@ import numpy as np
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from spatial_assets.geo.lonlat import area_m2
+from spatial_assets.geo.geodesy import area_m2
 from spatial_assets.geo.repair import polygons_of
 
 NEGLIGIBLE_M2 = 0.01

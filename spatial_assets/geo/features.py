@@ -11,6 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import shapely
 from pyproj import CRS
@@ -58,7 +59,7 @@ class ValidFeature:
     repairs: tuple[Defect, ...] = ()
     """What was wrong and has been put right."""
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """Hash of key, geometry and columns: changes when a statistic or a row would."""
         columns = json.dumps(dict(self.properties), sort_keys=True, default=str, ensure_ascii=False)
@@ -112,7 +113,7 @@ class ValidatedFeatures:
         """How many of the kept features were repaired."""
         return sum(1 for feature in self.kept if feature.repairs)
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """Hash of the set of usable features, whatever their order."""
         prints = sorted(feature.fingerprint for feature in self.kept)

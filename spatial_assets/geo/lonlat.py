@@ -15,7 +15,7 @@ import numpy as np
 import shapely
 import shapely.affinity
 from numpy.typing import NDArray
-from pyproj import CRS, Geod, Transformer
+from pyproj import CRS, Transformer
 from shapely.geometry import MultiPolygon
 from shapely.geometry.base import BaseGeometry
 
@@ -28,7 +28,6 @@ LONLAT = CRS.from_epsg(4326)
 LONGEST_EDGE_DEGREES = 0.01
 """A chord this long leaves its parallel by centimetres; 1.1 km at the equator."""
 
-_WGS84 = Geod(ellps="WGS84")
 _WORLD_TOLERANCE_DEGREES = 1e-6  # 0.1 m: files are drawn to 180.00000000000006
 
 
@@ -149,12 +148,3 @@ def _projected(geometry: BaseGeometry, transformer: Transformer, crs: CRS) -> Ba
     rim = shapely.box(area.west, area.south, area.east, area.north)
     cut = polygons_of(shapely.intersection(geometry, rim))
     return _transformed(shapely.segmentize(cut, LONGEST_EDGE_DEGREES), transformer)
-
-
-def area_m2(geometry: BaseGeometry) -> float:
-    """Area on the WGS84 ellipsoid of a lon/lat geometry whose edges are straight in its plane."""
-    if geometry.is_empty:
-        return 0.0
-    fine = shapely.segmentize(shapely.orient_polygons(geometry), LONGEST_EDGE_DEGREES)
-    area, _ = _WGS84.geometry_area_perimeter(fine)
-    return abs(float(area))

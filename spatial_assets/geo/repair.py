@@ -69,6 +69,8 @@ def judge_geometry(wkb: bytes | None, *, on_invalid: OnInvalid) -> Polygonal | D
 
 def polygons_of(geometry: BaseGeometry) -> MultiPolygon:
     """Every polygon in `geometry`, however nested, as one MultiPolygon; the rest drops out."""
+    if isinstance(geometry, MultiPolygon):
+        return geometry
     if isinstance(geometry, Polygon):
         return MultiPolygon([] if geometry.is_empty else [geometry])
     parts = [

@@ -24,7 +24,8 @@ from spatial_assets.geo.features import (
     ValidatedFeatures,
     ValidFeature,
 )
-from spatial_assets.geo.lonlat import SourceCrs, area_m2
+from spatial_assets.geo.geodesy import area_m2
+from spatial_assets.geo.lonlat import SourceCrs
 from spatial_assets.geo.repair import OnInvalid, judge_geometry
 
 # A feature counts as swapped when it is this many times farther from the middle of the file than

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import struct
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +14,7 @@ from typing import Any
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 
-from spatial_assets.errors import VectorError
+from spatial_assets.errors import SourceUnavailableError, VectorError
 from spatial_assets.geo.features import RawFeature
 from spatial_assets.stores.vector_source import ReadLimits, VectorSource, private_view
 
@@ -29,6 +30,7 @@ DRIVERS = frozenset(
 
 _OPEN_OPTIONS = {".gml": {"DOWNLOAD_SCHEMA": "NO"}}  # reading never goes to the network
 _BATCH = 4096
+_NETWORK = re.compile(r"\bHTTP\b|\bcurl\b|\bSSL\b|timed out|response code", re.IGNORECASE)
 _LOUD = frozenset({"GPKG", "SQLite"})  # say where they break off, and may count wrongly
 _COUNTS_DELETED = frozenset({"ESRI Shapefile", "MapInfo File"})  # deleted rows stay in their count
 _TROUBLES = (OSError, UnicodeDecodeError)  # how Arrow passes on what GDAL says
@@ -66,6 +68,7 @@ class GdalFile:
 
         Raises:
             VectorError: the file breaks off.
+            SourceUnavailableError: the network does.
         """
         import pyarrow as pa  # noqa: PLC0415 - not needed to import the definitions
 
@@ -78,9 +81,8 @@ class GdalFile:
                 count += 1
             self._check_complete(count)
         except (*_TROUBLES, *_pyogrio_errors(), pa.ArrowException) as error:
-            raise VectorError(
-                f"{self._source.uri} breaks off at feature {count}: {error}"
-            ) from error
+            message = f"{self._source.uri} breaks off at feature {count}: {error}"
+            raise _refusal(message) from error
 
     def _check_complete(self, count: int) -> None:
         """Refuse a file of which GDAL read less than it said there was, without a word."""
@@ -226,7 +228,13 @@ def _refused(uri: str) -> Iterator[None]:
     try:
         yield
     except _pyogrio_errors() as error:
-        raise VectorError(f"GDAL cannot read {uri}: {error}") from error
+        raise _refusal(f"GDAL cannot read {uri}: {error}") from error
+
+
+def _refusal(message: str) -> VectorError | SourceUnavailableError:
+    """The file is bad, unless GDAL speaks of the network: then trying again may help."""
+    away = ("s3://" in message or "/vsis3/" in message) and _NETWORK.search(message)
+    return SourceUnavailableError(message) if away else VectorError(message)
 
 
 @contextmanager
@@ -244,6 +252,8 @@ def _configured(options: Mapping[str, str]) -> Iterator[None]:
     """GDAL options for the time of one read: they are global to the process."""
     import pyogrio  # noqa: PLC0415 - imports geopandas
 
+    if "AWS_REGION" in options:
+        pyogrio.vsi_curl_clear_cache()  # GDAL remembers a 503 as "there is no such file"
     before = {name: pyogrio.get_gdal_config_option(name) for name in options}
     # an option that was only in the environment goes back there, not into the process for good
     before = {name: None if old == os.environ.get(name) else old for name, old in before.items()}

@@ -85,3 +85,14 @@ def test_a_wrong_secret_is_said_to_be_one(uploaded: tuple[str, Mapping[str, str]
 
     with pytest.raises((StoreError, SourceUnavailableError), match=r"denied|403"):
         keys_at(f"{url}/a.gpkg", {**env, "AWS_SECRET_ACCESS_KEY": "wrong"})
+
+
+def test_a_server_that_is_away_may_be_tried_again() -> None:
+    env = {
+        "AWS_ACCESS_KEY_ID": "a",
+        "AWS_SECRET_ACCESS_KEY": "b",
+        "SPATIAL_ASSETS_S3_ENDPOINT": "http://127.0.0.1:1",
+    }
+
+    with pytest.raises(SourceUnavailableError):
+        keys_at("s3://bucket/a.gpkg", env)
