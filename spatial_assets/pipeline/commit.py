@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal, TypeAlias
 
 import shapely
 from shapely.geometry.base import BaseGeometry
@@ -28,6 +29,17 @@ from spatial_assets.stores.documents import to_json
 from spatial_assets.stores.manifests import commit_manifest
 from spatial_assets.stores.objects import ObjectStore
 from spatial_assets.stores.records import Change, QuarantineRecord, Replace, TileState, Upsert
+
+StateName: TypeAlias = Literal["materialized", "empty", "quarantined", "failed", "unchanged"]
+
+STATE_NAMES: Mapping[State, StateName] = {
+    State.MATERIALIZED: "materialized",
+    State.EMPTY: "empty",
+    State.QUARANTINED: "quarantined",
+    State.FAILED: "failed",
+    State.UNCHANGED: "unchanged",
+}
+"""As the database has them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +92,7 @@ class Committer:
                 grid_id=self.project.grid_id,
                 tile=outcome.tile,
                 stage=stage.stage,
-                state=stage.state.value,
+                state=STATE_NAMES[stage.state],
                 since=now,
                 reason=stage.reason or None,
                 evidence={**stage.evidence, "message": stage.message} if stage.message else {},

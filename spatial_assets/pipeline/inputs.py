@@ -200,7 +200,7 @@ class InputStages:
             if entry.facts["unreadable"]
         }
         refused = {scene.id: scene.reason for scene in self._task.rejected}
-        evidence = {
+        evidence: dict[str, float | int | str] = {
             "scenes": len(self._ledger.units(RAW)),
             "unreadable_pixels": str(lost or "none"),
             "refused_scenes": str(refused or "none"),
