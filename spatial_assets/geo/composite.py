@@ -98,7 +98,7 @@ def composite(stack: NDArray[np.float32], method: Method) -> tuple[Band, NDArray
     valid = np.isfinite(stack)
     observations = np.count_nonzero(valid, axis=0)
     values = np.full(stack.shape[1:], np.nan, dtype=np.float32)
-    if method == "median":
+    if method == "median" and len(stack):
         values = _median(stack, valid, observations)
     elif method == "max":
         values = np.fmax.reduce(stack, axis=0, initial=np.float32("nan"))
@@ -112,8 +112,8 @@ def _median(
     stack: NDArray[np.float32], valid: NDArray[np.bool_], observations: NDArray[np.int_]
 ) -> Band:
     """Median of the valid values of each pixel."""
-    if not len(stack):
-        return np.full(stack.shape[1:], np.nan, dtype=np.float32)
+    if len(stack) == 1:
+        return np.where(valid[0], stack[0], np.float32("nan"))
     ordered = np.sort(np.where(valid, stack, np.float32(np.inf)), axis=0)
     middle = np.stack([np.maximum(observations - 1, 0) // 2, observations // 2])
     middle = np.minimum(middle, len(stack) - 1)  # nowhere valid: any layer, all of them infinite

@@ -121,7 +121,7 @@ def judge_range(index: SpectralIndex, computed: int, *, kept: int) -> Verdict:
         computed: number of pixels with valid inputs.
         kept: number of those whose answer meant something.
     """
-    removed = 1.0 - kept / max(computed, 1) if computed else 0.0
+    removed = (computed - kept) / max(computed, 1)
     low, high = index.expected_range
     return Verdict(
         passed=removed <= MAX_REMOVED_FRACTION,

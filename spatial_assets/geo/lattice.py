@@ -29,7 +29,7 @@ Places: TypeAlias = "tuple[NDArray[np.float64], NDArray[np.float64]]"
 STEP: Final = 32
 """Target pixels between nodes."""
 
-TOLERANCE: Final = 1e-3
+TOLERANCE: Final = 1e-4
 """Largest error of a cubic cell, in pixels of the source or, where larger, of the target."""
 
 _CHECK: Final = (13, 19)
