@@ -16,6 +16,7 @@ from pyproj.exceptions import CRSError
 
 from spatial_assets.errors import SourceUnavailableError, VectorError
 from spatial_assets.geo.features import RawFeature
+from spatial_assets.stores.vector_archive import vector_member
 from spatial_assets.stores.vector_source import ReadLimits, VectorSource, private_view
 
 logger = logging.getLogger(__name__)
@@ -143,7 +144,19 @@ class GdalFile:
     @contextmanager
     def _opened(self) -> Iterator[str]:
         with private_view(self._source) as source, _configured(source.gdal_options):
-            yield source.gdal_path
+            yield _entered(source.gdal_path) if source.is_zipped else source.gdal_path
+
+
+def _entered(archive: str) -> str:
+    """The path of the boundaries file within an archive, or the archive where GDAL must guess."""
+    import pyogrio  # noqa: PLC0415 - imports geopandas
+
+    try:
+        listed = pyogrio.vsi_listtree(archive)
+    except (NotADirectoryError, FileNotFoundError):
+        return archive  # one file only, or no archive: GDAL knows, or says so
+    member = vector_member([path.removeprefix(f"{archive}/") for path in listed])
+    return f"{archive}/{member}" if member else archive
 
 
 def _only_layer(uri: str, path: str, layer: str | None) -> str:
