@@ -21,6 +21,7 @@ from pyproj.exceptions import ProjError
 
 from spatial_assets.errors import RasterError
 from spatial_assets.geo.geobox import GeoBox, Window
+from spatial_assets.geo.meridians import full_turn
 from spatial_assets.geo.source_grid import PlacedGrid, SourceGrid
 
 Places: TypeAlias = "tuple[NDArray[np.float64], NDArray[np.float64]]"
@@ -253,14 +254,9 @@ def _pixel_coordinates(source: SourceGrid, places: Places) -> Places:
     """(x, y) in the source's CRS -> absolute (column, row) in its file."""
     x, y = places
     transform: Affine = source.transform
-    if source.crs.is_geographic:
-        # One turn around the middle of the source: 179 and -181 degrees are the same place.
-        turn = _full_turn(source.crs)
+    turn = full_turn(source.crs)
+    if turn is not None:
+        # Half a turn to each side of the source: 179 and -181 degrees are the same place.
         west = transform.c + transform.a * source.width / 2.0 - turn / 2.0
         x = x - turn * np.floor((x - west) / turn)
     return (x - transform.c) / transform.a, (y - transform.f) / transform.e
-
-
-def _full_turn(crs: CRS) -> float:
-    """360 degrees in the unit of a geographic CRS."""
-    return 2.0 * np.pi / float(crs.axis_info[0].unit_conversion_factor)

@@ -17,6 +17,7 @@ from spatial_assets.errors import RasterError
 from spatial_assets.geo.geobox import GeoBox, Window
 from spatial_assets.geo.index import Band
 from spatial_assets.geo.lattice import Lattice, SourcePlaces
+from spatial_assets.geo.meridians import central_meridian
 from spatial_assets.geo.source_grid import SourceGrid
 
 _LONLAT: Final = CRS.from_user_input("OGC:CRS84")
@@ -28,13 +29,6 @@ _LONGITUDES: Final = SourceGrid(
     crs=_LONLAT,
 )
 """The whole earth as a grid, so that the lattice of the warp also tells longitudes."""
-
-_MERIDIAN_PARAMETERS: Final = (
-    "Longitude of natural origin",
-    "Longitude of false origin",
-    "Longitude of projection centre",
-    "Longitude of origin",
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,15 +48,6 @@ class Granule:
     def meridian(self) -> float:
         """Central meridian of the zone in degrees; infinite if the CRS has none."""
         return central_meridian(self.crs)
-
-
-def central_meridian(crs: CRS) -> float:
-    """Central meridian in degrees of a projected CRS, infinite for any other."""
-    operation = crs.coordinate_operation
-    for parameter in operation.params if operation is not None else ():
-        if parameter.name in _MERIDIAN_PARAMETERS:
-            return math.degrees(float(parameter.value) * float(parameter.unit_conversion_factor))
-    return math.inf
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -11,7 +9,7 @@ from pyproj import CRS, Transformer
 
 from spatial_assets.errors import RasterError
 from spatial_assets.geo.geobox import GeoBox, Window
-from spatial_assets.geo.mosaic import Granule, Longitudes, central_meridian, mosaic
+from spatial_assets.geo.mosaic import Granule, Longitudes, mosaic
 from spatial_assets_tests.geo.warping import matrix_origin
 
 NAN = float("nan")
@@ -23,20 +21,6 @@ def layer(*values: float) -> NDArray[np.float32]:
 
 def granule(name: str, epsg: int) -> Granule:
     return Granule(name, CRS(epsg), {})
-
-
-@pytest.mark.parametrize(
-    ("crs", "meridian"),
-    [
-        ("EPSG:32633", 15.0), ("EPSG:32733", 15.0), ("EPSG:32601", -177.0), ("EPSG:3995", 0.0),
-        ("EPSG:2154", 3.0), ("EPSG:27572", 2.33722917), ("EPSG:4326", math.inf),
-    ],
-)  # fmt: skip
-def test_the_meridian_of_a_zone(crs: str, meridian: float) -> None:
-    found = central_meridian(CRS(crs))
-
-    # EPSG:27572 counts from Paris: its own longitude 0
-    assert found == pytest.approx(0.0 if crs == "EPSG:27572" else meridian)
 
 
 def test_each_pixel_comes_from_the_zone_whose_meridian_is_nearest() -> None:

@@ -7,9 +7,10 @@ import pytest
 from affine import Affine
 from pyproj import CRS
 
+from spatial_assets.geo.geobox import GeoBox, Window
 from spatial_assets.geo.source_grid import SourceGrid
 from spatial_assets.geo.warp import choose_kernel
-from spatial_assets_tests.geo.warping import Case, make_case, source_grid
+from spatial_assets_tests.geo.warping import Case, make_case, matrix_origin, source_grid
 
 REFLECTANCE_OF_A_STEP = 1e-4
 
@@ -151,16 +152,28 @@ def test_the_mean_of_a_coarse_pixel_is_gdals(source: SourceGrid, tiles: str, zoo
     assert close >= 0.999
 
 
-def test_a_lonlat_scene_across_the_antimeridian_reaches_both_ends_of_the_matrix() -> None:
-    source = source_grid("EPSG:4326", (180.0, -15.0), size=0.002, pixels=400)
+@pytest.mark.parametrize(
+    ("crs", "metres_per_degree"),
+    [
+        pytest.param("EPSG:4326", 1.0, id="lonlat"),
+        pytest.param("EPSG:3857", 111319.49079327357, id="web-mercator"),
+    ],
+)
+def test_a_scene_across_the_antimeridian_reaches_both_ends_of_the_matrix(
+    crs: str, metres_per_degree: float
+) -> None:
+    """Columns of 0.002 degrees around 180 degrees east, numbered."""
+    source = source_grid(
+        crs, (180.0 * metres_per_degree, 0.0), size=0.002 * metres_per_degree, pixels=400
+    )
     plane = (1000 + np.arange(400)[np.newaxis, :] + np.zeros((400, 1))).astype(np.uint16)
-    case = make_case(source, "WebMercatorQuad", 9)
+    grid_crs, origin = matrix_origin("WebMercatorQuad", 9)
     width = 2**9 * 256
-    found = []
-    for left in (width - 60, 0):
-        window = type(case.target.window)(left, case.target.window.row, 60, 40)
-        target = type(case.target)(window, case.target.origin, case.target.crs)
-        found.append(Case(source, target, plane).cut(target, kernel="bilinear"))
+    found = [
+        Case(source, target, plane).cut(target, kernel="bilinear")
+        for left in (width - 60, 0)
+        for target in [GeoBox(Window(left, width // 2 - 20, 60, 40), origin, grid_crs)]
+    ]
 
     degrees = (np.arange(-60, 60) + 0.5) * 360.0 / width
     wanted = 1000 + degrees / 0.002 + 200 - 0.5
