@@ -63,6 +63,11 @@ def validated_boundaries(name: str) -> str:
     return f"validated_{segment(name)}.parquet"
 
 
+def tile_asset(name: str, key: str, suffix: str) -> str:
+    """What an asset of a user's own returned for a tile; `suffix` with its dot."""
+    return f"tile_assets/{segment(name)}/{segment(key) if key else 'whole'}{suffix}"
+
+
 def quarantine(kind: str, name: str) -> str:
     """The record of something refused: kind `scene`, `tile` or a boundaries name."""
     return f"{QUARANTINE}/{segment(kind)}/{segment(name)}.json"

@@ -1,0 +1,88 @@
+"""What Dagster is told of an asset and of its events, written once for all assets."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+
+import dagster as dg
+import sqlalchemy as sa
+
+from spatial_assets.pipeline.outcome import StageOutcome, TileOutcome
+from spatial_assets.pipeline.stages import CODE_VERSIONS, RAW, REPROJECTED, TILE_INDEX
+from spatial_assets.project import Project
+from spatial_assets.project.upkeep import FreshnessWindow
+from spatial_assets.stores.tables import columns_of
+
+OWNERS = ("team:spatial-data",)
+
+# Dagster reads these two tags of a materialization that a range run writes by hand: without
+# them a hand-made event has no version. They are part of its stored event format.
+CODE_VERSION_TAG = "dagster/code_version"
+DATA_VERSION_TAG = "dagster/data_version"
+
+
+def code_version(stage: str, indices: Sequence[str]) -> str:
+    """The code version of a stage's asset."""
+    if stage in {RAW, REPROJECTED, TILE_INDEX}:
+        return CODE_VERSIONS[stage]
+    return CODE_VERSIONS["index" if stage in indices else "statistics"]
+
+
+def freshness(window: FreshnessWindow | None) -> dg.FreshnessPolicy | None:
+    """The alarm on the health page. It looks at an asset as a whole; per tile see automation."""
+    if window is None:
+        return None
+    return dg.FreshnessPolicy.time_window(fail_window=window.fail, warn_window=window.warn)
+
+
+def metadata(facts: Mapping[str, object]) -> dict[str, dg.MetadataValue | str | int | float]:
+    """Facts as Dagster metadata: figures as figures, the rest as JSON."""
+    told: dict[str, dg.MetadataValue | str | int | float] = {}
+    for name, value in facts.items():
+        if name == "uri":
+            told["dagster/uri"] = dg.MetadataValue.text(str(value))
+        elif name == "rows" and isinstance(value, int):
+            told["dagster/row_count"] = dg.MetadataValue.int(value)
+        elif isinstance(value, bool):
+            told[name] = dg.MetadataValue.bool(value)
+        elif isinstance(value, str | int | float):
+            told[name] = value
+        else:
+            told[name] = dg.MetadataValue.json(json.loads(json.dumps(value, default=str)))
+    return told
+
+
+def stage_metadata(
+    stage: StageOutcome, outcome: TileOutcome
+) -> dict[str, dg.MetadataValue | str | int | float]:
+    """The same facts for every materialization of a tile: where, how big, how much is real."""
+    told = metadata({**stage.facts, **stage.evidence})
+    told["state"] = str(stage.state)
+    told["seconds"] = round(outcome.seconds, 3)
+    if stage.reason:
+        told["reason"] = stage.reason
+        told["message"] = stage.message
+    return told
+
+
+def picture(png: bytes, *, alt: str) -> dg.MetadataValue:
+    """A small picture that the UI renders: an image in Markdown, a few kB in the event."""
+    data = base64.b64encode(png).decode()
+    return dg.MetadataValue.md(f"![{alt}](data:image/png;base64,{data})")
+
+
+def column_schema(table: sa.Table) -> dg.TableSchema:
+    """The columns of a table for the UI, from the table's one declaration."""
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(name, kind, description=description)
+            for name, kind, description in columns_of(table)
+        ]
+    )
+
+
+def window_of(project: Project, asset: str) -> FreshnessWindow | None:
+    """The freshness window of an asset, if the project file has one."""
+    return project.freshness.get(asset)

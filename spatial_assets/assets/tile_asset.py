@@ -1,0 +1,72 @@
+"""`tile_asset`: an asset of one's own, tile by tile, downstream of the chain."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import dagster as dg
+
+from spatial_assets.assets.facts import OWNERS
+from spatial_assets.io_managers import TILE_IO_MANAGER
+from spatial_assets.partitions import tile_partitions
+from spatial_assets.project import Project, load_project
+
+RESERVED = frozenset({"context", "store", "database", "catalog", "engine"})
+"""Arguments that are not assets: the context, and the project's resources."""
+
+
+def tile_asset(
+    function: Callable[..., object] | None = None,
+    *,
+    project: Project | None = None,
+    **options: Any,  # noqa: ANN401 - whatever dg.asset takes
+) -> Any:  # noqa: ANN401 - the asset, or the decorator that makes it
+    """Make an asset with the project's tiles as partitions, whose arguments load by name.
+
+    `ndvi: xr.DataArray` is the tile's window of the cube (all periods, NaN for fill),
+    `regions: gpd.GeoDataFrame` the boundary set of that name. A returned DataFrame is kept as
+    Parquet, a DataArray as GeoTIFF. It follows its inputs when their data changes, in a run of
+    its own: in the chain's run it would be skipped whenever a tile is bad.
+
+    Args:
+        function: what makes the asset; its name is the asset's.
+        project: default: the one that $SPATIAL_ASSETS_PROJECT names.
+        **options: anything `dagster.asset` takes; they win.
+    """
+    if function is None:
+        return lambda made: tile_asset(made, project=project, **options)
+    settled = project or load_project()
+    defaults: Mapping[str, Any] = {
+        "ins": {
+            name: dg.AssetIn(input_manager_key=TILE_IO_MANAGER) for name in inputs_of(function)
+        },
+        "partitions_def": tile_partitions(settled),
+        "io_manager_key": TILE_IO_MANAGER,
+        # another policy than the chain's is what puts it in a run of its own
+        "backfill_policy": dg.BackfillPolicy.multi_run(max_partitions_per_run=1),
+        "automation_condition": on_changed_data(),
+        "group_name": "tiles",
+        "owners": OWNERS,
+    }
+    return dg.asset(**{**defaults, **options})(function)
+
+
+def inputs_of(function: Callable[..., object]) -> tuple[str, ...]:
+    """Names of the arguments that are upstream assets."""
+    return tuple(name for name in inspect.signature(function).parameters if name not in RESERVED)
+
+
+def on_changed_data() -> dg.AutomationCondition:
+    """Due when an input's data changed or the tile was never made, and no input is being made.
+
+    Not `eager()`: it would follow every renewal of an unchanged tile.
+    """
+    changed = dg.AutomationCondition.any_deps_match(dg.AutomationCondition.data_version_changed())
+    return (
+        (changed | dg.AutomationCondition.missing()).since_last_handled()
+        & ~dg.AutomationCondition.any_deps_missing()
+        & ~dg.AutomationCondition.any_deps_in_progress()
+        & ~dg.AutomationCondition.in_progress()
+    )

@@ -1,0 +1,173 @@
+"""Checks on what stands in the database and the store, run after a step and on demand.
+
+The verdicts on a tile's pixels are made inside the chain, before anything is written; here is
+what can only be judged from the whole.
+"""
+
+# No `from __future__ import annotations`: Dagster reads the annotations of what it decorates.
+
+import dagster as dg
+
+from spatial_assets.pipeline.stages import TILE_INDEX, by_boundary
+from spatial_assets.project import Project
+from spatial_assets.project.products import BoundarySettings
+from spatial_assets.resources import DatabaseResource, StoreResource
+from spatial_assets.stores import layout
+
+MAX_COVERED_FRACTION = 1.001
+"""A boundary's pixels cannot cover more than the boundary: the rest is the curve of long edges."""
+
+MAX_OVERLAP_SHARE = 1e-4
+"""Of the area of all boundaries: digitizing noise along shared borders stays below."""
+
+
+def standing_checks(project: Project) -> list[dg.AssetChecksDefinition]:
+    """The checks of a project."""
+    checks = [index_has_no_orphans(project)]
+    for settings in project.boundaries:
+        checks += [
+            source_is_whole(settings),
+            coverage_is_clean(settings),
+            rows_match_the_source(project, settings),
+        ]
+    if project.boundaries:
+        checks += [parts_fit_their_boundary(project, index) for index in project.indices.names]
+    return checks
+
+
+def index_has_no_orphans(project: Project) -> dg.AssetChecksDefinition:
+    """Every row of `tile_index` is of a tile of the project."""
+
+    @dg.asset_check(
+        asset=TILE_INDEX,
+        name="no_orphans",
+        description="Every row is of this grid and of a tile that the area still has.",
+    )
+    def check(database: DatabaseResource) -> dg.AssetCheckResult:
+        with database.open(project) as opened:
+            rows = opened.rows(TILE_INDEX)
+        known = set(project.partitioning.keys)
+        foreign = [row for row in rows if row["grid_id"] != project.grid_id]
+        gone = sorted({str(row["tile"]) for row in rows if row["tile"] not in known})
+        return dg.AssetCheckResult(
+            passed=not foreign and not gone,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={"rows": len(rows), "of_another_grid": len(foreign), "tiles_gone": gone[:20]},
+        )
+
+    return check
+
+
+def source_is_whole(settings: BoundarySettings) -> dg.AssetChecksDefinition:
+    """The copy in the store is the one that was noted."""
+
+    @dg.asset_check(
+        asset=f"raw_{settings.name}",
+        name="copy_is_whole",
+        description="The stored copy has the bytes that were read from the source.",
+    )
+    def check(store: StoreResource) -> dg.AssetCheckResult:
+        import hashlib  # noqa: PLC0415 - beside its only use
+
+        from spatial_assets.stores.documents import from_json  # noqa: PLC0415 - not at import
+
+        opened = store.open()
+        noted = from_json(opened.get(layout.raw_boundaries(settings.name, ".json")))
+        data = opened.find(str(noted["path"]))
+        found = "" if data is None else hashlib.sha256(data).hexdigest()
+        return dg.AssetCheckResult(
+            passed=found == noted["sha256"],
+            metadata={"bytes": len(data or b""), "sha256": found, "noted": str(noted["sha256"])},
+        )
+
+    return check
+
+
+def coverage_is_clean(settings: BoundarySettings) -> dg.AssetChecksDefinition:
+    """Neighbours neither overlap nor were features set aside."""
+
+    @dg.asset_check(
+        asset=f"validated_{settings.name}",
+        name="topology",
+        description="No feature is in quarantine, and neighbours overlap by less than 0.01 %.",
+    )
+    def check(store: StoreResource) -> dg.AssetCheckResult:
+        from spatial_assets.stores.validated import read_validated  # noqa: PLC0415 - geopandas
+
+        data = store.open().get(layout.validated_boundaries(settings.name))
+        facts = read_validated(data).attrs
+        report, coverage = facts["report"], facts["coverage"]
+        share = coverage["overlap_m2"] / max(report["area_m2"], 1.0)
+        return dg.AssetCheckResult(
+            passed=report["quarantined"] == 0 and share <= MAX_OVERLAP_SHARE,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={
+                "features": report["features"],
+                "kept": report["kept"],
+                "repaired": report["repaired"],
+                "quarantined": report["quarantined"],
+                "reasons": report["reasons"],
+                "overlap_share": share,
+                "gaps": coverage["gaps"],
+                "gap_m2": coverage["gap_m2"],
+            },
+        )
+
+    return check
+
+
+def rows_match_the_source(project: Project, settings: BoundarySettings) -> dg.AssetChecksDefinition:
+    """The table has one row for each validated feature, with the same fingerprints."""
+
+    @dg.asset_check(
+        asset=settings.name,
+        name="rows_match",
+        description="One row a validated feature, key by key, with the same fingerprint.",
+    )
+    def check(store: StoreResource, database: DatabaseResource) -> dg.AssetCheckResult:
+        from spatial_assets.stores.validated import read_validated  # noqa: PLC0415 - geopandas
+
+        data = store.open().get(layout.validated_boundaries(settings.name))
+        frame = read_validated(data)
+        wanted = dict(zip(frame["key"], frame["feature_fingerprint"], strict=True))
+        with database.open(project) as opened:
+            rows = opened.rows(settings.name)
+        found = {str(row["boundary_key"]): row["feature_fingerprint"] for row in rows}
+        differing = sorted(key for key in {*wanted, *found} if wanted.get(key) != found.get(key))
+        return dg.AssetCheckResult(
+            passed=not differing,
+            metadata={"rows": len(rows), "features": len(wanted), "differing": differing[:20]},
+        )
+
+    return check
+
+
+def parts_fit_their_boundary(project: Project, index: str) -> dg.AssetChecksDefinition:
+    """Merged over tiles, no boundary is covered more than once."""
+
+    @dg.asset_check(
+        asset=by_boundary(index),
+        name="parts_fit",
+        description="Merged over tiles, the pixels of a boundary never cover more than itself.",
+    )
+    def check(database: DatabaseResource) -> dg.AssetCheckResult:
+        with database.open(project) as opened:
+            rows = opened.rows(f"{by_boundary(index)}_merged")
+        covered = {
+            f"{row['boundary_table']}/{row['boundary_key']} {row['period']}": float(
+                str(row["covered_fraction"])
+            )
+            for row in rows
+            if row["covered_fraction"] is not None
+        }
+        over = {name: share for name, share in covered.items() if share > MAX_COVERED_FRACTION}
+        return dg.AssetCheckResult(
+            passed=not over,
+            metadata={
+                "boundaries": len(rows),
+                "largest_covered_fraction": max(covered.values(), default=0.0),
+                "over": dict(list(over.items())[:20]),
+            },
+        )
+
+    return check

@@ -1,0 +1,140 @@
+"""What assets work with, as Dagster resources: opened when a step asks, never at import.
+
+Thin: each field says what it is, each method opens the real thing. Secrets come from the
+environment, so no field of a resource holds one.
+"""
+
+# No `from __future__ import annotations` here: Dagster's resources are pydantic models and read
+# their annotations when the class is made.
+import datetime as dt
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import dagster as dg
+from pydantic import Field
+
+from spatial_assets.project import Project
+from spatial_assets.project.secrets import MASK, mask_secrets
+
+if TYPE_CHECKING:
+    from spatial_assets.catalog import Catalogue
+    from spatial_assets.pipeline.engine import Engine
+    from spatial_assets.stores.database import Database
+    from spatial_assets.stores.objects import ObjectStore
+
+DATABASE_VARIABLE = "SPATIAL_ASSETS_DATABASE_URL"
+
+
+class StoreResource(dg.ConfigurableResource):
+    """Where the product lives: rasters, cubes, manifests, validated boundaries."""
+
+    url: str = Field(description="Absolute folder, or s3://bucket/prefix. Keys: AWS_* variables.")
+
+    def open(self) -> "ObjectStore":
+        """The object store; nothing is created before the first write."""
+        from spatial_assets.stores.objects import open_store  # noqa: PLC0415 - not at import
+
+        return open_store(self.url)
+
+
+class DatabaseResource(dg.ConfigurableResource):
+    """Where the tables live: DuckDB in a file, or PostGIS."""
+
+    url: str = Field(
+        description="duckdb:///path or postgresql+psycopg://...; a masked password (***) means "
+        "that the whole URL is read from $SPATIAL_ASSETS_DATABASE_URL when it is opened."
+    )
+    pool_size: int = Field(default=4, ge=1, description="Most connections to PostGIS at a time.")
+
+    @contextmanager
+    def open(self, project: Project) -> "Iterator[Database]":
+        """The database with the project's tables; its connections are let go at the end."""
+        from spatial_assets.stores.database import open_database  # noqa: PLC0415 - not at import
+
+        url = os.environ[DATABASE_VARIABLE] if MASK in self.url else self.url
+        with open_database(url, pool_size=self.pool_size) as database:
+            database.ensure_schema(project.boundaries, project.indices.names)
+            yield database
+
+
+class CatalogResource(dg.ConfigurableResource):
+    """Where scenes are found."""
+
+    url: str = Field(description="Folder, catalog.json, stac-geoparquet file, or a STAC API.")
+    collections: list[str] = Field(default_factory=list, description="Collections; none: all.")
+    sensor: str = Field(description="Profile by which items are read.")
+
+    def scenes(self, project: Project) -> "Catalogue":
+        """Every scene of the project's area, and what was refused."""
+        from spatial_assets.catalog import find_scenes  # noqa: PLC0415 - not at import
+
+        return find_scenes(project)
+
+
+class EngineResource(dg.ConfigurableResource):
+    """Where tiles are computed: processes on this machine."""
+
+    workers: int = Field(ge=0, description="Processes; 0: within the step's own process.")
+    gdal_cache_mb: int = Field(ge=1, description="GDAL block cache of each process, in MB.")
+    memory_mb: int = Field(ge=1, description="What a worker may use; tiles are planned to fit.")
+
+    def start(self) -> "Engine":
+        """The engine."""
+        from spatial_assets.pipeline.engine import (  # noqa: PLC0415 - not at import
+            InlineEngine,
+            ProcessEngine,
+        )
+
+        if self.workers == 0:
+            return InlineEngine()
+        return ProcessEngine(workers=self.workers, gdal_cache_mb=self.gdal_cache_mb)
+
+
+def project_resources(project: Project) -> dict[str, dg.ConfigurableResource]:
+    """The resources of a project, by the names that assets ask for."""
+    compute = project.compute
+    resources: dict[str, dg.ConfigurableResource] = {
+        "store": StoreResource(url=project.storage_url),
+        "database": DatabaseResource(
+            url=mask_secrets(project.database_url), pool_size=project.database.pool_size
+        ),
+        "catalog": CatalogResource(
+            url=project.catalog_url,
+            collections=list(project.scenes.collections),
+            sensor=project.sensor.name,
+        ),
+        "engine": EngineResource(
+            workers=compute.workers,
+            gdal_cache_mb=compute.gdal_cache_mb,
+            memory_mb=compute.memory_mb,
+        ),
+    }
+    if project.storage_url.startswith("s3://"):
+        resources["s3"] = s3_resource()
+    return resources
+
+
+def s3_resource() -> dg.ConfigurableResource:
+    """dagster-aws's S3 client for a user's own assets and presigned links; imported only here.
+
+    dagster_aws costs two seconds of import, so a project without S3 never loads it.
+    """
+    from dagster_aws.s3 import S3Resource  # noqa: PLC0415 - two seconds
+
+    return S3Resource(
+        endpoint_url=os.environ.get("SPATIAL_ASSETS_S3_ENDPOINT"),
+        region_name=os.environ.get("AWS_REGION"),
+    )
+
+
+def writer(run_id: str) -> str:
+    """Who holds a lease, for people: host, process and run."""
+    return f"{socket.gethostname()} process {os.getpid()} run {run_id}"
+
+
+def now() -> dt.datetime:
+    """The present moment, UTC: the one clock of the Dagster floors."""
+    return dt.datetime.now(dt.UTC)
