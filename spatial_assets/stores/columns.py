@@ -49,8 +49,8 @@ def multipolygon() -> Kind:
 def column(
     name: str, kind: Kind | type[Kind], comment: str, *, null: bool = False
 ) -> sa.Column[object]:
-    """A column that says what it holds."""
-    return sa.Column(name, kind, nullable=null, comment=comment)
+    """A column that says what it holds; quoted, since each database reserves other words."""
+    return sa.Column(name, kind, nullable=null, comment=comment, quote=True)
 
 
 def key_column(name: str, comment: str, kind: type[Kind] = sa.Text) -> sa.Column[object]:

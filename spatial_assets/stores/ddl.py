@@ -7,7 +7,7 @@ be taken for one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import sqlalchemy as sa
@@ -108,7 +108,7 @@ def quoted(name: str, dialect: PGDialect) -> str:
     return dialect.identifier_preparer.quote_identifier(name)
 
 
-def parameterised(statement: sa.ClauseElement, dialect: PGDialect) -> tuple[str, Sequence[object]]:
+def parameterised(statement: sa.ClauseElement, dialect: PGDialect) -> tuple[str, list[object]]:
     """A statement with numbered parameters, and their values in that order."""
     compiled = statement.compile(dialect=dialect, compile_kwargs={"render_postcompile": True})
     assert isinstance(compiled, SQLCompiler)  # noqa: S101 - for mypy: what has parameters is one

@@ -37,6 +37,8 @@ SETTINGS = {
     # Nothing is fetched behind our back: the extension comes as a package, or not at all.
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
+    # A table that is not there is an error, even if a Python variable has its name.
+    "python_enable_replacements": "false",
     # Tables here are small beside pixels; past this DuckDB spills to a folder beside the file.
     "memory_limit": "1GB",
 }
@@ -77,22 +79,31 @@ class DuckTransaction:
         return list(zip(*columns, strict=True))
 
     def load(self, batch: Batch) -> None:
-        """Append rows to their table from Arrow."""
+        """Append rows to their table."""
         names = {name: quoted(name, DUCKDB) for name in batch.columns}
-        arrays = [
-            pa.array(arrow_values(batch, name), ARROW_TYPES[type(batch.table.c[name].type)])
-            for name in batch.columns
-        ]
         sources = [
             f"ST_GeomFromWKB({quote})" if is_geometry(batch.table.c[name]) else quote
             for name, quote in names.items()
         ]
-        self._connection.register(INCOMING, pa.table(arrays, names=list(names)))
-        try:
+        with self.staged(batch):
+            # Qualified on both sides: a boundary set may have any name, this one included.
             self._connection.execute(
-                f"INSERT INTO {quoted(batch.table.name, DUCKDB)} ({', '.join(names.values())}) "  # noqa: S608 - quoted identifiers only
+                f"INSERT INTO store.main.{quoted(batch.table.name, DUCKDB)} "  # noqa: S608 - quoted
+                f"({', '.join(names.values())}) "
                 f"SELECT {', '.join(sources)} FROM temp.{quoted(INCOMING, DUCKDB)}"
             )
+
+    @contextmanager
+    def staged(self, batch: Batch) -> Iterator[sa.TableClause]:
+        """Rows as a table of their own, read from Arrow; geometries are WKB."""
+        arrays = [
+            pa.array(arrow_values(batch, name), ARROW_TYPES[type(batch.table.c[name].type)])
+            for name in batch.columns
+        ]
+        self._connection.register(INCOMING, pa.table(arrays, names=list(batch.columns)))
+        try:
+            columns = [sa.column(each.name, each.type) for each in batch.table.columns]
+            yield sa.table(INCOMING, *columns, schema="temp")
         finally:
             self._connection.unregister(INCOMING)
 

@@ -7,7 +7,8 @@ harmless because every change is. The password is in no message.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -30,8 +31,6 @@ from spatial_assets.stores.transactions import Transaction, lock_number
 Result = TypeVar("Result")
 Connection = psycopg.Connection[tuple[object, ...]]
 
-# Adds up to 6 s: a server that restarts is back, and a person who waits is still there.
-BACKOFF = Backoff(first=0.05, largest=1.0, patience=6.0)
 MAY_PASS = {
     "40001",  # serialization failure
     "40P01",  # deadlock
@@ -41,6 +40,7 @@ MAY_PASS = {
     "57P03",  # the server is starting
 }
 REFUSALS = ("authentication failed", "does not exist", "no pg_hba.conf entry")
+INCOMING = "rows to load"
 COPY_TYPES: Mapping[type, str] = {
     sa.Text: "text",
     sa.Double: "float8",
@@ -72,6 +72,9 @@ class Limits:
     wait: float = 60.0
     """For a connection that others of this process use."""
 
+    patience: float = 6.0
+    """For what may pass; a server that restarts is back, and a person is still there."""
+
 
 class PostgisTransaction:
     """An open transaction on a connection of the pool."""
@@ -93,10 +96,23 @@ class PostgisTransaction:
 
     def load(self, batch: Batch) -> None:
         """Append rows to their table by binary COPY."""
+        self._copy(batch, sql.Identifier(batch.table.name))
+
+    @contextmanager
+    def staged(self, batch: Batch) -> Iterator[sa.TableClause]:
+        """Rows as a temporary table."""
+        target, staged = sql.Identifier(batch.table.name), sql.Identifier("pg_temp", INCOMING)
+        create = sql.SQL("CREATE TEMPORARY TABLE {} (LIKE {}) ON COMMIT DROP")
+        self._connection.execute(create.format(sql.Identifier(INCOMING), target))
+        self._copy(batch, staged)
+        columns = [sa.column(each.name, each.type) for each in batch.table.columns]
+        yield sa.table(INCOMING, *columns, schema="pg_temp")
+        self._connection.execute(sql.SQL("DROP TABLE {}").format(staged))
+
+    def _copy(self, batch: Batch, target: sql.Identifier) -> None:
         columns = [batch.table.c[name] for name in batch.columns]
         command = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(
-            sql.Identifier(batch.table.name),
-            sql.SQL(", ").join(sql.Identifier(each.name) for each in columns),
+            target, sql.SQL(", ").join(sql.Identifier(each.name) for each in columns)
         )
         values = [copied(each, batch.columns[each.name]) for each in columns]
         with self._connection.cursor() as cursor, cursor.copy(command) as copy:
@@ -147,6 +163,7 @@ class PostgisDatabase(RelationalDatabase):
         self._limits = limits
         self._pool: ConnectionPool[Connection] | None = None
         self._opening = threading.Lock()
+        self._backoff = Backoff(first=0.05, largest=1.0, patience=limits.patience)
 
     def within(self, work: Callable[[Transaction], Result], *, write: bool) -> Result:
         """Do `work` in a transaction; again, on another connection, if it fails in passing."""
@@ -174,7 +191,7 @@ class PostgisDatabase(RelationalDatabase):
 
     def _tried(self, work: Callable[[], Result]) -> Result:
         try:
-            return retried(work, may_pass, backoff=BACKOFF, kinds=(psycopg.Error,))
+            return retried(work, may_pass, backoff=self._backoff, kinds=(psycopg.Error,))
         except psycopg.Error as error:
             raise DatabaseError(self._explained(error)) from error
 

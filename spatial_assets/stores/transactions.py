@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -20,13 +21,12 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from spatial_assets.errors import DatabaseError
-from spatial_assets.stores.batches import Batch, converted, prepare
+from spatial_assets.stores.batches import Batch, converted, prepare, refuse_repeated_keys
 from spatial_assets.stores.columns import SRID
 from spatial_assets.stores.ddl import parameterised
 from spatial_assets.stores.records import Change, Replace, ReplaceAll
 from spatial_assets.stores.tables import Tables
 
-ROWS_A_STATEMENT = 200  # of an upsert: 13 columns make 2,600 parameters, of 65,535 at most
 TILE = ("grid_id", "tile")
 
 
@@ -39,6 +39,9 @@ class Transaction(Protocol):
 
     def run(self, sql: str, values: Sequence[object] = ()) -> list[tuple[object, ...]]:
         """Execute one statement; what it returns."""
+
+    def staged(self, batch: Batch) -> AbstractContextManager[sa.TableClause]:
+        """Rows without geometries as a table of their own, for one statement."""
 
     def load(self, batch: Batch) -> None:
         """Append rows to their table, in bulk."""
@@ -69,6 +72,8 @@ class Prepared:
         if self.merges and "merge" not in self.table.info:
             raise DatabaseError(f"{self.table.name}: rows are replaced, not merged; use Replace")
         self.batch = prepare(self.table, change.rows, self.keys)
+        if not self.merges:
+            refuse_repeated_keys(self.batch)
 
     def locks(self) -> dict[str, bool]:
         """What to lock: its tile, or else the whole table."""
@@ -105,17 +110,16 @@ def apply_all(transaction: Transaction, changes: Sequence[Prepared]) -> None:
 
 def merge(transaction: Transaction, batch: Batch) -> None:
     """Add rows, or merge each with the one of the same key, as its table says."""
-    table = batch.table
-    keys = [each.name for each in table.primary_key]
-    # In one order in every process: two that merge the same rows wait, and never deadlock.
-    rows = sorted(batch.rows(), key=lambda row: [str(row[name]) for name in keys])
-    for first in range(0, len(rows), ROWS_A_STATEMENT):
-        statement = insert(table).values(rows[first : first + ROWS_A_STATEMENT])
-        incoming = statement.excluded
+    table, keys = batch.table, [each.name for each in batch.table.primary_key]
+    with transaction.staged(batch.in_order_of_key()) as staged:
+        rows = sa.select(*(staged.c[each.name] for each in table.columns))
+        statement = insert(table).from_select(list(batch.columns), rows)
         changed = {
-            each.name: incoming[each.name] for each in table.columns if each.name not in keys
+            each.name: statement.excluded[each.name]
+            for each in table.columns
+            if each.name not in keys
         }
-        changed |= table.info["merge"](table, incoming)
+        changed |= table.info["merge"](table, statement.excluded)
         execute(transaction, statement.on_conflict_do_update(index_elements=keys, set_=changed))
 
 
