@@ -13,6 +13,7 @@ from typing import Any
 import pystac
 from pystac_client import Client, ItemSearch
 from pystac_client.conformance import ConformanceClasses
+from pystac_client.errors import ClientTypeError
 from pystac_client.exceptions import APIError
 from pystac_client.stac_api_io import StacApiIO
 
@@ -27,7 +28,7 @@ from spatial_assets.project.secrets import mask_secrets
 
 ITEMS_A_PAGE = 100  # some 4 MB of Sentinel-2 items
 MOST_ITEMS = 1_000_000
-MOST_REPEATS = 10 * ITEMS_A_PAGE  # a server that forgets where a page ended repeats for ever
+MOST_REPEATS = 3 * ITEMS_A_PAGE  # a server that forgets where a page ended repeats for ever
 METHOD_NOT_ALLOWED = 405
 
 _MALFORMED = (pystac.STACError, ValueError, KeyError, TypeError, AttributeError)
@@ -52,7 +53,7 @@ def items_of_api(url: str, selection: Selection, access: SourceAccess) -> Iterat
             if identity not in seen:
                 seen.add(identity)
                 yield RawItem(item, _place_of(item, url))
-    except (NotImplementedError, SceneError) as error:
+    except (NotImplementedError, ClientTypeError, SceneError) as error:
         raise SettingsError(
             f"[scenes] catalog = {mask_secrets(url)} is no STAC API with item search: {error}"
         ) from error

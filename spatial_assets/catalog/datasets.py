@@ -7,6 +7,7 @@ overviews never. What an opened file is worth is judged in headers.py, reading i
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 import warnings
@@ -53,7 +54,14 @@ class _OpenFiles(threading.local):
     """The open datasets of one thread, the least recently used first: they cannot be shared."""
 
     def __init__(self) -> None:
-        self.known: OrderedDict[tuple[str, ...], _Opened] = OrderedDict()
+        self._process = os.getpid()
+        self._known: OrderedDict[tuple[str, ...], _Opened] = OrderedDict()
+
+    def of_this_process(self) -> OrderedDict[tuple[str, ...], _Opened]:
+        """What is open; a forked child must not read through its parent's file positions."""
+        if self._process != os.getpid():
+            self._process, self._known = os.getpid(), OrderedDict()
+        return self._known
 
 
 _open_files = _OpenFiles()
@@ -75,30 +83,32 @@ def open_dataset(source: BandSource, access: SourceAccess) -> Dataset:
         rasterio.errors.RasterioIOError: GDAL cannot open it.
     """
     key = _key(source, access)
-    found = _open_files.known.pop(key, None)
+    known = _open_files.of_this_process()
+    found = known.pop(key, None)
     if found is not None and found.expires is not None and found.expires < time.time():
         found.dataset.close()
         found = None
     if found is None:
-        while len(_open_files.known) >= MOST_OPEN:
-            _open_files.known.popitem(last=False)[1].dataset.close()
+        while len(known) >= MOST_OPEN:
+            known.popitem(last=False)[1].dataset.close()
         path, expires = gdal_path(source, access)
         found = _Opened(_open(path), expires)
-    _open_files.known[key] = found
+    known[key] = found
     return found.dataset
 
 
 def close_dataset(source: BandSource, access: SourceAccess) -> None:
     """Forget an open dataset, and with it what GDAL remembers of a failed read."""
-    found = _open_files.known.pop(_key(source, access), None)
+    found = _open_files.of_this_process().pop(_key(source, access), None)
     if found is not None:
         found.dataset.close()
 
 
 def close_all() -> None:
     """Close every dataset that this thread keeps open."""
-    while _open_files.known:
-        _open_files.known.popitem()[1].dataset.close()
+    known = _open_files.of_this_process()
+    while known:
+        known.popitem()[1].dataset.close()
 
 
 def gdal_path(source: BandSource, access: SourceAccess) -> tuple[str, float | None]:
@@ -165,9 +175,7 @@ def _options(access: SourceAccess) -> dict[str, Any]:
         "GDAL_HTTP_LOW_SPEED_LIMIT": 1,
         "GDAL_INGESTED_BYTES_AT_OPEN": 32768,  # the header of a COG in one request
         "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": True,
-        # A presigned GET refuses HEAD; and what a server answered once, 503 or a size, is asked
-        # for again when the file is opened again.
-        "CPL_VSIL_CURL_USE_HEAD": False,
+        # What a server answered once, a 503 or a size, is asked for again on opening again.
         "CPL_VSIL_CURL_NON_CACHED": "/vsicurl/:/vsis3/",
         "VSI_CACHE": True,
     }

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from spatial_assets.catalog.access import SourceAccess
 from spatial_assets.catalog.hrefs import is_remote
@@ -20,6 +22,7 @@ from spatial_assets.catalog.scene import BandSource, RejectedScene, Scene, rejec
 from spatial_assets.errors import SceneError, SourceUnavailableError
 
 LOOK_UPS_AT_ONCE = 16
+FAILURES_OF_A_HOST = 3
 AWAY = "away"
 """Version of a file whose server did not answer: like no other, so nothing counts as known."""
 
@@ -27,13 +30,29 @@ MISSING = "missing"
 """Version of a file that is not there, so that a file that appears is a change."""
 
 
+class AwayHosts:
+    """Hosts that did not answer, so that thousands of files need not wait for them one by one."""
+
+    def __init__(self) -> None:
+        self._failures: Counter[str] = Counter()
+
+    def add(self, href: str) -> None:
+        """Note that a host did not answer for `href`, all retries included."""
+        self._failures[urlsplit(href).netloc] += 1
+
+    def __contains__(self, href: str) -> bool:
+        """Whether the host of `href` has failed often enough not to be asked again."""
+        return self._failures[urlsplit(href).netloc] >= FAILURES_OF_A_HOST
+
+
 def with_fingerprints(
     scenes: Iterable[Scene], access: SourceAccess
 ) -> Iterator[Scene | RejectedScene]:
     """The scenes with versions and fingerprints, in order; a missing file rejects its scene."""
+    away = AwayHosts()
 
     def look_up(scene: Scene) -> Scene | RejectedScene:
-        return with_fingerprint(scene, access)
+        return with_fingerprint(scene, access, away)
 
     waiting = list(scenes)
     if not any(is_remote(source.href) for scene in waiting for source in scene.sources):
@@ -43,13 +62,16 @@ def with_fingerprints(
         yield from pool.map(look_up, waiting)
 
 
-def with_fingerprint(scene: Scene, access: SourceAccess) -> Scene | RejectedScene:
+def with_fingerprint(
+    scene: Scene, access: SourceAccess, away: AwayHosts | None = None
+) -> Scene | RejectedScene:
     """One scene with versions and fingerprint, or its rejection."""
+    known_away = AwayHosts() if away is None else away
     refusals: list[SceneError] = []
 
     def versioned(source: BandSource) -> BandSource:
         try:
-            return replace(source, version=version_of(source, access))
+            return replace(source, version=_version_of(source, access, known_away))
         except SceneError as error:
             refusals.append(error)
             return replace(source, version=MISSING)
@@ -70,6 +92,7 @@ def version_of(source: BandSource, access: SourceAccess) -> str:
 
     Raises:
         SceneError: `missing_object`, `forbidden`: the file cannot be had.
+        SourceUnavailableError: the archive did not answer.
     """
     if not is_remote(source.href):
         return local_version(Path(source.href))
@@ -77,10 +100,21 @@ def version_of(source: BandSource, access: SourceAccess) -> str:
         return source.checksum
     from spatial_assets.catalog.remote import look_up  # noqa: PLC0415 - only remote ones need HTTP
 
+    return look_up(source, access).version
+
+
+def _version_of(source: BandSource, access: SourceAccess, away: AwayHosts) -> str:
+    """As `version_of`; the tiles of a scene that is away find out, the others do not fail with it.
+
+    Raises:
+        SceneError: the file cannot be had.
+    """
+    if source.href in away:
+        return AWAY
     try:
-        return look_up(source, access).version
+        return version_of(source, access)
     except SourceUnavailableError:
-        # The tiles of this scene find out when they read it; the others must not fail with them.
+        away.add(source.href)
         return AWAY
 
 

@@ -28,14 +28,11 @@ def footprint_of(item: Mapping[str, object]) -> BaseGeometry:
         SceneError: the item has neither, or what it has is not an area on the globe.
     """
     geometry, bbox = item.get("geometry"), item.get("bbox")
+    if geometry is None and bbox is None:
+        raise SceneError("the item has neither geometry nor bbox", reason="no_footprint")
     try:
-        if geometry is not None:
-            shape = shapely.geometry.shape(geometry)  # type: ignore[arg-type]  # else malformed
-        elif bbox is not None:
-            shape = _box(bbox)
-        else:
-            raise SceneError("the item has neither geometry nor bbox", reason="no_footprint")
-        polygons = _polygons(shapely.force_2d(shape))
+        with np.errstate(invalid="ignore"):  # numbers that are none are refused just below
+            polygons = _polygons(shapely.force_2d(_shape(geometry, bbox)))
     except _MALFORMED as error:
         raise SceneError(
             f"the item's geometry is malformed: {type(error).__name__}: {error}",
@@ -76,6 +73,13 @@ def solar_day(moment: dt.datetime, footprint: BaseGeometry) -> dt.date:
     longitude = shapely.centroid(footprint).x
     longitude = (longitude + HALF_TURN) % FULL_TURN - HALF_TURN
     return (moment + dt.timedelta(hours=longitude / DEGREES_PER_HOUR)).date()
+
+
+def _shape(geometry: object, bbox: object) -> BaseGeometry:
+    """The geometry, else the box."""
+    if geometry is None:
+        return _box(bbox)
+    return shapely.geometry.shape(geometry)  # type: ignore[arg-type]  # else it is malformed
 
 
 def _box(bbox: object) -> BaseGeometry:

@@ -21,7 +21,7 @@ from spatial_assets.project.secrets import mask_secrets
 MOST_COLUMNS = 1 << 20  # a Sentinel-2 tile has 10,980 columns, a global mosaic at 100 m 400,752
 MOST_BANDS = 1024
 LARGEST_BLOCK_MB = 256  # decoded: GDAL allocates a whole block to read one pixel of it
-LEAST_BYTES_A_BLOCK = 8  # offset and byte count of classic TIFF: a block costs that, even if sparse
+LEAST_BYTES_A_BLOCK = 4  # offset and byte count as shorts: a block costs that, even if sparse
 NO_DRIFT = 1e-3  # pixels from one side of the file to the other
 PIXEL_TYPES = frozenset(
     {"uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64"}

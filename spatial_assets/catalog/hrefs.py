@@ -59,9 +59,10 @@ def _local(path: str, base: str) -> Href:
     """A file of this machine, named by a document that lies on it."""
     if is_remote(base):
         raise _refused(path, "names a local file, but the item came over the network")
-    if path.startswith("/vsi"):
+    place = posixpath.normpath(Path(base).parent / path)
+    if place.lstrip("/").startswith("vsi"):
         raise _refused(path, "names a virtual file system of GDAL")
-    return Href(str(Path(posixpath.normpath(Path(base).parent / path))))
+    return Href(place)
 
 
 def _joined(reference: str, base: str) -> Href:

@@ -13,13 +13,16 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote, urlsplit
 
 from spatial_assets.catalog.access import SourceAccess
 from spatial_assets.catalog.scene import BandSource
 from spatial_assets.errors import SettingsError, SourceUnavailableError
 from spatial_assets.project.secrets import mask_secrets
+
+if TYPE_CHECKING:  # heavy, and most projects never sign
+    from obstore.store import S3Config
 
 KEYS_PREFIX = "SPATIAL_ASSETS_SOURCE_"
 PRESIGNED_FOR = dt.timedelta(hours=1)
@@ -123,17 +126,18 @@ def _presigned(
     import obstore  # noqa: PLC0415 - heavy, and most projects never sign
     from obstore.store import S3Store  # noqa: PLC0415
 
-    store = S3Store(
-        bucket,
-        endpoint=access.endpoint.rstrip("/") or None,
-        region=access.region or DEFAULT_REGION,
-        access_key_id=keys.access_key_id,
-        secret_access_key=keys.secret_access_key,
-        session_token=keys.session_token,
-        request_payer=access.requester_pays,
-        virtual_hosted_style_request=False,
-        client_options={"allow_http": True},
-    )
+    config: S3Config = {
+        "region": access.region or DEFAULT_REGION,
+        "access_key_id": keys.access_key_id,
+        "secret_access_key": keys.secret_access_key,
+        "request_payer": access.requester_pays,
+        "virtual_hosted_style_request": False,
+    }
+    if access.endpoint:
+        config["endpoint"] = access.endpoint.rstrip("/")
+    if keys.session_token:
+        config["session_token"] = keys.session_token
+    store = S3Store(bucket, config=config, client_options={"allow_http": True})
     return str(obstore.sign(store, method, key, PRESIGNED_FOR))
 
 

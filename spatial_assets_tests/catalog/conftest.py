@@ -1,0 +1,42 @@
+"""Fixtures of the catalogue's tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from spatial_assets.catalog import datasets
+from spatial_assets.catalog.access import SourceAccess
+from spatial_assets_tests.catalog.making import quick_access
+from spatial_assets_tests.catalog.web import Web, serving
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[Web]:
+    """A web server over a folder of this test."""
+    folder = tmp_path / "web"
+    folder.mkdir()
+    with serving(folder) as running:
+        yield running
+
+
+@pytest.fixture
+def access(tmp_path: Path) -> SourceAccess:
+    """Streaming access that does not wait long."""
+    return quick_access(tmp_path / "cache")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_open() -> Iterator[None]:
+    """Close what a test made the process keep open."""
+    yield
+    datasets.close_all()
+
+
+@pytest.fixture(autouse=True)
+def _no_keys_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests sign with the keys that they set."""
+    for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN", "TOKEN_ENDPOINT"):
+        monkeypatch.delenv(f"SPATIAL_ASSETS_SOURCE_{name}", raising=False)
