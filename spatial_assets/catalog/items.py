@@ -48,13 +48,8 @@ def read_scene(raw: RawItem, profile: SensorProfile, *, needs: Iterable[str]) ->
         SceneError: the item is bad; the reason says how.
     """
     item = raw.document
-    version = item.get("stac_version")
-    if not isinstance(version, str) or not version.startswith("1."):
-        raise SceneError(f"STAC version {version!r}; expected 1.0 or 1.1", reason="stac_version")
+    acquired = _require_known(item)
     properties = properties_of(item)
-    acquired = acquired_of(item)
-    if acquired is None:
-        raise SceneError("the item has no datetime that can be read", reason="bad_datetime")
     footprint = footprint_of(item)
     bands = {
         name: band_source(item, name, base=raw.href, profile=profile) for name in sorted(set(needs))
@@ -79,6 +74,21 @@ def read_scene(raw: RawItem, profile: SensorProfile, *, needs: Iterable[str]) ->
         extent=extent_of(item),
         href=raw.href,
     )
+
+
+def _require_known(item: Json) -> dt.datetime:
+    """When an item of a version that we know was acquired.
+
+    Raises:
+        SceneError: `stac_version`, `bad_datetime`.
+    """
+    version = item.get("stac_version")
+    if not isinstance(version, str) or not version.startswith("1."):
+        raise SceneError(f"STAC version {version!r}; expected 1.0 or 1.1", reason="stac_version")
+    acquired = acquired_of(item)
+    if acquired is None:
+        raise SceneError("the item has no datetime that can be read", reason="bad_datetime")
+    return acquired
 
 
 def safe_id(item: Json) -> str:

@@ -6,6 +6,7 @@ pass is a SourceUnavailableError. GDAL's own requests are configured in datasets
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import re
@@ -214,12 +215,14 @@ def shared_client(patience: Patience) -> httpx.Client:
 @lru_cache(maxsize=4)
 def _client(patience: Patience, pid: int) -> httpx.Client:  # noqa: ARG001 - part of the key
     mask_logs()
-    return httpx.Client(
+    client = httpx.Client(
         timeout=httpx.Timeout(patience.read_timeout, connect=patience.connect_timeout),
         follow_redirects=True,
         max_redirects=5,
         headers={"Accept-Encoding": "identity", "User-Agent": "spatial-assets"},
     )
+    atexit.register(client.close)
+    return client
 
 
 def short_body(error: str) -> _TransientError:

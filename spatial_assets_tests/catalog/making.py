@@ -21,10 +21,10 @@ from spatial_assets.project import Project, load_project
 
 ORIGIN = (499_980.0, 5_100_000.0)  # of MGRS tile 33TWL, as all its products
 PIXEL = 120.0
+NORTH_UP = Affine(PIXEL, 0.0, ORIGIN[0], 0.0, -PIXEL, ORIGIN[1])
 QUICK = Patience(
     attempts=3, first_delay=0.01, longest_delay=0.02, connect_timeout=2.0, read_timeout=2.0
 )
-WITHOUT_DELAY = {"GDAL_HTTP_MAX_RETRY": "0"}
 FOOTPRINT: dict[str, Any] = {
     "type": "Polygon",
     "coordinates": [[[15.0, 45.1], [16.4, 45.1], [16.4, 46.0], [15.0, 46.0], [15.0, 45.1]]],
@@ -42,7 +42,7 @@ def write_raster(path: Path, pixels: NDArray[Any], **profile: Any) -> Path:  # n
         "count": len(bands),
         "dtype": pixels.dtype.name,
         "crs": "EPSG:32633",
-        "transform": Affine(PIXEL, 0.0, ORIGIN[0], 0.0, -PIXEL, ORIGIN[1]),
+        "transform": NORTH_UP,
         **profile,
     }
     path.parent.mkdir(parents=True, exist_ok=True)

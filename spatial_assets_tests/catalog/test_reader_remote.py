@@ -1,0 +1,135 @@
+"""Reading windows through a server in trouble: away is not the same as damaged."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from spatial_assets.catalog.access import SourceAccess
+from spatial_assets.catalog.facts import BandFacts
+from spatial_assets.catalog.reader import read_window
+from spatial_assets.errors import SceneError, SourceUnavailableError
+from spatial_assets.geo.geobox import Window
+from spatial_assets_tests.catalog.making import source_of, write_raster
+from spatial_assets_tests.catalog.reading import (
+    COLUMNS,
+    LAYOUTS,
+    ROWS,
+    damage,
+    facts_of,
+    noise,
+    read,
+)
+from spatial_assets_tests.catalog.web import Web
+
+
+def on_the_web(web: Web, layout: str = "tiled-256") -> str:
+    write_raster(web.folder / "b.tif", noise(), **LAYOUTS[layout])
+    return f"{web.url}/b.tif"
+
+
+def test_a_window_is_streamed_by_ranges(web: Web, access: SourceAccess) -> None:
+    url = on_the_web(web)
+
+    pixels, readable = read(url, Window(0, 0, 200, 200), access)
+
+    assert readable.all()
+    assert np.array_equal(pixels, noise()[:200, :200])
+    gets = [request for request in web.asked_for("/b.tif") if request.method == "GET"]
+    assert all("range" in request.headers for request in gets)
+    assert {request.path for request in web.requests} == {"/b.tif"}, "no sidecars, no listing"
+
+
+@pytest.mark.parametrize(
+    "trouble", [[503, 503], ["reset"], ["truncate"], [500, "reset", "truncate", 429]]
+)
+def test_passing_trouble_does_not_cost_a_pixel(
+    web: Web, access: SourceAccess, trouble: list[Any]
+) -> None:
+    url = on_the_web(web)
+    source = source_of(url)
+    facts = facts_of(source, access)
+    web.faults["/b.tif"] = list(trouble)
+
+    pixels, readable = read_window(source, facts, Window(600, 600, 300, 300), access)
+
+    assert readable.all()
+    assert np.array_equal(pixels, noise()[600:900, 600:900])
+
+
+@pytest.mark.parametrize("trouble", [503, 500, "reset"])
+def test_lasting_trouble_is_an_archive_that_is_away_and_no_bad_block(
+    web: Web,
+    access: SourceAccess,
+    trouble: Any,  # noqa: ANN401
+) -> None:
+    url = on_the_web(web)
+    source = source_of(url)
+    facts = facts_of(source, access)
+    web.always["/b.tif"] = trouble
+
+    with pytest.raises(SourceUnavailableError):
+        read_window(source, facts, Window(600, 600, 300, 300), access)
+
+
+def test_a_503_is_not_remembered_as_a_missing_file(web: Web, access: SourceAccess) -> None:
+    url = on_the_web(web)
+    web.always["/b.tif"] = 503
+    with pytest.raises(SourceUnavailableError):
+        read_window(source_of(url), FACTS, Window(0, 0, 8, 8), access)
+    del web.always["/b.tif"]
+
+    pixels, _ = read(url, Window(0, 0, 8, 8), access)
+
+    assert np.array_equal(pixels, noise()[:8, :8])
+
+
+def test_a_damaged_block_behind_a_good_server_is_unreadable(web: Web, access: SourceAccess) -> None:
+    url = on_the_web(web, "tiled-512")
+    damage(web.folder / "b.tif", x=1, y=1)
+
+    _, readable = read(url, Window(400, 400, 300, 300), access)
+
+    assert readable[:112].all()
+    assert not readable[112:, 112:].any()
+
+
+def test_a_file_cut_short_behind_a_good_server_is_partly_unreadable(
+    web: Web, access: SourceAccess
+) -> None:
+    url = on_the_web(web, "tiled-512")
+    path = web.folder / "b.tif"
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+    _, readable = read(url, Window(0, 0, COLUMNS, ROWS), access)
+
+    assert readable[0, 0]
+    assert not readable[-1, -1]
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"), [(404, "missing_object"), (403, "forbidden"), (410, "missing_object")]
+)
+def test_a_file_that_cannot_be_had_is_told_from_one_that_is_away(
+    web: Web, access: SourceAccess, status: int, reason: str
+) -> None:
+    url = on_the_web(web)
+    web.always["/b.tif"] = status
+
+    with pytest.raises(SceneError) as caught:
+        read_window(source_of(url), FACTS, Window(0, 0, 8, 8), access)
+
+    assert caught.value.reason == reason
+
+
+FACTS = BandFacts(
+    grid=None,  # type: ignore[arg-type]  # the file is never opened
+    dtype="uint16",
+    nodata=None,
+    kernel="bilinear",
+    calibration=None,
+    block=(256, 256),
+    driver="GTiff",
+)
