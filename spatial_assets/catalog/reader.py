@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,8 @@ from spatial_assets.geo.geobox import Window
 from spatial_assets.project.secrets import mask_secrets
 
 BLOCK = 512
-SECOND_LOOKS = 2  # at a remote block that fails although its bytes arrive: then it is damaged
+SECOND_LOOKS = 2  # at a remote block that fails although its bytes arrive; then a copy decides
+UNVERIFIABLE = frozenset({"larger_than_cache", "checksum_mismatch", "size_mismatch"})
 
 Pixels = tuple[NDArray[Any], NDArray[np.bool_]]
 
@@ -136,7 +138,22 @@ def _read_block(source: BandSource, block: Window, access: SourceAccess) -> NDAr
         pixels = _read(opened_or_reason(source, access), source, block)
         if pixels is not None:
             return pixels
-    return None
+    return _read_from_copy(source, block, access)
+
+
+def _read_from_copy(source: BandSource, block: Window, access: SourceAccess) -> NDArray[Any] | None:
+    """One whole block from a copy of the file: over a bad line, the only sure answer.
+
+    Raises:
+        SourceUnavailableError: the copy does not arrive.
+    """
+    try:
+        copy = as_local(source, replace(access, mode="download"))
+    except SceneError as error:
+        if error.reason in UNVERIFIABLE:
+            return None
+        raise
+    return _read(opened_or_reason(copy, access), copy, block)
 
 
 def _bytes_arrive(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ from spatial_assets.catalog.facts import BandFacts
 from spatial_assets.catalog.reader import read_window
 from spatial_assets.errors import SceneError, SourceUnavailableError
 from spatial_assets.geo.geobox import Window
-from spatial_assets_tests.catalog.making import source_of, write_raster
+from spatial_assets_tests.catalog.making import QUICK, source_of, write_raster
 from spatial_assets_tests.catalog.reading import (
     COLUMNS,
     LAYOUTS,
@@ -22,7 +24,7 @@ from spatial_assets_tests.catalog.reading import (
     noise,
     read,
 )
-from spatial_assets_tests.catalog.web import Web
+from spatial_assets_tests.catalog.web import Fault, Request, Web
 
 
 def on_the_web(web: Web, layout: str = "tiled-256") -> str:
@@ -72,6 +74,76 @@ def test_lasting_trouble_is_an_archive_that_is_away_and_no_bad_block(
 
     with pytest.raises(SourceUnavailableError):
         read_window(source, facts, Window(600, 600, 300, 300), access)
+
+
+def beyond_the_header(request: Request) -> bool:
+    start = request.headers.get("range", "bytes=0-").removeprefix("bytes=").partition("-")[0]
+    return int(start) > 100_000
+
+
+@pytest.mark.parametrize("trouble", [503, "reset", "truncate"])
+def test_a_server_that_gives_the_header_and_no_pixels_is_away(
+    web: Web, access: SourceAccess, trouble: Fault
+) -> None:
+    url = on_the_web(web)
+    source = source_of(url)
+    facts = facts_of(source, access)
+    web.only, web.always["/b.tif"] = beyond_the_header, trouble
+
+    with pytest.raises(SourceUnavailableError):
+        read_window(source, facts, Window(600, 600, 300, 300), access)
+
+
+@pytest.mark.parametrize("times", [1, 3, 6])
+def test_pixels_that_arrive_late_are_pixels(web: Web, access: SourceAccess, times: int) -> None:
+    url = on_the_web(web)
+    source = source_of(url)
+    facts = facts_of(source, access)
+    web.only, web.faults["/b.tif"] = beyond_the_header, ["reset"] * times
+
+    pixels, readable = read_window(source, facts, Window(600, 600, 300, 300), access)
+
+    assert readable.all()
+    assert np.array_equal(pixels, noise()[600:900, 600:900])
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_over_a_bad_line_no_good_block_is_called_damaged(
+    web: Web, access: SourceAccess, seed: int
+) -> None:
+    url = on_the_web(web, "tiled-512")
+    damage(web.folder / "b.tif", x=0, y=0)
+    source = source_of(url)
+    facts = facts_of(source, access)
+    patient = replace(access, patience=replace(QUICK, attempts=12))
+    odds = random.Random(seed)  # noqa: S311 - the same faults every time
+    web.only = lambda _: odds.random() < 0.25
+    web.always["/b.tif"] = odds.choice([503, "reset", "truncate"])
+
+    pixels, readable = read_window(source, facts, Window(0, 0, COLUMNS, ROWS), patient)
+
+    assert np.array_equal(pixels[readable], noise()[readable])
+    assert not readable[:512, :512].any()
+    assert readable[512:].all()
+    assert readable[:, 512:].all()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_over_a_bad_line_no_wrong_pixel_arrives_uncompressed(
+    web: Web, access: SourceAccess, seed: int
+) -> None:
+    write_raster(web.folder / "b.tif", noise(), blockysize=16)
+    source = source_of(f"{web.url}/b.tif")
+    facts = facts_of(source, access)
+    patient = replace(access, patience=replace(QUICK, attempts=12))
+    odds = random.Random(seed)  # noqa: S311 - the same faults every time
+    web.only = lambda _: odds.random() < 0.25
+    web.always["/b.tif"] = odds.choice(["reset", "truncate"])
+
+    pixels, readable = read_window(source, facts, Window(0, 0, COLUMNS, ROWS), patient)
+
+    assert readable.all()
+    assert np.array_equal(pixels, noise())
 
 
 def test_a_503_is_not_remembered_as_a_missing_file(web: Web, access: SourceAccess) -> None:

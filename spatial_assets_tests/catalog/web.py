@@ -49,10 +49,15 @@ class Web:
     routes: dict[str, Route] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
 
-    def next_fault(self, path: str) -> Fault | None:
-        if path in self.always:
-            return self.always[path]
-        waiting = self.faults[path]
+    only: Callable[[Request], bool] = field(default=lambda _: True)
+    """Which requests the faults are for."""
+
+    def next_fault(self, request: Request) -> Fault | None:
+        if not self.only(request):
+            return None
+        if request.path in self.always:
+            return self.always[request.path]
+        waiting = self.faults[request.path]
         return waiting.pop(0) if waiting else None
 
     def asked_for(self, path: str) -> list[Request]:
@@ -105,7 +110,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.rfile.read(length),
         )
         self.web.requests.append(request)
-        fault = self.web.next_fault(request.path)
+        fault = self.web.next_fault(request)
         if fault == "reset":
             # Linger 0: closing sends a reset instead of an orderly end.
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
