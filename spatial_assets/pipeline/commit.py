@@ -18,15 +18,16 @@ from spatial_assets import __version__
 from spatial_assets.catalog.scene import RejectedScene
 from spatial_assets.geo.grid import Tile
 from spatial_assets.geo.periods import Periods
-from spatial_assets.pipeline.outcome import StageOutcome, State, TileOutcome
+from spatial_assets.pipeline.outcome import BAD, StageOutcome, State, TileOutcome
 from spatial_assets.pipeline.stages import TILE_INDEX, by_boundary
+from spatial_assets.pipeline.standing import STORED, Standing
 from spatial_assets.pipeline.task import TileResult
 from spatial_assets.project import Project
 from spatial_assets.project.secrets import mask_secrets
 from spatial_assets.stores import layout
 from spatial_assets.stores.database import Database
 from spatial_assets.stores.documents import to_json
-from spatial_assets.stores.manifests import commit_manifest
+from spatial_assets.stores.manifests import TileManifest, commit_manifest
 from spatial_assets.stores.objects import ObjectStore
 from spatial_assets.stores.records import Change, QuarantineRecord, Replace, TileState, Upsert
 
@@ -51,15 +52,24 @@ class Committer:
     database: Database
     periods: Periods
     clock: Callable[[], datetime]
+    standing: Standing
+    """What the database said when the run began."""
 
-    def commit(self, tile: Tile, result: TileResult) -> None:
+    def commit(self, tile: Tile, result: TileResult, *, stored: TileManifest | None) -> None:
         """Replace the tile's rows in one transaction, then put its manifest.
+
+        What did not change is not written: neither a row nor an object gets a new time.
+
+        Args:
+            tile: the tile.
+            result: what its walk returned.
+            stored: its manifest before.
 
         Raises:
             DatabaseError, StoreError: nothing of this tile was committed, or only its rows.
         """
         outcome = result.outcome
-        changes: list[Change] = [Upsert("tile_state", self._states(outcome))]
+        changes: list[Change] = [*self._state_changes(outcome)]
         if result.index_rows is not None:
             changes.append(self._index_change(tile, result))
         changes += self._statistics_changes(tile, result)
@@ -67,40 +77,69 @@ class Committer:
         if trouble is not None and trouble.state is State.QUARANTINED and not outcome.standing:
             changes.append(Upsert("quarantine", [self._tile_record(outcome.tile, trouble)]))
         self.database.commit(changes)
-        commit_manifest(self.store, result.manifest)
+        if result.manifest != stored:
+            commit_manifest(self.store, result.manifest)
         for path in result.dropped_objects:
             self.store.delete(path)
+        if outcome.tile in self.standing.tiles and not self.standing.still_bad(outcome):
+            self._release("tile", [outcome.tile])
+
+    def reload(self, tiles: Iterable[str]) -> Standing:
+        """What the database says now."""
+        return Standing.load(self.database, self.project.grid_id, tiles)
 
     def note(self, outcome: TileOutcome) -> None:
         """Write the states of a tile whose walk returned no manifest: it died or never began."""
-        self.database.commit([Upsert("tile_state", self._states(outcome))])
+        self.database.commit([*self._state_changes(outcome)])
 
-    def record_scenes(self, scenes: Iterable[RejectedScene]) -> None:
-        """Write the quarantine records of scenes, in the store and as rows."""
-        records = [self._scene_record(scene) for scene in scenes]
-        if not records:
-            return
+    def record_scenes(self, rejected: Iterable[RejectedScene], *, usable: Iterable[str]) -> None:
+        """Write the quarantine records of scenes as rows and in the store; let mended ones go."""
+        records = [
+            self._scene_record(scene)
+            for scene in rejected
+            if self.standing.scenes.get(scene.id) != (scene.reason, scene.fingerprint)
+        ]
         for record in records:
             self.store.put(layout.quarantine("scene", record.subject), document_of(record))
-        self.database.commit([Upsert("quarantine", records)])
+        if records:
+            self.database.commit([Upsert("quarantine", records)])
+        self._release("scene", sorted(set(usable) & set(self.standing.scenes)))
 
-    def _states(self, outcome: TileOutcome) -> list[TileState]:
-        """One row a stage; `unchanged` says nothing new and is not written."""
-        now = self.clock()
-        return [
-            TileState(
-                grid_id=self.project.grid_id,
-                tile=outcome.tile,
-                stage=stage.stage,
-                state=STATE_NAMES[stage.state],
-                since=now,
-                reason=stage.reason or None,
-                evidence={**stage.evidence, "message": stage.message} if stage.message else {},
-                fingerprint=stage.fingerprint,
-            )
-            for stage in outcome.stages
-            if stage.state is not State.UNCHANGED
-        ]
+    def _release(self, kind: str, subjects: Sequence[str]) -> None:
+        """End the quarantine of what is bad no longer."""
+        if not subjects:
+            return
+        where = {"grid_id": self.project.grid_id, "kind": kind, "subject": list(subjects)}
+        self.database.release(where, now=self.clock())
+        for subject in subjects:
+            self.store.delete(layout.quarantine(kind, subject))
+
+    def _state_changes(self, outcome: TileOutcome) -> list[Upsert]:
+        """What `tile_state` does not say yet; a standing quarantine is there already."""
+        states = [self._state(outcome.tile, stage) for stage in outcome.stages]
+        new = [state for state in states if state is not None]
+        return [Upsert("tile_state", new)] if new and not outcome.standing else []
+
+    def _state(self, tile: str, stage: StageOutcome) -> TileState | None:
+        """The row of a stage, or None where it would say what is there."""
+        state = stage.state
+        if state is State.UNCHANGED:
+            if self.standing.is_settled(tile, stage.stage, stage.fingerprint):
+                return None
+            state = State.EMPTY if stage.empty else State.MATERIALIZED
+        evidence = {**stage.evidence, "message": stage.message} if stage.message else {}
+        if state in BAD:
+            evidence[STORED] = self.standing.stored(tile, stage.stage)
+        return TileState(
+            grid_id=self.project.grid_id,
+            tile=tile,
+            stage=stage.stage,
+            state=STATE_NAMES[state],
+            since=self.clock(),
+            reason=stage.reason or None,
+            evidence=evidence,
+            fingerprint=stage.fingerprint,
+        )
 
     def _index_change(self, tile: Tile, result: TileResult) -> Replace:
         """All rows of `tile_index` of one tile."""

@@ -15,7 +15,7 @@ from spatial_assets.geo.geobox import GeoBox
 from spatial_assets.geo.index import SpectralIndex, judge_range
 from spatial_assets.geo.mosaic import Granule
 from spatial_assets.geo.verdict import Verdict
-from spatial_assets.pipeline.inputs import Layer
+from spatial_assets.pipeline.layers import Layer
 
 
 @dataclass(frozen=True, eq=False)

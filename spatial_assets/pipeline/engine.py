@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import islice
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeAlias, TypeVar
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -31,12 +31,14 @@ class WorkerDied:
     detail: str
 
 
+Results: TypeAlias = Generator[tuple[Job, Result | WorkerDied], None, None]
+"""Closing it early gives up what has not started, and waits for what has."""
+
+
 class Engine(Protocol):
     """Runs `work` over jobs somewhere, streaming each result as it ends."""
 
-    def run(
-        self, work: Callable[[Job], Result], jobs: Iterable[Job]
-    ) -> Iterator[tuple[Job, Result | WorkerDied]]:
+    def run(self, work: Callable[[Job], Result], jobs: Iterable[Job]) -> Results[Job, Result]:
         """Yield (job, result) in the order in which jobs end; `jobs` is read lazily."""
         ...
 
@@ -44,9 +46,7 @@ class Engine(Protocol):
 class InlineEngine:
     """Runs every job in this process, one after the other: for tests, notebooks and debuggers."""
 
-    def run(
-        self, work: Callable[[Job], Result], jobs: Iterable[Job]
-    ) -> Iterator[tuple[Job, Result | WorkerDied]]:
+    def run(self, work: Callable[[Job], Result], jobs: Iterable[Job]) -> Results[Job, Result]:
         """Yield (job, result) in the order of `jobs`."""
         for job in jobs:
             yield job, work(job)
@@ -59,21 +59,20 @@ class ProcessEngine:
     workers: int
     gdal_cache_mb: int
 
-    def run(
-        self, work: Callable[[Job], Result], jobs: Iterable[Job]
-    ) -> Iterator[tuple[Job, Result | WorkerDied]]:
+    def run(self, work: Callable[[Job], Result], jobs: Iterable[Job]) -> Results[Job, Result]:
         """Yield (job, result) as jobs end; at most two jobs a worker are in flight.
 
         A worker that dies takes the whole pool down: every job in flight is then run once
         more, alone, so that only the job that kills its worker is given up.
         """
         queue = iter(jobs)
-        suspects: list[Job] = []
         while True:
             flight = _Flight(self._pool(), work)
-            with flight.pool:
+            try:
                 yield from flight.drain(queue, limit=self.workers * IN_FLIGHT_PER_WORKER)
-                suspects = flight.lost
+            finally:
+                flight.pool.shutdown(cancel_futures=True)
+            suspects = flight.lost
             if not suspects:
                 return
             for job in suspects:

@@ -24,6 +24,9 @@ from spatial_assets.project.secrets import mask_secrets
 
 TRACEBACK_LINES = 12
 
+CHANGED = "changed_since_inspection"
+"""Reason of a SceneError that another run puts right: it looks into the scene again."""
+
 
 class MissingInputError(SpatialAssetsError):
     """A stage was asked for whose stored inputs are not there."""
@@ -31,6 +34,14 @@ class MissingInputError(SpatialAssetsError):
 
 class TooLargeError(SpatialAssetsError):
     """A tile cannot be walked within the memory that was declared."""
+
+
+class UnexaminedError(SpatialAssetsError):
+    """A scene that reaches the tile could not be looked into, so it is neither good nor bad."""
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class TileQuarantinedError(SpatialAssetsError):
@@ -73,6 +84,10 @@ UNEXPECTED = Trouble(State.FAILED, "unexpected", transient=False)
 
 def trouble_of(error: BaseException) -> Trouble:
     """Judge an exception."""
+    if isinstance(error, SceneError) and error.reason == CHANGED:
+        return Trouble(State.FAILED, CHANGED, transient=False)
+    if isinstance(error, UnexaminedError):
+        return Trouble(State.FAILED, error.reason, transient=False)
     if isinstance(error, TileQuarantinedError | RasterError | SceneError):
         return Trouble(State.QUARANTINED, error.reason, transient=False)
     return next((trouble for kind, trouble in TROUBLES if isinstance(error, kind)), UNEXPECTED)
@@ -81,7 +96,7 @@ def trouble_of(error: BaseException) -> Trouble:
 def outcome_of(
     error: BaseException, tile: str, *, stages: tuple[str, ...], at: str, inputs: str
 ) -> TileOutcome:
-    """The outcome of a tile that `error` stopped at stage `at`; later stages did not happen."""
+    """The outcome of a tile that `error` stopped at stage `at`; no other stage is complete."""
     trouble = trouble_of(error)
     evidence = dict(getattr(error, "evidence", {}))
     if trouble is UNEXPECTED:
@@ -94,7 +109,7 @@ def outcome_of(
             state=trouble.state,
             fingerprint=inputs,
             reason=trouble.reason if stage == at else f"upstream_{trouble.state}",
-            message=message if stage == at else f"{at} did not get this far",
+            message=message if stage == at else f"the tile was given up at {at}",
             evidence=evidence if stage == at else {},
         )
         for stage in stages

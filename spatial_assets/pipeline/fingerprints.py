@@ -8,6 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 
+from spatial_assets.geo.clearsky import ClearClasses, ClearSky
+
 
 def fingerprint(*parts: object) -> str:
     """The first 16 hex digits of the SHA-256 of `parts` as canonical JSON.
@@ -17,3 +19,12 @@ def fingerprint(*parts: object) -> str:
     """
     canonical = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def rule_of(clear: ClearSky | None) -> object:
+    """A clear-sky rule as JSON values, the same for equal rules."""
+    if clear is None:
+        return None
+    if isinstance(clear, ClearClasses):
+        return ["keep", sorted(clear.keep)]
+    return ["drop", sorted(clear.drop)]

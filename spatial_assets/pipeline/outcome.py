@@ -54,6 +54,9 @@ class StageOutcome:
     facts: Mapping[str, object] = field(default_factory=dict)
     """What STYLE calls the same facts: uri, bytes, scenes, valid_fraction, seconds."""
 
+    empty: bool = False
+    """True: what is stored has nothing valid to show; also where it is unchanged."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class CheckOutcome:

@@ -11,22 +11,28 @@ from numpy.typing import NDArray
 from spatial_assets.geo.geobox import GeoBox
 from spatial_assets.geo.index import SpectralIndex
 from spatial_assets.geo.radiometry import FILL
+from spatial_assets.geo.verdict import Verdict
 from spatial_assets.pipeline.bench import Bench
 from spatial_assets.pipeline.compose import Composed, compose
 from spatial_assets.pipeline.failures import MissingInputError, TileQuarantinedError
 from spatial_assets.pipeline.fingerprints import fingerprint
-from spatial_assets.pipeline.inputs import Layer
+from spatial_assets.pipeline.layers import Layer
 from spatial_assets.pipeline.ledger import Ledger
 from spatial_assets.pipeline.outcome import CheckOutcome
 from spatial_assets.pipeline.stages import CODE_VERSIONS, TILE_INDEX, by_boundary
 from spatial_assets.pipeline.statistics import statistics_rows
-from spatial_assets.pipeline.task import IndexRow, StatisticsRows, TileTask
+from spatial_assets.pipeline.task import StatisticsRows, TileTask
+from spatial_assets.pipeline.tile_index import index_rows
+from spatial_assets.stores import layout
 from spatial_assets.stores.cube import read_window, write_tile
 from spatial_assets.stores.manifests import StageEntry
 
 QUARANTINING_REMOVED_FRACTION = 0.5
 """A lake or the sea loses many pixels to slightly negative reflectance and is still right;
 a wrong band or offset loses most of the land as well."""
+
+ROWS = "rows"
+"""The unit of `tile_index`."""
 
 
 class ProductStages:
@@ -37,7 +43,9 @@ class ProductStages:
         self._bench = bench
         self._ledger = ledger
         self._values: dict[str, NDArray[np.int16]] = {}
-        self._removed: dict[str, dict[str, object]] = {}
+        self._worst: dict[str, Verdict] = {}
+        """Index -> what the range check said of its worst period."""
+
         self.newest: NDArray[np.int16] | None = None
         """Values of the first index in the newest period composed, for the preview."""
 
@@ -64,18 +72,28 @@ class ProductStages:
 
     def finish(self) -> None:
         """Close the product stages, and write down what `tile_index` says of the tile."""
-        for index in self._bench.project.indices_in_use:
-            if index.name in self._task.stages:
-                self._ledger.at = index.name
-                self._close_index(index.name)
-            statistics = by_boundary(index.name)
-            if statistics in self._task.stages:
-                self._ledger.at = statistics
-                self._require_run(index.name, for_stage=statistics)
-                self._ledger.close(statistics)
+        for index in self._bench.project.indices.names:
+            if index in self._task.stages:
+                self._ledger.at = index
+                self._close_index(index)
+            if by_boundary(index) in self._task.stages:
+                self._ledger.at = by_boundary(index)
+                self._require_run(index, for_stage=by_boundary(index))
+                self._forget_removed_sets(index)
+                self._ledger.close(by_boundary(index))
         if TILE_INDEX in self._task.stages:
             self._ledger.at = TILE_INDEX
             self._make_tile_index()
+
+    def break_off(self) -> None:
+        """Bring the rows of `tile_index` in line with the indices made before the walk broke off.
+
+        The pixels are in the cube: rows that still told of the old ones would be wrong.
+        """
+        names = self._bench.project.indices.names
+        if TILE_INDEX in self._task.stages and any(self._ledger.made(name) for name in names):
+            self._ledger.index_rows = index_rows(self._ledger.manifest, names)
+            self._ledger.drop(TILE_INDEX, ROWS)
 
     def _make_index(self, index: SpectralIndex, period: int, *, layers: Sequence[Layer]) -> None:
         label = self._task.periods.label(period)
@@ -90,7 +108,7 @@ class ProductStages:
         if self._ledger.standing(index.name, label, wanted):
             return
         composed = compose(index, layers, box=self.box, method=self._bench.project.time.composite)
-        self._judge(index, label, composed)
+        self._judge(index.name, label, composed)
         written = write_tile(
             self._bench.store,
             index.name,
@@ -112,19 +130,22 @@ class ProductStages:
         if index.name == self._bench.project.indices.names[0] and seen:
             self.newest = composed.values
 
-    def _judge(self, index: SpectralIndex, label: str, composed: Composed) -> None:
-        """Say how much was out of range; quarantine the tile when it was most."""
+    def _judge(self, index: str, label: str, composed: Composed) -> None:
+        """Say how much was out of range, of the worst period; quarantine the tile if most was."""
         verdict = composed.verdict
-        if not verdict.passed or index.name not in self._removed:
-            self._removed[index.name] = {"period": label, **verdict.evidence}
-        removed = float(verdict.evidence["removed_fraction"])
+        removed = _removed(verdict)
         severe = removed > QUARANTINING_REMOVED_FRACTION
-        self._ledger.checks.append(
-            CheckOutcome(check="index_range", stage=index.name, verdict=verdict, severe=severe)
-        )
+        worst = self._worst.get(index)
+        if worst is None or removed > _removed(worst):
+            self._worst[index] = Verdict(verdict.passed, {"period": label, **verdict.evidence})
+            self._ledger.check(
+                CheckOutcome(
+                    check="index_range", stage=index, verdict=self._worst[index], severe=severe
+                )
+            )
         if severe:
             message = (
-                f"{removed:.0%} of the {index.name} values of {label} lie outside "
+                f"{removed:.0%} of the {index} values of {label} lie outside "
                 f"{verdict.evidence['expected_range']}: a wrong band, scale or offset; "
                 "see the calibration of the scenes in raw_tile"
             )
@@ -132,10 +153,11 @@ class ProductStages:
             raise TileQuarantinedError(message, reason="index_out_of_range", evidence=evidence)
 
     def _make_statistics(self, index: str, period: int) -> None:
-        label = self._task.periods.label(period)
+        stage, label = by_boundary(index), self._task.periods.label(period)
+        self._ledger.require_intact(index, for_stage=stage)
         entry = self._ledger.manifest.entry(index, label)
         if entry is None:
-            self._require_run(index, for_stage=by_boundary(index))
+            self._require_run(index, for_stage=stage)
             return
         for name in self._task.boundaries:
             layer = self._bench.shelf.layer(name)
@@ -147,7 +169,7 @@ class ProductStages:
                 entry.fingerprint,
                 layer.fingerprint_of(positions),
             )
-            if self._ledger.standing(by_boundary(index), unit, wanted):
+            if self._ledger.standing(stage, unit, wanted):
                 continue
             rows = statistics_rows(
                 self._stored(index, period),
@@ -156,11 +178,22 @@ class ProductStages:
                 layer=layer,
                 positions=positions,
             )
-            self._ledger.statistics.append(
+            self._ledger.summarise(
                 StatisticsRows(index=index, period=period, boundary_table=name, rows=rows)
             )
-            facts = {"rows": len(rows), "boundaries": len(positions)}
-            self._ledger.make(by_boundary(index), unit, StageEntry(wanted, (), facts))
+            facts = {"period": period, "rows": len(rows), "boundaries": len(positions)}
+            self._ledger.make(stage, unit, StageEntry(wanted, (), facts))
+
+    def _forget_removed_sets(self, index: str) -> None:
+        """Drop the statistics of boundary sets that are no longer in the project."""
+        for unit, entry in self._ledger.units(by_boundary(index)).items():
+            name = unit.partition("/")[2]
+            if name not in self._task.boundaries:
+                period = int(str(entry.facts["period"]))
+                self._ledger.summarise(
+                    StatisticsRows(index=index, period=period, boundary_table=name, rows=())
+                )
+                self._ledger.drop(by_boundary(index), unit)
 
     def _stored(self, index: str, period: int) -> NDArray[np.int16]:
         """The stored values of a period: as just written, else from the cube."""
@@ -176,7 +209,7 @@ class ProductStages:
         shares = [float(str(entry.facts["valid_fraction"])) for entry in entries]
         self._ledger.report(
             index,
-            uri=self._bench.store.uri(f"{index}.zarr"),
+            uri=self._bench.store.uri(layout.cube(index)),
             periods=len(shares),
             valid_fraction=max(shares, default=0.0),
             scenes=sum(int(str(entry.facts["scenes"])) for entry in entries),
@@ -186,28 +219,18 @@ class ProductStages:
         self._ledger.close(index)
 
     def _make_tile_index(self) -> None:
-        rows = []
-        for index in self._bench.project.indices.names:
+        names = self._bench.project.indices.names
+        for index in names:
+            self._ledger.require_intact(index, for_stage=TILE_INDEX)
             self._require_run(index, for_stage=TILE_INDEX)
-            for entry in self._ledger.units(index).values():
-                facts = entry.facts
-                rows.append(
-                    IndexRow(
-                        index=index,
-                        period=int(str(facts["period"])),
-                        valid_fraction=float(str(facts["valid_fraction"])),
-                        observations=float(str(facts["observations"])),
-                        scenes=int(str(facts["scenes"])),
-                        fingerprint=entry.fingerprint,
-                    )
-                )
+        rows = index_rows(self._ledger.manifest, names)
         wanted = fingerprint(
             TILE_INDEX, CODE_VERSIONS[TILE_INDEX], [row.fingerprint for row in rows]
         )
         self._ledger.report(TILE_INDEX, rows=len(rows))
-        if not self._ledger.standing(TILE_INDEX, "rows", wanted):
-            self._ledger.index_rows = tuple(rows)
-            self._ledger.make(TILE_INDEX, "rows", StageEntry(wanted))
+        if not self._ledger.standing(TILE_INDEX, ROWS, wanted):
+            self._ledger.index_rows = rows
+            self._ledger.make(TILE_INDEX, ROWS, StageEntry(wanted))
         self._ledger.close(TILE_INDEX)
 
     def _require_run(self, index: str, *, for_stage: str) -> None:
@@ -222,3 +245,7 @@ class ProductStages:
                 f'it; materialize {index} first, or select it too (--select "{index}+")'
             )
             raise MissingInputError(message)
+
+
+def _removed(verdict: Verdict) -> float:
+    return float(verdict.evidence["removed_fraction"])

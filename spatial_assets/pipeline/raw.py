@@ -47,6 +47,11 @@ class RawScene:
     """Band -> pixels that could not be read; only bands that have some."""
 
     @property
+    def nbytes(self) -> int:
+        """Memory that the pixels take."""
+        return sum(band.pixels.nbytes for band in self.bands.values())
+
+    @property
     def readable_fraction(self) -> float:
         """Share of the pixels that could be read, over all bands."""
         total = sum(band.pixels.size for band in self.bands.values())

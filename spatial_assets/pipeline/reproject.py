@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from spatial_assets.geo.alignment import judge_alignment
 from spatial_assets.geo.clearsky import ClearSky
 from spatial_assets.geo.geobox import GeoBox
 from spatial_assets.geo.radiometry import (
@@ -115,16 +116,17 @@ def _clear_on_band(
     return clear.clear(on_band)
 
 
-def store_reprojected(
+def store_reprojected(  # noqa: PLR0913 - the facts of a file, each by its name
     store: ObjectStore,
     key: str,
     *,
     scene: SceneRecord,
     pixels: NDArray[np.int16],
     box: GeoBox,
+    owned: NDArray[np.bool_],
     fingerprint: str,
 ) -> StageEntry:
-    """Write one GeoTIFF with all bands, and say what was written."""
+    """Write one GeoTIFF with all bands, and say what was written; `owned` has the tile's pixels."""
     data = write_geotiff(
         pixels,
         transform=box.transform,
@@ -134,10 +136,16 @@ def store_reprojected(
         scale=REFLECTANCE_SCALE,
         tags={"scene": scene.id, "solar_day": scene.solar_day.isoformat()},
     )
+    as_read = read_geotiff(data)
+    alignment = judge_alignment(
+        as_read.transform, as_read.pixels.shape[1:], crs=as_read.crs, wanted=box
+    )
     written = store.put(layout.reprojected_raster(key, scene.id), data)
     facts = {
         "scene": scene.to_document(),
-        "valid_fraction": float(np.count_nonzero(pixels[0] != FILL) / pixels[0].size),
+        "aligned": alignment.passed,
+        "alignment": dict(alignment.evidence),
+        "valid_fraction": float(np.count_nonzero(pixels[0][owned] != FILL) / owned.sum()),
     }
     return StageEntry(fingerprint, (written,), facts)
 

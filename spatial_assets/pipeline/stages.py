@@ -10,6 +10,7 @@ REPROJECTED = "reprojected_raster"
 TILE_INDEX = "tile_index"
 
 CODE_VERSIONS = {
+    "scene": "1",
     "raw_tile": "1",
     "reprojected_raster": "1",
     "index": "1",

@@ -1,4 +1,7 @@
-"""Quarantine that stands: known bad input is reported again, not computed again."""
+"""What the database says of tiles and scenes before a run: what is bad, and which rows it has.
+
+Known bad input is reported again, not computed again, until it changes or a person releases it.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,17 @@ from dataclasses import dataclass
 
 from spatial_assets.catalog.scene import RejectedScene
 from spatial_assets.pipeline.fingerprints import fingerprint
-from spatial_assets.pipeline.outcome import StageOutcome, State, TileOutcome
+from spatial_assets.pipeline.ledger import WHOLE
+from spatial_assets.pipeline.outcome import BAD, StageOutcome, State, TileOutcome
 from spatial_assets.pipeline.record import SceneRecord
-from spatial_assets.pipeline.stages import CODE_VERSIONS
+from spatial_assets.pipeline.stages import CODE_VERSIONS, RAW
 from spatial_assets.stores.database import Database
+from spatial_assets.stores.manifests import TileManifest
+
+Row = Mapping[str, object]
+
+STORED = "stored_fingerprint"
+"""Where the evidence of a bad state says what is stored all the same."""
 
 
 def input_fingerprint(scenes: Iterable[SceneRecord], rejected: Iterable[RejectedScene]) -> str:
@@ -22,23 +32,50 @@ def input_fingerprint(scenes: Iterable[SceneRecord], rejected: Iterable[Rejected
 
 @dataclass(frozen=True)
 class Standing:
-    """The tiles in quarantine, as the database has them."""
+    """Some tiles, and all scenes in quarantine, as the database has them."""
 
-    rows: Mapping[tuple[str, str], Mapping[str, object]]
-    """(tile, stage) -> row of `tile_state` whose state is quarantined."""
+    states: Mapping[tuple[str, str], Row]
+    """(tile, stage) -> row of `tile_state`."""
+
+    tiles: frozenset[str]
+    """Tiles whose quarantine is in force: nobody released them."""
+
+    scenes: Mapping[str, tuple[str, str]]
+    """Scene in quarantine -> (reason, fingerprint)."""
 
     @classmethod
-    def load(cls, database: Database, grid_id: str) -> Standing:
-        """Read all standing quarantines of a grid."""
-        where = {"grid_id": grid_id, "state": str(State.QUARANTINED)}
-        rows = database.rows("tile_state", where=where)
-        return cls({(str(row["tile"]), str(row["stage"])): row for row in rows})
+    def load(cls, database: Database, grid_id: str, tiles: Iterable[str]) -> Standing:
+        """Read what is known of `tiles`."""
+        states = database.rows("tile_state", where={"grid_id": grid_id, "tile": list(tiles)})
+        in_force = database.rows("quarantine", where={"grid_id": grid_id, "released_at": None})
+        return cls(
+            states={(str(row["tile"]), str(row["stage"])): row for row in states},
+            tiles=frozenset(str(row["subject"]) for row in in_force if row["kind"] == "tile"),
+            scenes={
+                str(row["subject"]): (str(row["reason"]), str(row["checksum"]))
+                for row in in_force
+                if row["kind"] == "scene"
+            },
+        )
 
-    def outcome(self, tile: str, stages: tuple[str, ...], *, inputs: str) -> TileOutcome | None:
-        """The outcome of a tile whose quarantine stands: its input is what it was then."""
-        found = [self.rows.get((tile, stage)) for stage in stages]
-        if not any(row is not None and row["fingerprint"] == inputs for row in found):
+    def outcome(
+        self, tile: str, stages: tuple[str, ...], *, upstream: Iterable[str], inputs: str
+    ) -> TileOutcome | None:
+        """The outcome of a tile whose quarantine stands, or None.
+
+        Args:
+            tile: its key.
+            stages: those selected.
+            upstream: those that they stand on and that are not selected.
+            inputs: see `input_fingerprint`; it counts where `raw_tile` is selected.
+        """
+        if RAW in stages:
+            standing = any(self._of(tile, stage, inputs=inputs) for stage in stages)
+        else:
+            standing = any(self._of(tile, stage) for stage in upstream)
+        if not standing:
             return None
+        rows = [self._of(tile, stage) for stage in stages]
         return TileOutcome(
             tile=tile,
             standing=True,
@@ -51,9 +88,58 @@ class Standing:
                     message="still in quarantine: the input has not changed since",
                     evidence=_mapping(row["evidence"]) if row else {},
                 )
-                for stage, row in zip(stages, found, strict=True)
+                for stage, row in zip(stages, rows, strict=True)
             ),
         )
+
+    def is_known(self, outcome: TileOutcome) -> bool:
+        """Whether a tile was quarantined before, at the same stage and for the same reason."""
+        trouble = outcome.trouble
+        if trouble is None or trouble.state is not State.QUARANTINED:
+            return False
+        row = self._of(outcome.tile, trouble.stage)
+        return row is not None and row["reason"] == trouble.reason
+
+    def stored(self, tile: str, stage: str) -> str | None:
+        """Fingerprint of what the stage last brought to the store and this database; None: never.
+
+        A stage that ended badly left in place what was there.
+        """
+        row = self.states.get((tile, stage))
+        if row is None:
+            return None
+        found = _mapping(row["evidence"]).get(STORED) if row["state"] in BAD else row["fingerprint"]
+        return None if found is None else str(found)
+
+    def is_settled(self, tile: str, stage: str, fingerprint: str) -> bool:
+        """Whether `tile_state` already says that the stage is good and has this fingerprint."""
+        row = self.states.get((tile, stage))
+        return row is not None and row["state"] not in BAD and row["fingerprint"] == fingerprint
+
+    def has_rows(self, stage: str, manifest: TileManifest) -> bool:
+        """Whether the database holds what the manifest says `stage` brought to it.
+
+        It does not after the project was given another database, or an older copy of one.
+        """
+        whole = manifest.entry(stage, WHOLE)
+        if whole is None:
+            return not manifest.units(stage)
+        return self.stored(manifest.tile, stage) == whole.fingerprint
+
+    def still_bad(self, outcome: TileOutcome) -> bool:
+        """Whether a stage of a tile is, or stays, bad after `outcome`."""
+        ended = {stage.stage for stage in outcome.stages}
+        return any(stage.state in BAD for stage in outcome.stages) or any(
+            tile == outcome.tile and stage not in ended and row["state"] == State.QUARANTINED
+            for (tile, stage), row in self.states.items()
+        )
+
+    def _of(self, tile: str, stage: str, *, inputs: str | None = None) -> Row | None:
+        """The row of a stage in quarantine, if it is in force and of this input."""
+        row = self.states.get((tile, stage))
+        if row is None or row["state"] != State.QUARANTINED or tile not in self.tiles:
+            return None
+        return row if inputs in {None, row["fingerprint"]} else None
 
 
 def _mapping(value: object) -> Mapping[str, object]:

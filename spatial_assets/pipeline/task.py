@@ -28,7 +28,7 @@ class TileTask:
     """Scenes that reach the tile and cannot be used."""
 
     manifest: TileManifest
-    """What the store holds of this tile, with everything that is not intact taken out."""
+    """What the store holds of this tile, as far as the database knows of it too."""
 
     periods: Periods
     """The time axis."""
@@ -71,7 +71,7 @@ class TileResult:
     outcome: TileOutcome
     manifest: TileManifest
     index_rows: tuple[IndexRow, ...] | None = None
-    """All rows of the tile; None: `tile_index` was not selected or nothing changed."""
+    """All rows of the tile; None: nothing changed that `tile_index` tells."""
 
     statistics: tuple[StatisticsRows, ...] = ()
     """Only what changed."""

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from spatial_assets.geo.preview import preview_png
 from spatial_assets.pipeline.bench import Bench
 from spatial_assets.pipeline.failures import TileQuarantinedError, outcome_of, trouble_of
-from spatial_assets.pipeline.inputs import InputStages
+from spatial_assets.pipeline.inputs import RawStage
+from spatial_assets.pipeline.layers import LayerStage
 from spatial_assets.pipeline.ledger import Ledger
 from spatial_assets.pipeline.outcome import TileOutcome
 from spatial_assets.pipeline.products import ProductStages
@@ -38,25 +39,28 @@ class Walker:
     store: ObjectStore
 
     def __call__(self, task: TileTask) -> TileResult:
-        """Walk one tile, again where that may help."""
-        pauses = random.Random(task.tile.key)  # noqa: S311 - jitter guards nothing
-        for attempt in range(ATTEMPTS):
-            result = self.once(task)
-            if not result.transient or attempt == ATTEMPTS - 1:
-                return result
-            time.sleep(FIRST_PAUSE * 2**attempt * pauses.uniform(0.5, 1.0))
-            task = replace(task, manifest=result.manifest)
-        raise AssertionError  # pragma: no cover - the last attempt returns
-
-    def once(self, task: TileTask) -> TileResult:
-        """Walk one tile once; every exception becomes an outcome here."""
+        """Walk one tile, again where that may help; what one attempt made the next builds on."""
         started = time.perf_counter()
         ledger = Ledger(task)
+        pauses = random.Random(task.tile.key)  # noqa: S311 - jitter guards nothing
+        result = self._attempt(task, ledger)
+        for attempt in range(1, ATTEMPTS):
+            if not result.transient:
+                break
+            time.sleep(FIRST_PAUSE * 2 ** (attempt - 1) * pauses.uniform(0.5, 1.0))
+            result = self._attempt(task, ledger)
+        seconds = time.perf_counter() - started
+        return replace(result, outcome=replace(result.outcome, seconds=seconds))
+
+    def _attempt(self, task: TileTask, ledger: Ledger) -> TileResult:
+        """Walk one tile once; every exception becomes an outcome here."""
+        walk = None
         try:
             walk = TileWalk(task, Bench.of(self.project, self.store), ledger)
-            outcome = walk.run()
-            transient = False
+            return ledger.result(walk.run(), transient=False)
         except Exception as error:  # noqa: BLE001 - judged by failures.py, the one place for it
+            if walk is not None:
+                walk.break_off()
             outcome = outcome_of(
                 error,
                 task.tile.key,
@@ -64,9 +68,7 @@ class Walker:
                 at=ledger.at,
                 inputs=input_fingerprint(task.scenes, task.rejected),
             )
-            transient = trouble_of(error).transient
-        outcome = replace(outcome, seconds=time.perf_counter() - started)
-        return ledger.result(outcome, transient=transient)
+            return ledger.result(ledger.cut_short(outcome), transient=trouble_of(error).transient)
 
 
 class TileWalk:
@@ -76,7 +78,8 @@ class TileWalk:
         self._task = task
         self._bench = bench
         self._ledger = ledger
-        self._inputs = InputStages(task, bench, ledger)
+        self._raw = RawStage(task, bench, ledger)
+        self._layers = LayerStage(task, bench, raw=self._raw)
         self._products = ProductStages(task, bench, ledger)
 
     def run(self) -> TileOutcome:
@@ -86,34 +89,33 @@ class TileWalk:
             TileQuarantinedError: scenes exist for the tile and none can be used, or a check
                 failed on its pixels.
         """
-        self._ledger.keep_intact(self._bench.store)
-        self._inputs.read()
+        self._ledger.begin(self._bench.store)
+        self._raw.read()
         if RAW in self._task.stages:
             self._refuse_unusable()
-        for period in self._inputs.periods:
-            layers = self._inputs.layers(period)
-            self._products.make(period, layers)
-        self._inputs.finish()
+        for period in self._layers.periods:
+            self._products.make(period, self._layers.of_period(period))
+        self._layers.finish()
         self._products.finish()
-        self._ledger.finish()
         return TileOutcome(
             tile=self._task.tile.key,
             stages=self._ledger.outcomes(),
-            checks=tuple(self._ledger.checks),
+            checks=self._ledger.checks,
             preview=self._preview(),
         )
 
+    def break_off(self) -> None:
+        """Leave what was finished in a state that can be committed."""
+        self._products.break_off()
+
     def _refuse_unusable(self) -> None:
         """Quarantine a tile that scenes were taken of, none of which can be used."""
-        refused = {scene.id: scene.reason for scene in self._task.rejected}
-        unreadable = dict.fromkeys(self._inputs.unreadable, "unreadable")
-        existing = len(refused) + len(self._inputs.records)
-        if not existing or len(unreadable) < len(self._inputs.records):
+        evidence = {scene.id: scene.reason for scene in self._task.rejected} | self._raw.unusable
+        if self._raw.usable or not evidence:
             return
-        evidence = {**refused, **unreadable}
         named = ", ".join(f"{scene} ({reason})" for scene, reason in sorted(evidence.items()))
         message = (
-            f"{existing} scenes reach the tile and none can be used: {named}; "
+            f"{len(evidence)} scenes reach the tile and none can be used: {named}; "
             "replace the files or add another scene, then materialize the tile again"
         )
         raise TileQuarantinedError(message, reason="no_usable_scene", evidence={"scenes": evidence})

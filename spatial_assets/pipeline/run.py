@@ -1,0 +1,197 @@
+"""One run over some tiles: who needs a worker, in what turn, and what becomes of each result."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from functools import cached_property
+
+from spatial_assets.errors import LeaseHeldError
+from spatial_assets.geo.grid import Tile
+from spatial_assets.geo.periods import Periods
+from spatial_assets.pipeline.commit import Committer
+from spatial_assets.pipeline.engine import Engine, WorkerDied
+from spatial_assets.pipeline.failures import outcome_of, worker_died
+from spatial_assets.pipeline.leasing import TileLeases
+from spatial_assets.pipeline.outcome import TileOutcome
+from spatial_assets.pipeline.planning import refuse_what_cannot_fit
+from spatial_assets.pipeline.stages import RAW, TILE_INDEX, Chain, by_boundary
+from spatial_assets.pipeline.standing import Standing, input_fingerprint
+from spatial_assets.pipeline.supply import SceneSupply
+from spatial_assets.pipeline.task import TileResult, TileTask
+from spatial_assets.pipeline.walk import Walker
+from spatial_assets.project import Project
+from spatial_assets.stores.manifests import TileManifest, read_manifest
+
+POLL = 0.5
+"""Seconds between looks at tiles that another driver holds."""
+
+
+@dataclass(kw_only=True, eq=False)
+class Run:
+    """One run over some tiles."""
+
+    project: Project
+    chain: Chain
+    selected: tuple[str, ...]
+    supply: SceneSupply
+    periods: Periods
+    standing: Standing
+    committer: Committer
+    leases: TileLeases
+    _stored: dict[str, TileManifest | None] = field(default_factory=dict)
+    """Manifests, as they were, of the tiles in flight."""
+
+    _early: list[TileOutcome] = field(default_factory=list)
+    """Outcomes of tiles that need no worker."""
+
+    _elsewhere: dict[str, LeaseHeldError] = field(default_factory=dict)
+    """Tiles that another driver holds."""
+
+    def walk(
+        self, tiles: Sequence[Tile], engine: Engine, *, patience: timedelta
+    ) -> Iterator[TileOutcome]:
+        """Yield the outcome of each tile, committed; tiles held by others come last.
+
+        While waiting for those no lease is held, so that two drivers never wait for each other.
+        """
+        waiting = list(tiles)
+        deadline = time.monotonic() + patience.total_seconds()
+        while waiting:
+            yield from self._walk_once(waiting, engine)
+            held = [tile for tile in waiting if tile.key in self._elsewhere]
+            if len(held) < len(waiting):
+                deadline = time.monotonic() + patience.total_seconds()
+            elif time.monotonic() >= deadline:
+                yield from (self._outcome_of(self._elsewhere[tile.key], tile) for tile in held)
+                return
+            waiting = held
+            if waiting:
+                time.sleep(POLL)
+
+    def _walk_once(self, tiles: Sequence[Tile], engine: Engine) -> Iterator[TileOutcome]:
+        """Yield the outcomes of the tiles that nobody else holds."""
+        self._elsewhere.clear()
+        walker = Walker(self.project, self.committer.store)
+        # Closed before the leases are let go of: no worker writes after that.
+        with closing(engine.run(walker, self._tasks(tiles))) as results:
+            for task, result in results:
+                yield from self._drain_early()
+                yield self._settle(task, result)
+        yield from self._drain_early()
+
+    def _drain_early(self) -> Iterator[TileOutcome]:
+        while self._early:
+            yield self._early.pop(0)
+
+    def _tasks(self, tiles: Sequence[Tile]) -> Iterator[TileTask]:
+        """The tiles that need a worker, each with its lease taken; read lazily by the engine."""
+        for tile in tiles:
+            task = self._task_of(tile)
+            if task is not None:
+                yield task
+
+    def _task_of(self, tile: Tile) -> TileTask | None:
+        """What to do for a tile; None where nothing can be, which is noted."""
+        task = self._described(tile)
+        standing = self._standing_outcome(task)
+        if standing is not None:
+            self._early.append(standing)
+            return None
+        try:
+            self.supply.require_answers(tile)
+            refuse_what_cannot_fit(self.project, task)
+            stored = self._take(tile)
+        except LeaseHeldError as error:
+            self._elsewhere[tile.key] = error
+            return None
+        except Exception as error:  # noqa: BLE001 - judged by failures.py, the one place for it
+            outcome = self._outcome_of(error, tile, inputs=_inputs(task))
+            self.committer.note(outcome)
+            self._early.append(outcome)
+            return None
+        return task if stored is None else replace(task, manifest=self._known(stored))
+
+    def _take(self, tile: Tile) -> TileManifest | None:
+        """Become the tile's only writer; its manifest, which another driver may have written."""
+        self.leases.take(tile.key)
+        try:
+            stored = read_manifest(self.committer.store, tile.key)
+        except BaseException:
+            self.leases.release(tile.key)
+            raise
+        self._stored[tile.key] = stored
+        return stored
+
+    def _described(self, tile: Tile) -> TileTask:
+        """The task of a tile of which nothing is stored."""
+        rejected = self.supply.rejected_near(tile.footprint(self.project.pixel_grid))
+        return TileTask(
+            tile=tile,
+            stages=self.selected,
+            scenes=self.supply.for_tile(tile),
+            rejected=rejected,
+            manifest=TileManifest(grid_id=self.project.grid_id, tile=tile.key),
+            periods=self.periods,
+            product_periods=self._product_periods,
+            boundaries=tuple(each.name for each in self.project.boundaries),
+        )
+
+    @cached_property
+    def _product_periods(self) -> tuple[int, ...]:
+        return self.supply.product_periods(self.periods)
+
+    @cached_property
+    def _upstream(self) -> frozenset[str]:
+        """What the selected stages stand on, near and far, without themselves."""
+        found: set[str] = set()
+        new = set(self.selected)
+        while new:
+            new = {name for stage in new for name in self.chain.upstream_of(stage)} - found
+            found |= new
+        return frozenset(found - set(self.selected))
+
+    def _standing_outcome(self, task: TileTask) -> TileOutcome | None:
+        return self.standing.outcome(
+            task.tile.key, self.selected, upstream=self._upstream, inputs=_inputs(task)
+        )
+
+    def _known(self, stored: TileManifest) -> TileManifest:
+        """The manifest without the stages whose rows this database does not have."""
+        tabular = [by_boundary(name) for name in self.chain.indices] + [TILE_INDEX]
+        for stage in tabular:
+            if stage in self.selected and not self.standing.has_rows(stage, stored):
+                fresh = self.committer.reload([stored.tile])  # another driver may have been faster
+                if not fresh.has_rows(stage, stored):
+                    stored = stored.without(stage)
+        return stored
+
+    def _settle(self, task: TileTask, result: TileResult | WorkerDied) -> TileOutcome:
+        """Commit a walked tile and let go of it."""
+        key = task.tile.key
+        stored = self._stored.pop(key)
+        try:
+            with self.leases.settling(key):
+                if isinstance(result, WorkerDied):
+                    memory = self.project.compute.for_tile(key).memory_mb
+                    outcome = worker_died(
+                        key, stages=self.selected, memory_mb=memory, inputs=_inputs(task)
+                    )
+                    self.committer.note(outcome)
+                    return outcome
+                if RAW not in self.selected and self.standing.is_known(result.outcome):
+                    result = replace(result, outcome=replace(result.outcome, standing=True))
+                self.committer.commit(task.tile, result, stored=stored)
+        except LeaseHeldError as error:
+            return self._outcome_of(error, task.tile, inputs=_inputs(task))
+        return result.outcome
+
+    def _outcome_of(self, error: Exception, tile: Tile, *, inputs: str = "") -> TileOutcome:
+        return outcome_of(error, tile.key, stages=self.selected, at=self.selected[0], inputs=inputs)
+
+
+def _inputs(task: TileTask) -> str:
+    return input_fingerprint(task.scenes, task.rejected)
