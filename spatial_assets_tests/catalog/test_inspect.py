@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
+import rasterio.shutil
 from affine import Affine
 
 from spatial_assets.catalog.access import SourceAccess
@@ -230,3 +232,20 @@ def test_coarse_targets_are_averaged_and_the_classes_reach_as_far(
     facts = accepted(tmp_path, access)
 
     assert {band.kernel for band in facts.bands.values()} == {"average"}
+
+
+def test_jpeg_2000_under_a_tiff_name_is_known_by_its_content(
+    tmp_path: Path, access: SourceAccess
+) -> None:
+    write_scene(tmp_path / "s")
+    path = tmp_path / "s" / "B08.tif"
+    with rasterio.Env(GDAL_PAM_ENABLED=False):  # the georeference goes into the file itself
+        rasterio.shutil.copy(
+            path, tmp_path / "b.jp2", driver="JP2OpenJPEG", REVERSIBLE="YES", QUALITY="100"
+        )
+    path.write_bytes((tmp_path / "b.jp2").read_bytes())
+
+    facts = accepted(tmp_path, access)
+
+    assert facts.bands["nir"].driver == "JP2OpenJPEG"
+    assert facts.bands["nir"].grid.transform == NORTH_UP
