@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,12 +58,6 @@ class Location:
         if self.folder is not None:
             return str(self.folder)
         return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
-
-    def below(self, folder: str) -> Location:
-        """The location of a folder of this one."""
-        if self.folder is not None:
-            return replace(self, folder=self.folder / folder)
-        return replace(self, prefix=f"{self.prefix}/{folder}".lstrip("/"))
 
     def hint(self, env: Mapping[str, str]) -> str:
         """What to look at when the store refuses or does not answer."""

@@ -23,8 +23,10 @@ from spatial_assets.stores.location import Location, connect, locate
 from spatial_assets.stores.refusals import explained, patiently
 
 if TYPE_CHECKING:
-    import zarr.storage
+    from obstore import GetOptions, OffsetRange, SuffixRange
     from obstore.store import ObjectStore as Backend
+
+    from spatial_assets.stores.zarr_view import ZarrView
 
 STAGING = re.compile(r"#\d+$")  # obstore's own temporary files, which it never lists
 PART_BYTES = 8 * 1024 * 1024  # larger objects go up in parts, each retried on its own
@@ -119,11 +121,19 @@ class ObjectStore:
         with self.answering("read", path):
             return patiently(lambda: bytes(obstore.get(self._backend, checked(path)).bytes()))
 
-    def find(self, path: str) -> bytes | None:
-        """The object's bytes, or None where there is no such object."""
+    def find(self, path: str, *, part: slice | None = None) -> bytes | None:
+        """The object's bytes, or a part of them, or None where there is no such object.
+
+        `part` is slice(start, stop), slice(start, None) or slice(-count, None).
+        """
+        options: GetOptions = {} if part is None else {"range": as_range(part)}
         try:
             with self.answering("read", path, absent_is_an_answer=True):
-                return patiently(lambda: bytes(obstore.get(self._backend, checked(path)).bytes()))
+                return patiently(
+                    lambda: bytes(
+                        obstore.get(self._backend, checked(path), options=options).bytes()
+                    )
+                )
         except FileNotFoundError:
             return None
 
@@ -156,15 +166,11 @@ class ObjectStore:
         )
         return tuple(sorted(found, key=lambda info: info.path))
 
-    def zarr_store(self, prefix: str) -> zarr.storage.ObjectStore[Backend]:
-        """A read-only zarr store rooted at the folder `prefix`.
+    def zarr_store(self, prefix: str) -> ZarrView:
+        """The folder `prefix` for zarr and xarray, to read only."""
+        from spatial_assets.stores.zarr_view import ZarrView  # noqa: PLC0415 - zarr is heavy
 
-        Read-only, because zarr writes one object at a time with no say over their order.
-        """
-        from zarr.storage import ObjectStore as ZarrObjectStore  # noqa: PLC0415 - heavy
-
-        below = connect(self._location.below(checked(prefix)), self._env)
-        return ZarrObjectStore(below, read_only=True)
+        return ZarrView(self, checked(prefix))
 
     @contextmanager
     def answering(
@@ -213,6 +219,14 @@ def checked(path: str) -> str:
             f"the storage URL, without '.', '..', backslashes, control characters or a '#1' ending"
         )
     return path
+
+
+def as_range(part: slice) -> tuple[int, int] | OffsetRange | SuffixRange:
+    """A part of an object, as obstore asks for it."""
+    if part.stop is not None:
+        return (part.start or 0, part.stop)
+    start = part.start or 0
+    return {"offset": start} if start >= 0 else {"suffix": -start}
 
 
 def _written(path: str, data: bytes, *, etag: str | None) -> ObjectInfo:

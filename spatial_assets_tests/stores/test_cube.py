@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -223,3 +226,38 @@ def test_xarray_needs_no_option_to_open_a_cube_from_its_path(folder_store: Objec
     with xr.open_dataset(f"{folder_store.url}/ndvi.zarr", engine="zarr") as dataset:
         assert dataset["ndvi"].rio.crs.to_epsg() == 3857
         np.testing.assert_allclose(dataset["ndvi"][0, :128, 128:256], values * 1e-4, atol=1e-6)
+
+
+def test_zarr_lists_and_reads_a_cube_but_cannot_write_it(store: ObjectStore) -> None:
+    make(store)
+    values = write(store, ONE)
+
+    view = store.zarr_store("ndvi.zarr")
+
+    group = zarr.open_group(view, mode="r", use_consolidated=False)
+    assert {name for name, _ in group.arrays()} == {
+        *("ndvi", "observations", "time", "y", "x", "spatial_ref")
+    }
+    array = zarr.open_array(view, path="ndvi", mode="r")
+    np.testing.assert_array_equal(array[0, 10:70, 130:250], values[10:70, 2:122])
+    with pytest.raises(ValueError, match="read-only"):
+        zarr.open_array(view, path="ndvi", mode="r+")[0, 0, 0] = 1
+    assert pickle.loads(pickle.dumps(view)) == view  # noqa: S301 - our own bytes
+
+
+LEAVER = """
+import sys
+from spatial_assets.stores.cube import open_cube
+from spatial_assets.stores.objects import open_store
+open_cube(open_store(sys.argv[1]), "ndvi")["ndvi"][0].load()
+"""
+
+
+def test_a_process_that_ends_right_after_reading_ends_well(folder_store: ObjectStore) -> None:
+    make(folder_store)
+    write(folder_store, ONE)
+    command = [sys.executable, "-c", LEAVER, folder_store.url]
+
+    leavers = [subprocess.Popen(command) for _ in range(6)]
+
+    assert [leaver.wait(120) for leaver in leavers] == [0] * 6

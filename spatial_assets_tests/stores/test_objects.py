@@ -24,6 +24,14 @@ def test_what_was_put_is_read_back(store: ObjectStore) -> None:
     assert info.sha256 == hashlib.sha256(b"pixels").hexdigest()
 
 
+@pytest.mark.parametrize("part", [slice(2, 5), slice(0, 1), slice(4, None), slice(-3, None)])
+def test_a_part_is_what_python_would_cut(store: ObjectStore, part: slice) -> None:
+    store.put("a.bin", b"0123456789")
+
+    assert store.find("a.bin", part=part) == b"0123456789"[part]
+    assert store.find("absent.bin", part=part) is None
+
+
 def test_a_head_has_the_size_and_etag_of_the_put(store: ObjectStore) -> None:
     put = store.put("a.bin", b"pixels")
 
