@@ -1,0 +1,109 @@
+"""The demo's districts: ten neighbours that share their borders, one of them drawn badly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyogrio
+import pyogrio.raw
+import shapely
+from numpy.typing import NDArray
+from pyproj import Transformer
+from shapely.geometry.base import BaseGeometry
+
+from spatial_assets.demo.landscape import to_lonlat
+
+CRS_CODE = "EPSG:3035"  # the register of the districts uses another CRS than the scenes
+HALF_WIDTH, HALF_HEIGHT = 19_300.0, 12_500.0  # metres: within the area, so all of each is seen
+
+DISTRICTS: dict[str, tuple[str, tuple[float, float], int]] = {
+    "D01": ("Hrastovo", (-14_500.0, 8_500.0), 2_140),
+    "D02": ("Gornji Lug", (-6_300.0, 9_600.0), 3_015),
+    "D03": ("Stari Grad", (-2_000.0, 2_800.0), 28_460),
+    "D04": ("Jezerac", (11_000.0, 7_600.0), 4_380),
+    "D05": ("Bregi", (3_800.0, 9_900.0), 1_960),
+    "D06": ("Ravnica", (-14_000.0, -1_000.0), 3_720),
+    "D07": ("Donji Lug", (-10_500.0, -9_200.0), 2_580),
+    "D08": ("Brod na Rijeci", (2_600.0, -7_200.0), 5_210),
+    "D09": ("Dugo Polje", (9_600.0, -1_500.0), 3_305),
+    "D10": ("Vrbanja", (14_800.0, -9_400.0), 2_875),
+}
+"""Name, a place within in metres east and north of the middle, and inhabitants, by id."""
+
+CROSSED = "D06"
+"""The district whose outer border crosses itself, as a slip of the digitiser's hand would."""
+
+
+def write_districts(path: Path) -> None:
+    """Write the districts as a GeoPackage; the same bytes every time."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    outlines = [_projected(outline) for outline in district_outlines().values()]
+    # The driver writes the time of day into the file unless it is told another.
+    pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": "2023-06-01T00:00:00.000Z"})
+    try:
+        pyogrio.raw.write(
+            path,
+            geometry=shapely.to_wkb(np.array(outlines)),
+            fields=["region_id", "name", "inhabitants"],
+            field_data=[
+                np.array(list(DISTRICTS), dtype=object),
+                np.array([name for name, _, _ in DISTRICTS.values()], dtype=object),
+                np.array([people for _, _, people in DISTRICTS.values()], dtype=np.int64),
+            ],
+            layer="regions",
+            driver="GPKG",
+            geometry_type="Polygon",
+            crs=CRS_CODE,
+        )
+    finally:
+        pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": None})
+
+
+def district_outlines() -> dict[str, shapely.Polygon]:
+    """Outlines by id in metres east and north of the middle; one crosses itself."""
+    places = np.array([place for _, place, _ in DISTRICTS.values()])
+    frame = shapely.box(-HALF_WIDTH, -HALF_HEIGHT, HALF_WIDTH, HALF_HEIGHT)
+    cells = shapely.voronoi_polygons(shapely.MultiPoint(places), extend_to=frame, only_edges=True)
+    lines = shapely.union_all([shapely.intersection(cells, frame), frame.boundary])
+    # Borders are bent before they are closed to districts: neighbours share every vertex.
+    bent = shapely.transform(shapely.segmentize(lines, 350.0), _bent)
+    pieces = shapely.get_parts(shapely.polygonize([shapely.node(bent)]))
+    outlines = {}
+    for key, place in zip(DISTRICTS, places, strict=True):
+        outline = pieces[int(np.argmin(shapely.distance(pieces, shapely.Point(place))))]
+        outlines[key] = _crossed(outline) if key == CROSSED else outline
+    return outlines
+
+
+def _bent(places: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Every place moved a little, by where it is alone: straight lines come to look surveyed."""
+    x, y = places.T / 1_000.0
+    east = 230 * np.sin(1.7 * y + 0.4 * x) + 120 * np.sin(5.1 * y + 1.0) + 60 * np.sin(11.3 * y)
+    north = 230 * np.sin(1.5 * x - 0.5 * y) + 120 * np.sin(4.7 * x + 2.0) + 60 * np.sin(12.1 * x)
+    moved: NDArray[np.float64] = np.round(places + np.column_stack([east, north]), 2)
+    return moved
+
+
+def _crossed(outline: BaseGeometry) -> shapely.Polygon:
+    """The outline with two vertices out of order on its westernmost stretch, a bow-tie."""
+    ring = shapely.get_coordinates(outline)[:-1]
+    west = int(np.argmin(ring[:, 0]))
+    ring = np.roll(ring, len(ring) // 2 - west, axis=0)
+    middle = len(ring) // 2
+    before, after = ring[middle - 1], ring[middle + 1]
+    out = np.array([-420.0, 0.0])
+    swapped = [before * 0.2 + after * 0.8 + out, before * 0.8 + after * 0.2 + out]
+    return shapely.Polygon(np.concatenate([ring[:middle], swapped, ring[middle + 1 :]]))
+
+
+def _projected(outline: BaseGeometry) -> BaseGeometry:
+    """From metres around the middle to the CRS of the register."""
+    transformer = Transformer.from_crs("OGC:CRS84", CRS_CODE, always_xy=True)
+
+    def move(xy: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.column_stack(transformer.transform(*to_lonlat(xy).T))
+
+    moved: BaseGeometry = shapely.transform(outline, move)
+    return moved
