@@ -69,6 +69,11 @@ def _refuse_cut_shards(grid: PixelGrid, level: int) -> None:
     """A tile must be a whole number of shards."""
     pixels = TILE_PIXELS * 2.0 ** (grid.pixel_zoom - level)
     if level >= 0 and pixels >= 1 and pixels % grid.shard == 0:
+        if level > grid.pixel_zoom:
+            raise GridError(
+                f"[grid] level = {level} is a finer zoom than that of the pixels, pixel_zoom = "
+                f"{grid.pixel_zoom}; take level = {grid.pixel_zoom} or less"
+            )
         return
     levels = range(grid.pixel_zoom, -1, -1)
     fits = [z for z in levels if (TILE_PIXELS << (grid.pixel_zoom - z)) % grid.shard == 0]
