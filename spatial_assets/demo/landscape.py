@@ -114,7 +114,9 @@ def make_landscape() -> Landscape:
     # Trees and gardens know nothing of the parcels that were drawn below them.
     vigour[(cover == Cover.FOREST) | (cover == Cover.TOWN)] = 1.0
     vigour += 0.03 * fractal_noise(SHAPE, 45.0, octaves=5, rng=rng)
-    vigour += 0.03 * blurred(rng.standard_normal(SHAPE, dtype=np.float32))
+    grain = blurred(rng.standard_normal(SHAPE, dtype=np.float32))
+    # A grain is a tuft in a field, but in town it is a row of houses beside its gardens.
+    vigour += grain * np.where(cover == Cover.TOWN, np.float32(0.12), np.float32(0.03))
     soil = 1 + 0.16 * fractal_noise(SHAPE, 160.0, octaves=5, rng=rng)
     return Landscape(cover, delay, vigour, soil)
 
