@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+from spatial_assets.geo.grid import Tile
 from spatial_assets.pipeline.failures import TooLargeError
 from spatial_assets.pipeline.task import TileTask
 from spatial_assets.project import Project
@@ -42,10 +43,14 @@ class MemoryNeed:
 
 def memory_need(project: Project, task: TileTask) -> MemoryNeed:
     """Estimate a worker's peak for `task`, from its window and its fullest period."""
-    window = task.tile.window
-    pixels = window.width * window.height
     per_period = Counter(task.periods.index_of(scene.solar_day) for scene in task.scenes)
-    layers = max(per_period.values(), default=1)
+    return need_of(project, task.tile, layers=max(per_period.values(), default=1))
+
+
+def need_of(project: Project, tile: Tile, *, layers: int) -> MemoryNeed:
+    """Estimate a worker's peak for a tile of whose fullest period there are `layers` scenes."""
+    window = tile.window
+    pixels = window.width * window.height
     bands = len(project.bands)
     per_pixel = BYTES_PER_PIXEL + layers * bands * BYTES_PER_LAYER_BAND
     total = BASE_MB + (pixels * per_pixel >> 20)

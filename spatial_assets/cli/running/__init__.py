@@ -1,0 +1,1 @@
+"""Long work on the terminal: what is selected, how far it is, how it ended."""

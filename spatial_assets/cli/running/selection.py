@@ -1,0 +1,47 @@
+"""Which assets a command works on: `--select`, split into stages of the chain and boundary sets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import click
+
+from spatial_assets.cli.selection.inventory import chain_of
+from spatial_assets.project import Project
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What was selected."""
+
+    stages: tuple[str, ...]
+    """Stages of the chain, upstream first."""
+
+    boundaries: tuple[str, ...]
+    """Assets of boundary sets."""
+
+
+def steps_of(name: str) -> tuple[str, str, str]:
+    """The assets of one boundary set, upstream first."""
+    return (f"raw_{name}", f"validated_{name}", name)
+
+
+def selection_of(project: Project, names: Iterable[str]) -> Selection:
+    """The assets of these names; all of them where none is named.
+
+    Raises:
+        BadParameter: an asset is not of this project.
+    """
+    stages = chain_of(project).stages
+    steps = tuple(step for each in project.boundaries for step in steps_of(each.name))
+    wanted = tuple(names) or (*stages, *steps)
+    unknown = [name for name in wanted if name not in {*stages, *steps}]
+    if unknown:
+        message = f"{', '.join(unknown)}: no asset of {project.file}, which has "
+        message += ", ".join((*stages, *steps))
+        raise click.BadParameter(message, param_hint="--select")
+    return Selection(
+        stages=tuple(name for name in stages if name in wanted),
+        boundaries=tuple(name for name in steps if name in wanted),
+    )

@@ -1,0 +1,1 @@
+"""Which tiles a command works on: by place, by state, by age."""

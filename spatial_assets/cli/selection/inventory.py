@@ -1,0 +1,145 @@
+"""What exists of a project's tiles: read from database and store, and nothing is written."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+
+from spatial_assets.cli.selection.selectors import Selectors
+from spatial_assets.cli.selection.standing import Row, Standing, TileStanding, standing_of
+from spatial_assets.cli.shell.ground import Ground
+from spatial_assets.pipeline.intact import lost_units
+from spatial_assets.pipeline.stages import Chain
+from spatial_assets.project import Project
+from spatial_assets.stores import layout
+from spatial_assets.stores.manifests import read_manifest
+from spatial_assets.stores.relational import RelationalDatabase
+from spatial_assets.stores.transactions import Transaction
+
+GOOD = frozenset({Standing.EMPTY, Standing.MATERIALIZED})
+LOOK_UPS_AT_ONCE = 16  # of manifests: small objects, each a round trip where the store is far
+
+
+def chain_of(project: Project) -> Chain:
+    """The stages of a project."""
+    return Chain(indices=tuple(project.indices.names), with_boundaries=bool(project.boundaries))
+
+
+@dataclass(frozen=True, eq=False)
+class Inventory:
+    """What is known of a project's tiles."""
+
+    ground: Ground
+
+    @property
+    def project(self) -> Project:
+        """Whose tiles."""
+        return self.ground.project
+
+    def chosen(
+        self, selectors: Selectors, stages: Iterable[str], *, now: datetime
+    ) -> tuple[str, ...]:
+        """The tiles that were asked for, in their order.
+
+        Raises:
+            GridError: a key is of no tile, or there is no tile in those places.
+            SettingsError: --stale, and the project does not say when a tile is.
+        """
+        keys = selectors.places(self.project.partitioning)
+        if not selectors.asks_for_states:
+            return keys
+        verify = Standing.MISSING in selectors.standings
+        tiles = self.tiles(stages, keys=keys, verify=verify)
+        return selectors.among(tiles, self.project, now=now)
+
+    def tiles(
+        self,
+        stages: Iterable[str] = (),
+        *,
+        keys: Sequence[str] | None = None,
+        verify: bool = False,
+    ) -> tuple[TileStanding, ...]:
+        """How tiles stand.
+
+        Args:
+            stages: those that count; default: all of the chain.
+            keys: of which tiles; default: all, in the order of the partitions.
+            verify: also see that each object of the manifests is still the one committed; a tile
+                that lost one is missing.
+        """
+        chain = chain_of(self.project)
+        counted = chain.in_order(stages) or chain.stages
+        states = _by_tile(self.rows("tile_state"))
+        pixels = _by_tile(
+            row
+            for row in self.rows("tile_index")
+            if row["index_name"] == self.project.indices.names[0]
+        )
+        held = {str(row["subject"]) for row in self.quarantine() if row["kind"] == "tile"}
+        found = [
+            standing_of(
+                key, states[key], stages=counted, pixels=pixels[key], quarantined=key in held
+            )
+            for key in (self.project.partitioning.keys if keys is None else keys)
+        ]
+        return tuple(self._seen_in_the_store(found, counted, verify=verify))
+
+    def quarantine(self) -> tuple[Row, ...]:
+        """What is in quarantine: scenes, tiles and features that nobody released."""
+        return tuple(row for row in self.rows("quarantine") if row["released_at"] is None)
+
+    def rows(self, table: str) -> list[dict[str, object]]:
+        """Rows of this grid; none where there is no such table yet."""
+        database = self.ground.database
+        if isinstance(database, RelationalDatabase):
+            known = database.within(_relations, write=False)
+            if table not in known:
+                return []
+        return database.rows(table, where={"grid_id": self.project.grid_id})
+
+    def _seen_in_the_store(
+        self, tiles: Sequence[TileStanding], stages: Sequence[str], *, verify: bool
+    ) -> Iterator[TileStanding]:
+        """The tiles; what the database calls good and the store has not is missing."""
+        manifests = {info.path for info in self.ground.store.list(layout.MANIFESTS)}
+        lost = {tile.tile: "" for tile in tiles if layout.manifest(tile.tile) not in manifests}
+        if verify:
+            asked = [t.tile for t in tiles if t.standing in GOOD and t.tile not in lost]
+            with ThreadPoolExecutor(LOOK_UPS_AT_ONCE) as pool:
+                first = pool.map(lambda key: self._first_lost(key, stages), asked)
+                lost |= {key: stage for key, stage in zip(asked, first, strict=True) if stage}
+        for tile in tiles:
+            if tile.standing in GOOD and tile.tile in lost:
+                stage = lost[tile.tile] or stages[0]
+                message = f"objects of {stage} are gone from the store, or are others"
+                yield TileStanding(
+                    tile=tile.tile,
+                    standing=Standing.MISSING,
+                    stage=stage,
+                    reason="objects_gone",
+                    message=message,
+                )
+            else:
+                yield tile
+
+    def _first_lost(self, key: str, stages: Sequence[str]) -> str:
+        """The first stage of a tile that has lost an object; empty where none has."""
+        manifest = read_manifest(self.ground.store, key)
+        if manifest is None:
+            return stages[0]
+        lost = {stage for stage, _ in lost_units(self.ground.store, manifest)}
+        return next((stage for stage in stages if stage in lost), "")
+
+
+def _by_tile(rows: Iterable[Row]) -> defaultdict[str, list[Row]]:
+    found: defaultdict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        found[str(row["tile"])].append(row)
+    return found
+
+
+def _relations(transaction: Transaction) -> dict[str, dict[str, str]]:
+    return transaction.relations()

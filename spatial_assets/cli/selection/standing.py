@@ -1,0 +1,112 @@
+"""How one tile stands: a verdict on what the database says of it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from spatial_assets.pipeline.outcome import State
+
+Row = Mapping[str, object]
+
+
+class Standing(StrEnum):
+    """Where a tile stands; the first that holds counts, so that each stands in one place."""
+
+    FAILED = "failed"
+    QUARANTINED = "quarantined"
+    MISSING = "missing"
+    EMPTY = "empty"
+    MATERIALIZED = "materialized"
+
+
+STANDING_OF_A_BAD_STATE = {
+    State.FAILED: Standing.FAILED,
+    State.QUARANTINED: Standing.QUARANTINED,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TileStanding:
+    """One tile of the area."""
+
+    tile: str
+    standing: Standing
+    stage: str = ""
+    """Where it went wrong, or what is missing first; empty where all is well."""
+
+    reason: str = ""
+    message: str = ""
+    since: datetime | None = None
+    """Since when it stands so, UTC; None: it was never made."""
+
+    refreshed_at: datetime | None = None
+    """When its pixels were last made from its inputs, UTC; None: never."""
+
+    valid_fraction: float | None = None
+    """Share of valid pixels of the first index in its newest period; None: never made."""
+
+
+def standing_of(
+    tile: str,
+    states: Sequence[Row],
+    *,
+    stages: Sequence[str],
+    pixels: Sequence[Row] = (),
+    quarantined: bool = True,
+) -> TileStanding:
+    """How a tile stands.
+
+    Args:
+        tile: its key.
+        states: its rows of `tile_state`.
+        stages: those that count, in chain order; at least one.
+        pixels: its rows of `tile_index` for one index.
+        quarantined: False: a person released the tile, so that it is to be made again.
+    """
+    rows = {str(row["stage"]): row for row in states}
+    newest = max(pixels, key=lambda row: str(row["period_start"]), default=None)
+    refreshed_at = min((moment(row["refreshed_at"]) for row in pixels), default=None)
+    valid_fraction = None if newest is None else float(str(newest["valid_fraction"]))
+    standing, stage = _verdict(rows, stages)
+    row = rows.get(stage, {})
+    evidence = row.get("evidence")
+    message = str(evidence.get("message", "")) if isinstance(evidence, Mapping) else ""
+    reason = str(row.get("reason") or "")
+    if standing is Standing.QUARANTINED and not quarantined:
+        standing, message = Standing.MISSING, f"released from quarantine ({reason})"
+        reason = "released"
+    since = [moment(rows[name]["since"]) for name in ([stage] if stage else stages) if name in rows]
+    return TileStanding(
+        tile=tile,
+        standing=standing,
+        stage=stage,
+        reason=reason,
+        message=message,
+        since=max(since, default=None),
+        refreshed_at=refreshed_at,
+        valid_fraction=valid_fraction,
+    )
+
+
+def _verdict(rows: Mapping[str, Row], stages: Sequence[str]) -> tuple[Standing, str]:
+    """The standing, and the first stage it holds for; none where all is well."""
+    for state, standing in STANDING_OF_A_BAD_STATE.items():
+        bad = [name for name in stages if name in rows and rows[name]["state"] == state]
+        if bad:
+            return standing, bad[0]
+    absent = [name for name in stages if name not in rows]
+    if absent:
+        return Standing.MISSING, absent[0]
+    is_empty = any(rows[name]["state"] == State.EMPTY for name in stages)
+    return (Standing.EMPTY if is_empty else Standing.MATERIALIZED), ""
+
+
+def moment(value: object) -> datetime:
+    """A time as the database gives it, UTC-aware."""
+    if not isinstance(value, datetime):
+        message = f"wanted a moment, got {value!r}"
+        raise TypeError(message)
+    return value if value.tzinfo else value.replace(tzinfo=UTC)

@@ -1,0 +1,25 @@
+"""How numbers and lists are said. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 tile`, `2,400 tiles`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def listed(names: Sequence[str], *, most: int) -> str:
+    """The names with commas between them, those beyond `most` as a number."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def duration(seconds: float) -> str:
+    """A length of time as people say it: `40 s`, `3 min`, `2.5 h`, `4 days`."""
+    for unit, size, most in (("s", 1, 90), ("min", 60, 5_400)):
+        if seconds < most:
+            return f"{seconds / size:.0f} {unit}"
+    hours = seconds / 3600
+    return f"{hours:.1f} h" if hours < 48 else f"{hours / 24:.0f} days"  # noqa: PLR2004 - two days

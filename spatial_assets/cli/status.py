@@ -1,0 +1,79 @@
+"""Show how the tiles stand: how many in each state, how old, and what is in quarantine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from spatial_assets.cli.shell.console import console, table
+from spatial_assets.cli.shell.context import current_project
+from spatial_assets.errors import SettingsError
+from spatial_assets.project.secrets import mask_secrets
+
+if TYPE_CHECKING:
+    from spatial_assets.cli.selection.standing import Row
+
+
+@click.command("status")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: counts, tiles, quarantine.")
+@click.option(
+    "--geojson",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Also write FILE: a feature a tile, with its state, reason and valid_fraction.",
+)
+@click.option(
+    "--verify", is_flag=True, help="Also see that every object is still as it was committed."
+)
+def status(*, as_json: bool, geojson: Path | None, verify: bool) -> None:
+    """Show how many tiles stand where, the oldest of each state, and what is in quarantine.
+
+    Reads the database and the store, and writes nothing but the FILE of --geojson.
+    """
+    from spatial_assets.cli.running.clock import now  # noqa: PLC0415
+    from spatial_assets.cli.selection import report  # noqa: PLC0415 - shapely
+    from spatial_assets.cli.selection.inventory import Inventory  # noqa: PLC0415 - the database
+    from spatial_assets.cli.shell.ground import open_ground  # noqa: PLC0415 - the store
+
+    project = current_project()
+    with open_ground(project) as ground:
+        inventory = Inventory(ground)
+        tiles = inventory.tiles(verify=verify)
+        quarantine = inventory.quarantine()
+    if geojson is not None:
+        _write(geojson, report.geojson(project, tiles))
+    if as_json:
+        click.echo(mask_secrets(json.dumps(report.document(project, tiles, quarantine), indent=2)))
+        return
+    out = console()
+    title = f"{project.file}: {len(tiles):,} tiles"
+    out.print(table(report.COLUMNS, report.summary(tiles, now()), title=title))
+    if quarantine:
+        out.print(table(QUARANTINE, quarantine_rows(quarantine), title="In quarantine"))
+
+
+QUARANTINE = ("kind", "what", "reason", "message")
+
+
+def quarantine_rows(found: Iterable[Row]) -> Iterable[tuple[str, ...]]:
+    """A row for each subject."""
+    for row in found:
+        kind, what = str(row["kind"]), str(row["subject"])
+        yield kind, what, str(row["reason"]), mask_secrets(str(row["message"]))
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file of a user's.
+
+    Raises:
+        SettingsError: it cannot be written.
+    """
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        message = f"{path} cannot be written ({error}); name a file in a folder that you may use"
+        raise SettingsError(message) from error
