@@ -1,61 +1,29 @@
-"""Checks on what stands in the database and the store, run after a step and on demand.
+"""Checks on the boundary sets as they stand in the store and the database; also on demand.
 
-The verdicts on a tile's pixels are made inside the chain, before anything is written; here is
-what can only be judged from the whole.
+What is judged of tiles is judged within the chain: of the pixels before they are written, of the
+tables at the end of a run (assets/run_checks.py).
 """
 
 # No `from __future__ import annotations`: Dagster reads the annotations of what it decorates.
 
 import dagster as dg
 
-from spatial_assets.pipeline.stages import TILE_INDEX, by_boundary
 from spatial_assets.project import Project
 from spatial_assets.project.products import BoundarySettings
 from spatial_assets.resources import DatabaseResource, StoreResource
 from spatial_assets.stores import layout
 
-MAX_COVERED_FRACTION = 1.001
-"""A boundary's pixels cannot cover more than the boundary: the rest is the curve of long edges."""
-
 MAX_OVERLAP_SHARE = 1e-4
 """Of the area of all boundaries: digitizing noise along shared borders stays below."""
 
 
-def standing_checks(project: Project) -> list[dg.AssetChecksDefinition]:
-    """The checks of a project."""
-    checks = [index_has_no_orphans(project)]
-    for settings in project.boundaries:
-        checks += [
-            source_is_whole(settings),
-            coverage_is_clean(settings),
-            rows_match_the_source(project, settings),
-        ]
-    if project.boundaries:
-        checks += [parts_fit_their_boundary(project, index) for index in project.indices.names]
-    return checks
-
-
-def index_has_no_orphans(project: Project) -> dg.AssetChecksDefinition:
-    """Every row of `tile_index` is of a tile of the project."""
-
-    @dg.asset_check(
-        asset=TILE_INDEX,
-        name="no_orphans",
-        description="Every row is of this grid and of a tile that the area still has.",
-    )
-    def check(database: DatabaseResource) -> dg.AssetCheckResult:
-        with database.open(project) as opened:
-            rows = opened.rows(TILE_INDEX)
-        known = set(project.partitioning.keys)
-        foreign = [row for row in rows if row["grid_id"] != project.grid_id]
-        gone = sorted({str(row["tile"]) for row in rows if row["tile"] not in known})
-        return dg.AssetCheckResult(
-            passed=not foreign and not gone,
-            severity=dg.AssetCheckSeverity.WARN,
-            metadata={"rows": len(rows), "of_another_grid": len(foreign), "tiles_gone": gone[:20]},
-        )
-
-    return check
+def boundary_checks(project: Project, settings: BoundarySettings) -> list[dg.AssetChecksDefinition]:
+    """The checks of one `[[boundaries]]` entry."""
+    return [
+        source_is_whole(settings),
+        coverage_is_clean(settings),
+        rows_match_the_source(project, settings),
+    ]
 
 
 def source_is_whole(settings: BoundarySettings) -> dg.AssetChecksDefinition:
@@ -137,37 +105,6 @@ def rows_match_the_source(project: Project, settings: BoundarySettings) -> dg.As
         return dg.AssetCheckResult(
             passed=not differing,
             metadata={"rows": len(rows), "features": len(wanted), "differing": differing[:20]},
-        )
-
-    return check
-
-
-def parts_fit_their_boundary(project: Project, index: str) -> dg.AssetChecksDefinition:
-    """Merged over tiles, no boundary is covered more than once."""
-
-    @dg.asset_check(
-        asset=by_boundary(index),
-        name="parts_fit",
-        description="Merged over tiles, the pixels of a boundary never cover more than itself.",
-    )
-    def check(database: DatabaseResource) -> dg.AssetCheckResult:
-        with database.open(project) as opened:
-            rows = opened.rows(f"{by_boundary(index)}_merged")
-        covered = {
-            f"{row['boundary_table']}/{row['boundary_key']} {row['period']}": float(
-                str(row["covered_fraction"])
-            )
-            for row in rows
-            if row["covered_fraction"] is not None
-        }
-        over = {name: share for name, share in covered.items() if share > MAX_COVERED_FRACTION}
-        return dg.AssetCheckResult(
-            passed=not over,
-            metadata={
-                "boundaries": len(rows),
-                "largest_covered_fraction": max(covered.values(), default=0.0),
-                "over": dict(list(over.items())[:20]),
-            },
         )
 
     return check

@@ -6,22 +6,21 @@ Nothing here needs a credential, a server or a network.
 
 from __future__ import annotations
 
-import warnings
-from typing import TYPE_CHECKING
-
 import dagster as dg
 
+from spatial_assets.assets.boundaries import GROUP as BOUNDARIES
 from spatial_assets.assets.boundaries import boundary_assets
+from spatial_assets.assets.internals import AssetJob
+from spatial_assets.assets.specs import GROUP as TILES
 from spatial_assets.assets.tiles import tile_chain
-from spatial_assets.checks import standing_checks
+from spatial_assets.checks import boundary_checks
 from spatial_assets.io_managers import project_io_managers
 from spatial_assets.project import Project, load_project
 from spatial_assets.resources import project_resources
 
-if TYPE_CHECKING:
-    from dagster._core.definitions.unresolved_asset_job_definition import (
-        UnresolvedAssetJobDefinition as UnresolvedJob,
-    )
+BEFORE_PEOPLE_COME = "0 4 * * *"
+"""Boundaries change rarely and are small: once a day costs seconds, and the tiles that follow
+from a change are done by the morning."""
 
 
 def build_definitions(project: Project, **overrides: object) -> dg.Definitions:
@@ -33,12 +32,23 @@ def build_definitions(project: Project, **overrides: object) -> dg.Definitions:
             for those who bring their own engine or catalogue.
     """
     assets: list[dg.AssetsDefinition] = [tile_chain(project)]
-    for settings in project.boundaries:
-        assets += boundary_assets(project, settings)
+    checks: list[dg.AssetChecksDefinition] = []
+    jobs = [
+        asset_job(TILES, "Every stage of the tiles it is launched for."),
+    ]
+    schedules = []
+    if project.boundaries:
+        for settings in project.boundaries:
+            assets += boundary_assets(project, settings)
+            checks += boundary_checks(project, settings)
+        boundaries = asset_job(BOUNDARIES, "Fetch, validate and load all boundary sets.")
+        jobs.append(boundaries)
+        schedules.append(daily(boundaries))
     return dg.Definitions(
         assets=assets,
-        asset_checks=standing_checks(project),
-        jobs=project_jobs(project),
+        asset_checks=checks,
+        jobs=jobs,
+        schedules=schedules,
         # The chain brings its own workers; a process a step would only add 4 s of imports each.
         executor=dg.in_process_executor,
         resources={
@@ -49,27 +59,21 @@ def build_definitions(project: Project, **overrides: object) -> dg.Definitions:
     )
 
 
-def project_jobs(project: Project) -> list[UnresolvedJob]:
-    """Jobs for the command line and for schedules: all boundaries, and all of a tile."""
-    jobs = [
-        dg.define_asset_job(
-            "tiles",
-            selection=dg.AssetSelection.groups("tiles"),
-            description="Every stage of the tiles it is launched for.",
-        )
-    ]
-    if project.boundaries:
-        jobs.append(
-            dg.define_asset_job(
-                "boundaries",
-                selection=dg.AssetSelection.groups("boundaries"),
-                description="Fetch, validate and load all boundary sets.",
-            )
-        )
-    return jobs
+def asset_job(group: str, description: str) -> AssetJob:
+    """A job of all assets of a group, named after it."""
+    selection = dg.AssetSelection.groups(group)
+    return dg.define_asset_job(group, selection=selection, description=description)
 
 
-with warnings.catch_warnings():
-    # Range runs need backfill policies, which Dagster calls beta since 1.8; said once, here.
-    warnings.simplefilter("ignore", dg.BetaWarning)
-    defs = build_definitions(load_project())
+def daily(job: AssetJob) -> dg.ScheduleDefinition:
+    """A schedule that a person may turn on."""
+    return dg.ScheduleDefinition(
+        name=f"{job.name}_daily",
+        job=job,
+        cron_schedule=BEFORE_PEOPLE_COME,
+        description="Looks for changed sources; what did not change is not made again.",
+        default_status=dg.DefaultScheduleStatus.STOPPED,
+    )
+
+
+defs = build_definitions(load_project())

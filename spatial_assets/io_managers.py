@@ -1,25 +1,25 @@
 """Inputs by name for assets that people write themselves, and a place for what they return.
 
 `ndvi: xr.DataArray` is the tile's window of the cube, `regions: gpd.GeoDataFrame` a boundary
-set. Tables come back as Parquet, rasters as GeoTIFF, one object a tile.
+set, `ndvi_by_boundary: pd.DataFrame` the tile's rows. What is returned is kept as one object a
+tile; how it becomes bytes belongs in `stores/values.py`.
 """
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from spatial_assets.pipeline.stages import RAW, REPROJECTED, TILE_INDEX, by_boundary
 from spatial_assets.project import Project
 from spatial_assets.resources import DatabaseResource, StoreResource
 from spatial_assets.stores import layout
 
 if TYPE_CHECKING:
     import geopandas as gpd
+    import pandas as pd
     import xarray as xr
-
-    from spatial_assets.stores.objects import ObjectStore
 
 TILE_IO_MANAGER = "tile_io_manager"
 
@@ -31,61 +31,102 @@ class TileIOManager(dg.IOManager):
         self._project = project
         self._store = store
         self._database = database
+        indices = project.indices.names
+        self._tables = frozenset({TILE_INDEX, *(by_boundary(index) for index in indices)})
+        self._boundaries = {
+            asset: each.name
+            for each in project.boundaries
+            for asset in (each.name, f"validated_{each.name}")
+        }
 
     def load_input(self, context: dg.InputContext) -> object:
-        """The upstream asset: a window of a cube, a boundary set, or what was stored before.
+        """The upstream asset for the tile of this run; all of it in a run without a tile.
 
         Raises:
-            dg.DagsterInvariantViolationError: nothing is known of such an asset.
+            dg.DagsterInvariantViolationError: it is not made to be loaded, or not in the store.
         """
         name = context.asset_key.to_user_string()
-        store = self._store.open()
+        tile = context.partition_key if context.has_partition_key else None
         if name in self._project.indices.names:
-            return self._window(store, name, context.partition_key)
-        if name in {each.name for each in self._project.boundaries}:
-            return _boundaries(store, name)
-        return self._stored(store, name, context)
+            return self._pixels(name, tile)
+        if name in self._boundaries:
+            return self._boundary_set(self._boundaries[name])
+        if name in self._tables:
+            return self._rows(name, tile)
+        if name in {RAW, REPROJECTED}:
+            raise dg.DagsterInvariantViolationError(
+                f"{name} is many files a tile and cannot be an argument; name it in `deps`, and "
+                f"read below {self._store.url}/{name}"
+            )
+        return self._returned(name, tile)
 
     def handle_output(self, context: dg.OutputContext, obj: object) -> None:
-        """Keep what an asset returned for one tile.
+        """Keep what an asset returned for one tile; None is nothing to keep.
 
         Raises:
-            dg.DagsterInvariantViolationError: it is neither a table nor a raster.
+            dg.DagsterInvariantViolationError: it is neither a table nor a raster, or of a run
+                of several tiles.
         """
+        from spatial_assets.stores.values import UnkeepableError, encode  # noqa: PLC0415 - pandas
+
         if obj is None:
             return
         name = context.asset_key.to_user_string()
-        suffix, data = _encoded(obj, name)
-        key = context.partition_key if context.has_partition_key else ""
+        if context.has_asset_partitions and not context.has_partition_key:
+            raise dg.DagsterInvariantViolationError(
+                f"{name} returned one object for a run of several tiles; give it "
+                "dg.BackfillPolicy.multi_run(max_partitions_per_run=1), as tile_asset does"
+            )
+        try:
+            suffix, data = encode(obj)
+        except UnkeepableError as error:
+            raise dg.DagsterInvariantViolationError(f"{name} returned {error}") from error
+        tile = context.partition_key if context.has_partition_key else None
         store = self._store.open()
-        written = store.put(layout.tile_asset(name, key, suffix), data)
-        context.add_output_metadata(
-            {
-                "dagster/uri": dg.MetadataValue.text(store.uri(written.path)),
-                "bytes": written.size,
-            }
-        )
+        written = store.put(layout.tile_asset(name, tile or "", suffix), data)
+        uri = dg.MetadataValue.text(store.uri(written.path))
+        context.add_output_metadata({"dagster/uri": uri, "bytes": written.size})
 
-    def _window(self, store: ObjectStore, index: str, tile: str) -> xr.DataArray:
-        """The tile's pixels of an index, all periods; NaN for fill."""
+    def _pixels(self, index: str, tile: str | None) -> xr.DataArray:
+        """The tile's pixels of an index, all periods, NaN for fill; the whole cube unread."""
         from spatial_assets.stores.cube import open_cube, stored_cube  # noqa: PLC0415 - xarray
 
-        spec = stored_cube(store, index)
+        store = self._store.open()
         cube = open_cube(store, index)[index]
-        if spec is None:  # open_cube has refused already
+        spec = stored_cube(store, index)
+        if tile is None or spec is None:  # there is one: open_cube has read it
             return cube
         rows, columns = self._project.partitioning.tile(tile).window.slices_in(spec.extent)
         return cube.isel(y=rows, x=columns).load()
 
-    def _stored(self, store: ObjectStore, name: str, context: dg.InputContext) -> object:
-        """What another asset of the user's own returned for this tile."""
-        key = context.partition_key if context.has_partition_key else ""
-        for suffix in (".parquet", ".tif"):
-            data = store.find(layout.tile_asset(name, key, suffix))
+    def _boundary_set(self, name: str) -> gpd.GeoDataFrame:
+        """The validated features, lon/lat."""
+        from spatial_assets.stores.validated import read_validated  # noqa: PLC0415 - geopandas
+
+        return read_validated(self._store.open().get(layout.validated_boundaries(name)))
+
+    def _rows(self, table: str, tile: str | None) -> pd.DataFrame:
+        """The tile's rows of a table of the chain."""
+        from spatial_assets.stores.tables import declare  # noqa: PLC0415 - not at import
+        from spatial_assets.stores.values import frame_of  # noqa: PLC0415 - pandas
+
+        columns = declare(self._project.boundaries, self._project.indices.names).table(table).c
+        where = {"grid_id": self._project.grid_id, **({} if tile is None else {"tile": tile})}
+        with self._database.open(self._project) as opened:
+            return frame_of(opened.rows(table, where), columns.keys())
+
+    def _returned(self, name: str, tile: str | None) -> object:
+        """What another asset of the user's own returned."""
+        from spatial_assets.stores.values import SUFFIXES, decode  # noqa: PLC0415 - pandas
+
+        store = self._store.open()
+        for suffix in SUFFIXES:
+            data = store.find(layout.tile_asset(name, tile or "", suffix))
             if data is not None:
-                return _decoded(data, suffix)
+                return decode(data, suffix)
+        of = "" if tile is None else f" of tile {tile}"
         raise dg.DagsterInvariantViolationError(
-            f"{name} of tile {key} is not in the store, and it is neither an index nor a boundary "
+            f"{name}{of} is not in the store, and it is neither an index, a table nor a boundary "
             "set of the project; materialize it first"
         )
 
@@ -95,56 +136,9 @@ def project_io_managers(project: Project) -> dict[str, dg.IOManagerDefinition]:
 
     @dg.io_manager(
         required_resource_keys={"store", "database"},
-        description="Windows of cubes and boundary sets in; one object a tile out.",
+        description="Windows of cubes, rows and boundary sets in; one object a tile out.",
     )
     def tile_io_manager(context: dg.InitResourceContext) -> TileIOManager:
         return TileIOManager(project, context.resources.store, context.resources.database)
 
     return {TILE_IO_MANAGER: tile_io_manager}
-
-
-def _boundaries(store: ObjectStore, name: str) -> gpd.GeoDataFrame:
-    """A boundary set in lon/lat."""
-    from spatial_assets.stores.validated import read_validated  # noqa: PLC0415 - geopandas
-
-    return read_validated(store.get(layout.validated_boundaries(name)))
-
-
-def _encoded(obj: object, name: str) -> tuple[str, bytes]:
-    """Suffix and bytes of a returned table or raster."""
-    import pandas as pd  # noqa: PLC0415 - not at import
-    import xarray as xr  # noqa: PLC0415 - not at import
-
-    if isinstance(obj, pd.DataFrame):
-        buffer = io.BytesIO()
-        obj.to_parquet(buffer)
-        return ".parquet", buffer.getvalue()
-    if isinstance(obj, xr.DataArray):
-        return ".tif", _geotiff(obj)
-    raise dg.DagsterInvariantViolationError(
-        f"{name} returned a {type(obj).__name__}; return a (Geo)DataFrame, an xarray.DataArray "
-        "with a CRS, or None"
-    )
-
-
-def _geotiff(raster: xr.DataArray) -> bytes:
-    import rioxarray  # noqa: F401, PLC0415 - registers .rio, not at import
-    from rasterio.io import MemoryFile  # noqa: PLC0415 - not at import
-
-    with MemoryFile() as memory:
-        raster.rio.to_raster(memory.name, driver="GTiff", compress="zstd", tiled=True)
-        return bytes(memory.getbuffer())
-
-
-def _decoded(data: bytes, suffix: str) -> object:
-    import pandas as pd  # noqa: PLC0415 - not at import
-    import rioxarray  # noqa: PLC0415 - not at import
-    from rasterio.io import MemoryFile  # noqa: PLC0415 - not at import
-
-    if suffix == ".parquet":
-        return pd.read_parquet(io.BytesIO(data))
-    with MemoryFile(data) as memory:
-        raster = rioxarray.open_rasterio(memory.name, masked=True)
-        if isinstance(raster, list):  # subdatasets, which a GeoTIFF of ours never has
-            raise dg.DagsterInvariantViolationError("the stored raster has several subdatasets")
-        return raster.load()

@@ -17,15 +17,13 @@ import dagster as dg
 from pydantic import Field
 
 from spatial_assets.project import Project
-from spatial_assets.project.secrets import MASK, mask_secrets
+from spatial_assets.project.secrets import mask_secrets
 
 if TYPE_CHECKING:
     from spatial_assets.catalog import Catalogue
     from spatial_assets.pipeline.engine import Engine
     from spatial_assets.stores.database import Database
     from spatial_assets.stores.objects import ObjectStore
-
-DATABASE_VARIABLE = "SPATIAL_ASSETS_DATABASE_URL"
 
 
 class StoreResource(dg.ConfigurableResource):
@@ -44,8 +42,8 @@ class DatabaseResource(dg.ConfigurableResource):
     """Where the tables live: DuckDB in a file, or PostGIS."""
 
     url: str = Field(
-        description="duckdb:///path or postgresql+psycopg://...; a masked password (***) means "
-        "that the whole URL is read from $SPATIAL_ASSETS_DATABASE_URL when it is opened."
+        description="duckdb:///path or postgresql+psycopg://...; shown without the login, which "
+        "the project has from $SPATIAL_ASSETS_DATABASE_URL."
     )
     pool_size: int = Field(default=4, ge=1, description="Most connections to PostGIS at a time.")
 
@@ -54,7 +52,8 @@ class DatabaseResource(dg.ConfigurableResource):
         """The database with the project's tables; its connections are let go at the end."""
         from spatial_assets.stores.database import open_database  # noqa: PLC0415 - not at import
 
-        url = os.environ[DATABASE_VARIABLE] if MASK in self.url else self.url
+        is_the_projects = self.url == mask_secrets(project.database_url)
+        url = project.database_url if is_the_projects else self.url
         with open_database(url, pool_size=self.pool_size) as database:
             database.ensure_schema(project.boundaries, project.indices.names)
             yield database
@@ -65,13 +64,15 @@ class CatalogResource(dg.ConfigurableResource):
 
     url: str = Field(description="Folder, catalog.json, stac-geoparquet file, or a STAC API.")
     collections: list[str] = Field(default_factory=list, description="Collections; none: all.")
-    sensor: str = Field(description="Profile by which items are read.")
 
     def scenes(self, project: Project) -> "Catalogue":
         """Every scene of the project's area, and what was refused."""
         from spatial_assets.catalog import find_scenes  # noqa: PLC0415 - not at import
 
-        return find_scenes(project)
+        chosen = {"catalog": self.url, "collections": tuple(self.collections)}
+        return find_scenes(
+            project.model_copy(update={"scenes": project.scenes.model_copy(update=chosen)})
+        )
 
 
 class EngineResource(dg.ConfigurableResource):
@@ -79,7 +80,6 @@ class EngineResource(dg.ConfigurableResource):
 
     workers: int = Field(ge=0, description="Processes; 0: within the step's own process.")
     gdal_cache_mb: int = Field(ge=1, description="GDAL block cache of each process, in MB.")
-    memory_mb: int = Field(ge=1, description="What a worker may use; tiles are planned to fit.")
 
     def start(self) -> "Engine":
         """The engine."""
@@ -95,21 +95,16 @@ class EngineResource(dg.ConfigurableResource):
 
 def project_resources(project: Project) -> dict[str, dg.ConfigurableResource]:
     """The resources of a project, by the names that assets ask for."""
-    compute = project.compute
     resources: dict[str, dg.ConfigurableResource] = {
         "store": StoreResource(url=project.storage_url),
         "database": DatabaseResource(
             url=mask_secrets(project.database_url), pool_size=project.database.pool_size
         ),
         "catalog": CatalogResource(
-            url=project.catalog_url,
-            collections=list(project.scenes.collections),
-            sensor=project.sensor.name,
+            url=project.catalog_url, collections=list(project.scenes.collections)
         ),
         "engine": EngineResource(
-            workers=compute.workers,
-            gdal_cache_mb=compute.gdal_cache_mb,
-            memory_mb=compute.memory_mb,
+            workers=project.compute.workers, gdal_cache_mb=project.compute.gdal_cache_mb
         ),
     }
     if project.storage_url.startswith("s3://"):
@@ -118,15 +113,16 @@ def project_resources(project: Project) -> dict[str, dg.ConfigurableResource]:
 
 
 def s3_resource() -> dg.ConfigurableResource:
-    """dagster-aws's S3 client for a user's own assets and presigned links; imported only here.
+    """dagster-aws's S3 client, for the assets of people who want buckets or presigned links.
 
-    dagster_aws costs two seconds of import, so a project without S3 never loads it.
+    Only a project on S3 pays for the two seconds that dagster_aws takes to import.
     """
     from dagster_aws.s3 import S3Resource  # noqa: PLC0415 - two seconds
 
+    from spatial_assets.stores.location import endpoint_of  # noqa: PLC0415 - obstore
+
     return S3Resource(
-        endpoint_url=os.environ.get("SPATIAL_ASSETS_S3_ENDPOINT"),
-        region_name=os.environ.get("AWS_REGION"),
+        endpoint_url=endpoint_of(os.environ) or None, region_name=os.environ.get("AWS_REGION")
     )
 
 

@@ -2,11 +2,16 @@
 
 # No `from __future__ import annotations`: Dagster reads the annotations of what it decorates.
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from spatial_assets.assets.accepted import accepted_warnings
 from spatial_assets.assets.facts import OWNERS, column_schema, freshness, metadata
+from spatial_assets.assets.failing import failing_plainly
+from spatial_assets.assets.specs import database_kind
+from spatial_assets.io_managers import TILE_IO_MANAGER
 from spatial_assets.project import Project
 from spatial_assets.project.products import BoundarySettings
 from spatial_assets.resources import DatabaseResource, StoreResource, now
@@ -19,6 +24,7 @@ GROUP = "boundaries"
 CODE_VERSION = "1"
 
 
+@accepted_warnings()
 def boundary_assets(project: Project, settings: BoundarySettings) -> list[dg.AssetsDefinition]:
     """`raw_<name>`, `validated_<name>` and `<name>` of one `[[boundaries]]` entry."""
     return [
@@ -31,19 +37,16 @@ def boundary_assets(project: Project, settings: BoundarySettings) -> list[dg.Ass
 def raw_asset(project: Project, settings: BoundarySettings) -> dg.AssetsDefinition:
     """The source as it came."""
 
-    @dg.asset(
-        name=f"raw_{settings.name}",
+    @_asset(
+        project,
+        f"raw_{settings.name}",
         description=f"{settings.source} as it came, copied so that what was validated can be seen.",
-        group_name=GROUP,
         kinds={"file"},
-        owners=OWNERS,
-        code_version=CODE_VERSION,
-        freshness_policy=freshness(project.freshness.get(f"raw_{settings.name}")),
-        backfill_policy=dg.BackfillPolicy.single_run(),
     )
     def raw(store: StoreResource) -> dg.MaterializeResult:
         """Copy the source into the store."""
-        return _result(_pipeline(project, settings, store).fetch())
+        with failing_plainly():
+            return _result(_pipeline(project, settings, store).fetch())
 
     return raw
 
@@ -51,27 +54,23 @@ def raw_asset(project: Project, settings: BoundarySettings) -> dg.AssetsDefiniti
 def validated_asset(project: Project, settings: BoundarySettings) -> dg.AssetsDefinition:
     """The usable features."""
 
-    @dg.asset(
-        name=f"validated_{settings.name}",
+    @_asset(
+        project,
+        f"validated_{settings.name}",
         deps=[f"raw_{settings.name}"],
         description=(
             "The usable features in lon/lat, repaired where that was asked for (GeoParquet); "
             f"invalid ones: {settings.on_invalid}. What is set aside is in quarantine/."
         ),
-        group_name=GROUP,
         kinds={"parquet"},
-        owners=OWNERS,
-        code_version=CODE_VERSION,
-        freshness_policy=freshness(project.freshness.get(f"validated_{settings.name}")),
-        backfill_policy=dg.BackfillPolicy.single_run(),
     )
     def validated(store: StoreResource, database: DatabaseResource) -> dg.MaterializeResult:
         """Sort the features of the copy into usable and quarantined."""
-        pipeline = _pipeline(project, settings, store)
-        step = pipeline.validate()
-        with database.open(project) as opened:
+        with failing_plainly(), database.open(project) as opened:
+            pipeline = _pipeline(project, settings, store)
+            step = pipeline.validate()
             pipeline.record_quarantine(opened)
-        return _result(step)
+            return _result(step)
 
     return validated
 
@@ -79,29 +78,44 @@ def validated_asset(project: Project, settings: BoundarySettings) -> dg.AssetsDe
 def table_asset(project: Project, settings: BoundarySettings) -> dg.AssetsDefinition:
     """The table in the database."""
     table = declare(project.boundaries, project.indices.names).table(settings.name)
-    kind = "duckdb" if project.database_url.startswith("duckdb") else "postgres"
 
-    @dg.asset(
-        name=settings.name,
+    @_asset(
+        project,
+        settings.name,
         deps=[f"validated_{settings.name}"],
         description="The validated features as a table with a spatial index, replaced as a whole.",
-        group_name=GROUP,
-        kinds={"table", kind},
-        owners=OWNERS,
-        code_version=CODE_VERSION,
+        kinds={"table", database_kind(project)},
         metadata={
             "dagster/column_schema": column_schema(table),
             "dagster/table_name": settings.name,
         },
-        freshness_policy=freshness(project.freshness.get(settings.name)),
-        backfill_policy=dg.BackfillPolicy.single_run(),
     )
     def loaded(store: StoreResource, database: DatabaseResource) -> dg.MaterializeResult:
         """Replace the table's rows by the validated features."""
-        with database.open(project) as opened:
+        with failing_plainly(), database.open(project) as opened:
             return _result(_pipeline(project, settings, store).load(opened))
 
     return loaded
+
+
+def _asset(
+    project: Project,
+    name: str,
+    **told: Any,  # noqa: ANN401 - whatever dg.asset takes
+) -> Callable[[Callable[..., object]], dg.AssetsDefinition]:
+    """`dagster.asset` with what all three have in common."""
+    decorator: Callable[[Callable[..., object]], dg.AssetsDefinition] = dg.asset(
+        name=name,
+        group_name=GROUP,
+        owners=OWNERS,
+        code_version=CODE_VERSION,
+        freshness_policy=freshness(project.freshness.get(name)),
+        # so that a range of tiles may be launched together with them
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        io_manager_key=TILE_IO_MANAGER,
+        **told,
+    )
+    return decorator
 
 
 def _pipeline(
@@ -113,6 +127,5 @@ def _pipeline(
 
 
 def _result(step: "BoundaryStep") -> dg.MaterializeResult:
-    told = metadata(step.facts)
-    told["state"] = str(step.state)
+    told = metadata({**step.facts, "state": str(step.state)})
     return dg.MaterializeResult(metadata=told, data_version=dg.DataVersion(step.fingerprint))

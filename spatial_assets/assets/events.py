@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeAlias
 
 import dagster as dg
 
 from spatial_assets.assets.facts import (
-    CODE_VERSION_TAG,
-    DATA_VERSION_TAG,
+    PREVIEW,
+    Told,
+    evidence_of,
     picture,
+    severity,
     stage_metadata,
 )
-from spatial_assets.assets.internals import CheckTarget
-from spatial_assets.pipeline.outcome import BAD, CheckOutcome, StageOutcome, State, TileOutcome
-from spatial_assets.resources import now
+from spatial_assets.assets.history import Made, newest, version_tags
+from spatial_assets.pipeline.outcome import BAD, CheckOutcome, StageOutcome, TileOutcome
+from spatial_assets.pipeline.stages import Chain
 
-TileEvent = dg.AssetMaterialization | dg.MaterializeResult
+TileEvent: TypeAlias = (
+    dg.AssetMaterialization
+    | dg.MaterializeResult
+    | dg.AssetObservation
+    | dg.AssetCheckEvaluation
+    | dg.AssetCheckResult
+)
 
 
 class TileEvents:
@@ -27,13 +36,14 @@ class TileEvents:
     a result speaks for all partitions of the range at once.
     """
 
-    def __init__(self, context: dg.AssetExecutionContext) -> None:
-        self._context = context
-        self._single = not context.has_partition_key_range or len(context.partition_keys) == 1
-        self._checks = {
-            (check.asset_key.to_user_string(), check.name)
-            for check in context.selected_asset_check_keys
-        }
+    def __init__(self, context: dg.AssetExecutionContext, chain: Chain) -> None:
+        self._instance = context.instance
+        self._single = len(context.partition_keys) == 1
+        self._checks = context.selected_asset_check_keys
+        self._specs = {spec.key.to_user_string(): spec for spec in context.assets_def.specs}
+        self._chain = chain
+        self._seen: dict[tuple[str, str | None], Made | None] = {}
+        """(asset, tile, None for an asset without tiles) -> its newest materialization."""
 
     def of(self, outcome: TileOutcome) -> Iterator[TileEvent]:
         """The events of one tile: what exists, what was checked, what went wrong.
@@ -42,98 +52,78 @@ class TileEvents:
         at and is as fresh as its inputs, and a backfill of it must not count as failed. What is
         downstream goes by data versions and does not follow.
         """
+        self._seen = {key: made for key, made in self._seen.items() if key[1] is None}
         for stage in outcome.stages:
             if stage.state in BAD:
-                self._observe(stage, outcome)
+                yield self._observation(stage, outcome)
             else:
-                yield from self._materialize(stage, outcome)
+                yield self._materialization(stage, outcome)
+            yield from self._evaluations(stage.stage, outcome)
 
-    def _materialize(self, stage: StageOutcome, outcome: TileOutcome) -> Iterator[TileEvent]:
-        told = stage_metadata(stage, outcome)
-        if outcome.preview and self._is_pictured(stage, outcome):
-            told["preview"] = picture(outcome.preview, alt=f"{stage.stage} {outcome.tile}")
-        checks = [
-            check
-            for check in outcome.checks
-            if check.stage == stage.stage and (check.stage, check.check) in self._checks
-        ]
-        if self._single:
-            yield dg.MaterializeResult(
-                asset_key=stage.stage,
-                metadata=told,
-                data_version=dg.DataVersion(stage.fingerprint),
-                check_results=[_result(check) for check in checks],
-            )
-            return
-        yield dg.AssetMaterialization(
-            stage.stage,
-            partition=outcome.tile,
-            metadata=told,
-            tags={
-                DATA_VERSION_TAG: stage.fingerprint,
-                CODE_VERSION_TAG: self._code_version(stage.stage),
-            },
-        )
+    def of_run(self, checks: Iterable[CheckOutcome]) -> Iterator[dg.AssetCheckResult]:
+        """The checks of what all tiles add to."""
         for check in checks:
-            self._evaluate(check, outcome.tile)
+            if dg.AssetCheckKey(dg.AssetKey(check.stage), check.check) in self._checks:
+                yield dg.AssetCheckResult(
+                    asset_key=check.stage,
+                    check_name=check.check,
+                    passed=check.verdict.passed,
+                    metadata=evidence_of(check),
+                    severity=severity(check),
+                )
 
-    def _is_pictured(self, stage: StageOutcome, outcome: TileOutcome) -> bool:
-        """Whether this stage is the one that the preview shows: the first with a share valid."""
-        shown = [each.stage for each in outcome.stages if "periods" in each.facts]
-        return stage.stage == next(iter(shown), None) and stage.state is State.MATERIALIZED
+    def _materialization(self, stage: StageOutcome, outcome: TileOutcome) -> TileEvent:
+        told = {**stage_metadata(stage, outcome), **self._picture(stage, outcome)}
+        if self._single:
+            version = dg.DataVersion(stage.fingerprint)
+            return dg.MaterializeResult(asset_key=stage.stage, metadata=told, data_version=version)
+        spec = self._specs[stage.stage]
+        upstream = [dep.asset_key.to_user_string() for dep in spec.deps]
+        inputs = {name: self._newest(name, outcome.tile) for name in upstream}
+        tags = version_tags(spec.code_version, stage.fingerprint, inputs=inputs)
+        return dg.AssetMaterialization(
+            stage.stage, partition=outcome.tile, metadata=told, tags=tags
+        )
 
-    def _observe(self, stage: StageOutcome, outcome: TileOutcome) -> None:
-        """Note on the tile's own page why it has no materialization."""
+    def _observation(self, stage: StageOutcome, outcome: TileOutcome) -> dg.AssetObservation:
+        """What the tile's own page says of why it has no materialization."""
         told = stage_metadata(stage, outcome)
-        told["standing"] = str(outcome.standing)
-        self._context.log_event(
-            dg.AssetObservation(stage.stage, partition=outcome.tile, metadata=told)
+        told["standing"] = dg.MetadataValue.bool(outcome.standing)
+        return dg.AssetObservation(stage.stage, partition=outcome.tile, metadata=told)
+
+    def _evaluations(self, stage: str, outcome: TileOutcome) -> Iterator[dg.AssetCheckEvaluation]:
+        """The checks of a stage; Dagster's check results cannot name a partition of a range."""
+        for check in outcome.checks:
+            key = dg.AssetCheckKey(dg.AssetKey(check.stage), check.check)
+            if check.stage == stage and key in self._checks:
+                yield self._evaluation(check, outcome.tile)
+
+    def _evaluation(self, check: CheckOutcome, tile: str) -> dg.AssetCheckEvaluation:
+        made = self._newest(check.stage, tile)
+        return dg.AssetCheckEvaluation(
+            asset_key=dg.AssetKey(check.stage),
+            check_name=check.check,
+            passed=check.verdict.passed,
+            metadata=evidence_of(check),
+            severity=severity(check),
+            partition=tile,
+            target_materialization_data=made.target if made else None,
         )
 
-    def _evaluate(self, check: CheckOutcome, tile: str) -> None:
-        """Log a check of one partition; Dagster's check results cannot name one in a range."""
-        key = dg.AssetKey(check.stage)
-        self._context.log_event(
-            dg.AssetCheckEvaluation(
-                asset_key=key,
-                check_name=check.check,
-                passed=check.verdict.passed,
-                metadata=_evidence(check),
-                severity=_severity(check),
-                partition=tile,
-                target_materialization_data=self._target(key, tile),
-            )
-        )
+    def _picture(self, stage: StageOutcome, outcome: TileOutcome) -> Mapping[str, Told]:
+        """The preview of an index; that of the event before, where the pixels are the same."""
+        if stage.stage != self._chain.indices[0]:
+            return {}
+        if outcome.preview:
+            return {PREVIEW: picture(outcome.preview, alt=f"{stage.stage} {outcome.tile}")}
+        before = newest(self._instance, stage.stage, tile=outcome.tile)
+        if before is None or before.data_version != stage.fingerprint:
+            return {}
+        return {name: value for name, value in before.metadata.items() if name == PREVIEW}
 
-    def _target(self, key: dg.AssetKey, tile: str) -> CheckTarget | None:
-        """The materialization a check speaks of; without it the UI shows no status."""
-        stored = self._context.instance.get_latest_storage_id_by_partition(
-            key, dg.DagsterEventType.ASSET_MATERIALIZATION, {tile}
-        )
-        if tile not in stored:
-            return None
-        return CheckTarget(
-            storage_id=stored[tile], run_id=self._context.run_id, timestamp=now().timestamp()
-        )
-
-    def _code_version(self, stage: str) -> str:
-        versions = self._context.assets_def.code_versions_by_key
-        return versions.get(dg.AssetKey(stage)) or ""
-
-
-def _result(check: CheckOutcome) -> dg.AssetCheckResult:
-    return dg.AssetCheckResult(
-        asset_key=check.stage,
-        check_name=check.check,
-        passed=check.verdict.passed,
-        metadata=_evidence(check),
-        severity=_severity(check),
-    )
-
-
-def _evidence(check: CheckOutcome) -> dict[str, str | int | float]:
-    return dict(check.verdict.evidence)
-
-
-def _severity(check: CheckOutcome) -> dg.AssetCheckSeverity:
-    return dg.AssetCheckSeverity.ERROR if check.severe else dg.AssetCheckSeverity.WARN
+    def _newest(self, asset: str, tile: str) -> Made | None:
+        """The newest materialization that this tile can see, looked up once."""
+        key = (asset, tile if asset in self._chain.stages else None)
+        if key not in self._seen:
+            self._seen[key] = newest(self._instance, asset, tile=key[1])
+        return self._seen[key]

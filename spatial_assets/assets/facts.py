@@ -5,22 +5,20 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import dagster as dg
 import sqlalchemy as sa
 
-from spatial_assets.pipeline.outcome import StageOutcome, TileOutcome
+from spatial_assets.pipeline.outcome import CheckOutcome, StageOutcome, TileOutcome
 from spatial_assets.pipeline.stages import CODE_VERSIONS, RAW, REPROJECTED, TILE_INDEX
-from spatial_assets.project import Project
 from spatial_assets.project.upkeep import FreshnessWindow
 from spatial_assets.stores.tables import columns_of
 
 OWNERS = ("team:spatial-data",)
+PREVIEW = "preview"
 
-# Dagster reads these two tags of a materialization that a range run writes by hand: without
-# them a hand-made event has no version. They are part of its stored event format.
-CODE_VERSION_TAG = "dagster/code_version"
-DATA_VERSION_TAG = "dagster/data_version"
+Told: TypeAlias = dg.MetadataValue | str | int | float
 
 
 def code_version(stage: str, indices: Sequence[str]) -> str:
@@ -37,9 +35,9 @@ def freshness(window: FreshnessWindow | None) -> dg.FreshnessPolicy | None:
     return dg.FreshnessPolicy.time_window(fail_window=window.fail, warn_window=window.warn)
 
 
-def metadata(facts: Mapping[str, object]) -> dict[str, dg.MetadataValue | str | int | float]:
+def metadata(facts: Mapping[str, object]) -> dict[str, Told]:
     """Facts as Dagster metadata: figures as figures, the rest as JSON."""
-    told: dict[str, dg.MetadataValue | str | int | float] = {}
+    told: dict[str, Told] = {}
     for name, value in facts.items():
         if name == "uri":
             told["dagster/uri"] = dg.MetadataValue.text(str(value))
@@ -54,10 +52,8 @@ def metadata(facts: Mapping[str, object]) -> dict[str, dg.MetadataValue | str | 
     return told
 
 
-def stage_metadata(
-    stage: StageOutcome, outcome: TileOutcome
-) -> dict[str, dg.MetadataValue | str | int | float]:
-    """The same facts for every materialization of a tile: where, how big, how much is real."""
+def stage_metadata(stage: StageOutcome, outcome: TileOutcome) -> dict[str, Told]:
+    """The same facts for every event of a tile: where, how big, how much is real, how it ended."""
     told = metadata({**stage.facts, **stage.evidence})
     told["state"] = str(stage.state)
     told["seconds"] = round(outcome.seconds, 3)
@@ -65,6 +61,16 @@ def stage_metadata(
         told["reason"] = stage.reason
         told["message"] = stage.message
     return told
+
+
+def evidence_of(check: CheckOutcome) -> dict[str, Told]:
+    """The figures behind a verdict."""
+    return metadata(check.verdict.evidence)
+
+
+def severity(check: CheckOutcome) -> dg.AssetCheckSeverity:
+    """ERROR where failing it quarantined the tile, else WARN."""
+    return dg.AssetCheckSeverity.ERROR if check.severe else dg.AssetCheckSeverity.WARN
 
 
 def picture(png: bytes, *, alt: str) -> dg.MetadataValue:
@@ -81,8 +87,3 @@ def column_schema(table: sa.Table) -> dg.TableSchema:
             for name, kind, description in columns_of(table)
         ]
     )
-
-
-def window_of(project: Project, asset: str) -> FreshnessWindow | None:
-    """The freshness window of an asset, if the project file has one."""
-    return project.freshness.get(asset)

@@ -1,12 +1,35 @@
 """What we take from below Dagster's public surface, and why: the only file that does.
 
 A check of one partition in a range run must name the materialization it speaks of, or the UI
-shows no status for it. Dagster fills this in for its own check results, which cannot name a
-partition in a range; the class it fills in is not exported.
+shows no status for it; and a materialization written by hand must say which versions of which
+inputs it was made from, or the UI calls it out of date for ever. Dagster fills both in for its
+own results, which cannot name one partition of a range; what it fills in is not exported.
 """
 
 from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluationTargetMaterializationData as CheckTarget,
 )
+from dagster._core.definitions.data_version import (
+    CODE_VERSION_TAG,
+    DATA_VERSION_IS_USER_PROVIDED_TAG,
+    DATA_VERSION_TAG,
+    DEFAULT_DATA_VERSION,
+    NULL_EVENT_POINTER,
+    get_input_data_version_tag,
+    get_input_event_pointer_tag,
+)
+from dagster._core.definitions.unresolved_asset_job_definition import (
+    UnresolvedAssetJobDefinition as AssetJob,
+)
 
-__all__ = ["CheckTarget"]
+__all__ = [
+    "CODE_VERSION_TAG",
+    "DATA_VERSION_IS_USER_PROVIDED_TAG",
+    "DATA_VERSION_TAG",
+    "DEFAULT_DATA_VERSION",
+    "NULL_EVENT_POINTER",
+    "AssetJob",
+    "CheckTarget",
+    "get_input_data_version_tag",
+    "get_input_event_pointer_tag",
+]

@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 import dagster as dg
 
 from spatial_assets.assets.facts import OWNERS, code_version, column_schema, freshness
+from spatial_assets.assets.run_checks import NO_ORPHANS, PARTS_FIT
 from spatial_assets.indices import INDICES
+from spatial_assets.io_managers import TILE_IO_MANAGER
 from spatial_assets.pipeline.stages import RAW, REPROJECTED, TILE_INDEX, Chain, by_boundary
 from spatial_assets.project import Project
 from spatial_assets.stores.tables import declare
@@ -33,35 +35,54 @@ def stage_specs(project: Project, chain: Chain) -> list[dg.AssetSpec]:
             metadata=_metadata(project, stage),
             freshness_policy=freshness(project.freshness.get(stage)),
             skippable=True,
-        )
+        ).with_io_manager_key(TILE_IO_MANAGER)
         for stage in chain.stages
     ]
 
 
-def check_specs(chain: Chain) -> list[dg.AssetCheckSpec]:
-    """Verdicts on the pixels, made before they are written; at most three events a tile."""
-    first = chain.indices[0]
-    specs = [
-        dg.AssetCheckSpec(
-            SOURCE_INTACT,
-            asset=RAW,
-            description="Every block of every scene could be read, and no scene was refused.",
-        ),
-        dg.AssetCheckSpec(
+def tile_check_specs(
+    chain: Chain, partitions: dg.StaticPartitionsDefinition
+) -> list[dg.AssetCheckSpec]:
+    """Verdicts on the pixels of a tile, made before they are written: an event a tile each.
+
+    Three with one index; what else is judged of a tile goes into their metadata.
+    """
+    described = [
+        (SOURCE_INTACT, RAW, "Every block of every scene could be read, no scene was refused."),
+        (
             PIXEL_ALIGNMENT,
-            asset=REPROJECTED,
-            description="The stored rasters lie on the grid's own pixels: transform, CRS, shape.",
+            REPROJECTED,
+            "The stored rasters lie on the grid's own pixels: transform, CRS, shape.",
+        ),
+        *(
+            (INDEX_RANGE, index, "At most 1 % of the values had to be removed as out of range.")
+            for index in chain.indices
         ),
     ]
-    specs += [
-        dg.AssetCheckSpec(
-            INDEX_RANGE,
-            asset=index,
-            description="At most 1 % of the values had to be removed as out of range.",
-        )
-        for index in ([first] if len(chain.indices) == 1 else chain.indices)
+    return [
+        dg.AssetCheckSpec(name, asset=asset, description=told, partitions_def=partitions)
+        for name, asset, told in described
     ]
-    return specs
+
+
+def run_check_specs(chain: Chain) -> list[dg.AssetCheckSpec]:
+    """Verdicts on the tables as a whole, made at the end of a run: an event a run each."""
+    statistics = [by_boundary(index) for index in chain.indices] if chain.with_boundaries else []
+    return [
+        dg.AssetCheckSpec(
+            NO_ORPHANS,
+            asset=TILE_INDEX,
+            description="Every row is of this grid and of a tile that the area still has.",
+        ),
+        *(
+            dg.AssetCheckSpec(
+                PARTS_FIT,
+                asset=asset,
+                description="Merged over tiles, pixels never cover more than the boundary itself.",
+            )
+            for asset in statistics
+        ),
+    ]
 
 
 def _upstream(project: Project, chain: Chain, stage: str) -> Sequence[str]:
@@ -100,10 +121,11 @@ def _kinds(project: Project, stage: str) -> set[str]:
         return {"tiff", where}
     if stage in INDICES:
         return {"zarr", where}
-    return {"table", _database_kind(project)}
+    return {"table", database_kind(project)}
 
 
-def _database_kind(project: Project) -> str:
+def database_kind(project: Project) -> str:
+    """What the database is, as Dagster's icons name it."""
     return "duckdb" if project.database_url.startswith("duckdb") else "postgres"
 
 

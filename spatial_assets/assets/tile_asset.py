@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import dagster as dg
 
+from spatial_assets.assets.accepted import accepted_warnings
 from spatial_assets.assets.facts import OWNERS
 from spatial_assets.io_managers import TILE_IO_MANAGER
 from spatial_assets.partitions import tile_partitions
 from spatial_assets.project import Project, load_project
 
-RESERVED = frozenset({"context", "store", "database", "catalog", "engine"})
-"""Arguments that are not assets: the context, and the project's resources."""
+GROUP = "tile_assets"
+"""Not the chain's: these cannot be in one range run with it (see `backfill_policy` below)."""
 
 
 def tile_asset(
@@ -26,9 +26,10 @@ def tile_asset(
     """Make an asset with the project's tiles as partitions, whose arguments load by name.
 
     `ndvi: xr.DataArray` is the tile's window of the cube (all periods, NaN for fill),
-    `regions: gpd.GeoDataFrame` the boundary set of that name. A returned DataFrame is kept as
-    Parquet, a DataArray as GeoTIFF. It follows its inputs when their data changes, in a run of
-    its own: in the chain's run it would be skipped whenever a tile is bad.
+    `regions: gpd.GeoDataFrame` the boundary set of that name, `ndvi_by_boundary: pd.DataFrame`
+    the tile's rows. A returned DataFrame is kept as Parquet, a DataArray with a CRS as GeoTIFF.
+    It follows its inputs when their data changes, in a run of its own: in the chain's run it
+    would be skipped whenever a tile is bad.
 
     Args:
         function: what makes the asset; its name is the asset's.
@@ -37,35 +38,29 @@ def tile_asset(
     """
     if function is None:
         return lambda made: tile_asset(made, project=project, **options)
-    settled = project or load_project()
     defaults: Mapping[str, Any] = {
-        "ins": {
-            name: dg.AssetIn(input_manager_key=TILE_IO_MANAGER) for name in inputs_of(function)
-        },
-        "partitions_def": tile_partitions(settled),
+        "partitions_def": tile_partitions(project or load_project()),
         "io_manager_key": TILE_IO_MANAGER,
         # another policy than the chain's is what puts it in a run of its own
         "backfill_policy": dg.BackfillPolicy.multi_run(max_partitions_per_run=1),
         "automation_condition": on_changed_data(),
-        "group_name": "tiles",
+        "group_name": GROUP,
         "owners": OWNERS,
     }
-    return dg.asset(**{**defaults, **options})(function)
-
-
-def inputs_of(function: Callable[..., object]) -> tuple[str, ...]:
-    """Names of the arguments that are upstream assets."""
-    return tuple(name for name in inspect.signature(function).parameters if name not in RESERVED)
+    with accepted_warnings():
+        return dg.asset(**{**defaults, **options})(function)
 
 
 def on_changed_data() -> dg.AutomationCondition:
-    """Due when an input's data changed or the tile was never made, and no input is being made.
+    """Due when an input's data changed or the tile was never tried, and no input is being made.
 
-    Not `eager()`: it would follow every renewal of an unchanged tile.
+    Not `eager()`: it would follow every renewal of an unchanged tile. A tile whose last run
+    failed waits for a change of its inputs, or for a person: else it would run again every tick.
     """
     changed = dg.AutomationCondition.any_deps_match(dg.AutomationCondition.data_version_changed())
+    untried = dg.AutomationCondition.missing() & ~dg.AutomationCondition.execution_failed()
     return (
-        (changed | dg.AutomationCondition.missing()).since_last_handled()
+        (changed | untried).since_last_handled()
         & ~dg.AutomationCondition.any_deps_missing()
         & ~dg.AutomationCondition.any_deps_in_progress()
         & ~dg.AutomationCondition.in_progress()

@@ -5,14 +5,18 @@ One step, because in separate steps two bad tiles of ten would lose all ten down
 
 # No `from __future__ import annotations`: Dagster reads the annotations of what it decorates.
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import dagster as dg
 
-from spatial_assets.assets.events import TileEvents
+from spatial_assets.assets.accepted import accepted_warnings
+from spatial_assets.assets.events import TileEvent, TileEvents
+from spatial_assets.assets.failing import fail_if_any_tile_is_bad, failing_plainly
 from spatial_assets.assets.progress import Progress
-from spatial_assets.assets.specs import check_specs, stage_specs
+from spatial_assets.assets.run_checks import judge_tables
+from spatial_assets.assets.specs import run_check_specs, stage_specs, tile_check_specs
 from spatial_assets.partitions import tile_partitions
+from spatial_assets.pipeline.outcome import RunReport
 from spatial_assets.pipeline.stages import Chain
 from spatial_assets.project import Project
 from spatial_assets.resources import (
@@ -27,18 +31,20 @@ from spatial_assets.resources import (
 STEP = "tile_chain"
 
 
+@accepted_warnings()
 def tile_chain(project: Project) -> dg.AssetsDefinition:
     """The assets of the chain for a project."""
     chain = Chain(indices=tuple(project.indices.names), with_boundaries=bool(project.boundaries))
+    partitions = tile_partitions(project)
 
     @dg.multi_asset(
         name=STEP,
         specs=stage_specs(project, chain),
-        check_specs=check_specs(chain),
-        partitions_def=tile_partitions(project),
+        check_specs=[*tile_check_specs(chain, partitions), *run_check_specs(chain)],
+        partitions_def=partitions,
+        # the whole range in one run: --partition-range accepts nothing else
         backfill_policy=dg.BackfillPolicy.single_run(),
         can_subset=True,
-        pool="tile_chain",
     )
     def assets(
         context: dg.AssetExecutionContext,
@@ -46,15 +52,14 @@ def tile_chain(project: Project) -> dg.AssetsDefinition:
         database: DatabaseResource,
         catalog: CatalogResource,
         engine: EngineResource,
-    ) -> Iterator[dg.AssetMaterialization | dg.MaterializeResult]:
+    ) -> Iterator[TileEvent]:
         """Walk the selected tiles through the selected stages, reporting each as it ends."""
         from spatial_assets.pipeline.driver import TilePipeline  # noqa: PLC0415 - not at import
-        from spatial_assets.pipeline.outcome import BadTilesError, RunReport  # noqa: PLC0415
 
         keys = context.partition_keys
         report, progress = RunReport(), Progress(context.log.info, total=len(keys))
-        events = TileEvents(context)
-        with database.open(project) as opened:
+        events = TileEvents(context, chain)
+        with failing_plainly(), database.open(project) as opened:
             pipeline = TilePipeline(
                 project=project,
                 store=store.open(),
@@ -64,20 +69,13 @@ def tile_chain(project: Project) -> dg.AssetsDefinition:
                 owner=writer(context.run_id),
                 find=catalog.scenes,
             )
-            for outcome in pipeline.run(keys, stages=selected_stages(context)):
+            selected = [key.to_user_string() for key in context.selected_asset_keys]
+            for outcome in pipeline.run(keys, stages=selected):
                 report.add(outcome)
                 yield from events.of(outcome)
                 progress.count(outcome)
+            yield from events.of_run(judge_tables(project, opened))
         context.log.info("%d tiles: %s", len(keys), report.sentence())
-        try:
-            report.raise_if_any_tile_is_bad()
-        except BadTilesError as error:
-            # A rerun of the step would not change what is bad; tiles were retried one by one.
-            raise dg.Failure(str(error), allow_retries=False) from error
+        fail_if_any_tile_is_bad(report)
 
     return assets
-
-
-def selected_stages(context: dg.AssetExecutionContext) -> Sequence[str]:
-    """Names of the stages this run was asked for."""
-    return [key.to_user_string() for key in context.selected_asset_keys]
