@@ -74,6 +74,7 @@ class Database(Protocol):
         where: Mapping[str, object] | None = None,
         *,
         touching: BaseGeometry | None = None,
+        columns: Sequence[str] | None = None,
     ) -> list[dict[str, object]]:
         """Rows of a table or view in the order of its key.
 
@@ -81,6 +82,7 @@ class Database(Protocol):
             table: its name.
             where: column -> the value, or a list of values, it must have; None: null.
             touching: in lon/lat; only rows whose geometry intersects it.
+            columns: only these, each combination of values once and in their order.
         """
 
     def spatial_version(self) -> str:

@@ -117,11 +117,14 @@ class RelationalDatabase(ABC):
         where: Mapping[str, object] | None = None,
         *,
         touching: BaseGeometry | None = None,
+        columns: Sequence[str] | None = None,
     ) -> list[dict[str, object]]:
         """Rows of a table or view in the order of its key."""
         readable = self._tables.readable(table)
         return self.within(
-            lambda open_: select_rows(open_, readable, where=where or {}, touching=touching),
+            lambda open_: select_rows(
+                open_, readable, where=where or {}, touching=touching, columns=columns
+            ),
             write=False,
         )
 

@@ -129,14 +129,19 @@ def select_rows(
     *,
     where: Mapping[str, object],
     touching: BaseGeometry | None,
+    columns: Sequence[str] | None = None,
 ) -> list[dict[str, object]]:
-    """Rows of a table or view, in the order of its key."""
-    statement = sa.select(table).order_by(*table.primary_key).where(*conditions(table, where))
+    """Rows of a table or view, in the order of its key; of some columns: each combination once."""
+    wanted = list(table.columns) if columns is None else [known_column(table, c) for c in columns]
+    order = table.primary_key if columns is None else wanted
+    statement = sa.select(*wanted).order_by(*order).where(*conditions(table, where))
+    if columns is not None:
+        statement = statement.distinct()
     if touching is not None:
         shape = shapely.to_wkb(shapely.set_srid(touching, SRID), include_srid=True)
         given = sa.func.ST_GeomFromEWKB(sa.bindparam("shape", shape, type_=sa.LargeBinary))
         statement = statement.where(sa.func.ST_Intersects(known_column(table, "geometry"), given))
-    readers = [(each.name, reader(each.type)) for each in table.columns]
+    readers = [(each.name, reader(each.type)) for each in wanted]
     return [
         {name: read(value) for (name, read), value in zip(readers, row, strict=True)}
         for row in execute(transaction, statement)
