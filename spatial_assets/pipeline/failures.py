@@ -19,7 +19,7 @@ from spatial_assets.errors import (
     StoreError,
     VectorError,
 )
-from spatial_assets.pipeline.outcome import StageOutcome, State, TileOutcome
+from spatial_assets.pipeline.outcome import UPSTREAM, StageOutcome, State, TileOutcome
 from spatial_assets.project.secrets import mask_secrets
 
 TRACEBACK_LINES = 12
@@ -96,7 +96,7 @@ def trouble_of(error: BaseException) -> Trouble:
 def outcome_of(
     error: BaseException, tile: str, *, stages: tuple[str, ...], at: str, inputs: str
 ) -> TileOutcome:
-    """The outcome of a tile that `error` stopped at stage `at`; no other stage is complete."""
+    """The outcome of a tile that `error` stopped at stage `at`; no stage is complete."""
     trouble = trouble_of(error)
     evidence = dict(getattr(error, "evidence", {}))
     if trouble is UNEXPECTED:
@@ -108,7 +108,7 @@ def outcome_of(
             stage=stage,
             state=trouble.state,
             fingerprint=inputs,
-            reason=trouble.reason if stage == at else f"upstream_{trouble.state}",
+            reason=trouble.reason if stage == at else f"{UPSTREAM}{trouble.state}",
             message=message if stage == at else f"the tile was given up at {at}",
             evidence=evidence if stage == at else {},
         )
@@ -133,7 +133,9 @@ def worker_died(tile: str, *, stages: tuple[str, ...], memory_mb: int, inputs: s
         evidence={"memory_mb": memory_mb},
     )
     later = (
-        StageOutcome(stage=stage, state=State.FAILED, fingerprint=inputs, reason="upstream_failed")
+        StageOutcome(
+            stage=stage, state=State.FAILED, fingerprint=inputs, reason=f"{UPSTREAM}failed"
+        )
         for stage in stages[1:]
     )
     return TileOutcome(tile=tile, stages=(first, *later))

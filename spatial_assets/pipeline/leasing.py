@@ -27,12 +27,19 @@ class TileLeases:
     """The tiles that this driver may write; a context, because of its thread."""
 
     def __init__(
-        self, store: ObjectStore, *, owner: str, clock: Callable[[], datetime], ttl: timedelta = TTL
+        self,
+        store: ObjectStore,
+        *,
+        owner: str,
+        clock: Callable[[], datetime],
+        ttl: timedelta = TTL,
+        beat: float = BEAT,
     ) -> None:
         self._store = store
         self._owner = owner
         self._clock = clock
         self._ttl = ttl
+        self._pause = beat
         self._held: dict[str, Lease] = {}
         self._lost: dict[str, LeaseHeldError] = {}
         self._turn = threading.Lock()
@@ -93,7 +100,7 @@ class TileLeases:
             logger.warning("the lease of tile %s stays until %s: %s", key, held.until, error)
 
     def _beat(self) -> None:
-        while not self._over.wait(BEAT):
+        while not self._over.wait(self._pause):
             for key in list(self._held):
                 self._renew(key)
 

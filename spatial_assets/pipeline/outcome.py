@@ -30,6 +30,9 @@ class State(StrEnum):
     """Same fingerprints, objects intact: nothing recomputed."""
 
 
+UPSTREAM = "upstream_"
+"""How the reason begins of a stage that was given up because another one went wrong."""
+
 BAD = frozenset({State.QUARANTINED, State.FAILED})
 
 
@@ -102,8 +105,10 @@ class TileOutcome:
 
     @property
     def trouble(self) -> StageOutcome | None:
-        """The first stage that went wrong, or None."""
-        return next((stage for stage in self.stages if stage.state in BAD), None)
+        """The stage that went wrong itself, or None; the others only stand on it."""
+        bad = [stage for stage in self.stages if stage.state in BAD]
+        own = [stage for stage in bad if not stage.reason.startswith(UPSTREAM)]
+        return next(iter(own or bad), None)
 
 
 class BadTilesError(SpatialAssetsError):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 
 import numpy as np
@@ -43,6 +44,7 @@ class ProductStages:
         self._bench = bench
         self._ledger = ledger
         self._values: dict[str, NDArray[np.int16]] = {}
+        self._stopped: dict[str, TileQuarantinedError | MissingInputError] = {}
         self._worst: dict[str, Verdict] = {}
         """Index -> what the range check said of its worst period."""
 
@@ -63,27 +65,46 @@ class ProductStages:
         """Bring all selected products of one period up to date."""
         self._values.clear()
         for index in self._bench.project.indices_in_use:
-            if index.name in self._task.stages:
-                self._ledger.at = index.name
-                self._make_index(index, period, layers=layers)
-            if by_boundary(index.name) in self._task.stages:
-                self._ledger.at = by_boundary(index.name)
-                self._make_statistics(index.name, period)
+            if self._may_work_on(index.name):
+                with self._stage(index.name):
+                    self._make_index(index, period, layers=layers)
+            if self._may_work_on(by_boundary(index.name), index.name):
+                with self._stage(by_boundary(index.name)):
+                    self._make_statistics(index.name, period)
 
     def finish(self) -> None:
-        """Close the product stages, and write down what `tile_index` says of the tile."""
-        for index in self._bench.project.indices.names:
-            if index in self._task.stages:
-                self._ledger.at = index
-                self._close_index(index)
-            if by_boundary(index) in self._task.stages:
-                self._ledger.at = by_boundary(index)
-                self._require_run(index, for_stage=by_boundary(index))
-                self._forget_removed_sets(index)
-                self._ledger.close(by_boundary(index))
-        if TILE_INDEX in self._task.stages:
-            self._ledger.at = TILE_INDEX
-            self._make_tile_index()
+        """Close the product stages, and write down what `tile_index` says of the tile.
+
+        Raises:
+            TileQuarantinedError, MissingInputError: what stopped a stage, when the others are done.
+        """
+        names = self._bench.project.indices.names
+        for index in names:
+            if self._may_work_on(index):
+                with self._stage(index):
+                    self._close_index(index)
+            if self._may_work_on(by_boundary(index), index):
+                with self._stage(by_boundary(index)):
+                    self._close_statistics(index)
+        if self._may_work_on(TILE_INDEX, *names):
+            with self._stage(TILE_INDEX):
+                self._make_tile_index()
+        for stage, error in self._stopped.items():
+            self._ledger.at = stage
+            raise error
+
+    @contextmanager
+    def _stage(self, name: str) -> Iterator[None]:
+        """Work on a stage: what is wrong with it stops it and what stands on it, and no other."""
+        self._ledger.at = name
+        try:
+            yield
+        except (TileQuarantinedError, MissingInputError) as error:
+            self._stopped[name] = error
+
+    def _may_work_on(self, stage: str, *upstream: str) -> bool:
+        """Whether a stage is selected, and neither it nor what it stands on was stopped."""
+        return stage in self._task.stages and not {stage, *upstream} & self._stopped.keys()
 
     def break_off(self) -> None:
         """Bring the rows of `tile_index` in line with the indices made before the walk broke off.
@@ -184,8 +205,9 @@ class ProductStages:
             facts = {"period": period, "rows": len(rows), "boundaries": len(positions)}
             self._ledger.make(stage, unit, StageEntry(wanted, (), facts))
 
-    def _forget_removed_sets(self, index: str) -> None:
-        """Drop the statistics of boundary sets that are no longer in the project."""
+    def _close_statistics(self, index: str) -> None:
+        """Drop the statistics of boundary sets that left the project, and close the stage."""
+        self._require_run(index, for_stage=by_boundary(index))
         for unit, entry in self._ledger.units(by_boundary(index)).items():
             name = unit.partition("/")[2]
             if name not in self._task.boundaries:
@@ -194,6 +216,7 @@ class ProductStages:
                     StatisticsRows(index=index, period=period, boundary_table=name, rows=())
                 )
                 self._ledger.drop(by_boundary(index), unit)
+        self._ledger.close(by_boundary(index))
 
     def _stored(self, index: str, period: int) -> NDArray[np.int16]:
         """The stored values of a period: as just written, else from the cube."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from spatial_assets.catalog.scene import RejectedScene
 from spatial_assets.pipeline.fingerprints import fingerprint
 from spatial_assets.pipeline.ledger import WHOLE
-from spatial_assets.pipeline.outcome import BAD, StageOutcome, State, TileOutcome
+from spatial_assets.pipeline.outcome import BAD, UPSTREAM, StageOutcome, State, TileOutcome
 from spatial_assets.pipeline.record import SceneRecord
 from spatial_assets.pipeline.stages import CODE_VERSIONS, RAW
 from spatial_assets.stores.database import Database
@@ -84,7 +84,7 @@ class Standing:
                     stage=stage,
                     state=State.QUARANTINED,
                     fingerprint=inputs,
-                    reason=str(row["reason"]) if row else "upstream_quarantined",
+                    reason=str(row["reason"]) if row else f"{UPSTREAM}quarantined",
                     message="still in quarantine: the input has not changed since",
                     evidence=_mapping(row["evidence"]) if row else {},
                 )

@@ -88,6 +88,7 @@ class TileWalk:
         Raises:
             TileQuarantinedError: scenes exist for the tile and none can be used, or a check
                 failed on its pixels.
+            MissingInputError: a stage stands on stored inputs that are not there.
         """
         self._ledger.begin(self._bench.store)
         self._raw.read()

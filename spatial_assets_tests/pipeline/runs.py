@@ -7,12 +7,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from spatial_assets.geo.geobox import Window
 from spatial_assets.pipeline.driver import TilePipeline
 from spatial_assets.pipeline.engine import Engine, InlineEngine
-from spatial_assets.pipeline.outcome import StageOutcome, State, TileOutcome
+from spatial_assets.pipeline.outcome import (
+    BadTilesError,
+    RunReport,
+    StageOutcome,
+    State,
+    TileOutcome,
+)
 from spatial_assets.project import Project
 from spatial_assets.stores.cube import read_window
 from spatial_assets.stores.database import open_database
@@ -72,6 +79,25 @@ def made(outcomes: Outcomes) -> dict[str, set[str]]:
         for tile, outcome in outcomes.items()
     }
     return {tile: stages for tile, stages in changed.items() if stages}
+
+
+def trouble_of(outcome: TileOutcome) -> tuple[str, str]:
+    """Reason and message of what is wrong with a tile."""
+    assert outcome.trouble is not None
+    return outcome.trouble.reason, outcome.trouble.message
+
+
+def red(outcomes: Mapping[str, TileOutcome]) -> bool:
+    """Whether a run must end as failed; if so, it names the tiles."""
+    report = RunReport()
+    for outcome in outcomes.values():
+        report.add(outcome)
+    if not report.bad:
+        report.raise_if_any_tile_is_bad()
+        return False
+    with pytest.raises(BadTilesError) as caught:
+        report.raise_if_any_tile_is_bad()
+    return all(tile in str(caught.value) for tile in report.bad)
 
 
 def cube(

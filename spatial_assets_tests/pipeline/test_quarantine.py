@@ -1,0 +1,171 @@
+"""Bad input is set aside with its reason, reported while it stands, and let go when it is mended."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from spatial_assets.pipeline.outcome import State
+from spatial_assets.project import Project
+from spatial_assets.stores.database import open_database
+from spatial_assets_tests.pipeline.runs import (
+    NOON,
+    changed,
+    cube,
+    objects,
+    red,
+    rows,
+    stage_of,
+    states,
+    store_of,
+    trouble_of,
+    walk,
+)
+from spatial_assets_tests.pipeline.world import (
+    EAST,
+    FILES,
+    TWO_TILES,
+    WEST,
+    write_country,
+    write_granule,
+    write_project,
+)
+
+FILL = -32768
+
+
+def over_two_tiles(folder: Path, catalog: Path, **tables: Mapping[str, object]) -> Project:
+    return write_project(folder, catalog, area={"bbox": TWO_TILES}, **tables)
+
+
+def test_a_tile_whose_scenes_are_all_bad_is_quarantined_and_stands(
+    catalog: Path, tmp_path: Path
+) -> None:
+    for folder in catalog.iterdir():
+        (folder / FILES["nir"]).write_bytes(b"<html>403</html>")
+    project = over_two_tiles(tmp_path / "project", catalog)
+
+    first = walk(project)
+    stored = objects(project)
+    second = walk(project)
+
+    assert states(first) == states(second) == {State.QUARANTINED}
+    assert red(first)
+    assert not red(second)
+    assert all(outcome.standing for outcome in second.values())
+    assert changed(stored, project) == set()
+    for outcome in (*first.values(), *second.values()):
+        assert trouble_of(outcome)[0] == "no_usable_scene"
+    assert "not_a_raster" in trouble_of(next(iter(first.values())))[1]
+    kinds = [str(row["kind"]) for row in rows(project, "quarantine")]
+    assert sorted(kinds) == ["scene"] * 4 + ["tile"] * 2
+    assert json.loads(store_of(project).get(f"quarantine/tile/{next(iter(first))}.json"))
+
+
+def test_a_standing_quarantine_is_no_failure_of_a_stage_run_alone(
+    catalog: Path, tmp_path: Path
+) -> None:
+    for folder in catalog.iterdir():
+        (folder / FILES["nir"]).write_bytes(b"")
+    project = over_two_tiles(tmp_path / "project", catalog)
+    walk(project)
+
+    outcomes = walk(project, stages=["ndvi"])
+
+    assert states(outcomes) == {State.QUARANTINED}
+    assert not red(outcomes)
+
+
+def test_quarantine_ends_when_the_input_is_mended(catalog: Path, tmp_path: Path) -> None:
+    for folder in catalog.iterdir():
+        (folder / FILES["nir"]).write_bytes(b"")
+    project = over_two_tiles(tmp_path / "project", catalog)
+    walk(project)
+    write_country(catalog)
+
+    outcomes = walk(project)
+
+    assert states(outcomes) == {State.MATERIALIZED}
+    assert all(row["released_at"] is not None for row in rows(project, "quarantine"))
+    assert {row["state"] for row in rows(project, "tile_state")} == {"materialized"}
+    assert store_of(project).list("quarantine") == ()
+
+
+def test_quarantine_ends_when_a_person_lets_it_go(catalog: Path, tmp_path: Path) -> None:
+    for folder in catalog.iterdir():
+        (folder / FILES["nir"]).write_bytes(b"")
+    project = over_two_tiles(tmp_path / "project", catalog)
+    first, *others = walk(project)
+    with open_database(project.database_url) as database:
+        database.ensure_schema(project.boundaries, project.indices.names)
+        assert database.release({"kind": "tile", "subject": first}, now=NOON) == 1
+
+    outcomes = walk(project, now=NOON + dt.timedelta(days=1))
+
+    assert not outcomes[first].standing  # looked at again, and still bad
+    assert outcomes[first].state is State.QUARANTINED
+    assert all(outcomes[tile].standing for tile in others)
+    (record,) = [row for row in rows(project, "quarantine") if row["subject"] == first]
+    assert record["released_at"] is None
+
+
+def test_a_bad_scene_is_quarantined_while_its_tiles_go_on(catalog: Path, tmp_path: Path) -> None:
+    (catalog / EAST.id / FILES["red"]).write_bytes(b"")
+    project = over_two_tiles(tmp_path / "project", catalog)
+
+    outcomes = walk(project)
+
+    assert states(outcomes) == {State.MATERIALIZED}
+    assert not red(outcomes)
+    (record,) = rows(project, "quarantine")
+    assert (record["kind"], record["subject"]) == ("scene", EAST.id)
+    checks = {check.check: check for each in outcomes.values() for check in each.checks}
+    assert not checks["source_intact"].verdict.passed
+    assert EAST.id in str(checks["source_intact"].verdict.evidence["refused_scenes"])
+
+
+def out_of_range(catalog: Path) -> None:
+    """A scene of which a third has lost its 1000 DN: negative red, so |NDVI| > 1.
+
+    Too little for the plausibility of the whole scene, and most of the western tile.
+    """
+    granule = replace(WEST, wedge=0, cloud=0.0)
+    pixels = granule.pixels()
+    for name in ("red", "nir"):
+        pixels[name] = pixels[name] + np.uint16(1000)
+    lost = slice(0, granule.columns * 45 // 100)
+    pixels["red"][:, lost] = 300
+    pixels["nir"][:, lost] = 3000
+    item = granule.item(**{"earthsearch:boa_offset_applied": False})
+    write_granule(catalog, granule, pixels=pixels, item=item)
+
+
+def test_a_tile_most_of_whose_index_is_out_of_range_is_quarantined_with_the_figures(
+    tmp_path: Path,
+) -> None:
+    catalog = tmp_path / "catalog"
+    out_of_range(catalog)
+    project = over_two_tiles(tmp_path / "project", catalog)
+
+    outcomes = walk(project)
+
+    west, east = project.partitioning.keys
+    assert outcomes[west].state is State.QUARANTINED
+    assert outcomes[east].state is State.MATERIALIZED
+    trouble = outcomes[west].trouble
+    assert trouble is not None
+    assert (trouble.stage, trouble.reason) == ("ndvi", "index_out_of_range")
+    assert float(str(trouble.evidence["removed_fraction"])) > 0.5
+    for stage in ("raw_tile", "reprojected_raster"):
+        assert stage_of(outcomes[west], stage).state is State.MATERIALIZED
+    severe = [check for check in outcomes[west].checks if check.severe]
+    assert [check.check for check in severe] == ["index_range"]
+    again = walk(project)
+    assert again[west].standing
+    assert not red(again)
+    assert np.all(cube(project, window=project.partitioning.tile(west).window)[0] == FILL)
