@@ -23,6 +23,7 @@ from spatial_assets.pipeline.raw import RawScene, load_raw, read_raw, store_raw
 from spatial_assets.pipeline.record import SceneRecord
 from spatial_assets.pipeline.stages import CODE_VERSIONS, RAW, REPROJECTED
 from spatial_assets.pipeline.task import TileTask
+from spatial_assets.stores import layout
 
 HELD_SHARE = 4
 """Raw pixels may fill a quarter of a worker's memory between reading and reprojecting; what
@@ -93,8 +94,15 @@ class RawStage:
             if not self.ledger.standing(RAW, record.id, wanted):
                 self._read_scene(record, wanted)
             self._sort(record)
-        self.ledger.report(RAW, scenes=len(self.ledger.units(RAW)))
-        if not self.ledger.units(RAW):
+        units = self.ledger.units(RAW)
+        shares = [float(str(entry.facts["readable_fraction"])) for entry in units.values()]
+        self.ledger.report(
+            RAW,
+            uri=self._bench.store.uri(layout.raw_tile_folder(self._task.tile.key)),
+            scenes=len(units),
+            valid_fraction=min(shares, default=0.0),
+        )
+        if not units:
             self.ledger.empty(RAW)
         self._judge_sources()
         if self.usable or not (self.unusable or self._task.rejected):

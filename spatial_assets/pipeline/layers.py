@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 
@@ -11,13 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatial_assets.geo.radiometry import FILL
+from spatial_assets.geo.verdict import Verdict
 from spatial_assets.pipeline.bench import Bench
 from spatial_assets.pipeline.fingerprints import fingerprint, rule_of
 from spatial_assets.pipeline.inputs import RawStage
+from spatial_assets.pipeline.outcome import CheckOutcome
 from spatial_assets.pipeline.record import SceneRecord
 from spatial_assets.pipeline.reproject import load_reprojected, reproject, store_reprojected
 from spatial_assets.pipeline.stages import CODE_VERSIONS, RAW, REPROJECTED
 from spatial_assets.pipeline.task import TileTask
+from spatial_assets.stores import layout
 from spatial_assets.stores.manifests import StageEntry
 
 
@@ -93,10 +96,30 @@ class LayerStage:
         self._raw.forget_withdrawn(REPROJECTED, self.records)
         units = self._ledger.units(REPROJECTED)
         shares = [float(str(entry.facts["valid_fraction"])) for entry in units.values()]
-        self._ledger.report(REPROJECTED, scenes=len(units), valid_fraction=max(shares, default=0.0))
+        self._ledger.report(
+            REPROJECTED,
+            uri=self._bench.store.uri(layout.reprojected_folder(self._task.tile.key)),
+            scenes=len(units),
+            valid_fraction=max(shares, default=0.0),
+        )
+        self._judge_alignment(units)
         if not any(shares):
             self._ledger.empty(REPROJECTED)
         self._ledger.close(REPROJECTED)
+
+    def _judge_alignment(self, units: Mapping[str, StageEntry]) -> None:
+        """Say whether every raster lies on the tile's pixels, as was judged when it was written."""
+        shifted = sorted(scene for scene, entry in units.items() if not entry.facts["aligned"])
+        evidence: dict[str, float | int | str] = {
+            "scenes": len(units),
+            "not_aligned": str({scene: units[scene].facts["alignment"] for scene in shifted})
+            if shifted
+            else "none",
+        }
+        verdict = Verdict(passed=not shifted, evidence=evidence)
+        self._ledger.check(
+            CheckOutcome(check="pixel_alignment", stage=REPROJECTED, verdict=verdict)
+        )
 
     @cached_property
     def _by_period(self) -> dict[int, list[SceneRecord]]:

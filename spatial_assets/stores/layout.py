@@ -25,12 +25,22 @@ def raw_tile(key: str, scene: str, band: str) -> str:
 
 def raw_tile_scene(key: str, scene: str) -> str:
     """Folder of the bands of one scene as read for a tile."""
-    return f"{RAW_TILES}/{segment(key)}/{segment(scene)}"
+    return f"{raw_tile_folder(key)}/{segment(scene)}"
+
+
+def raw_tile_folder(key: str) -> str:
+    """Folder of all that was read for a tile."""
+    return f"{RAW_TILES}/{segment(key)}"
 
 
 def reprojected_raster(key: str, scene: str) -> str:
     """Reflectance of one scene on the tile's pixels."""
-    return f"{REPROJECTED}/{segment(key)}/{segment(scene)}.tif"
+    return f"{reprojected_folder(key)}/{segment(scene)}.tif"
+
+
+def reprojected_folder(key: str) -> str:
+    """Folder of the reflectance of all scenes on a tile's pixels."""
+    return f"{REPROJECTED}/{segment(key)}"
 
 
 def cube(index: str) -> str:
