@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 
@@ -14,7 +14,7 @@ from spatial_assets.geo.index import SpectralIndex
 from spatial_assets.geo.radiometry import FILL
 from spatial_assets.geo.verdict import Verdict
 from spatial_assets.pipeline.bench import Bench
-from spatial_assets.pipeline.compose import Composed, compose
+from spatial_assets.pipeline.compose import compose
 from spatial_assets.pipeline.failures import MissingInputError, TileQuarantinedError
 from spatial_assets.pipeline.fingerprints import fingerprint
 from spatial_assets.pipeline.layers import Layer
@@ -45,9 +45,6 @@ class ProductStages:
         self._ledger = ledger
         self._values: dict[str, NDArray[np.int16]] = {}
         self._stopped: dict[str, TileQuarantinedError | MissingInputError] = {}
-        self._worst: dict[str, Verdict] = {}
-        """Index -> what the range check said of its worst period."""
-
         self.newest: NDArray[np.int16] | None = None
         """Values of the first index in the newest period composed, for the preview."""
 
@@ -129,7 +126,7 @@ class ProductStages:
         if self._ledger.standing(index.name, label, wanted):
             return
         composed = compose(index, layers, box=self.box, method=self._bench.project.time.composite)
-        self._judge(index.name, label, composed)
+        self._refuse_out_of_range(index.name, label, composed.verdict)
         written = write_tile(
             self._bench.store,
             index.name,
@@ -145,33 +142,44 @@ class ProductStages:
             "valid_fraction": float(seen / owned),
             "observations": float(composed.observations[self.owned].sum() / owned),
             "scenes": len(layers),
+            "range": {"passed": composed.verdict.passed, **composed.verdict.evidence},
         }
         self._ledger.make(index.name, label, StageEntry(wanted, written, facts))
         self._values[index.name] = composed.values
         if index.name == self._bench.project.indices.names[0] and seen:
             self.newest = composed.values
 
-    def _judge(self, index: str, label: str, composed: Composed) -> None:
-        """Say how much was out of range, of the worst period; quarantine the tile if most was."""
-        verdict = composed.verdict
-        removed = _removed(verdict)
-        severe = removed > QUARANTINING_REMOVED_FRACTION
-        worst = self._worst.get(index)
-        if worst is None or removed > _removed(worst):
-            self._worst[index] = Verdict(verdict.passed, {"period": label, **verdict.evidence})
-            self._ledger.check(
-                CheckOutcome(
-                    check="index_range", stage=index, verdict=self._worst[index], severe=severe
-                )
-            )
-        if severe:
-            message = (
-                f"{removed:.0%} of the {index} values of {label} lie outside "
-                f"{verdict.evidence['expected_range']}: a wrong band, scale or offset; "
-                "see the calibration of the scenes in raw_tile"
-            )
-            evidence: dict[str, object] = {"period": label, **verdict.evidence}
-            raise TileQuarantinedError(message, reason="index_out_of_range", evidence=evidence)
+    def _refuse_out_of_range(self, index: str, label: str, verdict: Verdict) -> None:
+        """Stop the index where most of its values had to be removed.
+
+        Raises:
+            TileQuarantinedError: with the figures, which the check says too.
+        """
+        if _removed(verdict.evidence) <= QUARANTINING_REMOVED_FRACTION:
+            return
+        self._say_range(index, label, verdict, severe=True)
+        message = (
+            f"{_removed(verdict.evidence):.0%} of the {index} values of {label} lie outside "
+            f"{verdict.evidence['expected_range']}: a wrong band, scale or offset; "
+            "see the calibration of the scenes in raw_tile"
+        )
+        evidence: dict[str, object] = {"period": label, **verdict.evidence}
+        raise TileQuarantinedError(message, reason="index_out_of_range", evidence=evidence)
+
+    def _judge_range(self, index: str) -> None:
+        """Say how much was out of range in the worst period, as judged when it was written."""
+        found = {unit: entry.facts["range"] for unit, entry in self._ledger.units(index).items()}
+        ranges = {unit: dict(each) for unit, each in found.items() if isinstance(each, Mapping)}
+        if ranges:
+            label = max(ranges, key=lambda unit: _removed(ranges[unit]))
+            evidence = ranges[label]
+            passed = bool(evidence.pop("passed"))
+            self._say_range(index, label, Verdict(passed, evidence), severe=False)
+
+    def _say_range(self, index: str, label: str, verdict: Verdict, *, severe: bool) -> None:
+        told = Verdict(verdict.passed, {"period": label, **verdict.evidence})
+        check = CheckOutcome(check="index_range", stage=index, verdict=told, severe=severe)
+        self._ledger.check(check)
 
     def _make_statistics(self, index: str, period: int) -> None:
         stage, label = by_boundary(index), self._task.periods.label(period)
@@ -216,6 +224,9 @@ class ProductStages:
                     StatisticsRows(index=index, period=period, boundary_table=name, rows=())
                 )
                 self._ledger.drop(by_boundary(index), unit)
+        units = self._ledger.units(by_boundary(index)).values()
+        rows = sum(int(str(entry.facts["rows"])) for entry in units)
+        self._ledger.report(by_boundary(index), rows=rows, **self._seen(index))
         self._ledger.close(by_boundary(index))
 
     def _stored(self, index: str, period: int) -> NDArray[np.int16]:
@@ -228,18 +239,23 @@ class ProductStages:
         return self._values[index]
 
     def _close_index(self, index: str) -> None:
-        entries = self._ledger.units(index).values()
-        shares = [float(str(entry.facts["valid_fraction"])) for entry in entries]
-        self._ledger.report(
-            index,
-            uri=self._bench.store.uri(layout.cube(index)),
-            periods=len(shares),
-            valid_fraction=max(shares, default=0.0),
-            scenes=sum(int(str(entry.facts["scenes"])) for entry in entries),
-        )
-        if not any(shares):
+        seen = self._seen(index)
+        uri = self._bench.store.uri(layout.cube(index))
+        self._ledger.report(index, uri=uri, periods=len(self._ledger.units(index)), **seen)
+        self._judge_range(index)
+        if not seen["valid_fraction"]:
             self._ledger.empty(index)
         self._ledger.close(index)
+
+    def _seen(self, *indices: str) -> Mapping[str, float]:
+        """What every product tells of its pixels: scenes, and the best valid share of a period."""
+        facts = [entry.facts for name in indices for entry in self._ledger.units(name).values()]
+        return {
+            "scenes": sum(int(str(each["scenes"])) for each in facts),
+            "valid_fraction": max(
+                (float(str(each["valid_fraction"])) for each in facts), default=0
+            ),
+        }
 
     def _make_tile_index(self) -> None:
         names = self._bench.project.indices.names
@@ -250,7 +266,7 @@ class ProductStages:
         wanted = fingerprint(
             TILE_INDEX, CODE_VERSIONS[TILE_INDEX], [row.fingerprint for row in rows]
         )
-        self._ledger.report(TILE_INDEX, rows=len(rows))
+        self._ledger.report(TILE_INDEX, rows=len(rows), **self._seen(*names))
         if not self._ledger.standing(TILE_INDEX, ROWS, wanted):
             self._ledger.index_rows = rows
             self._ledger.make(TILE_INDEX, ROWS, StageEntry(wanted))
@@ -270,5 +286,5 @@ class ProductStages:
             raise MissingInputError(message)
 
 
-def _removed(verdict: Verdict) -> float:
-    return float(verdict.evidence["removed_fraction"])
+def _removed(evidence: Mapping[str, float | int | str]) -> float:
+    return float(evidence["removed_fraction"])
