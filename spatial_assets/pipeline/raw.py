@@ -53,9 +53,11 @@ class RawScene:
 
     @property
     def readable_fraction(self) -> float:
-        """Share of the pixels that could be read, over all bands."""
-        total = sum(band.pixels.size for band in self.bands.values())
-        return 1.0 - sum(self.unreadable.values()) / max(total, 1)
+        """Share of the pixels that could be read, of the worst band: a pixel needs every band."""
+        return min(
+            1.0 - self.unreadable.get(name, 0) / band.pixels.size
+            for name, band in self.bands.items()
+        )
 
 
 def read_raw(

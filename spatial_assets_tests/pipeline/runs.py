@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,17 +38,17 @@ def walk(
     stages: Iterable[str] | None = None,
     keys: Sequence[str] | None = None,
     engine: Engine | None = None,
-    now: dt.datetime = NOON,
+    now: dt.datetime | Callable[[], dt.datetime] = NOON,
     patience: float = 0.0,
 ) -> Outcomes:
-    """Run tiles (default: all) through stages (default: all); outcomes by tile."""
+    """Run tiles (default: all) through stages (default: all); outcomes by tile, as they ended."""
     with open_database(project.database_url) as database:
         pipeline = TilePipeline(
             project=project,
             store=store_of(project),
             database=database,
             engine=engine or InlineEngine(),
-            clock=lambda: now,
+            clock=now if callable(now) else (lambda: now),
             owner="test",
             patience=dt.timedelta(seconds=patience),
         )

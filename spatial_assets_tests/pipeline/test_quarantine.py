@@ -1,4 +1,4 @@
-"""Bad input is set aside with its reason, reported while it stands, and let go when it is mended."""
+"""Bad input is set aside with its reason, stands while it is bad, and is let go once mended."""
 
 from __future__ import annotations
 
