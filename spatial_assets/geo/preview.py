@@ -9,26 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from spatial_assets.geo.colours import HIGHEST, LOWEST, UNKNOWN, colours_of
 from spatial_assets.geo.radiometry import INDEX_SCALE, dequantise
-
-_STOPS: Final = (
-    (-0.2, (42, 72, 122)),  # water
-    (0.0, (148, 156, 166)),
-    (0.08, (214, 196, 164)),  # bare soil and roofs
-    (0.25, (226, 212, 138)),
-    (0.45, (160, 190, 90)),
-    (0.65, (70, 146, 62)),
-    (0.8, (20, 102, 50)),
-    (0.95, (2, 56, 34)),  # closed canopy
-)
-"""Index value -> red, green, blue; from blue over sand to green with lightness falling steadily,
-so that a grey print and a colour-blind reader see the same order."""
 
 _COLOURS: Final = 63
 _UNKNOWN: Final = _COLOURS
 """Palette entry of pixels nobody observed: transparent, and light grey where that is ignored."""
-
-_UNKNOWN_COLOUR: Final = (235, 235, 235)
 
 
 def preview_png(values: NDArray[np.int16], size: int = 112) -> bytes:
@@ -41,8 +27,7 @@ def preview_png(values: NDArray[np.int16], size: int = 112) -> bytes:
     """
     means = _reduced(values, size)
     known = np.isfinite(means)
-    low, high = _STOPS[0][0], _STOPS[-1][0]
-    place = (np.clip(np.where(known, means, low), low, high) - low) / (high - low)
+    place = (np.clip(np.where(known, means, LOWEST), LOWEST, HIGHEST) - LOWEST) / (HIGHEST - LOWEST)
     entries = np.where(known, np.rint(place * (_COLOURS - 1)), _UNKNOWN).astype(np.uint8)
     picture = Image.fromarray(entries)
     picture.putpalette(_palette())
@@ -79,10 +64,5 @@ def _cell_sums(
 
 def _palette() -> bytes:
     """Red, green, blue of every entry."""
-    values = np.linspace(_STOPS[0][0], _STOPS[-1][0], _COLOURS)
-    stops = [value for value, _ in _STOPS]
-    channels = [
-        np.interp(values, stops, [colour[channel] for _, colour in _STOPS]) for channel in range(3)
-    ]
-    ramp = np.rint(np.stack(channels, axis=1)).astype(np.uint8)
-    return ramp.tobytes() + bytes(_UNKNOWN_COLOUR)
+    ramp = colours_of(np.linspace(LOWEST, HIGHEST, _COLOURS))
+    return ramp.tobytes() + bytes(UNKNOWN)

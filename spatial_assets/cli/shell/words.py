@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 
 def counted(number: int, noun: str) -> str:
-    """`1 tile`, `2,400 tiles`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    """`1 tile`, `2,400 tiles`, `3 boundaries`."""
+    if number != 1:
+        noun = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number:,} {noun}"
 
 
 def listed(names: Sequence[str], *, most: int) -> str:

@@ -1,0 +1,98 @@
+"""Make the demo: scenes and boundaries, and through Dagster everything that follows from them."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from spatial_assets.cli.shell.context import chosen_folder
+from spatial_assets.cli.shell.words import duration
+from spatial_assets.project import load_project
+from spatial_assets.project.loading import PROJECT_VARIABLE
+
+if TYPE_CHECKING:
+    from spatial_assets.cli.mapping.subject import MapSubject
+    from spatial_assets.cli.shell.ground import Ground
+    from spatial_assets.cli.showcase.story import Story
+
+
+@click.command("demo")
+@click.argument("folder", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
+def demo(folder: Path | None) -> None:
+    """Make the demo in DIR: scenes, boundaries, and through Dagster everything from them.
+
+    Takes under a minute; a second time it finds everything unchanged. Default for DIR: the
+    project folder in force, else the demo's place in this checkout, else a new folder `demo`.
+    """
+    from spatial_assets.cli.running.meter import meter  # noqa: PLC0415 - rich
+    from spatial_assets.cli.shell.ground import open_ground  # noqa: PLC0415 - the store
+    from spatial_assets.cli.showcase import dagster_run, place  # noqa: PLC0415 - the landscape
+    from spatial_assets.cli.showcase.doors import dagster_command, python_lines  # noqa: PLC0415
+    from spatial_assets.cli.showcase.story import read_story  # noqa: PLC0415 - pixels
+
+    began = time.monotonic()
+    chosen = place.chosen_place(folder or chosen_folder() or _folder_in_force())
+    place.settle(chosen)
+    project = load_project(chosen)
+    home = dagster_run.home_of(project, os.environ)
+    with meter() as gauge:
+        gauge.begin("scenes and boundaries")
+        made = place.ensure_inputs(chosen)
+        spent = duration(time.monotonic() - began)
+        gauge.say(f"Scenes and boundaries: {f'made in {spent}' if made else 'there already'}.")
+        end = dagster_run.run_everything(project, home=home, meter=gauge)
+    seconds = duration(time.monotonic() - began)
+    if not end.sentence:
+        message = f"Dagster ended with {end.exit_code} before the tiles; it said why in {end.log}"
+        raise click.ClickException(message)
+    click.echo(f"Made by Dagster, {seconds} in all: {end.sentence}.")
+    with open_ground(project) as ground:
+        story = read_story(ground)
+        tell(story)
+        show(ground, story)
+    click.echo(f"\nIn Dagster: {dagster_command(project, home)}")
+    click.echo("In Python:")
+    for line in python_lines(project, story.period or ""):
+        click.echo(f"  {line}")
+    if end.exit_code:
+        message = f"some tiles need attention, see above; all that Dagster said is in {end.log}"
+        raise click.ClickException(message)
+
+
+def _folder_in_force() -> Path | None:
+    named = os.environ.get(PROJECT_VARIABLE)
+    return Path(named) if named else None
+
+
+def tell(story: Story) -> None:
+    """Say what exists, and what became of what was not as it should be."""
+    click.echo("\nWhat exists now:")
+    for where, what in story.exists:
+        click.echo(f"  {where}")
+        for line in what.splitlines():
+            click.echo(f"    {line}")
+    click.echo("\nBad input, which the demo has by design:")
+    for line in story.happened:
+        click.echo(f"  {line}")
+
+
+def show(ground: Ground, story: Story) -> None:
+    """The newest period: in the terminal where that has colours, and as a file."""
+    from spatial_assets.cli.mapping.legend import subtitle_of  # noqa: PLC0415
+    from spatial_assets.cli.mapping.png import map_png  # noqa: PLC0415 - pictures
+    from spatial_assets.cli.mapping.subject import map_subject  # noqa: PLC0415 - pixels
+    from spatial_assets.cli.mapping.terminal import can_show, half_blocks  # noqa: PLC0415
+    from spatial_assets.cli.shell.console import console  # noqa: PLC0415 - rich
+
+    index = ground.project.indices.names[0]
+    subject: MapSubject = map_subject(ground, story.tiles, index=index, period=story.period)
+    out = console()
+    if can_show(out):
+        out.print("", half_blocks(subject.values, out), sep="\n")
+    picture = ground.project.root / f"{index}_{story.period}.png"
+    picture.write_bytes(map_png(subject, subtitle=subtitle_of(ground.project)))
+    click.echo(f"\n{subject.title}: {picture}")

@@ -1,0 +1,41 @@
+"""A map in a terminal: two cells of the map in each character."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.color import Color
+from rich.console import Console
+from rich.style import Style
+from rich.text import Text
+
+from spatial_assets.geo.colours import colours_of
+from spatial_assets.geo.overview import shrunk
+
+UPPER_HALF = "▀"
+WIDEST = 84  # columns
+MARGIN = 2
+
+
+def can_show(console: Console) -> bool:
+    """Whether a terminal has colours and knows the character."""
+    return console.color_system in {"256", "truecolor"} and console.encoding.startswith("utf")
+
+
+def half_blocks(values: NDArray[np.floating], console: Console) -> Text:
+    """A raster as coloured characters: as wide as fits, each pixel about square."""
+    columns = min(WIDEST, console.width - 2 * MARGIN)
+    rows_of_pixels = columns if values.shape[0] <= values.shape[1] else 2 * columns
+    cells = colours_of(shrunk(values, rows_of_pixels))
+    if len(cells) % 2:
+        cells = cells[:-1]
+    lines = [_line(upper, lower) for upper, lower in zip(cells[::2], cells[1::2], strict=True)]
+    return Text("\n").join(lines)
+
+
+def _line(upper: NDArray[np.uint8], lower: NDArray[np.uint8]) -> Text:
+    line = Text(" " * MARGIN)
+    for above, below in zip(upper.tolist(), lower.tolist(), strict=True):
+        style = Style(color=Color.from_rgb(*above), bgcolor=Color.from_rgb(*below))
+        line.append(UPPER_HALF, style)
+    return line
