@@ -88,7 +88,7 @@ class TileIOManager(dg.IOManager):
         context.add_output_metadata({"dagster/uri": uri, "bytes": written.size})
 
     def _pixels(self, index: str, tile: str | None) -> xr.DataArray:
-        """The tile's pixels of an index, all periods, NaN for fill; the whole cube unread."""
+        """The tile's own pixels of an index, all periods, else NaN; or the whole cube, unread."""
         from spatial_assets.stores.cube import open_cube, stored_cube  # noqa: PLC0415 - xarray
 
         store = self._store.open()
@@ -96,8 +96,11 @@ class TileIOManager(dg.IOManager):
         spec = stored_cube(store, index)
         if tile is None or spec is None:  # there is one: open_cube has read it
             return cube
-        rows, columns = self._project.partitioning.tile(tile).window.slices_in(spec.extent)
-        return cube.isel(y=rows, x=columns).load()
+        chosen = self._project.partitioning.tile(tile)
+        rows, columns = chosen.window.slices_in(spec.extent)
+        window = cube.isel(y=rows, x=columns).load()
+        owned = chosen.owned(self._project.pixel_grid)
+        return window if owned.all() else window.where(owned)
 
     def _boundary_set(self, name: str) -> gpd.GeoDataFrame:
         """The validated features, lon/lat."""

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from spatial_assets.assets.accepted import accepted_warnings
 from spatial_assets.assets.facts import OWNERS, column_schema, freshness, metadata
 from spatial_assets.assets.failing import failing_plainly
 from spatial_assets.assets.specs import database_kind
@@ -24,7 +23,6 @@ GROUP = "boundaries"
 CODE_VERSION = "1"
 
 
-@accepted_warnings()
 def boundary_assets(project: Project, settings: BoundarySettings) -> list[dg.AssetsDefinition]:
     """`raw_<name>`, `validated_<name>` and `<name>` of one `[[boundaries]]` entry."""
     return [
@@ -40,6 +38,7 @@ def raw_asset(project: Project, settings: BoundarySettings) -> dg.AssetsDefiniti
     @_asset(
         project,
         f"raw_{settings.name}",
+        step=f"fetch_{settings.name}",
         description=f"{settings.source} as it came, copied so that what was validated can be seen.",
         kinds={"file"},
     )
@@ -57,6 +56,7 @@ def validated_asset(project: Project, settings: BoundarySettings) -> dg.AssetsDe
     @_asset(
         project,
         f"validated_{settings.name}",
+        step=f"validate_{settings.name}",
         deps=[f"raw_{settings.name}"],
         description=(
             "The usable features in lon/lat, repaired where that was asked for (GeoParquet); "
@@ -82,6 +82,7 @@ def table_asset(project: Project, settings: BoundarySettings) -> dg.AssetsDefini
     @_asset(
         project,
         settings.name,
+        step=f"load_{settings.name}",
         deps=[f"validated_{settings.name}"],
         description="The validated features as a table with a spatial index, replaced as a whole.",
         kinds={"table", database_kind(project)},
@@ -93,7 +94,10 @@ def table_asset(project: Project, settings: BoundarySettings) -> dg.AssetsDefini
     def loaded(store: StoreResource, database: DatabaseResource) -> dg.MaterializeResult:
         """Replace the table's rows by the validated features."""
         with failing_plainly(), database.open(project) as opened:
-            return _result(_pipeline(project, settings, store).load(opened))
+            return _result(
+                _pipeline(project, settings, store).load(opened),
+                uri=f"{opened.url}#{settings.name}",
+            )
 
     return loaded
 
@@ -101,21 +105,33 @@ def table_asset(project: Project, settings: BoundarySettings) -> dg.AssetsDefini
 def _asset(
     project: Project,
     name: str,
-    **told: Any,  # noqa: ANN401 - whatever dg.asset takes
+    *,
+    step: str,
+    **told: Any,  # noqa: ANN401 - whatever dg.AssetSpec takes
 ) -> Callable[[Callable[..., object]], dg.AssetsDefinition]:
-    """`dagster.asset` with what all three have in common."""
-    decorator: Callable[[Callable[..., object]], dg.AssetsDefinition] = dg.asset(
-        name=name,
+    """An asset with what all three have in common.
+
+    Args:
+        project: the project.
+        name: of the asset.
+        step: that makes it. A name of its own: Dagster wants steps and jobs to differ, and the
+            job `boundaries` stands beside the asset `boundaries`.
+        **told: the rest of the spec.
+    """
+    spec = dg.AssetSpec(
+        name,
         group_name=GROUP,
         owners=OWNERS,
         code_version=CODE_VERSION,
         freshness_policy=freshness(project.freshness.get(name)),
-        # so that a range of tiles may be launched together with them
-        backfill_policy=dg.BackfillPolicy.single_run(),
-        io_manager_key=TILE_IO_MANAGER,
         **told,
     )
-    return decorator
+    return dg.multi_asset(
+        name=step,
+        specs=[spec.with_io_manager_key(TILE_IO_MANAGER)],
+        # so that a range of tiles may be launched together with it
+        backfill_policy=dg.BackfillPolicy.single_run(),
+    )
 
 
 def _pipeline(
@@ -126,6 +142,6 @@ def _pipeline(
     return BoundaryPipeline(project=project, settings=settings, store=store.open(), clock=now)
 
 
-def _result(step: "BoundaryStep") -> dg.MaterializeResult:
-    told = metadata({**step.facts, "state": str(step.state)})
+def _result(step: "BoundaryStep", **facts: str) -> dg.MaterializeResult:
+    told = metadata({**facts, **step.facts, "state": str(step.state)})
     return dg.MaterializeResult(metadata=told, data_version=dg.DataVersion(step.fingerprint))

@@ -36,12 +36,15 @@ class TileEvents:
     a result speaks for all partitions of the range at once.
     """
 
-    def __init__(self, context: dg.AssetExecutionContext, chain: Chain) -> None:
+    def __init__(self, context: dg.AssetExecutionContext, chain: Chain, *, database: str) -> None:
         self._instance = context.instance
         self._single = len(context.partition_keys) == 1
         self._checks = context.selected_asset_check_keys
         self._specs = {spec.key.to_user_string(): spec for spec in context.assets_def.specs}
         self._chain = chain
+        self._database = database
+        """Where tables are, without a password."""
+
         self._seen: dict[tuple[str, str | None], Made | None] = {}
         """(asset, tile, None for an asset without tiles) -> its newest materialization."""
 
@@ -73,7 +76,8 @@ class TileEvents:
                 )
 
     def _materialization(self, stage: StageOutcome, outcome: TileOutcome) -> TileEvent:
-        told = {**stage_metadata(stage, outcome), **self._picture(stage, outcome)}
+        table = {"dagster/uri": dg.MetadataValue.text(f"{self._database}#{stage.stage}")}
+        told = {**table, **stage_metadata(stage, outcome), **self._picture(stage, outcome)}
         if self._single:
             version = dg.DataVersion(stage.fingerprint)
             return dg.MaterializeResult(asset_key=stage.stage, metadata=told, data_version=version)

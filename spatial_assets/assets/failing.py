@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import dagster as dg
 
 from spatial_assets.errors import SourceUnavailableError, SpatialAssetsError
-from spatial_assets.pipeline.outcome import RunReport
+from spatial_assets.pipeline.outcome import BadTilesError, RunReport
 from spatial_assets.project.secrets import mask_secrets
 
 
@@ -35,7 +35,15 @@ def fail_if_any_tile_is_bad(report: RunReport) -> None:
     Raises:
         dg.Failure: naming the tiles. Never retried: they were, one by one, and the good ones stay.
     """
-    if not report.bad:
-        return
-    with failing_plainly():
+    try:
         report.raise_if_any_tile_is_bad()
+    except BadTilesError as error:
+        tiles = {
+            tile: f"{trouble.state} at {trouble.stage}: {trouble.reason}"
+            for tile, trouble in sorted(report.bad.items())
+        }
+        raise dg.Failure(
+            mask_secrets(str(error)),
+            metadata={"tiles": dg.MetadataValue.json(tiles)},
+            allow_retries=False,
+        ) from error

@@ -58,15 +58,15 @@ def tile_chain(project: Project) -> dg.AssetsDefinition:
 
         keys = context.partition_keys
         report, progress = RunReport(), Progress(context.log.info, total=len(keys))
-        events = TileEvents(context, chain)
         with failing_plainly(), database.open(project) as opened:
+            events = TileEvents(context, chain, database=opened.url)
             pipeline = TilePipeline(
                 project=project,
                 store=store.open(),
                 database=opened,
                 engine=engine.start(),
                 clock=now,
-                owner=writer(context.run_id),
+                owner=writer(context.run.run_id),
                 find=catalog.scenes,
             )
             selected = [key.to_user_string() for key in context.selected_asset_keys]

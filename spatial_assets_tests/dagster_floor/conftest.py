@@ -1,0 +1,33 @@
+"""Projects and instances of the Dagster tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from spatial_assets.catalog import datasets
+from spatial_assets.project import Project
+from spatial_assets_tests.dagster_floor.land import villages
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """Ten villages and two districts, for this test to change."""
+    return villages(tmp_path)
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    """An empty instance in memory."""
+    with dg.DagsterInstance.ephemeral() as ephemeral:
+        yield ephemeral
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_open() -> Iterator[None]:
+    """Close what a test made this process keep open."""
+    yield
+    datasets.close_all()
