@@ -87,6 +87,7 @@ def show(ground: Ground, story: Story) -> None:
     from spatial_assets.cli.mapping.subject import map_subject  # noqa: PLC0415 - pixels
     from spatial_assets.cli.mapping.terminal import can_show, half_blocks  # noqa: PLC0415
     from spatial_assets.cli.shell.console import console  # noqa: PLC0415 - rich
+    from spatial_assets.cli.showcase.story import shown  # noqa: PLC0415
 
     index = ground.project.indices.names[0]
     subject: MapSubject = map_subject(ground, story.tiles, index=index, period=story.period)
@@ -95,4 +96,4 @@ def show(ground: Ground, story: Story) -> None:
         out.print("", half_blocks(subject.values, out), sep="\n")
     picture = ground.project.root / f"{index}_{story.period}.png"
     picture.write_bytes(map_png(subject, subtitle=subtitle_of(ground.project)))
-    click.echo(f"\n{subject.title}: {picture}")
+    click.echo(f"\n{subject.title}: {shown(str(picture))}")

@@ -65,4 +65,9 @@ def materialize(*, selectors: Selectors, names: tuple[str, ...], workers: int | 
         )
     if report.standing:
         click.echo(f"{len(report.standing)} were in quarantine before, and still are.")
-    report.raise_if_any_tile_is_bad()
+    if report.bad:
+        message = (
+            f"{len(report.bad)} of {counted(len(keys), 'tile')} need attention, named above; mend "
+            "the input and materialize them again: nothing else is recomputed"
+        )
+        raise click.ClickException(message)

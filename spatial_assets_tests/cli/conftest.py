@@ -1,15 +1,18 @@
-"""A small project on local ground, and the command line to ask it."""
+"""Small projects on local ground, and the command line to ask them."""
 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from spatial_assets.cli import main
+from spatial_assets_tests.pipeline import world
 
 PROJECT = """
 [area]
@@ -51,6 +54,50 @@ def folder(tmp_path: Path) -> Path:
     (root / "scenes" / "scene-1.json").write_text(json.dumps(ITEM), encoding="utf-8")
     (root / "project.toml").write_text(PROJECT, encoding="utf-8")
     return root
+
+
+REGIONS = {
+    "type": "FeatureCollection",
+    "features": [
+        {
+            "type": "Feature",
+            "properties": {"id": key, "name": key.title()},
+            "geometry": {
+                "type": "Polygon",
+                "coordinates": [
+                    [
+                        [left, 46.0],
+                        [left + 0.2, 46.0],
+                        [left + 0.2, 46.3],
+                        [left, 46.3],
+                        [left, 46.0],
+                    ]
+                ],
+            },
+        }
+        for key, left in (("west", 11.75), ("east", 12.05))
+    ],
+}
+
+
+@pytest.fixture(scope="session")
+def two_scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A catalogue of two scenes: of the four tiles two are reached by the western one alone."""
+    east = replace(world.EAST, left=272_000.0)
+    return world.write_country(tmp_path_factory.mktemp("two-scenes"), (world.WEST, east))
+
+
+@pytest.fixture
+def country(tmp_path: Path, two_scenes: Path) -> Path:
+    """A project folder of four tiles with scenes and boundaries of its own, nothing made yet."""
+    folder = tmp_path / "country"
+    shutil.copytree(two_scenes, folder / "scenes")
+    (folder / "regions.geojson").write_text(json.dumps(REGIONS), encoding="utf-8")
+    boundaries = {"name": "regions", "source": "regions.geojson", "key": "id", "columns": ["name"]}
+    world.write_project(folder, folder / "scenes", boundaries=boundaries)
+    with (folder / "project.toml").open("a", encoding="utf-8") as file:
+        file.write('\n[freshness]\nraw_tile = { warn = "5 days", fail = "10 days" }\n')
+    return folder
 
 
 @pytest.fixture

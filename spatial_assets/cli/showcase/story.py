@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from spatial_assets.catalog import find_scenes
 from spatial_assets.cli.mapping.subject import metres_of_a_pixel, newest_period
@@ -14,6 +15,7 @@ from spatial_assets.cli.shell.ground import Ground
 from spatial_assets.cli.shell.words import counted, listed
 from spatial_assets.pipeline.stages import TILE_INDEX, by_boundary
 from spatial_assets.stores import layout
+from spatial_assets.stores.database import DUCKDB
 from spatial_assets.stores.validated import read_validated
 
 OVERCAST = 99.0  # per cent of cloud from which a scene has nothing to give
@@ -64,7 +66,7 @@ def _arrays(ground: Ground, rows: Iterable[Row]) -> Iterator[tuple[str, str]]:
         labels = sorted({str(row["period"]) for row in mine})
         valid = sum(float(str(row["valid_fraction"])) for row in mine) / max(len(mine), 1)
         told = f"{index.upper()} of {listed(labels, most=4)}; {pixels}, {valid:.0%} with a value"
-        yield ground.store.uri(layout.cube(index)), told
+        yield shown(ground.store.uri(layout.cube(index))), told
 
 
 def _tables(ground: Ground, period: str | None) -> Iterator[tuple[str, str]]:
@@ -75,7 +77,7 @@ def _tables(ground: Ground, period: str | None) -> Iterator[tuple[str, str]]:
     counts = {name: len(ground.database.rows(name)) for name in names}
     told = ", ".join(f"{name} {count:,}" for name, count in counts.items())
     lines = [f"rows: {told}", *_extremes(ground, period)]
-    yield ground.database.url, "\n".join(lines)
+    yield shown(ground.database.url), "\n".join(lines)
 
 
 def _extremes(ground: Ground, period: str | None) -> Iterator[str]:
@@ -107,7 +109,14 @@ def _files(ground: Ground) -> Iterator[tuple[str, str]]:
     told = ", ".join(
         f"{kinds[name]:,} files of {name}" for name in (layout.RAW_TILES, layout.REPROJECTED)
     )
-    yield ground.store.url, f"{size:,.0f} MB in all: also {told}, and a manifest a tile"
+    yield shown(ground.store.url), f"{size:,.0f} MB in all: also {told}, and a manifest a tile"
+
+
+def shown(url: str) -> str:
+    """A URL as it is; a path, from where we are if it is below."""
+    path = Path(url.removeprefix(DUCKDB))
+    is_below = path.is_absolute() and path.is_relative_to(Path.cwd())
+    return str(path.relative_to(Path.cwd())) if is_below else url
 
 
 def _bad_tiles(tiles: Iterable[TileStanding]) -> Iterator[str]:

@@ -1,0 +1,104 @@
+"""`plan` says what a run would meet, and leaves everything as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from spatial_assets.cli import main
+from spatial_assets.cli.selection.ranges import key_ranges
+from spatial_assets.project import load_project
+
+Run = Callable[..., Result]
+
+WEST_SIDE = "11.75,46.0,11.9,46.3"
+
+
+def test_tiles_scenes_memory_and_runs_are_told(run: Run, country: Path) -> None:
+    result = run("--project", country, "plan")
+
+    assert result.exit_code == 0, result.output
+    assert "4 tiles, 0.3 million pixels: 4 missing" in result.output
+    assert "2 scenes may reach them, of 1 period (2023-08)" in result.output
+    assert "180 MB for the process + 65,536 pixels x" in result.output
+    assert "of 2,048 MB" in result.output
+    assert "1 run of Dagster" in result.output
+
+
+def test_nothing_is_written(run: Run, country: Path) -> None:
+    before = sorted(country.rglob("*"))
+
+    run("--project", country, "plan")
+    run("--project", country, "plan", "--missing")
+
+    assert sorted(country.rglob("*")) == before
+
+
+def test_each_range_of_neighbours_is_a_run_as_dagster_takes_it(run: Run, country: Path) -> None:
+    keys = load_project(country, {}).partitioning.keys
+
+    result = run("--project", country, "plan", "--tiles", f"{keys[0]},{keys[2]},{keys[3]}")
+
+    assert "2 runs of Dagster" in result.output
+    assert f"--partition {keys[0]}  (1 tile)" in result.output
+    assert f"--partition-range {keys[2]}...{keys[3]}  (2 tiles)" in result.output
+
+
+def test_states_choose_among_the_places(run: Run, country: Path) -> None:
+    run("--project", country, "materialize", "--bbox", WEST_SIDE, "--workers", "0")
+
+    assert "2 tiles," in run("--project", country, "plan", "--missing").output
+    assert (
+        "Nothing to do"
+        in run("--project", country, "plan", "--missing", "--bbox", WEST_SIDE).output
+    )
+    assert "4 tiles, 0.3 million pixels: 2 materialized, 2 missing" in sorted_states(
+        run("--project", country, "plan").output
+    )
+
+
+def sorted_states(text: str) -> str:
+    """The first line, its states in alphabetical order."""
+    told, _, states = text.partition("\n")[0].partition(": ")
+    return f"{told}: {', '.join(sorted(states.split(', '), key=lambda state: state.split()[1]))}"
+
+
+def test_a_tile_that_cannot_fit_is_foretold(run: Run, country: Path) -> None:
+    file = country / "project.toml"
+    file.write_text(file.read_text().replace("workers = 2", "workers = 2\nmemory_mb = 100"))
+
+    result = run("--project", country, "plan")
+
+    assert "of 100 MB" in result.output
+    assert "too much: such tiles are refused" in result.output
+
+
+def test_keys_of_standard_input_are_taken(country: Path) -> None:
+    runner, project = CliRunner(), ["--project", str(country)]
+    keys = runner.invoke(main, [*project, "tiles", "--bbox", WEST_SIDE]).output
+
+    result = runner.invoke(main, [*project, "plan", "--tiles", "-"], input=keys)
+
+    assert "2 tiles," in result.output
+
+
+@pytest.mark.parametrize(
+    ("chosen", "longest", "expected"),
+    [
+        pytest.param("", 9, [], id="none"),
+        pytest.param("abcdef", 9, ["a-f"], id="all"),
+        pytest.param("abef", 9, ["a-b", "e-f"], id="two"),
+        pytest.param("fba", 9, ["a-b", "f-f"], id="in-any-order"),
+        pytest.param("abcdef", 4, ["a-d", "e-f"], id="cut-where-too-long"),
+    ],
+)
+def test_ranges_are_contiguous_and_hold_exactly_the_chosen(
+    chosen: str, longest: int, expected: list[str]
+) -> None:
+    ranges = key_ranges("abcdef", chosen, longest=longest)
+
+    assert [f"{each.first}-{each.last}" for each in ranges] == expected
+    assert sum(each.count for each in ranges) == len(chosen)
