@@ -1,13 +1,8 @@
-"""Runs of the definitions, within this process and by Dagster's own command, and what they left."""
+"""Runs of the definitions within this process, and what an instance knows afterwards."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
@@ -107,31 +102,3 @@ def evaluations(
         assert key not in found
         found[key] = event
     return found
-
-
-@dataclass(frozen=True)
-class Command:
-    """A finished command."""
-
-    code: int
-    output: str
-
-
-def dagster(
-    *arguments: str, project: Project, home: Path, environment: Mapping[str, str] | None = None
-) -> Command:
-    """`dagster asset materialize -m spatial_assets.definitions ...` as a person types it."""
-    program = Path(sys.executable).with_name("dagster")
-    done = subprocess.run(
-        [program, "asset", "materialize", "-m", "spatial_assets.definitions", *arguments],
-        env={
-            **os.environ,
-            "DAGSTER_HOME": str(home),
-            "SPATIAL_ASSETS_PROJECT": str(project.root),
-            **(environment or {}),
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return Command(done.returncode, done.stdout + done.stderr)
