@@ -89,6 +89,8 @@ class TileIOManager(dg.IOManager):
 
     def _pixels(self, index: str, tile: str | None) -> xr.DataArray:
         """The tile's own pixels of an index, all periods, else NaN; or the whole cube, unread."""
+        import rioxarray  # noqa: F401, PLC0415 - so that the array knows its place: ndvi.rio.crs
+
         from spatial_assets.stores.cube import open_cube, stored_cube  # noqa: PLC0415 - xarray
 
         store = self._store.open()
