@@ -15,7 +15,7 @@ from PIL import Image
 from spatial_assets.cli.mapping.legend import TICKS, TROUBLE
 from spatial_assets.cli.mapping.subject import MapSubject, TileOnMap
 from spatial_assets.cli.selection.standing import Standing, TileStanding
-from spatial_assets.geo.colours import HIGHEST, LOWEST, colours_of
+from spatial_assets.geo.colours import HIGHEST, LOWEST, UNKNOWN, colours_of
 from spatial_assets.project.secrets import mask_secrets
 
 TEMPLATE = Path(__file__).with_name("page.html")
@@ -29,6 +29,7 @@ def map_page(subject: MapSubject, *, subtitle: str) -> str:
     text = json.dumps(document(subject), separators=(",", ":"))
     # Within <script> only a "<" could end it early; JSON may write it as an escape.
     filled = page.replace("{{DATA}}", text.replace("<", "\\u003c"))
+    filled = filled.replace("{{UNKNOWN}}", css(UNKNOWN))
     filled = filled.replace("{{TITLE}}", html.escape(subject.title))
     return filled.replace("{{SUBTITLE}}", html.escape(subtitle))
 
