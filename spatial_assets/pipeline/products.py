@@ -58,16 +58,20 @@ class ProductStages:
         """True where a pixel belongs to the tile."""
         return self._task.tile.owned(self._bench.grid)
 
-    def make(self, period: int, layers: Sequence[Layer]) -> None:
-        """Bring all selected products of one period up to date."""
+    def make_indices(self, period: int, layers: Sequence[Layer]) -> None:
+        """Bring the selected indices of one period up to date."""
         self._values.clear()
         for index in self._bench.project.indices_in_use:
             if self._may_work_on(index.name):
                 with self._stage(index.name):
                     self._make_index(index, period, layers=layers)
-            if self._may_work_on(by_boundary(index.name), index.name):
-                with self._stage(by_boundary(index.name)):
-                    self._make_statistics(index.name, period)
+
+    def make_statistics(self, period: int) -> None:
+        """Bring the selected statistics of one period up to date, from what is stored."""
+        for index in self._bench.project.indices.names:
+            if self._may_work_on(by_boundary(index), index):
+                with self._stage(by_boundary(index)):
+                    self._make_statistics(index, period)
 
     def finish(self) -> None:
         """Close the product stages, and write down what `tile_index` says of the tile.

@@ -110,6 +110,14 @@ def raw_windows(scene: SceneRecord, box: GeoBox) -> dict[str, Window] | None:
     return windows
 
 
+def raw_bytes(scene: SceneRecord, windows: Mapping[str, Window]) -> int:
+    """Memory that the pixels of `windows` take."""
+    return sum(
+        window.width * window.height * np.dtype(scene.of_band(name).dtype).itemsize
+        for name, window in windows.items()
+    )
+
+
 def store_raw(
     store: ObjectStore, key: str, *, scene: SceneRecord, raw: RawScene, fingerprint: str
 ) -> StageEntry:

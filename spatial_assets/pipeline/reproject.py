@@ -6,12 +6,14 @@ clear; what is handed on is what is stored.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from spatial_assets.geo.alignment import judge_alignment
 from spatial_assets.geo.clearsky import ClearSky
-from spatial_assets.geo.geobox import GeoBox
+from spatial_assets.geo.geobox import GeoBox, Window
 from spatial_assets.geo.radiometry import (
     ALREADY_REFLECTANCE,
     FILL,
@@ -20,13 +22,16 @@ from spatial_assets.geo.radiometry import (
     quantise,
     reflectance,
 )
-from spatial_assets.geo.warp import Lattice, Sampling, classes_on_band_grid
+from spatial_assets.geo.warp import Kernel, Lattice, Sampling, Warped, classes_on_band_grid
 from spatial_assets.pipeline.raw import RawScene
 from spatial_assets.pipeline.record import SceneRecord
 from spatial_assets.stores import layout
 from spatial_assets.stores.manifests import StageEntry
 from spatial_assets.stores.objects import ObjectStore
 from spatial_assets.stores.rasters import read_geotiff, write_geotiff
+
+STRIP_PIXELS = 1 << 20
+"""Source pixels that are judged at a time."""
 
 
 def reproject(
@@ -40,23 +45,35 @@ def reproject(
     """
     samplings = Samplings(scene, box)
     known = _clear_on_target(scene, raw, samplings, clear=clear)
-    bands: list[NDArray[np.int16]] = []
-    for name in scene.bands:
-        facts, band = scene.of_band(name), raw.bands[name]
-        valid = ~fill_mask(band.pixels, facts.nodata)
-        if facts.kernel == "average":
-            valid &= _clear_on_band(scene, raw, name, clear=clear)
-        sampling = samplings.of_band(name)
-        sample = sampling.average if facts.kernel == "average" else sampling.bilinear
-        ((numbers, seen),) = sample([(band.pixels, valid)], window=band.window)
-        # calibration is linear: after the warp it is the same, and costs a pass less
-        calibration = facts.calibration or ALREADY_REFLECTANCE
-        values, usable = reflectance(numbers, calibration, fill=~seen)
-        known &= usable
-        bands.append(quantise(values, usable, REFLECTANCE_SCALE))
-    pixels = np.stack(bands)
+    pixels = np.empty((len(scene.bands), *samplings.shape), dtype=np.int16)
+    for names in samplings.bands_alike():
+        warped = _warped(scene, raw, names, sampling=samplings.of_band(names[0]), clear=clear)
+        for name, (numbers, seen) in zip(names, warped, strict=True):
+            # calibration is linear: after the warp it is the same, and costs a pass less
+            calibration = scene.of_band(name).calibration or ALREADY_REFLECTANCE
+            values, usable = reflectance(numbers, calibration, fill=~seen)
+            known &= usable
+            pixels[scene.bands.index(name)] = quantise(values, usable, REFLECTANCE_SCALE)
     pixels[:, ~known] = FILL
     return pixels
+
+
+def _warped(
+    scene: SceneRecord,
+    raw: RawScene,
+    names: Sequence[str],
+    *,
+    sampling: Sampling,
+    clear: ClearSky | None,
+) -> list[Warped]:
+    """Digital numbers of bands on one pixel grid at the target's pixels."""
+    average = scene.of_band(names[0]).kernel == "average"
+    bands = []
+    for name in names:
+        valid = _observed(scene, raw, name, clear=clear if average else None)
+        bands.append((raw.bands[name].pixels, valid))
+    sample = sampling.average if average else sampling.bilinear
+    return sample(bands, window=raw.bands[names[0]].window)
 
 
 class Samplings:
@@ -72,6 +89,14 @@ class Samplings:
     def shape(self) -> tuple[int, int]:
         """(rows, columns) of the target."""
         return self._box.window.shape
+
+    def bands_alike(self) -> list[list[str]]:
+        """The reflectance bands, those together that one pass over the target can sample."""
+        found: dict[tuple[int, Kernel], list[str]] = {}
+        for name in self._scene.bands:
+            key = (id(self.of_band(name)), self._scene.of_band(name).kernel)
+            found.setdefault(key, []).append(name)
+        return list(found.values())
 
     def of_band(self, name: str) -> Sampling:
         """The sampling of a band, shared by the bands on its grid."""
@@ -97,23 +122,37 @@ def _clear_on_target(
     )
 
 
-def _clear_on_band(
+def _observed(
     scene: SceneRecord, raw: RawScene, name: str, *, clear: ClearSky | None
 ) -> NDArray[np.bool_]:
-    """True where a band's own pixel is clear sky: clouds go before pixels are averaged."""
-    band = raw.bands[name]
-    if clear is None or scene.class_band is None:
-        return np.ones(band.window.shape, dtype=np.bool_)
-    classes = raw.bands[scene.class_band]
-    on_band = classes_on_band_grid(
-        classes.pixels,
-        classes.window,
-        class_grid=scene.of_band(scene.class_band).grid,
-        band_grid=scene.of_band(name).grid,
-        band_window=band.window,
-        fill_value=clear.unobserved,
-    )
-    return clear.clear(on_band)
+    """True where a band's own pixel holds an observation, under a clear sky if `clear` is given.
+
+    In strips: a scene much finer than the target has many more pixels than it.
+    """
+    band, facts = raw.bands[name], scene.of_band(name)
+    valid = np.empty(band.window.shape, dtype=np.bool_)
+    for strip in _strips(band.window):
+        at = strip.slices_in(band.window)
+        valid[at] = ~fill_mask(band.pixels[at], facts.nodata)
+        if clear is not None and scene.class_band is not None:
+            classes = raw.bands[scene.class_band]
+            on_band = classes_on_band_grid(
+                classes.pixels,
+                classes.window,
+                class_grid=scene.of_band(scene.class_band).grid,
+                band_grid=facts.grid,
+                band_window=strip,
+                fill_value=clear.unobserved,
+            )
+            valid[at] &= clear.clear(on_band)
+    return valid
+
+
+def _strips(window: Window) -> Iterator[Window]:
+    """`window` in strips of rows of about a million pixels."""
+    rows = max(1, STRIP_PIXELS // window.width)
+    for top in range(window.row, window.row_stop, rows):
+        yield Window(window.column, top, window.width, min(rows, window.row_stop - top))
 
 
 def store_reprojected(  # noqa: PLR0913 - the facts of a file, each by its name

@@ -95,7 +95,7 @@ class Run:
                 yield task
 
     def _task_of(self, tile: Tile) -> TileTask | None:
-        """What to do for a tile; None where nothing can be, which is noted."""
+        """What to do for a tile, its lease taken; None where nothing can be, which is noted."""
         task = self._described(tile)
         standing = self._standing_outcome(task)
         if standing is not None:
@@ -103,37 +103,45 @@ class Run:
             return None
         try:
             self.supply.require_answers(tile)
-            refuse_what_cannot_fit(self.project, task)
-            stored = self._take(tile)
+            return self._taken(task)
         except LeaseHeldError as error:
             self._elsewhere[tile.key] = error
-            return None
         except Exception as error:  # noqa: BLE001 - judged by failures.py, the one place for it
             outcome = self._outcome_of(error, tile, inputs=_inputs(task))
             self.committer.note(outcome)
             self._early.append(outcome)
-            return None
-        return task if stored is None else replace(task, manifest=self._known(stored))
+        return None
 
-    def _take(self, tile: Tile) -> TileManifest | None:
-        """Become the tile's only writer; its manifest, which another driver may have written."""
-        self.leases.take(tile.key)
+    def _taken(self, task: TileTask) -> TileTask:
+        """Become the tile's only writer; the task with what is stored of it.
+
+        Raises:
+            LeaseHeldError: another driver is its writer.
+            TooLargeError: the tile cannot be walked in the memory of a worker.
+        """
+        key = task.tile.key
+        self.leases.take(key)
         try:
-            stored = read_manifest(self.committer.store, tile.key)
+            # Only now: until the lease was taken another driver may have written it.
+            stored = read_manifest(self.committer.store, key)
+            if stored is not None:
+                task = replace(task, manifest=self._known(stored))
+            refuse_what_cannot_fit(self.project, task)
         except BaseException:
-            self.leases.release(tile.key)
+            self.leases.release(key)
             raise
-        self._stored[tile.key] = stored
-        return stored
+        self._stored[key] = stored
+        return task
 
     def _described(self, tile: Tile) -> TileTask:
         """The task of a tile of which nothing is stored."""
-        rejected = self.supply.rejected_near(tile.footprint(self.project.pixel_grid))
+        scenes = self.supply.for_tile(tile)
         return TileTask(
             tile=tile,
             stages=self.selected,
-            scenes=self.supply.for_tile(tile),
-            rejected=rejected,
+            scenes=tuple(scene for scene, _ in scenes),
+            raw_bytes=tuple(size for _, size in scenes),
+            rejected=self.supply.rejected_near(tile.footprint(self.project.pixel_grid)),
             manifest=TileManifest(grid_id=self.project.grid_id, tile=tile.key),
             periods=self.periods,
             product_periods=self._product_periods,

@@ -23,7 +23,7 @@ from spatial_assets.pipeline.engine import Engine, WorkerDied
 from spatial_assets.pipeline.failures import UnexaminedError
 from spatial_assets.pipeline.fingerprints import fingerprint, rule_of
 from spatial_assets.pipeline.looking import NotLookedInto, look_into
-from spatial_assets.pipeline.raw import raw_windows
+from spatial_assets.pipeline.raw import raw_bytes, raw_windows
 from spatial_assets.pipeline.reach import reach_of_files, reach_of_item
 from spatial_assets.pipeline.record import SceneRecord
 from spatial_assets.pipeline.stages import CODE_VERSIONS
@@ -119,16 +119,22 @@ class SceneSupply:
         rule = rule_of(self.project.sensor.clear)
         return fingerprint("scene", CODE_VERSIONS["scene"], scene.fingerprint, rule)
 
-    def for_tile(self, tile: Tile) -> tuple[SceneRecord, ...]:
-        """Usable scenes whose pixel grids reach the tile, by id; no footprint is asked."""
+    def for_tile(self, tile: Tile) -> tuple[tuple[SceneRecord, int], ...]:
+        """Usable scenes whose pixels reach the tile, by id, each with the bytes to read of it.
+
+        No footprint is asked: a catalogue may be wrong about where a scene lies.
+        """
         box = self.project.pixel_grid.geobox(tile.window)
         ids = sorted(self.records)
         near = shapely.intersects(
             np.array([self._reaches[scene] for scene in ids], dtype=object),
             tile.footprint(self.project.pixel_grid).envelope,
         )
-        found = [self.records[scene] for scene, is_near in zip(ids, near, strict=True) if is_near]
-        return tuple(record for record in found if raw_windows(record, box) is not None)
+        found = (self.records[scene] for scene, is_near in zip(ids, near, strict=True) if is_near)
+        windows = ((record, raw_windows(record, box)) for record in found)
+        return tuple(
+            (record, raw_bytes(record, wanted)) for record, wanted in windows if wanted is not None
+        )
 
     def rejected_near(self, footprint: BaseGeometry) -> tuple[RejectedScene, ...]:
         """Refused scenes that may reach `footprint`; one without a footprint is nowhere."""

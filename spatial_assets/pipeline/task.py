@@ -24,6 +24,9 @@ class TileTask:
     scenes: tuple[SceneRecord, ...]
     """Usable scenes whose pixels reach the tile, by id; empty when `raw_tile` is not selected."""
 
+    raw_bytes: tuple[int, ...]
+    """Memory that the pixels to read of each scene take."""
+
     rejected: tuple[RejectedScene, ...]
     """Scenes that reach the tile and cannot be used."""
 

@@ -95,7 +95,9 @@ class TileWalk:
         if RAW in self._task.stages:
             self._refuse_unusable()
         for period in self._layers.periods:
-            self._products.make(period, self._layers.of_period(period))
+            # the layers are let go of before the statistics want memory of their own
+            self._products.make_indices(period, self._layers.of_period(period))
+            self._products.make_statistics(period)
         self._layers.finish()
         self._products.finish()
         return TileOutcome(
