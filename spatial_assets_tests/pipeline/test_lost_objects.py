@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from spatial_assets.pipeline.intact import lost_units
 from spatial_assets.pipeline.outcome import State
 from spatial_assets.project import Project
+from spatial_assets.stores.location import locate
+from spatial_assets.stores.manifests import read_manifest
+from spatial_assets.stores.objects import ObjectInfo, ObjectStore
 from spatial_assets_tests.pipeline.runs import cube, made, pixels, states, store_of, walk
 from spatial_assets_tests.pipeline.world import LATER, TWO_TILES, write_project
 
@@ -74,3 +79,45 @@ def test_a_lost_input_fails_a_stage_run_alone_rather_than_thin_its_result(
     assert LATER.id in trouble.message
     assert {outcomes[key].state for key in outcomes if key != tile} == {State.UNCHANGED}
     assert np.array_equal(cube(project)[0], before[0])
+
+
+class CountingStore(ObjectStore):
+    """A store that counts what it is asked."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(locate(url), {})
+        self.asked: Counter[str] = Counter()
+
+    def head(self, path: str) -> ObjectInfo | None:
+        self.asked["head"] += 1
+        return super().head(path)
+
+    def list(self, prefix: str = "") -> tuple[ObjectInfo, ...]:
+        self.asked["list"] += 1
+        return super().list(prefix)
+
+
+def test_what_is_lost_is_found_in_few_requests(project: Project) -> None:
+    store = CountingStore(project.storage_url)
+    key = project.partitioning.keys[0]
+    manifest = read_manifest(store, key)
+    assert manifest is not None
+    store.asked.clear()
+
+    assert lost_units(store, manifest) == ()
+
+    inputs = [path for path in pixels(project) if f"/{key}/" in path]
+    assert len(inputs) > 10
+    # one list each for raw_tile and reprojected_raster, one look-up a shard of the cube
+    assert store.asked == {"list": 2, "head": 2}
+
+
+def test_only_the_units_that_are_lost_are_named(project: Project) -> None:
+    store = store_of(project)
+    key = project.partitioning.keys[0]
+    manifest = read_manifest(store, key)
+    assert manifest is not None
+    victim = next(path for path in pixels(project) if f"raw_tile/{key}/{LATER.id}" in path)
+    store.put(victim, b"other bytes")
+
+    assert lost_units(store, manifest) == (("raw_tile", LATER.id),)
