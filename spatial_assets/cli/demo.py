@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,7 +33,7 @@ def demo(folder: Path | None) -> None:
     from spatial_assets.cli.shell.ground import open_ground  # noqa: PLC0415 - the store
     from spatial_assets.cli.showcase import dagster_run, place  # noqa: PLC0415 - the landscape
     from spatial_assets.cli.showcase.doors import dagster_command, python_lines  # noqa: PLC0415
-    from spatial_assets.cli.showcase.story import read_story  # noqa: PLC0415 - pixels
+    from spatial_assets.cli.showcase.story import read_story, shown  # noqa: PLC0415 - pixels
 
     began = time.monotonic()
     chosen = place.chosen_place(folder or chosen_folder() or _folder_in_force())
@@ -55,7 +56,7 @@ def demo(folder: Path | None) -> None:
         tell(story)
         show(ground, story)
     click.echo(f"\nIn Dagster: {dagster_command(project, home)}")
-    click.echo("In Python:")
+    click.echo(f"In Python ({shown(sys.executable)}):")
     for line in python_lines(project, story.period or ""):
         click.echo(f"  {line}")
     if end.exit_code:
