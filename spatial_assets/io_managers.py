@@ -46,7 +46,9 @@ class TileIOManager(dg.IOManager):
             dg.DagsterInvariantViolationError: it is not made to be loaded, or not in the store.
         """
         name = context.asset_key.to_user_string()
-        tile = context.partition_key if context.has_partition_key else None
+        # not `partition_key`: Dagster runs one tile of a backfill as a range of one
+        tiles = context.asset_partition_keys if context.has_asset_partitions else ()
+        tile = tiles[0] if len(tiles) == 1 else None
         if name in self._project.indices.names:
             return self._pixels(name, tile)
         if name in self._boundaries:
@@ -58,6 +60,8 @@ class TileIOManager(dg.IOManager):
                 f"{name} is many files a tile and cannot be an argument; name it in `deps`, and "
                 f"read below {self._store.url}/{name}"
             )
+        if len(tiles) > 1:
+            return {tile: self._returned(name, tile) for tile in tiles}
         return self._returned(name, tile)
 
     def handle_output(self, context: dg.OutputContext, obj: object) -> None:
@@ -72,18 +76,18 @@ class TileIOManager(dg.IOManager):
         if obj is None:
             return
         name = context.asset_key.to_user_string()
-        if context.has_asset_partitions and not context.has_partition_key:
+        tiles = context.asset_partition_keys if context.has_asset_partitions else ()
+        if len(tiles) > 1:
             raise dg.DagsterInvariantViolationError(
-                f"{name} returned one object for a run of several tiles; give it "
-                "dg.BackfillPolicy.multi_run(max_partitions_per_run=1), as tile_asset does"
+                f"{name} returned one object for a run of {len(tiles)} tiles; give it no "
+                "backfill policy, so that each tile has a run of its own"
             )
         try:
             suffix, data = encode(obj)
         except UnkeepableError as error:
             raise dg.DagsterInvariantViolationError(f"{name} returned {error}") from error
-        tile = context.partition_key if context.has_partition_key else None
         store = self._store.open()
-        written = store.put(layout.tile_asset(name, tile or "", suffix), data)
+        written = store.put(layout.tile_asset(name, "".join(tiles), suffix), data)
         uri = dg.MetadataValue.text(store.uri(written.path))
         context.add_output_metadata({"dagster/uri": uri, "bytes": written.size})
 

@@ -12,9 +12,6 @@ from contextlib import contextmanager
 
 import dagster as dg
 
-BACKFILL_POLICY = "Parameter `backfill_policy` of function `asset`"
-"""Beta since 1.8. Without it `--partition-range` refuses an asset."""
-
 PARTITIONED_CHECK = "Specifying a partitions_def on an AssetCheckSpec"
 """In preview. Without it the check of the last tile stands for all."""
 
@@ -23,6 +20,5 @@ PARTITIONED_CHECK = "Specifying a partitions_def on an AssetCheckSpec"
 def accepted_warnings() -> Iterator[None]:
     """Silence what is named above, and nothing else."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", BACKFILL_POLICY, dg.BetaWarning)
         warnings.filterwarnings("ignore", PARTITIONED_CHECK, dg.PreviewWarning)
         yield

@@ -1,4 +1,14 @@
-"""`tile_asset`: an asset of one's own, tile by tile, downstream of the chain."""
+"""`tile_asset`: an asset of one's own, tile by tile, downstream of the chain.
+
+import dagster as dg, pandas as pd, xarray as xr
+from spatial_assets import definitions, tile_asset
+
+@tile_asset
+def greenest(ndvi: xr.DataArray) -> pd.DataFrame:
+    return pd.DataFrame({"greenest": [float(ndvi.max())]})
+
+defs = dg.Definitions.merge(definitions.defs, dg.Definitions(assets=[greenest]))
+"""
 
 from __future__ import annotations
 
@@ -7,14 +17,13 @@ from typing import Any
 
 import dagster as dg
 
-from spatial_assets.assets.accepted import accepted_warnings
 from spatial_assets.assets.facts import OWNERS
 from spatial_assets.io_managers import TILE_IO_MANAGER
 from spatial_assets.partitions import tile_partitions
 from spatial_assets.project import Project, load_project
 
 GROUP = "tile_assets"
-"""Not the chain's: these cannot be in one range run with it (see `backfill_policy` below)."""
+"""Not the chain's: `--partition-range` cannot take these along, since a tile is a run of theirs."""
 
 
 def tile_asset(
@@ -41,14 +50,12 @@ def tile_asset(
     defaults: Mapping[str, Any] = {
         "partitions_def": tile_partitions(project or load_project()),
         "io_manager_key": TILE_IO_MANAGER,
-        # another policy than the chain's is what puts it in a run of its own
-        "backfill_policy": dg.BackfillPolicy.multi_run(max_partitions_per_run=1),
+        # No backfill policy: that it is not the chain's puts it in runs of its own, one a tile
         "automation_condition": on_changed_data(),
         "group_name": GROUP,
         "owners": OWNERS,
     }
-    with accepted_warnings():
-        return dg.asset(**{**defaults, **options})(function)
+    return dg.asset(**{**defaults, **options})(function)
 
 
 def on_changed_data() -> dg.AutomationCondition:

@@ -22,6 +22,7 @@ from spatial_assets_tests.dagster_floor.land import first
 from spatial_assets_tests.dagster_floor.running import (
     BOUNDARIES,
     CHAIN,
+    RANGE_TAGS,
     definitions,
     materialize,
     newest,
@@ -251,6 +252,7 @@ def test_what_cannot_be_loaded_is_refused_by_name(
     assert says in why(result, "look")
 
 
+@pytest.mark.filterwarnings("ignore:Parameter `backfill_policy`")
 def test_one_object_cannot_stand_for_several_tiles(
     project: Project, instance: dg.DagsterInstance
 ) -> None:
@@ -264,23 +266,64 @@ def test_one_object_cannot_stand_for_several_tiles(
     result = materialize(defs, instance, ["made"], tiles=first(project, 2))
 
     assert not result.success
-    assert "multi_run(max_partitions_per_run=1)" in why(result, "made")
+    assert "no backfill policy" in why(result, "made")
 
 
-def test_an_asset_without_tiles_has_the_whole_cube(
+@pytest.mark.filterwarnings("ignore:Asset job .* varying BackfillPolicies")
+def test_a_tile_of_a_backfill_is_a_range_of_one(
+    project: Project, instance: dg.DagsterInstance
+) -> None:
+    def made(ndvi: xr.DataArray) -> pd.DataFrame:
+        return pd.DataFrame({"pixels": [ndvi.size]})
+
+    (tile,) = first(project, 1)
+    defs = definitions(project, own(made, project))
+    materialize(defs, instance, CHAIN[:3], tiles=[tile])
+
+    result = dg.materialize(
+        list(defs.assets or ()),  # type: ignore[arg-type]
+        selection=["made"],
+        tags=dict.fromkeys(RANGE_TAGS, tile),
+        resources=defs.resources,
+        instance=instance,
+    )
+
+    assert result.success
+    assert told(instance, "made", tile)["dagster/uri"].endswith(f"/made/{tile}.parquet")
+
+
+def test_an_asset_without_tiles_has_the_whole_cube_and_what_all_tiles_returned(
     project: Project, instance: dg.DagsterInstance
 ) -> None:
     seen: Seen = {}
 
-    @dg.asset
-    def report(ndvi: xr.DataArray) -> None:
-        seen["shape"] = ndvi.shape
+    def pixels(ndvi: xr.DataArray) -> pd.DataFrame:
+        return pd.DataFrame({"pixels": [int(np.isfinite(ndvi).sum())]})
 
-    defs = definitions(project, report)
+    @dg.asset(
+        ins={
+            "pixels": dg.AssetIn(
+                partition_mapping=dg.SpecificPartitionsPartitionMapping(list(first(project, 2)))
+            )
+        }
+    )
+    def report(ndvi: xr.DataArray, pixels: dict[str, pd.DataFrame]) -> None:
+        seen.update(
+            cube=ndvi.shape, pixels={key: int(each["pixels"][0]) for key, each in pixels.items()}
+        )
+
+    defs = definitions(project, own(pixels, project), report)
     materialize(defs, instance, CHAIN[:3], tiles=first(project, 2))
+    for tile in first(project, 2):
+        materialize(defs, instance, ["pixels"], tiles=[tile])
 
     assert materialize(defs, instance, ["report"]).success
-    assert seen["shape"] == (2, *project.partitioning.extent.shape)
+    assert seen["cube"] == (2, *project.partitioning.extent.shape)
+    stored, _ = cube(project)
+    counts = seen["pixels"]
+    assert isinstance(counts, dict)
+    assert set(counts) == set(first(project, 2))
+    assert sum(counts.values()) == np.count_nonzero(stored != FILL)
 
 
 def test_a_tile_of_cells_has_no_pixel_of_its_neighbours(
