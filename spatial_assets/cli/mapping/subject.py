@@ -85,10 +85,10 @@ def map_subject(
         GridError: there is no such period.
     """
     project = ground.project
-    spec = stored_cube(ground.store, index)
     extent = project.partitioning.extent
     overview = Overview(extent.shape, longest)
     if period is not None:
+        spec = stored_cube(ground.store, index)
         if spec is None:
             message = f"there is no {index}.zarr in {ground.store.url}; materialize {index} first"
             raise StoreError(message)

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 from spatial_assets.cli.selection.selectors import Selectors
 from spatial_assets.cli.selection.standing import Row, Standing, TileStanding, standing_of
@@ -15,7 +14,6 @@ from spatial_assets.cli.shell.ground import Ground
 from spatial_assets.pipeline.intact import lost_units
 from spatial_assets.pipeline.stages import Chain
 from spatial_assets.project import Project
-from spatial_assets.project.places import is_url
 from spatial_assets.stores import layout
 from spatial_assets.stores.manifests import read_manifest
 from spatial_assets.stores.relational import RelationalDatabase
@@ -106,7 +104,8 @@ class Inventory:
         self, tiles: Sequence[TileStanding], stages: Sequence[str], *, verify: bool
     ) -> Iterator[TileStanding]:
         """The tiles; what the database calls good and the store has not is missing."""
-        manifests = self._manifests()
+        listed = self.ground.store.list(layout.MANIFESTS) if self.ground.has_store else ()
+        manifests = {info.path for info in listed}
         lost = {tile.tile: "" for tile in tiles if layout.manifest(tile.tile) not in manifests}
         if verify:
             asked = [t.tile for t in tiles if t.standing in GOOD and t.tile not in lost]
@@ -126,13 +125,6 @@ class Inventory:
                 )
             else:
                 yield tile
-
-    def _manifests(self) -> set[str]:
-        """Paths of all manifests; asking a folder that is not there would make it."""
-        url = self.ground.store.url
-        if not is_url(url) and not Path(url).exists():
-            return set()
-        return {info.path for info in self.ground.store.list(layout.MANIFESTS)}
 
     def _first_lost(self, key: str, stages: Sequence[str]) -> str:
         """The first stage of a tile that has lost an object; empty where none has."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from spatial_assets.project import Project
+from spatial_assets.project.places import is_url
 from spatial_assets.stores.database import Database, open_database
 from spatial_assets.stores.objects import ObjectStore, open_store
 
@@ -18,6 +20,11 @@ class Ground:
     project: Project
     store: ObjectStore
     database: Database
+
+    @property
+    def has_store(self) -> bool:
+        """Whether there can be objects: reading from a folder that is not there would make it."""
+        return is_url(self.store.url) or Path(self.store.url).exists()
 
 
 @contextmanager

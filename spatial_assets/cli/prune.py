@@ -1,0 +1,68 @@
+"""List what belongs to no tile of the area any more, and with --yes remove it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from spatial_assets.cli.shell.context import current_project
+from spatial_assets.cli.shell.words import counted, listed
+
+if TYPE_CHECKING:
+    from spatial_assets.cli.pruning.leftovers import Leftovers
+    from spatial_assets.stores.objects import ObjectInfo
+
+NAMED = 5  # of a kind; the rest is counted
+
+
+@click.command("prune")
+@click.option("--yes", is_flag=True, help="Remove what is listed; without it nothing is.")
+def prune(*, yes: bool) -> None:
+    """List what belongs to no tile of the area any more, and with --yes remove it.
+
+    Tiles that a smaller [area] no longer has, with their objects, rows and manifest; and objects
+    that no manifest names, as killed runs leave them. A tile that a run works on is left alone.
+    """
+    from spatial_assets.cli.pruning.leftovers import find_leftovers  # noqa: PLC0415 - the store
+    from spatial_assets.cli.pruning.removal import remove  # noqa: PLC0415 - the database
+    from spatial_assets.cli.shell.ground import open_ground  # noqa: PLC0415 - the store
+    from spatial_assets.stores.identity import claim_store, stored_grid  # noqa: PLC0415 - the same
+
+    project = current_project()
+    with open_ground(project) as ground:
+        if not ground.has_store or stored_grid(ground.store) is None:
+            click.echo("Nothing to prune: nothing was made here yet.")
+            return
+        claim_store(ground.store, project.grid_id, grid=project.grid.model_dump(mode="json"))
+        ground.database.ensure_schema(project.boundaries, project.indices.names)
+        left = find_leftovers(ground)
+        for line in lines(left):
+            click.echo(line)
+        if not left:
+            click.echo("Nothing to prune: everything here belongs to a tile.")
+        elif yes:
+            click.echo(f"{counted(remove(ground, left, say=click.echo), 'object')} removed.")
+        else:
+            click.echo("Nothing was removed: `spatial-assets prune --yes` does.")
+
+
+def lines(left: Leftovers) -> Iterator[str]:
+    """What there is, in a few lines."""
+    gone = sorted({*left.gone, *left.rows})
+    if gone:
+        objects = [info for found in left.gone.values() for info in found]
+        rows = counted(sum(left.rows.values()), "row")
+        yield f"{counted(len(gone), 'tile')} no longer in the area: {listed(gone, most=NAMED)}"
+        yield f"  {size(objects)}, {rows}"
+    orphans = sorted(info.path for found in left.orphans.values() for info in found)
+    if orphans:
+        objects = [info for found in left.orphans.values() for info in found]
+        yield f"{size(objects)} that no manifest names: {listed(orphans, most=NAMED)}"
+
+
+def size(objects: Iterable[ObjectInfo]) -> str:
+    """How many objects, and how large."""
+    sizes = [info.size for info in objects]
+    return f"{counted(len(sizes), 'object')} of {sum(sizes) / 1e6:,.1f} MB"

@@ -1,0 +1,142 @@
+"""What is left over: tiles that the area no longer has, and objects that no manifest names."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from spatial_assets.cli.selection.inventory import LOOK_UPS_AT_ONCE, Inventory
+from spatial_assets.cli.shell.ground import Ground
+from spatial_assets.geo.grid import Shard
+from spatial_assets.pipeline.stages import TILE_INDEX, by_boundary
+from spatial_assets.stores import layout
+from spatial_assets.stores.cube import stored_cube
+from spatial_assets.stores.cube_documents import OBSERVATIONS
+from spatial_assets.stores.manifests import read_manifest
+from spatial_assets.stores.objects import ObjectInfo
+
+NOBODY = ""
+"""In the place of a tile, for pixels outside of every tile."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leftovers:
+    """What may be removed."""
+
+    gone: Mapping[str, Sequence[ObjectInfo]]
+    """Tile that the area no longer has -> its objects, manifest included."""
+
+    rows: Mapping[str, int]
+    """Tile that the area no longer has -> its rows, over all tables."""
+
+    orphans: Mapping[str, Sequence[ObjectInfo]]
+    """Tile of the area, or NOBODY -> objects in its place that no manifest names."""
+
+    @property
+    def objects(self) -> list[ObjectInfo]:
+        """All objects."""
+        found = (*self.gone.values(), *self.orphans.values())
+        return [info for objects in found for info in objects]
+
+    def __bool__(self) -> bool:
+        """Whether there is anything."""
+        return bool(self.gone or self.rows or self.orphans)
+
+
+def tables_of_tiles(ground: Ground) -> tuple[str, ...]:
+    """The tables that have a column `tile`, as far as rows follow from tiles."""
+    statistics = [by_boundary(index) for index in ground.project.indices.names]
+    return (*statistics, TILE_INDEX, "tile_state")
+
+
+def find_leftovers(ground: Ground) -> Leftovers:
+    """Compare store and database with the area; nothing is changed."""
+    keys = set(ground.project.partitioning.keys)
+    objects = ground.store.list()
+    owners = Owners(ground)
+    stored = {key for info in objects if (key := key_of_manifest(info.path)) is not None}
+    named = named_objects(ground, stored)
+    rows = rows_by_tile(ground)
+    claimed = {path for key in stored & keys for path in named[key]}
+    of_gone = {path: key for key in sorted(stored - keys) for path in named[key]}
+    gone: defaultdict[str, list[ObjectInfo]] = defaultdict(list)
+    orphans: defaultdict[str, list[ObjectInfo]] = defaultdict(list)
+    for info in objects:
+        owner = of_gone.get(info.path) or owners.of(info.path)
+        if owner is None or info.path in claimed:
+            continue
+        if owner in keys or owner == NOBODY:
+            if key_of_manifest(info.path) is None:
+                orphans[owner].append(info)
+        else:
+            gone[owner].append(info)
+    left = {tile: count for tile, count in rows.items() if tile not in keys}
+    return Leftovers(gone=dict(gone), rows=left, orphans=dict(orphans))
+
+
+def named_objects(ground: Ground, keys: Iterable[str]) -> dict[str, frozenset[str]]:
+    """Tile -> paths that its manifest vouches for."""
+    asked = sorted(keys)
+
+    def paths(key: str) -> frozenset[str]:
+        manifest = read_manifest(ground.store, key)
+        return frozenset(info.path for info in manifest.objects()) if manifest else frozenset()
+
+    with ThreadPoolExecutor(LOOK_UPS_AT_ONCE) as pool:
+        return dict(zip(asked, pool.map(paths, asked), strict=True))
+
+
+def rows_by_tile(ground: Ground) -> dict[str, int]:
+    """Tile -> its rows over all tables."""
+    inventory = Inventory(ground)
+    counts: defaultdict[str, int] = defaultdict(int)
+    for table in tables_of_tiles(ground):
+        for row in inventory.rows(table):
+            counts[str(row["tile"])] += 1
+    return dict(counts)
+
+
+def key_of_manifest(path: str) -> str | None:
+    """The tile whose manifest lies at a path; None for anything else."""
+    found = re.fullmatch(rf"{layout.MANIFESTS}/(.+)\.json", path)
+    return found[1] if found else None
+
+
+class Owners:
+    """Whose an object is, by where it lies."""
+
+    def __init__(self, ground: Ground) -> None:
+        self._shards = {
+            shard: key
+            for key, tile in ground.project.partitioning.tiles.items()
+            for shard in tile.shards
+        }
+        self._cubes = dict(self._read_cubes(ground))
+
+    def of(self, path: str) -> str | None:
+        """Key of the tile, NOBODY for pixels outside of all; None: it is of no tile's kind."""
+        top, _, rest = path.partition("/")
+        if top in {layout.RAW_TILES, layout.REPROJECTED}:
+            return rest.partition("/")[0]
+        return key_of_manifest(path) or self._of_shard(path)
+
+    def _read_cubes(self, ground: Ground) -> Iterator[tuple[str, Shard]]:
+        """Folder of the chunks of each array -> the shard in its corner."""
+        for index in ground.project.indices.names:
+            spec = stored_cube(ground.store, index)
+            if spec is not None:
+                size = spec.grid.shard
+                corner = Shard(spec.extent.column // size, spec.extent.row // size)
+                for array in (index, OBSERVATIONS):
+                    yield f"{layout.cube(index)}/{array}/c", corner
+
+    def _of_shard(self, path: str) -> str | None:
+        folder, *place = path.rsplit("/", 3)
+        corner = self._cubes.get(folder)
+        if corner is None or len(place) != 3 or not all(part.isdigit() for part in place):  # noqa: PLR2004 - period, row, column
+            return None
+        _, row, column = (int(part) for part in place)
+        return self._shards.get(Shard(corner.column + column, corner.row + row), NOBODY)
