@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,6 +41,7 @@ def walk(
     engine: Engine | None = None,
     now: dt.datetime | Callable[[], dt.datetime] = NOON,
     patience: float = 0.0,
+    **of_the_pipeline: Any,  # noqa: ANN401 - further fields
 ) -> Outcomes:
     """Run tiles (default: all) through stages (default: all); outcomes by tile, as they ended."""
     with open_database(project.database_url) as database:
@@ -51,6 +53,7 @@ def walk(
             clock=now if callable(now) else (lambda: now),
             owner="test",
             patience=dt.timedelta(seconds=patience),
+            **of_the_pipeline,
         )
         wanted = project.partitioning.keys if keys is None else keys
         chosen = pipeline.chain.stages if stages is None else tuple(stages)

@@ -89,7 +89,7 @@ def large_project(folder: Path, *, scenes: int, pixel: float) -> Project:
     return project
 
 
-@pytest.mark.parametrize(("scenes", "pixel"), [(3, 80.0), (2, 35.0)], ids=["bilinear", "average"])
+@pytest.mark.parametrize(("scenes", "pixel"), [(3, 80.0), (1, 45.0)], ids=["bilinear", "average"])
 def test_the_estimate_is_at_least_the_peak_and_at_most_twice_it(
     scenes: int, pixel: float, tmp_path: Path
 ) -> None:

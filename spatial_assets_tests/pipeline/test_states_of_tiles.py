@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from spatial_assets.catalog import Catalogue, find_scenes
+from spatial_assets.catalog.access import Patience, source_access
 from spatial_assets.pipeline.outcome import State
 from spatial_assets.project import Project
 from spatial_assets_tests.pipeline.deadly import DeadlyEngine
@@ -73,6 +75,11 @@ def test_a_tile_under_cloud_is_empty_with_a_row_that_says_so(tmp_path: Path) -> 
     assert ("ndvi", "empty", None) in state_rows(project)
 
 
+def find_impatiently(project: Project) -> Catalogue:
+    """The catalogue, without waiting for files that are away."""
+    return find_scenes(project, replace(source_access(project), patience=Patience(attempts=1)))
+
+
 def test_an_archive_that_does_not_answer_fails_its_tiles_and_no_others(tmp_path: Path) -> None:
     catalog = write_country(tmp_path / "catalog", [EAST])
     item = WEST.item()
@@ -85,7 +92,7 @@ def test_an_archive_that_does_not_answer_fails_its_tiles_and_no_others(tmp_path:
     west.mkdir()
     (west / "item.json").write_text(json.dumps(item))
 
-    outcomes = walk(project)
+    outcomes = walk(project, find=find_impatiently)
 
     failed = {tile for tile, outcome in outcomes.items() if outcome.state is State.FAILED}
     assert failed
