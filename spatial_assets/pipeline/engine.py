@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -94,7 +94,7 @@ class ProcessEngine:
             workers or self.workers,
             mp_context=context,
             initializer=prepare_process,
-            initargs=(self.gdal_cache_mb,),
+            initargs=(self.gdal_cache_mb, dict(os.environ)),
         )
 
 
@@ -137,8 +137,14 @@ class _Flight(Generic[Job, Result]):
         return True
 
 
-def prepare_process(gdal_cache_mb: int) -> None:
-    """Set what is fixed for the life of a worker: GDAL's cache and one thread for each library."""
+def prepare_process(gdal_cache_mb: int, environment: Mapping[str, str] | None = None) -> None:
+    """Set what is fixed for the life of a worker: its variables, GDAL's cache and one thread each.
+
+    Args:
+        gdal_cache_mb: for this process.
+        environment: of the driver, as the fork server has the one of the moment it was started.
+    """
+    os.environ.update(environment or {})
     os.environ["GDAL_CACHEMAX"] = str(gdal_cache_mb)  # GDAL reads a bare number below 100,000 as MB
     for library in ("OMP", "OPENBLAS", "MKL", "BLOSC"):
         os.environ[f"{library}_NUM_THREADS"] = "1"

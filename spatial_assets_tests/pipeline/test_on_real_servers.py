@@ -1,0 +1,66 @@
+"""The whole chain on S3 and PostGIS: the same bytes and rows as in a folder and a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from spatial_assets.pipeline.engine import ProcessEngine
+from spatial_assets.pipeline.outcome import State
+from spatial_assets.project import Project, load_project
+from spatial_assets_tests.pipeline.runs import pixels, rows, states, store_of, walk
+from spatial_assets_tests.pipeline.world import SEPTEMBER, TWO_TILES, write_granule, write_project
+
+pytestmark = pytest.mark.servers
+
+
+@pytest.fixture
+def served(
+    catalog: Path,
+    tmp_path: Path,
+    s3_bucket: str,
+    s3_environment: dict[str, str],
+    postgis_url: str,
+) -> Project:
+    """Two tiles of the country, on servers."""
+    write_project(tmp_path / "served", catalog, area={"bbox": TWO_TILES})
+    urls = {
+        "SPATIAL_ASSETS_STORAGE_URL": f"s3://{s3_bucket}/product",
+        "SPATIAL_ASSETS_DATABASE_URL": postgis_url,
+    }
+    return load_project(tmp_path / "served", {**s3_environment, **urls})
+
+
+def test_servers_hold_what_a_folder_and_a_file_hold(
+    served: Project, catalog: Path, tmp_path: Path
+) -> None:
+    local = write_project(tmp_path / "local", catalog, area={"bbox": TWO_TILES})
+    assert states(walk(local)) == {State.MATERIALIZED}
+    engine = ProcessEngine(workers=2, gdal_cache_mb=64)
+
+    assert states(walk(served, engine=engine)) == {State.MATERIALIZED}
+
+    assert pixels(served) == pixels(local)
+    kept = ("tile", "index_name", "period", "valid_fraction", "observations", "scenes")
+    told = [
+        [[row[name] for name in kept] for row in rows(project, "tile_index")]
+        for project in (served, local)
+    ]
+    assert told[0] == told[1]
+    assert [row["state"] for row in rows(served, "tile_state")] == [
+        row["state"] for row in rows(local, "tile_state")
+    ]
+
+
+def test_on_servers_too_nothing_is_made_twice(served: Project, catalog: Path) -> None:
+    walk(served)
+    before = {info.path: info.etag for info in store_of(served).list()}
+
+    assert states(walk(served)) == {State.UNCHANGED}
+
+    after = {info.path: info.etag for info in store_of(served).list()}
+    written = {path for path in after if before.get(path) != after[path]}
+    assert {path.split("/")[0] for path in written} <= {"leases"}
+    write_granule(catalog, SEPTEMBER)
+    assert State.MATERIALIZED in states(walk(served))
