@@ -6,10 +6,10 @@ import contextlib
 import io
 import os
 import re
+import resource
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +44,8 @@ class Made:
     folder: Path
     stdout: str
     stderr: str
-    seconds: float
+    cpu_seconds: float
+    """Of the processes that it waited for: unlike wall time, not the machine's other work."""
 
     @property
     def project(self) -> Project:
@@ -54,7 +55,7 @@ class Made:
 def make(folder: Path) -> Made:
     """Run the command as a user does, without any variable that would tell it where to be."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("SPATIAL_ASSETS", "DAGSTER"))}
-    began = time.monotonic()
+    began = cpu_seconds()
     done = subprocess.run(
         [PROGRAM, "demo", folder],
         env=kept,
@@ -64,7 +65,13 @@ def make(folder: Path) -> Made:
         timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    return Made(folder, done.stdout, done.stderr, time.monotonic() - began)
+    return Made(folder, done.stdout, done.stderr, cpu_seconds() - began)
+
+
+def cpu_seconds() -> float:
+    """Of all ended children of this process."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 @pytest.fixture(scope="module")
@@ -163,10 +170,10 @@ def test_the_way_into_dagster_names_this_project_and_its_records(first: Made) ->
     assert told.endswith("dagster dev -m spatial_assets.definitions")
 
 
-def test_a_second_time_everything_is_unchanged_and_sooner_done(first: Made, second: Made) -> None:
+def test_a_second_time_everything_is_unchanged_at_less_cost(first: Made, second: Made) -> None:
     assert "Scenes and boundaries: there already." in second.stderr
     assert "24 unchanged" in second.stdout
-    assert second.seconds < first.seconds
+    assert second.cpu_seconds < first.cpu_seconds
 
 
 def test_another_project_is_never_touched(run: Run, folder: Path, tmp_path: Path) -> None:
