@@ -19,8 +19,8 @@ from spatial_assets.catalog.reader import read_window
 from spatial_assets.geo.clearsky import ClearSky
 from spatial_assets.geo.geobox import GeoBox, Window
 from spatial_assets.geo.scene_grids import class_window_of
-from spatial_assets.geo.warp import source_window
 from spatial_assets.pipeline.record import SceneRecord
+from spatial_assets.pipeline.samplings import Samplings
 from spatial_assets.stores import layout
 from spatial_assets.stores.manifests import StageEntry
 from spatial_assets.stores.objects import ObjectStore
@@ -92,12 +92,13 @@ def raw_windows(scene: SceneRecord, box: GeoBox) -> dict[str, Window] | None:
     The class band must also reach under every band pixel that is averaged.
     """
     windows: dict[str, Window] = {}
-    for name in scene.files:
-        facts = scene.of_band(name)
-        window = source_window(facts.grid, box, kernel=facts.kernel)
+    samplings = Samplings(scene, box)
+    for names in samplings.bands_alike(scene.files):
+        kernel = scene.of_band(names[0]).kernel
+        window = samplings.of_band(names[0]).source_window(kernel)
         if window is None:
             return None
-        windows[name] = window
+        windows |= dict.fromkeys(names, window)
     if scene.class_band is None:
         return windows
     grid = scene.of_band(scene.class_band).grid

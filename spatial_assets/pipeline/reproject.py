@@ -22,9 +22,10 @@ from spatial_assets.geo.radiometry import (
     quantise,
     reflectance,
 )
-from spatial_assets.geo.warp import Kernel, Lattice, Sampling, Warped, classes_on_band_grid
+from spatial_assets.geo.warp import Sampling, Warped, classes_on_band_grid
 from spatial_assets.pipeline.raw import RawScene
 from spatial_assets.pipeline.record import SceneRecord
+from spatial_assets.pipeline.samplings import Samplings
 from spatial_assets.stores import layout
 from spatial_assets.stores.manifests import StageEntry
 from spatial_assets.stores.objects import ObjectStore
@@ -46,7 +47,7 @@ def reproject(
     samplings = Samplings(scene, box)
     known = _clear_on_target(scene, raw, samplings, clear=clear)
     pixels = np.empty((len(scene.bands), *samplings.shape), dtype=np.int16)
-    for names in samplings.bands_alike():
+    for names in samplings.bands_alike(scene.bands):
         warped = _warped(scene, raw, names, sampling=samplings.of_band(names[0]), clear=clear)
         for name, (numbers, seen) in zip(names, warped, strict=True):
             # calibration is linear: after the warp it is the same, and costs a pass less
@@ -74,38 +75,6 @@ def _warped(
         bands.append((raw.bands[name].pixels, valid))
     sample = sampling.average if average else sampling.bilinear
     return sample(bands, window=raw.bands[names[0]].window)
-
-
-class Samplings:
-    """How each band of one scene reaches the target: one lattice, one sampling a pixel grid."""
-
-    def __init__(self, scene: SceneRecord, box: GeoBox) -> None:
-        self._scene = scene
-        self._box = box
-        self._lattice = Lattice.around(box, scene.of_band(scene.bands[0]).grid.crs)
-        self._made: list[Sampling] = []
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(rows, columns) of the target."""
-        return self._box.window.shape
-
-    def bands_alike(self) -> list[list[str]]:
-        """The reflectance bands, those together that one pass over the target can sample."""
-        found: dict[tuple[int, Kernel], list[str]] = {}
-        for name in self._scene.bands:
-            key = (id(self.of_band(name)), self._scene.of_band(name).kernel)
-            found.setdefault(key, []).append(name)
-        return list(found.values())
-
-    def of_band(self, name: str) -> Sampling:
-        """The sampling of a band, shared by the bands on its grid."""
-        grid = self._scene.of_band(name).grid
-        for sampling in self._made:
-            if sampling.source == grid:
-                return sampling
-        self._made.append(Sampling.of(grid, self._box, lattice=self._lattice))
-        return self._made[-1]
 
 
 def _clear_on_target(

@@ -47,7 +47,8 @@ class Standing:
     def load(cls, database: Database, grid_id: str, tiles: Iterable[str]) -> Standing:
         """Read what is known of `tiles`."""
         states = database.rows("tile_state", where={"grid_id": grid_id, "tile": list(tiles)})
-        in_force = database.rows("quarantine", where={"grid_id": grid_id, "released_at": None})
+        where = {"grid_id": grid_id, "kind": ["tile", "scene"], "released_at": None}
+        in_force = database.rows("quarantine", where=where)
         return cls(
             states={(str(row["tile"]), str(row["stage"])): row for row in states},
             tiles=frozenset(str(row["subject"]) for row in in_force if row["kind"] == "tile"),
