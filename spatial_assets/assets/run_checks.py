@@ -54,7 +54,7 @@ def judge_orphans(project: Project, tiles: Sequence[tuple[str, str]]) -> Verdict
             "of_another_grid": len(of_other_grids),
             "not_of_the_area": len(gone),
             "such_as": ", ".join([*of_other_grids, *gone][:SHOWN]) or "none",
-            "remedy": "spatial-assets regrid, or spatial-assets prune",
+            "remedy": "spatial-assets prune removes tiles that left the area",
         },
     )
 

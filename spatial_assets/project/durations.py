@@ -38,9 +38,16 @@ def parse_duration(value: object) -> timedelta:
 
 
 def parse_keep(value: object) -> timedelta | None:
-    """The length of time that something is kept; "keep", for ever, is None."""
-    return None if value in ("keep", None) else parse_duration(value)
+    """None for "keep", the only answer so far.
+
+    Raises:
+        PydanticCustomError: it is a length of time: nothing tells inputs that were pruned from
+            inputs that were lost yet, so they would be fetched again at the next run.
+    """
+    if value not in ("keep", None):
+        raise refusal("inputs can only be kept", 'write "keep"')
+    return None
 
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
-Keep = Annotated[timedelta | None, BeforeValidator(parse_keep)]
+Keep = Annotated[None, BeforeValidator(parse_keep)]

@@ -53,11 +53,7 @@ class FreshnessWindow(Table):
 
 
 class RetentionSettings(Table):
-    """How long what can be fetched or made again is kept; None: for ever."""
+    """Whether what can be fetched or made again is kept; it is, so far always."""
 
-    raw_tile: Keep = Field(
-        default=None, description='"keep", or the age at which it is pruned', examples=["30 days"]
-    )
-    reprojected_raster: Keep = Field(
-        default=None, description='"keep", or the age at which it is pruned', examples=["30 days"]
-    )
+    raw_tile: Keep = Field(default=None, description='"keep"', examples=["keep"])
+    reprojected_raster: Keep = Field(default=None, description='"keep"', examples=["keep"])

@@ -30,11 +30,6 @@ def claim_store(store: ObjectStore, grid_id: str, *, grid: Mapping[str, object])
         raise GridError(refusal(store, found, grid_id=grid_id, grid=grid))
 
 
-def regrid_store(store: ObjectStore, grid_id: str, *, grid: Mapping[str, object]) -> None:
-    """Give the store another grid; for `regrid`, which has seen that the pixels stay."""
-    store.put(layout.GRID, identity_document(grid_id, grid))
-
-
 def stored_grid(store: ObjectStore) -> dict[str, object] | None:
     """The identity in the store ({"grid_id", "grid", "schema"}), or None in a new one.
 
@@ -78,6 +73,6 @@ def refusal(
     )
     return (
         f"the store {store.url} belongs to grid {found['grid_id']}, the project's is {grid_id} "
-        f"({differing or 'no setting differs'}); run `spatial-assets regrid` where only the "
-        "partitions differ, or give [storage] url a new prefix"
+        f"({differing or 'no setting differs'}); set [grid] back, or give "
+        "[storage] url a new prefix"
     )

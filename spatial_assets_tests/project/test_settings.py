@@ -328,11 +328,11 @@ def test_a_region_may_have_a_shorter_window(load: Load) -> None:
     assert window.warn_for("1103") == dt.timedelta(days=5)
 
 
-def test_retention_is_for_ever_or_a_length_of_time(load: Load) -> None:
-    retention = load("[retention]\nraw_tile = '30 days'\nreprojected_raster = 'keep'\n").retention
+def test_inputs_are_kept_and_nothing_else_is_promised(load: Load) -> None:
+    with pytest.raises(SettingsError, match=r"retention\.raw_tile.*can only be kept.*keep"):
+        load("[retention]\nraw_tile = '30 days'\n")
 
-    assert retention.raw_tile == dt.timedelta(days=30)
-    assert retention.reprojected_raster is None
+    assert load("[retention]\nreprojected_raster = 'keep'\n").retention.reprojected_raster is None
 
 
 def test_snow_is_dropped_unless_asked_for(load: Load) -> None:

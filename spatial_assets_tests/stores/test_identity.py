@@ -4,7 +4,7 @@ import pytest
 
 from spatial_assets.errors import GridError, StoreError
 from spatial_assets.stores import layout
-from spatial_assets.stores.identity import claim_store, regrid_store, stored_grid
+from spatial_assets.stores.identity import claim_store, stored_grid
 from spatial_assets.stores.objects import ObjectStore
 
 GRID = {"pixel_zoom": 10, "level": 8}
@@ -22,16 +22,8 @@ def test_another_grids_store_is_refused_with_what_differs_and_the_remedy(
 ) -> None:
     claim_store(store, "abc", grid=GRID)
 
-    with pytest.raises(GridError, match=r"level: 8 in the store, 9 in the project.*regrid"):
+    with pytest.raises(GridError, match=r"level: 8 in the store, 9 in the project.*new prefix"):
         claim_store(store, "def", grid={**GRID, "level": 9})
-
-
-def test_a_regridded_store_belongs_to_the_new_grid(store: ObjectStore) -> None:
-    claim_store(store, "abc", grid=GRID)
-
-    regrid_store(store, "def", grid={**GRID, "level": 9})
-
-    claim_store(store, "def", grid={**GRID, "level": 9})
 
 
 def test_a_damaged_identity_is_an_error_and_not_a_new_store(store: ObjectStore) -> None:
