@@ -105,8 +105,9 @@ def _description(project: Project, stage: str) -> str:
     if stage in INDICES:
         index = INDICES[stage]
         return (
-            f"{index.description} One value a {project.time.period} and pixel, composed of its "
-            f"clear observations ({project.time.composite}); Zarr v3, int16 x 10,000. "
+            f"{index.description.rstrip('.')}. One value a {project.time.period} and pixel, "
+            f"composed of its clear observations ({project.time.composite}); "
+            "Zarr v3, int16 x 10,000. "
             f"Source: {index.reference}"
         )
     return (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import geopandas as gpd
@@ -49,6 +50,20 @@ def ruin(project: Project, tile: str) -> None:
     """Make the files of a tile's only scene unreadable for good."""
     path = Path(project.catalog_url) / f"v{tile}" / FILES["red"]
     path.write_bytes(b"not a raster")
+
+
+def widen(project: Project, tile: str) -> None:
+    """Let a tile's scene fill most of it, for people who look at its picture."""
+    narrow = village(project, tile)
+    margin = narrow.columns / 2 * narrow.pixel
+    wide = replace(
+        narrow,
+        left=narrow.left - margin,
+        top=narrow.top + margin,
+        columns=2 * narrow.columns,
+        rows=2 * narrow.rows,
+    )
+    write_granule(Path(project.catalog_url), wide)
 
 
 def rebuild(project: Project, tile: str, *, seed: int = 7) -> None:
