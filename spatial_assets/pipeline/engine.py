@@ -131,7 +131,8 @@ class _Flight(Generic[Job, Result]):
         """Send one job off; False when the pool broke before it could take it."""
         try:
             self._flying[self.pool.submit(self.work, job)] = job
-        except BrokenProcessPool:
+        except (BrokenProcessPool, OSError):
+            # OSError: the pool is closing its pipes over a death that it has not told of yet
             self.lost.append(job)
             return False
         return True

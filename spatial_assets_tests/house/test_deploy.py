@@ -54,8 +54,10 @@ def test_what_the_dockerfile_copies_is_in_the_build_context() -> None:
         r"^COPY (?!--from)(.+) \S+$", (REPOSITORY / "Dockerfile").read_text(), re.MULTILINE
     )
     copied = {name for line in copies for name in line.split()}
+    # a file let in again below a folder that is copied goes along with it
+    apart = {name for name in sent if not any(name.startswith(f"{each}/") for each in copied)}
 
-    assert copied == sent
+    assert copied == apart
     assert [name for name in sorted(sent) if not (REPOSITORY / name).exists()] == []
 
 

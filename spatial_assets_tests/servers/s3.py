@@ -32,6 +32,9 @@ SWITCHED_OFF = (
     "-master.telemetry=false",
 )
 
+VOLUMES = 100_000
+"""Each bucket takes several volumes, however empty; the default, free disk by size, runs out."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class S3Server:
@@ -123,6 +126,7 @@ def command(weed: Path, folder: Path, *, server: S3Server, ports: dict[str, int]
             *(weed, "mini", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
             *(f"{option}={port}" for option, port in ports.items()),
             *SWITCHED_OFF,
+            f"-volume.max={VOLUMES}",
             f"-s3.config={identities}",
         ],
         folder=folder,
