@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from fnmatch import fnmatchcase
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -12,6 +12,9 @@ from spatial_assets.project.base import Table, Tuple, refusal
 from spatial_assets.project.durations import Duration, Keep
 
 SHORTEST_WINDOW = timedelta(minutes=1)  # Dagster refuses a shorter freshness window
+MOST_WINDOWS = 8  # each is a query of its own at every tick
+
+NeverMade = Literal["last", "first", "leave"]
 
 
 class RegionWindow(Table):
@@ -35,6 +38,11 @@ class FreshnessWindow(Table):
     regions: Tuple[RegionWindow] = Field(
         default=(), description="other windows for some tiles, the first match wins"
     )
+    never_made: NeverMade = Field(
+        default="last",
+        description="tiles that do not exist yet: asked for after the stale ones, before them, "
+        "or left to a person",
+    )
 
     @model_validator(mode="after")
     def _warn_comes_first(self) -> Self:
@@ -42,6 +50,15 @@ class FreshnessWindow(Table):
         if self.warn >= self.fail:
             wrong = f"fails ({self.fail}) before it warns ({self.warn})"
             raise refusal(wrong, "make warn shorter than fail", key="fail")
+        return self
+
+    @model_validator(mode="after")
+    def _few_windows(self) -> Self:
+        """Refuse more windows than are affordable at every tick."""
+        windows = {self.warn, *(region.warn for region in self.regions)}
+        if len(windows) > MOST_WINDOWS:
+            wrong = f"has {len(windows)} different windows, and {MOST_WINDOWS} are the most"
+            raise refusal(wrong, "give several regions the same warn", key="regions")
         return self
 
     def warn_for(self, tile: str) -> timedelta:
