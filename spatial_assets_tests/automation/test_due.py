@@ -1,0 +1,221 @@
+"""Which tiles are due: the laws of the plan, for any history."""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+import random
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spatial_assets.pipeline.due import Asked, Pace, Plan, TileFacts, tiles_due
+from spatial_assets.project.upkeep import NeverMade
+
+NOW = dt.datetime(2023, 9, 15, 12, tzinfo=dt.UTC)
+DAY = dt.timedelta(days=1)
+TICK = dt.timedelta(minutes=10)
+TILES = [f"{number:02d}" for number in range(20)]
+WINDOWS = [DAY, 3 * DAY, 5 * DAY]
+
+Facts = TileFacts[dt.datetime]
+
+
+def facts_of(
+    refreshed_at: Mapping[str, dt.datetime],
+    *,
+    windows: Mapping[str, dt.timedelta] | None = None,
+    failed: Collection[str] = (),
+    asked: Mapping[str, Asked[dt.datetime]] | None = None,
+    now: dt.datetime = NOW,
+) -> Facts:
+    return TileFacts(
+        refreshed_at=refreshed_at,
+        oldest_fresh=lambda tile: now - (windows or {}).get(tile, 5 * DAY),
+        failed=frozenset(failed),
+        asked=asked or {},
+    )
+
+
+def plan_of(
+    facts: Facts,
+    *,
+    excluded: Collection[str] = (),
+    limit: int = 100,
+    never_made: NeverMade = "last",
+    tiles: Collection[str] = TILES,
+) -> Plan:
+    pace = Pace(limit=limit, never_made=never_made)
+    return tiles_due(tiles, facts, excluded=excluded, now=NOW, pace=pace)
+
+
+some = st.frozensets(st.sampled_from(TILES))
+moments = st.integers(0, 10 * 24).map(lambda hours: NOW - dt.timedelta(hours=hours))
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> Facts:
+    refreshed_at = draw(st.dictionaries(st.sampled_from(TILES), moments))
+    after = st.sampled_from([None, *refreshed_at.values()])
+    asked = st.builds(Asked[dt.datetime], at=moments, after=after)
+    return facts_of(
+        refreshed_at,
+        windows=draw(st.dictionaries(st.sampled_from(TILES), st.sampled_from(WINDOWS))),
+        failed=draw(some),
+        asked=draw(st.dictionaries(st.sampled_from(TILES), asked)),
+    )
+
+
+orders = st.sampled_from(["last", "first", "leave"])
+
+
+@given(histories(), some, st.integers(0, 25), orders)
+def test_never_more_than_the_limit_nor_an_excluded_tile_nor_one_twice(
+    facts: Facts, excluded: frozenset[str], limit: int, never_made: NeverMade
+) -> None:
+    plan = plan_of(facts, excluded=excluded, limit=limit, never_made=never_made)
+
+    assert len(plan.tiles) + plan.under_way <= max(limit, plan.under_way)
+    assert not excluded & set(plan.tiles)
+    assert len(set(plan.tiles)) == len(plan.tiles)
+
+
+@given(histories(), some, st.integers(0, 25), orders)
+def test_a_smaller_limit_gives_the_beginning_of_the_same_plan(
+    facts: Facts, excluded: frozenset[str], limit: int, never_made: NeverMade
+) -> None:
+    whole = plan_of(facts, excluded=excluded, never_made=never_made)
+    part = plan_of(facts, excluded=excluded, limit=limit, never_made=never_made)
+
+    assert part.tiles == whole.tiles[: len(part.tiles)]
+    assert len(part.tiles) + part.waiting == len(whole.tiles)
+
+
+@given(histories(), some, st.integers(0, 25), orders, st.randoms(use_true_random=False))
+def test_the_order_depends_on_nothing_but_the_order_of_the_tiles(
+    facts: Facts,
+    excluded: frozenset[str],
+    limit: int,
+    never_made: NeverMade,
+    chance: random.Random,
+) -> None:
+    keys = list(facts.refreshed_at)
+    chance.shuffle(keys)
+    shuffled = replace(facts, refreshed_at={key: facts.refreshed_at[key] for key in keys})
+
+    first = plan_of(facts, excluded=excluded, limit=limit, never_made=never_made)
+    second = plan_of(shuffled, excluded=excluded, limit=limit, never_made=never_made)
+
+    assert first == second
+
+
+@given(histories(), some)
+def test_only_what_is_due_is_asked_for_and_none_of_it_is_forgotten(
+    facts: Facts, excluded: frozenset[str]
+) -> None:
+    plan = plan_of(facts, excluded=excluded)
+
+    due = [tile for tile in TILES if facts.why(tile)]
+    assert set(plan.tiles) <= set(due)
+    counted = len(plan.tiles) + plan.resting + plan.under_way + plan.left_alone + plan.waiting
+    assert counted == len(due)
+
+
+@given(histories())
+def test_among_the_stale_the_oldest_come_first(facts: Facts) -> None:
+    plan = plan_of(facts)
+
+    fresh_tries = [
+        tile for tile in plan.tiles if facts.why(tile) == "stale" and not facts.asked_in_vain(tile)
+    ]
+    moments_asked_for = [facts.refreshed_at[tile] for tile in fresh_tries]
+    assert moments_asked_for == sorted(moments_asked_for)
+
+
+@given(histories(), some, some, st.integers(1, 5))
+def test_every_tile_gets_its_turn_and_those_that_cannot_succeed_rest_in_between(
+    facts: Facts, hopeless: frozenset[str], excluded: frozenset[str], limit: int
+) -> None:
+    """Applied tick by tick for two days, with tiles that never succeed among them."""
+    pace = Pace(limit=limit)
+    refreshed_at = dict(facts.refreshed_at)
+    asked: dict[str, Asked[dt.datetime]] = {}
+    times: dict[str, list[dt.datetime]] = {tile: [] for tile in TILES}
+    due = {tile for tile in TILES if facts.why(tile) in {"stale", "never made"}} - excluded
+
+    for tick in range(48 * 6):
+        now = NOW + tick * TICK
+        known = facts_of(refreshed_at, asked=asked, now=NOW)
+        plan = tiles_due(TILES, known, excluded=excluded, now=now, pace=pace)
+        for tile in plan.tiles:
+            times[tile].append(now)
+            asked[tile] = Asked(at=now, after=refreshed_at.get(tile))
+            if tile not in hopeless:
+                refreshed_at[tile] = now
+
+    due_now = {tile for tile in due if facts_of(facts.refreshed_at).why(tile)}
+    assert due_now <= {tile for tile in TILES if times[tile]}
+    for tile in hopeless & due_now:
+        tries = times[tile]
+        rests = [later - sooner for sooner, later in itertools.pairwise(tries)]
+        assert min(rests) >= pace.retry_after
+        assert len(tries) >= 2
+    assert all(len(times[tile]) <= 1 for tile in set(TILES) - hopeless)
+
+
+def test_what_cannot_succeed_never_holds_up_what_can() -> None:
+    old, older = NOW - 6 * DAY, NOW - 9 * DAY
+    asked = {"00": Asked(at=NOW - DAY, after=older)}
+    facts = facts_of({**dict.fromkeys(TILES, NOW), "00": older, "07": old}, asked=asked)
+
+    assert plan_of(facts).tiles == ("07", "00")
+    assert plan_of(facts, limit=1).tiles == ("07",)
+
+
+def test_a_tile_that_came_to_something_is_no_retry_when_it_grows_old_again() -> None:
+    old = NOW - 6 * DAY
+    asked = {"00": Asked(at=NOW - dt.timedelta(hours=1), after=NOW - 20 * DAY)}
+    facts = facts_of({**dict.fromkeys(TILES, NOW), "00": old}, asked=asked)
+
+    assert plan_of(facts).tiles == ("00",)
+
+
+def test_a_fresh_tile_with_a_failed_stage_is_tried_again_on_the_slow_cadence() -> None:
+    fresh = dict.fromkeys(TILES, NOW)
+    an_hour_ago = {"03": Asked(at=NOW - dt.timedelta(hours=1), after=NOW - DAY)}
+
+    assert plan_of(facts_of(fresh, failed={"03"})).tiles == ("03",)
+    assert plan_of(facts_of(fresh, failed={"03"}, asked=an_hour_ago)).tiles == ()
+
+
+def test_what_is_under_way_takes_its_place_within_the_limit() -> None:
+    old = NOW - 6 * DAY
+    asked = {tile: Asked(at=NOW - TICK, after=old) for tile in TILES[:3]}
+    facts = facts_of(dict.fromkeys(TILES, old), asked=asked)
+
+    plan = plan_of(facts, excluded=TILES[:3], limit=5)
+
+    assert plan.tiles == ("03", "04")
+    assert (plan.under_way, plan.waiting, plan.left_alone) == (3, 15, 0)
+
+
+def test_tiles_never_made_come_last_or_first_or_are_left_to_a_person() -> None:
+    old = NOW - 6 * DAY
+    facts = facts_of({"01": old, "02": NOW})
+    tiles = ["00", "01", "02", "03"]
+
+    assert plan_of(facts, tiles=tiles).tiles == ("01", "00", "03")
+    assert plan_of(facts, tiles=tiles, never_made="first").tiles == ("00", "03", "01")
+    assert plan_of(facts, tiles=tiles, never_made="leave").tiles == ("01",)
+
+
+def test_the_plan_says_what_it_is() -> None:
+    old = NOW - 6 * DAY
+    facts = facts_of({**dict.fromkeys(TILES, NOW), "01": old, "02": old, "03": old})
+
+    assert plan_of(facts, limit=1, excluded={"03"}).sentence == (
+        "asked for: 1, waiting for their turn: 1, under way: 0, "
+        "resting after a try in vain: 0, left alone: 1"
+    )
