@@ -15,10 +15,14 @@ import dagster as dg
 PARTITIONED_CHECK = "Specifying a partitions_def on an AssetCheckSpec"
 """In preview. Without it the check of the last tile stands for all."""
 
+USER_CODE_SERVER = "Parameter `use_user_code_server` of initializer"
+"""In beta. Without it a sensor evaluates no condition of one's own."""
+
 
 @contextmanager
 def accepted_warnings() -> Iterator[None]:
     """Silence what is named above, and nothing else."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", PARTITIONED_CHECK, dg.PreviewWarning)
+        warnings.filterwarnings("ignore", USER_CODE_SERVER, dg.BetaWarning)
         yield

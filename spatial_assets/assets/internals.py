@@ -6,6 +6,7 @@ inputs it was made from, or the UI calls it out of date for ever. Dagster fills 
 own results, which cannot name one partition of a range; what it fills in is not exported.
 """
 
+from dagster._core.asset_graph_view.entity_subset import EntitySubset
 from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluationTargetMaterializationData as CheckTarget,
 )
@@ -18,6 +19,7 @@ from dagster._core.definitions.data_version import (
     get_input_data_version_tag,
     get_input_event_pointer_tag,
 )
+from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
 from dagster._core.definitions.unresolved_asset_job_definition import (
     UnresolvedAssetJobDefinition as AssetJob,
 )
@@ -30,6 +32,8 @@ __all__ = [
     "NULL_EVENT_POINTER",
     "AssetJob",
     "CheckTarget",
+    "EntitySubset",
+    "TimeWindowFreshnessPolicy",
     "get_input_data_version_tag",
     "get_input_event_pointer_tag",
 ]

@@ -1,0 +1,24 @@
+"""What is made without being asked for, and why: conditions and sensors.
+
+Decisions are pure functions in pipeline/; here their facts are gathered and Dagster is told.
+"""
+
+from spatial_assets.automation.freshness import TileFreshnessFailed
+from spatial_assets.automation.quarantine import TileQuarantined
+from spatial_assets.automation.refresh import (
+    SENSOR,
+    chain_conditions,
+    tile_automation,
+    tile_refresh,
+    with_conditions,
+)
+
+__all__ = [
+    "SENSOR",
+    "TileFreshnessFailed",
+    "TileQuarantined",
+    "chain_conditions",
+    "tile_automation",
+    "tile_refresh",
+    "with_conditions",
+]
