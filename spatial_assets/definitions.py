@@ -13,25 +13,32 @@ from spatial_assets.assets.boundaries import boundary_assets
 from spatial_assets.assets.internals import AssetJob
 from spatial_assets.assets.specs import GROUP as TILES
 from spatial_assets.assets.tiles import tile_chain
+from spatial_assets.automation import chain_conditions, tile_automation, with_conditions
+from spatial_assets.automation.freshness import Clock
 from spatial_assets.checks import boundary_checks
 from spatial_assets.io_managers import project_io_managers
 from spatial_assets.project import Project, load_project
-from spatial_assets.resources import project_resources
+from spatial_assets.resources import now, project_resources
 
 BEFORE_PEOPLE_COME = "0 4 * * *"
 """Boundaries change rarely and are small: once a day costs seconds, and the tiles that follow
 from a change are done by the morning."""
 
 
-def build_definitions(project: Project, **overrides: object) -> dg.Definitions:
+def build_definitions(
+    project: Project, *, clock: Clock = now, **overrides: object
+) -> dg.Definitions:
     """The definitions of a project.
 
     Args:
         project: the project file, read.
+        clock: by which tiles grow old; for tests.
         **overrides: resources by name, in place of those of the project file; for tests, and
             for those who bring their own engine or catalogue.
     """
-    assets: list[dg.AssetsDefinition] = [tile_chain(project)]
+    assets: list[dg.AssetsDefinition] = [
+        with_conditions(tile_chain(project), chain_conditions(project, clock=clock))
+    ]
     checks: list[dg.AssetChecksDefinition] = []
     jobs = [
         asset_job(TILES, "Every stage of the tiles it is launched for."),
@@ -49,6 +56,7 @@ def build_definitions(project: Project, **overrides: object) -> dg.Definitions:
         asset_checks=checks,
         jobs=jobs,
         schedules=schedules,
+        sensors=tile_automation(project),
         # The chain brings its own workers; a process a step would only add 4 s of imports each.
         executor=dg.in_process_executor,
         resources={

@@ -147,7 +147,7 @@ def test_partitions_are_the_tiles_in_the_order_of_the_curve(
     assert tuple(partitions.get_partition_keys()) == project.partitioning.keys
 
 
-def test_jobs_and_schedules_are_there_and_nothing_runs_by_itself(defs: dg.Definitions) -> None:
+def test_nothing_runs_by_itself_but_what_a_freshness_window_asks_for(defs: dg.Definitions) -> None:
     repository = defs.get_repository_def()
 
     assert {job.name for job in repository.get_all_jobs()} >= {"tiles", "boundaries"}
@@ -158,7 +158,9 @@ def test_jobs_and_schedules_are_there_and_nothing_runs_by_itself(defs: dg.Defini
     (schedule,) = repository.schedule_defs
     assert schedule.name == "boundaries_daily"
     assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
-    assert not repository.sensor_defs
+    (sensor,) = repository.sensor_defs
+    assert sensor.name == "tile_automation"
+    assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
 
 
 def test_resources_are_listed_and_can_be_replaced(project: Project, tmp_path: Path) -> None:
