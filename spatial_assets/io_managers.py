@@ -71,7 +71,11 @@ class TileIOManager(dg.IOManager):
             dg.DagsterInvariantViolationError: it is neither a table nor a raster, or of a run
                 of several tiles.
         """
-        from spatial_assets.stores.values import UnkeepableError, encode  # noqa: PLC0415 - pandas
+        from spatial_assets.stores.values import (  # noqa: PLC0415 - pandas
+            SUFFIXES,
+            UnkeepableError,
+            encode,
+        )
 
         if obj is None:
             return
@@ -88,6 +92,8 @@ class TileIOManager(dg.IOManager):
             raise dg.DagsterInvariantViolationError(f"{name} returned {error}") from error
         store = self._store.open()
         written = store.put(layout.tile_asset(name, "".join(tiles), suffix), data)
+        for other in set(SUFFIXES) - {suffix}:  # of a time when it returned another kind
+            store.delete(layout.tile_asset(name, "".join(tiles), other))
         uri = dg.MetadataValue.text(store.uri(written.path))
         context.add_output_metadata({"dagster/uri": uri, "bytes": written.size})
 

@@ -6,6 +6,7 @@ One step, because in separate steps two bad tiles of ten would lose all ten down
 # No `from __future__ import annotations`: Dagster reads the annotations of what it decorates.
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -27,6 +28,9 @@ from spatial_assets.resources import (
     now,
     writer,
 )
+
+if TYPE_CHECKING:
+    from spatial_assets.pipeline.driver import TilePipeline
 
 STEP = "tile_chain"
 
@@ -56,10 +60,8 @@ def tile_chain(project: Project) -> dg.AssetsDefinition:
         """Walk the selected tiles through the selected stages, reporting each as it ends."""
         from spatial_assets.pipeline.driver import TilePipeline  # noqa: PLC0415 - not at import
 
-        keys = context.partition_keys
-        report, progress = RunReport(), Progress(context.log.info, total=len(keys))
+        report = RunReport()
         with failing_plainly(), database.open(project) as opened:
-            events = TileEvents(context, chain, database=opened.url)
             pipeline = TilePipeline(
                 project=project,
                 store=store.open(),
@@ -69,13 +71,23 @@ def tile_chain(project: Project) -> dg.AssetsDefinition:
                 owner=writer(context.run.run_id),
                 find=catalog.scenes,
             )
-            selected = [key.to_user_string() for key in context.selected_asset_keys]
-            for outcome in pipeline.run(keys, stages=selected):
-                report.add(outcome)
-                yield from events.of(outcome)
-                progress.count(outcome)
-            yield from events.of_run(judge_tables(project, opened))
-        context.log.info("%d tiles: %s", len(keys), report.sentence())
+            yield from walked(context, pipeline, report)
         fail_if_any_tile_is_bad(report)
 
     return assets
+
+
+def walked(
+    context: dg.AssetExecutionContext, pipeline: "TilePipeline", report: RunReport
+) -> Iterator[TileEvent]:
+    """What happens to the tiles of this run, and then to the tables that they add to."""
+    keys = context.partition_keys
+    stages = [key.to_user_string() for key in context.selected_asset_keys]
+    events = TileEvents(context, pipeline.chain, database=pipeline.database.url)
+    progress = Progress(context.log.info, total=len(keys))
+    for outcome in pipeline.run(keys, stages=stages):
+        report.add(outcome)
+        yield from events.of(outcome)
+        progress.count(outcome)
+    yield from events.of_run(judge_tables(pipeline.project, pipeline.database))
+    context.log.info("%d tiles: %s", len(keys), report.sentence())

@@ -10,7 +10,8 @@ import pytest
 
 from spatial_assets.catalog import datasets
 from spatial_assets.project import Project
-from spatial_assets_tests.dagster_floor.land import villages
+from spatial_assets_tests.dagster_floor.land import first, villages
+from spatial_assets_tests.dagster_floor.running import BOUNDARIES, CHAIN, definitions, materialize
 
 
 @pytest.fixture
@@ -31,3 +32,19 @@ def _nothing_left_open() -> Iterator[None]:
     """Close what a test made this process keep open."""
     yield
     datasets.close_all()
+
+
+@pytest.fixture(scope="module")
+def made_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Ten villages that no test of the module changes."""
+    return villages(tmp_path_factory.mktemp("made"))
+
+
+@pytest.fixture(scope="module")
+def made_instance(made_project: Project) -> Iterator[dg.DagsterInstance]:
+    """An instance that knows of boundaries and of two tiles of `made_project`."""
+    defs = definitions(made_project)
+    with dg.DagsterInstance.ephemeral() as made:
+        materialize(defs, made, BOUNDARIES)
+        materialize(defs, made, CHAIN, tiles=first(made_project, 2))
+        yield made

@@ -14,7 +14,6 @@ from spatial_assets_tests.dagster_floor.land import first, rebuild, ruin, villag
 from spatial_assets_tests.dagster_floor.running import (
     BOUNDARIES,
     CHAIN,
-    newest,
     observed,
     times_made,
     told,
@@ -206,17 +205,3 @@ def test_a_command_that_cannot_be_meant_says_why(
 
     assert done.code == code
     assert says in done.output
-
-
-def test_a_catalogue_that_is_not_there_is_one_plain_failure(tmp_path: Path) -> None:
-    project = villages(tmp_path)
-    Path(project.catalog_url).rename(tmp_path / "elsewhere")
-    site = Site(project, make_home(tmp_path / "dagster_home"))
-
-    done = site.materialize(["raw_tile"], *first(project, 2))
-
-    assert done.code == 1
-    assert "dagster._core.definitions.events.Failure: " in done.output
-    assert str(tmp_path / "catalog") in done.output
-    with site.instance() as instance:
-        assert newest(instance, "raw_tile") is None
