@@ -2,7 +2,7 @@
 
 Not zarr's own ObjectStore: that one awaits obstore's coroutines, whose Rust threads call into
 Python when they are done. Where the process ends at that moment, Python 3.11 to 3.13 abort it
-(one exit in three, measured; pyo3-async-runtimes issue 40): good work, exit code -6. Plain calls
+(one exit in three, measured; pyo3-async-runtimes knows of it): good work, exit code -6. Plain calls
 in Python's own threads never do. They are also asked again after trouble, and speak our errors.
 """
 
