@@ -111,6 +111,10 @@ class TileOutcome:
         return next(iter(own or bad), None)
 
 
+NAMED = 50
+"""Bad tiles that a message names; it is kept as an event, and a screen shows no more."""
+
+
 class BadTilesError(SpatialAssetsError):
     """Some tiles of a run were newly quarantined or failed; the others are good."""
 
@@ -151,8 +155,10 @@ class RunReport:
             return
         named = "\n".join(
             f"  {tile}: {trouble.state} at {trouble.stage}: {trouble.reason}: {trouble.message}"
-            for tile, trouble in sorted(self.bad.items())
+            for tile, trouble in sorted(self.bad.items())[:NAMED]
         )
+        if len(self.bad) > NAMED:
+            named += f"\n  and {len(self.bad) - NAMED} more: see the table tile_state"
         message = (
             f"{len(self.bad)} of {self.counts.total()} tiles need attention; the others are good:\n"
             f"{named}\n"
