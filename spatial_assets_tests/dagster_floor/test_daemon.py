@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ import dagster as dg
 import pytest
 from playwright.sync_api import Page, expect
 
+from spatial_assets.project import Project
 from spatial_assets_tests.dagster_floor.commands import Site
 from spatial_assets_tests.dagster_floor.daemon import SOMEBODY, Day, wait_for
 from spatial_assets_tests.dagster_floor.land import first, rebuild, ruin, villages, widen
@@ -39,12 +41,14 @@ def day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Day]:
     """Dagster's services; three tiles are made, inputs are there for four."""
     folder = tmp_path_factory.mktemp("day")
     project, home = villages(folder), make_home(folder / "dagster_home")
-    tiles, defs = first(project, 10), definitions(project)
+    tiles, defs = first(project, 10), definitions(project, greenest_of(project))
     widen(project, tiles[BY_HAND][0])
     ruin(project, tiles[BAD])
     with dg.DagsterInstance.from_config(str(home)) as instance:
         assert materialize(defs, instance, BOUNDARIES).success
         assert materialize(defs, instance, CHAIN, tiles=tiles[MADE]).success
+        for tile in tiles[MADE]:
+            assert materialize(defs, instance, ["greenest"], tiles=[tile]).success
         for part in (BY_HAND, SEVERAL):
             assert materialize(defs, instance, CHAIN[:2], tiles=tiles[part]).success
         workspace = folder / "workspace.yaml"
@@ -52,6 +56,15 @@ def day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Day]:
         environment = {"SPATIAL_ASSETS_PROJECT": str(project.root)}
         with dagster_server(home, workspace, environment=environment, name="day") as server:
             yield Day(project, server, instance)
+
+
+def greenest_of(project: Project) -> dg.AssetsDefinition:
+    """Somebody's asset, as their code location has it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SPATIAL_ASSETS_PROJECT", str(project.root))
+        made = runpy.run_path(str(SOMEBODY))["greenest"]
+    assert isinstance(made, dg.AssetsDefinition)
+    return made
 
 
 @dataclass(frozen=True)
@@ -115,8 +128,6 @@ def test_a_persons_asset_follows_a_changed_tile_and_no_renewed_one(
 ) -> None:
     tiles = first(day.project, 10)[MADE]
     assert launched  # the daemon has the backfills to do as well
-    for tile in tiles:  # made by automation, because they were missing when it was turned on
-        wait_for(lambda tile=tile: newest(day.instance, "greenest", tile), f"greenest of {tile}")  # type: ignore[misc]
     rebuild(day.project, tiles[1], seed=8)
 
     assert Site(day.project, day.server.home).materialize(CHAIN, *tiles).code == 0
