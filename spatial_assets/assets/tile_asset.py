@@ -38,7 +38,8 @@ def tile_asset(
     `regions: gpd.GeoDataFrame` the boundary set of that name, `ndvi_by_boundary: pd.DataFrame`
     the tile's rows. A returned DataFrame is kept as Parquet, a DataArray with a CRS as GeoTIFF.
     It follows its inputs when their data changes, in a run of its own: in the chain's run it
-    would be skipped whenever a tile is bad.
+    would be skipped whenever a tile is bad. As any asset of yours it waits until you turn on
+    Dagster's `default_automation_condition_sensor`.
 
     Args:
         function: what makes the asset; its name is the asset's.

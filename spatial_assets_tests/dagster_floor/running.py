@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import dagster as dg
@@ -28,7 +28,7 @@ def definitions(project: Project, *assets: dg.AssetsDefinition) -> dg.Definition
 def materialize(
     defs: dg.Definitions,
     instance: dg.DagsterInstance,
-    select: Sequence[str],
+    select: Collection[str],
     *,
     tiles: Sequence[str] = (),
 ) -> dg.ExecuteInProcessResult:

@@ -116,6 +116,24 @@ def test_an_index_shows_a_small_picture_of_itself(made: Made) -> None:
         }
 
 
+def test_each_of_several_indices_has_its_own_check_and_the_first_the_picture(
+    tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
+    project = villages(tmp_path, indices={"names": ["ndvi", "savi"]})
+    defs, tiles = definitions(project), first(project, 2)
+    stages = [spec.key.to_user_string() for spec in defs.resolve_all_asset_specs()]
+    materialize(defs, instance, BOUNDARIES)
+
+    run = materialize(defs, instance, set(stages) - set(BOUNDARIES), tiles=tiles)
+
+    assert run.success
+    ranged = {key[0] for key in evaluations(instance, run.run_id) if key[1] == "index_range"}
+    assert ranged == {"ndvi", "savi"}
+    assert "preview" in told(instance, "ndvi", tiles[0])
+    assert "preview" not in told(instance, "savi", tiles[0])
+    assert told(instance, "tile_index", tiles[0])["dagster/row_count"] == 2
+
+
 def test_one_stage_alone_is_made_from_what_is_stored(
     project: Project, instance: dg.DagsterInstance
 ) -> None:
