@@ -50,7 +50,7 @@ def demo(folder: Path | None) -> None:
     if end.exit_code and not end.sentence:
         message = f"Dagster ended with {end.exit_code} before the tiles; it said why in {end.log}"
         raise click.ClickException(message)
-    # A log may lose its lines on the way, an exit code does not: the story tells from what is stored.
+    # A log may lose lines on the way, an exit code does not; the story tells what is stored.
     told = end.sentence or f"all {len(project.partitioning.keys)} tiles"
     click.echo(f"Made by Dagster, {seconds} in all: {told}.")
     with open_ground(project) as ground:
