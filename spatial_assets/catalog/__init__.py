@@ -11,12 +11,14 @@ from spatial_assets.catalog.scene import (
     SupersededScene,
 )
 from spatial_assets.catalog.search import find_scenes
+from spatial_assets.catalog.sightings import Sighting
 
 __all__ = [
     "BandSource",
     "Catalogue",
     "RejectedScene",
     "Scene",
+    "Sighting",
     "SupersededScene",
     "find_scenes",
 ]

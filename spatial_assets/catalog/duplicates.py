@@ -5,11 +5,40 @@ from __future__ import annotations
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from typing import Protocol, TypeVar
 
 from spatial_assets.catalog.radiometry import parse_baseline
 from spatial_assets.catalog.scene import RejectedScene, Scene, SupersededScene
 
 _NEVER = dt.datetime.min.replace(tzinfo=dt.UTC)
+
+
+class Placed(Protocol):
+    """What was found under an id, at a place."""
+
+    @property
+    def id(self) -> str:
+        """The item's id."""
+
+    @property
+    def href(self) -> str:
+        """Where the item was found."""
+
+
+class Processed(Placed, Protocol):
+    """One processing of a granule."""
+
+    @property
+    def baseline(self) -> str | None:
+        """Processing baseline, e.g. "05.09"."""
+
+    @property
+    def created(self) -> dt.datetime | None:
+        """When the product was made, UTC."""
+
+
+Item = TypeVar("Item", bound=Placed)
+Product = TypeVar("Product", bound=Processed)
 
 
 def without_duplicates(
@@ -19,11 +48,15 @@ def without_duplicates(
 
     Ids are unique in the answer too: two granules under one id would share their files.
     """
-    kept, superseded = _best_of(scenes, lambda scene: scene.granule)
-    kept, namesakes = _best_of(kept, lambda scene: scene.id)
+    kept, beaten = best_of_each(scenes, lambda scene: scene.granule)
+    kept, namesakes = best_of_each(kept, lambda scene: scene.id)
+    superseded = [
+        SupersededScene(id=scene.id, href=scene.href, by=best.id, granule=scene.granule)
+        for scene, best in (*beaten, *namesakes)
+    ]
     return (
         tuple(sorted(kept, key=lambda scene: scene.id)),
-        tuple(sorted((*superseded, *namesakes), key=lambda scene: (scene.id, scene.href))),
+        tuple(sorted(superseded, key=lambda scene: (scene.id, scene.href))),
     )
 
 
@@ -35,40 +68,42 @@ def without_namesakes(
     A rejection is known by its id, so one that shares it with a good scene would condemn that.
     """
     good = {scene.id: scene for scene in scenes}
-    by_id = {item.id: item for item in sorted(rejected, key=lambda item: item.href, reverse=True)}
-    bad = tuple(by_id[name] for name in sorted(by_id) if name not in good)
+    by_id = first_of_each_id(rejected)
+    bad = tuple(item for name, item in by_id.items() if name not in good)
     replaced = tuple(
-        SupersededScene(id=name, href=by_id[name].href, by=name, granule=good[name].granule)
-        for name in sorted(by_id)
+        SupersededScene(id=name, href=item.href, by=name, granule=good[name].granule)
+        for name, item in by_id.items()
         if name in good
     )
     return bad, replaced
 
 
-def _best_of(
-    scenes: Iterable[Scene], identity: Callable[[Scene], str]
-) -> tuple[list[Scene], list[SupersededScene]]:
-    """The best of each group, and the others."""
-    groups: defaultdict[str, list[Scene]] = defaultdict(list)
-    for scene in scenes:
-        groups[identity(scene)].append(scene)
-    kept, superseded = [], []
+def best_of_each(
+    items: Iterable[Product], identity: Callable[[Product], str]
+) -> tuple[list[Product], list[tuple[Product, Product]]]:
+    """The best of each group; and each of the others, with what it gave way to."""
+    groups: defaultdict[str, list[Product]] = defaultdict(list)
+    for item in items:
+        groups[identity(item)].append(item)
+    kept, beaten = [], []
     for group in groups.values():
         best = max(group, key=_rank)
         kept.append(best)
-        superseded += [
-            SupersededScene(id=scene.id, href=scene.href, by=best.id, granule=scene.granule)
-            for scene in group
-            if scene is not best
-        ]
-    return kept, superseded
+        beaten += [(item, best) for item in group if item is not best]
+    return kept, beaten
 
 
-def _rank(scene: Scene) -> tuple[tuple[int, int], dt.datetime, str, str]:
+def first_of_each_id(items: Iterable[Item]) -> dict[str, Item]:
+    """Of items that share an id the first by place, in the order of ids."""
+    found = {item.id: item for item in sorted(items, key=lambda item: item.href, reverse=True)}
+    return {name: found[name] for name in sorted(found)}
+
+
+def _rank(item: Processed) -> tuple[tuple[int, int], dt.datetime, str, str]:
     """Greater is better; id and href decide the rest, so that the same items give one answer."""
     return (
-        parse_baseline(scene.baseline) or (-1, -1),
-        scene.created or _NEVER,
-        scene.id,
-        scene.href,
+        parse_baseline(item.baseline) or (-1, -1),
+        item.created or _NEVER,
+        item.id,
+        item.href,
     )

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from shapely.geometry.base import BaseGeometry
 
+from spatial_assets.catalog.sightings import Sighting
 from spatial_assets.geo.radiometry import Calibration
 
 
@@ -150,6 +151,8 @@ class Catalogue:
     scenes: tuple[Scene, ...]
     rejected: tuple[RejectedScene, ...]
     superseded: tuple[SupersededScene, ...] = ()
+    sightings: tuple[Sighting, ...] = ()
+    """Of every scene that is used or was refused, as the catalogue alone has it."""
 
 
 def rejected(scene: Scene, reason: str, message: str, **evidence: object) -> RejectedScene:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from spatial_assets.catalog.access import SourceAccess, source_access
+from spatial_assets.catalog.candidates import candidate_of, refused_candidate, sightings_of
 from spatial_assets.catalog.duplicates import without_duplicates, without_namesakes
 from spatial_assets.catalog.fingerprints import with_fingerprints
 from spatial_assets.catalog.items import RawItem, read_scene, rejected_item
@@ -34,11 +35,18 @@ def find_scenes(project: Project, access: SourceAccess | None = None) -> Catalog
     )
     read, unread = _read(wanted, project)
     scenes, superseded = without_duplicates(read)
+    # Before the files are looked up: what changes in between is then seen as a change, not missed.
+    sightings = sightings_of([*map(candidate_of, scenes), *map(refused_candidate, unread)])
     looked_up = list(with_fingerprints(scenes, access))
     usable = tuple(scene for scene in looked_up if isinstance(scene, Scene))
     bad = [*unread, *(scene for scene in looked_up if isinstance(scene, RejectedScene))]
     rejected, replaced = without_namesakes(bad, usable)
-    return Catalogue(scenes=usable, rejected=rejected, superseded=(*superseded, *replaced))
+    return Catalogue(
+        scenes=usable,
+        rejected=rejected,
+        superseded=(*superseded, *replaced),
+        sightings=sightings,
+    )
 
 
 def _read(found: Iterable[Found], project: Project) -> tuple[list[Scene], list[RejectedScene]]:
