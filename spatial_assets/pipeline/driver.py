@@ -6,17 +6,19 @@ objects. The order of a commit is in commit.py, what a worker does in walk.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from spatial_assets.catalog import Catalogue, find_scenes
+from spatial_assets.geo.grid import Tile
 from spatial_assets.pipeline.axes import ensure_axes
 from spatial_assets.pipeline.commit import Committer
 from spatial_assets.pipeline.engine import Engine
 from spatial_assets.pipeline.leasing import TileLeases
 from spatial_assets.pipeline.outcome import TileOutcome
 from spatial_assets.pipeline.run import Run
+from spatial_assets.pipeline.run_log import RunLog
 from spatial_assets.pipeline.stages import RAW, Chain
 from spatial_assets.pipeline.standing import Standing
 from spatial_assets.pipeline.supply import SceneSupply
@@ -74,6 +76,21 @@ class TilePipeline:
             return
         claim_store(self.store, project.grid_id, grid=project.grid.model_dump(mode="json"))
         self.database.ensure_schema(project.boundaries, project.indices.names)
+        log = RunLog(
+            database=self.database,
+            grid_id=project.grid_id,
+            owner=self.owner,
+            stages=selected,
+            workers=self.engine.workers,
+            clock=self.clock,
+        )
+        yield from log.of(self._walk(tiles, selected))
+
+    def _walk(
+        self, tiles: Sequence[Tile], selected: tuple[str, ...]
+    ) -> Generator[TileOutcome, None, None]:
+        """Yield the outcomes of `tiles`, each once it is committed."""
+        project = self.project
         supply = SceneSupply(project, self.store, self.engine, self.find)
         if RAW in selected:
             supply.gather(tiles)

@@ -38,6 +38,10 @@ Results: TypeAlias = Generator[tuple[Job, Result | WorkerDied], None, None]
 class Engine(Protocol):
     """Runs `work` over jobs somewhere, streaming each result as it ends."""
 
+    @property
+    def workers(self) -> int:
+        """Jobs that are worked on at a time; 0: one, in this very process."""
+
     def run(self, work: Callable[[Job], Result], jobs: Iterable[Job]) -> Results[Job, Result]:
         """Yield (job, result) in the order in which jobs end; `jobs` is read lazily."""
         ...
@@ -45,6 +49,8 @@ class Engine(Protocol):
 
 class InlineEngine:
     """Runs every job in this process, one after the other: for tests, notebooks and debuggers."""
+
+    workers = 0
 
     def run(self, work: Callable[[Job], Result], jobs: Iterable[Job]) -> Results[Job, Result]:
         """Yield (job, result) in the order of `jobs`."""

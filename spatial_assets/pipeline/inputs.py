@@ -41,6 +41,7 @@ class RawStage:
         self._bench = bench
         self._held: dict[str, RawScene] = {}
         self._held_bytes = 0
+        self._bytes_read = 0
         self.unusable: dict[str, str] = {}
         """Scene id -> why no pixel of it could be read for this tile."""
 
@@ -100,6 +101,7 @@ class RawStage:
             RAW,
             uri=self._bench.store.uri(layout.raw_tile_folder(self._task.tile.key)),
             scenes=len(units),
+            bytes_read=self._bytes_read,
             valid_fraction=min(shares, default=0.0),
         )
         if not units:
@@ -150,6 +152,7 @@ class RawStage:
             self._bench.store, self._task.tile.key, scene=record, raw=raw, fingerprint=wanted
         )
         self.ledger.make(RAW, record.id, entry)
+        self._bytes_read += sum(info.size for info in entry.objects)
         self._hold(record.id, raw)
 
     def _hold(self, scene: str, raw: RawScene) -> None:

@@ -17,7 +17,7 @@ from spatial_assets.project.places import (
 )
 from spatial_assets.project.settings import Project
 
-TABLES_OF_OURS = ("tile_state", "quarantine", "schema_version", "meta")
+TABLES_OF_OURS = ("tile_state", "quarantine", "schema_version", "run_log", "meta")
 
 
 def problems_between(project: Project) -> Iterator[Problem]:

@@ -25,6 +25,7 @@ from spatial_assets.stores.columns import (
 )
 from spatial_assets.stores.merged import merged_table, merging
 from spatial_assets.stores.records import QUARANTINE_KINDS, TILE_STATES, BoundaryDeclaration
+from spatial_assets.stores.run_tables import run_log_table
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ def declare(boundaries: Iterable[BoundaryDeclaration], indices: Iterable[str]) -
     metadata = sa.MetaData()
     for make in (schema_version_table, tile_index_table, tile_state_table, quarantine_table):
         make(metadata)
+    run_log_table(metadata)
     statistics = [statistics_table(metadata, index) for index in indices]
     taken = {name.casefold() for name in metadata.tables}
     taken |= {f"{parts.name}_merged".casefold() for parts in statistics}
