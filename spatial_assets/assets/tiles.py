@@ -18,7 +18,7 @@ from spatial_assets.assets.run_checks import judge_tables
 from spatial_assets.assets.specs import run_check_specs, stage_specs, tile_check_specs
 from spatial_assets.partitions import tile_partitions
 from spatial_assets.pipeline.outcome import RunReport
-from spatial_assets.pipeline.stages import Chain
+from spatial_assets.pipeline.stages import chain_of
 from spatial_assets.project import Project
 from spatial_assets.resources import (
     CatalogResource,
@@ -38,7 +38,7 @@ STEP = "tile_chain"
 @accepted_warnings()
 def tile_chain(project: Project) -> dg.AssetsDefinition:
     """The assets of the chain for a project."""
-    chain = Chain(indices=tuple(project.indices.names), with_boundaries=bool(project.boundaries))
+    chain = chain_of(project)
     partitions = tile_partitions(project)
 
     @dg.multi_asset(

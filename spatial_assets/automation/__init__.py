@@ -3,7 +3,7 @@
 Decisions are pure functions in pipeline/; here their facts are gathered and Dagster is told.
 """
 
-from spatial_assets.automation.freshness import TileFreshnessFailed
+from spatial_assets.automation.freshness import TileDue
 from spatial_assets.automation.quarantine import TileQuarantined
 from spatial_assets.automation.refresh import (
     SENSOR,
@@ -15,7 +15,7 @@ from spatial_assets.automation.refresh import (
 
 __all__ = [
     "SENSOR",
-    "TileFreshnessFailed",
+    "TileDue",
     "TileQuarantined",
     "chain_conditions",
     "tile_automation",

@@ -10,7 +10,7 @@ import datetime as dt
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import dagster as dg
 
@@ -23,6 +23,9 @@ Clock: TypeAlias = Callable[[], dt.datetime]
 Window: TypeAlias = Callable[[str], dt.timedelta]
 """Tile -> the age from which it is due."""
 
+Changed: TypeAlias = Callable[[], Mapping[str, str]]
+"""Tile -> what tells its inputs of now from others, as it is at the moment of the call."""
+
 MOST_AT_ONCE = 2000  # planned events take 7 ms each in SQLite: a run this long waits 14 s
 DEFAULT_PACE = Pace(limit=MOST_AT_ONCE)
 MADE_WHEN = {"first": "those never made first", "last": "those never made last", "leave": ""}
@@ -33,9 +36,14 @@ def nothing() -> Collection[str]:
     return frozenset()
 
 
+def unchanged() -> Mapping[str, str]:
+    """No tile."""
+    return {}
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
-class TileFreshnessFailed(dg.AutomationCondition[dg.AssetKey]):
-    """True for tiles past the asset's freshness window, the oldest first and some at a time.
+class TileDue(dg.AutomationCondition[dg.AssetKey]):
+    """True for tiles whose inputs changed or that are past their window, some at a time.
 
     Two queries a tick, and one more for each further window: the newest event of every tile, and
     the newest event of all that is older than the window. The ids of events rise with time, so
@@ -44,6 +52,9 @@ class TileFreshnessFailed(dg.AutomationCondition[dg.AssetKey]):
 
     window: Window | None = None
     """None: `warn` (or else `fail`) of the asset's own FreshnessPolicy, for every tile."""
+
+    changed: Changed = unchanged
+    """Tiles whose inputs are others than those they were made from: due, however fresh."""
 
     failed: Tiles = nothing
     """Tiles of which a later stage failed: due, however fresh."""
@@ -55,18 +66,18 @@ class TileFreshnessFailed(dg.AutomationCondition[dg.AssetKey]):
     @property
     def name(self) -> str:
         """In the manner of Dagster's own conditions."""
-        return "tile_freshness_failed"
+        return "tile_due"
 
     @property
     def description(self) -> str:
         """What is said of every condition of this kind."""
-        return "Past the freshness window, and next in turn"
+        return "Its inputs changed or it is past its window, and it is next in turn"
 
     def get_label(self) -> str:
         """What the automation tab says of this one."""
         hours = self.pace.retry_after / dt.timedelta(hours=1)
         said = [
-            "past its freshness window: the oldest first",
+            "its inputs changed, or past its freshness window: the oldest first",
             MADE_WHEN[self.pace.never_made],
             f"at most {self.pace.limit:,} under way",
             f"again {hours:g} h after a try in vain",
@@ -114,6 +125,7 @@ class TileFreshnessFailed(dg.AutomationCondition[dg.AssetKey]):
                 key, dg.DagsterEventType.ASSET_MATERIALIZATION
             ),
             oldest_fresh=lambda tile: limits[windows[tile]],
+            changed=self.changed(),
             failed=set(self.failed()),
             asked=_recall(context.cursor, tiles),
         )
@@ -124,7 +136,7 @@ def _window_of_policy(context: dg.AutomationContext[dg.AssetKey]) -> Window:
     if not isinstance(policy, TimeWindowFreshnessPolicy):
         message = (
             f"{context.key.to_user_string()} has no freshness window; give it "
-            "freshness_policy=dg.FreshnessPolicy.time_window(...), or no TileFreshnessFailed"
+            "freshness_policy=dg.FreshnessPolicy.time_window(...), or no TileDue"
         )
         raise dg.DagsterInvalidDefinitionError(message)
     window = (policy.warn_window or policy.fail_window).to_timedelta()
@@ -139,20 +151,25 @@ def _newest_before(instance: dg.DagsterInstance, key: dg.AssetKey, moment: dt.da
 
 
 def _recall(cursor: str | None, tiles: Sequence[str]) -> Mapping[str, Asked[int]]:
-    """What was asked for at earlier ticks: tile -> [seconds since 1970, its newest event then]."""
-    kept: dict[str, tuple[float, int | None]] = json.loads(cursor) if cursor else {}
-    return {
-        tile: Asked(at=dt.datetime.fromtimestamp(kept[tile][0], dt.UTC), after=kept[tile][1])
-        for tile in (tiles if kept else ())
-        if tile in kept
-    }
+    """What was asked for at earlier ticks: tile -> [seconds since 1970, its newest event, why]."""
+    kept: dict[str, Sequence[Any]] = json.loads(cursor) if cursor else {}
+    found: dict[str, Asked[int]] = {}
+    for tile in tiles if kept else ():
+        if tile in kept:
+            at, after, *wanted = kept[tile]
+            moment = dt.datetime.fromtimestamp(at, dt.UTC)
+            found[tile] = Asked(at=moment, after=after, wanted="".join(wanted))
+    return found
 
 
 def _remember(facts: TileFacts[int], chosen: Collection[str], *, moment: dt.datetime) -> str:
     """What `_recall` reads: of what came to something, nothing."""
     asked = {tile: facts.asked_in_vain(tile) for tile in facts.asked}
-    kept: dict[str, tuple[float, int | None]] = {
-        tile: (each.at.timestamp(), each.after) for tile, each in asked.items() if each
+    kept = {
+        tile: (each.at.timestamp(), each.after, each.wanted) for tile, each in asked.items() if each
     }
-    kept |= {tile: (moment.timestamp(), facts.refreshed_at.get(tile)) for tile in chosen}
+    kept |= {
+        tile: (moment.timestamp(), facts.refreshed_at.get(tile), facts.changed.get(tile, ""))
+        for tile in chosen
+    }
     return json.dumps(kept)

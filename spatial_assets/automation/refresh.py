@@ -9,7 +9,7 @@ import dagster as dg
 
 from spatial_assets.assets.accepted import accepted_warnings
 from spatial_assets.assets.specs import GROUP
-from spatial_assets.automation.freshness import Clock, TileFreshnessFailed
+from spatial_assets.automation.freshness import Clock, TileDue
 from spatial_assets.automation.quarantine import (
     TileQuarantined,
     Tiles,
@@ -17,7 +17,7 @@ from spatial_assets.automation.quarantine import (
     quarantined_tiles,
 )
 from spatial_assets.pipeline.due import Pace
-from spatial_assets.pipeline.stages import RAW, Chain
+from spatial_assets.pipeline.stages import RAW, chain_of
 from spatial_assets.project import Project
 from spatial_assets.resources import now
 
@@ -43,7 +43,7 @@ def tile_refresh(
     window = project.freshness[RAW]
     being_made = dg.AutomationCondition.in_progress()
     held = TileQuarantined(quarantined or partial(quarantined_tiles, project))
-    due = TileFreshnessFailed(
+    due = TileDue(
         window=window.warn_for,
         failed=failed or partial(failed_tiles, project),
         pace=Pace(limit=project.compute.max_tiles_per_run, never_made=window.never_made),
@@ -73,7 +73,7 @@ def chain_conditions(
     """Stage -> its condition; nothing for a project without a window for raw_tile."""
     if RAW not in project.freshness:
         return {}
-    chain = Chain(indices=tuple(project.indices.names), with_boundaries=bool(project.boundaries))
+    chain = chain_of(project)
     following = {stage: follows_raw_tile() for stage in chain.stages}
     return {**following, RAW: tile_refresh(project, clock=clock)}
 

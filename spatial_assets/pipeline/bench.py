@@ -39,7 +39,7 @@ class Bench:
     @cached_property
     def shelf(self) -> BoundaryShelf:
         """The validated boundaries."""
-        return BoundaryShelf(self.store, self.grid.crs)
+        return BoundaryShelf(self.store, self.grid)
 
     @property
     def grid(self) -> PixelGrid:

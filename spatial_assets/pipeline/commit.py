@@ -6,7 +6,7 @@ not know the new objects, so that the next run makes it again and replaces the s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, TypeAlias
@@ -18,10 +18,12 @@ from spatial_assets import __version__
 from spatial_assets.catalog.scene import RejectedScene
 from spatial_assets.geo.grid import Tile
 from spatial_assets.geo.periods import Periods
+from spatial_assets.pipeline.ledger import WHOLE
 from spatial_assets.pipeline.outcome import BAD, StageOutcome, State, TileOutcome
-from spatial_assets.pipeline.stages import TILE_INDEX, by_boundary
+from spatial_assets.pipeline.recipes import FEATURES, hash_of_boundaries, recipe_of, record_of
+from spatial_assets.pipeline.stages import RAW, TILE_INDEX, by_boundary
 from spatial_assets.pipeline.standing import STORED, Standing
-from spatial_assets.pipeline.task import TileResult
+from spatial_assets.pipeline.task import TileResult, TileTask
 from spatial_assets.project import Project
 from spatial_assets.project.secrets import mask_secrets
 from spatial_assets.stores import layout
@@ -55,21 +57,21 @@ class Committer:
     standing: Standing
     """What the database said when the run began."""
 
-    def commit(self, tile: Tile, result: TileResult, *, stored: TileManifest | None) -> None:
+    def commit(self, task: TileTask, result: TileResult, *, stored: TileManifest | None) -> None:
         """Replace the tile's rows in one transaction, then put its manifest.
 
         What did not change is not written: neither a row nor an object gets a new time.
 
         Args:
-            tile: the tile.
+            task: what was to be done.
             result: what its walk returned.
             stored: its manifest before.
 
         Raises:
             DatabaseError, StoreError: nothing of this tile was committed, or only its rows.
         """
-        outcome = result.outcome
-        changes: list[Change] = [*self._state_changes(outcome)]
+        tile, outcome = task.tile, result.outcome
+        changes: list[Change] = [*self._state_changes(outcome), *self._inputs(task, result)]
         if result.index_rows is not None:
             changes.append(self._index_change(tile, result))
         changes += self._statistics_changes(tile, result)
@@ -87,6 +89,12 @@ class Committer:
     def reload(self, tiles: Iterable[str]) -> Standing:
         """What the database says now."""
         return Standing.load(self.database, self.project.grid_id, tiles)
+
+    def look(self, task: TileTask, outcome: TileOutcome) -> None:
+        """Write that a tile was looked at whose quarantine stands: nothing was computed."""
+        self.database.commit(
+            [*self._inputs(task, TileResult(outcome=outcome, manifest=task.manifest))]
+        )
 
     def note(self, outcome: TileOutcome) -> None:
         """Write the states of a tile whose walk returned no manifest: it died or never began."""
@@ -140,6 +148,24 @@ class Committer:
             evidence=evidence,
             fingerprint=stage.fingerprint,
         )
+
+    def _inputs(self, task: TileTask, result: TileResult) -> Iterator[Upsert]:
+        """What the stages followed from; a stage that failed made nothing of its inputs."""
+        tile, before = task.tile.key, self.standing.recipe(task.tile.key)
+        ended = [s.stage for s in result.outcome.stages if s.state is not State.FAILED]
+        recipe = recipe_of(
+            self.project,
+            scenes=task.seen,
+            boundaries=_features(result.manifest),
+            selected=ended,
+            before=before,
+        )
+        looked = RAW in ended
+        if looked or recipe != before:
+            known = self.standing.inputs.get(tile, {}).get("looked_at")
+            at = known if isinstance(known, datetime) and not looked else self.clock()
+            record = record_of(recipe, grid_id=self.project.grid_id, tile=tile, looked_at=at)
+            yield Upsert("tile_inputs", [record])
 
     def _index_change(self, tile: Tile, result: TileResult) -> Replace:
         """All rows of `tile_index` of one tile."""
@@ -217,6 +243,17 @@ class Committer:
             first_seen=now,
             last_seen=now,
         )
+
+
+def _features(manifest: TileManifest) -> dict[str, str]:
+    """Stage -> hash of the features that touch the tile, as its walk found them."""
+    whole = {stage: entries.get(WHOLE) for stage, entries in manifest.stages.items()}
+    facts = {stage: entry.facts.get(FEATURES) for stage, entry in whole.items() if entry}
+    return {
+        stage: hash_of_boundaries(found)
+        for stage, found in facts.items()
+        if isinstance(found, Mapping)
+    }
 
 
 def as_multipolygon(geometry: BaseGeometry) -> BaseGeometry:

@@ -19,7 +19,7 @@ from spatial_assets.pipeline.leasing import TileLeases
 from spatial_assets.pipeline.outcome import TileOutcome
 from spatial_assets.pipeline.run import Run
 from spatial_assets.pipeline.run_log import RunLog
-from spatial_assets.pipeline.stages import RAW, Chain
+from spatial_assets.pipeline.stages import RAW, Chain, chain_of
 from spatial_assets.pipeline.standing import Standing
 from spatial_assets.pipeline.supply import SceneSupply
 from spatial_assets.project import Project
@@ -54,10 +54,7 @@ class TilePipeline:
     @property
     def chain(self) -> Chain:
         """The stages of this project."""
-        return Chain(
-            indices=tuple(self.project.indices.names),
-            with_boundaries=bool(self.project.boundaries),
-        )
+        return chain_of(self.project)
 
     def run(self, keys: Sequence[str], *, stages: Iterable[str]) -> Iterator[TileOutcome]:
         """Walk the tiles `keys` through `stages` and yield each outcome once it is committed.

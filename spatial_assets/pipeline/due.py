@@ -5,15 +5,20 @@ Who asks brings the facts: Dagster's automation from its events, another from a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 from spatial_assets.project.upkeep import NeverMade
 
 RETRY_AFTER = timedelta(hours=6)
 """An archive that is down is back by then; a tile that cannot succeed costs four tries a day."""
+
+
+Why: TypeAlias = Literal["changed", "stale", "failed", "never made"]
+FIRST_TRIES: Sequence[Why] = ("changed", "stale", "never made")
+RETRY = "retry"
 
 
 class Comparable(Protocol):
@@ -39,6 +44,13 @@ class Pace:
     retry_after: timedelta = RETRY_AFTER
     """How long a tile that was asked for in vain rests."""
 
+    @property
+    def order(self) -> Sequence[Why]:
+        """What comes first among tiles that were not tried yet."""
+        if self.never_made == "first":
+            return ("never made", "changed", "stale")
+        return FIRST_TRIES
+
 
 @dataclass(frozen=True, kw_only=True)
 class Asked(Generic[Moment]):
@@ -47,6 +59,9 @@ class Asked(Generic[Moment]):
     at: datetime
     after: Moment | None
     """When it had been refreshed last by then; None: never."""
+
+    wanted: str = ""
+    """Which change it was to follow; empty: none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,14 +74,19 @@ class TileFacts(Generic[Moment]):
     oldest_fresh: Callable[[str], Moment]
     """Tile -> the moment before which it is stale if it was refreshed last."""
 
+    changed: Mapping[str, str] = field(default_factory=dict)
+    """Tile whose inputs are others than those it was made from -> what tells them from others."""
+
     failed: Collection[str] = frozenset()
     """Tiles with a later stage that failed: due, however fresh they are."""
 
     asked: Mapping[str, Asked[Moment]] = field(default_factory=dict)
     """Tile -> when it was last asked for."""
 
-    def why(self, tile: str) -> Literal["stale", "failed", "never made"] | None:
+    def why(self, tile: str) -> Why | None:
         """Why a tile is to be made, now or when its turn comes; None: it is as it should be."""
+        if tile in self.changed:
+            return "changed"
         refreshed = self.refreshed_at.get(tile)
         if refreshed is None:
             return "never made"
@@ -74,14 +94,20 @@ class TileFacts(Generic[Moment]):
             return "stale"
         return "failed" if tile in self.failed else None
 
-    def asked_in_vain(self, tile: str) -> Asked[Moment] | None:
-        """When a tile was asked for, if nothing came of that until now; it may be under way."""
+    def unanswered(self, tile: str) -> Asked[Moment] | None:
+        """When a tile was asked for, if it has not been made since; it may be under way."""
         asked = self.asked.get(tile)
-        if asked is None or (
-            self.refreshed_at.get(tile) != asked.after and tile not in self.failed
-        ):
+        return asked if asked and self.refreshed_at.get(tile) == asked.after else None
+
+    def asked_in_vain(self, tile: str) -> Asked[Moment] | None:
+        """When a tile was asked for, if it is due all the same.
+
+        An input that has changed since is another matter, and worth another try at once.
+        """
+        asked, why = self.asked.get(tile), self.why(tile)
+        if asked is None or why is None or self.changed.get(tile, "") not in {"", asked.wanted}:
             return None
-        return asked if self.why(tile) else None
+        return asked if why in {"failed", "changed"} else self.unanswered(tile)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +147,7 @@ def tiles_due(
     now: datetime,
     pace: Pace,
 ) -> Plan:
-    """Pick the tiles to ask for: the stale by age, those never made as `pace` says, then retries.
+    """Pick the tiles to ask for: the changed, the stale by age, those never made, then retries.
 
     Retries come last, so that tiles that cannot succeed never hold up those that can. Ties are
     broken by the order of `tiles`: the same facts always give the same plan.
@@ -134,13 +160,13 @@ def tiles_due(
         now: the present moment, UTC.
         pace: how many at a time, and in which order.
     """
-    groups: dict[str, list[str]] = {name: [] for name in ("stale", "never made", "retry")}
+    groups: dict[str, list[str]] = {name: [] for name in (*FIRST_TRIES, RETRY)}
     resting = under_way = left_alone = 0
     for tile in tiles:
         why = facts.why(tile)
         if why is None or (why == "never made" and pace.never_made == "leave"):
             continue
-        asked = facts.asked_in_vain(tile)
+        asked = facts.unanswered(tile) if tile in excluded else facts.asked_in_vain(tile)
         lately = asked is not None and now - asked.at < pace.retry_after
         if tile in excluded:
             under_way += lately
@@ -148,10 +174,9 @@ def tiles_due(
         elif lately:
             resting += 1
         else:
-            groups["retry" if asked or why == "failed" else why].append(tile)
+            groups[RETRY if asked or why == "failed" else why].append(tile)
     groups["stale"].sort(key=lambda tile: _Age(facts.refreshed_at[tile]))
-    order = ("never made", "stale") if pace.never_made == "first" else ("stale", "never made")
-    ready = [tile for name in (*order, "retry") for tile in groups[name]]
+    ready = [tile for name in (*pace.order, RETRY) for tile in groups[name]]
     room = max(pace.limit - under_way, 0)
     return Plan(
         tiles=tuple(ready[:room]),

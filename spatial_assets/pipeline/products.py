@@ -20,6 +20,7 @@ from spatial_assets.pipeline.fingerprints import fingerprint
 from spatial_assets.pipeline.layers import Layer
 from spatial_assets.pipeline.ledger import Ledger
 from spatial_assets.pipeline.outcome import CheckOutcome
+from spatial_assets.pipeline.recipes import FEATURES
 from spatial_assets.pipeline.stages import CODE_VERSIONS, TILE_INDEX, by_boundary
 from spatial_assets.pipeline.statistics import statistics_rows
 from spatial_assets.pipeline.task import StatisticsRows, TileTask
@@ -194,7 +195,7 @@ class ProductStages:
             return
         for name in self._task.boundaries:
             layer = self._bench.shelf.layer(name)
-            positions = layer.touching(self._task.tile, self._bench.grid)
+            positions = layer.touching(self._task.tile)
             unit = f"{label}/{name}"
             wanted = fingerprint(
                 "statistics",
@@ -231,7 +232,8 @@ class ProductStages:
         units = self._ledger.units(by_boundary(index)).values()
         rows = sum(int(str(entry.facts["rows"])) for entry in units)
         self._ledger.report(by_boundary(index), rows=rows, **self._seen(index))
-        self._ledger.close(by_boundary(index))
+        features = self._bench.shelf.features(self._task.boundaries, self._task.tile)
+        self._ledger.close(by_boundary(index), **{FEATURES: features})
 
     def _stored(self, index: str, period: int) -> NDArray[np.int16]:
         """The stored values of a period: as just written, else from the cube."""

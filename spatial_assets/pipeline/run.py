@@ -99,6 +99,7 @@ class Run:
         task = self._described(tile)
         standing = self._standing_outcome(task)
         if standing is not None:
+            self.committer.look(task, standing)
             self._early.append(standing)
             return None
         try:
@@ -142,6 +143,7 @@ class Run:
             scenes=tuple(scene for scene, _ in scenes),
             raw_bytes=tuple(size for _, size in scenes),
             rejected=self.supply.rejected_near(tile.footprint(self.project.pixel_grid)),
+            seen=self.supply.seen_from(tile),
             manifest=TileManifest(grid_id=self.project.grid_id, tile=tile.key),
             periods=self.periods,
             product_periods=self._product_periods,
@@ -192,7 +194,7 @@ class Run:
                     return outcome
                 if RAW not in self.selected and self.standing.is_known(result.outcome):
                     result = replace(result, outcome=replace(result.outcome, standing=True))
-                self.committer.commit(task.tile, result, stored=stored)
+                self.committer.commit(task, result, stored=stored)
         except LeaseHeldError as error:
             return self._outcome_of(error, task.tile, inputs=_inputs(task))
         return result.outcome

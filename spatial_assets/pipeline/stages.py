@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from spatial_assets.project import Project
+
 RAW = "raw_tile"
 REPROJECTED = "reprojected_raster"
 TILE_INDEX = "tile_index"
@@ -18,6 +20,11 @@ CODE_VERSIONS = {
     "tile_index": "1",
 }
 """Raise a number when the same input would give other bytes: it is part of every fingerprint."""
+
+
+def chain_of(project: Project) -> Chain:
+    """The stages of a project."""
+    return Chain(indices=tuple(project.indices.names), with_boundaries=bool(project.boundaries))
 
 
 def by_boundary(index: str) -> str:
@@ -38,8 +45,12 @@ class Chain:
     @property
     def stages(self) -> tuple[str, ...]:
         """All stage names, upstream first."""
-        statistics = [by_boundary(name) for name in self.indices] if self.with_boundaries else []
-        return (RAW, REPROJECTED, *self.indices, *statistics, TILE_INDEX)
+        return (RAW, REPROJECTED, *self.indices, *self.statistics, TILE_INDEX)
+
+    @property
+    def statistics(self) -> tuple[str, ...]:
+        """The stages that read boundaries."""
+        return tuple(by_boundary(name) for name in self.indices) if self.with_boundaries else ()
 
     def upstream_of(self, stage: str) -> tuple[str, ...]:
         """The stages whose stored results `stage` reads."""

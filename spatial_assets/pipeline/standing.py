@@ -12,6 +12,7 @@ from spatial_assets.catalog.scene import RejectedScene
 from spatial_assets.pipeline.fingerprints import fingerprint
 from spatial_assets.pipeline.ledger import WHOLE
 from spatial_assets.pipeline.outcome import BAD, UPSTREAM, StageOutcome, State, TileOutcome
+from spatial_assets.pipeline.recipes import Recipe, recorded
 from spatial_assets.pipeline.record import SceneRecord
 from spatial_assets.pipeline.stages import CODE_VERSIONS, RAW
 from spatial_assets.stores.database import Database
@@ -43,14 +44,20 @@ class Standing:
     scenes: Mapping[str, tuple[str, str]]
     """Scene in quarantine -> (reason, fingerprint)."""
 
+    inputs: Mapping[str, Row]
+    """Tile -> row of `tile_inputs`."""
+
     @classmethod
     def load(cls, database: Database, grid_id: str, tiles: Iterable[str]) -> Standing:
         """Read what is known of `tiles`."""
-        states = database.rows("tile_state", where={"grid_id": grid_id, "tile": list(tiles)})
+        of_tiles = {"grid_id": grid_id, "tile": list(tiles)}
+        states = database.rows("tile_state", where=of_tiles)
+        inputs = database.rows("tile_inputs", where=of_tiles)
         where = {"grid_id": grid_id, "kind": ["tile", "scene"], "released_at": None}
         in_force = database.rows("quarantine", where=where)
         return cls(
             states={(str(row["tile"]), str(row["stage"])): row for row in states},
+            inputs={str(row["tile"]): row for row in inputs},
             tiles=frozenset(str(row["subject"]) for row in in_force if row["kind"] == "tile"),
             scenes={
                 str(row["subject"]): (str(row["reason"]), str(row["checksum"]))
@@ -58,6 +65,11 @@ class Standing:
                 if row["kind"] == "scene"
             },
         )
+
+    def recipe(self, tile: str) -> Recipe:
+        """What a tile was last made from, stage by stage; empty where that is not known."""
+        row = self.inputs.get(tile)
+        return {} if row is None else recorded([row])[tile]
 
     def outcome(
         self, tile: str, stages: tuple[str, ...], *, upstream: Iterable[str], inputs: str

@@ -7,14 +7,13 @@ and nothing else.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from pyproj import CRS
 from shapely import STRtree
 from shapely.geometry.base import BaseGeometry
 
@@ -35,6 +34,7 @@ class BoundaryLayer:
     """One set of validated boundaries, ready to be asked what touches a tile."""
 
     table: str
+    grid: PixelGrid
     keys: tuple[str, ...]
     geometries: tuple[BaseGeometry, ...]
     """In the CRS of the grid."""
@@ -46,8 +46,9 @@ class BoundaryLayer:
     def _tree(self) -> STRtree:
         return STRtree(self.geometries)
 
-    def touching(self, tile: Tile, grid: PixelGrid) -> tuple[int, ...]:
+    def touching(self, tile: Tile) -> tuple[int, ...]:
         """Positions of the boundaries that reach into the tile's own shards, ascending."""
+        grid = self.grid
         boxes = [shapely.box(*grid.geobox(grid.shard_window(s)).bounds) for s in tile.shards]
         found = self._tree.query(shapely.union_all(boxes), predicate="intersects")
         return tuple(sorted(int(position) for position in found))
@@ -60,9 +61,9 @@ class BoundaryLayer:
 class BoundaryShelf:
     """The boundary layers of a process, read once for each version of their object."""
 
-    def __init__(self, store: ObjectStore, crs: CRS) -> None:
+    def __init__(self, store: ObjectStore, grid: PixelGrid) -> None:
         self._store = store
-        self._crs = crs
+        self._grid = grid
         self._layers: dict[tuple[str, str], BoundaryLayer] = {}
 
     def layer(self, name: str) -> BoundaryLayer:
@@ -84,6 +85,15 @@ class BoundaryShelf:
             self._layers[version] = self._read(name, path)
         return self._layers[version]
 
+    def features(self, names: Iterable[str], tile: Tile) -> dict[str, str]:
+        """Set -> hash of its boundaries that touch a tile.
+
+        Raises:
+            MissingInputError: a set has not been validated yet.
+        """
+        layers = map(self.layer, names)
+        return {layer.table: layer.fingerprint_of(layer.touching(tile)) for layer in layers}
+
     def _read(self, name: str, path: str) -> BoundaryLayer:
         table = read_validated(self._store.get(path))
         lonlat = tuple(table.geometry)
@@ -92,8 +102,8 @@ class BoundaryShelf:
             hashlib.sha256(key.encode() + b"\0" + shapely.to_wkb(geometry)).hexdigest()
             for key, geometry in zip(keys, lonlat, strict=True)
         )
-        moved = project_boundaries(lonlat, self._crs)
-        return BoundaryLayer(name, keys, tuple(moved), digests)
+        moved = project_boundaries(lonlat, self._grid.crs)
+        return BoundaryLayer(name, self._grid, keys, tuple(moved), digests)
 
 
 def statistics_rows(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 import shapely
@@ -25,6 +25,7 @@ from spatial_assets.pipeline.fingerprints import fingerprint, rule_of
 from spatial_assets.pipeline.looking import NotLookedInto, look_into
 from spatial_assets.pipeline.raw import raw_bytes, raw_windows
 from spatial_assets.pipeline.reach import reach_of_files, reach_of_item
+from spatial_assets.pipeline.recipes import Sky
 from spatial_assets.pipeline.record import SceneRecord
 from spatial_assets.pipeline.stages import CODE_VERSIONS
 from spatial_assets.project import Project
@@ -144,6 +145,15 @@ class SceneSupply:
             if scene.footprint is not None and scene.footprint.intersects(footprint)
         )
         return tuple(sorted(found, key=lambda scene: scene.id))
+
+    def seen_from(self, tile: Tile) -> str:
+        """Hash of what the catalogue has where a tile is."""
+        return self._sky.seen_from(tile.footprint(self.project.pixel_grid))
+
+    @cached_property
+    def _sky(self) -> Sky:
+        """Read after `gather`; nothing before."""
+        return Sky(self.catalogue.sightings)
 
     def require_answers(self, tile: Tile) -> None:
         """Refuse to go on without a scene that may reach the tile.

@@ -30,6 +30,9 @@ class TileTask:
     rejected: tuple[RejectedScene, ...]
     """Scenes that reach the tile and cannot be used."""
 
+    seen: str
+    """Hash of the scenes that the catalogue has where the tile is, see recipes.py."""
+
     manifest: TileManifest
     """What the store holds of this tile, as far as the database knows of it too."""
 

@@ -75,6 +75,36 @@ class TileState:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TileInputs:
+    """What a tile was last made from."""
+
+    grid_id: str
+    tile: str
+    inputs: Mapping[str, Mapping[str, str]]
+    """Stage -> kind of input -> hash."""
+
+    looked_at: datetime
+    """When the catalogue was last asked about the tile, UTC-aware."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TileWanted:
+    """A change that a tile is to follow."""
+
+    grid_id: str
+    tile: str
+    stage: str
+    """The first stage that it reaches."""
+
+    wanted: str
+    """Hash of the inputs as they are now; done when `TileInputs` has the same."""
+
+    why: str
+    since: datetime
+    """When the change was seen; the row keeps the first such time. UTC-aware."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class QuarantineRecord:
     """An input that is bad in a way that a retry cannot change."""
 
@@ -116,7 +146,7 @@ class ReplaceAll:
 
 @dataclass(frozen=True)
 class Upsert:
-    """Rows of `tile_state` or `quarantine` are added, or merged with the one of the same key."""
+    """Rows are added, or merged with the one of the same key as their table says."""
 
     table: str
     rows: Iterable[Row]

@@ -26,6 +26,7 @@ from spatial_assets.stores.columns import (
 from spatial_assets.stores.merged import merged_table, merging
 from spatial_assets.stores.records import QUARANTINE_KINDS, TILE_STATES, BoundaryDeclaration
 from spatial_assets.stores.run_tables import run_log_table
+from spatial_assets.stores.upkeep_tables import tile_inputs_table, tile_wanted_table
 
 
 @dataclass(frozen=True)
@@ -70,9 +71,16 @@ def declare(boundaries: Iterable[BoundaryDeclaration], indices: Iterable[str]) -
         DatabaseError: a name cannot be one, or two are the same to a database.
     """
     metadata = sa.MetaData()
-    for make in (schema_version_table, tile_index_table, tile_state_table, quarantine_table):
+    for make in (
+        schema_version_table,
+        tile_index_table,
+        tile_state_table,
+        tile_inputs_table,
+        tile_wanted_table,
+        quarantine_table,
+        run_log_table,
+    ):
         make(metadata)
-    run_log_table(metadata)
     statistics = [statistics_table(metadata, index) for index in indices]
     taken = {name.casefold() for name in metadata.tables}
     taken |= {f"{parts.name}_merged".casefold() for parts in statistics}

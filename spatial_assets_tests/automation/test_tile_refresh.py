@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from spatial_assets import tile_asset
-from spatial_assets.automation import SENSOR, TileFreshnessFailed
+from spatial_assets.automation import SENSOR, TileDue
 from spatial_assets.definitions import build_definitions
 from spatial_assets.errors import DatabaseError
 from spatial_assets.project.upkeep import RegionWindow
@@ -215,7 +215,7 @@ def test_an_asset_of_ones_own_is_read_by_its_own_policy(ageing: Ageing) -> None:
         @dg.asset(
             partitions_def=partitions,
             freshness_policy=policy,
-            automation_condition=TileFreshnessFailed(clock=lambda: ageing.clock),
+            automation_condition=TileDue(clock=lambda: ageing.clock),
         )
         def mine() -> None: ...
 
@@ -256,8 +256,8 @@ def test_what_the_automation_tab_says(ageing: Ageing) -> None:
         return [each.get_label() or each.description for each in snapshots]
 
     window = (
-        "past its freshness window: the oldest first, those never made last, "
-        "at most 2,000 under way, again 6 h after a try in vain"
+        "its inputs changed, or past its freshness window: the oldest first, "
+        "those never made last, at most 2,000 under way, again 6 h after a try in vain"
     )
     assert said("raw_tile") == [
         "due, and free to be made",

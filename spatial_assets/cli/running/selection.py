@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import click
 
-from spatial_assets.cli.selection.inventory import chain_of
+from spatial_assets.pipeline.stages import chain_of
 from spatial_assets.project import Project
 
 

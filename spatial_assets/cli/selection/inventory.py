@@ -12,7 +12,7 @@ from spatial_assets.cli.selection.selectors import Selectors
 from spatial_assets.cli.selection.standing import Row, Standing, TileStanding, standing_of
 from spatial_assets.cli.shell.ground import Ground
 from spatial_assets.pipeline.intact import lost_units
-from spatial_assets.pipeline.stages import Chain
+from spatial_assets.pipeline.stages import chain_of
 from spatial_assets.project import Project
 from spatial_assets.stores import layout
 from spatial_assets.stores.manifests import read_manifest
@@ -21,11 +21,6 @@ from spatial_assets.stores.transactions import Transaction
 
 GOOD = frozenset({Standing.EMPTY, Standing.MATERIALIZED})
 LOOK_UPS_AT_ONCE = 16  # of manifests: small objects, each a round trip where the store is far
-
-
-def chain_of(project: Project) -> Chain:
-    """The stages of a project."""
-    return Chain(indices=tuple(project.indices.names), with_boundaries=bool(project.boundaries))
 
 
 @dataclass(frozen=True, eq=False)
