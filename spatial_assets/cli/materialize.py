@@ -8,6 +8,7 @@ import click
 
 from spatial_assets.cli.selection.selectors import Selectors, selecting_tiles
 from spatial_assets.cli.shell.context import current_project
+from spatial_assets.cli.shell.selectors import select_option
 from spatial_assets.cli.shell.words import counted, duration
 
 WITHOUT_DAGSTER = "Dagster was not told: its UI shows what its own runs made."
@@ -15,13 +16,7 @@ WITHOUT_DAGSTER = "Dagster was not told: its UI shows what its own runs made."
 
 @click.command("materialize")
 @selecting_tiles
-@click.option(
-    "--select",
-    "names",
-    metavar="ASSET,ASSET",
-    multiple=True,
-    help="Only these assets; default: all, the boundary sets first.",
-)
+@select_option
 @click.option(
     "--workers",
     type=click.IntRange(min=0),
@@ -43,7 +38,7 @@ def materialize(*, selectors: Selectors, names: tuple[str, ...], workers: int | 
 
     started = time.monotonic()
     project = current_project()
-    selection = selection_of(project, [part for name in names for part in name.split(",")])
+    selection = selection_of(project, names)
     with open_ground(project) as ground, meter() as gauge:
         keys = Inventory(ground).chosen(selectors, selection.stages, now=now())
         if not keys:

@@ -1,70 +1,56 @@
-"""Say what a run would meet, without doing any of it: tiles, scenes, memory, runs."""
+"""Say what a run would meet, without doing any of it: tiles, scenes, bytes, memory, time, runs."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import click
 
 from spatial_assets.cli.selection.selectors import Selectors, selecting_tiles
 from spatial_assets.cli.shell.context import current_project
-from spatial_assets.cli.shell.words import counted, listed
-from spatial_assets.project import Project
-
-if TYPE_CHECKING:
-    from spatial_assets.cli.running.forecast import Forecast
-
-RANGES_SHOWN = 12
+from spatial_assets.cli.shell.selectors import select_option
 
 
 @click.command("plan")
 @selecting_tiles
-def plan(*, selectors: Selectors) -> None:
+@select_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with the keys of the tiles.")
+def plan(*, selectors: Selectors, names: tuple[str, ...], as_json: bool) -> None:
     """Say what a run over these tiles would meet; nothing is made, fetched or written.
 
     Asks the catalogue, but opens no image: what only the files know, a run finds out.
     """
     from spatial_assets.catalog import find_scenes  # noqa: PLC0415 - GDAL, HTTP
+    from spatial_assets.cli.running import planned  # noqa: PLC0415 - pixels
     from spatial_assets.cli.running.clock import now  # noqa: PLC0415
     from spatial_assets.cli.running.forecast import forecast  # noqa: PLC0415 - pixels
+    from spatial_assets.cli.running.rates import rate_of  # noqa: PLC0415
+    from spatial_assets.cli.running.reading import expected_reading  # noqa: PLC0415 - pixels
+    from spatial_assets.cli.running.selection import selection_of  # noqa: PLC0415 - the database
     from spatial_assets.cli.selection.inventory import Inventory  # noqa: PLC0415 - the database
     from spatial_assets.cli.shell.ground import open_ground  # noqa: PLC0415 - the store
 
     project = current_project()
+    stages = selection_of(project, names).stages
     with open_ground(project) as ground:
         inventory = Inventory(ground)
-        keys = inventory.chosen(selectors, (), now=now())
-        standings = Counter(str(tile.standing) for tile in inventory.tiles(keys=keys))
-    if not keys:
-        click.echo("Nothing to do: no tile is as was asked for.")
+        keys = inventory.chosen(selectors, stages, now=now())
+        if not keys:
+            click.echo(planned.NOTHING_AS_JSON if as_json else planned.NOTHING)
+            return
+        found = forecast(project, keys, find_scenes(project), today=now().date())
+        made = planned.Planned(
+            project=project,
+            keys=keys,
+            stages=stages,
+            states=Counter(str(tile.standing) for tile in inventory.tiles(stages, keys=keys)),
+            forecast=found,
+            reading=expected_reading(ground, found.near, stages=stages),
+            rate=rate_of(inventory.rows("run_log"), stages=stages, workers=project.compute.workers),
+        )
+    if as_json:
+        click.echo(json.dumps(planned.document(made), indent=2))
         return
-    found = forecast(project, keys, find_scenes(project), today=now().date())
-    states = ", ".join(f"{count} {state}" for state, count in standings.items())
-    click.echo(
-        f"{counted(found.tiles, 'tile')}, {found.pixels / 1e6:,.1f} million pixels: {states}"
-    )
-    for line in (*lines(found, project), *runs(found)):
+    for line in planned.lines(made):
         click.echo(line)
-
-
-def lines(found: Forecast, project: Project) -> Iterator[str]:
-    """Scenes and memory."""
-    periods = f"{counted(len(found.periods), 'period')} ({listed(found.periods, most=6)})"
-    yield f"{counted(found.scenes, 'scene')} may reach them, of {periods}"
-    for reason, count in found.refused.items():
-        yield f"{counted(count, 'item')} of the catalogue refused: {reason}"
-    yield f"memory, by tile {found.neediest}: {found.need.arithmetic()} of {found.allowed_mb:,} MB"
-    if found.need.total_mb > found.allowed_mb:
-        yield "  too much: such tiles are refused; raise [compute] memory_mb or [grid] level"
-    yield f"{counted(project.compute.workers, 'worker')} on this machine"
-
-
-def runs(found: Forecast) -> Iterator[str]:
-    """How Dagster would run them: a run takes neighbours along the curve."""
-    yield f"{counted(len(found.ranges), 'run')} of Dagster, each of neighbours along the curve:"
-    for each in found.ranges[:RANGES_SHOWN]:
-        yield f"  {each.option}  ({counted(each.count, 'tile')})"
-    if len(found.ranges) > RANGES_SHOWN:
-        yield f"  and {len(found.ranges) - RANGES_SHOWN:,} more"

@@ -71,7 +71,7 @@ class SceneSupply:
         for scene in self.catalogue.scenes:
             if not reach_of_item(scene).intersects(near):
                 continue
-            facts = self._remembered(scene)
+            facts = self.remembered(scene)
             if facts is None:
                 unknown.append(scene)
             else:
@@ -102,7 +102,7 @@ class SceneSupply:
         logger.warning("scene %s could not be looked into: %s", scene.id, why.message)
         self.unexamined[scene.id] = why
 
-    def _remembered(self, scene: Scene) -> SceneFacts | None:
+    def remembered(self, scene: Scene) -> SceneFacts | None:
         """The facts of an earlier run, if scene and judgement are still what they were."""
         data = self.store.find(layout.scene_facts(scene.id))
         if data is None:

@@ -6,8 +6,8 @@ No file is opened and nothing is written; what only the files know is found out 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 
 import shapely
@@ -50,6 +50,9 @@ class Forecast:
     ranges: tuple[KeyRange, ...]
     """As Dagster would run them."""
 
+    near: Mapping[Tile, Sequence[Scene]] = field(repr=False)
+    """Each tile with the scenes that may reach it, by their items."""
+
 
 def forecast(
     project: Project, keys: Sequence[str], catalogue: Catalogue, *, today: date
@@ -83,6 +86,7 @@ def forecast(
         ranges=key_ranges(
             project.partitioning.keys, keys, longest=project.compute.max_tiles_per_run
         ),
+        near=near,
     )
 
 

@@ -1,4 +1,4 @@
-"""Options that select a part of the area: --bbox and --area."""
+"""Options that select a part of the area, and assets: --bbox, --area and --select."""
 
 from __future__ import annotations
 
@@ -43,6 +43,13 @@ def _parse_area(
         raise click.BadParameter(f"{value}: {error}") from error
 
 
+def _parse_names(
+    _context: click.Context, _option: click.Parameter, values: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Names with commas between them, or given one by one."""
+    return tuple(name for value in values for name in value.split(","))
+
+
 bbox_option = click.option(
     "--bbox",
     metavar="WEST,SOUTH,EAST,NORTH",
@@ -55,6 +62,15 @@ area_option = click.option(
     type=click.Path(path_type=Path),
     callback=_parse_area,
     help="Only tiles that touch the polygons of this vector file.",
+)
+
+select_option = click.option(
+    "--select",
+    "names",
+    metavar="ASSET,ASSET",
+    multiple=True,
+    callback=_parse_names,
+    help="Only these assets; default: all, the boundary sets first.",
 )
 
 

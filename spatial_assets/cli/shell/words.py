@@ -18,6 +18,16 @@ def listed(names: Sequence[str], *, most: int) -> str:
     return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
 
 
+def data_size(number: float) -> str:
+    """An amount of data as people say it: `640 kB`, `17.9 MB`, `1.2 TB`."""
+    for unit, size in (("kB", 1e3), ("MB", 1e6), ("GB", 1e9)):
+        if number < 1000 * size:
+            return (
+                f"{number / size:,.0f} {unit}" if unit == "kB" else f"{number / size:,.1f} {unit}"
+            )
+    return f"{number / 1e12:,.1f} TB"
+
+
 def duration(seconds: float) -> str:
     """A length of time as people say it: `40 s`, `3 min`, `2.5 h`, `4 days`."""
     for unit, size, most in (("s", 1, 90), ("min", 60, 5_400)):
