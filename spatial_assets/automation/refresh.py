@@ -40,13 +40,13 @@ def tile_refresh(
         quarantined: tiles to leave alone; default: what the project's database says.
         failed: tiles to try again; likewise.
     """
-    window = project.freshness[RAW]
+    never_made = project.freshness.windows[RAW].never_made
     being_made = dg.AutomationCondition.in_progress()
     held = TileQuarantined(quarantined or partial(quarantined_tiles, project))
     due = TileDue(
-        window=window.warn_for,
+        window=project.tile_window,
         failed=failed or partial(failed_tiles, project),
-        pace=Pace(limit=project.compute.max_tiles_per_run, never_made=window.never_made),
+        pace=Pace(limit=project.compute.max_tiles_per_run, never_made=never_made),
         clock=clock,
     )
     # The window comes last: only what may be asked for takes a place within the limit.
@@ -71,7 +71,7 @@ def chain_conditions(
     project: Project, *, clock: Clock = now
 ) -> Mapping[str, dg.AutomationCondition]:
     """Stage -> its condition; nothing for a project without a window for raw_tile."""
-    if RAW not in project.freshness:
+    if project.freshness.tiles is None:
         return {}
     chain = chain_of(project)
     following = {stage: follows_raw_tile() for stage in chain.stages}
@@ -98,7 +98,7 @@ def tile_automation(project: Project) -> list[dg.AutomationConditionSensorDefini
     It runs from the start: who writes a window into the project file asks for its tiles to be
     kept within it. It can be stopped in the UI, and Dagster remembers that.
     """
-    if RAW not in project.freshness:
+    if project.freshness.tiles is None:
         return []
     return [
         dg.AutomationConditionSensorDefinition(

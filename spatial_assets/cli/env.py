@@ -58,8 +58,9 @@ def _leaves(
 def _parts(value: object) -> list[tuple[str, object, bool]]:
     """(name, value, whether it was given) of what a table or an array of tables holds."""
     if isinstance(value, BaseModel):
-        given = value.model_fields_set
-        return [(name, getattr(value, name), name in given) for name in type(value).model_fields]
+        given, fields = value.model_fields_set, type(value).model_fields
+        aliases = {name: field.alias for name, field in fields.items()}
+        return [(aliases.get(name) or name, part, name in given) for name, part in value]
     if isinstance(value, Mapping):
         return [(str(name), part, True) for name, part in value.items()]
     if isinstance(value, tuple) and any(isinstance(part, BaseModel) for part in value):

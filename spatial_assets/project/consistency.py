@@ -73,15 +73,17 @@ def _boundaries(project: Project) -> Iterator[Problem]:
 
 
 def _freshness(project: Project) -> Iterator[Problem]:
-    """Windows for assets that this project does not have."""
-    for name in project.freshness:
-        if name not in project.asset_names:
-            yield Problem(
-                key=f"freshness.{name}",
-                value=None,
-                wrong="is not an asset of this project",
-                remedy=_suggestion(name, list(project.asset_names)),
-            )
+    """Windows for assets or regions that this project does not have."""
+    assets, regions = project.asset_names, tuple(project.regions)
+    wanted = [
+        *((f"freshness.{name}", name, assets) for name in project.freshness.windows),
+        *((f"freshness.regions.{name}", name, regions) for name in project.freshness.regions),
+    ]
+    for key, name, known in wanted:
+        if name not in known:
+            kind = "an asset of this project" if known is assets else "a region of [regions]"
+            remedy = _suggestion(name, list(known)) if known else f"add [regions.{name}]"
+            yield Problem(key=key, value=None, wrong=f"is not {kind}", remedy=remedy)
 
 
 def _time(project: Project) -> Iterator[Problem]:

@@ -37,6 +37,11 @@ def parse_duration(value: object) -> timedelta:
     return duration
 
 
+def spoken(duration: timedelta) -> str:
+    """A length of time for a message: "5 days", "1 day, 12:00:00"."""
+    return str(duration).removesuffix(", 0:00:00")
+
+
 def parse_keep(value: object) -> timedelta | None:
     """None for "keep", the only answer so far.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any, get_args
+from typing import Any, get_args, get_type_hints
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -67,7 +67,7 @@ def _unknown_key(location: Location, root: type[BaseModel], *, value: object) ->
     """A key that no table has; most are misspelt."""
     name = str(location[-1])
     table, _ = _find(location[:-1], root)
-    known = sorted(table.model_fields)
+    known = sorted(_fields(table))
     close = get_close_matches(name, known, n=1)
     if is_secret_name(name):
         remedy = "remove it: secrets come from the environment only"
@@ -108,11 +108,19 @@ def _find(location: Location, root: type[BaseModel]) -> tuple[type[BaseModel], F
     """The innermost table on the way to `location`, and the field that its last name means."""
     table, field = root, None
     for part in location:
-        if part in table.model_fields:
-            field = table.model_fields[str(part)]
+        fields = _fields(table)
+        if part in fields:
+            field = fields[str(part)]
             table = _table_in(field.annotation) or table
-        # Else: an index of an array or a name that the user chose, as in [freshness].
+        elif table.model_config.get("extra") == "allow":  # a name of the user's, as in [freshness]
+            table = _table_in(get_type_hints(table)["__pydantic_extra__"]) or table
+        # Else: an index of an array or a name that the user chose, as in [regions].
     return table, field
+
+
+def _fields(table: type[BaseModel]) -> dict[str, FieldInfo]:
+    """The fields of a table by their keys in the file."""
+    return {field.alias or name: field for name, field in table.model_fields.items()}
 
 
 def _table_in(annotation: object) -> type[BaseModel] | None:

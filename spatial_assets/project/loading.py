@@ -15,8 +15,9 @@ from spatial_assets.errors import SettingsError
 from spatial_assets.project.base import PROJECT_FILE, Problem, settings_error
 from spatial_assets.project.consistency import problems_between
 from spatial_assets.project.explain import problems_of
+from spatial_assets.project.file import ProjectFile
 from spatial_assets.project.secrets import secret_in
-from spatial_assets.project.settings import Project, ProjectFile
+from spatial_assets.project.settings import Project
 
 PROJECT_VARIABLE = "SPATIAL_ASSETS_PROJECT"
 DEMO_FOLDER = Path(__file__).parents[1] / "demo" / "project"
@@ -58,7 +59,8 @@ def load_project(folder: Path | None = None, env: Mapping[str, str] | None = Non
     problems = list(problems_between(project))
     if problems:
         raise settings_error(problems, str(file))
-    _ = project.pixel_grid, project.area_geometry  # refused here rather than in the middle of a run
+    # refused here rather than in the middle of a run
+    _ = project.pixel_grid, project.area_geometry, project.region_geometries
     return project
 
 

@@ -1,4 +1,4 @@
-"""The project file as one value, and what follows from it."""
+"""The project as one value: its file, where that lies, and what follows from both."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field
 from shapely.geometry.base import BaseGeometry
@@ -16,61 +16,23 @@ from spatial_assets.geo.grid import PixelGrid
 from spatial_assets.geo.index import SpectralIndex
 from spatial_assets.geo.periods import Periods
 from spatial_assets.indices import INDICES
-from spatial_assets.project.area import AreaSettings, area_geometry
-from spatial_assets.project.base import Problem, Table, Tuple, settings_error
-from spatial_assets.project.compute import ComputeSettings
-from spatial_assets.project.grid import GridSettings
+from spatial_assets.project.area import area_geometry
+from spatial_assets.project.base import Problem, settings_error
+from spatial_assets.project.file import ProjectFile
 from spatial_assets.project.places import (
     DATABASE_REMEDY,
-    DatabaseSettings,
-    StorageSettings,
     resolved_database_url,
     resolved_reference,
 )
-from spatial_assets.project.products import BoundarySettings, IndexSettings
-from spatial_assets.project.scenes import ScenesSettings
+from spatial_assets.project.regions import region_geometry, tiles_of
 from spatial_assets.project.sensors import SensorProfile
-from spatial_assets.project.timeline import TimeSettings
-from spatial_assets.project.upkeep import FreshnessWindow, RetentionSettings
+from spatial_assets.project.upkeep import TILES, Ages
 
 if TYPE_CHECKING:  # H3 and S2 are loaded where an area is cut, not by every worker
     from spatial_assets.geo.partitions import Partitioning
 
 # What a GridError speaks of -> the key of [grid] that is to blame.
 _BLAME = {"is called": "tile_matrix_set", "no zoom": "pixel_zoom", "chunks of": "shard"}
-
-
-class ProjectFile(Table):
-    """project.toml, table by table."""
-
-    area: AreaSettings = Field(
-        description="the area", examples=[{"bbox": [15.0, 45.06, 16.44, 46.95]}]
-    )
-    grid: GridSettings = Field(default_factory=GridSettings, description="the pixel grid")
-    scenes: ScenesSettings = Field(
-        description="the scenes",
-        examples=[{"catalog": "https://...", "sensor": "sentinel-2-l2a"}],
-    )
-    time: TimeSettings = Field(default_factory=TimeSettings, description="the time axis")
-    indices: IndexSettings = Field(default_factory=IndexSettings, description="the indices")
-    boundaries: Tuple[BoundarySettings] = Field(
-        default=(), description="[[boundaries]], a table per set"
-    )
-    freshness: Mapping[str, FreshnessWindow] = Field(
-        default_factory=dict,
-        description="a window by asset name",
-        examples=[{"raw_tile": {"warn": "5 days", "fail": "10 days"}}],
-    )
-    retention: RetentionSettings = Field(
-        default_factory=RetentionSettings, description="how long inputs are kept"
-    )
-    storage: StorageSettings = Field(
-        default_factory=StorageSettings, description="the object store"
-    )
-    database: DatabaseSettings = Field(default_factory=DatabaseSettings, description="the database")
-    compute: ComputeSettings = Field(
-        default_factory=ComputeSettings, description="workers and their limits"
-    )
 
 
 class Project(ProjectFile):
@@ -92,6 +54,13 @@ class Project(ProjectFile):
         state = super().__getstate__()
         fields = {name: state["__dict__"][name] for name in type(self).model_fields}
         return {**state, "__dict__": fields}
+
+    def __copy__(self) -> Self:
+        """Also left behind by `model_copy`, which may change what it follows from."""
+        copied = super().__copy__()
+        for name in copied.__dict__.keys() - type(self).model_fields.keys():
+            del copied.__dict__[name]
+        return copied
 
     def error(self, key: str, value: object, *, wrong: str, remedy: str) -> SettingsError:
         """The error that says what is wrong with a setting of this project."""
@@ -137,6 +106,70 @@ class Project(ProjectFile):
     def area_geometry(self) -> BaseGeometry:
         """The area in lon/lat, polygonal; two parts where it crosses the antimeridian."""
         return area_geometry(self.area, self.root, file=str(self.file))
+
+    @cached_property
+    def region_geometries(self) -> Mapping[str, BaseGeometry | None]:
+        """Region -> its place in lon/lat; None for one of key patterns."""
+        return {
+            name: region_geometry(name, region, self.root, file=str(self.file))
+            for name, region in self.regions.items()
+        }
+
+    def region_tiles(self, name: str) -> tuple[str, ...]:
+        """The tiles of a region of [regions], in the order of the partitions; at least one.
+
+        Raises:
+            SettingsError: the area has no tile there.
+        """
+        return self._tiles_by_region[name]
+
+    @cached_property
+    def _tiles_by_region(self) -> Mapping[str, tuple[str, ...]]:
+        found = {}
+        for name, region in self.regions.items():
+            geometry = self.region_geometries[name]
+            found[name] = tiles_of(region, geometry, self.partitioning)
+            if not found[name]:
+                key, value = region.place
+                remedy = "correct it, or leave out the region; `spatial-assets tiles` lists them"
+                wrong = "[area] has no tile there"
+                raise self.error(f"regions.{name}.{key}", value, wrong=wrong, remedy=remedy)
+        return found
+
+    @cached_property
+    def tile_ages(self) -> Mapping[str, Ages]:
+        """Tile -> how old it may grow, of all tiles; nothing without a window for raw_tile."""
+        window = self.freshness.tiles
+        if window is None:
+            return {}
+        ages = dict.fromkeys(self.partitioning.keys, window.ages)
+        # The first region that holds a tile wins: it is written last.
+        for name, other in reversed(list(self.freshness.regions.items())):
+            ages.update(dict.fromkeys(self.region_tiles(name), other.ages(window.ages)))
+        return ages
+
+    def tile_windows(self) -> Mapping[str, dt.timedelta]:
+        """Tile -> the age from which it is due; nothing without a window for raw_tile."""
+        return self._warnings
+
+    @cached_property
+    def _warnings(self) -> Mapping[str, dt.timedelta]:
+        return {tile: ages.warn for tile, ages in self.tile_ages.items()}
+
+    def tile_window(self, tile: str) -> dt.timedelta:
+        """The age from which a tile of the area is due.
+
+        Raises:
+            SettingsError: the project does not say when a tile is.
+        """
+        if self.freshness.tiles is None:
+            raise self.error(
+                f"freshness.{TILES}",
+                None,
+                wrong="is missing, so no tile is ever stale",
+                remedy=f'add {TILES} = {{ warn = "5 days", fail = "10 days" }} to [freshness]',
+            )
+        return self._warnings[tile]
 
     @property
     def grid_id(self) -> str:

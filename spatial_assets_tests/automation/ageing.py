@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ import dagster as dg
 
 from spatial_assets.definitions import build_definitions
 from spatial_assets.project import Project
-from spatial_assets.project.upkeep import FreshnessWindow
+from spatial_assets.project.regions import RegionSettings
+from spatial_assets.project.upkeep import FreshnessSettings, FreshnessWindow, RegionWindow
 from spatial_assets.stores.database import open_database
 from spatial_assets.stores.records import QuarantineRecord, TileState
 from spatial_assets_tests.pipeline.world import write_project
@@ -33,7 +34,12 @@ def windowed_project(folder: Path) -> Project:
         folder / "project", folder / "catalog", grid=SMALL, boundaries=BOUNDARIES
     )
     assert len(project.partitioning.keys) >= 15
-    return project.model_copy(update={"freshness": {"raw_tile": WINDOW}})
+    return project.model_copy(update={"freshness": freshness(WINDOW)})
+
+
+def freshness(window: FreshnessWindow, **others: Any) -> FreshnessSettings:  # noqa: ANN401 - any setting
+    """[freshness] with a window for raw_tile, and what else stands there."""
+    return FreshnessSettings.model_validate({"raw_tile": window, **others})
 
 
 @dataclass
@@ -79,10 +85,19 @@ class Ageing:
             job, tags={"dagster/partition": tile}, status=dg.DagsterRunStatus.STARTED
         )
 
-    def change(self, **changes: Any) -> None:  # noqa: ANN401 - any setting of a window
-        """Another window for raw_tile."""
+    def change(
+        self,
+        regions: Mapping[str, tuple[dt.timedelta, Sequence[str]]] | None = None,
+        **changes: Any,  # noqa: ANN401 - any setting of a window
+    ) -> None:
+        """Another window for raw_tile, and for regions: name -> (warn, tiles)."""
         window = FreshnessWindow(**{**dict(WINDOW), **changes})
-        self.project = self.project.model_copy(update={"freshness": {"raw_tile": window}})
+        parts = {
+            name: RegionSettings(tiles=tuple(tiles)) for name, (_, tiles) in (regions or {}).items()
+        }
+        others = {name: RegionWindow(warn=warn) for name, (warn, _) in (regions or {}).items()}
+        update = {"regions": parts, "freshness": freshness(window, regions=others)}
+        self.project = self.project.model_copy(update=update)
 
     def definitions(self) -> dg.Definitions:
         """The project's definitions, by this clock."""

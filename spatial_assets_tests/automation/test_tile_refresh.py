@@ -11,7 +11,7 @@ from spatial_assets import tile_asset
 from spatial_assets.automation import SENSOR, TileDue
 from spatial_assets.definitions import build_definitions
 from spatial_assets.errors import DatabaseError
-from spatial_assets.project.upkeep import RegionWindow
+from spatial_assets.project.upkeep import FreshnessSettings
 from spatial_assets_tests.automation.ageing import CHAIN, EVERYTHING, WARN, Ageing
 
 HOUR = dt.timedelta(hours=1)
@@ -20,10 +20,6 @@ HOUR = dt.timedelta(hours=1)
 def whole(*tiles: str) -> dict[str, set[str]]:
     """All stages of these tiles."""
     return {asset: set(tiles) for asset in CHAIN}
-
-
-def region(warn: dt.timedelta, *tiles: str) -> RegionWindow:
-    return RegionWindow(tiles=tiles, warn=warn)
 
 
 def test_three_stale_tiles_of_fifteen_are_asked_for_with_all_their_stages(ageing: Ageing) -> None:
@@ -114,7 +110,7 @@ def test_the_oldest_come_first_and_only_so_many_at_a_time(ageing: Ageing) -> Non
 
 def test_what_was_asked_for_in_vain_is_asked_for_again_after_six_hours(ageing: Ageing) -> None:
     hopeless, good, *others = ageing.tiles
-    ageing.change(warn=30 * WARN, fail=60 * WARN, regions=(region(WARN, hopeless, good),))
+    ageing.change(warn=30 * WARN, fail=60 * WARN, regions={"short": (WARN, [hopeless, good])})
     ageing.make(others)
     made = ageing.make([hopeless, good])
     ageing.clock = made + WARN
@@ -123,7 +119,7 @@ def test_what_was_asked_for_in_vain_is_asked_for_again_after_six_hours(ageing: A
     ageing.make([good])
     ageing.clock += dt.timedelta(milliseconds=1)
     assert ageing.tick() == {}
-    ageing.change(warn=30 * WARN, fail=60 * WARN, regions=(region(WARN, hopeless),))
+    ageing.change(warn=30 * WARN, fail=60 * WARN, regions={"short": (WARN, [hopeless])})
     ageing.clock += 6 * HOUR
     assert ageing.tick() == whole(hopeless)
     assert ageing.tick() == {}
@@ -163,10 +159,7 @@ def test_tiles_never_made_are_asked_for_last_or_first_or_not(
 def test_regions_have_windows_of_their_own(ageing: Ageing) -> None:
     coast, desert = ageing.tiles[:2], ageing.tiles[2:5]
     ageing.change(
-        regions=(
-            region(HOUR, *coast),
-            region(8 * WARN / 5, *desert),
-        )
+        regions={"coast": (HOUR, coast), "desert": (8 * WARN / 5, desert)},
     )
     made = ageing.make(ageing.tiles)
 
@@ -236,7 +229,7 @@ def test_an_asset_of_ones_own_is_read_by_its_own_policy(ageing: Ageing) -> None:
 
 def test_the_sensor_runs_where_there_is_a_window_and_is_absent_where_not(ageing: Ageing) -> None:
     with_window = ageing.definitions().get_repository_def()
-    ageing.project = ageing.project.model_copy(update={"freshness": {}})
+    ageing.project = ageing.project.model_copy(update={"freshness": FreshnessSettings()})
     without = build_definitions(ageing.project).get_repository_def()
 
     sensor = with_window.get_sensor_def(SENSOR)

@@ -41,7 +41,7 @@ def test_every_commented_setting_of_the_starter_is_one_that_loads(run: Run, tmp_
     project = load_project(tmp_path / "new", {})
 
     assert project.boundaries[0].name == "regions"
-    assert "raw_tile" in project.freshness
+    assert "raw_tile" in project.freshness.windows
     assert "dense_cloud" in project.compute.profiles
     assert project.scenes.source.region == "us-west-2"
 

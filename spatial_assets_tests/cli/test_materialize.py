@@ -143,7 +143,7 @@ def test_stale_follows_the_freshness_of_the_project(run: Run, country: Path) -> 
 
     assert "Nothing to do" in fresh.stdout
     assert unknown.exit_code == 1
-    assert "freshness.raw_tile is missing" in unknown.stderr
+    assert "freshness.raw_tile: is missing" in unknown.stderr
 
 
 def test_only_the_selected_assets_are_made(run: Run, country: Path, keys: tuple[str, ...]) -> None:

@@ -44,11 +44,19 @@ BOUNDARIES = '[[boundaries]]\nname = "regions"\nsource = "r.gpkg"\nkey = "id"\n'
             id="freshness",
         ),
         pytest.param(
-            "[freshness.raw_tile]\nwarn = '5 days'\nfail = '9 days'\n"
-            "[[freshness.raw_tile.regions]]\ntiles = ['1*']\nwarn = '1 day'\ntile = 1\n",
-            "freshness.raw_tile.regions.0.tile = 1",
-            "tiles",
+            "[regions.coast]\ntiles = ['1*']\ncorn = '0 4 * * 1'\n",
+            'regions.coast.corn = "0 4 * * 1"',
+            "cron",
             id="region",
+        ),
+        pytest.param(
+            "[freshness]\nregions = { coast = { wran = '1 day' } }\n",
+            "freshness.regions.coast.wran",
+            "warn",
+            id="window-of-a-region",
+        ),
+        pytest.param(
+            "[[freshness.paused]]\nform = '08:00'\n", "freshness.paused.0.form", "from", id="pause"
         ),
         pytest.param(
             f"{BOUNDARIES}column = []\n", "boundaries.0.column = []", "columns", id="boundaries"

@@ -81,7 +81,7 @@ def test_the_file_of_the_design_is_read_key_by_key(tmp_path: Path) -> None:
     assert project.scenes.max_cloud_cover == 90
     assert project.time.start == dt.date(2023, 1, 1)
     assert project.boundaries[0].columns == ("name",)
-    assert project.freshness["raw_tile"].warn == dt.timedelta(days=5)
+    assert project.freshness.windows["raw_tile"].warn == dt.timedelta(days=5)
     assert project.retention.raw_tile is None
     assert project.compute.for_tile("1202213").memory_mb == 6144
     assert project.compute.for_tile("1202213").profile == "dense_cloud"
@@ -239,16 +239,6 @@ def test_a_datetime_means_an_interval(load: Load, text: str, start: str, end: st
 
     shown = [str(moment and moment.isoformat()) for moment in (interval.start, interval.end)]
     assert shown == [start, end]
-
-
-def test_a_region_may_have_a_shorter_window(load: Load) -> None:
-    window = load(
-        "[freshness.raw_tile]\nwarn = '5 days'\nfail = '10 days'\n"
-        "[[freshness.raw_tile.regions]]\ntiles = ['12*']\nwarn = '36 hours'\n"
-    ).freshness["raw_tile"]
-
-    assert window.warn_for("1203") == dt.timedelta(hours=36)
-    assert window.warn_for("1103") == dt.timedelta(days=5)
 
 
 def test_inputs_are_kept_and_nothing_else_is_promised(load: Load) -> None:

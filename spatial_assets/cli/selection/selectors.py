@@ -19,9 +19,8 @@ from shapely.geometry.base import BaseGeometry
 
 from spatial_assets.cli.selection.standing import Standing, TileStanding
 from spatial_assets.cli.shell.selectors import area_option, bbox_option, selected_area
-from spatial_assets.errors import GridError, SettingsError
+from spatial_assets.errors import GridError
 from spatial_assets.geo.partitions import Partitioning
-from spatial_assets.pipeline.stages import RAW
 from spatial_assets.project import Project
 
 Result = TypeVar("Result")
@@ -96,16 +95,10 @@ def is_stale(tile: TileStanding, project: Project, *, now: datetime) -> bool:
     Raises:
         SettingsError: there is no such window.
     """
-    window = project.freshness.get(RAW)
-    if window is None:
-        message = (
-            f"{project.file}: freshness.{RAW} is missing, so no tile is ever stale; add "
-            f'{RAW} = {{ warn = "5 days", fail = "10 days" }} to [freshness]'
-        )
-        raise SettingsError(message)
+    window = project.tile_window(tile.tile)
     if tile.refreshed_at is None or tile.standing in {Standing.FAILED, Standing.QUARANTINED}:
         return False
-    return now - tile.refreshed_at > window.warn_for(tile.tile)
+    return now - tile.refreshed_at > window
 
 
 def selecting_tiles(command: Callable[..., Result]) -> Callable[..., Result]:
