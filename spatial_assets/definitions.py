@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dagster as dg
 
+from spatial_assets.assets.alarms import keeps_itself_fresh
 from spatial_assets.assets.boundaries import GROUP as BOUNDARIES
 from spatial_assets.assets.boundaries import boundary_assets
 from spatial_assets.assets.internals import AssetJob
@@ -50,7 +51,7 @@ def build_definitions(
             checks += boundary_checks(project, settings)
         boundaries = asset_job(BOUNDARIES, "Fetch, validate and load all boundary sets.")
         jobs.append(boundaries)
-        schedules.append(daily(boundaries))
+        schedules.append(daily(boundaries, running=keeps_itself_fresh(project)))
     return dg.Definitions(
         assets=assets,
         asset_checks=checks,
@@ -73,14 +74,15 @@ def asset_job(group: str, description: str) -> AssetJob:
     return dg.define_asset_job(group, selection=selection, description=description)
 
 
-def daily(job: AssetJob) -> dg.ScheduleDefinition:
-    """A schedule that a person may turn on."""
+def daily(job: AssetJob, *, running: bool) -> dg.ScheduleDefinition:
+    """A schedule that runs from the start, or that a person may turn on."""
+    status = dg.DefaultScheduleStatus
     return dg.ScheduleDefinition(
         name=f"{job.name}_daily",
         job=job,
         cron_schedule=BEFORE_PEOPLE_COME,
         description="Looks for changed sources; what did not change is not made again.",
-        default_status=dg.DefaultScheduleStatus.STOPPED,
+        default_status=status.RUNNING if running else status.STOPPED,
     )
 
 

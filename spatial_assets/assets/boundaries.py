@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from spatial_assets.assets.facts import OWNERS, column_schema, freshness, metadata
+from spatial_assets.assets.alarms import boundary_alarm
+from spatial_assets.assets.facts import OWNERS, column_schema, metadata
 from spatial_assets.assets.failing import failing_plainly
 from spatial_assets.assets.specs import database_kind
 from spatial_assets.io_managers import TILE_IO_MANAGER
@@ -123,7 +124,7 @@ def _asset(
         group_name=GROUP,
         owners=OWNERS,
         code_version=CODE_VERSION,
-        freshness_policy=freshness(project.freshness.get(name)),
+        freshness_policy=boundary_alarm(project, name),
         **told,
     )
     return dg.multi_asset(

@@ -12,7 +12,6 @@ import sqlalchemy as sa
 
 from spatial_assets.pipeline.outcome import CheckOutcome, StageOutcome, TileOutcome
 from spatial_assets.pipeline.stages import CODE_VERSIONS, RAW, REPROJECTED, TILE_INDEX
-from spatial_assets.project.upkeep import FreshnessWindow
 from spatial_assets.stores.tables import columns_of
 
 OWNERS = ("team:spatial-data",)
@@ -26,13 +25,6 @@ def code_version(stage: str, indices: Sequence[str]) -> str:
     if stage in {RAW, REPROJECTED, TILE_INDEX}:
         return CODE_VERSIONS[stage]
     return CODE_VERSIONS["index" if stage in indices else "statistics"]
-
-
-def freshness(window: FreshnessWindow | None) -> dg.FreshnessPolicy | None:
-    """The alarm on the health page. It looks at an asset as a whole; per tile see automation."""
-    if window is None:
-        return None
-    return dg.FreshnessPolicy.time_window(fail_window=window.fail, warn_window=window.warn)
 
 
 def metadata(facts: Mapping[str, object]) -> dict[str, Told]:

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
-from spatial_assets.assets.facts import OWNERS, code_version, column_schema, freshness
+from spatial_assets.assets.alarms import stage_alarm
+from spatial_assets.assets.facts import OWNERS, code_version, column_schema
 from spatial_assets.assets.run_checks import NO_ORPHANS, PARTS_FIT
 from spatial_assets.indices import INDICES
 from spatial_assets.io_managers import TILE_IO_MANAGER
@@ -33,7 +34,7 @@ def stage_specs(project: Project, chain: Chain) -> list[dg.AssetSpec]:
             owners=OWNERS,
             code_version=code_version(stage, chain.indices),
             metadata=_metadata(project, stage),
-            freshness_policy=freshness(project.freshness.get(stage)),
+            freshness_policy=stage_alarm(project, stage),
             skippable=True,
         ).with_io_manager_key(TILE_IO_MANAGER)
         for stage in chain.stages

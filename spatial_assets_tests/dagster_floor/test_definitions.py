@@ -7,6 +7,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from spatial_assets.assets.internals import TimeWindowFreshnessPolicy
 from spatial_assets.definitions import build_definitions
 from spatial_assets.pipeline.boundaries import CODE_VERSION as BOUNDARIES_CODE_VERSION
 from spatial_assets.project import Project, load_project
@@ -130,12 +131,51 @@ def test_every_asset_has_a_check(defs: dg.Definitions) -> None:
     assert not any(graph.get(key).blocking for key in graph.asset_check_keys)
 
 
-def test_a_freshness_policy_stands_where_the_project_has_a_window(defs: dg.Definitions) -> None:
-    policies = {
+def policies(defs: dg.Definitions) -> dict[str, TimeWindowFreshnessPolicy]:
+    found = {
         spec.key.to_user_string(): spec.freshness_policy for spec in defs.resolve_all_asset_specs()
     }
+    assert all(
+        policy is None or isinstance(policy, TimeWindowFreshnessPolicy) for policy in found.values()
+    )
+    return {key: each for key, each in found.items() if isinstance(each, TimeWindowFreshnessPolicy)}
 
-    assert {asset for asset, policy in policies.items() if policy} == {"raw_tile", "boundaries"}
+
+def test_every_asset_has_a_freshness_policy_where_tiles_have_a_window(defs: dg.Definitions) -> None:
+    fails = {
+        asset: policy.fail_window.to_timedelta().days for asset, policy in policies(defs).items()
+    }
+
+    own = {"boundaries": 60}
+    assert fails == {**dict.fromkeys(ASSETS, 7), **dict.fromkeys(TILES, 10), **own}
+
+
+def test_the_alarm_of_a_stage_waits_for_the_tiles_that_may_wait_longest(tmp_path: Path) -> None:
+    text = PROJECT.replace(
+        "[freshness]",
+        "[regions]\ncoast = { tiles = ['1*'] }\ndesert = { tiles = ['*'] }\n[freshness]\n"
+        "regions = { coast = { warn = '1 day' }, desert = { warn = '30 days' } }\n"
+        "tile_index = { warn = '1 day', fail = '3 days' }",
+    )
+
+    found = policies(build_definitions(written(tmp_path, text)))
+
+    windows = {stage: (found[stage].warn_window, found[stage].fail_window) for stage in TILES}
+    days = {
+        stage: tuple(window.to_timedelta().days for window in both if window)
+        for stage, both in windows.items()
+    }
+    assert days == {**dict.fromkeys(TILES, (30, 60)), "tile_index": (1, 3)}
+
+
+def test_a_project_used_by_hand_has_no_alarm_and_nothing_runs(tmp_path: Path) -> None:
+    text = PROJECT.replace("raw_tile = ", "validated_parks = ")
+
+    defs = build_definitions(written(tmp_path, text))
+
+    assert set(policies(defs)) == {"validated_parks", "boundaries"}
+    (schedule,) = defs.get_repository_def().schedule_defs
+    assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
 
 
 def test_partitions_are_the_tiles_in_the_order_of_the_curve(
@@ -157,7 +197,7 @@ def test_nothing_runs_by_itself_but_what_a_freshness_window_asks_for(defs: dg.De
     assert tiles == TILES
     (schedule,) = repository.schedule_defs
     assert schedule.name == "boundaries_daily"
-    assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
+    assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
     (sensor,) = repository.sensor_defs
     assert sensor.name == "tile_automation"
     assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
