@@ -15,7 +15,7 @@ from spatial_assets.assets.internals import AssetJob
 from spatial_assets.assets.specs import GROUP as TILES
 from spatial_assets.assets.tiles import tile_chain
 from spatial_assets.automation import chain_conditions, tile_automation, with_conditions
-from spatial_assets.automation.freshness import Clock
+from spatial_assets.automation.tile_due import Clock
 from spatial_assets.checks import boundary_checks
 from spatial_assets.io_managers import project_io_managers
 from spatial_assets.project import Project, load_project

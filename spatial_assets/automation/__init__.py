@@ -3,7 +3,6 @@
 Decisions are pure functions in pipeline/; here their facts are gathered and Dagster is told.
 """
 
-from spatial_assets.automation.freshness import TileDue
 from spatial_assets.automation.quarantine import TileQuarantined
 from spatial_assets.automation.refresh import (
     SENSOR,
@@ -12,6 +11,7 @@ from spatial_assets.automation.refresh import (
     tile_refresh,
     with_conditions,
 )
+from spatial_assets.automation.tile_due import TileDue
 
 __all__ = [
     "SENSOR",

@@ -9,16 +9,13 @@ import dagster as dg
 
 from spatial_assets.assets.accepted import accepted_warnings
 from spatial_assets.assets.specs import GROUP
-from spatial_assets.automation.freshness import Clock, TileDue
-from spatial_assets.automation.quarantine import (
-    TileQuarantined,
-    Tiles,
-    failed_tiles,
-    quarantined_tiles,
-)
+from spatial_assets.automation.quarantine import TileQuarantined
+from spatial_assets.automation.recorded import ProjectRecords, Records
+from spatial_assets.automation.tile_due import Clock, Pause, TileDue, never_stale
 from spatial_assets.pipeline.due import Pace
 from spatial_assets.pipeline.stages import RAW, chain_of
 from spatial_assets.project import Project
+from spatial_assets.project.pauses import paused_until
 from spatial_assets.resources import now
 
 SENSOR = "tile_automation"
@@ -26,33 +23,60 @@ EVERY_SECONDS = 30  # as Dagster's own automation
 
 
 def tile_refresh(
-    project: Project,
-    *,
-    clock: Clock = now,
-    quarantined: Tiles | None = None,
-    failed: Tiles | None = None,
+    project: Project, records: Records, *, clock: Clock = now
 ) -> dg.AutomationCondition:
-    """When a `raw_tile` is asked for: past its window, not being made and not in quarantine.
+    """When a `raw_tile` is asked for: changed or past its window, free, and not in quarantine.
 
     Args:
-        project: with a window for raw_tile.
+        project: with a window for raw_tile, or a catalogue that is watched.
+        records: what the project's database says.
         clock: the present moment; a test may freeze it.
-        quarantined: tiles to leave alone; default: what the project's database says.
-        failed: tiles to try again; likewise.
     """
-    never_made = project.freshness.windows[RAW].never_made
-    being_made = dg.AutomationCondition.in_progress()
-    held = TileQuarantined(quarantined or partial(quarantined_tiles, project))
+    window = project.freshness.tiles
     due = TileDue(
-        window=project.tile_window,
-        failed=failed or partial(failed_tiles, project),
-        pace=Pace(limit=project.compute.max_tiles_per_run, never_made=never_made),
+        window=project.tile_window if window else never_stale,
+        records=records,
+        changes_of=RAW,
+        retries_failed=True,
+        pace=Pace(
+            limit=project.compute.max_tiles_per_run,
+            never_made=window.never_made if window else "leave",
+        ),
+        paused=pauses_of(project),
         clock=clock,
     )
-    # The window comes last: only what may be asked for takes a place within the limit.
-    free = (~being_made).with_label("not being made")
-    good = (~held).with_label("not in quarantine")
-    return (free & good & due).with_label("due, and free to be made")
+    # What is due comes last: only what may be asked for takes a place within the limit.
+    good = (~TileQuarantined(records)).with_label("not in quarantine")
+    return (not_being_made() & good & due).with_label("due, and free to be made")
+
+
+def statistics_refresh(
+    project: Project, stage: str, records: Records, *, clock: Clock = now
+) -> dg.AutomationCondition:
+    """When the statistics of an index are asked for: with their `raw_tile`, or by themselves.
+
+    By themselves where a boundary that touches the tile changed: the pixels are as they were.
+    """
+    due = TileDue(
+        window=never_stale,
+        records=records,
+        changes_of=stage,
+        pace=Pace(limit=project.compute.max_tiles_per_run, never_made="leave"),
+        paused=pauses_of(project),
+        clock=clock,
+    )
+    alone = (not_being_made() & due).with_label("its boundaries changed, and it is free to be made")
+    return follows_raw_tile() | alone
+
+
+def pauses_of(project: Project) -> Pause:
+    """Until when nothing is asked for, by [[freshness.paused]]."""
+    return partial(paused_until, project.freshness.paused)
+
+
+def not_being_made() -> dg.AutomationCondition:
+    """True for tiles that no run has in hand."""
+    return (~dg.AutomationCondition.in_progress()).with_label("not being made")
 
 
 def follows_raw_tile() -> dg.AutomationCondition:
@@ -71,11 +95,20 @@ def chain_conditions(
     project: Project, *, clock: Clock = now
 ) -> Mapping[str, dg.AutomationCondition]:
     """Stage -> its condition; nothing for a project without a window for raw_tile."""
-    if project.freshness.tiles is None:
+    if not keeps_itself_fresh(project):
         return {}
-    chain = chain_of(project)
+    chain, records = chain_of(project), ProjectRecords(project)
+    statistics = {
+        stage: statistics_refresh(project, stage, records, clock=clock)
+        for stage in chain.statistics
+    }
     following = {stage: follows_raw_tile() for stage in chain.stages}
-    return {**following, RAW: tile_refresh(project, clock=clock)}
+    return {**following, **statistics, RAW: tile_refresh(project, records, clock=clock)}
+
+
+def keeps_itself_fresh(project: Project) -> bool:
+    """Whether a project asks for its tiles itself."""
+    return project.freshness.tiles is not None
 
 
 def with_conditions(
@@ -98,7 +131,7 @@ def tile_automation(project: Project) -> list[dg.AutomationConditionSensorDefini
     It runs from the start: who writes a window into the project file asks for its tiles to be
     kept within it. It can be stopped in the UI, and Dagster remembers that.
     """
-    if project.freshness.tiles is None:
+    if not keeps_itself_fresh(project):
         return []
     return [
         dg.AutomationConditionSensorDefinition(

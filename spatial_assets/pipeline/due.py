@@ -5,10 +5,11 @@ Who asks brings the facts: Dagster's automation from its events, another from a 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar, get_args
 
 from spatial_assets.project.upkeep import NeverMade
 
@@ -16,9 +17,7 @@ RETRY_AFTER = timedelta(hours=6)
 """An archive that is down is back by then; a tile that cannot succeed costs four tries a day."""
 
 
-Why: TypeAlias = Literal["changed", "stale", "failed", "never made"]
-FIRST_TRIES: Sequence[Why] = ("changed", "stale", "never made")
-RETRY = "retry"
+Why: TypeAlias = Literal["changed", "stale", "never made", "failed"]
 
 
 class Comparable(Protocol):
@@ -46,10 +45,10 @@ class Pace:
 
     @property
     def order(self) -> Sequence[Why]:
-        """What comes first among tiles that were not tried yet."""
+        """What comes first; retries last, so that they never hold up what can succeed."""
         if self.never_made == "first":
-            return ("never made", "changed", "stale")
-        return FIRST_TRIES
+            return ("never made", "changed", "stale", "failed")
+        return ("changed", "stale", "never made", "failed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,8 +113,8 @@ class TileFacts(Generic[Moment]):
 class Plan:
     """What to ask for, and what not."""
 
-    tiles: tuple[str, ...]
-    """To be asked for now, in order of need."""
+    why: Mapping[str, Why]
+    """Tile to be asked for now -> why, in order of need; `failed` for any that is tried again."""
 
     waiting: int
     """Due, and beyond the limit."""
@@ -130,10 +129,18 @@ class Plan:
     """Due, and excluded for other reasons."""
 
     @property
+    def tiles(self) -> tuple[str, ...]:
+        """To be asked for now, in order of need."""
+        return tuple(self.why)
+
+    @property
     def sentence(self) -> str:
         """The plan for people."""
+        counts = Counter(self.why.values())
+        whys = ", ".join(f"{counts[why]} {why}" for why in get_args(Why) if counts[why])
+        asked_for = f"{len(self.tiles)} ({whys})" if whys else "0"
         return (
-            f"asked for: {len(self.tiles)}, waiting for their turn: {self.waiting}, "
+            f"asked for: {asked_for}, waiting for their turn: {self.waiting}, "
             f"under way: {self.under_way}, resting after a try in vain: {self.resting}, "
             f"left alone: {self.left_alone}"
         )
@@ -149,8 +156,7 @@ def tiles_due(
 ) -> Plan:
     """Pick the tiles to ask for: the changed, the stale by age, those never made, then retries.
 
-    Retries come last, so that tiles that cannot succeed never hold up those that can. Ties are
-    broken by the order of `tiles`: the same facts always give the same plan.
+    Ties are broken by the order of `tiles`: the same facts always give the same plan.
 
     Args:
         tiles: all of them, in the order of the partitions.
@@ -160,7 +166,7 @@ def tiles_due(
         now: the present moment, UTC.
         pace: how many at a time, and in which order.
     """
-    groups: dict[str, list[str]] = {name: [] for name in (*FIRST_TRIES, RETRY)}
+    groups: dict[Why, list[str]] = {why: [] for why in get_args(Why)}
     resting = under_way = left_alone = 0
     for tile in tiles:
         why = facts.why(tile)
@@ -174,12 +180,12 @@ def tiles_due(
         elif lately:
             resting += 1
         else:
-            groups[RETRY if asked or why == "failed" else why].append(tile)
+            groups["failed" if asked else why].append(tile)
     groups["stale"].sort(key=lambda tile: _Age(facts.refreshed_at[tile]))
-    ready = [tile for name in (*pace.order, RETRY) for tile in groups[name]]
+    ready = [(tile, why) for why in pace.order for tile in groups[why]]
     room = max(pace.limit - under_way, 0)
     return Plan(
-        tiles=tuple(ready[:room]),
+        why=dict(ready[:room]),
         waiting=len(ready[room:]),
         resting=resting,
         under_way=under_way,

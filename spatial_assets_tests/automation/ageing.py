@@ -16,7 +16,14 @@ from spatial_assets.project import Project
 from spatial_assets.project.regions import RegionSettings
 from spatial_assets.project.upkeep import FreshnessSettings, FreshnessWindow, RegionWindow
 from spatial_assets.stores.database import open_database
-from spatial_assets.stores.records import QuarantineRecord, TileState
+from spatial_assets.stores.records import (
+    QuarantineRecord,
+    Row,
+    TileInputs,
+    TileState,
+    TileWanted,
+    Upsert,
+)
 from spatial_assets_tests.pipeline.world import write_project
 
 CHAIN = ("raw_tile", "reprojected_raster", "ndvi", "ndvi_by_boundary", "tile_index")
@@ -127,6 +134,31 @@ class Ageing:
             database.set_states([found])
             if state == "quarantined":
                 database.quarantine([self._record(tile)])
+
+    def want(self, tile: str, *, wanted: str = "b", stage: str = "raw_tile") -> None:
+        """Write that a tile is to follow a change, as the sensor does."""
+        change = TileWanted(
+            grid_id=self.project.grid_id,
+            tile=tile,
+            stage=stage,
+            wanted=wanted,
+            why="a new scene",
+            since=self.clock,
+        )
+        self._commit("tile_wanted", change)
+
+    def follow(self, tile: str, *, wanted: str) -> None:
+        """Write which scenes a tile was made from, as the pipeline does."""
+        inputs = {"raw_tile": {"scenes": wanted, "settings": "s", "boundaries": ""}}
+        made = TileInputs(
+            grid_id=self.project.grid_id, tile=tile, inputs=inputs, looked_at=self.clock
+        )
+        self._commit("tile_inputs", made)
+
+    def _commit(self, table: str, row: Row) -> None:
+        with open_database(self.project.database_url) as database:
+            database.ensure_schema(self.project.boundaries, self.project.indices.names)
+            database.commit([Upsert(table, [row])])
 
     def release(self, tile: str) -> None:
         """Let a tile go, as a person does."""

@@ -27,6 +27,7 @@ def facts_of(
     refreshed_at: Mapping[str, dt.datetime],
     *,
     windows: Mapping[str, dt.timedelta] | None = None,
+    changed: Mapping[str, str] | None = None,
     failed: Collection[str] = (),
     asked: Mapping[str, Asked[dt.datetime]] | None = None,
     now: dt.datetime = NOW,
@@ -34,6 +35,7 @@ def facts_of(
     return TileFacts(
         refreshed_at=refreshed_at,
         oldest_fresh=lambda tile: now - (windows or {}).get(tile, 5 * DAY),
+        changed=changed or {},
         failed=frozenset(failed),
         asked=asked or {},
     )
@@ -52,6 +54,7 @@ def plan_of(
 
 
 some = st.frozensets(st.sampled_from(TILES))
+changes = st.sampled_from(["one", "another"])
 moments = st.integers(0, 10 * 24).map(lambda hours: NOW - dt.timedelta(hours=hours))
 
 
@@ -59,10 +62,11 @@ moments = st.integers(0, 10 * 24).map(lambda hours: NOW - dt.timedelta(hours=hou
 def histories(draw: st.DrawFn) -> Facts:
     refreshed_at = draw(st.dictionaries(st.sampled_from(TILES), moments))
     after = st.sampled_from([None, *refreshed_at.values()])
-    asked = st.builds(Asked[dt.datetime], at=moments, after=after)
+    asked = st.builds(Asked[dt.datetime], at=moments, after=after, wanted=changes | st.just(""))
     return facts_of(
         refreshed_at,
         windows=draw(st.dictionaries(st.sampled_from(TILES), st.sampled_from(WINDOWS))),
+        changed=draw(st.dictionaries(st.sampled_from(TILES), changes)),
         failed=draw(some),
         asked=draw(st.dictionaries(st.sampled_from(TILES), asked)),
     )
@@ -182,6 +186,30 @@ def test_a_tile_that_came_to_something_is_no_retry_when_it_grows_old_again() -> 
     assert plan_of(facts).tiles == ("00",)
 
 
+@given(histories(), some)
+def test_a_changed_tile_comes_before_any_that_is_merely_old(
+    facts: Facts, excluded: frozenset[str]
+) -> None:
+    why = list(plan_of(facts, excluded=excluded).why.values())
+
+    assert why == sorted(why, key=["changed", "stale", "never made", "failed"].index)
+    assert {tile for tile, each in plan_of(facts).why.items() if each == "changed"} == {
+        tile
+        for tile, change in facts.changed.items()
+        if tile not in facts.asked or facts.asked[tile].wanted != change
+    }
+
+
+def test_a_change_is_followed_at_once_and_then_on_the_slow_cadence() -> None:
+    fresh, lately = dict.fromkeys(TILES, NOW), NOW - dt.timedelta(hours=1)
+    asked = {"03": Asked(at=lately, after=NOW, wanted="one")}
+
+    assert plan_of(facts_of(fresh, changed={"03": "one"})).tiles == ("03",)
+    assert plan_of(facts_of(fresh, changed={"03": "one"}, asked=asked)).resting == 1
+    assert plan_of(facts_of(fresh, changed={"03": "another"}, asked=asked)).tiles == ("03",)
+    assert plan_of(facts_of({}, changed={"03": "one"}), never_made="leave").tiles == ("03",)
+
+
 def test_a_fresh_tile_with_a_failed_stage_is_tried_again_on_the_slow_cadence() -> None:
     fresh = dict.fromkeys(TILES, NOW)
     an_hour_ago = {"03": Asked(at=NOW - dt.timedelta(hours=1), after=NOW - DAY)}
@@ -216,6 +244,6 @@ def test_the_plan_says_what_it_is() -> None:
     facts = facts_of({**dict.fromkeys(TILES, NOW), "01": old, "02": old, "03": old})
 
     assert plan_of(facts, limit=1, excluded={"03"}).sentence == (
-        "asked for: 1, waiting for their turn: 1, under way: 0, "
+        "asked for: 1 (1 stale), waiting for their turn: 1, under way: 0, "
         "resting after a try in vain: 0, left alone: 1"
     )
