@@ -13,6 +13,7 @@ import dagster as dg
 
 from spatial_assets.definitions import build_definitions
 from spatial_assets.project import Project
+from spatial_assets.project.pauses import PausedHours
 from spatial_assets.project.regions import RegionSettings
 from spatial_assets.project.upkeep import FreshnessSettings, FreshnessWindow, RegionWindow
 from spatial_assets.stores.database import open_database
@@ -105,6 +106,12 @@ class Ageing:
         others = {name: RegionWindow(warn=warn) for name, (warn, _) in (regions or {}).items()}
         update = {"regions": parts, "freshness": freshness(window, regions=others)}
         self.project = self.project.model_copy(update=update)
+
+    def pause(self, start: str, *, until: str) -> None:
+        """Keep some hours of every day free."""
+        hours = PausedHours.model_validate({"from": start, "until": until})
+        freshness = self.project.freshness.model_copy(update={"paused": (hours,)})
+        self.project = self.project.model_copy(update={"freshness": freshness})
 
     def definitions(self) -> dg.Definitions:
         """The project's definitions, by this clock."""

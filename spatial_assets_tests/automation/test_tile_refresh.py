@@ -340,3 +340,15 @@ def test_a_changed_boundary_asks_for_statistics_alone(ageing: Ageing) -> None:
 
     assert ageing.tick() == {"ndvi_by_boundary": {touched}}
     assert ageing.tick() == {}
+
+
+def test_nothing_is_asked_for_in_hours_that_are_kept_free(ageing: Ageing) -> None:
+    made = ageing.make(ageing.tiles)
+    morning = dt.datetime.combine(made.date() + 6 * WARN, dt.time(9), dt.UTC)
+    ageing.pause("08:00", until="18:00")
+
+    ageing.clock = morning
+    assert ageing.tick() == {}
+    ageing.clock = morning.replace(hour=18)
+
+    assert ageing.tick() == whole(*ageing.tiles)
