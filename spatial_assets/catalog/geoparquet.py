@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,12 +14,20 @@ from stac_geoparquet.arrow import stac_table_to_items
 from spatial_assets.catalog.access import SourceAccess
 from spatial_assets.catalog.hrefs import is_remote
 from spatial_assets.catalog.items import RawItem
-from spatial_assets.catalog.remote import fetch
+from spatial_assets.catalog.listed import DocumentState, Listed, state_of_file
+from spatial_assets.catalog.remote import fetch, look_up_document
 from spatial_assets.catalog.signing import signed_url
 from spatial_assets.errors import SceneError, SettingsError
 
 LARGEST_TABLE = 1 << 30  # bytes of a remote file, which is held in memory; a local one is not
 ROWS_AT_ONCE = 1000
+
+
+def table_document(catalog: str, access: SourceAccess) -> Listed:
+    """The table as one document: it is read whole, or not at all."""
+    return Listed(
+        catalog, partial(items_of_table, catalog, access), partial(_state, catalog, access)
+    )
 
 
 def items_of_table(catalog: str, access: SourceAccess) -> Iterator[RawItem]:
@@ -38,6 +47,21 @@ def items_of_table(catalog: str, access: SourceAccess) -> Iterator[RawItem]:
             f"[scenes] catalog = {catalog} cannot be read as stac-geoparquet: "
             f"{type(error).__name__}: {error}"
         ) from error
+
+
+def _state(catalog: str, access: SourceAccess) -> DocumentState | None:
+    """What tells the table from what was there before.
+
+    Raises:
+        SourceUnavailableError: a remote file did not answer.
+    """
+    if not is_remote(catalog):
+        return state_of_file(Path(catalog))
+    try:
+        facts = look_up_document(catalog, access)
+    except SceneError:
+        return None  # reading it says what is wrong
+    return DocumentState(facts.version) if facts.etag else None
 
 
 def _source(catalog: str, access: SourceAccess) -> Path | io.BytesIO:

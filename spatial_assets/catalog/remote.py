@@ -20,7 +20,14 @@ import httpx
 
 from spatial_assets.catalog.access import Patience, SourceAccess
 from spatial_assets.catalog.scene import BandSource
-from spatial_assets.catalog.signing import mask_logs, readable_url, tokens
+from spatial_assets.catalog.signing import (
+    Method,
+    SignedUrl,
+    mask_logs,
+    readable_url,
+    signed_url,
+    tokens,
+)
 from spatial_assets.errors import SceneError, SourceUnavailableError
 from spatial_assets.project.secrets import mask_secrets
 
@@ -64,16 +71,31 @@ def look_up(source: BandSource, access: SourceAccess) -> ObjectFacts:
     """
 
     def ask() -> ObjectFacts:
-        client = shared_client(access.patience)
-        answer = client.head(readable_url(source, access, method="HEAD").url)
-        if answer.status_code in NO_HEAD:
-            first_byte = {"Range": "bytes=0-0"}
-            with client.stream("GET", readable_url(source, access).url, headers=first_byte) as got:
-                answer = got
-        check_status(answer, source.href)
-        return _object_facts(answer)
+        return _facts(
+            lambda method: readable_url(source, access, method=method), access, place=source.href
+        )
 
     return _with_new_token_once(ask, access, place=source.href)
+
+
+def look_up_document(place: str, access: SourceAccess) -> ObjectFacts:
+    """As `look_up`, of a file that belongs to the catalogue itself."""
+
+    def ask() -> ObjectFacts:
+        return _facts(lambda method: signed_url(place, access, method=method), access, place=place)
+
+    return patiently(ask, access.patience, place=place)
+
+
+def _facts(link: Callable[[Method], SignedUrl], access: SourceAccess, *, place: str) -> ObjectFacts:
+    """One try to learn size and etag; a server that knows no HEAD is asked for a byte."""
+    client = shared_client(access.patience)
+    answer = client.head(link("HEAD").url)
+    if answer.status_code in NO_HEAD:
+        with client.stream("GET", link("GET").url, headers={"Range": "bytes=0-0"}) as got:
+            answer = got
+    check_status(answer, place)
+    return _object_facts(answer)
 
 
 def read_range(source: BandSource, access: SourceAccess, *, start: int, size: int) -> bytes:

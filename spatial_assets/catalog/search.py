@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from spatial_assets.catalog.access import SourceAccess, source_access
 from spatial_assets.catalog.candidates import candidate_of, refused_candidate, sightings_of
 from spatial_assets.catalog.duplicates import without_duplicates, without_namesakes
 from spatial_assets.catalog.fingerprints import with_fingerprints
 from spatial_assets.catalog.items import RawItem, read_scene, rejected_item
+from spatial_assets.catalog.listed import Found
 from spatial_assets.catalog.scene import Catalogue, RejectedScene, Scene
-from spatial_assets.catalog.selection import selection_of
-from spatial_assets.catalog.sources import Found, find_items
+from spatial_assets.catalog.selection import Selection, selection_of
+from spatial_assets.catalog.sources import find_items
 from spatial_assets.errors import SceneError
 from spatial_assets.project import Project
+from spatial_assets.project.sensors import SensorProfile
 
 
 def find_scenes(project: Project, access: SourceAccess | None = None) -> Catalogue:
@@ -30,11 +32,10 @@ def find_scenes(project: Project, access: SourceAccess | None = None) -> Catalog
     access = access or source_access(project)
     selection = selection_of(project)
     found = find_items(project.catalog_url, selection, access)
-    wanted = (
-        item for item in found if not isinstance(item, RawItem) or selection.wants(item.document)
-    )
-    read, unread = _read(wanted, project)
-    scenes, superseded = without_duplicates(read)
+    read = list(read_found(found, project, selection))
+    usable_items = [one for one in read if isinstance(one, Scene)]
+    unread = [one for one in read if isinstance(one, RejectedScene)]
+    scenes, superseded = without_duplicates(usable_items)
     # Before the files are looked up: what changes in between is then seen as a change, not missed.
     sightings = sightings_of([*map(candidate_of, scenes), *map(refused_candidate, unread)])
     looked_up = list(with_fingerprints(scenes, access))
@@ -49,16 +50,21 @@ def find_scenes(project: Project, access: SourceAccess | None = None) -> Catalog
     )
 
 
-def _read(found: Iterable[Found], project: Project) -> tuple[list[Scene], list[RejectedScene]]:
-    """The scenes among the items, and the records of the others."""
-    scenes: list[Scene] = []
-    rejected: list[RejectedScene] = []
+def read_found(
+    found: Iterable[Found], project: Project, selection: Selection
+) -> Iterator[Scene | RejectedScene]:
+    """The wanted ones among items as scenes without fingerprints, or as records of why not."""
+    sensor, needs = project.sensor, project.bands
     for item in found:
         if isinstance(item, RejectedScene):
-            rejected.append(item)
-            continue
-        try:
-            scenes.append(read_scene(item, project.sensor, needs=project.bands))
-        except SceneError as error:
-            rejected.append(rejected_item(item, error))
-    return scenes, rejected
+            yield item
+        elif selection.wants(item.document):
+            yield _read(item, sensor, needs)
+
+
+def _read(item: RawItem, sensor: SensorProfile, needs: Iterable[str]) -> Scene | RejectedScene:
+    """The scene of one item, or the record of why there is none."""
+    try:
+        return read_scene(item, sensor, needs=needs)
+    except SceneError as error:
+        return rejected_item(item, error)

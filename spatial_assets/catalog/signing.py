@@ -22,7 +22,7 @@ from spatial_assets.errors import SettingsError, SourceUnavailableError
 from spatial_assets.project.secrets import mask_secrets
 
 if TYPE_CHECKING:  # heavy, and most projects never sign
-    from obstore.store import S3Config
+    from obstore.store import S3Config, S3Store
 
 KEYS_PREFIX = "SPATIAL_ASSETS_SOURCE_"
 PRESIGNED_FOR = dt.timedelta(hours=1)
@@ -105,40 +105,66 @@ class _MaskingFilter(logging.Filter):
 def _s3_url(href: str, access: SourceAccess, *, method: Method) -> SignedUrl:
     """The URL of an s3:// href: presigned where there are keys, else plain."""
     bucket, _, key = href.removeprefix("s3://").partition("/")
-    keys = source_credentials()
-    if keys is None:
-        if access.sign == "s3-presign" or access.requester_pays:
-            raise SettingsError(
-                f"[scenes.source] asks for signed requests: set ${KEYS_PREFIX}ACCESS_KEY_ID and "
-                f"${KEYS_PREFIX}SECRET_ACCESS_KEY"
-            )
+    if _keys(access) is None:
         return SignedUrl(_plain_s3_url(bucket, key, access), None)
-    return SignedUrl(
-        _presigned(bucket, key, keys=keys, access=access, method=method),
-        time.time() + PRESIGNED_FOR.total_seconds(),
-    )
-
-
-def _presigned(
-    bucket: str, key: str, *, keys: Credentials, access: SourceAccess, method: Method
-) -> str:
-    """A URL signed with `keys`, made here without asking anybody."""
     import obstore  # noqa: PLC0415 - heavy, and most projects never sign
-    from obstore.store import S3Store  # noqa: PLC0415
 
+    url = str(obstore.sign(source_store(bucket, access), method, key, PRESIGNED_FOR))
+    return SignedUrl(url, time.time() + PRESIGNED_FOR.total_seconds())
+
+
+def source_store(bucket: str, access: SourceAccess) -> S3Store:
+    """A bucket of the source, with its keys, or as anybody sees it; asks nobody.
+
+    Raises:
+        SettingsError: `[scenes.source]` asks for keys, and there are none.
+    """
+    from obstore.store import S3Store  # noqa: PLC0415 - heavy, and most projects never sign
+
+    keys, patience = _keys(access), access.patience
     config: S3Config = {
         "region": access.region or DEFAULT_REGION,
-        "access_key_id": keys.access_key_id,
-        "secret_access_key": keys.secret_access_key,
         "request_payer": access.requester_pays,
         "virtual_hosted_style_request": False,
     }
     if access.endpoint:
         config["endpoint"] = access.endpoint.rstrip("/")
-    if keys.session_token:
-        config["session_token"] = keys.session_token
-    store = S3Store(bucket, config=config, client_options={"allow_http": True})
-    return str(obstore.sign(store, method, key, PRESIGNED_FOR))
+    if keys is None:
+        config["skip_signature"] = True
+    else:
+        config["access_key_id"] = keys.access_key_id
+        config["secret_access_key"] = keys.secret_access_key
+        if keys.session_token:
+            config["session_token"] = keys.session_token
+    return S3Store(
+        bucket,
+        config=config,
+        client_options={
+            "allow_http": True,
+            "connect_timeout": dt.timedelta(seconds=patience.connect_timeout),
+            "timeout": dt.timedelta(seconds=patience.read_timeout),
+        },
+        retry_config={
+            "max_retries": patience.attempts - 1,
+            "backoff": {
+                "init_backoff": dt.timedelta(seconds=patience.first_delay),
+                "max_backoff": dt.timedelta(seconds=patience.longest_delay),
+                "base": 2,
+            },
+            "retry_timeout": dt.timedelta(seconds=patience.attempts * patience.read_timeout),
+        },
+    )
+
+
+def _keys(access: SourceAccess) -> Credentials | None:
+    """The keys to sign with, or None where nobody asks for any."""
+    keys = source_credentials()
+    if keys is None and (access.sign == "s3-presign" or access.requester_pays):
+        raise SettingsError(
+            f"[scenes.source] asks for signed requests: set ${KEYS_PREFIX}ACCESS_KEY_ID and "
+            f"${KEYS_PREFIX}SECRET_ACCESS_KEY"
+        )
+    return keys
 
 
 def _plain_s3_url(bucket: str, key: str, access: SourceAccess) -> str:

@@ -1,28 +1,38 @@
 """Where items come from, by the form of `[scenes] catalog`: a folder, a static catalogue, others.
 
-A source yields every item it has, or the record of one that cannot be read; what is wanted is
-decided in selection.py, what an item means in items.py.
+A source lists every document it has; what is wanted is decided in selection.py, what an item
+means in items.py.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from spatial_assets.catalog.access import SourceAccess
 from spatial_assets.catalog.documents import parse_document, read_document
 from spatial_assets.catalog.hrefs import is_remote, resolve_href
-from spatial_assets.catalog.items import RawItem, rejected_document
+from spatial_assets.catalog.items import rejected_document
+from spatial_assets.catalog.listed import (
+    Found,
+    Listed,
+    document_or_record,
+    features_of,
+    known_record,
+    local_document,
+    read_each,
+    remote_document,
+)
 from spatial_assets.catalog.scene import RejectedScene
 from spatial_assets.catalog.selection import Selection
-from spatial_assets.errors import SceneError, SettingsError
+from spatial_assets.errors import SceneError, SettingsError, SourceUnavailableError
 
 PARQUET = (".parquet", ".geoparquet")
 MOST_DOCUMENTS = 1_000_000  # a catalogue that goes on after that goes round in circles
 
-Found = RawItem | RejectedScene
 Json = Mapping[str, object]
 
 
@@ -33,44 +43,74 @@ def find_items(catalog: str, selection: Selection, access: SourceAccess) -> Iter
         SettingsError: there is no such catalogue, or it is none.
         SourceUnavailableError: it did not answer.
     """
-    path = urlsplit(catalog).path if is_remote(catalog) else catalog
-    if path.lower().endswith(PARQUET):
-        from spatial_assets.catalog.geoparquet import items_of_table  # noqa: PLC0415 - pyarrow
-
-        return items_of_table(catalog, access)
-    if path.lower().endswith(".json"):
-        return items_of_catalogue(catalog, access)
-    if catalog.startswith(("http://", "https://")):
+    if is_api(catalog):
         from spatial_assets.catalog.api import items_of_api  # noqa: PLC0415 - pystac_client
 
         return items_of_api(catalog, selection, access)
+    return (item for _, found in read_each(documents_of(catalog, access)) for item in found)
+
+
+def is_api(catalog: str) -> bool:
+    """Whether a catalogue is searched; any other is a list of documents."""
+    names_a_file = urlsplit(catalog).path.lower().endswith((".json", *PARQUET))
+    return catalog.startswith(("http://", "https://")) and not names_a_file
+
+
+def documents_of(catalog: str, access: SourceAccess) -> Iterator[Listed]:
+    """The documents of a catalogue that is no API, each place once.
+
+    Raises:
+        SettingsError: there is no such catalogue, or it is none.
+        SourceUnavailableError: it did not answer.
+    """
+    path = urlsplit(catalog).path if is_remote(catalog) else catalog
+    if path.lower().endswith(PARQUET):
+        from spatial_assets.catalog.geoparquet import table_document  # noqa: PLC0415 - pyarrow
+
+        return iter((table_document(catalog, access),))
+    if path.lower().endswith(".json"):
+        return documents_of_catalogue(catalog, access)
     if is_remote(catalog):
-        raise SettingsError(
-            f"[scenes] catalog = {catalog}: on S3, name a catalog.json or a .parquet file"
-        )
-    return items_of_folder(Path(catalog))
+        from spatial_assets.catalog.buckets import documents_of_bucket  # noqa: PLC0415 - obstore
+
+        return documents_of_bucket(catalog, access)
+    return documents_of_folder(Path(catalog), access)
 
 
-def items_of_folder(folder: Path) -> Iterator[Found]:
-    """The STAC Items among the *.json files below a folder, in the order of their paths.
+def documents_of_folder(folder: Path, access: SourceAccess) -> Iterator[Listed]:
+    """The *.json files below a folder, in the order of their paths.
 
     Raises:
         SettingsError: there is no such folder.
+        SourceUnavailableError: a folder below it cannot be listed at the moment.
     """
     if not folder.is_dir():
         raise SettingsError(
             f"[scenes] catalog = {folder}: there is no such folder; "
             "name a folder of STAC items, a catalog.json, a .parquet file or a STAC API"
         )
-    local = SourceAccess(cache_folder=folder)
-    for parent, folders, files in os.walk(folder):
+    for parent, folders, files in os.walk(folder, onerror=_refuse_half_a_list):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
-            if name.lower().endswith(".json") and not name.startswith("."):
-                yield from _items_of_document(str(Path(parent, name)), local)
+            if is_item_name(name):
+                yield local_document(Path(parent, name), access)
 
 
-def items_of_catalogue(catalog: str, access: SourceAccess) -> Iterator[Found]:
+def is_item_name(name: str) -> bool:
+    """Whether a file of a folder may hold an item."""
+    return name.lower().endswith(".json") and not name.startswith(".")
+
+
+def _refuse_half_a_list(error: OSError) -> None:
+    """A disk in trouble is not an empty folder: its scenes would count as withdrawn.
+
+    A folder that others closed to us (such as lost+found), or that was just removed, has none.
+    """
+    if not isinstance(error, PermissionError | FileNotFoundError):
+        raise SourceUnavailableError(f"{error.filename} cannot be listed: {error.strerror}")
+
+
+def documents_of_catalogue(catalog: str, access: SourceAccess) -> Iterator[Listed]:
     """The items of a static catalogue, found by walking its links, each document once.
 
     Raises:
@@ -82,7 +122,7 @@ def items_of_catalogue(catalog: str, access: SourceAccess) -> Iterator[Found]:
     except SceneError as error:
         raise SettingsError(f"[scenes] catalog = {catalog}: {error}") from error
     if root.get("type") == "FeatureCollection":
-        yield from _features(root, catalog)
+        yield Listed(catalog, partial(features_of, root, catalog))
         return
     if not isinstance(root.get("links"), list):
         raise SettingsError(
@@ -91,14 +131,14 @@ def items_of_catalogue(catalog: str, access: SourceAccess) -> Iterator[Found]:
     yield from _walk(root, catalog, access)
 
 
-def _walk(root: Json, place: str, access: SourceAccess) -> Iterator[Found]:
+def _walk(root: Json, place: str, access: SourceAccess) -> Iterator[Listed]:
     """Depth first, with a list of its own: a deep catalogue must not exhaust the stack."""
     waiting, seen = [(place, root)], {place}
     while waiting:
         base, document = waiting.pop()
         for relation, target in _targets(document, base):
             if isinstance(target, RejectedScene):
-                yield target
+                yield known_record(target)
                 continue
             if target in seen:
                 continue
@@ -106,13 +146,19 @@ def _walk(root: Json, place: str, access: SourceAccess) -> Iterator[Found]:
                 raise SettingsError(f"[scenes] catalog = {place} links to too many documents")
             seen.add(target)
             if relation == "item":
-                yield from _items_of_document(target, access)
+                yield _item_document(target, access)
                 continue
-            child = _document_or_record(target, access)
+            child = document_or_record(target, access)
             if isinstance(child, RejectedScene):
-                yield child
+                yield known_record(child)
             else:
                 waiting.append((target, child))
+
+
+def _item_document(place: str, access: SourceAccess) -> Listed:
+    """The document that an item link leads to."""
+    remote = is_remote(place)
+    return remote_document(place, access) if remote else local_document(Path(place), access)
 
 
 def _targets(document: Json, base: str) -> Iterator[tuple[str, str | RejectedScene]]:
@@ -128,37 +174,3 @@ def _targets(document: Json, base: str) -> Iterator[tuple[str, str | RejectedSce
             yield relation, rejected_document(base, str(link.get("href")).encode(), error)
             continue
         yield ("item" if relation == "items" else relation), target.place
-
-
-def _items_of_document(place: str, access: SourceAccess) -> Iterator[Found]:
-    """The item of a document, several of a feature collection, none of anything else."""
-    document = _document_or_record(place, access)
-    if isinstance(document, RejectedScene):
-        yield document
-    elif is_item(document):
-        yield RawItem(document, place)
-    elif document.get("type") == "FeatureCollection":
-        yield from _features(document, place)
-
-
-def _document_or_record(place: str, access: SourceAccess) -> Json | RejectedScene:
-    """A document, or the record of one that cannot be read."""
-    content = b""
-    try:
-        content = read_document(place, access)
-        return parse_document(content, place)
-    except SceneError as error:
-        return rejected_document(place, content, error)
-
-
-def _features(collection: Json, place: str) -> Iterator[RawItem]:
-    """The items of a feature collection."""
-    features = collection.get("features")
-    for feature in features if isinstance(features, list) else []:
-        if isinstance(feature, Mapping) and is_item(feature):
-            yield RawItem(feature, place)
-
-
-def is_item(document: Json) -> bool:
-    """Whether a document means to be a STAC item: other GeoJSON may lie beside them."""
-    return document.get("type") == "Feature" and "stac_version" in document

@@ -87,7 +87,10 @@ class ScenesSettings(Table):
 
     catalog: str = Field(
         min_length=1,
-        description="a folder of STAC items, a catalog.json, a stac-geoparquet file or a STAC API",
+        description=(
+            "a folder of STAC items (here or s3://), a catalog.json, a stac-geoparquet file "
+            "or a STAC API"
+        ),
         examples=["https://earth-search.aws.element84.com/v1"],
     )
     collections: Tuple[str] = Field(
