@@ -5,10 +5,13 @@ So retries, timeouts and sizes are bounded as everywhere, and no answer can name
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import warnings
 from collections.abc import Iterator, Mapping
-from typing import Any
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import pystac
 from pystac_client import Client, ItemSearch
@@ -34,6 +37,16 @@ METHOD_NOT_ALLOWED = 405
 _MALFORMED = (pystac.STACError, ValueError, KeyError, TypeError, AttributeError)
 
 
+@dataclass(frozen=True)
+class Since:
+    """Items that the server has changed, or made, at a moment or later."""
+
+    name: Literal["updated", "created"]
+    """The property that tells."""
+
+    moment: dt.datetime
+
+
 def items_of_api(url: str, selection: Selection, access: SourceAccess) -> Iterator[RawItem]:
     """The items that the API finds for the selection; it may find more than are wanted.
 
@@ -41,18 +54,54 @@ def items_of_api(url: str, selection: Selection, access: SourceAccess) -> Iterat
         SettingsError: there is an answer, but no STAC API.
         SourceUnavailableError: there is no answer, or one that makes no sense.
     """
+    with _errors_of_ours(url):
+        client = _client(url, access)
+        asked: dict[str, Any] = {}
+        if selection.max_cloud_cover < 100:  # noqa: PLR2004 - per cent
+            asked = _condition(client, "eo:cloud_cover", "lte", selection.max_cloud_cover) or {}
+        yield from _found(client, selection, asked, url=url)
+
+
+def changed_items(
+    url: str, selection: Selection, access: SourceAccess, *, since: Since
+) -> list[RawItem] | None:
+    """The items changed since a moment, however cloudy: one may have been clear until then.
+
+    Returns:
+        None where the API cannot be asked that.
+
+    Raises:
+        SettingsError, SourceUnavailableError: as `items_of_api`.
+    """
+    with _errors_of_ours(url):
+        client = _client(url, access)
+        moment = since.moment.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
+        asked = _condition(client, since.name, "gte", moment)
+        return None if asked is None else list(_found(client, selection, asked, url=url))
+
+
+def _found(
+    client: Client, selection: Selection, asked: Mapping[str, Any], *, url: str
+) -> Iterator[RawItem]:
+    """The items of a search of every box, each once."""
+    searches = [_search(client, selection, box, asked) for box in selection.boxes]
     seen: set[tuple[object, object]] = set()
     repeats = 0
+    for item in (item for search in searches for item in search.items_as_dicts()):
+        identity = (item.get("collection"), item.get("id"))
+        repeats += identity in seen
+        if repeats > MOST_REPEATS:
+            raise SourceUnavailableError(f"{mask_secrets(url)} repeats its pages without end")
+        if identity not in seen:
+            seen.add(identity)
+            yield RawItem(item, _place_of(item, url))
+
+
+@contextmanager
+def _errors_of_ours(url: str) -> Iterator[None]:
+    """What pystac-client raises, as errors that say whether asking again may help."""
     try:
-        searches = _searches(url, selection, access)
-        for item in (item for search in searches for item in search.items_as_dicts()):
-            identity = (item.get("collection"), item.get("id"))
-            repeats += identity in seen
-            if repeats > MOST_REPEATS:
-                raise SourceUnavailableError(f"{mask_secrets(url)} repeats its pages without end")
-            if identity not in seen:
-                seen.add(identity)
-                yield RawItem(item, _place_of(item, url))
+        yield
     except (NotImplementedError, ClientTypeError, SceneError) as error:
         raise SettingsError(
             f"[scenes] catalog = {mask_secrets(url)} is no STAC API with item search: {error}"
@@ -64,37 +113,43 @@ def items_of_api(url: str, selection: Selection, access: SourceAccess) -> Iterat
         ) from error
 
 
-def _searches(url: str, selection: Selection, access: SourceAccess) -> list[ItemSearch]:
-    """A search for each box of the selection; nothing but the root is asked for yet."""
+def _client(url: str, access: SourceAccess) -> Client:
+    """A client that has asked for the root."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pystac-client warns of every conformance that is missing
-        client = Client.open(url, stac_io=_BoundedIO(access.patience))
-        return [_search(client, selection, box) for box in selection.boxes]
+        return Client.open(url, stac_io=_BoundedIO(access.patience))
 
 
-def _search(client: Client, selection: Selection, box: BBox) -> ItemSearch:
-    """A search with everything that the server can filter."""
-    clouds: dict[str, Any] = {}
-    if selection.max_cloud_cover < 100:  # noqa: PLR2004 - per cent
-        clouds = _cloud_filter(client, selection.max_cloud_cover)
-    return client.search(
-        bbox=box,
-        datetime=selection.datetime,
-        collections=list(selection.collections) or None,
-        limit=ITEMS_A_PAGE,
-        max_items=MOST_ITEMS,
-        **clouds,
-    )
+def _search(
+    client: Client, selection: Selection, box: BBox, asked: Mapping[str, Any]
+) -> ItemSearch:
+    """A search of a box; nothing is asked for yet."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as of the client
+        return client.search(
+            bbox=box,
+            datetime=selection.datetime,
+            collections=list(selection.collections) or None,
+            limit=ITEMS_A_PAGE,
+            max_items=MOST_ITEMS,
+            **asked,
+        )
 
 
-def _cloud_filter(client: Client, most: float) -> dict[str, Any]:
-    """The cloud cover asked of the server, in a way that it knows; {}: it knows none."""
+def _condition(
+    client: Client, name: str, comparison: Literal["lte", "gte"], value: float | str
+) -> dict[str, Any] | None:
+    """A condition on a property in a way that the server knows; None: it knows none."""
     if client.conforms_to(ConformanceClasses.QUERY):
-        return {"query": {"eo:cloud_cover": {"lte": most}}}
+        return {"query": {name: {comparison: value}}}
     if client.conforms_to(ConformanceClasses.FILTER):
-        low = {"op": "<=", "args": [{"property": "eo:cloud_cover"}, most]}
-        return {"filter": low, "filter_lang": "cql2-json"}
-    return {}
+        told = {"timestamp": value} if isinstance(value, str) else value
+        sign = {"lte": "<=", "gte": ">="}[comparison]
+        return {
+            "filter": {"op": sign, "args": [{"property": name}, told]},
+            "filter_lang": "cql2-json",
+        }
+    return None
 
 
 def _place_of(item: Mapping[str, Any], url: str) -> str:

@@ -89,21 +89,23 @@ def refused_candidate(record: RejectedScene) -> Candidate:
 
 
 def sightings_of(candidates: Iterable[Candidate]) -> tuple[Sighting, ...]:
-    """One sighting of each id: of what is used, and of what is refused under no used one's id.
+    """The sightings of all candidates, in the order of ids."""
+    return tuple(map(sighting_of, chosen(candidates)))
 
-    Local files are looked at; their contents are not read.
-    """
+
+def chosen(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
+    """One of each id, in the order of ids: what is used, and what is refused under no used id."""
     usable, refused = list[Candidate](), list[Candidate]()
     for candidate in candidates:
         (refused if candidate.granule is None else usable).append(candidate)
     kept, _ = best_of_each(usable, lambda one: str(one.granule))
     kept, _ = best_of_each(kept, lambda one: one.id)
     seen = first_of_each_id(refused) | {one.id: one for one in kept}
-    return tuple(_sighting(seen[name]) for name in sorted(seen))
+    return tuple(seen[name] for name in sorted(seen))
 
 
-def _sighting(candidate: Candidate) -> Sighting:
-    """A candidate with what its local files are now."""
+def sighting_of(candidate: Candidate) -> Sighting:
+    """A candidate with what its local files are now; their contents are not read."""
     files = [_file_record(path) for path in candidate.files]
     return Sighting(
         id=candidate.id,

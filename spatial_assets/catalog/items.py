@@ -152,6 +152,11 @@ def acquired_of(item: Json) -> dt.datetime | None:
     return _moment(properties.get("datetime")) or _moment(properties.get("start_datetime"))
 
 
+def moment_of(item: Json, name: str) -> dt.datetime | None:
+    """A property of the item that is a time, UTC; None where it is not told."""
+    return _moment(properties_of(item).get(name))
+
+
 def cloud_cover_of(item: Json) -> float | None:
     """Per cent, or None where it is not known."""
     value = properties_of(item).get("eo:cloud_cover")

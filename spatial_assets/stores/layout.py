@@ -63,6 +63,11 @@ def scene_facts(scene: str) -> str:
     return f"{SCENES}/{segment(scene)}.json"
 
 
+def catalogue_seen() -> str:
+    """What the catalogue held when it was last looked at; no scene's facts end like that."""
+    return f"{SCENES}/catalogue.seen"
+
+
 def raw_boundaries(name: str, suffix: str) -> str:
     """A boundaries file as it came; `suffix` with its dot."""
     return f"raw_{segment(name)}{suffix}"
