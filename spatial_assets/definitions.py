@@ -15,6 +15,7 @@ from spatial_assets.assets.internals import AssetJob
 from spatial_assets.assets.specs import GROUP as TILES
 from spatial_assets.assets.tiles import tile_chain
 from spatial_assets.automation import chain_conditions, tile_automation, with_conditions
+from spatial_assets.automation.backlog import backlog_clock
 from spatial_assets.automation.tile_due import Clock
 from spatial_assets.checks import boundary_checks
 from spatial_assets.io_managers import project_io_managers
@@ -57,7 +58,7 @@ def build_definitions(
         asset_checks=checks,
         jobs=jobs,
         schedules=schedules,
-        sensors=tile_automation(project),
+        sensors=[*tile_automation(project), *backlog_clock(project, clock=clock)],
         # The chain brings its own workers; a process a step would only add 4 s of imports each.
         executor=dg.in_process_executor,
         resources={

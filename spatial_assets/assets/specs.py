@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import dagster as dg
 
 from spatial_assets.assets.alarms import stage_alarm
+from spatial_assets.assets.backlog import backlog_spec
 from spatial_assets.assets.facts import OWNERS, code_version, column_schema
 from spatial_assets.assets.run_checks import NO_ORPHANS, PARTS_FIT
 from spatial_assets.indices import INDICES
@@ -66,10 +67,11 @@ def tile_check_specs(
     ]
 
 
-def run_check_specs(chain: Chain) -> list[dg.AssetCheckSpec]:
+def run_check_specs(project: Project, chain: Chain) -> list[dg.AssetCheckSpec]:
     """Verdicts on the tables as a whole, made at the end of a run: an event a run each."""
     statistics = [by_boundary(index) for index in chain.indices] if chain.with_boundaries else []
     return [
+        backlog_spec(project),
         dg.AssetCheckSpec(
             NO_ORPHANS,
             asset=TILE_INDEX,

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from spatial_assets.assets.accepted import accepted_warnings
+from spatial_assets.assets.backlog import KEY as BACKLOG
+from spatial_assets.assets.backlog import backlog_result
 from spatial_assets.assets.events import TileEvent, TileEvents
 from spatial_assets.assets.failing import fail_if_any_tile_is_bad, failing_plainly
 from spatial_assets.assets.progress import Progress
@@ -44,7 +46,7 @@ def tile_chain(project: Project) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name=STEP,
         specs=stage_specs(project, chain),
-        check_specs=[*tile_check_specs(chain, partitions), *run_check_specs(chain)],
+        check_specs=[*tile_check_specs(chain, partitions), *run_check_specs(project, chain)],
         partitions_def=partitions,
         # the whole range in one run: --partition-range accepts nothing else
         backfill_policy=dg.BackfillPolicy.single_run(),
@@ -81,6 +83,8 @@ def walked(
     context: dg.AssetExecutionContext, pipeline: "TilePipeline", report: RunReport
 ) -> Iterator[TileEvent]:
     """What happens to the tiles of this run, and then to the tables that they add to."""
+    from spatial_assets.pipeline.backlog import backlog_now  # noqa: PLC0415 - not at import
+
     keys = context.partition_keys
     stages = [key.to_user_string() for key in context.selected_asset_keys]
     events = TileEvents(context, pipeline.chain, database=pipeline.database.url)
@@ -90,4 +94,7 @@ def walked(
         yield from events.of(outcome)
         progress.count(outcome)
     yield from events.of_run(judge_tables(pipeline.project, pipeline.database))
+    if BACKLOG in context.selected_asset_check_keys:
+        backlog = backlog_now(pipeline.project, pipeline.database, now=pipeline.clock())
+        yield backlog_result(backlog)
     context.log.info("%d tiles: %s", len(keys), report.sentence())

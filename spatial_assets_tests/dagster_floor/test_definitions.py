@@ -176,6 +176,7 @@ def test_a_project_used_by_hand_has_no_alarm_and_nothing_runs(tmp_path: Path) ->
     assert set(policies(defs)) == {"validated_parks", "boundaries"}
     (schedule,) = defs.get_repository_def().schedule_defs
     assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
+    assert not defs.get_repository_def().sensor_defs
 
 
 def test_partitions_are_the_tiles_in_the_order_of_the_curve(
@@ -198,9 +199,12 @@ def test_nothing_runs_by_itself_but_what_a_freshness_window_asks_for(defs: dg.De
     (schedule,) = repository.schedule_defs
     assert schedule.name == "boundaries_daily"
     assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
-    (sensor,) = repository.sensor_defs
-    assert sensor.name == "tile_automation"
-    assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
+    assert {sensor.name for sensor in repository.sensor_defs} == {
+        "tile_automation",
+        "backlog_hourly",
+    }
+    statuses = {sensor.default_status for sensor in repository.sensor_defs}
+    assert statuses == {dg.DefaultSensorStatus.RUNNING}
 
 
 def test_resources_are_listed_and_can_be_replaced(project: Project, tmp_path: Path) -> None:

@@ -33,7 +33,11 @@ TILE_CHECKS = {
     ("reprojected_raster", "pixel_alignment"),
     ("ndvi", "index_range"),
 }
-RUN_CHECKS = {("ndvi_by_boundary", "parts_fit"), ("tile_index", "no_orphans")}
+RUN_CHECKS = {
+    ("raw_tile", "backlog"),
+    ("ndvi_by_boundary", "parts_fit"),
+    ("tile_index", "no_orphans"),
+}
 MAX_PICTURE_BYTES = 8_192
 
 
