@@ -9,7 +9,8 @@ SpatialAssetsError
 ├── SourceUnavailableError   the archive or catalogue did not answer; trying again may help
 ├── StoreError               the object store holds, or did, something it should not have
 │   └── LeaseHeldError       another writer holds this tile or the time axis
-└── DatabaseError            the database is away, too new, or not spatial
+├── DatabaseError            the database is away, too new, or not spatial
+└── LaunchError              Dagster's webserver is away, refuses, or serves another project
 
 A message says what we got, what was wanted, and what to do.
 """
@@ -67,6 +68,10 @@ class StoreError(SpatialAssetsError):
 
 class LeaseHeldError(StoreError):
     """Another writer holds this tile or the time axis."""
+
+
+class LaunchError(SpatialAssetsError):
+    """Dagster's webserver does not answer, refuses, or serves another project."""
 
 
 class DatabaseError(SpatialAssetsError):

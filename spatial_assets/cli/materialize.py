@@ -1,8 +1,9 @@
-"""Make tiles here and now, without Dagster: chosen by place, state or age."""
+"""Make tiles chosen by place, state or age: here and now, or launched in Dagster."""
 
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,6 +11,10 @@ from spatial_assets.cli.selection.selectors import Selectors, selecting_tiles
 from spatial_assets.cli.shell.context import current_project
 from spatial_assets.cli.shell.selectors import select_option
 from spatial_assets.cli.shell.words import counted, duration
+from spatial_assets.project import Project
+
+if TYPE_CHECKING:
+    from spatial_assets.cli.running.selection import Selection
 
 WITHOUT_DAGSTER = "Dagster was not told: its UI shows what its own runs made."
 
@@ -22,23 +27,62 @@ WITHOUT_DAGSTER = "Dagster was not told: its UI shows what its own runs made."
     type=click.IntRange(min=0),
     help="Processes; 0: within this one. Default: [compute] workers.",
 )
-def materialize(*, selectors: Selectors, names: tuple[str, ...], workers: int | None) -> None:
-    """Make tiles in this process, chosen by what Dagster does not know: place, state and age.
+@click.option(
+    "--launch",
+    metavar="[URL]",
+    is_flag=False,
+    flag_value="",
+    help="Launch a backfill in the Dagster webserver at URL instead; default: "
+    "$DAGSTER_WEBSERVER_URL, else http://127.0.0.1:3000.",
+)
+@click.option("--wait", is_flag=True, help="With --launch: wait for the end, showing progress.")
+def materialize(
+    *,
+    selectors: Selectors,
+    names: tuple[str, ...],
+    workers: int | None,
+    launch: str | None,
+    wait: bool,
+) -> None:
+    """Make tiles chosen by what Dagster does not know: place, state and age.
 
-    What has not changed is left as it is, whoever made it. Dagster is not told; to have events
-    in its UI, use `dagster asset materialize`. Exits with 1 if a tile is newly bad.
+    What has not changed is left as it is, whoever made it. Dagster is not told of what is made in
+    this process; to see it in the UI, use --launch. Exits with 1 if a tile is newly bad.
+    """
+    from spatial_assets.cli.running.selection import selection_of  # noqa: PLC0415 - the database
+
+    project = current_project()
+    selection = selection_of(project, names)
+    if launch is None:
+        if wait:
+            message = "waits for what is launched; add --launch"
+            raise click.BadParameter(message, param_hint="--wait")
+        make_here(project, selectors, selection, workers=workers)
+        return
+    if workers is not None:
+        message = "is of this process; runs of Dagster take [compute] workers"
+        raise click.BadParameter(message, param_hint="--workers")
+    from spatial_assets.cli.launching.handing import hand_over  # noqa: PLC0415 - HTTP
+
+    hand_over(project, selectors, selection, url=launch, wait=wait)
+
+
+def make_here(
+    project: Project, selectors: Selectors, selection: Selection, *, workers: int | None
+) -> None:
+    """Make the tiles in this process.
+
+    Raises:
+        ClickException: a tile is newly bad.
     """
     from spatial_assets.cli.running.boundaries import bring_up_to_date  # noqa: PLC0415 - GDAL
     from spatial_assets.cli.running.clock import now  # noqa: PLC0415
     from spatial_assets.cli.running.meter import meter  # noqa: PLC0415 - rich
-    from spatial_assets.cli.running.selection import selection_of  # noqa: PLC0415 - the database
     from spatial_assets.cli.running.tiles import engine_of, walk  # noqa: PLC0415 - pixels
     from spatial_assets.cli.selection.inventory import Inventory  # noqa: PLC0415 - the database
     from spatial_assets.cli.shell.ground import open_ground  # noqa: PLC0415 - the store
 
     started = time.monotonic()
-    project = current_project()
-    selection = selection_of(project, names)
     with open_ground(project) as ground, meter() as gauge:
         keys = Inventory(ground).chosen(selectors, selection.stages, now=now())
         if not keys:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +12,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from spatial_assets.cli import main
+from spatial_assets.project import load_project
+from spatial_assets_tests.catalog.web import Web, serving
+from spatial_assets_tests.cli.served import Dagster
 from spatial_assets_tests.pipeline import world
 
 PROJECT = """
@@ -114,3 +117,19 @@ def run() -> Run:
         return CliRunner().invoke(main, [str(part) for part in arguments], env={**clean, **env})
 
     return run
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[Web]:
+    """A web server of nothing."""
+    with serving(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def dagster(web: Web, country: Path) -> Dagster:
+    """A webserver that serves the country."""
+    assets = ("raw_tile", "reprojected_raster", "ndvi", "ndvi_by_boundary", "tile_index")
+    answers = Dagster(load_project(country, {}).partitioning.keys, assets)
+    web.routes["/graphql"] = answers
+    return answers

@@ -1,0 +1,130 @@
+"""A backfill of chosen tiles: is it our project that is served, and then launched as the UI does.
+
+Dagster makes one run of each contiguous range of tiles. A range that is longer than a run may be
+is cut, and its pieces go to two backfills in turn, as neighbours in one would be joined again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from spatial_assets.cli.launching.webserver import Webserver
+from spatial_assets.cli.selection.ranges import KeyRange, key_ranges
+from spatial_assets.cli.shell.words import counted, listed
+from spatial_assets.errors import LaunchError
+from spatial_assets.project import Project
+
+SERVED = """
+query Served($assets: [AssetKeyInput!]!) {
+  assetNodes(assetKeys: $assets) { assetKey { path } }
+}
+"""
+TILES = """
+query Tiles($asset: AssetKeyInput!) {
+  assetNodeOrError(assetKey: $asset) { ... on AssetNode { partitionKeys } }
+}
+"""
+LAUNCH = """
+mutation Launch($tiles: [String!]!, $assets: [AssetKeyInput!]!, $title: String!) {
+  launchPartitionBackfill(
+    backfillParams: {partitionNames: $tiles, assetSelection: $assets, title: $title}
+  ) {
+    __typename
+    ... on LaunchBackfillSuccess { backfillId }
+    ... on Error { message }
+  }
+}
+"""
+SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Backfill:
+    """A backfill that was launched."""
+
+    id: str
+    url: str
+    tiles: int
+    runs: int
+    """Of the tiles."""
+
+
+def require_our_project(webserver: Webserver, project: Project, assets: Sequence[str]) -> None:
+    """Refuse a webserver that serves something else.
+
+    Raises:
+        LaunchError: an asset is missing there, or its tiles are others.
+    """
+    where = f"the Dagster webserver at {webserver.url}"
+    served = webserver.ask(SERVED, assets=[{"path": [name]} for name in assets])["assetNodes"]
+    there = {"/".join(node["assetKey"]["path"]) for node in served}
+    missing = [name for name in assets if name not in there]
+    remedy = f"start it with SPATIAL_ASSETS_PROJECT={project.root}, or reload its code location"
+    if missing:
+        message = f"{where} has no {listed(missing, most=SHOWN)}: not {project.file}; {remedy}"
+        raise LaunchError(message)
+    node = webserver.ask(TILES, asset={"path": [assets[0]]})["assetNodeOrError"]
+    theirs, ours = set(node.get("partitionKeys", ())), set(project.partitioning.keys)
+    if theirs != ours:
+        message = (
+            f"{where} has {counted(len(theirs), 'tile')}, {len(theirs & ours):,} of them among the "
+            f"{len(ours):,} of {project.file}: another project, or an older one; {remedy}"
+        )
+        raise LaunchError(message)
+
+
+def launch(
+    webserver: Webserver,
+    project: Project,
+    keys: Iterable[str],
+    *,
+    assets: Sequence[str],
+) -> tuple[Backfill, ...]:
+    """Launch what makes these tiles; one backfill, or two where a range had to be cut.
+
+    Raises:
+        LaunchError: Dagster refused.
+    """
+    every = project.partitioning.keys
+    ranges = key_ranges(every, keys, longest=project.compute.max_tiles_per_run)
+    return tuple(
+        _launched(webserver, every, batch, assets=assets) for batch in batches(every, ranges)
+    )
+
+
+def batches(every: Sequence[str], ranges: Sequence[KeyRange]) -> tuple[tuple[KeyRange, ...], ...]:
+    """The ranges so divided that none touches another of its batch; one batch, or two. Pure."""
+    position = {key: number for number, key in enumerate(every)}
+    divided: tuple[list[KeyRange], list[KeyRange]] = ([], [])
+    before: KeyRange | None = None
+    into = 0
+    for each in ranges:
+        touches = before is not None and position[before.last] + 1 == position[each.first]
+        into = 1 - into if touches else 0
+        divided[into].append(each)
+        before = each
+    return tuple(tuple(batch) for batch in divided if batch)
+
+
+def _launched(
+    webserver: Webserver,
+    every: Sequence[str],
+    batch: Sequence[KeyRange],
+    *,
+    assets: Sequence[str],
+) -> Backfill:
+    position = {key: number for number, key in enumerate(every)}
+    tiles = [key for each in batch for key in every[position[each.first] : position[each.last] + 1]]
+    answer = webserver.ask(
+        LAUNCH,
+        tiles=tiles,
+        assets=[{"path": [name]} for name in assets],
+        title=f"spatial-assets - {counted(len(tiles), 'tile')}",
+    )["launchPartitionBackfill"]
+    if "backfillId" not in answer:
+        told = answer.get("message", answer["__typename"])
+        message = f"Dagster at {webserver.url} refused the backfill: {told}"
+        raise LaunchError(message)
+    name = str(answer["backfillId"])
+    return Backfill(name, f"{webserver.url}/runs/b/{name}", len(tiles), len(batch))

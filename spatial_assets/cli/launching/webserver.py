@@ -1,0 +1,120 @@
+"""Questions to Dagster's webserver, and what it answers when it does not.
+
+Headers, such as a token, come from the environment alone, and go to that address alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+import httpx
+
+from spatial_assets.errors import LaunchError, SettingsError
+from spatial_assets.project.secrets import mask_secrets, secret_in
+
+URL_VARIABLE = "DAGSTER_WEBSERVER_URL"
+HEADERS_VARIABLE = "DAGSTER_WEBSERVER_HEADERS"
+DEFAULT_URL = "http://127.0.0.1:3000"
+
+TIMEOUT = 60.0
+"""Seconds for an answer: a webserver that loads a code location takes half of that."""
+
+LONGEST_ANSWER = 500  # characters of an answer that are shown
+
+
+@dataclass(frozen=True)
+class Webserver:
+    """A webserver of Dagster's."""
+
+    url: str
+    """Without a slash at the end."""
+
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def ask(self, query: str, **variables: object) -> dict[str, Any]:
+        """The `data` of an answer, as JSON has it.
+
+        Raises:
+            LaunchError: it does not answer, refuses, or is not Dagster's.
+        """
+        try:
+            answer = httpx.post(
+                f"{self.url}/graphql",
+                json={"query": query, "variables": variables},
+                headers=dict(self.headers),
+                timeout=TIMEOUT,
+            )
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            message = (
+                f"no Dagster webserver answers at {mask_secrets(self.url)} "
+                f"({mask_secrets(str(error)) or type(error).__name__}); start one, or say where it "
+                f"is: --launch URL, or ${URL_VARIABLE}"
+            )
+            raise LaunchError(message) from error
+        return self._data_of(answer)
+
+    def _data_of(self, answer: httpx.Response) -> dict[str, Any]:
+        where = mask_secrets(self.url)
+        if answer.is_redirect or answer.status_code in {
+            HTTPStatus.UNAUTHORIZED,
+            HTTPStatus.FORBIDDEN,
+        }:
+            message = (
+                f"{where} wants to know who asks (HTTP {answer.status_code}); give the headers of "
+                f'a login in ${HEADERS_VARIABLE}, as JSON: {{"Authorization": "Bearer ..."}}'
+            )
+            raise LaunchError(message)
+        try:
+            document = answer.json()
+            data = document.get("data")
+        except (ValueError, AttributeError) as error:
+            message = (
+                f"{where} is not a Dagster webserver: HTTP {answer.status_code}, and no JSON; "
+                f"name another with --launch URL, or ${URL_VARIABLE}"
+            )
+            raise LaunchError(message) from error
+        if not isinstance(data, dict) or document.get("errors"):
+            told = mask_secrets(json.dumps(document.get("errors") or document))[:LONGEST_ANSWER]
+            message = f"{where} did not do what was asked (HTTP {answer.status_code}): {told}"
+            raise LaunchError(message)
+        return data
+
+
+def webserver_of(url: str, environ: Mapping[str, str]) -> Webserver:
+    """The webserver at `url`; where that is empty, as the environment says, else on this machine.
+
+    Raises:
+        SettingsError: the address or the headers cannot be ones, or the address holds a secret.
+    """
+    url = url or environ.get(URL_VARIABLE) or DEFAULT_URL
+    found = secret_in(url)
+    if found is not None:
+        message = (
+            f"the address {mask_secrets(url)} holds {found}, which other users of this machine "
+            f"can read; give it as a header in ${HEADERS_VARIABLE}"
+        )
+        raise SettingsError(message)
+    if not url.startswith(("http://", "https://")):
+        message = f"not the address of a webserver: {mask_secrets(url)}; wanted {DEFAULT_URL}"
+        raise SettingsError(message)
+    return Webserver(url.rstrip("/"), _headers(environ.get(HEADERS_VARIABLE, "")))
+
+
+def _headers(text: str) -> dict[str, str]:
+    """The headers in a variable; the text is never shown.
+
+    Raises:
+        SettingsError: it is not a JSON object of texts.
+    """
+    try:
+        found = json.loads(text or "{}")
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+        message = f'${HEADERS_VARIABLE} is not JSON such as {{"Authorization": "Bearer ..."}}'
+        raise SettingsError(message)
+    return found
