@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 MOST_OBJECTS = 1_000_000
 OBJECTS_A_PAGE = 1000  # what S3 gives at once
 
+# obstore tries a request again, but not one whose answer broke off half way.
+_USED_UP = re.compile(r"after (\d+) retries, max_retries: \1,")
 _STATUS = re.compile(r"status code: (\d{3})")
 _ELSEWHERE = re.compile(r"without LOCATION")  # a redirect of S3: another region has the bucket
 
@@ -58,20 +61,32 @@ def documents_of_bucket(folder: str, access: SourceAccess) -> Iterator[Listed]:
 
 
 def _objects(folder: str, access: SourceAccess) -> list[ObjectMeta]:
-    """Every object below the prefix, asked for page by page."""
+    """Every object below the prefix; a listing that broke off is begun again."""
+    delays = access.patience.delays()
+    while True:
+        try:
+            return _listing(folder, access)
+        except (BaseError, FileNotFoundError, PermissionError) as error:
+            refusal = _refusal(error, folder)
+            delay = next(delays, None)
+            is_final = isinstance(refusal, SettingsError) or _USED_UP.search(str(error))
+            if is_final or delay is None:
+                raise refusal from error
+            time.sleep(delay)
+
+
+def _listing(folder: str, access: SourceAccess) -> list[ObjectMeta]:
+    """One try, page by page."""
     bucket, _, prefix = folder.removeprefix("s3://").partition("/")
+    store = source_store(bucket, access)
     found: list[ObjectMeta] = []
-    try:
-        store = source_store(bucket, access)
-        for page in obstore.list(store, prefix.strip("/") or None, chunk_size=OBJECTS_A_PAGE):
-            found += page
-            if len(found) > MOST_OBJECTS:
-                raise SettingsError(
-                    f"[scenes] catalog = {folder} holds more than {MOST_OBJECTS:,} objects; "
-                    "name a narrower prefix, or a .parquet file that lists them"
-                )
-    except (BaseError, FileNotFoundError, PermissionError) as error:
-        raise _refusal(error, folder) from error
+    for page in obstore.list(store, prefix.strip("/") or None, chunk_size=OBJECTS_A_PAGE):
+        found += page
+        if len(found) > MOST_OBJECTS:
+            raise SettingsError(
+                f"[scenes] catalog = {folder} holds more than {MOST_OBJECTS:,} objects; "
+                "name a narrower prefix, or a .parquet file that lists them"
+            )
     return found
 
 

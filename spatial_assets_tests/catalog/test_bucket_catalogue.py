@@ -20,11 +20,19 @@ from spatial_assets.project import Project
 from spatial_assets_tests.catalog.archive import CHECKSUM
 from spatial_assets_tests.catalog.finding import LATER, ids, reasons
 from spatial_assets_tests.catalog.making import item_of, project_in, quick_access
+from spatial_assets_tests.catalog.web import Fault, Web
 from spatial_assets_tests.servers.s3 import S3Server
 
 pytestmark = pytest.mark.servers
 
 NOW = dt.datetime(2023, 9, 1, tzinfo=dt.UTC)
+
+
+PAGE = """<?xml version="1.0" encoding="UTF-8"?>
+<ListBucketResult><Name>b</Name><Prefix>s/</Prefix><KeyCount>1</KeyCount><MaxKeys>1000</MaxKeys>
+<IsTruncated>false</IsTruncated><Contents><Key>s/a.json</Key>
+<LastModified>2023-08-19T00:00:00.000Z</LastModified><ETag>"1"</ETag><Size>9</Size></Contents>
+</ListBucketResult>"""
 
 
 class Bucket:
@@ -165,3 +173,17 @@ def test_a_bucket_that_does_not_answer_is_away(
 
     with pytest.raises(SourceUnavailableError, match="could not be listed"):
         find_scenes(project_of(tmp_path, bucket), away)
+
+
+@pytest.mark.parametrize("fault", [503, "reset", "truncate"])
+def test_a_listing_that_breaks_off_is_begun_again(tmp_path: Path, web: Web, fault: Fault) -> None:
+    (web.folder / "b").write_text(PAGE)
+    web.faults["/b"] = [fault]
+    web.routes["/b/s/a.json"] = lambda _: (200, json.dumps(item("a")).encode())
+    access = quick_access(tmp_path / "cache", endpoint=web.url)
+    project = project_in(tmp_path / "project", "s3://b/s")
+
+    snapshot = look(project, None, access=access, now=NOW)
+
+    assert [one.id for one in snapshot.sightings] == ["a"]
+    assert len(web.asked_for("/b")) == 2
