@@ -14,7 +14,12 @@ from spatial_assets.assets.boundaries import boundary_assets
 from spatial_assets.assets.internals import AssetJob
 from spatial_assets.assets.specs import GROUP as TILES
 from spatial_assets.assets.tiles import tile_chain
-from spatial_assets.automation import chain_conditions, tile_automation, with_conditions
+from spatial_assets.automation import (
+    arrival_sensors,
+    chain_conditions,
+    tile_automation,
+    with_conditions,
+)
 from spatial_assets.automation.backlog import backlog_clock
 from spatial_assets.automation.tile_due import Clock
 from spatial_assets.checks import boundary_checks
@@ -46,6 +51,7 @@ def build_definitions(
         asset_job(TILES, "Every stage of the tiles it is launched for."),
     ]
     schedules = []
+    boundaries = None
     if project.boundaries:
         for settings in project.boundaries:
             assets += boundary_assets(project, settings)
@@ -58,7 +64,11 @@ def build_definitions(
         asset_checks=checks,
         jobs=jobs,
         schedules=schedules,
-        sensors=[*tile_automation(project), *backlog_clock(project, clock=clock)],
+        sensors=[
+            *tile_automation(project),
+            *arrival_sensors(project, boundaries, clock=clock),
+            *backlog_clock(project, clock=clock),
+        ],
         # The chain brings its own workers; a process a step would only add 4 s of imports each.
         executor=dg.in_process_executor,
         resources={

@@ -3,6 +3,7 @@
 Decisions are pure functions in pipeline/; here their facts are gathered and Dagster is told.
 """
 
+from spatial_assets.automation.arrivals import arrival_sensors
 from spatial_assets.automation.quarantine import TileQuarantined
 from spatial_assets.automation.refresh import (
     SENSOR,
@@ -17,6 +18,7 @@ __all__ = [
     "SENSOR",
     "TileDue",
     "TileQuarantined",
+    "arrival_sensors",
     "chain_conditions",
     "tile_automation",
     "tile_refresh",

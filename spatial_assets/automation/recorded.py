@@ -16,10 +16,8 @@ from spatial_assets.pipeline.outdated import still_wanted
 from spatial_assets.pipeline.recipes import recorded
 from spatial_assets.pipeline.stages import RAW
 from spatial_assets.project import Project
-from spatial_assets.stores.database import Database, open_database
+from spatial_assets.stores.database import Database, open_database, rows_if_any
 from spatial_assets.stores.records import TileWanted
-from spatial_assets.stores.relational import RelationalDatabase
-from spatial_assets.stores.transactions import Transaction
 
 PATIENCE_SECONDS = 20.0  # for a database that others hold; Dagster gives a tick 60
 
@@ -94,12 +92,4 @@ def _rows(
     database: Database, table: str, project: Project, **where: object
 ) -> list[dict[str, object]]:
     """Rows of this grid; none where there is no such table yet."""
-    if isinstance(database, RelationalDatabase):
-        known = database.within(_relations, write=False)
-        if table not in known:
-            return []
-    return database.rows(table, where={"grid_id": project.grid_id, **where})
-
-
-def _relations(transaction: Transaction) -> dict[str, dict[str, str]]:
-    return transaction.relations()
+    return rows_if_any(database, table, {"grid_id": project.grid_id, **where})

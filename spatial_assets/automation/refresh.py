@@ -94,8 +94,8 @@ def follows_raw_tile() -> dg.AutomationCondition:
 def chain_conditions(
     project: Project, *, clock: Clock = now
 ) -> Mapping[str, dg.AutomationCondition]:
-    """Stage -> its condition; nothing for a project without a window for raw_tile."""
-    if not keeps_itself_fresh(project):
+    """Stage -> its condition; nothing for a project that only people ask for tiles."""
+    if not project.freshness.is_automatic:
         return {}
     chain, records = chain_of(project), ProjectRecords(project)
     statistics = {
@@ -104,11 +104,6 @@ def chain_conditions(
     }
     following = {stage: follows_raw_tile() for stage in chain.stages}
     return {**following, **statistics, RAW: tile_refresh(project, records, clock=clock)}
-
-
-def keeps_itself_fresh(project: Project) -> bool:
-    """Whether a project asks for its tiles itself."""
-    return project.freshness.tiles is not None
 
 
 def with_conditions(
@@ -126,18 +121,19 @@ def with_conditions(
 
 @accepted_warnings()
 def tile_automation(project: Project) -> list[dg.AutomationConditionSensorDefinition]:
-    """The sensor that asks for tiles; none for a project without a window for raw_tile.
+    """The sensor that asks for tiles; none for a project without [freshness] raw_tile or watch.
 
-    It runs from the start: who writes a window into the project file asks for its tiles to be
-    kept within it. It can be stopped in the UI, and Dagster remembers that.
+    It runs from the start: who writes either into the project file asks for the tiles to be
+    kept fresh. It can be stopped in the UI, and Dagster remembers that.
     """
-    if not keeps_itself_fresh(project):
+    if not project.freshness.is_automatic:
         return []
     return [
         dg.AutomationConditionSensorDefinition(
             SENSOR,
             target=dg.AssetSelection.groups(GROUP),
-            description="Asks for the tiles past [freshness] raw_tile warn, in runs of neighbours.",
+            description="Asks for the tiles whose inputs changed or that are past [freshness] "
+            "raw_tile warn, in runs of neighbours.",
             use_user_code_server=True,  # the only place where conditions of one's own are evaluated
             default_status=dg.DefaultSensorStatus.RUNNING,
             minimum_interval_seconds=EVERY_SECONDS,

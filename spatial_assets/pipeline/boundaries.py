@@ -65,6 +65,16 @@ class BoundaryPipeline:
     store: ObjectStore
     clock: Callable[[], datetime]
 
+    def newer_source(self) -> str | None:
+        """What tells the source from the copy in the store; None: it is the one copied.
+
+        Raises:
+            VectorError: there is no such file, or it is too big.
+            SourceUnavailableError: S3 did not answer.
+        """
+        source = locate_source(self.project.resolve(self.settings.source), limits=ReadLimits())
+        return None if self._noted().get("version") == source.version else source.version
+
     def fetch(self) -> BoundaryStep:
         """Copy the source into the store as it is, so that what was validated can be seen again.
 

@@ -135,6 +135,12 @@ class FreshnessSettings(Table):
         "wins",
         examples=[{"coast": {"warn": "2 days"}}],
     )
+    watch: Duration | None = Field(
+        default=None,
+        description="how often catalogue and boundaries are looked at for changes; without it "
+        "changes are found when a tile is made again",
+        examples=["10 minutes"],
+    )
     paused: Tuple[PausedHours] = Field(
         default=(),
         description="[[freshness.paused]], hours in which automation asks for nothing",
@@ -154,6 +160,11 @@ class FreshnessSettings(Table):
     def tiles(self) -> FreshnessWindow | None:
         """The window of `raw_tile`, which is read tile by tile; None: no tile is ever due."""
         return self.windows.get(TILES)
+
+    @property
+    def is_automatic(self) -> bool:
+        """Whether the project asks for its tiles itself."""
+        return self.tiles is not None or self.watch is not None
 
     @property
     def tile_ages(self) -> tuple[Ages, ...]:

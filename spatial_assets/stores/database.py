@@ -85,6 +85,9 @@ class Database(Protocol):
             columns: only these, each combination of values once and in their order.
         """
 
+    def holds(self, table: str) -> bool:
+        """Whether there is such a table or view yet."""
+
     def spatial_version(self) -> str:
         """Versions of the database, its spatial extension, and what that is built on."""
 
@@ -99,6 +102,13 @@ class Database(Protocol):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None: ...
+
+
+def rows_if_any(
+    database: Database, table: str, where: Mapping[str, object]
+) -> list[dict[str, object]]:
+    """Rows of a table; none where it was never made, and it is not made now."""
+    return database.rows(table, where=where) if database.holds(table) else []
 
 
 def open_database(

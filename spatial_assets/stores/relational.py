@@ -128,6 +128,10 @@ class RelationalDatabase(ABC):
             write=False,
         )
 
+    def holds(self, table: str) -> bool:
+        """Whether there is such a table or view yet."""
+        return self.within(lambda open_: table in open_.relations(), write=False)
+
     def _bring_up_to_date(self, open_: Transaction) -> None:
         open_.lock({"schema": True})
         bring_up_to_date(open_, self._tables, self._migrations)
