@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from spatial_assets.catalog import find_scenes
 from spatial_assets.catalog.access import SourceAccess
@@ -241,3 +243,42 @@ def test_an_api_that_is_away_leaves_the_snapshot_as_it_was(
     del web.always["/api/search"]
     archive.put("b", LATER)
     assert list(watcher.sees()) == ["a", "b"]
+
+
+STEPS = st.one_of(
+    st.tuples(
+        st.just("put"),
+        st.sampled_from("abc"),
+        st.sampled_from(["MGRS-33TWL", "MGRS-33TWM"]),
+        st.sampled_from(["05.09", "05.10"]),
+    ),
+    st.tuples(st.just("withdraw"), st.sampled_from("abc")),
+    st.tuples(st.just("wait")),
+)
+
+
+def take(archive: Archive, step: tuple[str, ...]) -> None:
+    """What happens to the archive between two looks; what it withdraws is seen a day later."""
+    kind, *what = step
+    archive.now += HOURS
+    if kind == "put":
+        name, tile, baseline = what
+        archive.put(name, {"grid:code": tile}, baseline=baseline)
+    elif kind == "withdraw" and what[0] in archive.items:
+        del archive.items[what[0]]
+        archive.now += FULL_LOOK_EVERY
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.lists(STEPS, min_size=1, max_size=6))
+def test_a_look_that_remembers_sees_what_a_full_search_finds(
+    tmp_path: Path, web: Web, access: SourceAccess, steps: list[tuple[str, ...]]
+) -> None:
+    archive = Archive(web)
+    watcher = Watcher(project_in(tmp_path / "project", archive.url), access, archive)
+    for step in steps:
+        take(archive, step)
+
+        assert watcher.sees() == watcher.would_find()

@@ -77,21 +77,24 @@ class _Look:
     def listing(self, before: Snapshot | None) -> Snapshot:
         """Of a catalogue whose documents can be listed."""
         known = {document.place: document for document in before.documents} if before else {}
-        documents: list[Document | None] = []
-        changed: list[tuple[int, DocumentState | None, Listed]] = []
-        for number, listed in enumerate(documents_of(self._project.catalog_url, self._access)):
+        kept: list[Document] = []
+        changed: list[tuple[Listed, DocumentState | None]] = []
+        for listed in documents_of(self._project.catalog_url, self._access):
+            # The state first: what changes while it is read is then seen as a change next time.
             state, last = listed.state(), known.get(listed.place)
-            same = state is not None and last is not None and last.state == state.text
-            documents.append(last if same else None)
-            if not same:
-                changed.append((number, state, listed))
-        read = read_each(listed for _, _, listed in changed)
-        for (number, state, _), (listed, found) in zip(changed, read, strict=True):
-            documents[number] = Document(
+            if last is not None and state is not None and last.state == state.text:
+                kept.append(last)
+            else:
+                changed.append((listed, state))
+        read = read_each(listed for listed, _ in changed)
+        documents = [
+            Document(
                 place=listed.place, state=self._settled(state), candidates=self._candidates(found)
             )
-        whole = tuple(document for document in documents if document is not None)
-        return self._snapshot(whole, searched=self._now)
+            for (listed, state), (_, found) in zip(changed, read, strict=True)
+        ]
+        in_order = sorted((*kept, *documents), key=lambda document: document.place)
+        return self._snapshot(tuple(in_order), searched=self._now)
 
     def search(self, before: Snapshot | None) -> Snapshot:
         """Of an API: what changed since, where it can be asked that; else everything."""
