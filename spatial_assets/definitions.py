@@ -21,6 +21,7 @@ from spatial_assets.automation import (
     with_conditions,
 )
 from spatial_assets.automation.backlog import backlog_clock
+from spatial_assets.automation.regions import region_jobs, region_schedules
 from spatial_assets.automation.tile_due import Clock
 from spatial_assets.checks import boundary_checks
 from spatial_assets.io_managers import project_io_managers
@@ -49,8 +50,9 @@ def build_definitions(
     checks: list[dg.AssetChecksDefinition] = []
     jobs = [
         asset_job(TILES, "Every stage of the tiles it is launched for."),
+        *region_jobs(project),
     ]
-    schedules = []
+    schedules = region_schedules(project)
     boundaries = None
     if project.boundaries:
         for settings in project.boundaries:

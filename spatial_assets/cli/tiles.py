@@ -6,16 +6,23 @@ import click
 from shapely.geometry.base import BaseGeometry
 
 from spatial_assets.cli.shell.context import current_project
-from spatial_assets.cli.shell.selectors import area_option, bbox_option, selected_area
+from spatial_assets.cli.shell.selectors import (
+    area_option,
+    bbox_option,
+    region_option,
+    selected_area,
+)
 
 
 @click.command("tiles")
 @bbox_option
 @area_option
-def tiles(bbox: BaseGeometry | None, area: BaseGeometry | None) -> None:
+@region_option
+def tiles(bbox: BaseGeometry | None, area: BaseGeometry | None, regions: tuple[str, ...]) -> None:
     """Print the keys of the tiles, one a line, in their order along the curve."""
     partitioning = current_project().partitioning
     selected = selected_area(bbox, area)
-    keys = partitioning.keys if selected is None else partitioning.touching(selected)
-    for key in keys:
-        click.echo(key)
+    chosen = {*regions, *(() if selected is None else partitioning.touching(selected))}
+    for key in partitioning.keys:
+        if key in chosen or (selected is None and not regions):
+            click.echo(key)

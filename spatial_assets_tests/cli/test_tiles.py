@@ -42,6 +42,18 @@ def test_a_box_and_a_file_select_the_tiles_they_touch(
     assert len(by_box.output.split()) == 1
 
 
+def test_a_region_is_its_tiles_and_adds_up_with_others(run: Run, folder: Path) -> None:
+    keys = load_project(folder, {}).partitioning.keys
+    with (folder / "project.toml").open("a", encoding="utf-8") as file:
+        file.write(f"[regions.one]\ntiles = ['{keys[3]}']\n[regions.two]\ntiles = ['{keys[1]}']\n")
+
+    both = run("--project", folder, "tiles", "--region", "one", "--region", "two")
+
+    assert tuple(both.output.split()) == (keys[1], keys[3])
+    with_box = run("--project", folder, "tiles", "--region", "one", "--bbox", CORNER)
+    assert len(with_box.output.split()) == 2
+
+
 @pytest.mark.parametrize(
     ("option", "value", "told"),
     [
@@ -49,6 +61,7 @@ def test_a_box_and_a_file_select_the_tiles_they_touch(
         ("--bbox", "a,b,c,d", "not four numbers"),
         ("--bbox", "10,50,11,40", "south must be below north"),
         ("--area", "nowhere.geojson", "there is no file"),
+        ("--region", "coast", "which has none"),
     ],
 )
 def test_a_selection_that_is_none_is_a_usage_error(

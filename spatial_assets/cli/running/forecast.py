@@ -13,10 +13,10 @@ from datetime import date
 import shapely
 
 from spatial_assets.catalog import Catalogue, Scene
-from spatial_assets.cli.selection.ranges import KeyRange, key_ranges
 from spatial_assets.geo.grid import Tile
 from spatial_assets.geo.periods import Periods
 from spatial_assets.pipeline.planning import MemoryNeed, need_of
+from spatial_assets.pipeline.ranges import KeyRange, key_ranges
 from spatial_assets.pipeline.reach import reach_of_item
 from spatial_assets.project import Project
 

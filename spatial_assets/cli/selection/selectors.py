@@ -1,7 +1,7 @@
 """The options that choose tiles, and the choice: what `plan` and `materialize` have in common.
 
-Places (--bbox, --area, --tiles) add up. So do states and age (--missing, --failed, --quarantined,
---stale), which choose among the tiles of those places. Nothing given: all tiles.
+Places (--bbox, --area, --region, --tiles) add up. So do states and age (--missing, --failed,
+--quarantined, --stale), which choose among the tiles of those places. Nothing given: all tiles.
 """
 
 from __future__ import annotations
@@ -18,7 +18,12 @@ import click
 from shapely.geometry.base import BaseGeometry
 
 from spatial_assets.cli.selection.standing import Standing, TileStanding
-from spatial_assets.cli.shell.selectors import area_option, bbox_option, selected_area
+from spatial_assets.cli.shell.selectors import (
+    area_option,
+    bbox_option,
+    region_option,
+    selected_area,
+)
 from spatial_assets.errors import GridError
 from spatial_assets.geo.partitions import Partitioning
 from spatial_assets.project import Project
@@ -44,7 +49,7 @@ class Selectors:
     """--bbox and --area together, lon/lat."""
 
     keys: tuple[str, ...] = ()
-    """--tiles: keys and patterns."""
+    """--tiles: keys and patterns; and the keys of --region."""
 
     standings: frozenset[Standing] = frozenset()
     """--missing, --failed, --quarantined."""
@@ -109,6 +114,7 @@ def selecting_tiles(command: Callable[..., Result]) -> Callable[..., Result]:
         *,
         bbox: BaseGeometry | None,
         area: BaseGeometry | None,
+        regions: tuple[str, ...],
         tiles: tuple[str, ...],
         stale: bool,
         **others: object,
@@ -117,13 +123,14 @@ def selecting_tiles(command: Callable[..., Result]) -> Callable[..., Result]:
             standing for standing in Standing if others.pop(str(standing), False) is True
         )
         selectors = Selectors(
-            area=selected_area(bbox, area), keys=tiles, standings=asked, stale=stale
+            area=selected_area(bbox, area), keys=(*tiles, *regions), standings=asked, stale=stale
         )
         return command(selectors=selectors, **others)
 
     options = [
         bbox_option,
         area_option,
+        region_option,
         click.option(
             "--tiles",
             metavar="KEY,KEY",

@@ -9,6 +9,7 @@ import shapely
 from pydantic import ValidationError
 from shapely.geometry.base import BaseGeometry
 
+from spatial_assets.cli.shell.context import current_project
 from spatial_assets.errors import SettingsError
 from spatial_assets.project.area import AreaSettings, box_polygon, read_area
 
@@ -50,6 +51,22 @@ def _parse_names(
     return tuple(name for value in values for name in value.split(","))
 
 
+def _tiles_of_regions(
+    _context: click.Context, _option: click.Parameter, names: tuple[str, ...]
+) -> tuple[str, ...]:
+    """The keys of the tiles of the regions; none where none is named."""
+    if not names:
+        return ()
+    project = current_project()
+    for name in names:
+        if name not in project.regions:
+            known = ", ".join(project.regions) or "none"
+            raise click.BadParameter(
+                f"{name}: not in [regions] of {project.file}, which has {known}"
+            )
+    return tuple(tile for name in names for tile in project.region_tiles(name))
+
+
 bbox_option = click.option(
     "--bbox",
     metavar="WEST,SOUTH,EAST,NORTH",
@@ -71,6 +88,15 @@ select_option = click.option(
     multiple=True,
     callback=_parse_names,
     help="Only these assets; default: all, the boundary sets first.",
+)
+
+region_option = click.option(
+    "--region",
+    "regions",
+    metavar="NAME",
+    multiple=True,
+    callback=_tiles_of_regions,
+    help="Only tiles of this region of project.toml; may be given several times.",
 )
 
 
