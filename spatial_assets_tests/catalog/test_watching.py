@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from spatial_assets.catalog import find_scenes
@@ -93,6 +93,12 @@ def take(folder: Folder, step: tuple[Any, ...]) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(STEPS, min_size=1, max_size=8))
+@example(
+    [  # one id for two granules: the better one is not the last
+        ("put", "x", "a", "MGRS-33TWL", "05.10", 0, "1.0.0"),
+        ("put", "y", "a", "MGRS-33TWM", "05.09", 0, "1.0.0"),
+    ]
+)
 def test_a_look_that_remembers_sees_what_a_full_search_finds(steps: list[tuple[Any, ...]]) -> None:
     with tempfile.TemporaryDirectory() as root:
         folder, snapshot = Folder(Path(root)), None
