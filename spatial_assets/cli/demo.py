@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 @click.command("demo")
 @click.argument("folder", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
-def demo(folder: Path | None) -> None:
+@click.option("--inputs-only", is_flag=True, help="Only the scenes and boundaries, no tile.")
+def demo(folder: Path | None, *, inputs_only: bool) -> None:
     """Make the demo in DIR: scenes, boundaries, and through Dagster everything from them.
 
     Takes under a minute; a second time it finds everything unchanged. Default for DIR: the
@@ -39,12 +40,14 @@ def demo(folder: Path | None) -> None:
     chosen = place.chosen_place(folder or chosen_folder() or _folder_in_force())
     place.settle(chosen)
     project = load_project(chosen)
-    home = dagster_run.home_of(project, os.environ)
     with meter() as gauge:
         gauge.begin("scenes and boundaries")
         made = place.ensure_inputs(chosen)
         spent = duration(time.monotonic() - began)
         gauge.say(f"Scenes and boundaries: {f'made in {spent}' if made else 'there already'}.")
+        if inputs_only:
+            return
+        home = dagster_run.home_of(project, os.environ)
         end = dagster_run.run_everything(project, home=home, meter=gauge)
     seconds = duration(time.monotonic() - began)
     if end.exit_code and not end.sentence:

@@ -23,7 +23,7 @@ from PIL import Image
 
 from spatial_assets.cli.running.meter import LineMeter
 from spatial_assets.cli.showcase.dagster_run import Follower, home_of
-from spatial_assets.cli.showcase.place import chosen_place, ensure_inputs, settle
+from spatial_assets.cli.showcase.place import INPUTS, chosen_place, ensure_inputs, settle
 from spatial_assets.errors import SettingsError
 from spatial_assets.project import Project, load_project
 from spatial_assets.project.loading import DEMO_FOLDER
@@ -174,6 +174,18 @@ def test_a_second_time_everything_is_unchanged_at_less_cost(first: Made, second:
     assert "Scenes and boundaries: there already." in second.stderr
     assert "24 unchanged" in second.stdout
     assert second.cpu_seconds < first.cpu_seconds
+
+
+def test_the_inputs_alone_start_no_run(run: Run, tmp_path: Path) -> None:
+    settle(tmp_path / "demo")
+    for name in INPUTS:
+        (tmp_path / "demo" / name).mkdir()
+
+    result = run("demo", tmp_path / "demo", "--inputs-only")
+
+    assert result.exit_code == 0
+    assert "Scenes and boundaries: there already." in result.stderr
+    assert {path.name for path in (tmp_path / "demo").iterdir()} == {"project.toml", *INPUTS}
 
 
 def test_another_project_is_never_touched(run: Run, folder: Path, tmp_path: Path) -> None:
