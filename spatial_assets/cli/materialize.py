@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -84,12 +85,15 @@ def make_here(
 
     started = time.monotonic()
     with open_ground(project) as ground, meter() as gauge:
-        keys = Inventory(ground).chosen(selectors, selection.stages, now=now())
+        update = partial(bring_up_to_date, ground, selection.boundaries, clock=now, say=gauge.say)
+        if selectors.changed:
+            update()  # whether a tile's boundaries changed is seen in those that are validated
+        keys = Inventory(ground).chosen(selectors, selection.stages, now=now()).keys
         if not keys:
             click.echo("Nothing to do: no tile is as was asked for.")
             return
-        ground.database.ensure_schema(project.boundaries, project.indices.names)
-        bring_up_to_date(ground, selection.boundaries, clock=now, say=gauge.say)
+        if not selectors.changed:
+            update()
         report = walk(
             ground,
             keys,

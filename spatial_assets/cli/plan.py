@@ -21,7 +21,6 @@ def plan(*, selectors: Selectors, names: tuple[str, ...], as_json: bool) -> None
 
     Asks the catalogue, but opens no image: what only the files know, a run finds out.
     """
-    from spatial_assets.catalog import find_scenes  # noqa: PLC0415 - GDAL, HTTP
     from spatial_assets.cli.running import planned  # noqa: PLC0415 - pixels
     from spatial_assets.cli.running.clock import now  # noqa: PLC0415
     from spatial_assets.cli.running.forecast import forecast  # noqa: PLC0415 - pixels
@@ -35,16 +34,18 @@ def plan(*, selectors: Selectors, names: tuple[str, ...], as_json: bool) -> None
     stages = selection_of(project, names).stages
     with open_ground(project) as ground:
         inventory = Inventory(ground)
-        keys = inventory.chosen(selectors, stages, now=now())
-        if not keys:
+        choice = inventory.chosen(selectors, stages, now=now())
+        if not choice.keys:
             click.echo(planned.NOTHING_AS_JSON if as_json else planned.NOTHING)
             return
-        found = forecast(project, keys, find_scenes(project), today=now().date())
+        found = forecast(project, choice.keys, inventory.catalogue, today=now().date())
         made = planned.Planned(
             project=project,
-            keys=keys,
+            choice=choice,
             stages=stages,
-            states=Counter(str(tile.standing) for tile in inventory.tiles(stages, keys=keys)),
+            states=Counter(
+                str(tile.standing) for tile in inventory.tiles(stages, keys=choice.keys)
+            ),
             forecast=found,
             reading=expected_reading(ground, found.near, stages=stages),
             rate=rate_of(inventory.rows("run_log"), stages=stages, workers=project.compute.workers),

@@ -1,4 +1,4 @@
-"""Show how the tiles stand: how many in each state, how old, and what is in quarantine."""
+"""Show how the tiles stand: states, ages, what is due next, how fast runs are, and quarantine."""
 
 from __future__ import annotations
 
@@ -30,11 +30,12 @@ if TYPE_CHECKING:
     "--verify", is_flag=True, help="Also see that every object is still as it was committed."
 )
 def status(*, as_json: bool, geojson: Path | None, verify: bool) -> None:
-    """Show how many tiles stand where, the oldest of each state, and what is in quarantine.
+    """Show how many tiles stand where, the oldest of each state, what is due, and quarantine.
 
     Reads the database and the store, and writes nothing but the FILE of --geojson.
     """
     from spatial_assets.cli.running.clock import now  # noqa: PLC0415
+    from spatial_assets.cli.running.rates import throughput_of  # noqa: PLC0415
     from spatial_assets.cli.selection import report  # noqa: PLC0415 - shapely
     from spatial_assets.cli.selection.inventory import Inventory  # noqa: PLC0415 - the database
     from spatial_assets.cli.shell.ground import open_ground  # noqa: PLC0415 - the store
@@ -42,18 +43,26 @@ def status(*, as_json: bool, geojson: Path | None, verify: bool) -> None:
     project = current_project()
     with open_ground(project) as ground:
         inventory = Inventory(ground)
-        tiles = inventory.tiles(verify=verify)
-        quarantine = inventory.quarantine()
+        found = report.Report(
+            project=project,
+            tiles=inventory.tiles(verify=verify),
+            quarantine=inventory.quarantine(),
+            throughput=throughput_of(inventory.rows("run_log")),
+            now=now(),
+        )
     if geojson is not None:
-        _write(geojson, report.geojson(project, tiles))
+        _write(geojson, report.geojson(found))
     if as_json:
-        click.echo(mask_secrets(json.dumps(report.document(project, tiles, quarantine), indent=2)))
+        click.echo(mask_secrets(json.dumps(report.document(found), indent=2)))
         return
     out = console()
-    title = f"{project.file}: {len(tiles):,} tiles"
-    out.print(table(report.COLUMNS, report.summary(tiles, now()), title=title))
-    if quarantine:
-        out.print(table(QUARANTINE, quarantine_rows(quarantine), title="In quarantine"))
+    title = f"{project.file}: {len(found.tiles):,} tiles"
+    out.print(table(report.COLUMNS, report.summary(found), title=title))
+    if found.windows:
+        out.print(table(report.WINDOWS, report.window_rows(found), title="Freshness"))
+    click.echo(report.throughput_told(found))
+    if found.quarantine:
+        out.print(table(QUARANTINE, quarantine_rows(found.quarantine), title="In quarantine"))
 
 
 QUARANTINE = ("kind", "what", "reason", "message")

@@ -130,6 +130,7 @@ def web(tmp_path: Path) -> Iterator[Web]:
 def dagster(web: Web, country: Path) -> Dagster:
     """A webserver that serves the country."""
     assets = ("raw_tile", "reprojected_raster", "ndvi", "ndvi_by_boundary", "tile_index")
-    answers = Dagster(load_project(country, {}).partitioning.keys, assets)
+    sets = ("raw_regions", "validated_regions", "regions")
+    answers = Dagster(load_project(country, {}).partitioning.keys, (*assets, *sets))
     web.routes["/graphql"] = answers
     return answers

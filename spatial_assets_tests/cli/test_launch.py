@@ -42,6 +42,25 @@ def test_the_chosen_tiles_and_assets_are_launched_and_no_other(
     assert not (country / "data" / "raw_tile").exists()  # nothing was made here
 
 
+def test_boundaries_go_along_until_they_were_made_once(
+    run: Run, country: Path, web: Web, dagster: Dagster
+) -> None:
+    command = ("--project", country, "materialize", "--launch", web.url)
+    sets = ("raw_regions", "validated_regions", "regions")
+
+    first = run(*command)
+    run("--project", country, "materialize", "--select", ",".join(sets), "--workers", "0")
+    second = run(*command)
+    named = run(*command, "--select", f"raw_tile,{sets[0]}")
+
+    asked = [[each["path"][0] for each in given["assets"]] for given in dagster.launched]
+    tiles = ["raw_tile", "reprojected_raster", "ndvi", "ndvi_by_boundary", "tile_index"]
+    assert asked == [[*tiles, *sets], tiles, ["raw_tile", sets[0]]]
+    assert "4 tiles in 2 runs, boundaries in another, " in first.stdout  # statistics wait for them
+    assert "4 tiles in 1 run, http" in second.stdout
+    assert "4 tiles in 1 run, boundaries in another, " in named.stdout
+
+
 def test_the_address_may_come_from_the_environment(
     run: Run, country: Path, web: Web, dagster: Dagster
 ) -> None:

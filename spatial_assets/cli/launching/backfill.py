@@ -13,6 +13,7 @@ from spatial_assets.cli.launching.webserver import Webserver
 from spatial_assets.cli.shell.words import counted, listed
 from spatial_assets.errors import LaunchError
 from spatial_assets.pipeline.ranges import KeyRange, key_ranges
+from spatial_assets.pipeline.stages import RAW, by_boundary
 from spatial_assets.project import Project
 
 SERVED = """
@@ -127,4 +128,12 @@ def _launched(
         message = f"Dagster at {webserver.url} refused the backfill: {told}"
         raise LaunchError(message)
     name = str(answer["backfillId"])
-    return Backfill(name, f"{webserver.url}/runs/b/{name}", len(tiles), len(batch))
+    runs = len(batch) * runs_of_a_range(assets)
+    return Backfill(name, f"{webserver.url}/runs/b/{name}", len(tiles), runs)
+
+
+def runs_of_a_range(assets: Sequence[str]) -> int:
+    """One; or two where boundaries are made along, which only the statistics wait for."""
+    waiting = [name for name in assets if name.endswith(by_boundary(""))]
+    awaited = [name for name in assets if name.startswith("validated_")]
+    return 2 if waiting and awaited and RAW in assets else 1

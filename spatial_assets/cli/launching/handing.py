@@ -13,12 +13,14 @@ from spatial_assets.cli.launching.webserver import Webserver, webserver_of
 from spatial_assets.cli.running.clock import now
 from spatial_assets.cli.running.meter import meter
 from spatial_assets.cli.running.selection import Selection
+from spatial_assets.cli.selection.changes import features_now
 from spatial_assets.cli.selection.inventory import Inventory
 from spatial_assets.cli.selection.selectors import Selectors
 from spatial_assets.cli.selection.standing import Standing, TileStanding
-from spatial_assets.cli.shell.ground import open_ground
+from spatial_assets.cli.shell.ground import Ground, open_ground
 from spatial_assets.cli.shell.words import counted
 from spatial_assets.errors import LaunchError
+from spatial_assets.pipeline.stages import chain_of
 from spatial_assets.project import Project
 
 BAD = frozenset({Standing.FAILED, Standing.QUARANTINED})
@@ -41,21 +43,34 @@ def hand_over(
         raise LaunchError(message)
     webserver = webserver_of(url, os.environ)
     with open_ground(project) as ground:
-        keys = Inventory(ground).chosen(selectors, selection.stages, now=now())
+        keys = Inventory(ground).chosen(selectors, selection.stages, now=now()).keys
+        boundaries = boundaries_along(ground, selection)
     if not keys:
         click.echo("Nothing to do: no tile is as was asked for.")
         return
-    assets = (*selection.stages, *selection.boundaries)
+    assets = (*selection.stages, *boundaries)
     require_our_project(webserver, project, assets)
     before = bad_tiles(project, keys, selection.stages)
     backfills = launch(webserver, project, keys, assets=assets)
     for each in backfills:
         told = f"{counted(each.tiles, 'tile')} in {counted(each.runs, 'run')}"
+        told += ", boundaries in another" if boundaries else ""
         click.echo(f"backfill {each.id}: {told}, {each.url}")
     if wait:
         ended = follow(webserver, backfills, stage=selection.stages[-1])
         after = bad_tiles(project, keys, selection.stages)
         tell_the_end(ended, before=before, after=after, urls=[each.url for each in backfills])
+
+
+def boundaries_along(ground: Ground, selection: Selection) -> tuple[str, ...]:
+    """The assets of boundary sets that go with the tiles.
+
+    Those that were named; else all of them if one was never made and is needed. Not always: with
+    them Dagster makes the statistics in runs of their own, once the boundaries are there.
+    """
+    reads = set(chain_of(ground.project).statistics) & set(selection.stages)
+    never_made = bool(reads) and features_now(ground) is None
+    return selection.boundaries if selection.is_named or never_made else ()
 
 
 def follow(

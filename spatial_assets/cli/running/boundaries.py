@@ -23,6 +23,7 @@ def bring_up_to_date(
         VectorError: a file as a whole cannot be used.
         MissingInputError: a step before the wanted one was never made.
     """
+    ground.database.ensure_schema(ground.project.boundaries, ground.project.indices.names)
     for settings in ground.project.boundaries:
         pipeline = BoundaryPipeline(
             project=ground.project, settings=settings, store=ground.store, clock=clock

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 
 from spatial_assets.cli.running.forecast import Forecast
 from spatial_assets.cli.running.rates import Rate
 from spatial_assets.cli.running.reading import Reading
+from spatial_assets.cli.selection.changes import Changes
+from spatial_assets.cli.selection.inventory import Choice
 from spatial_assets.cli.shell.words import counted, data_size, duration, listed
 from spatial_assets.project import Project
 
 RANGES_SHOWN = 12
+TILES_SHOWN = 12
 NOTHING = "Nothing to do: no tile is as was asked for."
 NOTHING_AS_JSON = json.dumps({"tiles": 0, "keys": [], "runs": []})
 
@@ -22,7 +26,7 @@ class Planned:
     """Everything that is known of a run before it begins."""
 
     project: Project
-    keys: tuple[str, ...]
+    choice: Choice
     stages: tuple[str, ...]
     states: Mapping[str, int]
     """How the tiles stand -> how many."""
@@ -38,6 +42,7 @@ def lines(plan: Planned) -> Iterator[str]:
     found = plan.forecast
     states = ", ".join(f"{count} {state}" for state, count in plan.states.items())
     yield f"{counted(found.tiles, 'tile')}, {found.pixels / 1e6:,.1f} million pixels: {states}"
+    yield from changes(plan.choice.why)
     periods = f"{counted(len(found.periods), 'period')} ({listed(found.periods, most=6)})"
     yield f"{counted(found.scenes, 'scene')} may reach them, of {periods}"
     for reason, count in found.refused.items():
@@ -52,6 +57,19 @@ def lines(plan: Planned) -> Iterator[str]:
         yield f"  {each.option}  ({counted(each.count, 'tile')})"
     if len(found.ranges) > RANGES_SHOWN:
         yield f"  and {len(found.ranges) - RANGES_SHOWN:,} more"
+
+
+def changes(why: Changes) -> Iterator[str]:
+    """How many tiles changed by what, and the first of them; nothing where that was not asked."""
+    if not why:
+        return
+    counts = Counter(cause for causes in why.values() for cause in causes)
+    told = ", ".join(f"{cause} of {counted(count, 'tile')}" for cause, count in counts.items())
+    yield f"changed: {told}"
+    for key, causes in list(why.items())[:TILES_SHOWN]:
+        yield f"  {key}: {', '.join(causes)}"
+    if len(why) > TILES_SHOWN:
+        yield f"  and {len(why) - TILES_SHOWN:,} more"
 
 
 def reading(found: Reading) -> str:
@@ -82,7 +100,8 @@ def document(plan: Planned) -> dict[str, object]:
         "project": str(plan.project.file),
         "stages": list(plan.stages),
         "tiles": found.tiles,
-        "keys": list(plan.keys),
+        "keys": list(plan.choice.keys),
+        "changed": {key: list(causes) for key, causes in plan.choice.why.items()},
         "states": dict(plan.states),
         "pixels": found.pixels,
         "scenes": found.scenes,

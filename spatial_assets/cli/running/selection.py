@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import click
@@ -21,13 +21,16 @@ class Selection:
     boundaries: tuple[str, ...]
     """Assets of boundary sets."""
 
+    is_named: bool = True
+    """False: nothing was named, so it is everything."""
+
 
 def steps_of(name: str) -> tuple[str, str, str]:
     """The assets of one boundary set, upstream first."""
     return (f"raw_{name}", f"validated_{name}", name)
 
 
-def selection_of(project: Project, names: Iterable[str]) -> Selection:
+def selection_of(project: Project, names: Sequence[str]) -> Selection:
     """The assets of these names; all of them where none is named.
 
     Raises:
@@ -44,4 +47,5 @@ def selection_of(project: Project, names: Iterable[str]) -> Selection:
     return Selection(
         stages=tuple(name for name in stages if name in wanted),
         boundaries=tuple(name for name in steps if name in wanted),
+        is_named=bool(names),
     )

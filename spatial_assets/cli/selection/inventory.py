@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from spatial_assets.cli.selection.selectors import Selectors
-from spatial_assets.cli.selection.standing import Row, Standing, TileStanding, standing_of
+from spatial_assets.cli.selection.standing import (
+    Row,
+    Standing,
+    TileStanding,
+    moment,
+    standing_of,
+)
 from spatial_assets.cli.shell.ground import Ground
 from spatial_assets.pipeline.intact import lost_units
 from spatial_assets.pipeline.stages import chain_of
@@ -19,8 +27,23 @@ from spatial_assets.stores.manifests import read_manifest
 from spatial_assets.stores.relational import RelationalDatabase
 from spatial_assets.stores.transactions import Transaction
 
+if TYPE_CHECKING:
+    from spatial_assets.catalog import Catalogue
+    from spatial_assets.cli.selection.changes import Changes
+
 GOOD = frozenset({Standing.EMPTY, Standing.MATERIALIZED})
 LOOK_UPS_AT_ONCE = 16  # of manifests: small objects, each a round trip where the store is far
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Tiles that were asked for."""
+
+    keys: tuple[str, ...]
+    """In their order."""
+
+    why: Changes = field(default_factory=dict)
+    """Of those that --changed found: tile -> what changed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,21 +57,40 @@ class Inventory:
         """Whose tiles."""
         return self.ground.project
 
-    def chosen(
-        self, selectors: Selectors, stages: Iterable[str], *, now: datetime
-    ) -> tuple[str, ...]:
-        """The tiles that were asked for, in their order.
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """What the project's catalogue has, asked once.
+
+        Raises:
+            SourceUnavailableError: it did not answer.
+        """
+        from spatial_assets.catalog import find_scenes  # noqa: PLC0415 - GDAL, HTTP
+
+        return find_scenes(self.project)
+
+    def chosen(self, selectors: Selectors, stages: Iterable[str], *, now: datetime) -> Choice:
+        """The tiles that were asked for.
 
         Raises:
             GridError: a key is of no tile, or there is no tile in those places.
             SettingsError: --stale, and the project does not say when a tile is.
+            SourceUnavailableError: --changed, and the catalogue did not answer.
         """
         keys = selectors.places(self.project.partitioning)
         if not selectors.asks_for_states:
-            return keys
+            return Choice(keys)
+        counted = chain_of(self.project).in_order(stages) or chain_of(self.project).stages
         verify = Standing.MISSING in selectors.standings
-        tiles = self.tiles(stages, keys=keys, verify=verify)
-        return selectors.among(tiles, self.project, now=now)
+        tiles = self.tiles(counted, keys=keys, verify=verify)
+        changed = self._changes(keys, counted) if selectors.changed else {}
+        among = selectors.among(tiles, self.project, now=now, changed=changed)
+        return Choice(among, {key: changed[key] for key in among if key in changed})
+
+    def _changes(self, keys: Sequence[str], stages: Sequence[str]) -> Changes:
+        from spatial_assets.cli.selection.changes import changed_tiles  # noqa: PLC0415 - pixels
+
+        inputs = self.rows("tile_inputs")
+        return changed_tiles(self.ground, self.catalogue, inputs, keys=keys, stages=stages)
 
     def tiles(
         self,
@@ -73,10 +115,19 @@ class Inventory:
             for row in self.rows("tile_index")
             if row["index_name"] == self.project.indices.names[0]
         )
+        looked = {
+            str(row["tile"]): moment(row["looked_at"])
+            for row in self.rows("tile_inputs", columns=("tile", "looked_at"))
+        }
         held = {str(row["subject"]) for row in self.quarantine() if row["kind"] == "tile"}
         found = [
             standing_of(
-                key, states[key], stages=counted, pixels=pixels[key], quarantined=key in held
+                key,
+                states[key],
+                stages=counted,
+                pixels=pixels[key],
+                looked_at=looked.get(key),
+                quarantined=key in held,
             )
             for key in (self.project.partitioning.keys if keys is None else keys)
         ]
@@ -86,14 +137,14 @@ class Inventory:
         """What is in quarantine: scenes, tiles and features that nobody released."""
         return tuple(row for row in self.rows("quarantine") if row["released_at"] is None)
 
-    def rows(self, table: str) -> list[dict[str, object]]:
+    def rows(self, table: str, *, columns: Sequence[str] | None = None) -> list[dict[str, object]]:
         """Rows of this grid; none where there is no such table yet."""
         database = self.ground.database
         if isinstance(database, RelationalDatabase):
             known = database.within(_relations, write=False)
             if table not in known:
                 return []
-        return database.rows(table, where={"grid_id": self.project.grid_id})
+        return database.rows(table, where={"grid_id": self.project.grid_id}, columns=columns)
 
     def _seen_in_the_store(
         self, tiles: Sequence[TileStanding], stages: Sequence[str], *, verify: bool

@@ -5,48 +5,109 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 import shapely
 
+from spatial_assets.cli.running.rates import Throughput
+from spatial_assets.cli.selection.freshness import WindowStanding, due_at, windows_of
 from spatial_assets.cli.selection.standing import Row, Standing, TileStanding
-from spatial_assets.cli.shell.words import duration, listed
+from spatial_assets.cli.shell.words import counted, duration, listed
 from spatial_assets.project import Project
 
 NAMED = 3  # tiles of a row of the table; JSON and GeoJSON name all
 DIGITS = 7  # of a degree: a centimetre
 
 COLUMNS = ("state", "tiles", "oldest", "why", "which")
+WINDOWS = ("due after", "tiles", "due now", "next due", "which")
 
 
-def summary(tiles: Sequence[TileStanding], now: datetime) -> Iterator[tuple[str, ...]]:
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Everything that is known of a project's tiles at a moment."""
+
+    project: Project
+    tiles: Sequence[TileStanding]
+    quarantine: Sequence[Row]
+    throughput: Throughput | None
+    """Of the last runs; None: no run has computed a tile."""
+
+    now: datetime
+
+    @cached_property
+    def windows(self) -> tuple[WindowStanding, ...]:
+        """How the tiles of each window of [freshness] stand; nothing without one."""
+        return windows_of(self.tiles, self.project, now=self.now)
+
+
+def summary(report: Report) -> Iterator[tuple[str, ...]]:
     """A row for each state that occurs: how many, how old, why, and the first of them."""
     for standing in Standing:
-        found = [tile for tile in tiles if tile.standing is standing]
+        found = [tile for tile in report.tiles if tile.standing is standing]
         if found:
             reasons = Counter(tile.reason or tile.stage for tile in found)
             why = [f"{reason} {count:,}" for reason, count in reasons.most_common() if reason]
             which = listed([tile.tile for tile in found], most=NAMED)
-            yield (str(standing), f"{len(found):,}", oldest(found, now), ", ".join(why), which)
+            age = oldest(found, report.now)
+            yield (str(standing), f"{len(found):,}", age, ", ".join(why), which)
 
 
 def oldest(tiles: Iterable[TileStanding], now: datetime) -> str:
-    """The age of the oldest: since its inputs were taken, or since it is bad."""
+    """The age of the oldest: since its inputs were looked at, or since it is bad."""
     moments = [tile.refreshed_at or tile.since for tile in tiles]
     known = [moment for moment in moments if moment is not None]
     return duration((now - min(known)).total_seconds()) if known else ""
 
 
-def document(
-    project: Project, tiles: Sequence[TileStanding], quarantine: Iterable[Row]
-) -> dict[str, object]:
-    """Everything, for programs; times as ISO 8601 in UTC."""
-    counts = Counter(str(tile.standing) for tile in tiles)
+def window_rows(report: Report) -> Iterator[tuple[str, ...]]:
+    """A row for each window: how many tiles it is for, how many are due, and which is next."""
+    for each in report.windows:
+        following = ""
+        if each.next_due_at is not None:
+            left = duration((each.next_due_at - report.now).total_seconds())
+            following = f"in {left}, {each.next_due_at:%Y-%m-%d %H:%M} UTC"
+        yield (
+            duration(each.window.total_seconds()),
+            f"{each.tiles:,}",
+            f"{each.due:,}",
+            following,
+            each.next_due,
+        )
+
+
+def throughput_told(report: Report) -> str:
+    """How fast the last runs were, for people."""
+    found = report.throughput
+    if found is None:
+        return "Throughput is not known: no run has computed a tile yet."
+    runs = counted(found.runs, "run")
+    return f"{found.tiles_per_hour:,.0f} tiles an hour were computed in the last {runs}."
+
+
+def document(report: Report) -> dict[str, object]:
+    """Everything, for programs; times as ISO 8601 in UTC, what is not known is null."""
+    counts = Counter(str(tile.standing) for tile in report.tiles)
+    found = report.throughput
     return {
-        "project": str(project.file),
-        "grid_id": project.grid_id,
+        "project": str(report.project.file),
+        "grid_id": report.project.grid_id,
         "counts": {str(standing): counts[str(standing)] for standing in Standing},
-        "tiles": [properties(tile) for tile in tiles],
+        "freshness": [
+            {
+                "due_after_seconds": each.window.total_seconds(),
+                "tiles": each.tiles,
+                "due": each.due,
+                "next_due_at": told(each.next_due_at),
+                "next_due": each.next_due or None,
+            }
+            for each in report.windows
+        ],
+        "throughput": None
+        if found is None
+        else {"tiles_per_hour": round(found.tiles_per_hour, 1), "runs": found.runs},
+        "tiles": [properties(report.project, tile) for tile in report.tiles],
         "quarantine": [
             {
                 "kind": row["kind"],
@@ -58,14 +119,14 @@ def document(
                 "first_seen": told(row["first_seen"]),
                 "last_seen": told(row["last_seen"]),
             }
-            for row in quarantine
+            for row in report.quarantine
         ],
     }
 
 
-def geojson(project: Project, tiles: Iterable[TileStanding]) -> str:
+def geojson(report: Report) -> str:
     """A feature for each tile, one a line: what it owns, in lon/lat, and how it stands."""
-    features = ",\n".join(json.dumps(feature(project, tile)) for tile in tiles)
+    features = ",\n".join(json.dumps(feature(report.project, tile)) for tile in report.tiles)
     return f'{{"type": "FeatureCollection", "features": [\n{features}\n]}}\n'
 
 
@@ -76,13 +137,14 @@ def feature(project: Project, tile: TileStanding) -> dict[str, object]:
     return {
         "type": "Feature",
         "id": tile.tile,
-        "properties": properties(tile),
+        "properties": properties(project, tile),
         "geometry": json.loads(shapely.to_geojson(rounded)),
     }
 
 
-def properties(tile: TileStanding) -> dict[str, object]:
+def properties(project: Project, tile: TileStanding) -> dict[str, object]:
     """What is known of a tile; JSON types only."""
+    due = None if project.freshness.tiles is None else due_at(tile, project)
     return {
         "tile": tile.tile,
         "state": str(tile.standing),
@@ -92,6 +154,7 @@ def properties(tile: TileStanding) -> dict[str, object]:
         "valid_fraction": tile.valid_fraction,
         "since": told(tile.since),
         "refreshed_at": told(tile.refreshed_at),
+        "due_at": told(due),
     }
 
 

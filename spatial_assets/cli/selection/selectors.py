@@ -1,13 +1,14 @@
 """The options that choose tiles, and the choice: what `plan` and `materialize` have in common.
 
-Places (--bbox, --area, --region, --tiles) add up. So do states and age (--missing, --failed,
---quarantined, --stale), which choose among the tiles of those places. Nothing given: all tiles.
+Places (--bbox, --area, --region, --tiles) add up. So do states, age and changes (--missing,
+--failed, --quarantined, --stale, --changed), which choose among the tiles of those places. Nothing
+given: all tiles.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -17,6 +18,7 @@ from typing import TypeVar
 import click
 from shapely.geometry.base import BaseGeometry
 
+from spatial_assets.cli.selection.freshness import is_stale
 from spatial_assets.cli.selection.standing import Standing, TileStanding
 from spatial_assets.cli.shell.selectors import (
     area_option,
@@ -37,7 +39,8 @@ STATES = {
     "missing": "Tiles of which something was never made, or is gone from the store.",
     "failed": "Tiles that failed: trouble that may have passed.",
     "quarantined": "Tiles in quarantine; they are computed again where their input changed.",
-    "stale": "Tiles not refreshed for longer than [freshness] raw_tile warn.",
+    "stale": "Tiles whose inputs were not looked at for longer than [freshness] allows.",
+    "changed": "Tiles whose scenes, settings or boundaries are not those they were made from.",
 }
 
 
@@ -55,11 +58,12 @@ class Selectors:
     """--missing, --failed, --quarantined."""
 
     stale: bool = False
+    changed: bool = False
 
     @property
     def asks_for_states(self) -> bool:
         """Whether it must be known how tiles stand."""
-        return bool(self.standings) or self.stale
+        return bool(self.standings) or self.stale or self.changed
 
     def places(self, partitioning: Partitioning) -> tuple[str, ...]:
         """The tiles of the places, in their order.
@@ -78,9 +82,14 @@ class Selectors:
         return tuple(key for key in partitioning.keys if key in chosen)
 
     def among(
-        self, tiles: Iterable[TileStanding], project: Project, *, now: datetime
+        self,
+        tiles: Iterable[TileStanding],
+        project: Project,
+        *,
+        now: datetime,
+        changed: Collection[str] = (),
     ) -> tuple[str, ...]:
-        """Those of `tiles` that stand as asked for, in their order.
+        """Those of `tiles` that stand as asked for, in their order; `changed` ones among them.
 
         Raises:
             SettingsError: --stale, and the project does not say when a tile is.
@@ -90,20 +99,10 @@ class Selectors:
         return tuple(
             tile.tile
             for tile in tiles
-            if tile.standing in self.standings or (self.stale and is_stale(tile, project, now=now))
+            if tile.standing in self.standings
+            or tile.tile in changed
+            or (self.stale and is_stale(tile, project, now=now))
         )
-
-
-def is_stale(tile: TileStanding, project: Project, *, now: datetime) -> bool:
-    """Whether a tile was made, and longer ago than [freshness] raw_tile warn.
-
-    Raises:
-        SettingsError: there is no such window.
-    """
-    window = project.tile_window(tile.tile)
-    if tile.refreshed_at is None or tile.standing in {Standing.FAILED, Standing.QUARANTINED}:
-        return False
-    return now - tile.refreshed_at > window
 
 
 def selecting_tiles(command: Callable[..., Result]) -> Callable[..., Result]:
@@ -117,13 +116,18 @@ def selecting_tiles(command: Callable[..., Result]) -> Callable[..., Result]:
         regions: tuple[str, ...],
         tiles: tuple[str, ...],
         stale: bool,
+        changed: bool,
         **others: object,
     ) -> Result:
         asked = frozenset(
             standing for standing in Standing if others.pop(str(standing), False) is True
         )
         selectors = Selectors(
-            area=selected_area(bbox, area), keys=(*tiles, *regions), standings=asked, stale=stale
+            area=selected_area(bbox, area),
+            keys=(*tiles, *regions),
+            standings=asked,
+            stale=stale,
+            changed=changed,
         )
         return command(selectors=selectors, **others)
 

@@ -43,7 +43,7 @@ class TileStanding:
     """Since when it stands so, UTC; None: it was never made."""
 
     refreshed_at: datetime | None = None
-    """When its pixels were last made from its inputs, UTC; None: never."""
+    """When its inputs were last looked at, changed or not, UTC; None: it was never made."""
 
     valid_fraction: float | None = None
     """Share of valid pixels of the first index in its newest period; None: never made."""
@@ -55,6 +55,7 @@ def standing_of(
     *,
     stages: Sequence[str],
     pixels: Sequence[Row] = (),
+    looked_at: datetime | None = None,
     quarantined: bool = True,
 ) -> TileStanding:
     """How a tile stands.
@@ -64,6 +65,7 @@ def standing_of(
         states: its rows of `tile_state`.
         stages: those that count, in chain order; at least one.
         pixels: its rows of `tile_index` for one index.
+        looked_at: when its inputs were; None: nobody noted it, so it is when its pixels were made.
         quarantined: False: a person released the tile, so that it is to be made again.
     """
     rows = {str(row["stage"]): row for row in states}
@@ -86,7 +88,7 @@ def standing_of(
         reason=reason,
         message=message,
         since=max(since, default=None),
-        refreshed_at=refreshed_at,
+        refreshed_at=looked_at or refreshed_at,
         valid_fraction=valid_fraction,
     )
 

@@ -1,4 +1,4 @@
-"""Options that select a part of the area, and assets: --bbox, --area and --select."""
+"""Options that select a part of the area, and assets: --bbox, --area, --region and --select."""
 
 from __future__ import annotations
 
@@ -80,7 +80,6 @@ area_option = click.option(
     callback=_parse_area,
     help="Only tiles that touch the polygons of this vector file.",
 )
-
 select_option = click.option(
     "--select",
     "names",

@@ -1,0 +1,74 @@
+"""Which tiles are not what their inputs are now, and why: scenes, settings, boundaries.
+
+Only the catalogue is asked; no image is opened, and nothing is written. Boundaries count as they
+were validated last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from spatial_assets.catalog import Catalogue
+from spatial_assets.cli.selection.standing import Row
+from spatial_assets.cli.shell.ground import Ground
+from spatial_assets.geo.grid import Tile
+from spatial_assets.pipeline.failures import MissingInputError
+from spatial_assets.pipeline.outdated import Features, outdated_stages
+from spatial_assets.pipeline.recipes import Sky, hash_of_boundaries, recorded
+from spatial_assets.pipeline.statistics import BoundaryShelf
+
+CAUSES = ("scenes", "settings", "boundaries")
+"""In the order in which they are told."""
+
+Changes = Mapping[str, tuple[str, ...]]
+"""Tile -> why it is to be made again, of CAUSES."""
+
+
+def changed_tiles(
+    ground: Ground,
+    catalogue: Catalogue,
+    inputs: Iterable[Row],
+    *,
+    keys: Sequence[str],
+    stages: Collection[str],
+) -> Changes:
+    """The tiles that were made from something else than what is there now.
+
+    Args:
+        ground: of the project whose settings hold now.
+        catalogue: what it has now.
+        inputs: rows of `tile_inputs`; a tile without one was never made, and is not changed.
+        keys: the tiles to look at.
+        stages: those that count.
+    """
+    sky, recipes = Sky(catalogue.sightings), recorded(inputs)
+    features = features_now(ground)
+    changed = {}
+    for key in keys:
+        if key not in recipes:
+            continue
+        found = outdated_stages(
+            ground.project, key, before=recipes[key], sky=sky, features=features
+        )
+        named = {cause for stage, causes in found.items() if stage in stages for cause in causes}
+        if named:
+            changed[key] = tuple(cause for cause in CAUSES if cause in named)
+    return changed
+
+
+def features_now(ground: Ground) -> Features | None:
+    """The boundaries that touch a tile, as they are validated now; None where a set is not."""
+    if not ground.project.boundaries or not ground.has_store:
+        return None
+    shelf = BoundaryShelf(ground.store, ground.project.pixel_grid)
+    try:
+        layers = [shelf.layer(each.name) for each in ground.project.boundaries]
+    except MissingInputError:
+        return None
+
+    def touching(tile: Tile) -> str:
+        return hash_of_boundaries(
+            {layer.table: layer.fingerprint_of(layer.touching(tile)) for layer in layers}
+        )
+
+    return touching
