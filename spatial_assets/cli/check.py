@@ -46,6 +46,7 @@ def all_findings() -> Iterator[Finding]:
     yield places.database(project)
     yield inputs.catalogue(project)
     yield from inputs.boundaries(project)
+    yield from inputs.regions(project)
     yield resources.memory(project)
     yield resources.disk(project)
 

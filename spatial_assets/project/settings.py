@@ -121,20 +121,20 @@ class Project(ProjectFile):
         Raises:
             SettingsError: the area has no tile there.
         """
-        return self._tiles_by_region[name]
+        tiles = self._tiles_by_region[name]
+        if not tiles:
+            key, value = self.regions[name].place
+            remedy = "correct it, or leave out the region; `spatial-assets tiles` lists them"
+            wrong = "[area] has no tile there"
+            raise self.error(f"regions.{name}.{key}", value, wrong=wrong, remedy=remedy)
+        return tiles
 
     @cached_property
     def _tiles_by_region(self) -> Mapping[str, tuple[str, ...]]:
-        found = {}
-        for name, region in self.regions.items():
-            geometry = self.region_geometries[name]
-            found[name] = tiles_of(region, geometry, self.partitioning)
-            if not found[name]:
-                key, value = region.place
-                remedy = "correct it, or leave out the region; `spatial-assets tiles` lists them"
-                wrong = "[area] has no tile there"
-                raise self.error(f"regions.{name}.{key}", value, wrong=wrong, remedy=remedy)
-        return found
+        return {
+            name: tiles_of(region, self.region_geometries[name], self.partitioning)
+            for name, region in self.regions.items()
+        }
 
     @cached_property
     def tile_ages(self) -> Mapping[str, Ages]:

@@ -127,6 +127,17 @@ def test_boundaries_are_opened_and_need_a_crs_and_their_key(run: Run, folder: Pa
     assert "FAILED" in row(result, "boundaries 'gone'")
 
 
+def test_a_region_without_a_tile_fails_and_the_others_are_counted(run: Run, folder: Path) -> None:
+    add(folder, "[regions.moon]\ntiles = ['0*']\n[regions.all]\ntiles = ['*']\n")
+
+    result = run("--project", folder, "check")
+
+    assert result.exit_code == 1
+    assert "FAILED" in row(result, "region 'moon'")
+    assert "has no tile there" in " ".join(result.output.split())
+    assert "6 tiles" in row(result, "region 'all'")
+
+
 def test_a_tile_that_does_not_fit_a_worker_fails_with_the_arithmetic(folder: Path) -> None:
     add(folder, "[compute]\nmemory_mb = 400\n")
 

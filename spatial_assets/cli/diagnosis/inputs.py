@@ -1,4 +1,4 @@
-"""Whether the catalogue has scenes, and the boundaries have a CRS, a key and features."""
+"""Whether the catalogue has scenes, boundaries a CRS, a key and features, and regions a tile."""
 
 from __future__ import annotations
 
@@ -60,3 +60,13 @@ def _boundary(project: Project, boundary: BoundarySettings) -> Finding:
 
     remedy = "correct [[boundaries]] source, layer, key or columns, or give the file its CRS"
     return asked(f"boundaries {boundary.name!r}", question, remedy=remedy)
+
+
+def regions(project: Project) -> Iterator[Finding]:
+    """Count the tiles of every region."""
+    for name in project.regions:
+        yield asked(
+            f"region {name!r}",
+            lambda name=name: f"{len(project.region_tiles(name)):,} tiles",  # type: ignore[misc]
+            remedy=f"correct [regions.{name}]",
+        )
