@@ -219,8 +219,17 @@ class PixelGrid:
 
         What crosses the antimeridian comes back cut there.
         """
-        step = self.shard * self.pixel_size / _PIECES_OF_AN_EDGE
-        return projecting.unproject(geometry, self.crs, step=step)
+        return projecting.unproject(geometry, self.crs, step=self._step)
+
+    def outlines(self, shards: Iterable[Shard]) -> list[BaseGeometry]:
+        """Outlines of shards in lon/lat."""
+        boxes = [self.shard_box(shard) for shard in shards]
+        return projecting.unproject_all(boxes, self.crs, step=self._step)
+
+    @property
+    def _step(self) -> float:
+        """Longest piece of an edge on its way to lon/lat, in units of the CRS."""
+        return self.shard * self.pixel_size / _PIECES_OF_AN_EDGE
 
 
 @dataclass(frozen=True)

@@ -76,11 +76,8 @@ class Partitioning:
     @cached_property
     def _shard_tree(self) -> tuple[shapely.STRtree, NDArray[np.int64]]:
         """Shards in lon/lat, and for each the index of its tile's key."""
-        outlines = [
-            self.grid.lonlat(self.grid.shard_box(shard))
-            for tile in self.tiles.values()
-            for shard in tile.shards
-        ]
+        shards = [shard for tile in self.tiles.values() for shard in tile.shards]
+        outlines = self.grid.outlines(shards)
         counts = [len(tile.shards) for tile in self.tiles.values()]
         return shapely.STRtree(outlines), np.repeat(np.arange(len(counts)), counts)
 

@@ -168,6 +168,27 @@ def test_the_footprint_of_a_shard_at_the_pole_reaches_90_degrees() -> None:
     assert footprint.contains(shapely.Point(0, 89.9))
 
 
+@pytest.mark.parametrize(
+    ("name", "box"),
+    [
+        ("WebMercatorQuad", (178, 60, 180, 70)),
+        ("WGS1984Quad", (-180, 80, -170, 90)),
+        ("UPSArcticWGS84Quad", (-180, 89, 180, 90)),
+        ("EuropeanETRS89_LAEAQuad", (10, 50, 12, 51)),
+    ],
+)
+def test_outlines_of_many_shards_are_those_of_each(
+    name: str, box: tuple[float, float, float, float]
+) -> None:
+    grid = grid_of(name, 7)
+    shards = grid.shards_touching(shapely.box(*box))
+
+    outlines = grid.outlines(shards)
+
+    assert len(shards) > 1
+    assert outlines == [grid.lonlat(grid.shard_box(shard)) for shard in shards]
+
+
 def test_a_footprint_that_crosses_the_antimeridian_is_cut_there() -> None:
     grid = grid_of("NZTM2000Quad", 8, shard=512)
     east = shapely.box(179.6, -45, 180, -44.6)
