@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from spatial_assets import __version__
 from spatial_assets.errors import VectorError
 from spatial_assets.geo.coverage import coverage_report
 from spatial_assets.geo.features import QuarantinedFeature, ValidatedFeatures
@@ -22,13 +21,14 @@ from spatial_assets.geo.vectors import validate_features
 from spatial_assets.pipeline.failures import MissingInputError
 from spatial_assets.pipeline.fingerprints import fingerprint
 from spatial_assets.pipeline.outcome import State
+from spatial_assets.pipeline.quarantine import others_of_set, records_of_features
 from spatial_assets.project import Project
 from spatial_assets.project.products import BoundarySettings
 from spatial_assets.stores import layout
 from spatial_assets.stores.database import Database
 from spatial_assets.stores.documents import from_json, to_json
 from spatial_assets.stores.objects import ObjectStore
-from spatial_assets.stores.records import QuarantineRecord, ReplaceAll, Upsert
+from spatial_assets.stores.records import ReplaceAll, Upsert
 from spatial_assets.stores.validated import (
     library_versions,
     read_validated,
@@ -120,7 +120,9 @@ class BoundaryPipeline:
             self.settings.model_dump(mode="json", exclude={"source"}),
         )
         stored = self._stored_facts()
-        if stored.get("inputs") == wanted:
+        # Releasing a feature removes the record of its set: then all of it is judged again.
+        is_judged = self.store.head(self._set_aside) is not None
+        if is_judged and stored.get("inputs") == wanted:
             return self._validated(State.UNCHANGED, stored)
         raw = read_features(
             self.store.uri(str(noted["path"])), columns=self._columns, layer=self.settings.layer
@@ -135,7 +137,9 @@ class BoundaryPipeline:
         if not validated.kept:
             message = f"{noted['source']} has no usable feature: {validated.report}"
             raise VectorError(message)
-        return self._write(validated, wanted, source=str(noted["source"]))
+        return self._write(
+            validated, wanted, source=str(noted["source"]), sha256=str(noted["sha256"])
+        )
 
     def load(self, database: Database) -> BoundaryStep:
         """Replace the table's rows by the validated features, in one transaction.
@@ -170,30 +174,22 @@ class BoundaryPipeline:
         return BoundaryStep(state=State.MATERIALIZED, fingerprint=digest, facts=facts)
 
     def record_quarantine(self, database: Database) -> None:
-        """Write the features set aside as rows of `quarantine`."""
-        data = self.store.find(layout.quarantine("boundaries", self.settings.name))
+        """Write the features set aside as rows of `quarantine`, and let the mended ones go."""
+        data = self.store.find(self._set_aside)
         if data is None:
             return
         database.ensure_schema(self.project.boundaries, self.project.indices.names)
-        document = from_json(data)
-        features = document["features"]
-        now = self.clock()
-        records = [
-            QuarantineRecord(
-                grid_id=self.project.grid_id,
-                kind="feature",
-                subject=f"{self.settings.name}/{feature['key'] or feature['index']}",
-                reason=str(feature["reason"]),
-                message=str(feature["message"]),
-                evidence={"index": feature["index"], **feature["evidence"]},
-                href=str(document.get("source", "")),
-                code_version=__version__,
-                first_seen=now,
-                last_seen=now,
-            )
-            for feature in (features if isinstance(features, list) else [])
-        ]
+        grid_id, name, now = self.project.grid_id, self.settings.name, self.clock()
+        records = records_of_features(grid_id, name, from_json(data), now=now)
+        mended = others_of_set(database, grid_id, name, bad=records)
         database.commit([Upsert("quarantine", records)])
+        if mended:
+            where = {"grid_id": grid_id, "kind": "feature", "subject": mended}
+            database.release(where, now=now)
+
+    @property
+    def _set_aside(self) -> str:
+        return layout.quarantine("boundaries", self.settings.name)
 
     @property
     def _columns(self) -> tuple[str, ...]:
@@ -223,7 +219,9 @@ class BoundaryPipeline:
             logger.warning("validated_%s is made again: %s", self.settings.name, error)
             return {}
 
-    def _write(self, validated: ValidatedFeatures, wanted: str, *, source: str) -> BoundaryStep:
+    def _write(
+        self, validated: ValidatedFeatures, wanted: str, *, source: str, sha256: str
+    ) -> BoundaryStep:
         """Store the kept features, and beside them the quarantined ones."""
         shapes = [feature.geometry for feature in validated.kept]
         keys = [feature.key for feature in validated.kept]
@@ -233,11 +231,8 @@ class BoundaryPipeline:
             "coverage": coverage_report(keys, shapes).figures(),
             "versions": library_versions(),
         }
-        name = self.settings.name
-        self.store.put(
-            layout.quarantine("boundaries", name),
-            write_quarantined(validated, facts={"source": source}),
-        )
+        name, origin = self.settings.name, {"source": source, "sha256": sha256}
+        self.store.put(self._set_aside, write_quarantined(validated, facts=origin))
         data = write_validated(validated, columns=self._carried, facts=facts)
         written = self.store.put(layout.validated_boundaries(name), data)
         for feature in validated.quarantined:

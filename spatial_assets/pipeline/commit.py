@@ -14,24 +14,27 @@ from typing import Literal, TypeAlias
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from spatial_assets import __version__
 from spatial_assets.catalog.scene import RejectedScene
 from spatial_assets.geo.grid import Tile
 from spatial_assets.geo.periods import Periods
 from spatial_assets.pipeline.ledger import WHOLE
 from spatial_assets.pipeline.outcome import BAD, StageOutcome, State, TileOutcome
+from spatial_assets.pipeline.quarantine import (
+    document_of,
+    record_of_scene,
+    record_of_tile,
+    seen_again,
+)
 from spatial_assets.pipeline.recipes import FEATURES, hash_of_boundaries, recipe_of, record_of
 from spatial_assets.pipeline.stages import RAW, TILE_INDEX, by_boundary
 from spatial_assets.pipeline.standing import STORED, Standing
 from spatial_assets.pipeline.task import TileResult, TileTask
 from spatial_assets.project import Project
-from spatial_assets.project.secrets import mask_secrets
 from spatial_assets.stores import layout
 from spatial_assets.stores.database import Database
-from spatial_assets.stores.documents import to_json
 from spatial_assets.stores.manifests import TileManifest, commit_manifest
 from spatial_assets.stores.objects import ObjectStore
-from spatial_assets.stores.records import Change, QuarantineRecord, Replace, TileState, Upsert
+from spatial_assets.stores.records import Change, QuarantineRecord, Replace, Row, TileState, Upsert
 
 StateName: TypeAlias = Literal["materialized", "empty", "quarantined", "failed", "unchanged"]
 
@@ -92,8 +95,12 @@ class Committer:
 
     def look(self, task: TileTask, outcome: TileOutcome) -> None:
         """Write that a tile was looked at whose quarantine stands: nothing was computed."""
+        met = self.standing.records.get(("tile", outcome.tile))
         self.database.commit(
-            [*self._inputs(task, TileResult(outcome=outcome, manifest=task.manifest))]
+            [
+                *self._inputs(task, TileResult(outcome=outcome, manifest=task.manifest)),
+                Upsert("quarantine", seen_again([met] if met else [], now=self.clock())),
+            ]
         )
 
     def note(self, outcome: TileOutcome) -> None:
@@ -102,15 +109,20 @@ class Committer:
 
     def record_scenes(self, rejected: Iterable[RejectedScene], *, usable: Iterable[str]) -> None:
         """Write the quarantine records of scenes as rows and in the store; let mended ones go."""
-        records = [
-            self._scene_record(scene)
-            for scene in rejected
-            if self.standing.scenes.get(scene.id) != (scene.reason, scene.fingerprint)
-        ]
-        for record in records:
-            self.store.put(layout.quarantine("scene", record.subject), document_of(record))
-        if records:
-            self.database.commit([Upsert("quarantine", records)])
+        known = self.standing.scenes
+        by_id = {scene.id: scene for scene in rejected}
+        new = {
+            name: record_of_scene(self.project.grid_id, scene, now=self.clock())
+            for name, scene in sorted(by_id.items())
+            if known.get(name) != (scene.reason, scene.fingerprint)
+        }
+        for name, record in new.items():
+            since = self.standing.first_seen("scene", name) or record.first_seen
+            self.store.put(layout.quarantine("scene", name), document_of(record, since=since))
+        met = (self.standing.records["scene", name] for name in by_id if name not in new)
+        rows: list[Row] = [*new.values(), *seen_again(met, now=self.clock())]
+        if rows:
+            self.database.commit([Upsert("quarantine", rows)])
         self._release("scene", sorted(set(usable) & set(self.standing.scenes)))
 
     def _release(self, kind: str, subjects: Sequence[str]) -> None:
@@ -211,38 +223,10 @@ class Committer:
         return [{**self._keys(tile), **row} for row in rows]
 
     def _tile_record(self, tile: str, trouble: StageOutcome) -> QuarantineRecord:
-        now = self.clock()
-        record = QuarantineRecord(
-            grid_id=self.project.grid_id,
-            kind="tile",
-            subject=tile,
-            tile=tile,
-            reason=trouble.reason,
-            message=trouble.message,
-            evidence=trouble.evidence,
-            checksum=trouble.fingerprint,
-            code_version=__version__,
-            first_seen=now,
-            last_seen=now,
-        )
-        self.store.put(layout.quarantine("tile", tile), document_of(record))
+        record = record_of_tile(self.project.grid_id, tile, trouble, now=self.clock())
+        since = self.standing.first_seen("tile", tile) or record.first_seen
+        self.store.put(layout.quarantine("tile", tile), document_of(record, since=since))
         return record
-
-    def _scene_record(self, scene: RejectedScene) -> QuarantineRecord:
-        now = self.clock()
-        return QuarantineRecord(
-            grid_id=self.project.grid_id,
-            kind="scene",
-            subject=scene.id,
-            reason=scene.reason,
-            message=mask_secrets(scene.message),
-            evidence=scene.evidence,
-            href=mask_secrets(scene.href),
-            checksum=scene.fingerprint,
-            code_version=__version__,
-            first_seen=now,
-            last_seen=now,
-        )
 
 
 def _features(manifest: TileManifest) -> dict[str, str]:
@@ -260,21 +244,3 @@ def as_multipolygon(geometry: BaseGeometry) -> BaseGeometry:
     """The geometry as tables want it."""
     parts = shapely.get_parts(geometry)
     return shapely.MultiPolygon([part for part in parts if part.geom_type == "Polygon"])
-
-
-def document_of(record: QuarantineRecord) -> bytes:
-    """A quarantine record as JSON, for people and for stores without a database."""
-    times = {"first_seen": record.first_seen.isoformat(), "last_seen": record.last_seen.isoformat()}
-    return to_json(
-        {
-            "kind": record.kind,
-            "subject": record.subject,
-            "reason": record.reason,
-            "message": record.message,
-            "evidence": dict(record.evidence),
-            "href": record.href,
-            "checksum": record.checksum,
-            "code_version": record.code_version,
-            **times,
-        }
-    )

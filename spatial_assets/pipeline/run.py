@@ -177,6 +177,8 @@ class Run:
                 fresh = self.committer.reload([stored.tile])  # another driver may have been faster
                 if not fresh.has_rows(stage, stored):
                     stored = stored.without(stage)
+        if self.standing.released(stored.tile, self.selected):
+            return stored.to_make_again(self.selected)
         return stored
 
     def _settle(self, task: TileTask, result: TileResult | WorkerDied) -> TileOutcome:

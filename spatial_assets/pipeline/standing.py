@@ -6,7 +6,8 @@ Known bad input is reported again, not computed again, until it changes or a per
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 
 from spatial_assets.catalog.scene import RejectedScene
 from spatial_assets.pipeline.fingerprints import fingerprint
@@ -47,6 +48,9 @@ class Standing:
     inputs: Mapping[str, Row]
     """Tile -> row of `tile_inputs`."""
 
+    records: Mapping[tuple[str, str], Row] = field(default_factory=dict)
+    """(kind, subject) -> row of `quarantine`, of tiles and scenes, in force."""
+
     @classmethod
     def load(cls, database: Database, grid_id: str, tiles: Iterable[str]) -> Standing:
         """Read what is known of `tiles`."""
@@ -64,6 +68,7 @@ class Standing:
                 for row in in_force
                 if row["kind"] == "scene"
             },
+            records={(str(row["kind"]), str(row["subject"])): row for row in in_force},
         )
 
     def recipe(self, tile: str) -> Recipe:
@@ -103,6 +108,18 @@ class Standing:
                 )
                 for stage, row in zip(stages, rows, strict=True)
             ),
+        )
+
+    def first_seen(self, kind: str, subject: str) -> datetime | None:
+        """Since when something is in quarantine; None: it is not."""
+        found = self.records.get((kind, subject), {}).get("first_seen")
+        return found if isinstance(found, datetime) else None
+
+    def released(self, tile: str, stages: Iterable[str]) -> bool:
+        """Whether one of these stages is in quarantine by its state, and a person let it go."""
+        found = (self.states.get((tile, stage), {}) for stage in stages)
+        return tile not in self.tiles and any(
+            row.get("state") == State.QUARANTINED for row in found
         )
 
     def is_known(self, outcome: TileOutcome) -> bool:

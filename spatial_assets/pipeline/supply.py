@@ -21,16 +21,13 @@ from spatial_assets.geo.grid import Tile
 from spatial_assets.geo.periods import Periods
 from spatial_assets.pipeline.engine import Engine, WorkerDied
 from spatial_assets.pipeline.failures import UnexaminedError
-from spatial_assets.pipeline.fingerprints import fingerprint, rule_of
 from spatial_assets.pipeline.looking import NotLookedInto, look_into
+from spatial_assets.pipeline.memory import SceneMemory
 from spatial_assets.pipeline.raw import raw_bytes, raw_windows
 from spatial_assets.pipeline.reach import reach_of_files, reach_of_item
 from spatial_assets.pipeline.recipes import Sky
 from spatial_assets.pipeline.record import SceneRecord
-from spatial_assets.pipeline.stages import CODE_VERSIONS
 from spatial_assets.project import Project
-from spatial_assets.stores import layout
-from spatial_assets.stores.documents import from_json, to_json
 from spatial_assets.stores.objects import ObjectStore
 
 logger = logging.getLogger(__name__)
@@ -71,15 +68,18 @@ class SceneSupply:
         for scene in self.catalogue.scenes:
             if not reach_of_item(scene).intersects(near):
                 continue
-            facts = self.remembered(scene)
-            if facts is None:
+            known = self._memory.find(scene)
+            if known is None:
                 unknown.append(scene)
             else:
-                self._use(scene, facts)
+                self._take(scene, known)
         self._look_into(unknown)
 
-    def _use(self, scene: Scene, facts: SceneFacts) -> None:
-        record = SceneRecord.of(scene, facts)
+    def _take(self, scene: Scene, found: SceneFacts | RejectedScene) -> None:
+        if isinstance(found, RejectedScene):
+            self.rejected[scene.id] = found
+            return
+        record = SceneRecord.of(scene, found)
         self.records[scene.id] = record
         self._reaches[scene.id] = reach_of_files(record)
 
@@ -87,12 +87,9 @@ class SceneSupply:
         """Read headers and the fixed sample of each scene, on the engine."""
         look = partial(look_into, project=self.project)
         for scene, found in self.engine.run(look, scenes):
-            if isinstance(found, SceneFacts):
-                document = {"judged_by": self._judged_by(scene), "facts": found.to_json()}
-                self.store.put(layout.scene_facts(scene.id), to_json(document))
-                self._use(scene, found)
-            elif isinstance(found, RejectedScene):
-                self.rejected[scene.id] = found
+            if isinstance(found, SceneFacts | RejectedScene):
+                self._memory.keep(scene, found)
+                self._take(scene, found)
             elif isinstance(found, WorkerDied):
                 self._leave(scene, NotLookedInto("worker_died", found.detail))
             else:
@@ -104,21 +101,12 @@ class SceneSupply:
 
     def remembered(self, scene: Scene) -> SceneFacts | None:
         """The facts of an earlier run, if scene and judgement are still what they were."""
-        data = self.store.find(layout.scene_facts(scene.id))
-        if data is None:
-            return None
-        try:
-            document = from_json(data)
-            if document["judged_by"] != self._judged_by(scene):
-                return None
-            return SceneFacts.from_json(str(document["facts"]))
-        except (ValueError, KeyError, TypeError):
-            return None  # damaged or of an older version: looked into again
+        found = self._memory.find(scene)
+        return found if isinstance(found, SceneFacts) else None
 
-    def _judged_by(self, scene: Scene) -> str:
-        """Hash of everything that decides the facts of a scene."""
-        rule = rule_of(self.project.sensor.clear)
-        return fingerprint("scene", CODE_VERSIONS["scene"], scene.fingerprint, rule)
+    @property
+    def _memory(self) -> SceneMemory:
+        return SceneMemory(project=self.project, store=self.store)
 
     def for_tile(self, tile: Tile) -> tuple[tuple[SceneRecord, int], ...]:
         """Usable scenes whose pixels reach the tile, by id, each with the bytes to read of it.

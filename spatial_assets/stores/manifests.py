@@ -18,6 +18,9 @@ from spatial_assets.stores.objects import ObjectInfo, ObjectStore
 from spatial_assets.stores.versions import software_versions
 
 SCHEMA = 1
+TO_MAKE_AGAIN = ""
+"""Fingerprint of a unit that is to be made again whatever its inputs are."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -66,6 +69,21 @@ class TileManifest:
         kept = {} if unit is None else {k: v for k, v in self.units(stage).items() if k != unit}
         stages = {**self.stages, stage: kept}
         return replace(self, stages={name: units for name, units in stages.items() if units})
+
+    def to_make_again(self, stages: Iterable[str]) -> TileManifest:
+        """The manifest with the units of some stages made of nothing known, so that none stands.
+
+        What they wrote stays named, so that what is not made again is still deleted.
+        """
+        again = {
+            stage: {
+                unit: replace(entry, fingerprint=TO_MAKE_AGAIN) if unit else entry
+                for unit, entry in self.units(stage).items()
+            }
+            for stage in stages
+            if stage in self.stages
+        }
+        return replace(self, stages={**self.stages, **again})
 
     def entries(self) -> tuple[StageEntry, ...]:
         """All entries."""
