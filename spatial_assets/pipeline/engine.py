@@ -7,7 +7,9 @@ nothing of tiles; what a job does when it goes wrong is in failures.py.
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.connection
 import os
+import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -147,6 +149,9 @@ class _Flight(Generic[Job, Result]):
 def prepare_process(gdal_cache_mb: int, environment: Mapping[str, str] | None = None) -> None:
     """Set what is fixed for the life of a worker: its variables, GDAL's cache and one thread each.
 
+    And that life is no longer than the driver's: a worker without one would wait for work for
+    ever, and until then write a tile that another driver takes over.
+
     Args:
         gdal_cache_mb: for this process.
         environment: of the driver, as the fork server has the one of the moment it was started.
@@ -155,3 +160,14 @@ def prepare_process(gdal_cache_mb: int, environment: Mapping[str, str] | None = 
     os.environ["GDAL_CACHEMAX"] = str(gdal_cache_mb)  # GDAL reads a bare number below 100,000 as MB
     for library in ("OMP", "OPENBLAS", "MKL", "BLOSC"):
         os.environ[f"{library}_NUM_THREADS"] = "1"
+    driver = multiprocessing.parent_process()
+    if driver is not None:
+        threading.Thread(
+            target=_die_with, args=(driver.sentinel,), name="driver-watch", daemon=True
+        ).start()
+
+
+def _die_with(sentinel: int) -> None:
+    """End this process at once when the one behind `sentinel` has ended."""
+    multiprocessing.connection.wait([sentinel])
+    os._exit(1)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
+from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 
 from spatial_assets.pipeline.engine import InlineEngine, ProcessEngine, WorkerDied
 from spatial_assets_tests.pipeline.deadly import slow_square, surroundings
+from spatial_assets_tests.servers.process import REPOSITORY
 
 TWO = ProcessEngine(workers=2, gdal_cache_mb=77)
 
@@ -56,3 +62,35 @@ def test_workers_are_processes_of_their_own_with_the_cache_they_were_given() -> 
 
     assert len({process for process, _ in found}) <= TWO.workers
     assert {cache for _, cache in found} == {"77"}
+
+
+DRIVER = """
+import sys
+from spatial_assets.pipeline.engine import ProcessEngine
+from spatial_assets_tests.pipeline.deadly import surroundings
+for _, (process, _) in ProcessEngine(workers=2, gdal_cache_mb=64).run(surroundings, range(1000)):
+    print(process, flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_workers_do_not_outlive_a_driver_that_is_killed() -> None:
+    driver = subprocess.Popen(
+        [sys.executable, "-c", DRIVER], stdin=PIPE, stdout=PIPE, text=True, cwd=REPOSITORY
+    )
+    assert driver.stdin is not None
+    assert driver.stdout is not None
+    worker = Path("/proc") / driver.stdout.readline().strip()
+    assert worker.exists()
+
+    driver.kill()
+    driver.wait()
+
+    # the end of their output: nobody is left who could write to it
+    assert all(line.strip().isdigit() for line in driver.stdout)
+    deadline = time.monotonic() + 10
+    while worker.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    driver.stdin.close()
+    driver.stdout.close()
