@@ -18,6 +18,7 @@ from spatial_assets.errors import VectorError
 from spatial_assets.geo.coverage import coverage_report
 from spatial_assets.geo.features import QuarantinedFeature, ValidatedFeatures
 from spatial_assets.geo.vectors import validate_features
+from spatial_assets.pipeline.boundary_copy import fetched_copy
 from spatial_assets.pipeline.failures import MissingInputError
 from spatial_assets.pipeline.fingerprints import fingerprint
 from spatial_assets.pipeline.outcome import State
@@ -124,16 +125,15 @@ class BoundaryPipeline:
         is_judged = self.store.head(self._set_aside) is not None
         if is_judged and stored.get("inputs") == wanted:
             return self._validated(State.UNCHANGED, stored)
-        raw = read_features(
-            self.store.uri(str(noted["path"])), columns=self._columns, layer=self.settings.layer
-        )
-        validated = validate_features(
-            raw.features,
-            source_crs=raw.crs,
-            key=self.settings.key,
-            columns=self.settings.columns,
-            on_invalid=self.settings.on_invalid,
-        )
+        with fetched_copy(self.store, noted) as path:
+            raw = read_features(str(path), columns=self._columns, layer=self.settings.layer)
+            validated = validate_features(
+                raw.features,
+                source_crs=raw.crs,
+                key=self.settings.key,
+                columns=self.settings.columns,
+                on_invalid=self.settings.on_invalid,
+            )
         if not validated.kept:
             message = f"{noted['source']} has no usable feature: {validated.report}"
             raise VectorError(message)
