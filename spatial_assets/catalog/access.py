@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from spatial_assets.project import Project
+from spatial_assets.project.timeouts import answer_within
 
 PLANETARY_COMPUTER_TOKENS = "https://planetarycomputer.microsoft.com/api/sas/v1/token"
 TOKEN_ENDPOINT_VARIABLE = "SPATIAL_ASSETS_SOURCE_TOKEN_ENDPOINT"  # noqa: S105 - a name, no token
@@ -76,6 +77,7 @@ def source_access(project: Project) -> SourceAccess:
     """The access that a project asks for."""
     source = project.scenes.source
     tokens = os.environ.get(TOKEN_ENDPOINT_VARIABLE) or PLANETARY_COMPUTER_TOKENS
+    answer = answer_within(os.environ, default=Patience.read_timeout)
     return SourceAccess(
         mode=project.scenes.access,
         cache_folder=project.cache_folder,
@@ -87,4 +89,7 @@ def source_access(project: Project) -> SourceAccess:
         token_endpoint=tokens,
         gdal_cache_mb=project.compute.gdal_cache_mb,
         threads=project.compute.threads,
+        patience=Patience(
+            connect_timeout=min(answer, Patience.connect_timeout), read_timeout=answer
+        ),
     )

@@ -5,6 +5,7 @@ Neither DuckDB nor a PostgreSQL driver is imported before a URL asks for it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
@@ -13,6 +14,7 @@ from typing import Protocol, Self
 from shapely.geometry.base import BaseGeometry
 
 from spatial_assets.errors import DatabaseError
+from spatial_assets.project.timeouts import answer_within
 from spatial_assets.stores.records import (
     BoundaryDeclaration,
     Change,
@@ -116,7 +118,7 @@ def open_database(
     *,
     pool_size: int = 4,
     connect_timeout: float = 10.0,
-    statement_timeout: float = 300.0,
+    statement_timeout: float | None = None,
     lock_timeout: float = 60.0,
 ) -> Database:
     """The database a URL names; nothing is contacted or created before it is used.
@@ -126,11 +128,13 @@ def open_database(
             `?schema=name` for tables elsewhere than in the user's first schema.
         pool_size: most connections to PostGIS at a time.
         connect_timeout: seconds for PostGIS to answer.
-        statement_timeout: seconds a statement may take in PostGIS.
+        statement_timeout: seconds a statement may take in PostGIS; default: what
+            $SPATIAL_ASSETS_TIMEOUT says, else 300.
         lock_timeout: seconds to wait for a DuckDB file that others hold, or for a free connection.
 
     Raises:
         DatabaseError: the URL names neither.
+        SettingsError: the variable is no number of seconds.
     """
     if url.startswith(DUCKDB):
         from spatial_assets.stores.duck import DuckDatabase  # noqa: PLC0415 - only when asked for
@@ -143,10 +147,11 @@ def open_database(
                 PostgisDatabase,
             )
 
+            statement = statement_timeout or answer_within(os.environ, default=Limits.statement)
             limits = Limits(
                 pool_size=pool_size,
-                connect=connect_timeout,
-                statement=statement_timeout,
+                connect=min(connect_timeout, statement),
+                statement=statement,
                 wait=lock_timeout,
             )
             return PostgisDatabase(f"{POSTGRES[0]}{url.removeprefix(prefix)}", limits)

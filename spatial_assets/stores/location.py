@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 from obstore.store import LocalStore, S3Store
 
 from spatial_assets.errors import SettingsError
+from spatial_assets.project.timeouts import answer_within
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig, S3Config
@@ -27,10 +28,8 @@ ENDPOINT_VARIABLES = (
     "AWS_ENDPOINT_URL",
     "AWS_ENDPOINT",
 )
-CLIENT_OPTIONS: ClientConfig = {
-    "connect_timeout": timedelta(seconds=5),  # a server that is there accepts at once
-    "timeout": timedelta(seconds=60),  # one request: 8 MB parts at 1.1 Mbit/s
-}
+CONNECT_SECONDS = 5.0  # a server that is there accepts at once
+ANSWER_SECONDS = 60.0  # one request: 8 MB parts at 1.1 Mbit/s
 RETRY_CONFIG: RetryConfig = {
     "max_retries": 8,
     "backoff": {  # exponential with jitter, obstore's own
@@ -119,9 +118,23 @@ def connect(location: Location, env: Mapping[str, str]) -> Backend:
         location.bucket,
         prefix=location.prefix or None,
         config=config,
-        client_options={**CLIENT_OPTIONS, "allow_http": endpoint.startswith("http://")},
+        client_options=client_options(env),
         retry_config=RETRY_CONFIG,
     )
+
+
+def client_options(env: Mapping[str, str]) -> ClientConfig:
+    """How requests are made: how long a server may take.
+
+    Raises:
+        SettingsError: $SPATIAL_ASSETS_TIMEOUT is no number of seconds.
+    """
+    answer = answer_within(env, default=ANSWER_SECONDS)
+    return {
+        "connect_timeout": timedelta(seconds=min(CONNECT_SECONDS, answer)),
+        "timeout": timedelta(seconds=answer),
+        "allow_http": endpoint_of(env).startswith("http://"),
+    }
 
 
 def endpoint_of(env: Mapping[str, str]) -> str:

@@ -24,12 +24,13 @@ from spatial_assets.stores.batches import Batch, encoded
 from spatial_assets.stores.ddl import POSTGIS, PostgisDialect
 from spatial_assets.stores.migrations import MIGRATIONS, Migration
 from spatial_assets.stores.postgis_address import address_of
+from spatial_assets.stores.postgis_connection import PromptConnection
 from spatial_assets.stores.relational import RelationalDatabase
 from spatial_assets.stores.retries import Backoff, retried
 from spatial_assets.stores.transactions import Transaction, lock_number
 
 Result = TypeVar("Result")
-Connection = psycopg.Connection[tuple[object, ...]]
+Connection = PromptConnection
 
 MAY_PASS = {
     "40001",  # serialization failure
@@ -74,6 +75,11 @@ class Limits:
 
     patience: float = 6.0
     """For what may pass; a server that restarts is back, and a person is still there."""
+
+    @property
+    def answer(self) -> float:
+        """The server ends a statement itself, and has as long as for connecting to say so."""
+        return self.statement + self.connect
 
 
 class PostgisTransaction:
@@ -203,9 +209,9 @@ class PostgisDatabase(RelationalDatabase):
                     self._address.prepare(connection)
                 self._pool = ConnectionPool(
                     kwargs={**self._address.arguments, **self._connection_settings()},
-                    connection_class=Connection,
+                    connection_class=Connection.answering_within(self._limits.connect),
                     configure=self._configure,
-                    check=ConnectionPool.check_connection,  # a restarted server is not an error
+                    check=self._check,  # a restarted server is not an error
                     min_size=0,
                     max_size=self._limits.pool_size,
                     timeout=self._limits.wait,
@@ -215,7 +221,8 @@ class PostgisDatabase(RelationalDatabase):
             return self._pool
 
     def _connect(self) -> Connection:
-        return Connection.connect(**self._address.arguments, **self._connection_settings())
+        prompt = Connection.answering_within(self._limits.answer)
+        return prompt.connect(**self._address.arguments, **self._connection_settings())
 
     def _connection_settings(self) -> dict[str, Any]:
         return {
@@ -233,6 +240,12 @@ class PostgisDatabase(RelationalDatabase):
         for name, value in settings.items():
             connection.execute("SELECT set_config(%s, %s, false)", (name, value))
         connection.commit()
+        connection.answer_within = self._limits.answer
+
+    def _check(self, connection: Connection) -> None:
+        """Refuse a connection that is dead, in the time that a new one takes."""
+        with connection.hurried(self._limits.connect):
+            ConnectionPool.check_connection(connection)
 
     def _explained(self, error: psycopg.Error) -> str:
         """What an error means and what to do, without the password."""
