@@ -1,0 +1,1 @@
+"""Faults on purpose: the pipeline on real servers that are made to fail, and an audit."""

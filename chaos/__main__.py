@@ -1,0 +1,33 @@
+"""`make chaos`: the whole campaign; `python -m chaos --round N`: one of its rounds again."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from chaos.campaign import campaign
+from chaos.kinds import schedule
+from chaos.report import RESULTS, table, write
+
+
+def main() -> int:
+    """Play the rounds that were asked for; 0: nothing was found."""
+    total = len(schedule())
+    parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=total, help=f"the first so many of {total}")
+    parser.add_argument("--round", type=int, action="append", help="this one; may be repeated")
+    parser.add_argument("--kind", help="only rounds of this kind")
+    parser.add_argument("--seed", type=int, default=1, help="of the campaign")
+    given = parser.parse_args()
+    numbers = given.round or range(min(given.rounds, total))
+    numbers = [each for each in numbers if given.kind in {None, schedule()[each].name}]
+    document, results = campaign(numbers, seed=given.seed)
+    print(table(document, results))
+    if not given.round:
+        write(document)
+        print(f"written to {RESULTS}")
+    return 0 if all(result.good for result in results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,62 @@
+"""What strikes a run at one moment: a process or a server that is killed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def kill_a_worker(driver: int, dice: random.Random) -> bool:
+    """Kill one of the processes that work for a driver; False: it has none."""
+    workers = [pid for pid in descendants(driver) if _works(pid)]
+    if not workers:
+        return False
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(dice.choice(workers), signal.SIGKILL)
+    return True
+
+
+def descendants(pid: int) -> list[int]:
+    """Children of a process, theirs, and so on."""
+    parents = dict(_parents())
+    found, new = [], [pid]
+    while new:
+        new = [child for child, parent in parents.items() if parent in new]
+        found += new
+    return sorted(found)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process is there and no zombie."""
+    with contextlib.suppress(OSError, IndexError):
+        return _stat(pid)[0] != "Z"
+    return False
+
+
+def _works(pid: int) -> bool:
+    """Whether a process is a worker: forked by the fork server, which has children of its own."""
+    children = [child for child, parent in _parents() if parent == pid]
+    return not children and _cpu(pid) > 0
+
+
+def _cpu(pid: int) -> int:
+    with contextlib.suppress(OSError, IndexError):
+        fields = _stat(pid)
+        return int(fields[11]) + int(fields[12])
+    return 0
+
+
+def _parents() -> Iterator[tuple[int, int]]:
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError, IndexError):
+                yield int(entry.name), int(_stat(int(entry.name))[1])
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of a process's status after its name: state, parent, ..."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

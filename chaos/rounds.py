@@ -1,0 +1,263 @@
+"""One round: a run under faults, the runs that complete what is missing, and the audit."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+from chaos import audit, postgres_relay, s3_relay
+from chaos.audit import Findings, Snapshot
+from chaos.blows import alive, descendants, kill_a_worker
+from chaos.disk import Disk
+from chaos.ground import Ground
+from chaos.kinds import Kind
+from chaos.step import Ended, Order, Step
+from chaos.storm import CALM, Pulse, Storm
+from chaos.world import WORKERS, World, places
+from spatial_assets.project import Project, load_project
+
+TIMEOUT = 3.0
+"""Seconds without an answer after which the product asks again."""
+
+LATER = timedelta(minutes=10)
+"""Between a run and the next: leases of the dead have expired."""
+
+MOST_RUNS = 4
+"""After the first; whatever is not complete then is lost."""
+
+BLOWS = {
+    "worker": "worker_killed",
+    "driver": "driver_killed",
+    "s3": "s3_server_killed",
+    "postgis": "postgis_killed",
+    "disk": "disk_full",
+}
+"""What is struck -> its name among the faults."""
+
+GRACE = 10.0
+"""Seconds that the workers of a driver that was killed may take to notice."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """What a run without faults makes, and what passes while it does."""
+
+    snapshot: Snapshot
+    pulses: int
+    requests: int
+
+
+@dataclass(kw_only=True)
+class Result:
+    """What became of a round."""
+
+    number: int
+    kind: str
+    faults: dict[str, int] = field(default_factory=dict)
+    findings: Findings = field(default_factory=Findings)
+    unfinished: list[str] = field(default_factory=list)
+    """Tiles that a run did not bring home though nothing killed it."""
+
+    ended: str = ""
+    runs: int = 1
+    requests: int = 0
+    fault_free_requests: int = 0
+    seconds: float = 0.0
+
+    @property
+    def good(self) -> bool:
+        """Whether nothing was found."""
+        return not self.findings and not self.unfinished
+
+
+@dataclass(kw_only=True)
+class Round:
+    """One round under way."""
+
+    ground: Ground
+    world: World
+    kind: Kind
+    number: int
+    seed: int
+    scratch: Path
+    workers: int = WORKERS
+    references: Mapping[bool, Reference]
+    """By whether the scenes are remote."""
+
+    disk: Disk | None = None
+    steps: list[Step] = field(default_factory=list)
+    blows: int = 0
+    bereaved: list[int] = field(default_factory=list)
+    """Processes of drivers that were killed."""
+
+    @property
+    def name(self) -> str:
+        """Of its database and its prefix."""
+        return f"round-{self.number}"
+
+    def play(self) -> Result:
+        """Play it."""
+        started = time.monotonic()
+        result = Result(number=self.number, kind=self.kind.name)
+        dice = random.Random(f"{self.seed} {self.number}")
+        with self._places(dice):
+            self._strike(result, dice)
+            self._complete(result)
+            self._audit(result)
+        result.seconds = time.monotonic() - started
+        return result
+
+    @contextmanager
+    def _places(self, dice: random.Random) -> Iterator[None]:
+        self.ground.make_database(self.name)
+        if self.kind.blow == "disk":
+            self.disk = Disk(self.scratch / self.name)
+            self.disk.shrink(dice.randint(40, 700))
+        try:
+            yield
+        finally:
+            self.ground.settle()
+            self.ground.drop_database(self.name)
+            if self.disk is not None:
+                self.disk.remove()
+
+    def _strike(self, result: Result, dice: random.Random) -> None:
+        """The run that the faults meet."""
+        seed = f"{self.seed} {self.number}"
+        storm = Storm(seed=seed, share=self.kind.s3, kinds=s3_relay.FAULTS)
+        other = Storm(seed=seed, share=self.kind.database, kinds=postgres_relay.FAULTS)
+        moment = dice.randint(1, self.references[self.kind.remote].pulses)
+        pulse = Pulse()
+        if self.disk is not None:
+            self.blows = 1
+        elif self.kind.blow:
+            pulse = Pulse(at=moment, act=lambda: self._blow(dice))
+        self.ground.weather(storm, other, pulse)
+        most = self.disk.most_bytes if self.disk is not None else 0
+        for _ in range(self.kind.drivers):
+            self.steps.append(
+                Step(self._order(timedelta(0), workers=self.workers, most_bytes=most))
+            )
+        endings = [step.wait() for step in self.steps]
+        self.ground.settle()
+        result.requests = self.ground.s3.requests.total()
+        result.fault_free_requests = self.references[self.kind.remote].requests
+        result.faults = dict(storm.struck + other.struck)
+        if self.blows:
+            result.faults[BLOWS[self.kind.blow]] = self.blows
+        result.ended = "; ".join(_told(each) for each in endings)
+        if any(each.hung for each in endings):
+            result.findings.left_over.append(f"a run hung: {result.ended}")
+        if self.kind.must_complete:
+            result.unfinished = [_told(each) for each in endings if not each.good]
+        most_connections = self.kind.drivers * WORKERS
+        if self.ground.postgis.peak > most_connections:
+            found = f"{self.ground.postgis.peak} connections at once, {most_connections} allowed"
+            result.findings.left_over.append(found)
+        if self.disk is not None:
+            self.disk.grow()
+        project, environment = self._direct()
+        audit.half_written(project, environment, result.findings)
+
+    def _blow(self, dice: random.Random) -> None:
+        """Strike; called while a request waits."""
+        step, blow = dice.choice(self.steps), self.kind.blow
+        if blow == "worker":
+            self.blows += kill_a_worker(step.pid, dice)
+            return
+        if blow == "driver":
+            self.bereaved += descendants(step.pid)
+            step.kill()
+        else:
+            self.ground.outage(blow, dice.uniform(0.0, 2.0))
+        self.blows += 1
+
+    def _complete(self, result: Result) -> None:
+        """Run again, in calm weather, until nothing is missing."""
+        ended = ""
+        for attempt in range(1, MOST_RUNS + 1):
+            self.ground.weather(CALM, CALM, Pulse())
+            end = Step(self._order(attempt * LATER, workers=0)).wait()
+            result.runs += 1
+            ended = _told(end)
+            if end.good:
+                return
+        result.findings.lost.append(f"tiles, still after {MOST_RUNS} more runs: {ended}")
+
+    def _audit(self, result: Result) -> None:
+        """Look at what is left."""
+        project, environment = self._direct()
+        found = result.findings
+        audit.compare(
+            audit.snapshot(project, environment), self.references[self.kind.remote].snapshot, found
+        )
+        audit.half_written(project, environment, found)
+        audit.leases(project, environment, found, ahead=result.runs * LATER)
+        if self.disk is not None:
+            audit.stray_files(project, found)
+        deadline = time.monotonic() + GRACE
+        while any(alive(pid) for pid in self.bereaved) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        found.left_over += [f"process {pid}" for pid in self.bereaved if alive(pid)]
+
+    def _order(self, ahead: timedelta, *, workers: int, most_bytes: int = 0) -> Order:
+        return Order(
+            folder=self.world.project_folder(remote=self.kind.remote),
+            environment={**self._environment(direct=False), "SPATIAL_ASSETS_TIMEOUT": str(TIMEOUT)},
+            workers=workers,
+            ahead=ahead,
+            most_bytes=most_bytes,
+        )
+
+    def _environment(self, *, direct: bool) -> dict[str, str]:
+        found = places(self.ground, name=self.name, direct=direct)
+        if self.disk is not None:
+            found["SPATIAL_ASSETS_STORAGE_URL"] = str(self.disk.folder)
+        return found
+
+    def _direct(self) -> tuple[Project, dict[str, str]]:
+        """The project, and the variables, of somebody who meets no faults."""
+        environment = self._environment(direct=True)
+        folder = self.world.project_folder(remote=self.kind.remote)
+        return load_project(folder, environment), environment
+
+
+def reference(ground: Ground, world: World, *, remote: bool) -> Reference:
+    """Run once without faults, and look at what is made.
+
+    Raises:
+        RuntimeError: it does not succeed even so.
+    """
+    name = f"round-without-faults-{int(remote)}"
+    ground.make_database(name)
+    pulse = Pulse()
+    ground.weather(CALM, CALM, pulse)
+    folder = world.project_folder(remote=remote)
+    ended = Step(
+        Order(folder=folder, environment=places(ground, name=name), workers=WORKERS)
+    ).wait()
+    if not ended.good:
+        message = f"the run without faults ended so: {_told(ended)}"
+        raise RuntimeError(message)
+    requests, pulses = ground.s3.requests.total(), pulse.count
+    environment = places(ground, name=name, direct=True)
+    snapshot = audit.snapshot(load_project(folder, environment), environment)
+    ground.drop_database(name)
+    return Reference(snapshot=snapshot, pulses=pulses, requests=requests)
+
+
+def _told(ended: Ended) -> str:
+    """An ending in words."""
+    bad = {tile: state for tile, state in ended.tiles.items() if not _fine(state)}
+    words = [ended.error] if ended.error else []
+    words += [f"{tile}: {state}" for tile, state in sorted(bad.items())]
+    return ", ".join(words) or f"{len(ended.tiles)} tiles"
+
+
+def _fine(state: str) -> bool:
+    return state in {"materialized", "unchanged", "empty"}

@@ -1,0 +1,101 @@
+"""What the product does of itself when a network or a server misbehaves in one certain way."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from chaos.postgres_relay import PostgresRelay
+from chaos.s3_relay import FAULTS, S3Relay
+from chaos.storm import Storm
+from spatial_assets.errors import DatabaseError, SettingsError
+from spatial_assets.pipeline.boundaries import BoundaryPipeline
+from spatial_assets.pipeline.outcome import State
+from spatial_assets.project import load_project
+from spatial_assets.stores.database import open_database
+from spatial_assets.stores.objects import open_store
+from spatial_assets.stores.postgis import Limits, PostgisDatabase
+from spatial_assets_tests.dagster_floor.land import villages
+from spatial_assets_tests.database.sample_rows import state
+from spatial_assets_tests.pipeline.runs import NOON
+
+pytestmark = pytest.mark.servers
+
+QUICK = Limits(statement=0.4, connect=0.4, patience=20.0)
+
+
+def test_boundaries_are_validated_though_bodies_break_off(
+    s3_relay: S3Relay, s3_bucket: str, tmp_path: Path
+) -> None:
+    url = {"SPATIAL_ASSETS_STORAGE_URL": f"s3://{s3_bucket}/product"}
+    project = load_project(villages(tmp_path).root, url)
+    steps = BoundaryPipeline(
+        project=project,
+        settings=project.boundaries[0],
+        store=open_store(project.storage_url),
+        clock=lambda: NOON,
+    )
+    s3_relay.storm = Storm(seed="1", share=0.5, kinds={"truncated": 1})
+
+    steps.fetch()
+    validated = steps.validate()
+
+    assert validated.state is State.MATERIALIZED
+    assert validated.facts["kept"] == 2
+    assert s3_relay.storm.struck["truncated"] >= 3
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_an_object_outlives_each_fault(fault: str, s3_relay: S3Relay, s3_bucket: str) -> None:
+    store = open_store(f"s3://{s3_bucket}")
+    s3_relay.storm = Storm(seed=fault, share=0.4, kinds={fault: 1})
+
+    for number in range(3):
+        store.put(f"{number}", bytes([number]) * 5000)
+        assert store.create(f"new/{number}", b"mine")
+        assert not store.create(f"new/{number}", b"yours")
+
+    assert [store.get(f"{number}")[:1] for number in range(3)] == [b"\0", b"\1", b"\2"]
+    assert s3_relay.storm.struck[fault] >= 2
+
+
+@pytest.mark.parametrize("fault", ["stall", "drop", "slow", "reply_lost"])
+def test_a_commit_outlives_each_fault(
+    fault: str, postgis_relay: PostgresRelay, relayed_url: str
+) -> None:
+    with PostgisDatabase(relayed_url, QUICK) as database:
+        database.ensure_schema()
+        storm = postgis_relay.storm = Storm(seed="2", share=0.02, kinds={fault: 1})
+        for number in range(5):
+            database.set_states([state(tile=str(number))])
+        postgis_relay.storm = Storm(seed="none")
+
+        assert [row["tile"] for row in database.rows("tile_state")] == ["0", "1", "2", "3", "4"]
+    assert storm.struck[fault] >= 1
+    assert postgis_relay.peak <= QUICK.pool_size
+
+
+def test_a_database_that_falls_silent_is_given_up_in_time(
+    postgis_relay: PostgresRelay, relayed_url: str
+) -> None:
+    limits = Limits(statement=0.4, connect=0.4, patience=1.0, wait=2.0)
+    with PostgisDatabase(relayed_url, limits) as database:
+        database.ensure_schema()
+        postgis_relay.storm = Storm(seed="3", share=1.0, kinds={"stall": 1})
+        started = time.monotonic()
+
+        with pytest.raises(DatabaseError):
+            database.rows("tile_state")
+
+    assert time.monotonic() - started < 20
+
+
+def test_a_timeout_is_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPATIAL_ASSETS_TIMEOUT", "soon")
+
+    with pytest.raises(SettingsError, match="wanted seconds"):
+        open_store("s3://bucket").list()
+    with pytest.raises(SettingsError, match="wanted seconds"):
+        open_database("postgresql+psycopg://nobody@localhost/none")
