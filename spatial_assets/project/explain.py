@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, get_args, get_type_hints
@@ -14,6 +15,8 @@ from spatial_assets.project.base import Problem, shown_value
 from spatial_assets.project.secrets import is_secret_name
 
 Location = Sequence[int | str]
+
+_TABLE = re.compile(r"a valid dictionary( or instance of \w+)?")
 
 _TYPE_NAMES = {
     bool: "a true or false",
@@ -90,7 +93,8 @@ def _missing_key(location: Location, root: type[BaseModel]) -> Problem:
 
 def _wrong(details: ErrorDetails, value: object) -> str:
     """What pydantic has against `value`, in the words of TOML."""
-    message = details["msg"].replace("Input should", "must").replace("valid tuple", "array")
+    message = details["msg"].replace("Input should", "must").replace("a valid tuple", "an array")
+    message = _TABLE.sub("a table", message)
     is_wrong_type = details["type"].endswith(("_type", "_parsing"))
     found = _TYPE_NAMES.get(type(value), f"a {type(value).__name__}")
     return f"{message}, not {found}" if is_wrong_type else message

@@ -89,6 +89,15 @@ def refuse_disorder(warn: timedelta, fail: timedelta) -> None:
         raise refusal(wrong, "make warn shorter than fail", key="fail")
 
 
+def _check_by_region(value: object) -> object:
+    """Refuse one window where there should be one for each region."""
+    parts = value.values() if isinstance(value, Mapping) else ()
+    if not all(isinstance(part, Mapping | RegionWindow) for part in parts):
+        remedy = 'write coast = { warn = "2 days" } there for a region [regions.coast]'
+        raise refusal("holds other windows of raw_tile, by region", remedy)
+    return value
+
+
 def _parse_most(value: object) -> object:
     """The share that "1 %" means; a count as it is.
 
@@ -129,7 +138,7 @@ class FreshnessSettings(Table):
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, FreshnessWindow] = Field(init=False)
 
-    regions: Mapping[str, RegionWindow] = Field(
+    regions: Annotated[Mapping[str, RegionWindow], BeforeValidator(_check_by_region)] = Field(
         default_factory=dict,
         description="other windows of raw_tile by region of [regions]; the first that holds a tile "
         "wins",

@@ -36,6 +36,13 @@ definitions = build_definitions(
 )
 """
 
+BACKLOG = """
+query Backlog {
+  assetCheckExecutions(assetKey: {path: ["raw_tile"]}, checkName: "backlog", limit: 20) { runId }
+}
+"""
+"""What the check said; without a run where its clock asked."""
+
 Events = dict[tuple[str, str], list[int]]
 
 
@@ -110,7 +117,7 @@ def test_the_daemon_makes_exactly_the_stale_tiles_in_one_run_a_range(
         before = events(project, instance)
         known = {run.run_id for run in instance.get_runs()}
 
-        dagster_dev(project.root, workspace=workspace(tmp_path, clock))
+        server = dagster_dev(project.root, workspace=workspace(tmp_path, clock))
         runs = finished_runs(instance, len(stale), besides=known)
 
         assert {run.status for run in runs} == {dg.DagsterRunStatus.SUCCESS}
@@ -125,3 +132,4 @@ def test_the_daemon_makes_exactly_the_stale_tiles_in_one_run_a_range(
             definitions(project, clock), instance, EVERYTHING
         )
         assert settled.total_requested == 0
+        assert "" in {answer["runId"] for answer in server.graphql(BACKLOG)["assetCheckExecutions"]}

@@ -106,6 +106,11 @@ def test_without_a_window_no_tile_is_ever_due(load: Load) -> None:
             WINDOW + "[freshness.regions]\na = { warn = '2 days', fail = '1 day' }\n",
             "freshness.regions.a.fail",
         ),
+        (
+            "[freshness]\nregions = { warn = '1 day', fail = '2 days' }\n",
+            "holds other windows of raw_tile, by region; write coast = {",
+        ),
+        ("[freshness]\nraw_tile = 5\n", "freshness.raw_tile = 5: must be a table, not a whole"),
         ("[freshness.backlog]\nmost = '1'\n", 'write a share of the tiles such as "1 %"'),
         ("[freshness.backlog]\nmost = '101 %'\n", "neither a share nor a number of tiles"),
         ("[freshness.backlog]\nmost = -1\n", "freshness.backlog.most = -1"),
