@@ -16,6 +16,7 @@ from spatial_assets.project import Project
 
 if TYPE_CHECKING:
     from spatial_assets.cli.running.selection import Selection
+    from spatial_assets.pipeline.outcome import RunReport
 
 WITHOUT_DAGSTER = "Dagster was not told: its UI shows what its own runs made."
 
@@ -101,16 +102,25 @@ def make_here(
             engine=engine_of(project, workers),
             meter=gauge,
         )
-    seconds = duration(time.monotonic() - started)
     if selection.stages:
+        seconds = duration(time.monotonic() - started)
         click.echo(
             f"{counted(len(keys), 'tile')} in {seconds}: {report.sentence()}. {WITHOUT_DAGSTER}"
         )
+    tell_of_bad_tiles(report, tiles=len(keys))
+
+
+def tell_of_bad_tiles(report: RunReport, *, tiles: int) -> None:
+    """Say how many of `tiles` are bad.
+
+    Raises:
+        ClickException: one is newly bad.
+    """
     if report.standing:
         click.echo(f"{len(report.standing)} were in quarantine before, and still are.")
     if report.bad:
         message = (
-            f"{len(report.bad)} of {counted(len(keys), 'tile')} need attention, named above; mend "
+            f"{len(report.bad)} of {counted(tiles, 'tile')} need attention, named above; mend "
             "the input and materialize them again: nothing else is recomputed"
         )
         raise click.ClickException(message)

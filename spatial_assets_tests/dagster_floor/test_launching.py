@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import dagster as dg
 import pytest
 from click.testing import CliRunner, Result
+from playwright.sync_api import expect
 
 from spatial_assets.cli import main
 from spatial_assets.project import Project
@@ -24,6 +25,7 @@ from spatial_assets_tests.dagster_floor.running import (
     told,
 )
 from spatial_assets_tests.pipeline.world import write_project
+from spatial_assets_tests.servers.chromium import Chromium
 from spatial_assets_tests.servers.dagster import WORKSPACE_FILE, dagster_server, make_home
 
 pytestmark = pytest.mark.servers
@@ -107,6 +109,16 @@ def test_the_events_are_there(day: Day, launched: Launched) -> None:
         assert newest(day.instance, asset, bad) is None
     (untouched,) = chosen(day.project, [4])
     assert newest(day.instance, "raw_tile", untouched) is None
+
+
+def test_the_page_that_was_named_shows_the_backfill(
+    day: Day, launched: Launched, chromium: Chromium
+) -> None:
+    page = chromium.page(f"{day.server.url}/runs/b/{launched.id}")
+
+    expect(page.get_by_text(launched.id).first).to_be_visible()
+    expect(page.get_by_text("tile_index").first).to_be_visible()
+    chromium.screenshot(page, "dagster-launched-backfill")
 
 
 def test_a_tile_that_went_bad_is_told_and_exit_code_1(day: Day, launched: Launched) -> None:

@@ -26,6 +26,7 @@ from spatial_assets.pipeline.stages import RAW
 from spatial_assets.pipeline.supply import SceneSupply
 from spatial_assets.project import Project
 from spatial_assets.project.places import is_url
+from spatial_assets.stores import layout
 from spatial_assets.stores.manifests import read_manifest
 
 COMPRESSED = 2 / 3
@@ -62,7 +63,8 @@ def expected_reading(
     stored: dict[str, frozenset[tuple[str, str]]] = {}
     if ground.has_store:
         supply = SceneSupply(project, ground.store, InlineEngine())
-        keys = [tile.key for tile in near]
+        there = {info.path for info in ground.store.list(layout.MANIFESTS)}
+        keys = [tile.key for tile in near if layout.manifest(tile.key) in there]
         with ThreadPoolExecutor(LOOK_UPS_AT_ONCE) as pool:
             facts = dict(zip(scenes, pool.map(supply.remembered, scenes.values()), strict=True))
             have = pool.map(partial(read_already, ground), keys)

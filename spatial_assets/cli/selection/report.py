@@ -16,6 +16,7 @@ from spatial_assets.cli.selection.freshness import WindowStanding, due_at, windo
 from spatial_assets.cli.selection.standing import Row, Standing, TileStanding
 from spatial_assets.cli.shell.words import counted, duration, listed
 from spatial_assets.project import Project
+from spatial_assets.project.durations import spoken
 
 NAMED = 3  # tiles of a row of the table; JSON and GeoJSON name all
 DIGITS = 7  # of a degree: a centimetre
@@ -69,7 +70,7 @@ def window_rows(report: Report) -> Iterator[tuple[str, ...]]:
             left = duration((each.next_due_at - report.now).total_seconds())
             following = f"in {left}, {each.next_due_at:%Y-%m-%d %H:%M} UTC"
         yield (
-            duration(each.window.total_seconds()),
+            spoken(each.window),
             f"{each.tiles:,}",
             f"{each.due:,}",
             following,

@@ -135,12 +135,7 @@ def selecting_tiles(command: Callable[..., Result]) -> Callable[..., Result]:
         bbox_option,
         area_option,
         region_option,
-        click.option(
-            "--tiles",
-            metavar="KEY,KEY",
-            callback=_parse_keys,
-            help="Only these tiles: keys and patterns such as 12022*; - reads standard input.",
-        ),
+        tiles_option,
         *(click.option(f"--{name}", is_flag=True, help=told) for name, told in STATES.items()),
     ]
     for option in reversed(options):
@@ -160,6 +155,14 @@ def _parse_keys(
         message = "names no tile; give keys with commas between them, or none at all"
         raise click.BadParameter(message)
     return keys
+
+
+tiles_option = click.option(
+    "--tiles",
+    metavar="KEY,KEY",
+    callback=_parse_keys,
+    help="Only these tiles: keys and patterns such as 12022*; - reads standard input.",
+)
 
 
 def _matching(partitioning: Partitioning, key: str) -> Sequence[str]:

@@ -69,9 +69,7 @@ def standing_of(
         quarantined: False: a person released the tile, so that it is to be made again.
     """
     rows = {str(row["stage"]): row for row in states}
-    newest = max(pixels, key=lambda row: str(row["period_start"]), default=None)
     refreshed_at = min((moment(row["refreshed_at"]) for row in pixels), default=None)
-    valid_fraction = None if newest is None else float(str(newest["valid_fraction"]))
     standing, stage = _verdict(rows, stages)
     row = rows.get(stage, {})
     evidence = row.get("evidence")
@@ -89,8 +87,14 @@ def standing_of(
         message=message,
         since=max(since, default=None),
         refreshed_at=looked_at or refreshed_at,
-        valid_fraction=valid_fraction,
+        valid_fraction=_valid_fraction(pixels),
     )
+
+
+def _valid_fraction(pixels: Sequence[Row]) -> float | None:
+    """Of the newest period; None where there is none."""
+    newest = max(pixels, key=lambda row: str(row["period_start"]), default=None)
+    return None if newest is None else float(str(newest["valid_fraction"]))
 
 
 def _verdict(rows: Mapping[str, Row], stages: Sequence[str]) -> tuple[Standing, str]:
