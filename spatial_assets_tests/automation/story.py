@@ -1,0 +1,349 @@
+"""Real scenes that grow old, arrive and go bad, under a real daemon that may be killed.
+
+The code server runs apart from the daemon, as in production: it outlives it, and so do runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import dagster as dg
+import httpx
+import shapely
+
+from spatial_assets.catalog import datasets
+from spatial_assets.definitions import build_definitions
+from spatial_assets.project import Project
+from spatial_assets.project.places import DatabaseSettings, StorageSettings
+from spatial_assets.resources import EngineResource
+from spatial_assets_tests.automation.ageing import CHAIN, WARN
+from spatial_assets_tests.pipeline.runs import pixels, rows, walk
+from spatial_assets_tests.pipeline.world import write_project
+from spatial_assets_tests.servers.process import (
+    ServerCommand,
+    accepts_connections,
+    free_port,
+    running,
+    start,
+    stop,
+)
+
+Found = TypeVar("Found")
+
+NORTH = ("S2A_33TWM_20230818_0_L2A", "S2B_33TWM_20230810_0_L2A", "S2B_33TWM_20230813_0_L2A")
+"""Scenes that are there from the beginning."""
+
+SOUTH = "S2A_33TWL_20230818_0_L2A"
+"""The scene that arrives, and goes bad."""
+
+RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
+PATIENCE = 240.0  # seconds for a step of the story: 40 s when idle, and a kill costs another 20
+START_SECONDS = 120.0
+QUICK = 2  # seconds between looks: the story has no hours to wait
+DEFINITIONS = """
+import datetime as dt
+
+from spatial_assets.definitions import build_definitions
+from spatial_assets.project import load_project
+from spatial_assets.resources import EngineResource
+
+clock = dt.datetime.fromisoformat("{clock}")
+definitions = build_definitions(
+    load_project(), clock=lambda: clock, engine=EngineResource(workers=0, gdal_cache_mb=64)
+)
+for sensor in definitions.sensors or ():
+    sensor._min_interval = {quick}
+"""
+
+Events = dict[tuple[str, str], list[tuple[str, str]]]
+"""(asset, tile) -> (state, data version) of its materializations, oldest first."""
+
+
+def slovenia(folder: Path, samples: Path) -> Project:
+    """A project of fifteen tiles of real scenes and regions, kept fresh by itself."""
+    catalog = folder / "scenes"
+    for name in NORTH:
+        shutil.copytree(samples / "scenes" / "sentinel-2-l2a" / name, catalog / name)
+    project = write_project(
+        folder / "project",
+        catalog,
+        area={"bbox": [15.0, 45.06, 16.44, 46.95]},
+        grid={"pixel_zoom": 9, "chunk": 128, "shard": 256, "level": 9},
+        time={"start": "2023-08-01", "end": "2023-08-31"},
+        boundaries={
+            "name": "boundaries",
+            "source": str(samples / "boundaries" / "si_statistical_regions.gpkg"),
+            "key": "region_id",
+        },
+        freshness={"watch": "1 minute"},
+        **{
+            "freshness.raw_tile": {
+                "warn": f"{WARN.days} days",
+                "fail": "10 days",
+                "never_made": "leave",
+            }
+        },
+    )
+    assert len(project.partitioning.keys) == 15
+    return project
+
+
+@dataclass
+class Services:
+    """Code server, webserver and daemon over one project, by a clock that stands still."""
+
+    project: Project
+    home: Path
+    url: str
+    daemon: ServerCommand
+    kills: int = 0
+    """How often the daemon was killed so far."""
+
+    seed: int = 0
+    _stopped: threading.Event = field(default_factory=threading.Event)
+
+    @contextlib.contextmanager
+    def daemon_running(self, *, to_kill: int) -> Iterator[None]:
+        """The daemon, killed `to_kill` times at random moments and started again each time."""
+        keeper = threading.Thread(target=self._keep, args=[to_kill], daemon=True)
+        keeper.start()
+        try:
+            yield
+        finally:
+            self._stopped.set()
+            keeper.join(60)
+
+    def _keep(self, to_kill: int) -> None:
+        chance = random.Random(self.seed)  # noqa: S311 - moments need not be secret
+        while not self._stopped.is_set():
+            process = start(self.daemon)
+            # an idle machine takes 5 s to start it: some kills fall into that, most do not
+            rest = chance.uniform(2, 20) if self.kills < to_kill else None
+            self._stopped.wait(rest)
+            if self._stopped.is_set():
+                stop(process, signal.SIGTERM)
+            else:
+                os.kill(process.pid, signal.SIGKILL)
+                process.wait(10)
+                self.kills += 1
+
+
+@contextlib.contextmanager
+def services(project: Project, home: Path, clock: dt.datetime) -> Iterator[Services]:
+    """Code server and webserver, ready; the daemon is for the test to start."""
+    folder = home.parent
+    (folder / "frozen.py").write_text(DEFINITIONS.format(clock=clock.isoformat(), quick=QUICK))
+    code, web = free_port(), free_port()
+    workspace = folder / "workspace.yaml"
+    workspace.write_text(
+        f"load_from: [{{grpc_server: {{host: 127.0.0.1, port: {code}, location_name: frozen}}}}]"
+    )
+    environment = {"DAGSTER_HOME": str(home), "SPATIAL_ASSETS_PROJECT": str(project.root)}
+
+    def command(program: str, *arguments: str | Path) -> ServerCommand:
+        path = Path(sys.executable).with_name(program)
+        return ServerCommand(
+            name=f"story-{program}",
+            arguments=[path, *arguments],
+            environment=environment,
+            folder=folder,
+        )
+
+    server = command(
+        "dagster", "code-server", "start", "-f", "frozen.py", "-h", "127.0.0.1", "-p", str(code)
+    )
+    webserver = command("dagster-webserver", "-w", workspace, "-h", "127.0.0.1", "-p", str(web))
+    url = f"http://127.0.0.1:{web}"
+    with (
+        running(server, lambda: accepts_connections(code), timeout=START_SECONDS),
+        running(webserver, lambda: answers(url), timeout=START_SECONDS),
+    ):
+        yield Services(project, home, url, command("dagster-daemon", "run", "-w", workspace))
+
+
+def answers(url: str) -> bool:
+    """Whether the webserver is there."""
+    with contextlib.suppress(httpx.HTTPError):
+        return httpx.get(f"{url}/server_info", timeout=5).status_code == httpx.codes.OK
+    return False
+
+
+def make(
+    project: Project,
+    instance: dg.DagsterInstance,
+    assets: Sequence[str],
+    ranges: Sequence[Sequence[str]] = ((),),
+) -> dt.datetime:
+    """Materialize assets in this process, range by range, and say when that was done."""
+    engine = EngineResource(workers=0, gdal_cache_mb=64)
+    definitions = build_definitions(project, engine=engine)
+    for tiles in ranges:
+        tags = dict(zip(RANGE, (tiles[0], tiles[-1]), strict=True)) if tiles else {}
+        run = dg.materialize(
+            [*(definitions.assets or ()), *(definitions.asset_checks or ())],  # type: ignore[list-item]
+            selection=list(assets),
+            tags=tags,
+            resources=definitions.resources,
+            instance=instance,
+        )
+        assert run.success
+    datasets.close_all()
+    time.sleep(0.01)
+    return dt.datetime.now(dt.UTC)
+
+
+def events(instance: dg.DagsterInstance) -> Events:
+    """Every materialization of every stage of every tile."""
+    found: Events = {}
+    for asset in CHAIN:
+        wanted = dg.AssetRecordsFilter(dg.AssetKey(asset))
+        for record in reversed(instance.fetch_materializations(wanted, limit=5000).records):
+            event = record.asset_materialization
+            assert event is not None
+            assert record.partition_key is not None
+            state = str(event.metadata["state"].value)
+            version = (event.tags or {})["dagster/data_version"]
+            found.setdefault((asset, record.partition_key), []).append((state, version))
+    return found
+
+
+def computed_twice(found: Events) -> list[tuple[str, str]]:
+    """What was computed more than once from the same inputs; unchanged is no computation."""
+    counts = {
+        key: Counter(version for state, version in made if state != "unchanged")
+        for key, made in found.items()
+    }
+    return [key for key, versions in counts.items() if any(n > 1 for n in versions.values())]
+
+
+def wait_for(look: Callable[[], Found | None], what: str, *, seconds: float = PATIENCE) -> Found:
+    """Ask again and again until there is an answer."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = look()
+        if found is not None:
+            return found
+        assert time.monotonic() < deadline, f"waited {seconds:g} s for {what}"
+        time.sleep(0.5)
+
+
+@dataclass
+class Story:
+    """A project, what keeps it fresh, and what was known when the chapter began."""
+
+    project: Project
+    instance: dg.DagsterInstance
+    services: Services
+    stale: tuple[tuple[str, ...], ...]
+    """Ranges of tiles that are too old at first."""
+
+    _before: Events = field(default_factory=dict)
+    _known: set[str] = field(default_factory=set)
+
+    @property
+    def tiles(self) -> tuple[str, ...]:
+        """All tiles."""
+        return self.project.partitioning.keys
+
+    @property
+    def old(self) -> set[str]:
+        """The tiles that are too old at first."""
+        return {tile for part in self.stale for tile in part}
+
+    @property
+    def catalog(self) -> Path:
+        """The folder of scenes."""
+        return Path(self.project.catalog_url)
+
+    def begin(self) -> None:
+        """Begin a chapter."""
+        self._before = self.events()
+        self._known = {run.run_id for run in self.instance.get_runs()}
+
+    def events(self) -> Events:
+        """Everything made so far."""
+        return events(self.instance)
+
+    def new_events(self) -> Events:
+        """What was made in this chapter."""
+        new = {key: made[len(self._before.get(key, [])) :] for key, made in self.events().items()}
+        return {key: made for key, made in new.items() if made}
+
+    def runs(self) -> list[dg.DagsterRun]:
+        """The runs of this chapter."""
+        return [run for run in self.instance.get_runs() if run.run_id not in self._known]
+
+    def renewed(self) -> set[str]:
+        """Tiles with a new event of the last stage."""
+        return {tile for asset, tile in self.new_events() if asset == CHAIN[-1]}
+
+    def settled(self, tiles: set[str]) -> bool | None:
+        """True when these tiles are renewed and no run is left; None: not yet."""
+        runs = self.runs()
+        done = bool(runs) and all(run.is_finished for run in runs)
+        return True if done and tiles <= self.renewed() else None
+
+    def ticks(self) -> list[object]:
+        """The evaluations of the automation that were finished."""
+        (state,) = [
+            each
+            for each in self.instance.all_instigator_state()
+            if each.instigator_name == "tile_automation"
+        ]
+        found = self.instance.get_ticks(state.instigator_origin_id, state.selector_id)
+        return [tick for tick in found if tick.status.value in {"SKIPPED", "SUCCESS"}]
+
+    def under(self, scene: str) -> set[str]:
+        """The tiles that a scene's own footprint touches."""
+        document = json.loads((self.catalog / scene / f"{scene}.json").read_text())
+        footprint = shapely.geometry.shape(document["geometry"])
+        grid, tiles = self.project.pixel_grid, self.project.partitioning.tiles
+        return {key for key, tile in tiles.items() if tile.footprint(grid).intersects(footprint)}
+
+    def only_under(self, scene: str) -> set[str]:
+        """The tiles that no other scene touches."""
+        others = set().union(*(self.under(name) for name in NORTH))
+        return self.under(scene) - others
+
+    def in_quarantine(self) -> set[str]:
+        """The tiles of which the first stage is in quarantine."""
+        return {
+            str(row["tile"])
+            for row in rows(self.project, "tile_state")
+            if row["stage"] == "raw_tile" and row["state"] == "quarantined"
+        }
+
+    def made_plainly(self, folder: Path) -> dict[str, bytes]:
+        """The pixels that a plain run makes of the same scenes, in another store."""
+        other = self.project.model_copy(
+            update={
+                "storage": StorageSettings(url=str(folder / "data")),
+                "database": DatabaseSettings(url=f"duckdb:///{folder}/spatial.duckdb"),
+                "boundaries": (),
+            }
+        )
+        walk(other, keys=sorted(set(self.tiles) - self.in_quarantine()))
+        return pixels(other)
+
+    def pixels(self) -> dict[str, bytes]:
+        """The pixels of the tiles that are not in quarantine."""
+        held = self.in_quarantine()
+        return {
+            path: data
+            for path, data in pixels(self.project).items()
+            if not any(f"/{tile}/" in path for tile in held)
+        }
