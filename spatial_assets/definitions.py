@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dagster as dg
 
-from spatial_assets.assets.alarms import keeps_itself_fresh
 from spatial_assets.assets.boundaries import GROUP as BOUNDARIES
 from spatial_assets.assets.boundaries import boundary_assets
 from spatial_assets.assets.internals import AssetJob
@@ -60,7 +59,7 @@ def build_definitions(
             checks += boundary_checks(project, settings)
         boundaries = asset_job(BOUNDARIES, "Fetch, validate and load all boundary sets.")
         jobs.append(boundaries)
-        schedules.append(daily(boundaries, running=keeps_itself_fresh(project)))
+        schedules.append(daily(boundaries, running=project.freshness.is_automatic))
     return dg.Definitions(
         assets=assets,
         asset_checks=checks,

@@ -43,12 +43,7 @@ def boundary_alarm(project: Project, asset: str) -> dg.FreshnessPolicy | None:
     own = project.freshness.windows.get(asset)
     if own is not None:
         return _alarm(own.ages)
-    return _alarm(DAILY) if keeps_itself_fresh(project) else None
-
-
-def keeps_itself_fresh(project: Project) -> bool:
-    """Whether anything is to run unasked: who writes a window for raw_tile asks for that."""
-    return project.freshness.tiles is not None
+    return _alarm(DAILY) if project.freshness.is_automatic else None
 
 
 def _alarm(ages: Ages) -> dg.FreshnessPolicy:

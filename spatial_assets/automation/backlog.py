@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import dagster as dg
 
-from spatial_assets.assets.alarms import keeps_itself_fresh
 from spatial_assets.assets.backlog import backlog_evaluation
 from spatial_assets.pipeline.stages import RAW
 from spatial_assets.project import Project
@@ -25,7 +24,7 @@ def backlog_clock(
     A sensor and not a job: it notes the answer without a run, which would cost four seconds of
     imports and a line in the list of runs, every hour.
     """
-    if not keeps_itself_fresh(project):
+    if not project.freshness.is_automatic:
         return []
 
     @dg.sensor(

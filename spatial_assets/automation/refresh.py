@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import dagster as dg
 
@@ -33,11 +34,12 @@ def tile_refresh(
         clock: the present moment; a test may freeze it.
     """
     window = project.freshness.tiles
-    due = TileDue(
+    return TileDue(
         window=project.tile_window if window else never_stale,
         records=records,
         changes_of=RAW,
         retries_failed=True,
+        but_not=(being_made(), TileQuarantined(records)),
         pace=Pace(
             limit=project.compute.max_tiles_per_run,
             never_made=window.never_made if window else "leave",
@@ -45,9 +47,6 @@ def tile_refresh(
         paused=pauses_of(project),
         clock=clock,
     )
-    # What is due comes last: only what may be asked for takes a place within the limit.
-    good = (~TileQuarantined(records)).with_label("not in quarantine")
-    return (not_being_made() & good & due).with_label("due, and free to be made")
 
 
 def statistics_refresh(
@@ -57,15 +56,15 @@ def statistics_refresh(
 
     By themselves where a boundary that touches the tile changed: the pixels are as they were.
     """
-    due = TileDue(
+    alone = TileDue(
         window=never_stale,
         records=records,
         changes_of=stage,
+        but_not=(being_made(),),
         pace=Pace(limit=project.compute.max_tiles_per_run, never_made="leave"),
         paused=pauses_of(project),
         clock=clock,
     )
-    alone = (not_being_made() & due).with_label("its boundaries changed, and it is free to be made")
     return follows_raw_tile() | alone
 
 
@@ -74,9 +73,9 @@ def pauses_of(project: Project) -> Pause:
     return partial(paused_until, project.freshness.paused)
 
 
-def not_being_made() -> dg.AutomationCondition:
-    """True for tiles that no run has in hand."""
-    return (~dg.AutomationCondition.in_progress()).with_label("not being made")
+def being_made() -> dg.AutomationCondition[Any]:
+    """True for tiles that a run has in hand."""
+    return dg.AutomationCondition.in_progress().with_label("being made")
 
 
 def follows_raw_tile() -> dg.AutomationCondition:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import dagster as dg
 
@@ -95,6 +95,10 @@ class TileDue(dg.AutomationCondition[dg.AssetKey]):
     retries_failed: bool = False
     """Whether a tile of which a stage failed is due again."""
 
+    but_not: Sequence[dg.AutomationCondition[Any]] = ()
+    """Conditions of tiles to leave alone. Asked here, and not by `~` beside this one: a negation
+    holds for nearly every tile, and Dagster keeps what holds in the sensor's cursor."""
+
     pace: Pace = DEFAULT_PACE
     paused: Pause = never_paused
     clock: Clock = now
@@ -116,8 +120,12 @@ class TileDue(dg.AutomationCondition[dg.AssetKey]):
         return "or"
 
     @property
-    def children(self) -> Sequence[Because]:
-        """The reasons, in their order."""
+    def children(self) -> Sequence[dg.AutomationCondition[Any]]:
+        """The reasons in their order, then what is left alone."""
+        return (*self._because, *self.but_not)
+
+    @property
+    def _because(self) -> Sequence[Because]:
         return tuple(Because(why, label) for why, label in self._reasons().items())
 
     def _reasons(self) -> Mapping[Why, str]:
@@ -136,22 +144,27 @@ class TileDue(dg.AutomationCondition[dg.AssetKey]):
         """What the automation tab says of this one."""
         return f"due, and at most {self.pace.limit:,} under way"
 
-    def evaluate(
+    async def evaluate(  # type: ignore[override]  # as Dagster's own that ask others
         self, context: dg.AutomationContext[dg.AssetKey]
     ) -> dg.AutomationResult[dg.AssetKey]:
-        """The candidates to ask for now. What is no candidate is being made or left alone."""
+        """The candidates to ask for now."""
         moment = self.clock()
         until = self.paused(moment)
         definition = context.partitions_def
         tiles = definition.get_partition_keys() if definition else []
         facts = self._facts(context, tiles, moment=moment)
+        left_alone = [
+            await _child(context, condition, number).evaluate_async()
+            for number, condition in enumerate(self.but_not, start=len(self._because))
+        ]
         candidates = context.candidate_subset.expensively_compute_partition_keys()
+        excluded = (
+            set(tiles)
+            .difference(candidates)
+            .union(*(each.true_subset.expensively_compute_partition_keys() for each in left_alone))
+        )
         plan = tiles_due(
-            [] if until else tiles,
-            facts,
-            excluded=set(tiles).difference(candidates),
-            now=moment,
-            pace=self.pace,
+            [] if until else tiles, facts, excluded=excluded, now=moment, pace=self.pace
         )
         told = f"paused until {until:%Y-%m-%d %H:%M %Z}" if until else plan.sentence
         context.log.info("%s: %s", context.key.to_user_string(), told)
@@ -159,7 +172,7 @@ class TileDue(dg.AutomationCondition[dg.AssetKey]):
             context,
             among_candidates(context, plan.tiles),
             cursor=remember(facts, plan.tiles, moment=moment),
-            child_results=self._explained(context, plan),
+            child_results=[*self._explained(context, plan), *left_alone],
         )
 
     def _explained(
@@ -167,13 +180,9 @@ class TileDue(dg.AutomationCondition[dg.AssetKey]):
     ) -> list[dg.AutomationResult[dg.AssetKey]]:
         """For each reason the tiles that are asked for by it."""
         results = []
-        for number, reason in enumerate(self.children):
-            child = context.for_child_condition(
-                child_condition=reason,
-                child_indices=[number],
-                candidate_subset=context.candidate_subset,
-            )
+        for number, reason in enumerate(self._because):
             tiles = [tile for tile in plan.tiles if plan.why[tile] == reason.why]
+            child = _child(context, reason, number)
             results.append(dg.AutomationResult(child, among_candidates(context, tiles)))
         return results
 
@@ -200,6 +209,19 @@ class TileDue(dg.AutomationCondition[dg.AssetKey]):
             failed=records.failed if self.retries_failed else frozenset(),
             asked=recall(context.cursor, tiles),
         )
+
+
+def _child(
+    context: dg.AutomationContext[dg.AssetKey],
+    condition: dg.AutomationCondition[Any],
+    number: int,
+) -> dg.AutomationContext[dg.AssetKey]:
+    """What the condition with this number among the children is asked with."""
+    return context.for_child_condition(
+        child_condition=condition,
+        child_indices=[number],
+        candidate_subset=context.candidate_subset,
+    )
 
 
 def _window_of_policy(context: dg.AutomationContext[dg.AssetKey]) -> Window:

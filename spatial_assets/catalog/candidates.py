@@ -64,7 +64,6 @@ def candidate_of(scene: Scene) -> Candidate:
         _shape_record(scene.extent),
         [_source_record(source) for source in scene.sources],
     ]
-    shapes = [shape for shape in (scene.footprint, scene.extent) if shape is not None]
     return Candidate(
         id=scene.id,
         href=scene.href,
@@ -73,7 +72,9 @@ def candidate_of(scene: Scene) -> Candidate:
         created=scene.created,
         digest=_hash(told),
         files=tuple(source.href for source in scene.sources if not is_remote(source.href)),
-        reach=shapely.union_all(shapes),
+        # Not the extent of the rasters: their corners hold no pixels, and a change would make
+        # tiles there again for nothing.
+        reach=scene.footprint,
     )
 
 

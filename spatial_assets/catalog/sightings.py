@@ -21,7 +21,7 @@ class Sighting:
     """
 
     reach: BaseGeometry | None
-    """Lon/lat: the footprint and the extent that the item tells, without any margin.
+    """Lon/lat: the footprint that the item tells, without any margin.
 
     None: unknown, which counts as nowhere.
     """

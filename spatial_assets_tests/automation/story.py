@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -328,7 +328,7 @@ class Story:
         }
 
     def made_plainly(self, folder: Path) -> dict[str, bytes]:
-        """The pixels that a plain run makes of the same scenes, in another store."""
+        """The index that a plain run makes of the same scenes, in another store."""
         other = self.project.model_copy(
             update={
                 "storage": StorageSettings(url=str(folder / "data")),
@@ -337,13 +337,9 @@ class Story:
             }
         )
         walk(other, keys=sorted(set(self.tiles) - self.in_quarantine()))
-        return pixels(other)
+        return {path: data for path, data in pixels(other).items() if path.startswith("ndvi.zarr/")}
 
-    def pixels(self) -> dict[str, bytes]:
-        """The pixels of the tiles that are not in quarantine."""
-        held = self.in_quarantine()
-        return {
-            path: data
-            for path, data in pixels(self.project).items()
-            if not any(f"/{tile}/" in path for tile in held)
-        }
+    def cube(self, like: Mapping[str, bytes]) -> dict[str, bytes]:
+        """The index, without what a tile in quarantine has kept of better days."""
+        mine = pixels(self.project)
+        return {path: data for path, data in mine.items() if path in like}

@@ -77,9 +77,10 @@ def test_sensors_run_where_the_project_watches_and_are_absent_where_not(tmp_path
     without = build_definitions(villages(other)).get_repository_def()
 
     assert {each.name: each.default_status for each in with_watch.sensor_defs} == dict.fromkeys(
-        ("new_scenes", "changed_boundaries", "tile_automation"), dg.DefaultSensorStatus.RUNNING
+        ("new_scenes", "changed_boundaries", "tile_automation", "backlog_hourly"),
+        dg.DefaultSensorStatus.RUNNING,
     )
-    assert {each.minimum_interval_seconds for each in with_watch.sensor_defs} == {30, 60}
+    assert {each.minimum_interval_seconds for each in with_watch.sensor_defs} == {30, 60, 3600}
     assert list(without.sensor_defs) == []
 
 
