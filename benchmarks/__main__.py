@@ -1,4 +1,4 @@
-"""`make bench`: ratios between contestants in one run, and the results as JSON.
+"""`make bench`: ratios between contestants in one run, the cost of a tick, the results as JSON.
 
 CPU seconds of this process, median of the repeats, contestants in turn: absolute figures are
 this machine's, ratios hold elsewhere.
@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import contestants
+from benchmarks import contestants, ticks
 from benchmarks.scenes import BBOX, make_scenes
 from spatial_assets.pipeline.outcome import State
 from spatial_assets.project import load_project
@@ -21,7 +21,7 @@ from spatial_assets.project import load_project
 REPEATS = 3
 DAYS = 3
 TILES = 4
-RESULTS = Path(__file__).parent / "results" / "quick.json"
+RESULTS = Path(__file__).parent / "results"
 
 PROJECT = f"""
 [area]
@@ -55,6 +55,7 @@ def main() -> None:
                 seconds[name].append(figure)
             print(f"round {repeat + 1} of {REPEATS} done", flush=True)
     report({name: statistics.median(figures) for name, figures in seconds.items()})
+    write("ticks.json", ticks.rows())
 
 
 def round_of(folder: Path) -> dict[str, float]:
@@ -88,8 +89,13 @@ def report(seconds: dict[str, float]) -> None:
             f"{row['what']}: {row['ours']:.2f} s against {row['theirs']:.2f} s, "
             f"{row['ratio']:.2f} times as fast"
         )
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(rows, indent=1) + "\n")
+    write("quick.json", rows)
+
+
+def write(name: str, rows: list[dict[str, object]]) -> None:
+    """Keep rows as JSON."""
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / name).write_text(json.dumps(rows, indent=1) + "\n")
 
 
 def _row(what: str, ours: str, theirs: str, seconds: dict[str, float]) -> dict[str, object]:

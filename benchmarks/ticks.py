@@ -1,0 +1,262 @@
+"""What a look of the automation costs, by the number of tiles, on SQLite and on PostgreSQL.
+
+Five assets, every tile made once, one in a hundred past its window. Events are copied in bulk from
+one that Dagster wrote itself: noting a million of them one by one would take hours.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import json
+import math
+import resource
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import sqlalchemy as sa
+from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
+
+from spatial_assets.definitions import build_definitions
+from spatial_assets.pipeline.stages import chain_of
+from spatial_assets.project import Project, load_project
+from spatial_assets_tests.servers.postgis import postgres_programs, serve, server_user
+
+SIZES = (1_000, 10_000, 100_000)
+STALE_SHARE = 0.01
+TICKS = 3
+MOST_SECONDS = 5.0
+"""At 100,000 tiles."""
+
+LINEAR = 1.3
+"""How much more than ten times as much ten times as many tiles may cost."""
+
+ZOOM = 14
+WARN = dt.timedelta(days=5)
+PROJECT = """
+[area]
+bbox = [{west}, {south}, {east}, {north}]
+[grid]
+pixel_zoom = {zoom}
+chunk = 256
+shard = 256
+level = {zoom}
+[scenes]
+catalog = "scenes"
+sensor = "sentinel-2-l2a"
+[time]
+start = 2023-08-01
+[[boundaries]]
+name = "boundaries"
+source = "boundaries.gpkg"
+key = "id"
+[freshness]
+raw_tile = {{ warn = "5 days", fail = "10 days" }}
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tick:
+    """One look at all tiles."""
+
+    tiles: int
+    cpu: float
+    """Seconds of this process."""
+
+    wall: float
+    asked_for: int
+    cursor_bytes: int
+    peak_mb: int
+    """Of this process so far: sizes go up, so it is that of this one."""
+
+
+def rows() -> list[dict[str, object]]:
+    """A row for each storage and size, and one for how the cost grows."""
+    found: list[dict[str, object]] = []
+    for storage, start in (("SQLite", sqlite_home), ("PostgreSQL", postgres_home)):
+        costs = {}
+        for size in SIZES:
+            with tempfile.TemporaryDirectory(prefix="spatial-assets-ticks-") as scratch:
+                tick = measure(Path(scratch), size, start=start)
+            costs[size] = tick.cpu
+            print(f"{storage}: {told(tick)}", flush=True)
+            found.append(row(storage, tick))
+        growth = costs[SIZES[-1]] / costs[SIZES[-2]] / (SIZES[-1] / SIZES[-2])
+        found.append(
+            {
+                "what": f"tick on {storage}, cost of {SIZES[-1]:,} tiles against {SIZES[-2]:,}",
+                "ours": costs[SIZES[-1]],
+                "theirs": costs[SIZES[-2]],
+                "ratio": growth,
+                "target": LINEAR,
+                "ok": growth <= LINEAR,
+                "unit": "CPU seconds; ratio: of linear growth",
+            }
+        )
+    return found
+
+
+def row(storage: str, tick: Tick) -> dict[str, object]:
+    """One size as the results have it."""
+    allowed = MOST_SECONDS * tick.tiles / SIZES[-1]
+    return {
+        "what": f"tick on {storage}, {tick.tiles:,} tiles x 5 assets, 1 % stale",
+        "ours": tick.wall,
+        "cpu": tick.cpu,
+        "target": allowed if tick.tiles == SIZES[-1] else None,
+        "ok": tick.wall <= allowed if tick.tiles == SIZES[-1] else True,
+        "cursor_bytes": tick.cursor_bytes,
+        "peak_mb": tick.peak_mb,
+        "asked_for": tick.asked_for,
+        "unit": "seconds a tick",
+    }
+
+
+def told(tick: Tick) -> str:
+    """One size in a line."""
+    return (
+        f"{tick.tiles:>7,} tiles: {tick.wall:.2f} s a tick ({tick.cpu:.2f} s CPU), "
+        f"{tick.asked_for:,} asked for, cursor {tick.cursor_bytes / 1024:,.0f} kB, "
+        f"peak {tick.peak_mb:,} MB"
+    )
+
+
+def measure(folder: Path, size: int, *, start: Any) -> Tick:  # noqa: ANN401 - a context manager
+    """The median of some ticks, after the first, which reads what the others remember."""
+    project = project_of(folder, size)
+    with start(folder) as home, dg.DagsterInstance.from_config(str(home)) as instance:
+        clock = fill(project, instance)
+        definitions = build_definitions(project, clock=lambda: clock + WARN)
+        cursor, costs = None, []
+        for number in range(TICKS + 1):
+            begun, worked = time.perf_counter(), time.process_time()
+            result = dg.evaluate_automation_conditions(
+                definitions, instance, dg.AssetSelection.groups("tiles"), cursor=cursor
+            )
+            spent = (time.process_time() - worked, time.perf_counter() - begun)
+            if number == 0:
+                asked = len(result.get_requested_partitions(dg.AssetKey("raw_tile")))
+            else:
+                costs.append(spent)
+            cursor = result.cursor
+    cpu, wall = sorted(costs)[len(costs) // 2]
+    return Tick(
+        tiles=len(project.partitioning.keys),
+        cpu=cpu,
+        wall=wall,
+        asked_for=asked,
+        cursor_bytes=len(dg.serialize_value(cursor)),
+        peak_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,
+    )
+
+
+def project_of(folder: Path, size: int) -> Project:
+    """A square of about `size` tiles."""
+    across, step = math.isqrt(size), 360.0 / 2**ZOOM
+    first = int((15.0 + 180.0) / step)
+    top = 5_700
+    (folder / "project.toml").write_text(
+        PROJECT.format(
+            zoom=ZOOM,
+            west=first * step - 180.0 + step / 4,
+            east=(first + across) * step - 180.0 - step / 4,
+            north=latitude(top + 0.25),
+            south=latitude(top + across - 0.25),
+        )
+    )
+    return load_project(folder, env={})
+
+
+def latitude(row: float) -> float:
+    """Where a row of tiles begins, in degrees north."""
+    return math.degrees(math.atan(math.sinh(math.pi * (1 - 2 * row / 2**ZOOM))))
+
+
+def fill(project: Project, instance: dg.DagsterInstance) -> dt.datetime:
+    """Note every tile of every asset as made, the stale ones first; when those had been."""
+    keys = project.partitioning.keys
+    stale = set(keys[:: round(1 / STALE_SHARE)])
+    ordered = sorted(keys, key=lambda key: key not in stale)
+    assets = chain_of(project).stages
+    for asset in assets:
+        event = dg.AssetMaterialization(asset, partition="template")
+        instance.report_runless_asset_event(event)
+    now = dt.datetime.now(dt.UTC)
+    between = now - dt.timedelta(seconds=30)
+    for asset in assets:
+        copies(instance, asset, ordered, stale=stale, between=between)
+    return between
+
+
+def copies(
+    instance: dg.DagsterInstance,
+    asset: str,
+    tiles: list[str],
+    *,
+    stale: set[str],
+    between: dt.datetime,
+) -> None:
+    """Copy the event of an asset once for each tile."""
+    table = SqlEventLogStorageTable
+    storage: Any = instance.event_log_storage
+    with storage.index_connection() as connection:
+        path = dg.AssetKey(asset).to_string()
+        template = dict(
+            connection.execute(
+                sa.select(table).where(table.c.asset_key == path, table.c.partition == "template")
+            )
+            .mappings()
+            .one()
+        )
+        number = template.pop("id")
+        connection.execute(sa.delete(table).where(table.c.id == number))
+        early = between - dt.timedelta(seconds=1)
+        batch = [
+            {
+                **template,
+                "partition": tile,
+                "event": template["event"].replace('"template"', json.dumps(tile)),
+                "timestamp": (
+                    early if tile in stale else between + dt.timedelta(seconds=1)
+                ).replace(tzinfo=None),
+            }
+            for tile in tiles
+        ]
+        for at in range(0, len(batch), 5_000):
+            connection.execute(sa.insert(table), batch[at : at + 5_000])
+        commit = getattr(connection, "commit", None)
+        if commit is not None:
+            commit()
+
+
+@contextlib.contextmanager
+def sqlite_home(folder: Path) -> Iterator[Path]:
+    """A DAGSTER_HOME with the usual files."""
+    home = folder / "dagster_home"
+    home.mkdir()
+    (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    yield home
+
+
+@contextlib.contextmanager
+def postgres_home(folder: Path) -> Iterator[Path]:
+    """A DAGSTER_HOME whose storage is a PostgreSQL of its own."""
+    home = folder / "dagster_home"
+    home.mkdir()
+    user = server_user()
+    place = Path(tempfile.mkdtemp(prefix="spatial-assets-postgres-"))
+    if user is not None:
+        import shutil  # noqa: PLC0415 - only as root
+
+        shutil.chown(place, user)
+    for server in serve(postgres_programs(), place / "cluster", user=user):
+        url = server.url("gis").replace("+psycopg:", "+psycopg2:")
+        (home / "dagster.yaml").write_text(
+            f"telemetry: {{enabled: false}}\nstorage: {{postgres: {{postgres_url: '{url}'}}}}\n"
+        )
+        yield home
