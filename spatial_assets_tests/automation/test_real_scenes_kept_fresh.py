@@ -126,7 +126,10 @@ def test_the_end_is_that_of_a_plain_run_and_nothing_was_computed_twice(
 
 def test_a_person_sees_why_in_the_ui(spoiled: Story, chromium: Chromium) -> None:
     page = chromium.page(f"{spoiled.services.url}/assets/raw_tile?view=automation")
+    asked = page.get_by_role("row", name=f"{len(spoiled.under(SOUTH))} requested").first
+    asked.get_by_role("button").first.click()
     expect(page.get_by_text("its inputs changed").first).to_be_visible()
+    expect(page.get_by_text("in quarantine").first).to_be_visible()
     chromium.screenshot(page, "automation-tab")
     page = chromium.page(f"{spoiled.services.url}/assets/raw_tile?view=partitions")
     expect(page.get_by_text(min(spoiled.in_quarantine())).first).to_be_visible()
