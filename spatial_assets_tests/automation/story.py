@@ -1,28 +1,18 @@
-"""Real scenes that grow old, arrive and go bad, under a real daemon that may be killed.
-
-The code server runs apart from the daemon, as in production: it outlives it, and so do runs.
-"""
+"""Real scenes that grow old, arrive and go bad, and what Dagster knows of them."""
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 import json
-import os
-import random
 import shutil
-import signal
-import sys
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 import dagster as dg
-import httpx
 import shapely
 
 from spatial_assets.catalog import datasets
@@ -31,16 +21,9 @@ from spatial_assets.project import Project
 from spatial_assets.project.places import DatabaseSettings, StorageSettings
 from spatial_assets.resources import EngineResource
 from spatial_assets_tests.automation.ageing import CHAIN, WARN
+from spatial_assets_tests.automation.mortal import Services
 from spatial_assets_tests.pipeline.runs import pixels, rows, walk
 from spatial_assets_tests.pipeline.world import write_project
-from spatial_assets_tests.servers.process import (
-    ServerCommand,
-    accepts_connections,
-    free_port,
-    running,
-    start,
-    stop,
-)
 
 Found = TypeVar("Found")
 
@@ -52,23 +35,6 @@ SOUTH = "S2A_33TWL_20230818_0_L2A"
 
 RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
 PATIENCE = 240.0  # seconds for a step of the story: 40 s when idle, and a kill costs another 20
-START_SECONDS = 120.0
-QUICK = 2  # seconds between looks: the story has no hours to wait
-DEFINITIONS = """
-import datetime as dt
-
-from spatial_assets.definitions import build_definitions
-from spatial_assets.project import load_project
-from spatial_assets.resources import EngineResource
-
-clock = dt.datetime.fromisoformat("{clock}")
-definitions = build_definitions(
-    load_project(), clock=lambda: clock, engine=EngineResource(workers=0, gdal_cache_mb=64)
-)
-for sensor in definitions.sensors or ():
-    sensor._min_interval = {quick}
-"""
-
 Events = dict[tuple[str, str], list[tuple[str, str]]]
 """(asset, tile) -> (state, data version) of its materializations, oldest first."""
 
@@ -100,86 +66,6 @@ def slovenia(folder: Path, samples: Path) -> Project:
     )
     assert len(project.partitioning.keys) == 15
     return project
-
-
-@dataclass
-class Services:
-    """Code server, webserver and daemon over one project, by a clock that stands still."""
-
-    project: Project
-    home: Path
-    url: str
-    daemon: ServerCommand
-    kills: int = 0
-    """How often the daemon was killed so far."""
-
-    seed: int = 0
-    _stopped: threading.Event = field(default_factory=threading.Event)
-
-    @contextlib.contextmanager
-    def daemon_running(self, *, to_kill: int) -> Iterator[None]:
-        """The daemon, killed `to_kill` times at random moments and started again each time."""
-        keeper = threading.Thread(target=self._keep, args=[to_kill], daemon=True)
-        keeper.start()
-        try:
-            yield
-        finally:
-            self._stopped.set()
-            keeper.join(60)
-
-    def _keep(self, to_kill: int) -> None:
-        chance = random.Random(self.seed)  # noqa: S311 - moments need not be secret
-        while not self._stopped.is_set():
-            process = start(self.daemon)
-            # an idle machine takes 5 s to start it: some kills fall into that, most do not
-            rest = chance.uniform(2, 20) if self.kills < to_kill else None
-            self._stopped.wait(rest)
-            if self._stopped.is_set():
-                stop(process, signal.SIGTERM)
-            else:
-                os.kill(process.pid, signal.SIGKILL)
-                process.wait(10)
-                self.kills += 1
-
-
-@contextlib.contextmanager
-def services(project: Project, home: Path, clock: dt.datetime) -> Iterator[Services]:
-    """Code server and webserver, ready; the daemon is for the test to start."""
-    folder = home.parent
-    (folder / "frozen.py").write_text(DEFINITIONS.format(clock=clock.isoformat(), quick=QUICK))
-    code, web = free_port(), free_port()
-    workspace = folder / "workspace.yaml"
-    workspace.write_text(
-        f"load_from: [{{grpc_server: {{host: 127.0.0.1, port: {code}, location_name: frozen}}}}]"
-    )
-    environment = {"DAGSTER_HOME": str(home), "SPATIAL_ASSETS_PROJECT": str(project.root)}
-
-    def command(program: str, *arguments: str | Path) -> ServerCommand:
-        path = Path(sys.executable).with_name(program)
-        return ServerCommand(
-            name=f"story-{program}",
-            arguments=[path, *arguments],
-            environment=environment,
-            folder=folder,
-        )
-
-    server = command(
-        "dagster", "code-server", "start", "-f", "frozen.py", "-h", "127.0.0.1", "-p", str(code)
-    )
-    webserver = command("dagster-webserver", "-w", workspace, "-h", "127.0.0.1", "-p", str(web))
-    url = f"http://127.0.0.1:{web}"
-    with (
-        running(server, lambda: accepts_connections(code), timeout=START_SECONDS),
-        running(webserver, lambda: answers(url), timeout=START_SECONDS),
-    ):
-        yield Services(project, home, url, command("dagster-daemon", "run", "-w", workspace))
-
-
-def answers(url: str) -> bool:
-    """Whether the webserver is there."""
-    with contextlib.suppress(httpx.HTTPError):
-        return httpx.get(f"{url}/server_info", timeout=5).status_code == httpx.codes.OK
-    return False
 
 
 def make(
@@ -297,15 +183,16 @@ class Story:
         done = bool(runs) and all(run.is_finished for run in runs)
         return True if done and tiles <= self.renewed() else None
 
-    def ticks(self) -> list[object]:
-        """The evaluations of the automation that were finished."""
+    def ticks(self) -> list[str]:
+        """How each finished evaluation of the automation ended, the oldest first."""
         (state,) = [
             each
             for each in self.instance.all_instigator_state()
             if each.instigator_name == "tile_automation"
         ]
         found = self.instance.get_ticks(state.instigator_origin_id, state.selector_id)
-        return [tick for tick in found if tick.status.value in {"SKIPPED", "SUCCESS"}]
+        ended = [tick.status.value for tick in sorted(found, key=lambda tick: tick.timestamp)]
+        return [status for status in ended if status != "STARTED"]
 
     def under(self, scene: str) -> set[str]:
         """The tiles that a scene's own footprint touches."""
