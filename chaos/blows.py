@@ -20,6 +20,14 @@ def kill_a_worker(driver: int, dice: random.Random) -> bool:
     return True
 
 
+def kill_any(command: int, dice: random.Random) -> bool:
+    """Kill a command, or one of the processes that it started; always true."""
+    victim = dice.choice([command, *descendants(command)])
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(victim, signal.SIGKILL)
+    return True
+
+
 def descendants(pid: int) -> list[int]:
     """Children of a process, theirs, and so on."""
     parents = dict(_parents())

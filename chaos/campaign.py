@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from pathlib import Path
 
-from chaos.ground import grounded
-from chaos.kinds import schedule
+from chaos.ground import Ground, grounded
+from chaos.kinds import Kind, schedule
+from chaos.reference import reference
 from chaos.report import Progress, summary
-from chaos.rounds import Result, Round, reference
+from chaos.rounds import Result, Round
 from chaos.world import make_world
+
+Maker = Callable[[int, Kind], Round]
 
 
 def campaign(numbers: Sequence[int], *, seed: int) -> tuple[dict[str, object], list[Result]]:
@@ -19,27 +23,39 @@ def campaign(numbers: Sequence[int], *, seed: int) -> tuple[dict[str, object], l
     started = time.monotonic()
     kinds = schedule()
     results: list[Result] = []
-    with (
-        tempfile.TemporaryDirectory(prefix="spatial-assets-chaos-") as scratch,
-        grounded() as ground,
-    ):
-        folder = Path(scratch)
-        world = make_world(folder, ground)
-        references = {
-            remote: reference(ground, world, remote=remote)
-            for remote in {kinds[number].remote for number in numbers} | {False}
-        }
+    scratch = tempfile.TemporaryDirectory(prefix="spatial-assets-chaos-")
+    with scratch as name, grounded() as ground:
+        remotes = {kinds[number].remote for number in numbers} | {False}
+        make = rounds_of(ground, Path(name), remotes, seed=seed)
         progress = Progress(len(numbers))
         for number in numbers:
-            result = Round(
-                ground=ground,
-                world=world,
-                kind=kinds[number],
-                number=number,
-                seed=seed,
-                scratch=folder,
-                references=references,
-            ).play()
-            results.append(result)
-            progress.count(result)
+            results.append(make(number, kinds[number]).play())
+            progress.count(results[-1])
     return summary(results, seed=seed, seconds=time.monotonic() - started), results
+
+
+def rounds_of(ground: Ground, folder: Path, remotes: set[bool], *, seed: int) -> Maker:
+    """Make the world and the runs without faults; what makes a round of a number and a kind."""
+    world = make_world(folder, ground)
+    shared = partial(
+        Round,
+        ground=ground,
+        world=world,
+        seed=seed,
+        scratch=folder,
+        references={remote: reference(ground, world, remote=remote) for remote in remotes},
+    )
+
+    @cache
+    def by_dagster() -> Maker:
+        from chaos.dagster_runs import DagsterRound, reference_events  # noqa: PLC0415 - seconds
+
+        make = partial(DagsterRound, **shared.keywords)
+        kind = next(kind for kind in schedule() if kind.by_dagster)
+        events = reference_events(make(kind=kind, number=0, events={}))
+        return lambda number, kind: make(kind=kind, number=number, events=events)
+
+    def make(number: int, kind: Kind) -> Round:
+        return by_dagster()(number, kind) if kind.by_dagster else shared(kind=kind, number=number)
+
+    return make

@@ -29,6 +29,9 @@ class Kind:
     drivers: int = 1
     """That work on the same tiles at once."""
 
+    by_dagster: bool = False
+    """True: the runs are Dagster's own, and what it was told is audited too."""
+
     @property
     def must_complete(self) -> bool:
         """Whether the run itself brings all tiles home: nothing happens that kills it."""
@@ -36,10 +39,10 @@ class Kind:
 
 
 KINDS = (
-    Kind(name="s3", rounds=40, s3=0.2),
-    Kind(name="s3 and scenes", rounds=24, s3=0.2, remote=True),
-    Kind(name="database", rounds=30, database=0.02),
-    Kind(name="s3 and database", rounds=12, s3=0.1, database=0.01, remote=True),
+    Kind(name="s3", rounds=44, s3=0.2),
+    Kind(name="s3 and scenes", rounds=14, s3=0.2, remote=True),
+    Kind(name="database", rounds=36, database=0.02),
+    Kind(name="s3 and database", rounds=12, s3=0.1, database=0.01),
     Kind(name="worker killed", rounds=18, blow="worker"),
     Kind(name="driver killed", rounds=30, blow="driver"),
     Kind(name="driver killed, s3", rounds=12, blow="driver", s3=0.1, remote=True),
@@ -48,6 +51,7 @@ KINDS = (
     Kind(name="disk full", rounds=8, blow="disk"),
     Kind(name="two drivers", rounds=8, drivers=2),
     Kind(name="two drivers, s3", rounds=6, drivers=2, s3=0.1),
+    Kind(name="dagster killed", rounds=8, blow="any process", by_dagster=True),
 )
 
 

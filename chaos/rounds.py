@@ -9,19 +9,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import Protocol
 
 from chaos import audit, postgres_relay, s3_relay
-from chaos.audit import Findings, Snapshot
-from chaos.blows import alive, descendants, kill_a_worker
+from chaos.audit import Findings
+from chaos.blows import alive, descendants, kill_a_worker, kill_any
 from chaos.disk import Disk
 from chaos.ground import Ground
 from chaos.kinds import Kind
-from chaos.step import Ended, Order, Step
+from chaos.reference import Reference
+from chaos.step import Ended, Order, Step, told
 from chaos.storm import CALM, Pulse, Storm
 from chaos.world import WORKERS, World, places
 from spatial_assets.project import Project, load_project
 
-TIMEOUT = 3.0
+TIMEOUT = 2.0
 """Seconds without an answer after which the product asks again."""
 
 LATER = timedelta(minutes=10)
@@ -36,6 +38,7 @@ BLOWS = {
     "s3": "s3_server_killed",
     "postgis": "postgis_killed",
     "disk": "disk_full",
+    "any process": "process_killed",
 }
 """What is struck -> its name among the faults."""
 
@@ -43,13 +46,18 @@ GRACE = 10.0
 """Seconds that the workers of a driver that was killed may take to notice."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Reference:
-    """What a run without faults makes, and what passes while it does."""
+class AnyStep(Protocol):
+    """A run under way."""
 
-    snapshot: Snapshot
-    pulses: int
-    requests: int
+    @property
+    def pid(self) -> int:
+        """Of its process."""
+
+    def kill(self) -> None:
+        """End it without a warning."""
+
+    def wait(self) -> Ended:
+        """How it ended."""
 
 
 @dataclass(kw_only=True)
@@ -90,7 +98,7 @@ class Round:
     """By whether the scenes are remote."""
 
     disk: Disk | None = None
-    steps: list[Step] = field(default_factory=list)
+    steps: list[AnyStep] = field(default_factory=list)
     blows: int = 0
     bereaved: list[int] = field(default_factory=list)
     """Processes of drivers that were killed."""
@@ -105,15 +113,16 @@ class Round:
         started = time.monotonic()
         result = Result(number=self.number, kind=self.kind.name)
         dice = random.Random(f"{self.seed} {self.number}")
-        with self._places(dice):
+        with self.places(dice):
             self._strike(result, dice)
             self._complete(result)
-            self._audit(result)
+            self.audit(result)
         result.seconds = time.monotonic() - started
         return result
 
     @contextmanager
-    def _places(self, dice: random.Random) -> Iterator[None]:
+    def places(self, dice: random.Random) -> Iterator[None]:
+        """A database, and a disk if it takes one, for the block."""
         self.ground.make_database(self.name)
         if self.kind.blow == "disk":
             self.disk = Disk(self.scratch / self.name)
@@ -132,49 +141,51 @@ class Round:
         storm = Storm(seed=seed, share=self.kind.s3, kinds=s3_relay.FAULTS)
         other = Storm(seed=seed, share=self.kind.database, kinds=postgres_relay.FAULTS)
         moment = dice.randint(1, self.references[self.kind.remote].pulses)
-        pulse = Pulse()
+        pulse = Pulse(at=moment, act=lambda: self._blow(dice)) if self.kind.blow else Pulse()
         if self.disk is not None:
-            self.blows = 1
-        elif self.kind.blow:
-            pulse = Pulse(at=moment, act=lambda: self._blow(dice))
+            pulse, self.blows = Pulse(), 1
         self.ground.weather(storm, other, pulse)
-        most = self.disk.most_bytes if self.disk is not None else 0
         for _ in range(self.kind.drivers):
-            self.steps.append(
-                Step(self._order(timedelta(0), workers=self.workers, most_bytes=most))
-            )
+            self.steps.append(self.start(0, workers=self.workers))
         endings = [step.wait() for step in self.steps]
         self.ground.settle()
+        if self.disk is not None:
+            self.disk.grow()
         result.requests = self.ground.s3.requests.total()
         result.fault_free_requests = self.references[self.kind.remote].requests
         result.faults = dict(storm.struck + other.struck)
         if self.blows:
             result.faults[BLOWS[self.kind.blow]] = self.blows
-        result.ended = "; ".join(_told(each) for each in endings)
+        self._judge_endings(result, endings)
+
+    def _judge_endings(self, result: Result, endings: list[Ended]) -> None:
+        """Note what can be said before anything is put right."""
+        result.ended = "; ".join(told(each) for each in endings)
         if any(each.hung for each in endings):
             result.findings.left_over.append(f"a run hung: {result.ended}")
         if self.kind.must_complete:
-            result.unfinished = [_told(each) for each in endings if not each.good]
+            result.unfinished = [told(each) for each in endings if not each.good]
         most_connections = self.kind.drivers * WORKERS
         if self.ground.postgis.peak > most_connections:
             found = f"{self.ground.postgis.peak} connections at once, {most_connections} allowed"
             result.findings.left_over.append(found)
-        if self.disk is not None:
-            self.disk.grow()
-        project, environment = self._direct()
+        project, environment = self.direct()
         audit.half_written(project, environment, result.findings)
 
     def _blow(self, dice: random.Random) -> None:
         """Strike; called while a request waits."""
         step, blow = dice.choice(self.steps), self.kind.blow
-        if blow == "worker":
+        if blow in {"s3", "postgis"}:
+            self.ground.outage(blow, dice.uniform(0.0, 2.0))
+        elif blow == "worker":
             self.blows += kill_a_worker(step.pid, dice)
             return
-        if blow == "driver":
-            self.bereaved += descendants(step.pid)
-            step.kill()
         else:
-            self.ground.outage(blow, dice.uniform(0.0, 2.0))
+            self.bereaved += descendants(step.pid)
+            if blow == "driver":
+                step.kill()
+            else:
+                kill_any(step.pid, dice)
         self.blows += 1
 
     def _complete(self, result: Result) -> None:
@@ -182,16 +193,16 @@ class Round:
         ended = ""
         for attempt in range(1, MOST_RUNS + 1):
             self.ground.weather(CALM, CALM, Pulse())
-            end = Step(self._order(attempt * LATER, workers=0)).wait()
+            end = self.start(attempt, workers=0).wait()
             result.runs += 1
-            ended = _told(end)
+            ended = told(end)
             if end.good:
                 return
         result.findings.lost.append(f"tiles, still after {MOST_RUNS} more runs: {ended}")
 
-    def _audit(self, result: Result) -> None:
+    def audit(self, result: Result) -> None:
         """Look at what is left."""
-        project, environment = self._direct()
+        project, environment = self.direct()
         found = result.findings
         audit.compare(
             audit.snapshot(project, environment), self.references[self.kind.remote].snapshot, found
@@ -205,13 +216,18 @@ class Round:
             time.sleep(0.05)
         found.left_over += [f"process {pid}" for pid in self.bereaved if alive(pid)]
 
-    def _order(self, ahead: timedelta, *, workers: int, most_bytes: int = 0) -> Order:
+    def start(self, attempt: int, *, workers: int) -> AnyStep:
+        """Begin a run; each attempt's clock is ahead of the one before."""
+        return Step(self.order(attempt, workers=workers))
+
+    def order(self, attempt: int, *, workers: int) -> Order:
+        """What a run is told."""
         return Order(
             folder=self.world.project_folder(remote=self.kind.remote),
             environment={**self._environment(direct=False), "SPATIAL_ASSETS_TIMEOUT": str(TIMEOUT)},
             workers=workers,
-            ahead=ahead,
-            most_bytes=most_bytes,
+            ahead=attempt * LATER,
+            most_bytes=self.disk.most_bytes if self.disk is not None and attempt == 0 else 0,
         )
 
     def _environment(self, *, direct: bool) -> dict[str, str]:
@@ -220,44 +236,8 @@ class Round:
             found["SPATIAL_ASSETS_STORAGE_URL"] = str(self.disk.folder)
         return found
 
-    def _direct(self) -> tuple[Project, dict[str, str]]:
+    def direct(self) -> tuple[Project, dict[str, str]]:
         """The project, and the variables, of somebody who meets no faults."""
         environment = self._environment(direct=True)
         folder = self.world.project_folder(remote=self.kind.remote)
         return load_project(folder, environment), environment
-
-
-def reference(ground: Ground, world: World, *, remote: bool) -> Reference:
-    """Run once without faults, and look at what is made.
-
-    Raises:
-        RuntimeError: it does not succeed even so.
-    """
-    name = f"round-without-faults-{int(remote)}"
-    ground.make_database(name)
-    pulse = Pulse()
-    ground.weather(CALM, CALM, pulse)
-    folder = world.project_folder(remote=remote)
-    ended = Step(
-        Order(folder=folder, environment=places(ground, name=name), workers=WORKERS)
-    ).wait()
-    if not ended.good:
-        message = f"the run without faults ended so: {_told(ended)}"
-        raise RuntimeError(message)
-    requests, pulses = ground.s3.requests.total(), pulse.count
-    environment = places(ground, name=name, direct=True)
-    snapshot = audit.snapshot(load_project(folder, environment), environment)
-    ground.drop_database(name)
-    return Reference(snapshot=snapshot, pulses=pulses, requests=requests)
-
-
-def _told(ended: Ended) -> str:
-    """An ending in words."""
-    bad = {tile: state for tile, state in ended.tiles.items() if not _fine(state)}
-    words = [ended.error] if ended.error else []
-    words += [f"{tile}: {state}" for tile, state in sorted(bad.items())]
-    return ", ".join(words) or f"{len(ended.tiles)} tiles"
-
-
-def _fine(state: str) -> bool:
-    return state in {"materialized", "unchanged", "empty"}

@@ -96,7 +96,7 @@ async def refuse(client: Wire, fault: str) -> bool:
         return False
     status, code = ("503", "SlowDown") if fault == "slow_down" else ("500", "InternalError")
     body = ERROR.format(code=code).encode()
-    head = f"HTTP/1.1 {status} {code}\r\nContent-Length: {len(body)}\r\nRetry-After: 1\r\n\r\n"
+    head = f"HTTP/1.1 {status} {code}\r\nContent-Length: {len(body)}\r\nRetry-After: 0\r\n\r\n"
     await client.send(head.encode() + body)
     return True
 

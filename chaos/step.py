@@ -27,6 +27,7 @@ from spatial_assets.project import Project, load_project
 from spatial_assets.stores.database import Database, open_database
 from spatial_assets.stores.objects import open_store
 
+FINE = {"materialized", "unchanged", "empty"}
 SECONDS = 60.0
 """A run that takes longer hangs: that is a finding, not a wait."""
 
@@ -67,8 +68,7 @@ class Ended:
     @property
     def good(self) -> bool:
         """Whether every tile is as it should be."""
-        fine = {"materialized", "unchanged", "empty"}
-        return not self.error and bool(self.tiles) and set(self.tiles.values()) <= fine
+        return not self.error and bool(self.tiles) and set(self.tiles.values()) <= FINE
 
 
 class Step:
@@ -177,3 +177,11 @@ def _boundaries(project: Project, database: Database, now: datetime) -> None:
         steps.validate()
         steps.load(database)
         steps.record_quarantine(database)
+
+
+def told(ended: Ended) -> str:
+    """An ending in words."""
+    bad = {tile: state for tile, state in ended.tiles.items() if state not in FINE}
+    words = [ended.error] if ended.error else []
+    words += [f"{tile}: {state}" for tile, state in sorted(bad.items())]
+    return ", ".join(words) or f"{len(ended.tiles)} tiles"
