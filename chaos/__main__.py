@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from chaos.campaign import campaign
-from chaos.kinds import schedule
+from chaos.kinds import schedule, short
 from chaos.report import RESULTS, table, write
 
 
@@ -15,13 +15,14 @@ def main() -> int:
     total = len(schedule())
     parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
     parser.add_argument("--rounds", type=int, default=total, help=f"the first so many of {total}")
+    parser.add_argument("--short", action="store_true", help="the few rounds of the tests")
     parser.add_argument("--round", type=int, action="append", help="this one; may be repeated")
     parser.add_argument("--kind", help="only rounds of this kind")
     parser.add_argument("--seed", type=int, default=1, help="of the campaign")
     given = parser.parse_args()
-    numbers = given.round or range(min(given.rounds, total))
+    numbers = given.round or (short() if given.short else range(min(given.rounds, total)))
     numbers = [each for each in numbers if given.kind in {None, schedule()[each].name}]
-    document, results = campaign(numbers, seed=given.seed)
+    document, results = campaign(numbers, seed=given.seed, small=given.short)
     print(table(document, results))
     if not given.round:
         write(document)

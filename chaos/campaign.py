@@ -13,20 +13,25 @@ from chaos.kinds import Kind, schedule
 from chaos.reference import reference
 from chaos.report import Progress, summary
 from chaos.rounds import Result, Round
-from chaos.world import make_world
+from chaos.world import WORKERS, make_world
 
 Maker = Callable[[int, Kind], Round]
 
 
-def campaign(numbers: Sequence[int], *, seed: int) -> tuple[dict[str, object], list[Result]]:
-    """Play rounds by their numbers; the summary, and each result."""
+def campaign(
+    numbers: Sequence[int], *, seed: int, small: bool = False
+) -> tuple[dict[str, object], list[Result]]:
+    """Play rounds by their numbers; the summary, and each result.
+
+    With `small`, in a smaller world, and with workers only where they are what is struck.
+    """
     started = time.monotonic()
     kinds = schedule()
     results: list[Result] = []
     scratch = tempfile.TemporaryDirectory(prefix="spatial-assets-chaos-")
     with scratch as name, grounded() as ground:
         remotes = {kinds[number].remote for number in numbers} | {False}
-        make = rounds_of(ground, Path(name), remotes, seed=seed)
+        make = rounds_of(ground, Path(name), remotes, seed=seed, small=small)
         progress = Progress(len(numbers))
         for number in numbers:
             results.append(make(number, kinds[number]).play())
@@ -34,9 +39,9 @@ def campaign(numbers: Sequence[int], *, seed: int) -> tuple[dict[str, object], l
     return summary(results, seed=seed, seconds=time.monotonic() - started), results
 
 
-def rounds_of(ground: Ground, folder: Path, remotes: set[bool], *, seed: int) -> Maker:
+def rounds_of(ground: Ground, folder: Path, remotes: set[bool], *, seed: int, small: bool) -> Maker:
     """Make the world and the runs without faults; what makes a round of a number and a kind."""
-    world = make_world(folder, ground)
+    world = make_world(folder, ground, small=small)
     shared = partial(
         Round,
         ground=ground,
@@ -56,6 +61,9 @@ def rounds_of(ground: Ground, folder: Path, remotes: set[bool], *, seed: int) ->
         return lambda number, kind: make(kind=kind, number=number, events=events)
 
     def make(number: int, kind: Kind) -> Round:
-        return by_dagster()(number, kind) if kind.by_dagster else shared(kind=kind, number=number)
+        if kind.by_dagster:
+            return by_dagster()(number, kind)
+        workers = 0 if small and kind.blow != "worker" else WORKERS
+        return shared(kind=kind, number=number, workers=workers)
 
     return make

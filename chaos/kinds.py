@@ -55,6 +55,16 @@ KINDS = (
 )
 
 
+SHORT = 20
+"""Rounds of a short campaign, which is part of the tests."""
+
+
+def short() -> tuple[int, ...]:
+    """The numbers of the first rounds of each kind but Dagster's, which take long."""
+    numbers = [number for number, kind in enumerate(schedule()) if not kind.by_dagster]
+    return tuple(numbers[:SHORT])
+
+
 def schedule(seed: int = 0) -> tuple[Kind, ...]:
     """The kind of each round: each once, in a mixed order, then again while rounds are left."""
     left = {kind: kind.rounds for kind in KINDS}

@@ -24,6 +24,9 @@ from spatial_assets_tests.pipeline.world import (
 
 FINE = {"pixel_zoom": 11, "chunk": 128, "shard": 256, "level": 11}
 AREA = [11.72, 46.075, 12.28, 46.3]
+SMALL_AREA = [11.9, 46.12, 12.05, 46.15]
+"""Two of the tiles."""
+
 GRANULES = (WEST, EAST, LATER)
 WORKERS = 2
 
@@ -39,7 +42,7 @@ class World:
         return self.folder / ("remote" if remote else "local")
 
 
-def make_world(folder: Path, ground: Ground) -> World:
+def make_world(folder: Path, ground: Ground, *, small: bool = False) -> World:
     """Write the scenes and the projects."""
     local = write_country(folder / "scenes", GRANULES)
     remote = folder / "items"
@@ -55,7 +58,7 @@ def make_world(folder: Path, ground: Ground) -> World:
     for is_remote, catalog in ((False, local), (True, remote)):
         scenes = {"catalog": str(catalog)}
         tables: dict[str, Mapping[str, object]] = {
-            "area": {"bbox": AREA},
+            "area": {"bbox": SMALL_AREA if small else AREA},
             "grid": FINE,
             "scenes": scenes,
             "compute": {"workers": WORKERS},

@@ -1,0 +1,49 @@
+"""Twenty rounds of the fault campaign: what is left is what a run without faults leaves."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from chaos.campaign import campaign
+from chaos.kinds import KINDS, SHORT, short
+from chaos.report import FIGURES
+from chaos.rounds import Result
+
+pytestmark = pytest.mark.servers
+
+
+@pytest.fixture(scope="module")
+def played() -> tuple[dict[str, object], list[Result]]:
+    return campaign(short(), seed=1, small=True)
+
+
+def test_nothing_is_lost_doubled_torn_or_wrong_in_any_round(
+    played: tuple[dict[str, object], list[Result]],
+) -> None:
+    document, results = played
+
+    assert len(results) == SHORT
+    assert {name: document[name] for name in FIGURES} == dict.fromkeys(FIGURES, 0), document
+
+
+def test_a_run_completes_with_a_fifth_of_its_requests_faulted_and_less_than_twice_as_many(
+    played: tuple[dict[str, object], list[Result]],
+) -> None:
+    faulted = [result for result in played[1] if result.kind in {"s3", "s3 and scenes"}]
+
+    assert faulted
+    assert not [result for result in faulted if result.unfinished]
+    assert all(result.requests < 2 * result.fault_free_requests for result in faulted)
+
+
+def test_every_kind_of_fault_struck(played: tuple[dict[str, object], list[Result]]) -> None:
+    struck: Counter[str] = Counter()
+    for result in played[1]:
+        struck.update(result.faults)
+
+    assert {result.kind for result in played[1]} == {k.name for k in KINDS if not k.by_dagster}
+    assert {"slow_down", "reset", "truncated", "reply_lost", "stall_long", "drop"} <= set(struck)
+    assert {"driver_killed", "s3_server_killed", "postgis_killed", "disk_full"} <= set(struck)
+    assert struck.total() > 100
