@@ -8,21 +8,20 @@ tables at the end of a run (assets/run_checks.py).
 
 import dagster as dg
 
+from spatial_assets.assets.run_checks import SOUND, TABLE_IS_SOUND, judge_table
 from spatial_assets.project import Project
 from spatial_assets.project.products import BoundarySettings
 from spatial_assets.resources import DatabaseResource, StoreResource
 from spatial_assets.stores import layout
-
-MAX_OVERLAP_SHARE = 1e-4
-"""Of the area of all boundaries: digitizing noise along shared borders stays below."""
 
 
 def boundary_checks(project: Project, settings: BoundarySettings) -> list[dg.AssetChecksDefinition]:
     """The checks of one `[[boundaries]]` entry."""
     return [
         source_is_whole(settings),
-        coverage_is_clean(settings),
+        coverage_is_clean(project, settings),
         rows_match_the_source(project, settings),
+        table_is_sound(project, settings),
     ]
 
 
@@ -51,13 +50,18 @@ def source_is_whole(settings: BoundarySettings) -> dg.AssetChecksDefinition:
     return check
 
 
-def coverage_is_clean(settings: BoundarySettings) -> dg.AssetChecksDefinition:
-    """Neighbours neither overlap nor were features set aside."""
+def coverage_is_clean(project: Project, settings: BoundarySettings) -> dg.AssetChecksDefinition:
+    """Neighbours neither overlap nor leave gaps, and no feature was set aside or lost."""
+    most_overlap, most_gap = project.checks.most_overlap_share, project.checks.most_gap_share
 
     @dg.asset_check(
         asset=f"validated_{settings.name}",
         name="topology",
-        description="No feature is in quarantine, and neighbours overlap by less than 0.01 %.",
+        description=(
+            "No feature is in quarantine, neighbours overlap by at most "
+            f"{most_overlap:.2%} of the area and leave gaps of at most {most_gap:.2%}, and every "
+            "feature of the source is accounted for."
+        ),
     )
     def check(store: StoreResource) -> dg.AssetCheckResult:
         from spatial_assets.stores.validated import read_validated  # noqa: PLC0415 - geopandas
@@ -65,9 +69,12 @@ def coverage_is_clean(settings: BoundarySettings) -> dg.AssetChecksDefinition:
         data = store.open().get(layout.validated_boundaries(settings.name))
         facts = read_validated(data).attrs
         report, coverage = facts["report"], facts["coverage"]
-        share = coverage["overlap_m2"] / max(report["area_m2"], 1.0)
+        area = max(report["area_m2"], 1.0)
+        overlap, gap = coverage["overlap_m2"] / area, coverage["gap_m2"] / area
+        accounted = report["kept"] + report["quarantined"] == report["features"]
+        fits = overlap <= most_overlap and gap <= most_gap
         return dg.AssetCheckResult(
-            passed=report["quarantined"] == 0 and share <= MAX_OVERLAP_SHARE,
+            passed=report["quarantined"] == 0 and fits and accounted,
             severity=dg.AssetCheckSeverity.WARN,
             metadata={
                 "features": report["features"],
@@ -75,7 +82,8 @@ def coverage_is_clean(settings: BoundarySettings) -> dg.AssetChecksDefinition:
                 "repaired": report["repaired"],
                 "quarantined": report["quarantined"],
                 "reasons": report["reasons"],
-                "overlap_share": share,
+                "overlap_share": overlap,
+                "gap_share": gap,
                 "gaps": coverage["gaps"],
                 "gap_m2": coverage["gap_m2"],
             },
@@ -106,5 +114,17 @@ def rows_match_the_source(project: Project, settings: BoundarySettings) -> dg.As
             passed=not differing,
             metadata={"rows": len(rows), "features": len(wanted), "differing": differing[:20]},
         )
+
+    return check
+
+
+def table_is_sound(project: Project, settings: BoundarySettings) -> dg.AssetChecksDefinition:
+    """Columns, reference system and spatial index are as declared."""
+
+    @dg.asset_check(asset=settings.name, name=TABLE_IS_SOUND, description=SOUND)
+    def check(database: DatabaseResource) -> dg.AssetCheckResult:
+        with database.open(project) as opened:
+            verdict = judge_table(opened.examine(settings.name))
+        return dg.AssetCheckResult(passed=verdict.passed, metadata=dict(verdict.evidence))
 
     return check

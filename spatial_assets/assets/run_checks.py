@@ -13,9 +13,13 @@ from spatial_assets.pipeline.outcome import CheckOutcome
 from spatial_assets.pipeline.stages import TILE_INDEX, by_boundary
 from spatial_assets.project import Project
 from spatial_assets.stores.database import Database
+from spatial_assets.stores.soundness import TableFacts
 
 NO_ORPHANS = "no_orphans"
 PARTS_FIT = "parts_fit"
+SAME_TILES = "same_tiles"
+TABLE_IS_SOUND = "table_is_sound"
+SOUND = "Columns and reference system are as declared, and a query by place uses the spatial index."
 
 MAX_COVERED_FRACTION = 1.001
 """A boundary's pixels cannot cover more than the boundary: the rest is the curve of long edges."""
@@ -29,12 +33,34 @@ def judge_tables(project: Project, database: Database) -> Iterator[CheckOutcome]
     found = database.rows(TILE_INDEX, columns=("grid_id", "tile"))
     verdict = judge_orphans(project, [(str(row["grid_id"]), str(row["tile"])) for row in found])
     yield CheckOutcome(check=NO_ORPHANS, stage=TILE_INDEX, verdict=verdict)
+    sound = judge_table(database.examine(TILE_INDEX))
+    yield CheckOutcome(check=TABLE_IS_SOUND, stage=TILE_INDEX, verdict=sound)
+    names = project.indices.names
+    if len(names) > 1:
+        made = database.rows(TILE_INDEX, columns=("index_name", "tile", "period"))
+        for index in names[1:]:
+            told = judge_same_tiles(made, index, than=names[0])
+            yield CheckOutcome(check=SAME_TILES, stage=index, verdict=told)
     if not project.boundaries:
         return
-    for index in project.indices.names:
+    for index in names:
         stage = by_boundary(index)
         verdict = judge_parts(database.rows(f"{stage}_merged"))
         yield CheckOutcome(check=PARTS_FIT, stage=stage, verdict=verdict, severe=True)
+
+
+def judge_table(facts: TableFacts) -> Verdict:
+    """Whether a table is as declared, and found by place through its index."""
+    used = {True: "used", False: "not used, or not there", None: "none needed"}
+    return Verdict(
+        passed=facts.is_sound,
+        evidence={
+            "differing_columns": "; ".join(facts.differing) or "none",
+            "srids": ", ".join(map(str, facts.srids)) or "no rows",
+            "spatial_index": used[facts.uses_index],
+            "plan": facts.plan,
+        },
+    )
 
 
 def judge_orphans(project: Project, tiles: Sequence[tuple[str, str]]) -> Verdict:
@@ -55,6 +81,31 @@ def judge_orphans(project: Project, tiles: Sequence[tuple[str, str]]) -> Verdict
             "not_of_the_area": len(gone),
             "such_as": ", ".join([*of_other_grids, *gone][:SHOWN]) or "none",
             "remedy": "spatial-assets prune removes tiles that left the area",
+        },
+    )
+
+
+def judge_same_tiles(made: Sequence[Mapping[str, object]], index: str, *, than: str) -> Verdict:
+    """Whether an index has the tiles and periods of another; its range is judged beside that one's.
+
+    Args:
+        made: rows of `tile_index`: index_name, tile, period.
+        index: the one judged.
+        than: the one it is compared with.
+    """
+    found = {
+        name: {(str(row["tile"]), str(row["period"])) for row in made if row["index_name"] == name}
+        for name in (index, than)
+    }
+    differing = sorted(found[index] ^ found[than])
+    return Verdict(
+        passed=not differing,
+        evidence={
+            "tiles_and_periods": len(found[index]),
+            "differing": len(differing),
+            "such_as": ", ".join(f"{tile} {period}" for tile, period in differing[:SHOWN])
+            or "none",
+            "compared_with": than,
         },
     )
 

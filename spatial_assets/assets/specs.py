@@ -9,10 +9,23 @@ import dagster as dg
 from spatial_assets.assets.alarms import stage_alarm
 from spatial_assets.assets.backlog import backlog_spec
 from spatial_assets.assets.facts import OWNERS, code_version, column_schema
-from spatial_assets.assets.run_checks import NO_ORPHANS, PARTS_FIT
+from spatial_assets.assets.run_checks import (
+    NO_ORPHANS,
+    PARTS_FIT,
+    SAME_TILES,
+    SOUND,
+    TABLE_IS_SOUND,
+)
 from spatial_assets.indices import INDICES
 from spatial_assets.io_managers import TILE_IO_MANAGER
-from spatial_assets.pipeline.stages import RAW, REPROJECTED, TILE_INDEX, Chain, by_boundary
+from spatial_assets.pipeline.stages import (
+    INDEX_RANGE,
+    RAW,
+    REPROJECTED,
+    TILE_INDEX,
+    Chain,
+    by_boundary,
+)
 from spatial_assets.project import Project
 from spatial_assets.stores.tables import declare
 
@@ -20,7 +33,6 @@ GROUP = "tiles"
 
 SOURCE_INTACT = "source_intact"
 PIXEL_ALIGNMENT = "pixel_alignment"
-INDEX_RANGE = "index_range"
 
 
 def stage_specs(project: Project, chain: Chain) -> list[dg.AssetSpec]:
@@ -43,23 +55,30 @@ def stage_specs(project: Project, chain: Chain) -> list[dg.AssetSpec]:
 
 
 def tile_check_specs(
-    chain: Chain, partitions: dg.StaticPartitionsDefinition
+    project: Project, chain: Chain, partitions: dg.StaticPartitionsDefinition
 ) -> list[dg.AssetCheckSpec]:
     """Verdicts on the pixels of a tile, made before they are written: an event a tile each.
 
-    Three with one index; what else is judged of a tile goes into their metadata.
+    Three however many indices there are: what is judged beside goes into their metadata.
     """
+    checks = project.checks
+    intact = (
+        f"At least {checks.least_readable_share:.0%} of each scene's pixels could be read, no "
+        "scene was refused; with the figures of the calibration."
+    )
+    placed = (
+        "The rasters lie on the grid's own pixels (transform, CRS, shape), and nothing is valid "
+        "outside the tile's shards or off its scenes; else the tile is quarantined."
+    )
+    in_range = (
+        f"Of every index at most {checks.most_removed_share:.2%} of the values had to be removed "
+        f"as out of range (beyond {checks.quarantine_removed_share:.0%} it is quarantined), and "
+        f"at least {checks.least_valid_share:.0%} of the tile is valid."
+    )
     described = [
-        (SOURCE_INTACT, RAW, "Every block of every scene could be read, no scene was refused."),
-        (
-            PIXEL_ALIGNMENT,
-            REPROJECTED,
-            "The stored rasters lie on the grid's own pixels: transform, CRS, shape.",
-        ),
-        *(
-            (INDEX_RANGE, index, "At most 1 % of the values had to be removed as out of range.")
-            for index in chain.indices
-        ),
+        (SOURCE_INTACT, RAW, intact),
+        (PIXEL_ALIGNMENT, REPROJECTED, placed),
+        (INDEX_RANGE, chain.indices[0], in_range),
     ]
     return [
         dg.AssetCheckSpec(name, asset=asset, description=told, partitions_def=partitions)
@@ -77,6 +96,16 @@ def run_check_specs(project: Project, chain: Chain) -> list[dg.AssetCheckSpec]:
             asset=TILE_INDEX,
             description="Every row is of this grid and of a tile that the area still has.",
         ),
+        *(
+            dg.AssetCheckSpec(
+                SAME_TILES,
+                asset=index,
+                description=f"It has the tiles and periods of {chain.indices[0]}, whose check "
+                "index_range judges both.",
+            )
+            for index in chain.indices[1:]
+        ),
+        dg.AssetCheckSpec(TABLE_IS_SOUND, asset=TILE_INDEX, description=SOUND),
         *(
             dg.AssetCheckSpec(
                 PARTS_FIT,

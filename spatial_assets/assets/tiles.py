@@ -46,7 +46,10 @@ def tile_chain(project: Project) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name=STEP,
         specs=stage_specs(project, chain),
-        check_specs=[*tile_check_specs(chain, partitions), *run_check_specs(project, chain)],
+        check_specs=[
+            *tile_check_specs(project, chain, partitions),
+            *run_check_specs(project, chain),
+        ],
         partitions_def=partitions,
         # the whole range in one run: --partition-range accepts nothing else
         backfill_policy=dg.BackfillPolicy.single_run(),

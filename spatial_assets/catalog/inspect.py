@@ -53,7 +53,8 @@ def inspect_scene(
     except SceneError as error:
         return rejected(scene, error.reason, str(error))
     verdict = judge(sample)
-    return _refusal(scene, verdict, facts) or SceneFacts(
+    most = project.checks.most_implausible_share
+    return _refusal(scene, verdict, facts, most=most) or SceneFacts(
         id=scene.id,
         fingerprint=scene.fingerprint,
         bands=facts,
@@ -116,14 +117,14 @@ def _kernel(source: BandSource, grid: SourceGrid, project: Project) -> Kernel:
 
 
 def _refusal(
-    scene: Scene, verdict: Plausibility, facts: Mapping[str, BandFacts]
+    scene: Scene, verdict: Plausibility, facts: Mapping[str, BandFacts], *, most: float
 ) -> RejectedScene | None:
-    """The rejection of a scene whose pixels contradict its item."""
+    """The rejection of a scene whose pixels contradict its item, more than `most` of them."""
     resolved = {
         name: None if (band := facts[name].calibration) is None else [band.scale, band.offset]
         for name in scene.bands
     }
-    if verdict.is_unscaled:
+    if verdict.is_unscaled(most):
         return rejected(
             scene,
             "radiometry_unknown",
@@ -131,7 +132,7 @@ def _refusal(
             "ones are beyond any reflectance; store reflectance, or integers with scale and offset",
             **verdict.figures,
         )
-    if verdict.is_implausible:
+    if verdict.is_implausible(most):
         return rejected(
             scene,
             "radiometry_implausible",

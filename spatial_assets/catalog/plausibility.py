@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from spatial_assets.geo.radiometry import ALREADY_REFLECTANCE, Calibration, fill_mask
 
 FEWEST_PIXELS = 500  # clear sample pixels; a share of fewer says nothing
-MOST_IMPLAUSIBLE = 0.5  # a wrong -0.1 gives 0.78 to 0.97, a right scene under 0.02
 LARGEST_REFLECTANCE = 3.2767  # what int16 x 1e-4 holds
 DARK_PERCENTILE = 1.0
 MISSED_OFFSET_DN = 1000.0  # what ESA adds: no clear land is that bright at its darkest but deserts
@@ -58,15 +57,13 @@ class Plausibility:
 
     figures: Mapping[str, float | int | None]
 
-    @property
-    def is_implausible(self) -> bool:
-        """Whether the scale or offset must be wrong."""
-        return self.implausible_share is not None and self.implausible_share > MOST_IMPLAUSIBLE
+    def is_implausible(self, most: float) -> bool:
+        """Whether the scale or offset must be wrong: a greater share than `most` says so."""
+        return self.implausible_share is not None and self.implausible_share > most
 
-    @property
-    def is_unscaled(self) -> bool:
-        """Whether floats that should be reflectance are not."""
-        return self.unscaled_share is not None and self.unscaled_share > MOST_IMPLAUSIBLE
+    def is_unscaled(self, most: float) -> bool:
+        """Whether floats that should be reflectance are not: a greater share than `most` is not."""
+        return self.unscaled_share is not None and self.unscaled_share > most
 
     @property
     def is_never_dark(self) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +17,6 @@ from spatial_assets.geo.verdict import Verdict
 
 Band: TypeAlias = "NDArray[np.float32]"
 """Reflectance of one spectral band, NaN where unknown."""
-
-MAX_REMOVED_FRACTION: Final = 0.01
-"""Haze and bright roofs lose a few pixels; a wrong band or offset loses a lot."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,23 +110,24 @@ def apply_index(
     return np.where(kept, values, np.float32("nan")), kept
 
 
-def judge_range(index: SpectralIndex, computed: int, *, kept: int) -> Verdict:
+def judge_range(index: SpectralIndex, computed: int, *, kept: int, most: float) -> Verdict:
     """Whether too many pixels were removed for lying outside the index's range.
 
     Args:
         index: whose range it is.
         computed: number of pixels with valid inputs.
         kept: number of those whose answer meant something.
+        most: share of them that may be removed.
     """
     removed = (computed - kept) / max(computed, 1)
     low, high = index.expected_range
     return Verdict(
-        passed=removed <= MAX_REMOVED_FRACTION,
+        passed=removed <= most,
         evidence={
             "removed_fraction": round(removed, 6),
             "computed_pixels": computed,
             "kept_pixels": kept,
-            "largest_removed_fraction": MAX_REMOVED_FRACTION,
+            "largest_removed_fraction": most,
             "expected_range": f"{low} to {high}",
         },
     )

@@ -19,10 +19,6 @@ from spatial_assets.geo.defects import REASONS, Defect
 
 OnInvalid = Literal["repair", "quarantine", "refuse"]
 
-# 'structure' unions what overlaps, 'linework' takes even-odd. A bow-tie is the same in both; where
-# they differ by more than this share of the area, choosing one would be inventing a boundary.
-MAX_REPAIR_DISAGREEMENT = 1e-3
-
 _REASON_OF_GEOS = {"too_few_points_in_geometry_component": "too_few_points"}
 
 
@@ -37,12 +33,15 @@ class Polygonal:
     """What was wrong and has been put right; empty for a clean feature."""
 
 
-def judge_geometry(wkb: bytes | None, *, on_invalid: OnInvalid) -> Polygonal | Defect:
+def judge_geometry(
+    wkb: bytes | None, *, on_invalid: OnInvalid, most_differing: float
+) -> Polygonal | Defect:
     """Decode one geometry and repair what may be repaired.
 
     Args:
         wkb: as read from the file, any dimension; None if the feature has no geometry.
         on_invalid: "repair" mends; anything else returns the defect that would need mending.
+        most_differing: share of the area on which two ways to repair may differ.
     """
     if wkb is None:
         return Defect("null_geometry", "the feature has no geometry")
@@ -64,7 +63,7 @@ def judge_geometry(wkb: bytes | None, *, on_invalid: OnInvalid) -> Polygonal | D
         repairs = (*repairs, _explain(geometry))
     if repairs and on_invalid != "repair":
         return repairs[0]
-    return _mended(geometry, repairs)
+    return _mended(geometry, repairs, most_differing=most_differing)
 
 
 def polygons_of(geometry: BaseGeometry) -> MultiPolygon:
@@ -127,7 +126,13 @@ def _explain(geometry: BaseGeometry) -> Defect:
     return Defect(reason if reason in REASONS else "invalid_geometry", explained, {"at": at})
 
 
-def _mended(geometry: BaseGeometry, repairs: tuple[Defect, ...]) -> Polygonal | Defect:
+def _mended(
+    geometry: BaseGeometry, repairs: tuple[Defect, ...], *, most_differing: float
+) -> Polygonal | Defect:
+    """'structure' unions what overlaps, 'linework' takes even-odd; a bow-tie is the same in both.
+
+    Where they differ by more, choosing one would be inventing a boundary.
+    """
     if shapely.is_valid(geometry):
         return Polygonal(oriented(polygons_of(geometry)), repairs)
     found = repairs[-1]
@@ -138,10 +143,10 @@ def _mended(geometry: BaseGeometry, repairs: tuple[Defect, ...]) -> Polygonal | 
         )
     linework = polygons_of(shapely.make_valid(geometry, method="linework"))
     share = float(shapely.symmetric_difference(structure, linework).area / structure.area)
-    if share > MAX_REPAIR_DISAGREEMENT:
+    if share > most_differing:
         message = (
             f"{found.message}; its repairs differ by {share:.2%} of the area "
-            f"(at most {MAX_REPAIR_DISAGREEMENT:.1%}): correct it in the source"
+            f"(at most {most_differing:.1%}): correct it in the source"
         )
         return Defect("repair_ambiguous", message, {"was": found.reason, "differ": share})
     return Polygonal(oriented(structure), repairs)

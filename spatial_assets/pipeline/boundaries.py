@@ -119,6 +119,7 @@ class BoundaryPipeline:
             CODE_VERSION,
             noted["sha256"],
             self.settings.model_dump(mode="json", exclude={"source"}),
+            self.project.checks.most_repair_share,
         )
         stored = self._stored_facts()
         # Releasing a feature removes the record of its set: then all of it is judged again.
@@ -133,6 +134,7 @@ class BoundaryPipeline:
                 key=self.settings.key,
                 columns=self.settings.columns,
                 on_invalid=self.settings.on_invalid,
+                most_differing=self.project.checks.most_repair_share,
             )
         if not validated.kept:
             message = f"{noted['source']} has no usable feature: {validated.report}"

@@ -28,9 +28,17 @@ class Composed:
 
 
 def compose(
-    index: SpectralIndex, layers: Sequence[Layer], *, box: GeoBox, method: Method
+    index: SpectralIndex, layers: Sequence[Layer], *, box: GeoBox, method: Method, most: float
 ) -> Composed:
-    """Mosaic the granules of each solar day and platform, then reduce the days to one value."""
+    """Mosaic the granules of each solar day and platform, then reduce the days to one value.
+
+    Args:
+        index: what to evaluate.
+        layers: scenes of one period.
+        box: the pixels.
+        method: how days become one value.
+        most: share of the values that may be out of range.
+    """
     days: dict[tuple[date, str], list[Granule]] = defaultdict(list)
     for layer in sorted(layers, key=lambda layer: layer.record.id):
         record = layer.record
@@ -39,5 +47,5 @@ def compose(
         crs = record.of_band(record.bands[0]).grid.crs
         days[(record.solar_day, record.platform)].append(Granule(record.id, crs, bands))
     composite = compose_index(index, [days[day] for day in sorted(days)], target=box, method=method)
-    verdict = judge_range(index, composite.computed, kept=composite.kept)
+    verdict = judge_range(index, composite.computed, kept=composite.kept, most=most)
     return Composed(composite.values, composite.observations, verdict)

@@ -174,17 +174,24 @@ class RawStage:
             self.usable.add(record.id)
 
     def _judge_sources(self) -> None:
-        """Whether every block of every scene could be read."""
-        lost = {
-            unit: entry.facts["unreadable"]
-            for unit, entry in self.ledger.units(RAW).items()
-            if entry.facts["unreadable"]
-        }
+        """Whether the blocks of every scene could be read, and what calibration made of them."""
+        units = self.ledger.units(RAW)
+        lost = {unit: each.facts["unreadable"] for unit, each in units.items()}
+        shares = [float(str(each.facts["readable_fraction"])) for each in units.values()]
         refused = {scene.id: scene.reason for scene in self._task.rejected} | self.unusable
+        least = self._bench.project.checks.least_readable_share
+        facts = {record.id: record.facts for record in self.records}
+        wrong = [float(each.figures.get("implausible_share") or 0) for each in facts.values()]
+        doubts = {name: list(each.warnings) for name, each in facts.items() if each.warnings}
         evidence: dict[str, float | int | str] = {
-            "scenes": len(self.ledger.units(RAW)),
-            "unreadable_pixels": str(lost or "none"),
+            "scenes": len(units),
+            "unreadable_pixels": str({k: v for k, v in lost.items() if v} or "none"),
+            "readable_share": min(shares, default=1.0),
+            "least_readable_share": least,
             "refused_scenes": str(refused or "none"),
+            "largest_implausible_share": max(wrong, default=0.0),
+            "doubts": str(doubts or "none"),
         }
-        verdict = Verdict(passed=not lost and not refused, evidence=evidence)
+        passed = min(shares, default=1.0) >= least and not refused
+        verdict = Verdict(passed=passed, evidence=evidence)
         self.ledger.check(CheckOutcome(check="source_intact", stage=RAW, verdict=verdict))

@@ -17,7 +17,12 @@ from spatial_assets.pipeline.fingerprints import fingerprint, rule_of
 from spatial_assets.pipeline.inputs import RawStage
 from spatial_assets.pipeline.outcome import CheckOutcome
 from spatial_assets.pipeline.record import SceneRecord
-from spatial_assets.pipeline.reproject import load_reprojected, reproject, store_reprojected
+from spatial_assets.pipeline.reproject import (
+    MisplacedError,
+    load_reprojected,
+    reproject,
+    store_reprojected,
+)
 from spatial_assets.pipeline.stages import CODE_VERSIONS, RAW, REPROJECTED
 from spatial_assets.pipeline.task import TileTask
 from spatial_assets.stores import layout
@@ -102,23 +107,28 @@ class LayerStage:
             scenes=len(units),
             valid_fraction=max(shares, default=0.0),
         )
-        self._judge_alignment(units)
+        self._say_aligned(units)
         if not any(shares):
             self._ledger.empty(REPROJECTED)
         self._ledger.close(REPROJECTED)
 
-    def _judge_alignment(self, units: Mapping[str, StageEntry]) -> None:
-        """Say whether every raster lies on the tile's pixels, as was judged when it was written."""
-        shifted = sorted(scene for scene, entry in units.items() if not entry.facts["aligned"])
+    def _say_aligned(self, units: Mapping[str, StageEntry]) -> None:
+        """Say that every raster lies on the tile's pixels: one that does not is never written."""
+        found = [entry.facts["alignment"] for entry in units.values()]
+        figures = [each for each in found if isinstance(each, Mapping)]
+        shifts = [float(str(each["shift_pixels"])) for each in figures]
+        looked_at = [int(str(each.get("places_looked_at", 0))) for each in figures]
         evidence: dict[str, float | int | str] = {
             "scenes": len(units),
-            "not_aligned": str({scene: units[scene].facts["alignment"] for scene in shifted})
-            if shifted
-            else "none",
+            "misplaced": "none",
+            "largest_shift_found": max(shifts, default=0.0),
+            "places_looked_at": sum(looked_at),
         }
-        verdict = Verdict(passed=not shifted, evidence=evidence)
+        self._check(Verdict(passed=True, evidence=evidence), severe=False)
+
+    def _check(self, verdict: Verdict, *, severe: bool) -> None:
         self._ledger.check(
-            CheckOutcome(check="pixel_alignment", stage=REPROJECTED, verdict=verdict)
+            CheckOutcome(check="pixel_alignment", stage=REPROJECTED, verdict=verdict, severe=severe)
         )
 
     @cached_property
@@ -157,14 +167,19 @@ class LayerStage:
             return None
         pixels = reproject(record, raw, box=self._raw.box, clear=sensor.clear)
         pixels[:, ~self._raw.owned] = FILL
-        entry = store_reprojected(
-            self._bench.store,
-            self._task.tile.key,
-            scene=record,
-            pixels=pixels,
-            box=self._raw.box,
-            owned=self._raw.owned,
-            fingerprint=wanted,
-        )
+        try:
+            entry = store_reprojected(
+                self._bench.store,
+                self._task.tile.key,
+                scene=record,
+                pixels=pixels,
+                box=self._raw.box,
+                owned=self._raw.owned,
+                fingerprint=wanted,
+            )
+        except MisplacedError as error:
+            verdict = Verdict(passed=False, evidence={"misplaced": error.scene, **error.evidence})
+            self._check(verdict, severe=True)
+            raise
         self._ledger.make(REPROJECTED, record.id, entry)
         return pixels

@@ -109,6 +109,10 @@ class Ledger:
         """Note what a check said; what it says last counts."""
         self._checks[(outcome.stage, outcome.check)] = outcome
 
+    def said(self, check: str) -> CheckOutcome | None:
+        """What a check said last; None: nothing."""
+        return next((each for each in self._checks.values() if each.check == check), None)
+
     def summarise(self, rows: StatisticsRows) -> None:
         """Note rows for the database."""
         self._statistics[(rows.index, rows.period, rows.boundary_table)] = rows

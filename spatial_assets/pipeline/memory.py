@@ -65,7 +65,8 @@ class SceneMemory:
     def _judged_by(self, scene: Scene) -> str:
         """Hash of everything that decides the facts of a scene."""
         rule = rule_of(self.project.sensor.clear)
-        return fingerprint("scene", CODE_VERSIONS["scene"], scene.fingerprint, rule)
+        most = self.project.checks.most_implausible_share
+        return fingerprint("scene", CODE_VERSIONS["scene"], scene.fingerprint, rule, most)
 
 
 def _follows_bytes(scene: Scene) -> bool:

@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 from spatial_assets.geo.geobox import GeoBox
 from spatial_assets.geo.index import SpectralIndex
 from spatial_assets.geo.radiometry import FILL
-from spatial_assets.geo.verdict import Verdict
 from spatial_assets.pipeline.bench import Bench
 from spatial_assets.pipeline.compose import compose
 from spatial_assets.pipeline.failures import MissingInputError, TileQuarantinedError
 from spatial_assets.pipeline.fingerprints import fingerprint
+from spatial_assets.pipeline.index_ranges import IndexRanges
 from spatial_assets.pipeline.layers import Layer
 from spatial_assets.pipeline.ledger import Ledger
-from spatial_assets.pipeline.outcome import CheckOutcome
 from spatial_assets.pipeline.recipes import FEATURES
 from spatial_assets.pipeline.stages import CODE_VERSIONS, TILE_INDEX, by_boundary
 from spatial_assets.pipeline.statistics import statistics_rows
@@ -28,10 +27,6 @@ from spatial_assets.pipeline.tile_index import index_rows
 from spatial_assets.stores import layout
 from spatial_assets.stores.cube import read_window, write_tile
 from spatial_assets.stores.manifests import StageEntry
-
-QUARANTINING_REMOVED_FRACTION = 0.5
-"""A lake or the sea loses many pixels to slightly negative reflectance and is still right;
-a wrong band or offset loses most of the land as well."""
 
 ROWS = "rows"
 """The unit of `tile_index`."""
@@ -45,6 +40,7 @@ class ProductStages:
         self._bench = bench
         self._ledger = ledger
         self._values: dict[str, NDArray[np.int16]] = {}
+        self._ranges = IndexRanges(bench.project.checks, bench.project.indices.names, ledger)
         self._stopped: dict[str, TileQuarantinedError | MissingInputError] = {}
         self.newest: NDArray[np.int16] | None = None
         """Values of the first index in the newest period composed, for the preview."""
@@ -130,8 +126,10 @@ class ProductStages:
         )
         if self._ledger.standing(index.name, label, wanted):
             return
-        composed = compose(index, layers, box=self.box, method=self._bench.project.time.composite)
-        self._refuse_out_of_range(index.name, label, composed.verdict)
+        project = self._bench.project
+        most = project.checks.most_removed_share
+        composed = compose(index, layers, box=self.box, method=project.time.composite, most=most)
+        self._ranges.require_believable(index.name, label, composed.verdict.evidence)
         written = write_tile(
             self._bench.store,
             index.name,
@@ -147,44 +145,12 @@ class ProductStages:
             "valid_fraction": float(seen / owned),
             "observations": float(composed.observations[self.owned].sum() / owned),
             "scenes": len(layers),
-            "range": {"passed": composed.verdict.passed, **composed.verdict.evidence},
+            "range": dict(composed.verdict.evidence),
         }
         self._ledger.make(index.name, label, StageEntry(wanted, written, facts))
         self._values[index.name] = composed.values
         if index.name == self._bench.project.indices.names[0] and seen:
             self.newest = composed.values
-
-    def _refuse_out_of_range(self, index: str, label: str, verdict: Verdict) -> None:
-        """Stop the index where most of its values had to be removed.
-
-        Raises:
-            TileQuarantinedError: with the figures, which the check says too.
-        """
-        if _removed(verdict.evidence) <= QUARANTINING_REMOVED_FRACTION:
-            return
-        self._say_range(index, label, verdict, severe=True)
-        message = (
-            f"{_removed(verdict.evidence):.0%} of the {index} values of {label} lie outside "
-            f"{verdict.evidence['expected_range']}: a wrong band, scale or offset; "
-            "see the calibration of the scenes in raw_tile"
-        )
-        evidence: dict[str, object] = {"period": label, **verdict.evidence}
-        raise TileQuarantinedError(message, reason="index_out_of_range", evidence=evidence)
-
-    def _judge_range(self, index: str) -> None:
-        """Say how much was out of range in the worst period, as judged when it was written."""
-        found = {unit: entry.facts["range"] for unit, entry in self._ledger.units(index).items()}
-        ranges = {unit: dict(each) for unit, each in found.items() if isinstance(each, Mapping)}
-        if ranges:
-            label = max(ranges, key=lambda unit: _removed(ranges[unit]))
-            evidence = ranges[label]
-            passed = bool(evidence.pop("passed"))
-            self._say_range(index, label, Verdict(passed, evidence), severe=False)
-
-    def _say_range(self, index: str, label: str, verdict: Verdict, *, severe: bool) -> None:
-        told = Verdict(verdict.passed, {"period": label, **verdict.evidence})
-        check = CheckOutcome(check="index_range", stage=index, verdict=told, severe=severe)
-        self._ledger.check(check)
 
     def _make_statistics(self, index: str, period: int) -> None:
         stage, label = by_boundary(index), self._task.periods.label(period)
@@ -248,7 +214,7 @@ class ProductStages:
         seen = self._seen(index)
         uri = self._bench.store.uri(layout.cube(index))
         self._ledger.report(index, uri=uri, periods=len(self._ledger.units(index)), **seen)
-        self._judge_range(index)
+        self._ranges.judge(index)
         if not seen["valid_fraction"]:
             self._ledger.empty(index)
         self._ledger.close(index)
@@ -290,7 +256,3 @@ class ProductStages:
                 f'it; materialize {index} first, or select it too (--select "{index}+")'
             )
             raise MissingInputError(message)
-
-
-def _removed(evidence: Mapping[str, float | int | str]) -> float:
-    return float(evidence["removed_fraction"])

@@ -140,12 +140,13 @@ def _settings_of(project: Project, stage: str) -> object:
     """The settings that reach a stage directly, and its code; JSON values."""
     rule = rule_of(project.sensor.clear)
     if stage == RAW:
-        return [CODE_VERSIONS["scene"], CODE_VERSIONS[RAW], project.bands, rule]
+        most = project.checks.most_implausible_share
+        return [CODE_VERSIONS["scene"], CODE_VERSIONS[RAW], project.bands, rule, most]
     if stage == REPROJECTED:
         return [CODE_VERSIONS[REPROJECTED], rule]
     if stage == TILE_INDEX:
         return [CODE_VERSIONS[TILE_INDEX]]
     if stage in project.indices.names:
-        time = project.time
-        return [CODE_VERSIONS["index"], time.composite, time.period, str(time.start)]
+        time, most = project.time, project.checks.quarantine_removed_share
+        return [CODE_VERSIONS["index"], time.composite, time.period, str(time.start), most]
     return [CODE_VERSIONS["statistics"], [each.name for each in project.boundaries]]

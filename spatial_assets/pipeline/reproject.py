@@ -6,13 +6,15 @@ clear; what is handed on is what is stored.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spatial_assets.errors import RasterError
 from spatial_assets.geo.alignment import judge_alignment
 from spatial_assets.geo.clearsky import ClearSky
+from spatial_assets.geo.extent import judge_extent
 from spatial_assets.geo.geobox import GeoBox, Window
 from spatial_assets.geo.radiometry import (
     ALREADY_REFLECTANCE,
@@ -33,6 +35,19 @@ from spatial_assets.stores.rasters import read_geotiff, write_geotiff
 
 STRIP_PIXELS = 1 << 20
 """Source pixels that are judged at a time."""
+
+
+class MisplacedError(RasterError):
+    """A raster about to be stored does not lie on the tile's pixels, or off its scene."""
+
+    def __init__(self, scene: str, evidence: Mapping[str, float | int | str]) -> None:
+        super().__init__(
+            f"the pixels of scene {scene} would be stored where they do not belong: {evidence}; "
+            "nothing was written: report it, with the item",
+            reason="misplaced_pixels",
+        )
+        self.scene = scene
+        self.evidence = evidence
 
 
 def reproject(
@@ -134,7 +149,11 @@ def store_reprojected(  # noqa: PLR0913 - the facts of a file, each by its name
     owned: NDArray[np.bool_],
     fingerprint: str,
 ) -> StageEntry:
-    """Write one GeoTIFF with all bands, and say what was written; `owned` has the tile's pixels."""
+    """Write one GeoTIFF with all bands, and say what was written; `owned` has the tile's pixels.
+
+    Raises:
+        MisplacedError: the pixels lie where they cannot; nothing was written.
+    """
     data = write_geotiff(
         pixels,
         transform=box.transform,
@@ -148,12 +167,16 @@ def store_reprojected(  # noqa: PLR0913 - the facts of a file, each by its name
     alignment = judge_alignment(
         as_read.transform, as_read.pixels.shape[1:], crs=as_read.crs, wanted=box
     )
+    valid = pixels[0] != FILL
+    files = {name: scene.of_band(name).grid for name in scene.bands}
+    extent = judge_extent(valid, owned=owned, box=box, files=files)
+    if not (alignment.passed and extent.passed):
+        raise MisplacedError(scene.id, {**alignment.evidence, **extent.evidence})
     written = store.put(layout.reprojected_raster(key, scene.id), data)
     facts = {
         "scene": scene.to_document(),
-        "aligned": alignment.passed,
-        "alignment": dict(alignment.evidence),
-        "valid_fraction": float(np.count_nonzero(pixels[0][owned] != FILL) / owned.sum()),
+        "alignment": {**alignment.evidence, **extent.evidence},
+        "valid_fraction": float(np.count_nonzero(valid[owned]) / owned.sum()),
     }
     return StageEntry(fingerprint, (written,), facts)
 

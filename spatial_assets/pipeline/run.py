@@ -108,7 +108,7 @@ class Run:
         except LeaseHeldError as error:
             self._elsewhere[tile.key] = error
         except Exception as error:  # noqa: BLE001 - judged by failures.py, the one place for it
-            outcome = self._outcome_of(error, tile, inputs=_inputs(task))
+            outcome = self._outcome_of(error, tile, inputs=self._inputs(task))
             self.committer.note(outcome)
             self._early.append(outcome)
         return None
@@ -166,7 +166,7 @@ class Run:
 
     def _standing_outcome(self, task: TileTask) -> TileOutcome | None:
         return self.standing.outcome(
-            task.tile.key, self.selected, upstream=self._upstream, inputs=_inputs(task)
+            task.tile.key, self.selected, upstream=self._upstream, inputs=self._inputs(task)
         )
 
     def _known(self, stored: TileManifest) -> TileManifest:
@@ -190,7 +190,7 @@ class Run:
                 if isinstance(result, WorkerDied):
                     memory = self.project.compute.for_tile(key).memory_mb
                     outcome = worker_died(
-                        key, stages=self.selected, memory_mb=memory, inputs=_inputs(task)
+                        key, stages=self.selected, memory_mb=memory, inputs=self._inputs(task)
                     )
                     self.committer.note(outcome)
                     return outcome
@@ -198,12 +198,11 @@ class Run:
                     result = replace(result, outcome=replace(result.outcome, standing=True))
                 self.committer.commit(task, result, stored=stored)
         except LeaseHeldError as error:
-            return self._outcome_of(error, task.tile, inputs=_inputs(task))
+            return self._outcome_of(error, task.tile, inputs=self._inputs(task))
         return result.outcome
 
     def _outcome_of(self, error: Exception, tile: Tile, *, inputs: str = "") -> TileOutcome:
         return outcome_of(error, tile.key, stages=self.selected, at=self.selected[0], inputs=inputs)
 
-
-def _inputs(task: TileTask) -> str:
-    return input_fingerprint(task.scenes, task.rejected)
+    def _inputs(self, task: TileTask) -> str:
+        return input_fingerprint(task.scenes, task.rejected, self.project.checks)

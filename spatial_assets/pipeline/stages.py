@@ -11,6 +11,9 @@ RAW = "raw_tile"
 REPROJECTED = "reprojected_raster"
 TILE_INDEX = "tile_index"
 
+INDEX_RANGE = "index_range"
+"""The check of all indices of a tile; it belongs to the first of them."""
+
 CODE_VERSIONS = {
     "scene": "1",
     "raw_tile": "1",

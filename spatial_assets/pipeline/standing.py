@@ -16,6 +16,7 @@ from spatial_assets.pipeline.outcome import BAD, UPSTREAM, StageOutcome, State, 
 from spatial_assets.pipeline.recipes import Recipe, recorded
 from spatial_assets.pipeline.record import SceneRecord
 from spatial_assets.pipeline.stages import CODE_VERSIONS, RAW
+from spatial_assets.project.checks import ChecksSettings
 from spatial_assets.stores.database import Database
 from spatial_assets.stores.manifests import TileManifest
 
@@ -25,11 +26,13 @@ STORED = "stored_fingerprint"
 """Where the evidence of a bad state says what is stored all the same."""
 
 
-def input_fingerprint(scenes: Iterable[SceneRecord], rejected: Iterable[RejectedScene]) -> str:
-    """Hash of everything that reaches a tile, good or bad, and of the code that judges it."""
+def input_fingerprint(
+    scenes: Iterable[SceneRecord], rejected: Iterable[RejectedScene], checks: ChecksSettings
+) -> str:
+    """Hash of everything that reaches a tile, good or bad, and of what judges it: code, limits."""
     good = sorted((scene.id, scene.fingerprint) for scene in scenes)
     bad = sorted((scene.id, scene.fingerprint, scene.reason) for scene in rejected)
-    return fingerprint("input", good, bad, CODE_VERSIONS)
+    return fingerprint("input", good, bad, CODE_VERSIONS, checks.quarantine_removed_share)
 
 
 @dataclass(frozen=True)

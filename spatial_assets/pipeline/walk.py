@@ -66,7 +66,7 @@ class Walker:
                 task.tile.key,
                 stages=task.stages,
                 at=ledger.at,
-                inputs=input_fingerprint(task.scenes, task.rejected),
+                inputs=input_fingerprint(task.scenes, task.rejected, self.project.checks),
             )
             return ledger.result(ledger.cut_short(outcome), transient=trouble_of(error).transient)
 

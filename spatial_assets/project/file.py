@@ -6,6 +6,7 @@ from pydantic import Field
 
 from spatial_assets.project.area import AreaSettings
 from spatial_assets.project.base import Table, Tuple
+from spatial_assets.project.checks import ChecksSettings
 from spatial_assets.project.compute import ComputeSettings
 from spatial_assets.project.grid import GridSettings
 from spatial_assets.project.places import DatabaseSettings, StorageSettings
@@ -36,6 +37,9 @@ class ProjectFile(Table):
         default_factory=dict,
         description="named parts of the area",
         examples=[{"coast": {"area": "coast.geojson"}}],
+    )
+    checks: ChecksSettings = Field(
+        default_factory=ChecksSettings, description="from where on something is wrong"
     )
     freshness: FreshnessSettings = Field(
         default=FreshnessSettings(),

@@ -22,6 +22,7 @@ from spatial_assets.stores.records import (
     Row,
     TileState,
 )
+from spatial_assets.stores.soundness import TableFacts
 
 DUCKDB = "duckdb:///"
 POSTGRES = ("postgresql+psycopg://", "postgresql://", "postgres://")
@@ -89,6 +90,9 @@ class Database(Protocol):
 
     def holds(self, table: str) -> bool:
         """Whether there is such a table or view yet."""
+
+    def examine(self, table: str) -> TableFacts:
+        """What the database says of a declared table that has geometries."""
 
     def spatial_version(self) -> str:
         """Versions of the database, its spatial extension, and what that is built on."""

@@ -25,6 +25,7 @@ from spatial_assets.stores.records import (
     Upsert,
 )
 from spatial_assets.stores.schema import bring_up_to_date, is_current
+from spatial_assets.stores.soundness import TableFacts, examine
 from spatial_assets.stores.tables import Tables, declare
 from spatial_assets.stores.transactions import (
     Prepared,
@@ -131,6 +132,11 @@ class RelationalDatabase(ABC):
     def holds(self, table: str) -> bool:
         """Whether there is such a table or view yet."""
         return self.within(lambda open_: table in open_.relations(), write=False)
+
+    def examine(self, table: str) -> TableFacts:
+        """What the database says of a declared table that has geometries."""
+        declared = self._tables.table(table)
+        return self.within(lambda open_: examine(open_, declared), write=False)
 
     def _bring_up_to_date(self, open_: Transaction) -> None:
         open_.lock({"schema": True})

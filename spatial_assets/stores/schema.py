@@ -124,14 +124,10 @@ def refuse_drift(table: sa.Table, there: Mapping[str, str], dialect: PGDialect) 
     Raises:
         DatabaseError: naming the columns and what to do.
     """
-    missing = [each.name for each in table.columns if each.name not in there]
     carried = table.info.get("carried", frozenset()) - set(table.info.get("key", ()))
-    differing = [
-        f"{each.name} is {there[each.name]}, wanted {type_name(each, dialect)}"
-        for each in table.columns
-        if each.name in there and there[each.name].casefold() != type_name(each, dialect).casefold()
-    ]
-    differing += [f"{name} is missing" for name in missing if name not in carried]
+    missing = [each.name for each in table.columns if each.name not in there]
+    addable = {f"{name} is missing" for name in missing if name in carried}
+    differing = [each for each in differences(table, there, dialect) if each not in addable]
     if differing:
         raise DatabaseError(
             f"table {table.name!r} is not as declared: {'; '.join(differing)}. "
@@ -139,6 +135,17 @@ def refuse_drift(table: sa.Table, there: Mapping[str, str], dialect: PGDialect) 
             "it is made again from the source"
         )
     return missing
+
+
+def differences(table: sa.Table, there: Mapping[str, str], dialect: PGDialect) -> list[str]:
+    """What of the columns of a table is not as declared, each told in a few words."""
+    return [
+        f"{each.name} is missing"
+        if each.name not in there
+        else f"{each.name} is {there[each.name]}, wanted {type_name(each, dialect)}"
+        for each in table.columns
+        if there.get(each.name, "").casefold() != type_name(each, dialect).casefold()
+    ]
 
 
 def digest(statements: Sequence[str]) -> str:

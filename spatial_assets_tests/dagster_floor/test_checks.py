@@ -14,6 +14,7 @@ import shapely
 
 from spatial_assets.assets.run_checks import judge_orphans, judge_parts
 from spatial_assets.project import Project
+from spatial_assets.project.checks import ChecksSettings
 from spatial_assets.stores.database import open_database
 from spatial_assets_tests.dagster_floor.land import first
 from spatial_assets_tests.dagster_floor.running import (
@@ -114,6 +115,32 @@ def test_overlapping_neighbours_are_a_warning_with_the_share(
     assert not topology.passed
     assert topology.severity is dg.AssetCheckSeverity.WARN
     assert topology.metadata["overlap_share"].value == pytest.approx(1 / 3, rel=1e-3)
+
+
+def test_gaps_between_neighbours_are_a_warning_where_the_project_says_so(
+    project: Project, instance: dg.DagsterInstance
+) -> None:
+    source = Path(project.resolve(project.boundaries[0].source))
+    frame = gpd.read_file(source)
+    west, south, east, north = frame.loc[0, "geometry"].bounds
+    hole = shapely.box(
+        west + 0.25 * (east - west),
+        south + 0.25 * (north - south),
+        (west + east) / 2,
+        north / 2 + south / 2,
+    )
+    frame.loc[0, "geometry"] = frame.loc[0, "geometry"].difference(hole)
+    frame.to_file(source, driver="GPKG")
+    strict = project.model_copy(update={"checks": ChecksSettings(most_gap_share=0.001)})
+
+    lenient_run = materialize(definitions(project), instance, BOUNDARIES)
+    strict_run = materialize(definitions(strict), instance, BOUNDARIES)
+
+    key = ("validated_boundaries", "topology", None)
+    assert evaluations(instance, lenient_run.run_id)[key].passed
+    found = evaluations(instance, strict_run.run_id)[key]
+    assert not found.passed
+    assert found.metadata["gap_share"].value == pytest.approx(0.03, abs=0.02)
 
 
 def test_rows_that_are_not_those_validated_are_noticed(

@@ -37,6 +37,7 @@ RUN_CHECKS = {
     ("raw_tile", "backlog"),
     ("ndvi_by_boundary", "parts_fit"),
     ("tile_index", "no_orphans"),
+    ("tile_index", "table_is_sound"),
 }
 MAX_PICTURE_BYTES = 8_192
 
@@ -120,7 +121,7 @@ def test_an_index_shows_a_small_picture_of_itself(made: Made) -> None:
         }
 
 
-def test_each_of_several_indices_has_its_own_check_and_the_first_the_picture(
+def test_several_indices_share_a_check_a_tile_and_the_first_has_the_picture(
     tmp_path: Path, instance: dg.DagsterInstance
 ) -> None:
     project = villages(tmp_path, indices={"names": ["ndvi", "savi"]})
@@ -131,8 +132,13 @@ def test_each_of_several_indices_has_its_own_check_and_the_first_the_picture(
     run = materialize(defs, instance, set(stages) - set(BOUNDARIES), tiles=tiles)
 
     assert run.success
-    ranged = {key[0] for key in evaluations(instance, run.run_id) if key[1] == "index_range"}
-    assert ranged == {"ndvi", "savi"}
+    found = evaluations(instance, run.run_id)
+    assert {check for _, check, tile in found if tile} == {name for _, name in TILE_CHECKS}
+    assert sum(tile == tiles[0] for _, _, tile in found) == 3
+    judged = str(found["ndvi", "index_range", tiles[0]].metadata["removed_by_index"].value)
+    assert judged.startswith("ndvi 0.")
+    assert "savi 0." in judged
+    assert found["savi", "same_tiles", None].passed
     assert "preview" in told(instance, "ndvi", tiles[0])
     assert "preview" not in told(instance, "savi", tiles[0])
     assert told(instance, "tile_index", tiles[0])["dagster/row_count"] == 2

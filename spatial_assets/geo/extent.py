@@ -1,0 +1,66 @@
+"""Whether valid pixels lie where they can: in the tile's own shards, and on their files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spatial_assets.geo.geobox import GeoBox
+from spatial_assets.geo.lattice import pixel_places
+from spatial_assets.geo.scene_grids import pixel_ratio
+from spatial_assets.geo.source_grid import SourceGrid
+from spatial_assets.geo.verdict import Verdict
+
+STRIDE: Final = 8
+"""Every eighth row and column is placed on the files: a shifted or mirrored raster shows there."""
+
+MARGIN_PIXELS: Final = 1.0
+"""Of the target: a pixel that is half on the file is valid, and its centre may lie off it."""
+
+
+def judge_extent(
+    valid: NDArray[np.bool_],
+    *,
+    owned: NDArray[np.bool_],
+    box: GeoBox,
+    files: Mapping[str, SourceGrid],
+) -> Verdict:
+    """Whether nothing is valid outside the owned shards, nor off a file that it was made of.
+
+    The places are asked of PROJ point by point, not of the lattice that the warp uses.
+
+    Args:
+        valid: True where a value is about to be stored, shape (row, column) of `box`.
+        owned: True where a pixel belongs to the tile, of the same shape.
+        box: where the pixels lie.
+        files: band -> pixel grid of the file it comes from.
+    """
+    beyond = int(np.count_nonzero(valid & ~owned))
+    rows, columns = np.nonzero(valid[::STRIDE, ::STRIDE])
+    u = columns.astype(np.float64) * STRIDE + (box.window.column + 0.5)
+    v = rows.astype(np.float64) * STRIDE + (box.window.row + 0.5)
+    off = {
+        name: count
+        for name, grid in files.items()
+        if rows.size and (count := _off(grid, box, u, v=v))
+    }
+    return Verdict(
+        passed=not beyond and not off,
+        evidence={
+            "valid_outside_owned_shards": beyond,
+            "valid_off_a_file": str(off or "none"),
+            "places_looked_at": int(rows.size),
+        },
+    )
+
+
+def _off(grid: SourceGrid, box: GeoBox, u: NDArray[np.float64], *, v: NDArray[np.float64]) -> int:
+    """How many absolute target places are off a file by more than the margin."""
+    margin = MARGIN_PIXELS * max(1.0, pixel_ratio(grid, box))
+    column, row = pixel_places(grid, box, u, v=v)
+    on = (column >= -margin) & (column <= grid.width + margin)
+    on &= (row >= -margin) & (row <= grid.height + margin)
+    return int(np.count_nonzero(~on))
