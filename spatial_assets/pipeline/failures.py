@@ -5,10 +5,12 @@ The only module that catches every exception: a tile's trouble must never be the
 
 from __future__ import annotations
 
+import errno
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from spatial_assets.errors import (
+    DatabaseError,
     GridError,
     LeaseHeldError,
     RasterError,
@@ -59,38 +61,97 @@ class Trouble:
 
     state: State
     reason: str
+    """Reason code in snake_case; OWN: the exception's own."""
+
     transient: bool
     """True: trying again may help."""
 
 
-TROUBLES: tuple[tuple[type[BaseException], Trouble], ...] = (
-    (MissingInputError, Trouble(State.FAILED, "missing_input", transient=False)),
-    (TooLargeError, Trouble(State.FAILED, "too_large", transient=False)),
-    (LeaseHeldError, Trouble(State.FAILED, "lease_held", transient=True)),
-    (SourceUnavailableError, Trouble(State.FAILED, "source_unavailable", transient=True)),
-    (StoreError, Trouble(State.FAILED, "store_refused", transient=False)),
-    (GridError, Trouble(State.FAILED, "grid", transient=False)),
-    (SettingsError, Trouble(State.FAILED, "settings", transient=False)),
-    (VectorError, Trouble(State.FAILED, "boundaries", transient=False)),
-    (MemoryError, Trouble(State.FAILED, "out_of_memory", transient=False)),
-    (TimeoutError, Trouble(State.FAILED, "timed_out", transient=True)),
-    (ConnectionError, Trouble(State.FAILED, "connection_lost", transient=True)),
-    (OSError, Trouble(State.FAILED, "system", transient=True)),
+OWN = ""
+
+Kind = type[BaseException] | str | int
+"""A class; the full name of one, where its library is not to be imported for this; or an errno."""
+
+
+def _lasting(reason: str) -> Trouble:
+    return Trouble(State.FAILED, reason, transient=False)
+
+
+def _passing(reason: str) -> Trouble:
+    return Trouble(State.FAILED, reason, transient=True)
+
+
+_BAD_INPUT = Trouble(State.QUARANTINED, OWN, transient=False)
+
+TROUBLES: tuple[tuple[Kind, Trouble], ...] = (
+    (MissingInputError, _lasting("missing_input")),
+    (TooLargeError, _lasting("too_large")),
+    (UnexaminedError, _lasting(OWN)),
+    (TileQuarantinedError, _BAD_INPUT),
+    (RasterError, _BAD_INPUT),
+    (SceneError, _BAD_INPUT),
+    (LeaseHeldError, _passing("lease_held")),
+    (SourceUnavailableError, _passing("source_unavailable")),
+    (StoreError, _lasting("store_refused")),
+    (GridError, _lasting("grid")),
+    (SettingsError, _lasting("settings")),
+    (VectorError, _lasting("boundaries")),
+    # The database classes of psycopg and DuckDB become this one; what may pass was tried again.
+    (DatabaseError, _lasting("database")),
+    (MemoryError, _lasting("out_of_memory")),
+    # What libraries raise where no code of ours stands between them and a tile. All are tried
+    # again a few times at most, so what is not known to be lasting counts as passing.
+    ("obstore.exceptions.NotFoundError", _lasting("object_gone")),
+    ("obstore.exceptions.PermissionDeniedError", _lasting("store_refused")),
+    ("obstore.exceptions.UnauthenticatedError", _lasting("store_refused")),
+    ("obstore.exceptions.BaseError", _passing("store_unavailable")),
+    ("httpx.TransportError", _passing("source_unavailable")),
+    ("httpx.HTTPError", _lasting("source_refused")),
+    ("psycopg.OperationalError", _passing("database")),
+    ("psycopg.Error", _lasting("database")),
+    ("_duckdb.IOException", _passing("database")),
+    ("_duckdb.Error", _lasting("database")),
+    ("rasterio.errors.RasterioError", _passing("gdal")),
+    ("zarr.errors.BaseZarrError", _lasting("cube")),
+    ("pyproj.exceptions.ProjError", _lasting("projection")),
+    ("shapely.errors.ShapelyError", _lasting("geometry")),
+    ("pyogrio.errors.DataSourceError", _lasting("boundaries")),
+    ("pyarrow.lib.ArrowException", _lasting("boundaries")),
+    # The system, the particular before the general.
+    (errno.ENOSPC, _lasting("disk_full")),
+    (errno.EDQUOT, _lasting("disk_full")),
+    (errno.EROFS, _lasting("disk_read_only")),
+    (errno.EMFILE, _passing("too_many_files")),
+    (errno.ENFILE, _passing("too_many_files")),
+    (PermissionError, _lasting("permission")),
+    (FileNotFoundError, _lasting("file_gone")),
+    (TimeoutError, _passing("timed_out")),
+    (ConnectionError, _passing("connection_lost")),
+    (OSError, _passing("system")),
 )
 """First match wins. What is not here is a bug of ours: `unexpected`, not tried again."""
 
-UNEXPECTED = Trouble(State.FAILED, "unexpected", transient=False)
+UNEXPECTED = _lasting("unexpected")
 
 
 def trouble_of(error: BaseException) -> Trouble:
     """Judge an exception."""
     if isinstance(error, SceneError) and error.reason == CHANGED:
-        return Trouble(State.FAILED, CHANGED, transient=False)
-    if isinstance(error, UnexaminedError):
-        return Trouble(State.FAILED, error.reason, transient=False)
-    if isinstance(error, TileQuarantinedError | RasterError | SceneError):
-        return Trouble(State.QUARANTINED, error.reason, transient=False)
-    return next((trouble for kind, trouble in TROUBLES if isinstance(error, kind)), UNEXPECTED)
+        return _lasting(CHANGED)
+    trouble = next((found for kind, found in TROUBLES if _is(error, kind)), UNEXPECTED)
+    return (
+        replace(trouble, reason=str(getattr(error, "reason", "")))
+        if not trouble.reason
+        else trouble
+    )
+
+
+def _is(error: BaseException, kind: Kind) -> bool:
+    if isinstance(kind, int):
+        return isinstance(error, OSError) and error.errno == kind
+    if isinstance(kind, str):
+        return kind in {f"{each.__module__}.{each.__qualname__}" for each in type(error).__mro__}
+    return isinstance(error, kind)
 
 
 def outcome_of(
@@ -99,7 +160,7 @@ def outcome_of(
     """The outcome of a tile that `error` stopped at stage `at`; no stage is complete."""
     trouble = trouble_of(error)
     evidence = dict(getattr(error, "evidence", {}))
-    if trouble is UNEXPECTED:
+    if trouble == UNEXPECTED:
         lines = traceback.format_exception(error)[-TRACEBACK_LINES:]
         evidence["traceback"] = mask_secrets("".join(lines))
     message = mask_secrets(str(error)) or type(error).__name__
