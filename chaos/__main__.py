@@ -22,10 +22,12 @@ def main() -> int:
     given = parser.parse_args()
     numbers = given.round or (short() if given.short else range(min(given.rounds, total)))
     numbers = [each for each in numbers if given.kind in {None, schedule()[each].name}]
-    document, results = campaign(numbers, seed=given.seed, small=given.short)
+    again = bool(given.round)
+    document, results = campaign(
+        numbers, seed=given.seed, small=given.short, keep=(lambda _: None) if again else write
+    )
     print(table(document, results))
-    if not given.round:
-        write(document)
+    if not again:
         print(f"written to {RESULTS}")
     return 0 if all(result.good for result in results) else 1
 

@@ -19,11 +19,19 @@ Maker = Callable[[int, Kind], Round]
 
 
 def campaign(
-    numbers: Sequence[int], *, seed: int, small: bool = False
+    numbers: Sequence[int],
+    *,
+    seed: int,
+    small: bool = False,
+    keep: Callable[[dict[str, object]], None] = lambda _: None,
 ) -> tuple[dict[str, object], list[Result]]:
     """Play rounds by their numbers; the summary, and each result.
 
-    With `small`, in a smaller world, and with workers only where they are what is struck.
+    Args:
+        numbers: of the rounds.
+        seed: of the campaign.
+        small: a smaller world, and workers only where they are what is struck.
+        keep: is given the summary so far after each round: who breaks off keeps what was found.
     """
     started = time.monotonic()
     kinds = schedule()
@@ -36,6 +44,7 @@ def campaign(
         for number in numbers:
             results.append(make(number, kinds[number]).play())
             progress.count(results[-1])
+            keep(summary(results, seed=seed, seconds=time.monotonic() - started))
     return summary(results, seed=seed, seconds=time.monotonic() - started), results
 
 
