@@ -29,6 +29,7 @@ from spatial_assets.catalog.signing import (
     tokens,
 )
 from spatial_assets.errors import SceneError, SourceUnavailableError
+from spatial_assets.project.retry_budget import retry_budget
 from spatial_assets.project.secrets import mask_secrets
 
 TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -182,12 +183,12 @@ def patiently(ask: Callable[[], Result], patience: Patience, *, place: str) -> R
     delays = patience.delays()
     while True:
         try:
-            return ask()
+            answer = ask()
         except (httpx.TransportError, httpx.DecodingError, _TransientError) as error:
             delay = next(delays, None)
-            if delay is None:
+            if delay is None or not retry_budget.take():
                 raise SourceUnavailableError(
-                    f"{mask_secrets(place)} did not answer in {patience.attempts} tries: "
+                    f"{mask_secrets(place)} did not answer in up to {patience.attempts} tries: "
                     f"{mask_secrets(str(error)) or type(error).__name__}; try again later"
                 ) from error
             wait = getattr(error, "wait", None) or 0.0
@@ -197,6 +198,9 @@ def patiently(ask: Callable[[], Result], patience: Patience, *, place: str) -> R
                 f"{mask_secrets(place)} cannot be asked for: {mask_secrets(str(error))}",
                 reason="bad_href",
             ) from error
+        else:
+            retry_budget.earn()
+            return answer
 
 
 def check_status(answer: httpx.Response, place: str) -> None:

@@ -23,6 +23,7 @@ from spatial_assets.pipeline.stages import RAW, Chain, chain_of
 from spatial_assets.pipeline.standing import Standing
 from spatial_assets.pipeline.supply import SceneSupply
 from spatial_assets.project import Project
+from spatial_assets.project.retry_budget import retry_budget
 from spatial_assets.stores.database import Database
 from spatial_assets.stores.identity import claim_store
 from spatial_assets.stores.objects import ObjectStore
@@ -71,6 +72,7 @@ class TilePipeline:
         tiles = [project.partitioning.tile(key) for key in dict.fromkeys(keys)]
         if not tiles or not selected:
             return
+        retry_budget.refill()
         claim_store(self.store, project.grid_id, grid=project.grid.model_dump(mode="json"))
         self.database.ensure_schema(project.boundaries, project.indices.names)
         log = RunLog(

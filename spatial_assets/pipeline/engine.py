@@ -15,7 +15,12 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import islice
-from typing import Generic, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeAlias, TypeVar
+
+from spatial_assets.project.retry_budget import retry_budget
+
+if TYPE_CHECKING:
+    from multiprocessing.sharedctypes import Synchronized
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -102,7 +107,7 @@ class ProcessEngine:
             workers or self.workers,
             mp_context=context,
             initializer=prepare_process,
-            initargs=(self.gdal_cache_mb, dict(os.environ)),
+            initargs=(self.gdal_cache_mb, dict(os.environ), retry_budget.shared),
         )
 
 
@@ -146,7 +151,11 @@ class _Flight(Generic[Job, Result]):
         return True
 
 
-def prepare_process(gdal_cache_mb: int, environment: Mapping[str, str] | None = None) -> None:
+def prepare_process(
+    gdal_cache_mb: int,
+    environment: Mapping[str, str] | None = None,
+    retries: Synchronized[float] | None = None,
+) -> None:
     """Set what is fixed for the life of a worker: its variables, GDAL's cache and one thread each.
 
     And that life is no longer than the driver's: a worker without one would wait for work for
@@ -155,7 +164,10 @@ def prepare_process(gdal_cache_mb: int, environment: Mapping[str, str] | None = 
     Args:
         gdal_cache_mb: for this process.
         environment: of the driver, as the fork server has the one of the moment it was started.
+        retries: the retry budget of the driver.
     """
+    if retries is not None:
+        retry_budget.adopt(retries)
     os.environ.update(environment or {})
     os.environ["GDAL_CACHEMAX"] = str(gdal_cache_mb)  # GDAL reads a bare number below 100,000 as MB
     for library in ("OMP", "OPENBLAS", "MKL", "BLOSC"):

@@ -31,10 +31,10 @@ ENDPOINT_VARIABLES = (
 CONNECT_SECONDS = 5.0  # a server that is there accepts at once
 ANSWER_SECONDS = 60.0  # one request: 8 MB parts at 1.1 Mbit/s
 RETRY_CONFIG: RetryConfig = {
-    "max_retries": 8,
+    "max_retries": 2,  # of one request; whole operations are tried again in `refusals`
     "backoff": {  # exponential with jitter, obstore's own
         "init_backoff": timedelta(milliseconds=100),
-        "max_backoff": timedelta(seconds=5),
+        "max_backoff": timedelta(seconds=1),
         "base": 2,
     },
     "retry_timeout": timedelta(minutes=3),  # past that the tile fails and may be tried again

@@ -5,9 +5,7 @@ Only the reading of errors belongs here; the calls that raise them are in `objec
 
 from __future__ import annotations
 
-import random
 import re
-import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -19,6 +17,8 @@ from obstore.exceptions import (
 )
 
 from spatial_assets.errors import SourceUnavailableError, StoreError
+from spatial_assets.project.retry_budget import retry_budget
+from spatial_assets.stores.retries import Backoff, retried
 
 Refusal = StoreError | SourceUnavailableError
 
@@ -30,32 +30,25 @@ LASTING = re.compile(
     r"|Missing(AccessKeyId|SecretAccessKey|Bucket)|Missing \w+AccessKey"
 )
 
-# obstore retries a refused request, but not every broken one: not a listing that breaks off, nor
-# a conditional put without a reply. Where it has used up its own retries, so have we.
-USED_UP = re.compile(r"after (\d+) retries, max_retries: \1,")
-TRIES = 6
-PAUSE_SECONDS = 0.5  # at most, and jittered: the trouble is a connection, not a full server
-PATIENCE_SECONDS = 60.0  # a try that took as long has been retried by obstore all the while
+# obstore retries a refused request, so that one of many parts does not cost the object, but not
+# every broken one: not a listing that breaks off, nor a conditional put without a reply.
+BACKOFF = Backoff(first=0.4, largest=8.0, patience=20.0, at_most=180.0)
+"""A server that restarts is back by then, and one that asks to be let alone (503) has been."""
 
 Answer = TypeVar("Answer")
 
 
 def patiently(ask: Callable[[], Answer]) -> Answer:
-    """Ask, and ask again after trouble that obstore itself did not retry.
+    """Ask, and ask again while the trouble may pass and the run has retries left.
 
     `ask` may have worked although it raised, so doing it twice must be doing it once.
     """
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    for _ in range(TRIES - 1):
-        try:
-            return ask()
-        except BaseError as error:
-            said = first_line(error)
-            final = LASTING.search(said) or USED_UP.search(said) or time.monotonic() > deadline
-            if final or not isinstance(error, GenericError):
-                raise
-            time.sleep(random.uniform(0, PAUSE_SECONDS))  # noqa: S311 - jitter, not a secret
-    return ask()
+    return retried(ask, may_pass, backoff=BACKOFF, kinds=(BaseError,), budget=retry_budget)
+
+
+def may_pass(error: Exception) -> bool:
+    """Whether the store may answer otherwise the next time."""
+    return isinstance(error, GenericError) and not LASTING.search(first_line(error))
 
 
 def explained(error: Exception, *, doing: str, uri: str, hint: str) -> Refusal:

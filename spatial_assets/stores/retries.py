@@ -6,11 +6,14 @@ collide again in step.
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
+
+from spatial_assets.project.retry_budget import RetryBudget
 
 Result = TypeVar("Result")
 
@@ -22,6 +25,8 @@ class Backoff:
     first: float
     largest: float
     patience: float
+    at_most: float = math.inf
+    """From the first try on, after which there is no further one however short the waits were."""
 
     def waits(self, jitter: Callable[[], float] = random.random) -> Iterator[float]:
         """Seconds to wait before each further try, each between half of itself and itself."""
@@ -39,6 +44,7 @@ def retried(
     *,
     backoff: Backoff,
     kinds: tuple[type[Exception], ...],
+    budget: RetryBudget | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Result:
     """Do `work`, again while it fails in a way that may pass.
@@ -48,16 +54,26 @@ def retried(
         may_pass: whether an error may be gone the next time.
         backoff: how long to wait, and until when.
         kinds: errors that are looked at; others pass through.
+        budget: what each further try takes from, and each answer gives to; None: nothing.
         sleep: what waits.
 
     Raises:
         Exception: the last error, as it was.
     """
-    for wait in backoff.waits():
+    started = time.monotonic()
+    waits = backoff.waits()
+    while True:
         try:
-            return work()
+            result = work()
         except kinds as error:
-            if not may_pass(error):
+            wait = next(waits, None)
+            late = time.monotonic() - started > backoff.at_most
+            if wait is None or late or not may_pass(error):
                 raise
+            if budget is not None and not budget.take():
+                raise
+        else:
+            if budget is not None:
+                budget.earn()
+            return result
         sleep(wait)
-    return work()

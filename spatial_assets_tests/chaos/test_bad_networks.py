@@ -10,11 +10,13 @@ import pytest
 from chaos.postgres_relay import PostgresRelay
 from chaos.s3_relay import FAULTS, S3Relay
 from chaos.storm import Storm
-from spatial_assets.errors import DatabaseError, SettingsError
+from spatial_assets.errors import DatabaseError, SettingsError, SourceUnavailableError
 from spatial_assets.pipeline.boundaries import BoundaryPipeline
 from spatial_assets.pipeline.outcome import State
 from spatial_assets.project import load_project
+from spatial_assets.project.retry_budget import retry_budget
 from spatial_assets.stores.database import open_database
+from spatial_assets.stores.location import RETRY_CONFIG
 from spatial_assets.stores.objects import open_store
 from spatial_assets.stores.postgis import Limits, PostgisDatabase
 from spatial_assets_tests.dagster_floor.land import villages
@@ -99,3 +101,21 @@ def test_a_timeout_is_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
         open_store("s3://bucket").list()
     with pytest.raises(SettingsError, match="wanted seconds"):
         open_database("postgresql+psycopg://nobody@localhost/none")
+
+
+def test_an_outage_costs_a_fixed_number_of_retries(s3_relay: S3Relay, s3_bucket: str) -> None:
+    store = open_store(f"s3://{s3_bucket}")
+    store.put("before", b"x")
+    s3_relay.storm = Storm(seed="out", share=1.0, kinds={"slow_down": 1})
+    s3_relay.requests.clear()
+    retry_budget.refill()
+    retry_budget.shared.value = 2
+    try:
+        for _ in range(10):
+            with pytest.raises(SourceUnavailableError):
+                store.get("before")
+    finally:
+        retry_budget.refill()
+
+    each = 1 + int(RETRY_CONFIG["max_retries"])
+    assert s3_relay.requests.total() == (10 + 2) * each

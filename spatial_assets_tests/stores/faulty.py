@@ -23,12 +23,13 @@ class FaultyProxy(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Forwarder)
         self.upstream = urlsplit(endpoint).netloc
         self.share = share
+        self.faults: tuple[str, ...] = FAULTS
         self.random = random.Random(seed)  # noqa: S311 - a test, repeatable
         self.done: Counter[str] = Counter()
 
     def next_fault(self) -> str:
         """What happens to the next request; empty: nothing."""
-        fault = self.random.choice(FAULTS) if self.random.random() < self.share else ""
+        fault = self.random.choice(self.faults) if self.random.random() < self.share else ""
         self.done[fault] += 1
         return fault
 

@@ -12,6 +12,7 @@ from spatial_assets.stores import location, refusals
 from spatial_assets.stores.cube import read_window
 from spatial_assets.stores.leases import acquire
 from spatial_assets.stores.objects import ObjectStore, open_store
+from spatial_assets.stores.retries import Backoff
 from spatial_assets_tests.stores.cubes import ONE, make, write
 from spatial_assets_tests.stores.faulty import FAULTS, FaultyProxy, faulty
 
@@ -24,7 +25,7 @@ NOON = datetime(2023, 8, 1, 12, tzinfo=UTC)
 def proxy(s3_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyProxy]:
     """One request in five goes wrong; waits are shortened, their number is not."""
     backoff = {"init_backoff": timedelta(milliseconds=2), "max_backoff": timedelta(seconds=0.1)}
-    monkeypatch.setattr(refusals, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(refusals, "BACKOFF", Backoff(first=0.002, largest=0.1, patience=2.0))
     monkeypatch.setattr(
         location, "RETRY_CONFIG", {**location.RETRY_CONFIG, "backoff": {**backoff, "base": 2}}
     )
@@ -89,7 +90,7 @@ def test_a_cube_survives_a_bad_network(shaky: ObjectStore) -> None:
 def test_a_server_that_only_asks_for_patience_is_given_up_as_transient(
     shaky: ObjectStore, proxy: FaultyProxy
 ) -> None:
-    proxy.share = 1.0
+    proxy.share, proxy.faults = 1.0, ("slow down",)
 
     with pytest.raises(SourceUnavailableError, match="retries included"):
         shaky.put("a.bin", b"x")
