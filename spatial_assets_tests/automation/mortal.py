@@ -76,7 +76,7 @@ class Services:
         while not self._stopped.is_set():
             process = start(self.daemon)
             # an idle machine takes 5 s to start it: some kills fall into that, most do not
-            rest = chance.uniform(2, 20) if self.kills < to_kill else None
+            rest = chance.uniform(1, 13) if self.kills < to_kill else None
             self._stopped.wait(rest)
             if self._stopped.is_set():
                 stop(process, signal.SIGTERM)

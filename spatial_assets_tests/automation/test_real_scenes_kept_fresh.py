@@ -143,4 +143,5 @@ def test_a_person_sees_why_in_the_ui(spoiled: Story, chromium: Chromium) -> None
     chromium.screenshot(page, "partitions-kept-fresh")
     page = chromium.page(f"{spoiled.services.url}/automation")
     expect(page.get_by_text("new_scenes").first).to_be_visible()
+    page.wait_for_timeout(3000)  # its rows fill one by one
     chromium.screenshot(page, "automation-overview")
