@@ -109,7 +109,11 @@ def test_what_goes_bad_is_quarantined_and_not_asked_for_again(spoiled: Story) ->
     before = len(spoiled.runs())
     begun = len(spoiled.ticks())
 
-    wait_for(lambda: len(spoiled.ticks()) >= begun + FURTHER_TICKS or None, "ten ticks")
+    def over() -> bool | None:
+        has_ticked = len(spoiled.ticks()) >= begun + FURTHER_TICKS
+        return True if has_ticked and spoiled.services.kills == KILLS else None
+
+    wait_for(over, "ten ticks, and the last kill")
 
     assert len(spoiled.runs()) == before
     assert spoiled.in_quarantine() == held
