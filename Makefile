@@ -8,6 +8,8 @@
 VENV := .venv
 BIN := $(VENV)/bin
 UI_PORT ?= 3000
+# Each starts servers of its own. Two even on one core: much of the time is waiting for them.
+TEST_PROCESSES ?= 2
 DAGSTER_HOME := $(CURDIR)/.dagster_home
 
 # The first Python that every locked package has a wheel for; name another with PYTHON=...
@@ -68,7 +70,7 @@ servers: setup-dev ## fetch PostGIS and Chromium for the tests, where the system
 
 test: servers ## run all tests, on real servers; SPATIAL_ASSETS_SAMPLES names real scenes
 	@echo "==> tests"
-	@$(BIN)/python -m pytest $(PYTEST_ARGUMENTS)
+	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGUMENTS)
 
 check: setup-dev ## format, lint, types, and which way imports go
 	$(BIN)/ruff format --check .

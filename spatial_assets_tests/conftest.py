@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,9 +31,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     needing = [item for item in items if item.get_closest_marker("samples")]
     if os.environ.get(SAMPLES_VARIABLE) or not needing:
         return
-    config.stash[left_out] = [item.nodeid for item in needing]
+    names = [item.nodeid for item in needing]
+    config.stash[left_out] = names
+    if hasattr(config, "workeroutput"):  # one of several processes: tell the one that reports
+        config.workeroutput["left_out"] = names
     items[:] = [item for item in items if item not in needing]
     config.hook.pytest_deselected(items=needing)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:  # noqa: ANN401 - pytest-xdist's own
+    """Take over what one of several processes left out; all leave out the same."""
+    del error
+    names = getattr(node, "workeroutput", {}).get("left_out")
+    if names:
+        node.config.stash[left_out] = names
 
 
 def pytest_terminal_summary(

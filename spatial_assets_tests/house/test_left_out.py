@@ -63,6 +63,15 @@ def test_without_samples_the_run_passes_and_names_what_it_left_out(project: Path
     assert f"set {SAMPLES_VARIABLE}" in output
 
 
+def test_several_processes_name_once_what_they_left_out(project: Path) -> None:
+    code, output = run(project, "-n", "2", samples=None)
+
+    assert code == 0
+    assert "2 passed" in output
+    assert "1 test left out" in output
+    assert output.count("test_it.py::test_ndvi_of_a_real_scene") == 1
+
+
 def test_with_samples_nothing_is_left_out(project: Path) -> None:
     code, output = run(project, samples=project / "data")
 
