@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError
 from spatial_assets.errors import StoreError
 from spatial_assets.stores.location import Location, connect, locate
 from spatial_assets.stores.refusals import explained, patiently
+from spatial_assets.stores.staging import STAGED, sweep_staged
 
 if TYPE_CHECKING:
     from obstore import GetOptions, OffsetRange, SuffixRange
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from spatial_assets.stores.zarr_view import ZarrView
 
-STAGING = re.compile(r"#\d+$")  # obstore's own temporary files, which it never lists
 PART_BYTES = 8 * 1024 * 1024  # larger objects go up in parts, each retried on its own
 
 
@@ -87,6 +86,7 @@ class ObjectStore:
     def put(self, path: str, data: bytes) -> ObjectInfo:
         """Write the object whole: a reader sees the old bytes or the new, never a mixture."""
         with self.answering("write", path):
+            sweep_staged(self._location, checked(path))
             answer = patiently(
                 lambda: obstore.put(self._backend, checked(path), data, chunk_size=PART_BYTES)
             )
@@ -100,6 +100,7 @@ class ObjectStore:
             bytes are one caller: whoever must be told apart puts a token into them.
         """
         with self.answering("create", path):
+            sweep_staged(self._location, checked(path))
             try:
                 patiently(
                     lambda: obstore.put(
@@ -211,7 +212,7 @@ def checked(path: str) -> str:
     wrong = [
         segment
         for segment in segments
-        if segment in {"", ".", ".."} or STAGING.search(segment) or not segment.isprintable()
+        if segment in {"", ".", ".."} or STAGED.search(segment) or not segment.isprintable()
     ]
     if wrong or "\\" in path:
         raise StoreError(
