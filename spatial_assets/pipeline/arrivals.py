@@ -15,6 +15,7 @@ from datetime import datetime
 import shapely
 
 from spatial_assets.catalog.watching import Change, Snapshot, look
+from spatial_assets.errors import SourceUnavailableError
 from spatial_assets.pipeline.boundaries import BoundaryPipeline
 from spatial_assets.pipeline.fingerprints import fingerprint
 from spatial_assets.pipeline.outdated import Features, boundaries_wanted, scenes_wanted
@@ -22,6 +23,7 @@ from spatial_assets.pipeline.recipes import Recipe, Sky, hash_of_boundaries, rec
 from spatial_assets.pipeline.stages import RAW, chain_of
 from spatial_assets.pipeline.statistics import BoundaryShelf
 from spatial_assets.project import Project
+from spatial_assets.project.secrets import mask_secrets
 from spatial_assets.stores import layout
 from spatial_assets.stores.database import Database, rows_if_any
 from spatial_assets.stores.objects import ObjectStore
@@ -68,12 +70,15 @@ class Lookout:
         """Look at the catalogue, and note the tiles under what is new, changed or withdrawn.
 
         Raises:
-            SourceUnavailableError: the catalogue did not answer; nothing is noted.
+            SourceUnavailableError: the catalogue did not answer, or has lost all of its scenes
+                at once; nothing is noted.
             SettingsError: there is no such catalogue.
         """
         path = layout.catalogue_seen()
         before = Snapshot.from_bytes(self.store.find(path))
         after = self.look(self.project, before, now=now)
+        if before and before.sightings and not after.sightings:
+            raise SourceUnavailableError(self._emptied(len(before.sightings), path))
         changes = after.changes_since(before) if before else ()
         noted = self._noted()
         why = {each.tile: each.why for each in noted if each.stage == RAW}
@@ -83,6 +88,14 @@ class Lookout:
         self._write(found, noted, stages=[RAW])
         self.store.put(path, after.to_bytes())
         return Arrivals(changes=changes, wanted=found)
+
+    def _emptied(self, scenes: int, path: str) -> str:
+        """What to say of a catalogue that has nothing any more: most often it is not mounted."""
+        return (
+            f"[scenes] catalog = {mask_secrets(self.project.catalog_url)} had {scenes} scenes at "
+            "the last look and has none now; is it mounted, and are [scenes] and [area] as meant? "
+            f"If it is meant to be empty, delete {self.store.uri(path)}"
+        )
 
     def note_boundaries(self, *, now: datetime) -> tuple[TileWanted, ...]:
         """Note the tiles whose statistics were made from other boundaries than the valid ones.

@@ -96,6 +96,20 @@ def test_a_damaged_file_is_noted_and_a_tile_that_followed_into_quarantine_is_not
     assert noted(project) == {tile: f"scene v{tile} is changed"}
 
 
+def test_a_folder_that_is_not_mounted_is_no_withdrawal_of_all_scenes(
+    project: Project, catalog: Path
+) -> None:
+    catalog.rename(catalog.with_name("elsewhere"))
+    catalog.mkdir()
+
+    with pytest.raises(SourceUnavailableError, match=r"had 10 scenes.* is it mounted"):
+        noted(project)
+
+    assert rows(project, "tile_wanted") == []
+    store_of(project).delete(layout.catalogue_seen())
+    assert set(noted(project)) == set(ten_tiles(project)[:4])
+
+
 def test_the_first_look_compares_with_what_was_made(project: Project, catalog: Path) -> None:
     tile = ten_tiles(project)[3]
     store_of(project).delete(layout.catalogue_seen())
