@@ -15,7 +15,7 @@ from spatial_assets.io_managers import TILE_IO_MANAGER
 from spatial_assets.project import Project
 from spatial_assets.project.products import BoundarySettings
 from spatial_assets.resources import DatabaseResource, StoreResource, now
-from spatial_assets.stores.tables import declare
+from spatial_assets.stores.shown import boundary_columns
 
 if TYPE_CHECKING:
     from spatial_assets.pipeline.boundaries import BoundaryPipeline, BoundaryStep
@@ -78,7 +78,6 @@ def validated_asset(project: Project, settings: BoundarySettings) -> dg.AssetsDe
 
 def table_asset(project: Project, settings: BoundarySettings) -> dg.AssetsDefinition:
     """The table in the database."""
-    table = declare(project.boundaries, project.indices.names).table(settings.name)
 
     @_asset(
         project,
@@ -88,7 +87,7 @@ def table_asset(project: Project, settings: BoundarySettings) -> dg.AssetsDefini
         description="The validated features as a table with a spatial index, replaced as a whole.",
         kinds={"table", database_kind(project)},
         metadata={
-            "dagster/column_schema": column_schema(table),
+            "dagster/column_schema": column_schema(boundary_columns(settings)),
             "dagster/table_name": settings.name,
         },
     )

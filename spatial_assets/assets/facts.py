@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 import dagster as dg
-import sqlalchemy as sa
 
 from spatial_assets.pipeline.outcome import CheckOutcome, StageOutcome, TileOutcome
 from spatial_assets.pipeline.stages import CODE_VERSIONS, RAW, REPROJECTED, TILE_INDEX
-from spatial_assets.stores.tables import columns_of
+from spatial_assets.stores.shown import ShownColumn
 
 OWNERS = ("team:spatial-data",)
 PREVIEW = "preview"
@@ -71,11 +70,8 @@ def picture(png: bytes, *, alt: str) -> dg.MetadataValue:
     return dg.MetadataValue.md(f"![{alt}](data:image/png;base64,{data})")
 
 
-def column_schema(table: sa.Table) -> dg.TableSchema:
-    """The columns of a table for the UI, from the table's one declaration."""
+def column_schema(columns: Iterable[ShownColumn]) -> dg.TableSchema:
+    """The columns of a table for the UI."""
     return dg.TableSchema(
-        columns=[
-            dg.TableColumn(name, kind, description=description)
-            for name, kind, description in columns_of(table)
-        ]
+        columns=[dg.TableColumn(each.name, each.type, description=each.comment) for each in columns]
     )

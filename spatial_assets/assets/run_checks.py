@@ -7,13 +7,16 @@ check in a step of its own.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from spatial_assets.geo.verdict import Verdict
 from spatial_assets.pipeline.outcome import CheckOutcome
 from spatial_assets.pipeline.stages import TILE_INDEX, by_boundary
 from spatial_assets.project import Project
-from spatial_assets.stores.database import Database
-from spatial_assets.stores.soundness import TableFacts
+
+if TYPE_CHECKING:
+    from spatial_assets.stores.database import Database
+    from spatial_assets.stores.soundness import TableFacts
 
 NO_ORPHANS = "no_orphans"
 PARTS_FIT = "parts_fit"

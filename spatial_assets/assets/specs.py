@@ -27,7 +27,7 @@ from spatial_assets.pipeline.stages import (
     by_boundary,
 )
 from spatial_assets.project import Project
-from spatial_assets.stores.tables import declare
+from spatial_assets.stores.shown import STATISTICS_COLUMNS, TILE_INDEX_COLUMNS
 
 GROUP = "tiles"
 
@@ -46,7 +46,7 @@ def stage_specs(project: Project, chain: Chain) -> list[dg.AssetSpec]:
             kinds=_kinds(project, stage),
             owners=OWNERS,
             code_version=code_version(stage, chain.indices),
-            metadata=_metadata(project, stage),
+            metadata=_metadata(stage),
             freshness_policy=stage_alarm(project, stage),
             skippable=True,
         ).with_io_manager_key(TILE_IO_MANAGER)
@@ -162,11 +162,11 @@ def database_kind(project: Project) -> str:
     return "duckdb" if project.database_url.startswith("duckdb") else "postgres"
 
 
-def _metadata(project: Project, stage: str) -> dict[str, object]:
+def _metadata(stage: str) -> dict[str, object]:
     if stage in {RAW, REPROJECTED} or stage in INDICES:
         return {}
-    tables = declare(project.boundaries, project.indices.names)
+    columns = TILE_INDEX_COLUMNS if stage == TILE_INDEX else STATISTICS_COLUMNS
     return {
-        "dagster/column_schema": column_schema(tables.table(stage)),
+        "dagster/column_schema": column_schema(columns),
         "dagster/table_name": stage,
     }

@@ -17,8 +17,6 @@ from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
 from spatial_assets.errors import GridError
-from spatial_assets.geo import cells
-from spatial_assets.geo.centres import owning_cells, shard_centres
 from spatial_assets.geo.cover import covering_squares
 from spatial_assets.geo.geobox import Window
 from spatial_assets.geo.grid import PixelGrid, Shard, Tile
@@ -97,6 +95,8 @@ def partition_area(
         shards = grid.shards_touching(area)
         names = tile_level.keys_of(shards)
     else:
+        from spatial_assets.geo.centres import owning_cells, shard_centres  # noqa: PLC0415
+
         shards = grid.shards_touching(area)
         names = owning_cells(scheme, level, shard_centres(grid, shards))
     owned: dict[str, list[Shard]] = {}
@@ -122,6 +122,8 @@ def cell_polygon(
     """
     if scheme == "tiles":
         return tile_outline(key, tile_matrix_set)
+    from spatial_assets.geo import cells  # noqa: PLC0415 - H3 and S2 only where they are wanted
+
     return cells.cell_outline(scheme, key)
 
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from spatial_assets.catalog.sightings import Sighting
 from spatial_assets.pipeline.fingerprints import fingerprint, rule_of
 from spatial_assets.pipeline.stages import (
     CODE_VERSIONS,
@@ -25,6 +25,9 @@ from spatial_assets.pipeline.stages import (
 )
 from spatial_assets.project import Project
 from spatial_assets.stores.records import TileInputs
+
+if TYPE_CHECKING:
+    from spatial_assets.catalog.sightings import Sighting
 
 FEATURES = "features"
 """Where the facts of a stage say which boundaries touch the tile: set -> fingerprint."""

@@ -1,4 +1,4 @@
-"""How a column, a type and a name are declared: the words the tables are written in.
+"""How a column and a type are declared: the words the tables are written in.
 
 Which tables there are belongs in `tables`.
 """
@@ -13,13 +13,13 @@ import sqlalchemy as sa
 from geoalchemy2 import Geometry
 from sqlalchemy.dialects import postgresql
 
-from spatial_assets.errors import DatabaseError
+from spatial_assets.stores.names import LONGEST_NAME
 from spatial_assets.stores.records import ColumnType
+from spatial_assets.stores.shown import ShownColumn
 
 Kind = sa.types.TypeEngine[Any]
 
 SRID = 4326
-LONGEST_NAME = 63  # bytes; PostgreSQL cuts a longer one without an error
 COLUMN_TYPES: Mapping[ColumnType, type[Kind]] = {
     "text": sa.Text,
     "integer": sa.BigInteger,
@@ -58,29 +58,14 @@ def key_column(name: str, comment: str, kind: type[Kind] = sa.Text) -> sa.Column
     return sa.Column(name, kind, primary_key=True, autoincrement=False, comment=comment)
 
 
-def column_type(kind: ColumnType) -> Kind:
-    """The database type of a carried column."""
-    return timestamp() if kind == "timestamp" else COLUMN_TYPES[kind]()
-
-
-def checked_name(name: str, what: str, *, room: int = 0) -> str:
-    """`name`, if both databases take it as it is.
-
-    Raises:
-        DatabaseError: it is empty, holds a NUL or half a surrogate pair, or is too long.
-    """
-    size = len(name.encode(errors="replace"))
-    if not name or "\0" in name or not is_unicode(name) or size + room > LONGEST_NAME:
-        raise DatabaseError(
-            f"{what} name {name!r} is {size} bytes long; a database takes 1 to "
-            f"{LONGEST_NAME - room} bytes of text without NUL"
-        )
-    return name
-
-
-def is_unicode(text: str) -> bool:
-    """Whether `text` can be written as UTF-8."""
-    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+def shown(told: ShownColumn) -> sa.Column[object]:
+    """A column that people see, as the database has it."""
+    if told.kind == "multipolygon":
+        return column(told.name, multipolygon(), told.comment, null=told.null)
+    kind = timestamp() if told.kind == "timestamp" else COLUMN_TYPES[told.kind]()
+    if told.key:
+        return key_column(told.name, told.comment, type(kind))
+    return column(told.name, kind, told.comment, null=told.null)
 
 
 def index_name(table: str, suffix: str) -> str:

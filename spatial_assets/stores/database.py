@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from shapely.geometry.base import BaseGeometry
 
@@ -22,7 +22,9 @@ from spatial_assets.stores.records import (
     Row,
     TileState,
 )
-from spatial_assets.stores.soundness import TableFacts
+
+if TYPE_CHECKING:
+    from spatial_assets.stores.soundness import TableFacts
 
 DUCKDB = "duckdb:///"
 POSTGRES = ("postgresql+psycopg://", "postgresql://", "postgres://")

@@ -15,17 +15,18 @@ from sqlalchemy.dialects import postgresql
 from spatial_assets.errors import DatabaseError
 from spatial_assets.stores.boundary_tables import boundary_table
 from spatial_assets.stores.columns import (
-    checked_name,
     column,
     index_name,
     json,
     key_column,
-    multipolygon,
+    shown,
     timestamp,
 )
 from spatial_assets.stores.merged import merged_table, merging
+from spatial_assets.stores.names import checked_name
 from spatial_assets.stores.records import QUARANTINE_KINDS, TILE_STATES, BoundaryDeclaration
 from spatial_assets.stores.run_tables import run_log_table
+from spatial_assets.stores.shown import STATISTICS_COLUMNS, TILE_INDEX_COLUMNS
 from spatial_assets.stores.upkeep_tables import tile_inputs_table, tile_wanted_table
 
 
@@ -112,19 +113,7 @@ def statistics_table(metadata: sa.MetaData, index: str) -> sa.Table:
     return sa.Table(
         name,
         metadata,
-        key_column("grid_id", "Identity of the pixel grid."),
-        key_column("tile", "Key of the tile."),
-        key_column("period", "Label of the period, e.g. 2023-08."),
-        key_column("boundary_table", "Boundary set the boundary is of."),
-        key_column("boundary_key", "Key of the boundary, as text."),
-        column("period_start", sa.Date, "First day of the period."),
-        column("pixels", sa.Double, "Pixels within the boundary, each counted by its coverage."),
-        column("weight", sa.Double, "Area of valid pixels within the boundary, square metres."),
-        column("sum", sa.Double, "Sum of area x value."),
-        column("sum_squares", sa.Double, "Sum of area x value squared."),
-        column("min", sa.Double, "Smallest valid value; null if none.", null=True),
-        column("max", sa.Double, "Largest valid value; null if none.", null=True),
-        column("area_total", sa.Double, "Area of all pixels within the boundary, square metres."),
+        *map(shown, STATISTICS_COLUMNS),
         sa.Index(index_name(name, "key"), "boundary_table", "boundary_key"),
         comment=f"What each tile contributes to {index} by boundary; {name}_merged adds it up.",
     )
@@ -135,18 +124,7 @@ def tile_index_table(metadata: sa.MetaData) -> sa.Table:
     return sa.Table(
         "tile_index",
         metadata,
-        key_column("grid_id", "Identity of the pixel grid."),
-        key_column("tile", "Key of the tile."),
-        key_column("index_name", "Spectral index, e.g. ndvi."),
-        key_column("period", "Label of the period, e.g. 2023-08."),
-        column("period_start", sa.Date, "First day of the period."),
-        column("valid_fraction", sa.Double, "Share of the tile's pixels that are valid, 0 to 1."),
-        column("observations", sa.Double, "Mean number of clear observations of a pixel."),
-        column("scenes", sa.BigInteger, "Scenes that contributed."),
-        column("uri", sa.Text, "Where the pixels are."),
-        column("fingerprint", sa.Text, "Hash of all that the pixels follow from."),
-        column("geometry", multipolygon(), "Footprint of the tile in lon/lat (EPSG:4326)."),
-        column("refreshed_at", timestamp(), "When the inputs were last looked at."),
+        *map(shown, TILE_INDEX_COLUMNS),
         sa.Index("ix_tile_index_geometry", "geometry", postgresql_using="gist"),
         comment="The product's own index: which pixels exist, how good, how fresh.",
     )

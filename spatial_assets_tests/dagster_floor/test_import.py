@@ -16,6 +16,7 @@ from spatial_assets_tests.servers.process import REPOSITORY
 UNWANTED = (
     *("geopandas", "pandas", "xarray", "rasterio", "zarr", "duckdb", "psycopg", "pyarrow"),
     *("dagster_aws", "boto3", "obstore", "pystac", "httpx", "exactextract", "spatial_assets.cli"),
+    *("sqlalchemy", "geoalchemy2", "h3", "s2cell", "numba", "spatial_assets.catalog"),
 )
 MAX_SECONDS = 3.0
 REPORT = """

@@ -14,6 +14,12 @@ from spatial_assets.stores.database import open_database
 from spatial_assets.stores.ddl import DUCKDB, POSTGIS, creation
 from spatial_assets.stores.records import boundary_key
 from spatial_assets.stores.retries import Backoff, retried
+from spatial_assets.stores.shown import (
+    STATISTICS_COLUMNS,
+    TILE_INDEX_COLUMNS,
+    ShownColumn,
+    boundary_columns,
+)
 from spatial_assets.stores.tables import columns_of, declare
 from spatial_assets_tests.database.sample_rows import REGIONS
 
@@ -55,6 +61,22 @@ def test_columns_are_listed_as_a_user_interface_shows_them() -> None:
     assert "covered_fraction" in [
         name for name, _, _ in columns_of(tables.readable("ndvi_by_boundary_merged"))
     ]
+
+
+@pytest.mark.parametrize(
+    ("table", "shown"),
+    [
+        pytest.param("tile_index", TILE_INDEX_COLUMNS, id="tile-index"),
+        pytest.param("ndvi_by_boundary", STATISTICS_COLUMNS, id="statistics"),
+        pytest.param("regions", boundary_columns(REGIONS), id="boundaries"),
+    ],
+)
+def test_columns_shown_without_a_database_library_are_those_of_the_table(
+    table: str, shown: tuple[ShownColumn, ...]
+) -> None:
+    told = [(each.name, each.type, each.comment) for each in shown]
+
+    assert told == columns_of(declare([REGIONS], ["ndvi"]).table(table))
 
 
 def test_both_databases_get_the_same_tables_in_their_own_words() -> None:
