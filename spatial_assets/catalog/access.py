@@ -8,7 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
+from spatial_assets.catalog.hrefs import is_remote
+from spatial_assets.catalog.places import ANYWHERE, Nearness, Places, nearness_of
 from spatial_assets.project import Project
 from spatial_assets.project.timeouts import answer_within
 
@@ -71,6 +74,8 @@ class SourceAccess:
     """That GDAL may use to decode."""
 
     patience: Patience = field(default_factory=Patience)
+    places: Places = ANYWHERE
+    """Where documents of the catalogue may send us."""
 
 
 def source_access(project: Project) -> SourceAccess:
@@ -89,7 +94,29 @@ def source_access(project: Project) -> SourceAccess:
         token_endpoint=tokens,
         gdal_cache_mb=project.compute.gdal_cache_mb,
         threads=project.compute.threads,
+        places=_places(project, tokens),
         patience=Patience(
             connect_timeout=min(answer, Patience.connect_timeout), read_timeout=answer
         ),
+    )
+
+
+def _places(project: Project, tokens: str) -> Places:
+    """What the project's catalogue may name."""
+    catalog, endpoint = project.catalog_url, project.scenes.source.endpoint
+    named = [catalog] if catalog.startswith(("http://", "https://")) else []
+    named += [url for url in (endpoint, tokens) if url]
+    if not is_remote(catalog):
+        nearest = Nearness.OWN
+    else:
+        nearest = nearness_of(endpoint if catalog.startswith("s3://") else catalog)
+    folders = [str(project.cache_folder), *map(project.resolve, project.scenes.folders)]
+    if not is_remote(catalog):
+        own = Path(catalog)
+        folders += [str(project.root), str(own.parent if own.suffix else own)]
+    return Places(
+        nearest=nearest,
+        trusted=frozenset(urlsplit(url).netloc.lower() for url in named),
+        hosts=project.scenes.hosts,
+        folders=tuple(folders),
     )

@@ -20,7 +20,7 @@ from pystac_client.errors import ClientTypeError
 from pystac_client.exceptions import APIError
 from pystac_client.stac_api_io import StacApiIO
 
-from spatial_assets.catalog.access import Patience, SourceAccess
+from spatial_assets.catalog.access import SourceAccess
 from spatial_assets.catalog.documents import LARGEST_DOCUMENT
 from spatial_assets.catalog.hrefs import is_remote
 from spatial_assets.catalog.items import RawItem
@@ -117,7 +117,7 @@ def _client(url: str, access: SourceAccess) -> Client:
     """A client that has asked for the root."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pystac-client warns of every conformance that is missing
-        return Client.open(url, stac_io=_BoundedIO(access.patience))
+        return Client.open(url, stac_io=_BoundedIO(access))
 
 
 def _search(
@@ -165,9 +165,9 @@ def _place_of(item: Mapping[str, Any], url: str) -> str:
 class _BoundedIO(StacApiIO):
     """pystac-client's requests over our own HTTP."""
 
-    def __init__(self, patience: Patience) -> None:
+    def __init__(self, access: SourceAccess) -> None:
         super().__init__(max_retries=None)
-        self._patience = patience
+        self._access = access
 
     def read_text(self, source: Any, *args: Any, **kwargs: Any) -> str:  # noqa: ANN401 - pystac's own types
         href = str(source.to_dict()["href"] if isinstance(source, pystac.Link) else source)
@@ -194,7 +194,7 @@ class _BoundedIO(StacApiIO):
             limit=LARGEST_DOCUMENT,
             accepts=frozenset({METHOD_NOT_ALLOWED}),
         )
-        status, content = exchange(question, self._patience)
+        status, content = exchange(question, self._access)
         if status == METHOD_NOT_ALLOWED:
             refusal = APIError(f"{verb} is not allowed")
             refusal.status_code = status  # pystac-client goes on with GET

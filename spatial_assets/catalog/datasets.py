@@ -27,6 +27,7 @@ from spatial_assets.catalog.hrefs import is_remote
 from spatial_assets.catalog.scene import BandSource
 from spatial_assets.catalog.signing import (
     EXPIRY_MARGIN,
+    SignedUrl,
     mask_logs,
     readable_url,
     source_credentials,
@@ -91,10 +92,19 @@ def open_dataset(source: BandSource, access: SourceAccess) -> Dataset:
     if found is None:
         while len(known) >= MOST_OPEN:
             known.popitem(last=False)[1].dataset.close()
-        path, expires = gdal_path(source, access)
+        path, expires = gdal_path(source, access, _straight(source, access))
         found = _Opened(_open(path), expires)
     known[key] = found
     return found.dataset
+
+
+def _straight(source: BandSource, access: SourceAccess) -> SignedUrl | None:
+    """The link that redirects lead to: GDAL would follow them wherever they go, and ask nobody."""
+    if not source.href.startswith(("http://", "https://")):
+        return None
+    from spatial_assets.catalog.remote import final_url  # noqa: PLC0415 - only remote ones
+
+    return final_url(source, access)
 
 
 def close_dataset(source: BandSource, access: SourceAccess) -> None:
@@ -111,13 +121,20 @@ def close_all() -> None:
         known.popitem()[1].dataset.close()
 
 
-def gdal_path(source: BandSource, access: SourceAccess) -> tuple[str, float | None]:
-    """What GDAL opens, and until when (seconds since the epoch) that holds; None: for ever."""
+def gdal_path(
+    source: BandSource, access: SourceAccess, link: SignedUrl | None = None
+) -> tuple[str, float | None]:
+    """What GDAL opens, and until when (seconds since the epoch) that holds; None: for ever.
+
+    Raises:
+        SceneError: `forbidden_host` or `forbidden_folder`.
+    """
+    access.places.require(source.href)
     if not is_remote(source.href):
         return source.href, None
     if source.href.startswith("s3://") and access.sign != "s3-presign":
         return f"/vsis3/{source.href.removeprefix('s3://')}", None
-    signed = readable_url(source, access)
+    signed = readable_url(source, access) if link is None else link
     expires = None if signed.expires is None else signed.expires - EXPIRY_MARGIN
     return f"/vsicurl/{signed.url}", expires
 

@@ -18,16 +18,17 @@ def read_document(place: str, access: SourceAccess) -> bytes:
     """The bytes of a JSON document.
 
     Raises:
-        SceneError: `missing_object`, `forbidden`, `too_large` or another lasting reason.
+        SceneError: `missing_object`, `forbidden_host`, `too_large` or another lasting reason.
         SourceUnavailableError: a remote place does not answer.
     """
+    access.places.require(place)
     if not is_remote(place):
         return _read_file(Path(place))
     from spatial_assets.catalog.remote import fetch  # noqa: PLC0415 - only remote ones need HTTP
     from spatial_assets.catalog.signing import signed_url  # noqa: PLC0415
 
     url = signed_url(place, access).url
-    return fetch(url, limit=LARGEST_DOCUMENT, patience=access.patience)
+    return fetch(url, limit=LARGEST_DOCUMENT, access=access)
 
 
 def parse_document(content: bytes, place: str) -> Mapping[str, Any]:

@@ -91,9 +91,11 @@ def version_of(source: BandSource, access: SourceAccess) -> str:
     """What tells this content from another under the same href.
 
     Raises:
-        SceneError: `missing_object`, `forbidden`: the file cannot be had.
+        SceneError: `missing_object`, `forbidden`, `forbidden_host`, `forbidden_folder`: the file
+            cannot be had.
         SourceUnavailableError: the archive did not answer.
     """
+    access.places.require(source.href)
     if not is_remote(source.href):
         return local_version(Path(source.href))
     if source.checksum is not None:

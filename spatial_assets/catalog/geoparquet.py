@@ -69,4 +69,4 @@ def _source(catalog: str, access: SourceAccess) -> Path | io.BytesIO:
     if not is_remote(catalog):
         return Path(catalog)
     url = signed_url(catalog, access).url
-    return io.BytesIO(fetch(url, limit=LARGEST_TABLE, patience=access.patience))
+    return io.BytesIO(fetch(url, limit=LARGEST_TABLE, access=access))

@@ -6,24 +6,21 @@ pass is a SourceUnavailableError. GDAL's own requests are configured in datasets
 
 from __future__ import annotations
 
-import atexit
 import contextlib
-import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import TypeVar
 
 import httpx
 
 from spatial_assets.catalog.access import Patience, SourceAccess
+from spatial_assets.catalog.client import shared_client
 from spatial_assets.catalog.scene import BandSource
 from spatial_assets.catalog.signing import (
     Method,
     SignedUrl,
-    mask_logs,
     readable_url,
     signed_url,
     tokens,
@@ -90,7 +87,7 @@ def look_up_document(place: str, access: SourceAccess) -> ObjectFacts:
 
 def _facts(link: Callable[[Method], SignedUrl], access: SourceAccess, *, place: str) -> ObjectFacts:
     """One try to learn size and etag; a server that knows no HEAD is asked for a byte."""
-    client = shared_client(access.patience)
+    client = shared_client(access)
     answer = client.head(link("HEAD").url)
     if answer.status_code in NO_HEAD:
         with client.stream("GET", link("GET").url, headers={"Range": "bytes=0-0"}) as got:
@@ -108,7 +105,7 @@ def read_range(source: BandSource, access: SourceAccess, *, start: int, size: in
     headers = {"Range": f"bytes={start}-{start + size - 1}"}
 
     def ask() -> bytes:
-        with shared_client(access.patience).stream(
+        with shared_client(access).stream(
             "GET", readable_url(source, access).url, headers=headers
         ) as answer:
             if answer.status_code == UNSATISFIABLE:
@@ -136,17 +133,17 @@ class Question:
     """Statuses besides 2xx that are an answer too."""
 
 
-def fetch(url: str, *, limit: int, patience: Patience) -> bytes:
+def fetch(url: str, *, limit: int, access: SourceAccess) -> bytes:
     """The whole body of a URL.
 
     Raises:
         SceneError: as `look_up`; `too_large` beyond `limit` bytes.
         SourceUnavailableError: no answer after all retries.
     """
-    return exchange(Question(url=url, limit=limit), patience)[1]
+    return exchange(Question(url=url, limit=limit), access)[1]
 
 
-def exchange(question: Question, patience: Patience) -> tuple[int, bytes]:
+def exchange(question: Question, access: SourceAccess) -> tuple[int, bytes]:
     """Status and whole body of the answer to a request.
 
     Raises:
@@ -155,7 +152,7 @@ def exchange(question: Question, patience: Patience) -> tuple[int, bytes]:
     url, limit = question.url, question.limit
 
     def ask() -> tuple[int, bytes]:
-        with shared_client(patience).stream(
+        with shared_client(access).stream(
             question.method,
             url,
             headers=dict(question.headers),
@@ -171,7 +168,7 @@ def exchange(question: Question, patience: Patience) -> tuple[int, bytes]:
                 )
             return answer.status_code, body
 
-    return patiently(ask, patience, place=url)
+    return patiently(ask, access.patience, place=url)
 
 
 def patiently(ask: Callable[[], Result], patience: Patience, *, place: str) -> Result:
@@ -184,6 +181,11 @@ def patiently(ask: Callable[[], Result], patience: Patience, *, place: str) -> R
     while True:
         try:
             answer = ask()
+        except (httpx.InvalidURL, httpx.TooManyRedirects, httpx.UnsupportedProtocol) as error:
+            raise SceneError(
+                f"{mask_secrets(place)} cannot be asked for: {mask_secrets(str(error))}",
+                reason="bad_href",
+            ) from error
         except (httpx.TransportError, httpx.DecodingError, _TransientError) as error:
             delay = next(delays, None)
             if delay is None or not retry_budget.take():
@@ -193,11 +195,6 @@ def patiently(ask: Callable[[], Result], patience: Patience, *, place: str) -> R
                 ) from error
             wait = getattr(error, "wait", None) or 0.0
             time.sleep(max(delay, min(wait, patience.longest_delay)))
-        except (httpx.InvalidURL, httpx.TooManyRedirects) as error:
-            raise SceneError(
-                f"{mask_secrets(place)} cannot be asked for: {mask_secrets(str(error))}",
-                reason="bad_href",
-            ) from error
         else:
             retry_budget.earn()
             return answer
@@ -228,27 +225,32 @@ def check_status(answer: httpx.Response, place: str) -> None:
 @contextlib.contextmanager
 def streamed(source: BandSource, access: SourceAccess) -> Iterator[httpx.Response]:
     """The body of a source, to be read in pieces within `patiently`."""
-    with shared_client(access.patience).stream("GET", readable_url(source, access).url) as answer:
+    with shared_client(access).stream("GET", readable_url(source, access).url) as answer:
         check_status(answer, source.href)
         yield answer
 
 
-def shared_client(patience: Patience) -> httpx.Client:
-    """One pool of connections a process; a forked child must not share its parent's."""
-    return _client(patience, os.getpid())
+def final_url(source: BandSource, access: SourceAccess) -> SignedUrl:
+    """The URL of a source after all redirects, each of which was allowed; for readers of their own.
 
+    Raises:
+        SceneError: `forbidden_host`, or as `look_up`.
+        SourceUnavailableError: no answer after all retries.
+    """
+    signed = readable_url(source, access)
 
-@lru_cache(maxsize=4)
-def _client(patience: Patience, pid: int) -> httpx.Client:  # noqa: ARG001 - part of the key
-    mask_logs()
-    client = httpx.Client(
-        timeout=httpx.Timeout(patience.read_timeout, connect=patience.connect_timeout),
-        follow_redirects=True,
-        max_redirects=5,
-        headers={"Accept-Encoding": "identity", "User-Agent": "spatial-assets"},
-    )
-    atexit.register(client.close)
-    return client
+    def ask() -> SignedUrl:
+        answer = shared_client(access).head(signed.url)
+        if answer.status_code in NO_HEAD:
+            with shared_client(access).stream(
+                "GET", signed.url, headers={"Range": "bytes=0-0"}
+            ) as got:
+                answer = got
+        if answer.history and answer.is_success:
+            return SignedUrl(str(answer.url), signed.expires)
+        return signed
+
+    return patiently(ask, access.patience, place=source.href)
 
 
 def short_body(error: str) -> _TransientError:

@@ -246,7 +246,7 @@ def _new_token(collection: str, access: SourceAccess) -> Token:
     from spatial_assets.catalog.remote import fetch  # noqa: PLC0415 - remote.py signs through here
 
     url = f"{access.token_endpoint.rstrip('/')}/{quote(collection, safe='')}"
-    body = fetch(url, limit=1 << 20, patience=access.patience)
+    body = fetch(url, limit=1 << 20, access=access)
     try:
         answer = json.loads(body)
         expiry = dt.datetime.fromisoformat(answer["msft:expiry"])

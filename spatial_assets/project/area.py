@@ -20,11 +20,18 @@ from shapely.geometry.base import BaseGeometry
 
 from spatial_assets.errors import SettingsError
 from spatial_assets.project.base import Problem, Table, refusal, settings_error
+from spatial_assets.project.bounded import bounded_bytes
 
 _BBOX_REMEDY = "write west, south, east, north in degrees, e.g. 15.0, 45.06, 16.44, 46.95"
 _GEOJSON = {".geojson", ".json"}
 _LONLAT = CRS("OGC:CRS84")
 _ALREADY_LONLAT = (_LONLAT, CRS("EPSG:4326"))  # readers give x, y whatever the CRS says
+LARGEST_GEOJSON = 64 << 20  # bytes; held in memory, several times as large once parsed
+LARGEST_VECTORS = 1 << 30
+_MALFORMED = (
+    *(ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError),
+    *(RecursionError, OSError, ShapelyError),
+)
 _PIECES = 64  # an edge as long as the area is followed in this many
 
 
@@ -161,7 +168,7 @@ def _read_geojson(path: Path) -> tuple[list[BaseGeometry], CRS]:
     """Geometries of a GeoJSON file and their CRS: lon/lat, unless a `crs` member names another."""
     remedy = "give a GeoJSON file of polygons"
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(bounded_bytes(path, LARGEST_GEOJSON))
         features = document.get("features", [document])
         geometries = [
             shape(feature.get("geometry", feature) if feature["type"] == "Feature" else feature)
@@ -172,7 +179,7 @@ def _read_geojson(path: Path) -> tuple[list[BaseGeometry], CRS]:
     except CRSError as error:
         message = f"its crs member is not known to PROJ; {remedy} in lon/lat"
         raise SettingsError(message) from error
-    except (ValueError, KeyError, TypeError, AttributeError, ShapelyError) as error:
+    except _MALFORMED as error:
         message = f"is not GeoJSON ({type(error).__name__}: {error}); {remedy}"
         raise SettingsError(message) from error
 
@@ -182,9 +189,13 @@ def _read_vectors(path: Path) -> tuple[list[BaseGeometry], CRS]:
     from pyogrio.errors import DataSourceError  # noqa: PLC0415  (GDAL only where it is needed)
     from pyogrio.raw import read  # noqa: PLC0415
 
+    if path.stat().st_size > LARGEST_VECTORS:
+        message = f"has more than {LARGEST_VECTORS:,} bytes; keep its outline only"
+        raise SettingsError(message)
     try:
         facts, _, shapes, _ = read(path, columns=[])
-    except DataSourceError as error:
+        geometries = [shapely.from_wkb(wkb) for wkb in shapes if wkb is not None]
+    except (DataSourceError, ShapelyError) as error:
         message = f"GDAL cannot read it ({error}); give a vector file of polygons"
         raise SettingsError(message) from error
     if not facts["crs"]:
@@ -192,5 +203,4 @@ def _read_vectors(path: Path) -> tuple[list[BaseGeometry], CRS]:
             "has no CRS, and none is guessed; write one into the file, e.g. with ogr2ogr -a_srs"
         )
         raise SettingsError(message)
-    geometries = [shapely.from_wkb(wkb) for wkb in shapes if wkb is not None]
     return geometries, CRS.from_user_input(facts["crs"])

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from spatial_assets.errors import SettingsError
 from spatial_assets.project.base import PROJECT_FILE, Problem, settings_error
+from spatial_assets.project.bounded import bounded_bytes
 from spatial_assets.project.consistency import problems_between
 from spatial_assets.project.explain import problems_of
 from spatial_assets.project.file import ProjectFile
@@ -21,6 +22,10 @@ from spatial_assets.project.settings import Project
 
 PROJECT_VARIABLE = "SPATIAL_ASSETS_PROJECT"
 DEMO_FOLDER = Path(__file__).parents[1] / "demo" / "project"
+
+_TOO_DEEP = "{}: its tables or arrays are nested too deeply; no key needs that"
+DEEPEST = 32  # levels of tables and arrays; the deepest key that there is lies four deep
+LARGEST_FILE = 1 << 20  # bytes; the longest that people write has some 20 kB
 
 OVERRIDES = {
     "SPATIAL_ASSETS_STORAGE_URL": ("storage", "url"),
@@ -86,7 +91,7 @@ def project_file(folder: Path | None, env: Mapping[str, str]) -> Path:
 def _read(file: Path) -> dict[str, Any]:
     """The tables of a TOML file."""
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        tables = tomllib.loads(bounded_bytes(file, LARGEST_FILE).decode("utf-8"))
     except tomllib.TOMLDecodeError as error:
         found = _SYNTAX.fullmatch(str(error))
         place = "at the end" if not found or not found["line"] else f"line {found['line']}"
@@ -94,9 +99,23 @@ def _read(file: Path) -> dict[str, Any]:
         wrong = found["wrong"] if found else str(error)
         message = f"{file}: {place}{column}: not TOML: {wrong}; correct that line"
         raise SettingsError(message) from error
-    except (OSError, UnicodeDecodeError) as error:
+    except RecursionError as error:
+        raise SettingsError(_TOO_DEEP.format(file)) from error
+    except (OSError, ValueError) as error:
         message = f"{file}: cannot be read: {error}; make it a readable UTF-8 file"
         raise SettingsError(message) from error
+
+    if _is_deeper(tables, DEEPEST):
+        raise SettingsError(_TOO_DEEP.format(file))
+    return tables
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    """Whether tables and arrays lie within each other more than so many levels deep."""
+    if isinstance(value, dict | list) and levels == 0:
+        return True
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return any(_is_deeper(each, levels - 1) for each in inner)
 
 
 def _override(tables: dict[str, Any], env: Mapping[str, str]) -> dict[str, str]:

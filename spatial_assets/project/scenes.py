@@ -122,6 +122,17 @@ class ScenesSettings(Table):
     cache_mb: int = Field(
         default=4096, ge=1, description="megabytes the cache may hold", examples=[4096]
     )
+    hosts: Tuple[str] = Field(
+        default=(),
+        description="the only hosts that the catalogue may send us to, as patterns, with "
+        "s3://bucket for a bucket; none: any that is no nearer to this machine than the catalogue",
+        examples=[["*.example.org", "s3://scenes"]],
+    )
+    folders: Tuple[str] = Field(
+        default=(),
+        description="folders beside its own that a local catalogue may name files in",
+        examples=[["/archive/sentinel-2"]],
+    )
     source: SourceSettings = Field(
         default_factory=SourceSettings, description="where the pixels live"
     )

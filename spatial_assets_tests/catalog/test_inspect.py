@@ -109,7 +109,8 @@ def header_only(folder: Path) -> None:
 
 def tiff_tags(**tags: int) -> bytes:
     """A TIFF of nothing but a directory of long tags."""
-    numbers = {"width": 256, "height": 257, "bits": 258, "offset": 273, "rows": 278, "count": 279}
+    numbers = {"width": 256, "height": 257, "bits": 258, "offset": 273, "samples": 277}
+    numbers |= {"rows": 278, "count": 279, "planes": 284}
     entries = sorted((numbers[name], value) for name, value in tags.items())
     body = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries)
     return b"II*\x00\x08\x00\x00\x00" + struct.pack("<H", len(entries)) + body + b"\x00" * 4
@@ -128,6 +129,14 @@ def too_wide(folder: Path) -> None:
     (folder / "B08.tif").write_bytes(header)
 
 
+def too_many_bands(folder: Path) -> None:
+    """65,535 bands in some hundred bytes."""
+    header = tiff_tags(
+        width=16, height=16, bits=8, offset=8, samples=65535, rows=16, count=256, planes=2
+    )
+    (folder / "B08.tif").write_bytes(header)
+
+
 @pytest.mark.parametrize(
     ("spoil", "reasons"),
     [
@@ -143,6 +152,7 @@ def too_wide(folder: Path) -> None:
         (header_only, {"not_a_raster"}),
         (bomb, {"absurd_header", "not_a_raster"}),
         (too_wide, {"absurd_header", "not_a_raster"}),
+        (too_many_bands, {"absurd_header"}),
     ],
 )
 def test_a_bad_file_is_refused_with_its_reason(

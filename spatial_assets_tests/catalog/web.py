@@ -47,6 +47,9 @@ class Web:
     """Path -> what every request for it gets."""
 
     routes: dict[str, Route] = field(default_factory=dict)
+    redirects: dict[str, str] = field(default_factory=dict)
+    """Path -> where its requests are sent on to."""
+
     requests: list[Request] = field(default_factory=list)
 
     only: Callable[[Request], bool] = field(default=lambda _: True)
@@ -119,6 +122,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return
         if isinstance(fault, int):
             self._send(fault, b"<html>trouble</html>")
+            return
+        if request.path in self.web.redirects:
+            self._send(302, b"", headers={"Location": self.web.redirects[request.path]})
             return
         route = self.web.routes.get(request.path)
         if route is not None:
