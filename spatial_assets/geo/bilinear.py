@@ -5,16 +5,25 @@ A pixel is valid only if the source pixel that contains it is; invalid neighbour
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from types import ModuleType
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spatial_assets.errors import RasterError
+from spatial_assets.geo import loops
 from spatial_assets.geo.geobox import Window
 from spatial_assets.geo.lattice import Places
 from spatial_assets.geo.source_grid import SourceGrid
+
+Band: TypeAlias = "tuple[NDArray[Any], NDArray[np.bool_]]"
+"""Source pixels of one band, and True where they were observed."""
+
+Sampled: TypeAlias = "tuple[NDArray[np.float32], NDArray[np.bool_]]"
+"""Target values, NaN where invalid, and True where valid."""
 
 NUDGE: Final = 1e-6
 """Source pixels: a point this close to the next pixel is in it, so that grids which share an edge
@@ -63,21 +72,62 @@ class Taps:
 
 
 def sample_bilinear(
-    pixels: NDArray[Any], valid: NDArray[np.bool_], *, window: Window, taps: Taps
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Values, NaN where invalid, and True where valid, of the target pixels of `taps`.
+    bands: Sequence[Band], *, window: Window, places: Places, source: SourceGrid
+) -> list[Sampled]:
+    """Values, NaN where invalid, and True where valid, of each band at `places`.
 
     Args:
-        pixels: of one band.
-        valid: True where a pixel was observed.
-        window: absolute source window of `pixels` and `valid`.
-        taps: where to sample.
+        bands: pixels, and True where they were observed.
+        window: absolute source window of the bands.
+        places: absolute (column, row) in the source of each target pixel.
+        source: the whole file.
+
+    Raises:
+        RasterError: `window` is smaller than what the places need.
     """
+    compiled = loops.loaded()
+    if compiled is not None:
+        return [
+            _by_compiled(compiled, band, window, places=places, source=source) for band in bands
+        ]
+    taps = Taps.around(places, source)
+    if taps is None:
+        return [unsampled(places[0].shape) for _ in bands]
+    require_window(taps.box, window, source)
+    return [_by_taps(pixels, valid, window=window, taps=taps) for pixels, valid in bands]
+
+
+def unsampled(shape: tuple[int, ...]) -> Sampled:
+    """Nothing valid."""
+    return np.full(shape, np.nan, dtype=np.float32), np.zeros(shape, dtype=np.bool_)
+
+
+def _by_compiled(
+    compiled: ModuleType, band: Band, window: Window, *, places: Places, source: SourceGrid
+) -> Sampled:
+    """One band in one pass; the bits of `_by_taps`."""
+    shape = places[0].shape
+    values, kept = np.empty(shape, dtype=np.float32), np.empty(shape, dtype=np.bool_)
+    extent = compiled.sample_bilinear(
+        *band,
+        places,
+        (window.column, window.row),
+        (source.width, source.height),
+        NUDGE,
+        values,
+        kept,
+    )
+    _require_extent(extent, 1, window=window, source=source)
+    return values, kept
+
+
+def _by_taps(
+    pixels: NDArray[Any], valid: NDArray[np.bool_], *, window: Window, taps: Taps
+) -> Sampled:
+    """One band, step by step."""
     box = taps.box
     observed = _cut(valid, window, box=box, outside=False)
-    values = _cut(pixels, window, box=box, outside=0).astype(np.float32)
-    observed &= np.isfinite(values)
-    values[~observed] = 0
+    values = np.where(observed, _cut(pixels, window, box=box, outside=0), 0).astype(np.float32)
     flat, offsets = values.ravel(), (0, 1, box.width, box.width + 1)
     result = np.zeros(taps.first.shape, dtype=np.float32)
     for offset, weight in zip(offsets, taps.weights, strict=True):
@@ -97,8 +147,16 @@ def sample_nearest(
     classes: NDArray[Any], *, window: Window, places: Places, source: SourceGrid, fill_value: int
 ) -> NDArray[Any]:
     """The class of the source pixel that contains each place; `fill_value` outside the file."""
+    result = np.full(places[0].shape, fill_value, dtype=classes.dtype)
+    compiled = loops.loaded()
+    if compiled is not None:
+        size = (source.width, source.height)
+        extent = compiled.sample_nearest(
+            classes, places, (window.column, window.row), size, NUDGE, result
+        )
+        _require_extent(extent, 0, window=window, source=source)
+        return result
     inside = inside_file(places, source)
-    result = np.full(inside.shape, fill_value, dtype=classes.dtype)
     if not inside.any():
         return result
     column, row = (np.floor(place + NUDGE) for place in places)
@@ -129,6 +187,16 @@ def require_window(needed: Window, window: Window, source: SourceGrid) -> Window
         message = f"the warp needs source {present}, but was given {window}: see source_window"
         raise RasterError(message, reason="window_too_small")
     return present
+
+
+def _require_extent(
+    extent: tuple[int, int, int, int], extra: int, *, window: Window, source: SourceGrid
+) -> None:
+    """`require_window` of the first and last column and row, with `extra` more after the last."""
+    left, right, top, bottom = extent
+    if right >= left:
+        width, height = right - left + 1 + extra, bottom - top + 1 + extra
+        require_window(Window(left, top, width, height), window, source)
 
 
 def _split(

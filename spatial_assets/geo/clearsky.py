@@ -33,8 +33,12 @@ class ClearClasses:
 
     def clear(self, classes: Classes) -> NDArray[np.bool_]:
         """True where the class is clear sky, in the shape of `classes`."""
-        kept = np.array(sorted(self.keep), dtype=np.int64)
-        return np.isin(classes, kept)
+        if classes.dtype != np.uint8:
+            return np.isin(classes, np.array(sorted(self.keep), dtype=np.int64))
+        # one look into a table, for what all but exotic files have
+        table = np.isin(np.arange(256), sorted(self.keep))
+        clear: NDArray[np.bool_] = table[classes]
+        return clear
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,9 @@ class ClearBits:
     def clear(self, classes: Classes) -> NDArray[np.bool_]:
         """True where none of the dropped bits is set, in the shape of `classes`."""
         dropped = sum(1 << bit for bit in set(self.drop))
+        if classes.dtype == np.uint16:
+            free: NDArray[np.bool_] = (classes & np.uint16(dropped)) == 0
+            return free
         # int64: a dropped bit may not exist in a uint8 band
         clear: NDArray[np.bool_] = (classes.astype(np.int64, copy=False) & dropped) == 0
         return clear

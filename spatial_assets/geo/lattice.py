@@ -20,6 +20,7 @@ from pyproj import CRS, Transformer
 from pyproj.exceptions import ProjError
 
 from spatial_assets.errors import RasterError
+from spatial_assets.geo import loops
 from spatial_assets.geo.geobox import GeoBox, Window
 from spatial_assets.geo.meridians import full_turn
 from spatial_assets.geo.source_grid import PlacedGrid, SourceGrid
@@ -154,22 +155,19 @@ class SourcePlaces:
         """Cubic interpolation of `nodes`, along the columns first."""
         cells = self.lattice.cells
         cell, phase = np.divmod(np.arange(window.column, window.column_stop), STEP)
-        weights = _WEIGHTS[shift][phase]
+        weights = np.ascontiguousarray(_WEIGHTS[shift][phase].T)
+        result = np.empty(window.shape)
         first = window.row // STEP - cells.row
         last = (window.row_stop - 1) // STEP - cells.row
-        stencil = nodes[first : last + 4, :]
-        across = _combine(
-            [stencil[:, cell - cells.column + m] for m in range(4)],
-            [weights[:, m] for m in range(4)],
-        )
-        result = np.empty(window.shape)
         for index in range(first, last + 1):
             start = max((cells.row + index) * STEP, window.row)
             stop = min((cells.row + index + 1) * STEP, window.row_stop)
-            down = _WEIGHTS[shift][start % STEP : start % STEP + stop - start]
-            result[start - window.row : stop - window.row] = _combine(
-                [across[index - first + m] for m in range(4)],
-                [down[:, m, np.newaxis] for m in range(4)],
+            _fill_band(
+                result[start - window.row : stop - window.row],
+                stencil=nodes[index : index + 4],
+                cells=cell - cells.column,
+                across=weights,
+                down=_WEIGHTS[shift][start % STEP : start % STEP + stop - start],
             )
         return result
 
@@ -189,6 +187,23 @@ class SourcePlaces:
         exact = pixel_places(self.source, self.lattice.target, u, v=v)
         for place, value in zip(places, exact, strict=True):
             place[at_row, at_column] = value
+
+
+def _fill_band(
+    result: NDArray[np.float64],
+    *,
+    stencil: NDArray[np.float64],
+    cells: NDArray[np.int_],
+    across: NDArray[np.float64],
+    down: NDArray[np.float64],
+) -> None:
+    """Write the places of rows in one row of cells; see `compiled.interpolate` for the rest."""
+    compiled = loops.loaded()
+    if compiled is not None:
+        compiled.interpolate(stencil, cells, across, down, result)
+        return
+    line = _combine([stencil[:, cells + m] for m in range(4)], list(across))
+    result[:] = _combine(list(line), [down[:, m, np.newaxis] for m in range(4)])
 
 
 def _combine(

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatial_assets.errors import RasterError
+from spatial_assets.geo import loops
 
 REFLECTANCE_SCALE: Final = 1e-4
 """Reflectance of one stored step."""
@@ -80,6 +81,34 @@ def reflectance(
     return values, valid
 
 
+def stored_reflectance(
+    numbers: NDArray[np.float32], seen: NDArray[np.bool_], calibration: Calibration
+) -> NDArray[np.int16]:
+    """`quantise` of `reflectance`: `FILL` where nothing was seen or int16 cannot hold it.
+
+    Args:
+        numbers: resampled digital numbers, shape (row, column).
+        seen: True where they were observed.
+        calibration: of this band in this scene.
+    """
+    compiled = loops.loaded()
+    if compiled is None:
+        values, usable = reflectance(numbers, calibration, fill=~seen)
+        return quantise(values, usable, REFLECTANCE_SCALE)
+    stored = np.empty(numbers.shape, dtype=np.int16)
+    compiled.calibrate(
+        numbers,
+        seen,
+        np.float32(calibration.scale),
+        np.float32(calibration.offset),
+        np.float32(_limit(REFLECTANCE_SCALE)),
+        np.float32(1.0 / REFLECTANCE_SCALE),
+        FILL,
+        stored,
+    )
+    return stored
+
+
 def quantise(
     values: NDArray[np.floating[Any]], valid: NDArray[np.bool_], scale: float
 ) -> NDArray[np.int16]:
@@ -97,12 +126,16 @@ def dequantise(
     values = stored.astype(np.float32)
     # A division by the whole number of steps per unit gives the float nearest to the decimal.
     values /= np.float32(1.0 / scale)
-    values[~valid] = np.nan
+    np.copyto(values, np.float32("nan"), where=~valid)
     return values, valid
 
 
 def _representable(values: NDArray[np.floating[Any]], scale: float) -> NDArray[np.bool_]:
     """True where the nearest step exists in int16 and is not `FILL`; NaN is not representable."""
-    limit = values.dtype.type((_LARGEST + 0.5) * scale)
-    inside: NDArray[np.bool_] = np.abs(values) < limit
+    inside: NDArray[np.bool_] = np.abs(values) < values.dtype.type(_limit(scale))
     return inside
+
+
+def _limit(scale: float) -> float:
+    """The least number whose nearest step is beyond int16."""
+    return (_LARGEST + 0.5) * scale

@@ -14,8 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatial_assets.errors import RasterError
+from spatial_assets.geo import loops
 from spatial_assets.geo.average import Footprints, sample_average
-from spatial_assets.geo.bilinear import Taps, require_window, sample_bilinear, sample_nearest
+from spatial_assets.geo.bilinear import (
+    Band,
+    Sampled,
+    require_window,
+    sample_bilinear,
+    sample_nearest,
+    unsampled,
+)
 from spatial_assets.geo.geobox import GeoBox, Window
 from spatial_assets.geo.lattice import STEP, Lattice, Places, SourcePlaces
 from spatial_assets.geo.scene_grids import Kernel, choose_kernel, classes_on_band_grid
@@ -34,11 +42,10 @@ __all__ = [
     "warp_nearest",
 ]
 
-Band: TypeAlias = "tuple[NDArray[Any], NDArray[np.bool_]]"
-"""Source pixels of one band, and True where they were observed."""
+Warped: TypeAlias = Sampled
 
-Warped: TypeAlias = "tuple[NDArray[np.float32], NDArray[np.bool_]]"
-"""Target values, NaN where invalid, and True where valid."""
+Block: TypeAlias = "tuple[tuple[slice, slice], list[Warped]]"
+"""(rows, columns) of a target window, and the warped bands there."""
 
 _BLOCK_COLUMNS = 1024
 _BLOCK_SOURCE_PIXELS = 1 << 19  # running sums of a block stay near the processor
@@ -67,6 +74,7 @@ class Sampling:
         if lattice.crs != source.crs or lattice.target.window != target.window:
             message = f"a lattice of {lattice.target.window} in {lattice.crs.name} does not fit"
             raise RasterError(message, reason="wrong_lattice")
+        loops.load_for(target.window.width * target.window.height)
         return cls(target, SourcePlaces(source, lattice))
 
     @property
@@ -83,16 +91,7 @@ class Sampling:
         Raises:
             RasterError: a shape is wrong, or `window` is smaller than `source_window` says.
         """
-        results = _empty(bands, window, shape=self.target.window.shape)
-        for block in _blocks(self.target.window, STEP, columns=_BLOCK_COLUMNS):
-            taps = Taps.around(self.places.centres(block), self.source)
-            if taps is None:
-                continue
-            require_window(taps.box, window, self.source)
-            at = block.slices_in(self.target.window)
-            for (pixels, valid), (values, kept) in zip(bands, results, strict=True):
-                values[at], kept[at] = sample_bilinear(pixels, valid, window=window, taps=taps)
-        return results
+        return self._gathered("bilinear", bands, window=window)
 
     def average(self, bands: Sequence[Band], *, window: Window) -> list[Warped]:
         """Means over the footprints, of bands whose pixels cover the absolute source `window`.
@@ -102,19 +101,44 @@ class Sampling:
         Raises:
             RasterError: a shape is wrong, or `window` is smaller than `source_window` says.
         """
-        results = _empty(bands, window, shape=self.target.window.shape)
-        edge = self._average_block_edge()
-        for block in _blocks(self.target.window, edge, columns=edge):
-            footprints = Footprints.between(self.places.corners(block), self.source)
-            if footprints is None:
-                continue
-            require_window(footprints.box, window, self.source)
-            at = block.slices_in(self.target.window)
-            for (pixels, valid), (values, kept) in zip(bands, results, strict=True):
-                values[at], kept[at] = sample_average(
-                    pixels, valid, window=window, footprints=footprints
-                )
+        return self._gathered("average", bands, window=window)
+
+    def blocks(self, kernel: Kernel, bands: Sequence[Band], *, window: Window) -> Iterator[Block]:
+        """`bilinear` or `average`, block by block while the pixels are near the processor.
+
+        Yields:
+            Where in the target a block lies, and what each band is there; every pixel once.
+
+        Raises:
+            RasterError: a shape is wrong, or `window` is smaller than `source_window` says.
+        """
+        ready = [_ready(pixels, valid, window) for pixels, valid in bands]
+        averaging = kernel == "average"
+        rows, columns = (self._average_block_edge(),) * 2 if averaging else (STEP, _BLOCK_COLUMNS)
+        sample = self._average if averaging else self._bilinear
+        for block in _blocks(self.target.window, rows, columns=columns):
+            yield block.slices_in(self.target.window), sample(ready, block, window=window)
+
+    def _gathered(self, kernel: Kernel, bands: Sequence[Band], *, window: Window) -> list[Warped]:
+        results = [unsampled(self.target.window.shape) for _ in bands]
+        for at, found in self.blocks(kernel, bands, window=window):
+            for (values, kept), (new_values, new_kept) in zip(results, found, strict=True):
+                values[at], kept[at] = new_values, new_kept
         return results
+
+    def _bilinear(self, bands: Sequence[Band], block: Window, *, window: Window) -> list[Warped]:
+        places = self.places.centres(block)
+        return sample_bilinear(bands, window=window, places=places, source=self.source)
+
+    def _average(self, bands: Sequence[Band], block: Window, *, window: Window) -> list[Warped]:
+        footprints = Footprints.between(self.places.corners(block), self.source)
+        if footprints is None:
+            return [unsampled(block.shape) for _ in bands]
+        require_window(footprints.box, window, self.source)
+        return [
+            sample_average(pixels, valid, window=window, footprints=footprints)
+            for pixels, valid in bands
+        ]
 
     def nearest(self, classes: NDArray[Any], *, window: Window, fill_value: int) -> NDArray[Any]:
         """The class of the source pixel that contains each target pixel's centre.
@@ -128,6 +152,7 @@ class Sampling:
             RasterError: a shape is wrong, or `window` is smaller than `source_window` says.
         """
         _require_shape(classes, window)
+        classes = np.ascontiguousarray(classes)
         result = np.full(self.target.window.shape, fill_value, dtype=classes.dtype)
         for block in _blocks(self.target.window, STEP, columns=_BLOCK_COLUMNS):
             result[block.slices_in(self.target.window)] = sample_nearest(
@@ -220,14 +245,14 @@ def _blocks(window: Window, rows: int, *, columns: int) -> Iterator[Window]:
                 yield block
 
 
-def _empty(bands: Sequence[Band], window: Window, *, shape: tuple[int, int]) -> list[Warped]:
-    """All-invalid results for `bands`, whose shapes are checked."""
-    for pixels, valid in bands:
-        _require_shape(pixels, window)
-        _require_shape(valid, window)
-    return [
-        (np.full(shape, np.nan, dtype=np.float32), np.zeros(shape, dtype=np.bool_)) for _ in bands
-    ]
+def _ready(pixels: NDArray[Any], valid: NDArray[np.bool_], window: Window) -> Band:
+    """A band as every sampler takes it: contiguous, and valid only where float32 can hold it."""
+    _require_shape(pixels, window)
+    _require_shape(valid, window)
+    pixels = np.ascontiguousarray(pixels)
+    if np.issubdtype(pixels.dtype, np.floating):
+        valid = valid & (np.abs(pixels) <= np.finfo(np.float32).max)
+    return pixels, np.ascontiguousarray(valid)
 
 
 def _require_shape(array: NDArray[Any], window: Window) -> None:

@@ -25,9 +25,9 @@ from spatial_assets.pipeline.stages import CODE_VERSIONS, RAW, REPROJECTED
 from spatial_assets.pipeline.task import TileTask
 from spatial_assets.stores import layout
 
-HELD_SHARE = 4
-"""Raw pixels may fill a quarter of a worker's memory between reading and reprojecting; what
-does not fit is read back from the store."""
+HELD_BYTES = 64 << 20
+"""Raw pixels kept between reading and reprojecting; what does not fit is read back from the store,
+which takes a few milliseconds a megapixel."""
 
 UNREADABLE = "unreadable"
 
@@ -157,9 +157,8 @@ class RawStage:
 
     def _hold(self, scene: str, raw: RawScene) -> None:
         """Keep raw pixels for the next stage while there is room for them."""
-        limit = self._bench.project.compute.for_tile(self._task.tile.key).memory_mb << 20
         is_next = REPROJECTED in self._task.stages
-        if is_next and self._held_bytes + raw.nbytes <= limit // HELD_SHARE:
+        if is_next and self._held_bytes + raw.nbytes <= HELD_BYTES:
             self._held[scene] = raw
             self._held_bytes += raw.nbytes
 

@@ -166,7 +166,8 @@ class LayerStage:
         if raw is None:
             return None
         pixels = reproject(record, raw, box=self._raw.box, clear=sensor.clear)
-        pixels[:, ~self._raw.owned] = FILL
+        del raw  # before the next copies are made
+        np.copyto(pixels, FILL, where=~self._raw.owned)
         try:
             entry = store_reprojected(
                 self._bench.store,

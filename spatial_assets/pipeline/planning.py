@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from spatial_assets.geo import loops
 from spatial_assets.geo.grid import Tile
 from spatial_assets.pipeline.failures import TooLargeError
-from spatial_assets.pipeline.inputs import HELD_SHARE
+from spatial_assets.pipeline.inputs import HELD_BYTES
 from spatial_assets.pipeline.stages import REPROJECTED
 from spatial_assets.pipeline.task import TileTask
 from spatial_assets.project import Project
@@ -19,9 +20,12 @@ from spatial_assets.project import Project
 BASE_MB = 210
 """A worker with numpy, rasterio, zarr and shapely loaded, before its first pixel."""
 
-WORK_BYTES = 36
-"""Per pixel of the tile, while a scene is warped or a period composed: two bands of float32 and
-their masks, one int16 result, one encoded copy."""
+COMPILER_MB = 140
+"""And with the compiled loops of large tiles."""
+
+WORK_BYTES = 24
+"""Per pixel of the tile, while a scene is warped or a period composed: masks, results and two
+encoded copies; what is computed in float32 is so in blocks."""
 
 STATISTICS_BYTES = 96
 """Per pixel of the tile, while statistics are made: value, coverage, area and their products as
@@ -41,6 +45,9 @@ SOURCE_RATIO = 1.5
 class MemoryNeed:
     """What a worker needs for one tile, in megabytes."""
 
+    process_mb: int
+    """A worker before its first pixel."""
+
     pixels: int
     layers: int
     """Scenes of the fullest period."""
@@ -57,7 +64,7 @@ class MemoryNeed:
     def arithmetic(self) -> str:
         """The sum, for people."""
         return (
-            f"{BASE_MB} MB for the process + {self.cache_mb:,} MB of GDAL cache + "
+            f"{self.process_mb} MB for the process + {self.cache_mb:,} MB of GDAL cache + "
             f"{self.work_mb:,} MB for {self.pixels:,} pixels with {self.layers} scenes of one "
             f"period x {self.bands} bands = {self.total_mb:,} MB"
         )
@@ -87,20 +94,21 @@ def need_of(
         raw_bytes = [int(pixels * SOURCE_RATIO) * (2 * bands + 1)] * layers
     compute = project.compute.for_tile(tile.key)
     cached = min(compute.gdal_cache_mb << 20, sum(raw_bytes))
-    held = _held(raw_bytes, limit=(compute.memory_mb << 20) // HELD_SHARE)
+    held = _held(raw_bytes)
     composing = pixels * WORK_BYTES + max(held, layers * pixels * bands * LAYER_BYTES)
     reading = SCENE_COPIES * max(raw_bytes, default=0)
     summing = pixels * STATISTICS_BYTES if project.boundaries else 0
     cache_mb, work_mb = cached >> 20, max(composing + reading, summing) >> 20
-    total = BASE_MB + cache_mb + work_mb
-    return MemoryNeed(pixels, layers, bands, cache_mb, work_mb, total)
+    process_mb = BASE_MB + (COMPILER_MB if pixels >= loops.LEAST_PIXELS else 0)
+    total = process_mb + cache_mb + work_mb
+    return MemoryNeed(process_mb, pixels, layers, bands, cache_mb, work_mb, total)
 
 
-def _held(raw_bytes: Sequence[int], *, limit: int) -> int:
+def _held(raw_bytes: Sequence[int]) -> int:
     """Bytes of the scenes that are kept between reading and reprojecting."""
     held = 0
     for size in raw_bytes:
-        if held + size <= limit:
+        if held + size <= HELD_BYTES:
             held += size
     return held
 

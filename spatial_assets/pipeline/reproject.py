@@ -21,17 +21,16 @@ from spatial_assets.geo.radiometry import (
     FILL,
     REFLECTANCE_SCALE,
     fill_mask,
-    quantise,
-    reflectance,
+    stored_reflectance,
 )
-from spatial_assets.geo.warp import Sampling, Warped, classes_on_band_grid
+from spatial_assets.geo.warp import Block, Sampling, classes_on_band_grid
 from spatial_assets.pipeline.raw import RawScene
 from spatial_assets.pipeline.record import SceneRecord
 from spatial_assets.pipeline.samplings import Samplings
 from spatial_assets.stores import layout
 from spatial_assets.stores.manifests import StageEntry
 from spatial_assets.stores.objects import ObjectStore
-from spatial_assets.stores.rasters import read_geotiff, write_geotiff
+from spatial_assets.stores.rasters import placement, read_geotiff, write_geotiff
 
 STRIP_PIXELS = 1 << 20
 """Source pixels that are judged at a time."""
@@ -63,14 +62,15 @@ def reproject(
     known = _clear_on_target(scene, raw, samplings, clear=clear)
     pixels = np.empty((len(scene.bands), *samplings.shape), dtype=np.int16)
     for names in samplings.bands_alike(scene.bands):
-        warped = _warped(scene, raw, names, sampling=samplings.of_band(names[0]), clear=clear)
-        for name, (numbers, seen) in zip(names, warped, strict=True):
-            # calibration is linear: after the warp it is the same, and costs a pass less
-            calibration = scene.of_band(name).calibration or ALREADY_REFLECTANCE
-            values, usable = reflectance(numbers, calibration, fill=~seen)
-            known &= usable
-            pixels[scene.bands.index(name)] = quantise(values, usable, REFLECTANCE_SCALE)
-    pixels[:, ~known] = FILL
+        blocks = _warped(scene, raw, names, sampling=samplings.of_band(names[0]), clear=clear)
+        for at, warped in blocks:
+            for name, (numbers, seen) in zip(names, warped, strict=True):
+                # calibration is linear: after the warp it is the same, and costs a pass less
+                calibration = scene.of_band(name).calibration or ALREADY_REFLECTANCE
+                stored = stored_reflectance(numbers, seen, calibration)
+                known[at] &= stored != FILL
+                pixels[scene.bands.index(name)][at] = stored
+    np.copyto(pixels, FILL, where=~known)
     return pixels
 
 
@@ -81,15 +81,14 @@ def _warped(
     *,
     sampling: Sampling,
     clear: ClearSky | None,
-) -> list[Warped]:
-    """Digital numbers of bands on one pixel grid at the target's pixels."""
-    average = scene.of_band(names[0]).kernel == "average"
+) -> Iterator[Block]:
+    """Digital numbers of bands on one pixel grid at the target's pixels, block by block."""
+    kernel = scene.of_band(names[0]).kernel
     bands = []
     for name in names:
-        valid = _observed(scene, raw, name, clear=clear if average else None)
+        valid = _observed(scene, raw, name, clear=clear if kernel == "average" else None)
         bands.append((raw.bands[name].pixels, valid))
-    sample = sampling.average if average else sampling.bilinear
-    return sample(bands, window=raw.bands[names[0]].window)
+    return sampling.blocks(kernel, bands, window=raw.bands[names[0]].window)
 
 
 def _clear_on_target(
@@ -163,10 +162,8 @@ def store_reprojected(  # noqa: PLR0913 - the facts of a file, each by its name
         scale=REFLECTANCE_SCALE,
         tags={"scene": scene.id, "solar_day": scene.solar_day.isoformat()},
     )
-    as_read = read_geotiff(data)
-    alignment = judge_alignment(
-        as_read.transform, as_read.pixels.shape[1:], crs=as_read.crs, wanted=box
-    )
+    transform, shape, crs = placement(data)
+    alignment = judge_alignment(transform, shape, crs=crs, wanted=box)
     valid = pixels[0] != FILL
     files = {name: scene.of_band(name).grid for name in scene.bands}
     extent = judge_extent(valid, owned=owned, box=box, files=files)
@@ -176,7 +173,7 @@ def store_reprojected(  # noqa: PLR0913 - the facts of a file, each by its name
     facts = {
         "scene": scene.to_document(),
         "alignment": {**alignment.evidence, **extent.evidence},
-        "valid_fraction": float(np.count_nonzero(valid[owned]) / owned.sum()),
+        "valid_fraction": float(np.count_nonzero(valid & owned) / np.count_nonzero(owned)),
     }
     return StageEntry(fingerprint, (written,), facts)
 

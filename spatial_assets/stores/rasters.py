@@ -163,6 +163,19 @@ def read_geotiff(data: bytes) -> StoredRaster:
         raise StoreError(f"not a GeoTIFF of ours, or damaged: {error}") from error
 
 
+def placement(data: bytes) -> tuple[Affine, tuple[int, int], CRS]:
+    """Transform, (rows, columns) and CRS of what `write_geotiff` made, without decoding a pixel.
+
+    Raises:
+        StoreError: the bytes are not a GeoTIFF.
+    """
+    try:
+        with MemoryFile(data) as memory, memory.open(driver="GTiff") as dataset:
+            return dataset.transform, dataset.shape, from_gdal_crs(dataset.crs)
+    except (RasterioError, RasterError) as error:
+        raise StoreError(f"not a GeoTIFF of ours: {error}") from error
+
+
 def gdal_crs(crs: CRS) -> rasterio.crs.CRS:
     """The CRS as rasterio has it, by EPSG code where it has one."""
     code = crs.to_epsg()
