@@ -25,8 +25,11 @@ __all__ = ["Composite", "Granule", "Method", "compose_index", "composite", "mosa
 
 Method: TypeAlias = Literal["median", "max", "latest"]
 
-_STRIP_VALUES: Final = 1 << 20
-"""Values, over all layers, that are worked on at a time: 4 MB, whatever the tile and period."""
+_STRIP_VALUES: Final = 1 << 18
+"""Values, over all layers, that are worked on at a time: 1 MB, which stay near the processor."""
+
+_MAX_EXCHANGED: Final = 24
+"""Layers up to which exchanging neighbours is faster than a sort of each pixel."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +99,7 @@ def composite(stack: NDArray[np.float32], method: Method) -> tuple[Band, NDArray
         Values, NaN where no layer is valid, and the number of valid layers.
     """
     valid = np.isfinite(stack)
-    observations = np.count_nonzero(valid, axis=0)
+    observations = valid.sum(axis=0, dtype=np.uint16)
     values = np.full(stack.shape[1:], np.nan, dtype=np.float32)
     if method == "median" and len(stack):
         values = _median(stack, valid, observations)
@@ -105,21 +108,38 @@ def composite(stack: NDArray[np.float32], method: Method) -> tuple[Band, NDArray
     else:
         for layer, known in zip(stack, valid, strict=True):
             np.copyto(values, layer, where=known)
-    return values, observations.astype(np.uint16)
+    return values, observations
 
 
 def _median(
-    stack: NDArray[np.float32], valid: NDArray[np.bool_], observations: NDArray[np.int_]
+    stack: NDArray[np.float32], valid: NDArray[np.bool_], observations: NDArray[np.uint16]
 ) -> Band:
     """Median of the valid values of each pixel."""
     if len(stack) == 1:
         return np.where(valid[0], stack[0], np.float32("nan"))
-    ordered = np.sort(np.where(valid, stack, np.float32(np.inf)), axis=0)
-    middle = np.stack([np.maximum(observations - 1, 0) // 2, observations // 2])
-    middle = np.minimum(middle, len(stack) - 1)  # nowhere valid: any layer, all of them infinite
-    lower, upper = np.take_along_axis(ordered, middle, axis=0)
+    ordered = _ordered(np.where(valid, stack, np.float32(np.inf)))
+    above = observations >> 1
+    below = (np.maximum(observations, 1) - 1) >> 1
+    lower, upper = ordered[0].copy(), ordered[0].copy()
+    for rank in range(1, len(stack) // 2 + 1):
+        np.copyto(lower, ordered[rank], where=below == rank)
+        np.copyto(upper, ordered[rank], where=above == rank)
     mean: Band = (lower + upper) * np.float32(0.5)
     return np.where(observations > 0, mean, np.float32("nan"))
+
+
+def _ordered(layers: NDArray[np.float32]) -> NDArray[np.float32]:
+    """`layers`, written over, with the values of each pixel in rising order."""
+    if len(layers) > _MAX_EXCHANGED:
+        layers.sort(axis=0)
+        return layers
+    # Neighbours exchanged in turn: each step is one pass over whole layers.
+    for turn in range(len(layers)):
+        for first in range(turn % 2, len(layers) - 1, 2):
+            low = np.minimum(layers[first], layers[first + 1])
+            np.maximum(layers[first], layers[first + 1], out=layers[first + 1])
+            layers[first] = low
+    return layers
 
 
 def _evaluate(index: SpectralIndex, granule: Granule, at: tuple[slice, slice]) -> tuple[Band, int]:

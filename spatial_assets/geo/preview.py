@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from spatial_assets.geo.colours import HIGHEST, LOWEST, UNKNOWN, colours_of
-from spatial_assets.geo.radiometry import INDEX_SCALE, dequantise
+from spatial_assets.geo.radiometry import FILL, INDEX_SCALE
 
 _COLOURS: Final = 63
 _UNKNOWN: Final = _COLOURS
@@ -43,23 +44,19 @@ def _reduced(values: NDArray[np.int16], size: int) -> NDArray[np.float64]:
     cells_down, cells_across = (max(1, min(n, n * size // longest)) for n in (rows, columns))
     if longest <= size:
         cells_down, cells_across = rows, columns
-    numbers, valid = dequantise(values, INDEX_SCALE)
     top = np.arange(cells_down) * rows // cells_down
     left = np.arange(cells_across) * columns // cells_across
-    total = _cell_sums(np.where(valid, numbers, 0.0), top, left=left)
-    count = _cell_sums(valid.astype(np.float64), top, left=left)
+    total = np.empty((cells_down, columns), dtype=np.int64)
+    count = np.empty((cells_down, columns), dtype=np.int64)
+    for cell, (start, stop) in enumerate(pairwise([*top.tolist(), rows])):
+        band = values[start:stop]
+        count[cell] = np.count_nonzero(band != FILL, axis=0)
+        # whole numbers: what the fill adds is taken off again, exactly
+        total[cell] = band.sum(axis=0, dtype=np.int64) - FILL * (len(band) - count[cell])
+    total, count = (np.add.reduceat(each, left, axis=1) for each in (total, count))
     means: NDArray[np.float64] = np.full(total.shape, np.nan)
-    np.divide(total, count, out=means, where=count > 0)
+    np.divide(total * INDEX_SCALE, count, out=means, where=count > 0)
     return means
-
-
-def _cell_sums(
-    array: NDArray[np.floating], top: NDArray[np.int_], *, left: NDArray[np.int_]
-) -> NDArray[np.float64]:
-    """Sums over cells that start at the rows `top` and the columns `left`."""
-    down = np.add.reduceat(array.astype(np.float64), top, axis=0)
-    sums: NDArray[np.float64] = np.add.reduceat(down, left, axis=1)
-    return sums
 
 
 def _palette() -> bytes:
