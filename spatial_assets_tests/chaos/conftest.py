@@ -10,6 +10,8 @@ import pytest
 from chaos.postgres_relay import PostgresRelay
 from chaos.relay import relaying
 from chaos.s3_relay import S3Relay
+from spatial_assets.stores import refusals
+from spatial_assets.stores.retries import Backoff
 from spatial_assets_tests.servers.postgis import PostgisServer
 from spatial_assets_tests.servers.s3 import S3Server
 
@@ -23,7 +25,9 @@ def s3_relay(
     relay = S3Relay(int(s3_server.endpoint.rpartition(":")[2]))
     with relaying(relay):
         monkeypatch.setenv("SPATIAL_ASSETS_S3_ENDPOINT", f"http://127.0.0.1:{relay.port}")
-        monkeypatch.setenv("SPATIAL_ASSETS_TIMEOUT", "1")
+        monkeypatch.setenv("SPATIAL_ASSETS_TIMEOUT", "0.8")
+        quick = Backoff(first=0.01, largest=0.1, patience=2.0)
+        monkeypatch.setattr(refusals, "BACKOFF", quick)
         yield relay
 
 
