@@ -14,6 +14,9 @@ from chaos.kinds import KINDS
 from chaos.rounds import Result
 
 RESULTS = Path(__file__).parent / "results" / "chaos.json"
+ONLY_S3 = {kind.name for kind in KINDS if kind.s3 and kind.must_complete and kind.drivers == 1}
+"""Kinds whose one run completes: what it asked for can be compared with a run without faults."""
+
 FIGURES = ("lost", "duplicated", "half_written", "wrong", "left_over")
 
 
@@ -47,11 +50,7 @@ def summary(results: Sequence[Result], *, seed: int, seconds: float) -> dict[str
     faults: Counter[str] = Counter()
     for result in results:
         faults.update(result.faults)
-    ratios = [
-        r.requests / r.fault_free_requests
-        for r in results
-        if r.kind.startswith("s3") and "killed" not in r.kind
-    ]
+    ratios = [r.requests / r.fault_free_requests for r in results if r.kind in ONLY_S3]
     found = {name: sum(r.findings.counts()[name] for r in results) for name in FIGURES}
     return {
         "rounds": len(results),

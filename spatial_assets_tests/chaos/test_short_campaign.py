@@ -8,7 +8,7 @@ import pytest
 
 from chaos.campaign import campaign
 from chaos.kinds import KINDS, SHORT, short
-from chaos.report import FIGURES
+from chaos.report import FIGURES, ONLY_S3
 from chaos.rounds import Result
 
 pytestmark = pytest.mark.servers
@@ -31,7 +31,7 @@ def test_nothing_is_lost_doubled_torn_or_wrong_in_any_round(
 def test_a_run_completes_with_a_fifth_of_its_requests_faulted_and_less_than_twice_as_many(
     played: tuple[dict[str, object], list[Result]],
 ) -> None:
-    faulted = [result for result in played[1] if result.kind in {"s3", "s3 and scenes"}]
+    faulted = [result for result in played[1] if result.kind in ONLY_S3]
 
     assert faulted
     assert not [result for result in faulted if result.unfinished]
