@@ -11,7 +11,10 @@ from chaos.kinds import KINDS, SHORT, short
 from chaos.report import FIGURES, ONLY_S3
 from chaos.rounds import Result
 
-pytestmark = pytest.mark.servers
+pytestmark = [
+    pytest.mark.servers,
+    pytest.mark.timeout(900),
+]  # a minute or two where nobody else works
 
 
 @pytest.fixture(scope="module")
