@@ -5,6 +5,7 @@ A pixel is valid only if the source pixel that contains it is; invalid neighbour
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import ModuleType
@@ -87,9 +88,7 @@ def sample_bilinear(
     """
     compiled = loops.loaded()
     if compiled is not None:
-        return [
-            _by_compiled(compiled, band, window, places=places, source=source) for band in bands
-        ]
+        return _by_compiled(compiled, bands, window=window, places=places, source=source)
     taps = Taps.around(places, source)
     if taps is None:
         return [unsampled(places[0].shape) for _ in bands]
@@ -103,22 +102,31 @@ def unsampled(shape: tuple[int, ...]) -> Sampled:
 
 
 def _by_compiled(
-    compiled: ModuleType, band: Band, window: Window, *, places: Places, source: SourceGrid
-) -> Sampled:
-    """One band in one pass; the bits of `_by_taps`."""
-    shape = places[0].shape
-    values, kept = np.empty(shape, dtype=np.float32), np.empty(shape, dtype=np.bool_)
-    extent = compiled.sample_bilinear(
-        *band,
-        places,
-        (window.column, window.row),
-        (source.width, source.height),
-        NUDGE,
-        values,
-        kept,
-    )
-    _require_extent(extent, 1, window=window, source=source)
-    return values, kept
+    compiled: ModuleType,
+    bands: Sequence[Band],
+    *,
+    window: Window,
+    places: Places,
+    source: SourceGrid,
+) -> list[Sampled]:
+    """Each band in one pass; the bits of `_by_taps`."""
+    shape, corner = places[0].shape, (window.column, window.row)
+    size = (source.width, source.height)
+    box, everywhere = _extent(places, source, shift=-0.5, extra=1)
+    if box is None:
+        return [unsampled(shape) for _ in bands]
+    whole = require_window(box, window, source) == box and everywhere
+    results = []
+    for pixels, valid in bands:
+        values = np.empty(shape, dtype=np.float32)
+        if whole and valid[box.slices_in(window)].all():
+            kept = np.ones(shape, dtype=np.bool_)
+            compiled.sample_whole(pixels, places, corner, values)
+        else:
+            kept = np.empty(shape, dtype=np.bool_)
+            compiled.sample_bilinear(pixels, valid, places, corner, size, NUDGE, values, kept)
+        results.append((values, kept))
+    return results
 
 
 def _by_taps(
@@ -151,10 +159,12 @@ def sample_nearest(
     compiled = loops.loaded()
     if compiled is not None:
         size = (source.width, source.height)
-        extent = compiled.sample_nearest(
-            classes, places, (window.column, window.row), size, NUDGE, result
-        )
-        _require_extent(extent, 0, window=window, source=source)
+        box, _ = _extent(places, source, shift=NUDGE, extra=0)
+        if box is not None:
+            require_window(box, window, source)
+            compiled.sample_nearest(
+                classes, places, (window.column, window.row), size, NUDGE, result
+            )
         return result
     inside = inside_file(places, source)
     if not inside.any():
@@ -189,14 +199,22 @@ def require_window(needed: Window, window: Window, source: SourceGrid) -> Window
     return present
 
 
-def _require_extent(
-    extent: tuple[int, int, int, int], extra: int, *, window: Window, source: SourceGrid
-) -> None:
-    """`require_window` of the first and last column and row, with `extra` more after the last."""
-    left, right, top, bottom = extent
-    if right >= left:
-        width, height = right - left + 1 + extra, bottom - top + 1 + extra
-        require_window(Window(left, top, width, height), window, source)
+def _extent(
+    places: Places, source: SourceGrid, *, shift: float, extra: int
+) -> tuple[Window | None, bool]:
+    """Window of the pixels that places in the file, moved by `shift`, stand on; are all of them?"""
+    column, row = places
+    low, high = (column.min(), row.min()), (column.max(), row.max())  # NaN if any place is
+    sizes = (source.width, source.height)
+    if min(low) >= -NUDGE and all(h < size - NUDGE for h, size in zip(high, sizes, strict=True)):
+        left, top = (math.floor(place + shift) for place in low)
+        right, bottom = (math.floor(place + shift) for place in high)
+        return Window(left, top, right - left + 1 + extra, bottom - top + 1 + extra), True
+    inside = inside_file(places, source)
+    if not inside.any():
+        return None, False
+    column, row = (np.floor(place + shift) for place in places)
+    return _bounding_window(column, row, inside=inside, extra=extra), False
 
 
 def _split(

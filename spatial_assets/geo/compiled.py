@@ -74,8 +74,8 @@ def sample_bilinear(  # noqa: PLR0913, PLR0917 - arrays and numbers only, as a c
     nudge: float,
     values: NDArray[np.float32],
     kept: NDArray[np.bool_],
-) -> tuple[int, int, int, int]:
-    """As `bilinear.sample_bilinear`, into `values` and `kept`.
+) -> None:
+    """As `bilinear.sample_bilinear`, into `values` and `kept`, where any pixel may be missing.
 
     Args:
         pixels: of one band, from `corner` on; all of them finite where `valid`.
@@ -86,14 +86,9 @@ def sample_bilinear(  # noqa: PLR0913, PLR0917 - arrays and numbers only, as a c
         nudge: see `bilinear.NUDGE`.
         values: written.
         kept: written.
-
-    Returns:
-        The first and last absolute column and row that any pixel stands on, of the upper left of
-        its four; the last below the first where no target pixel lies in the file.
     """
     height, width = pixels.shape
     zero, one = np.float32(0), np.float32(1)
-    left, right, top, bottom = size[0], -2, size[1], -2
     for r in range(values.shape[0]):
         for c in range(values.shape[1]):
             values[r, c] = np.nan
@@ -104,12 +99,8 @@ def sample_bilinear(  # noqa: PLR0913, PLR0917 - arrays and numbers only, as a c
             first, above = np.floor(x - 0.5), np.floor(y - 0.5)
             part, below = (x - 0.5) - first, (y - 0.5) - above
             later, lower = part >= 0.5 - nudge, below >= 0.5 - nudge
-            column, row = int(first), int(above)
-            left, right = min(left, column), max(right, column)
-            top, bottom = min(top, row), max(bottom, row)
             across, down = np.float32(part), np.float32(below)
-            column -= corner[0]
-            row -= corner[1]
+            column, row = int(first) - corner[0], int(above) - corner[1]
             in_left, in_right = 0 <= column < width, 0 <= column + 1 < width
             in_top, in_bottom = 0 <= row < height, 0 <= row + 1 < height
             v0 = in_left and in_top and valid[row, column]
@@ -134,7 +125,32 @@ def sample_bilinear(  # noqa: PLR0913, PLR0917 - arrays and numbers only, as a c
                 total /= share
             values[r, c] = total
             kept[r, c] = True
-    return left, right, top, bottom
+
+
+@compiled
+def sample_whole(
+    pixels: NDArray[Any],
+    places: tuple[NDArray[np.float64], NDArray[np.float64]],
+    corner: tuple[int, int],
+    values: NDArray[np.float32],
+) -> None:
+    """As `sample_bilinear` where the four pixels around every place are there and valid."""
+    width = pixels.shape[1]
+    flat = pixels.reshape(pixels.size)
+    zero, one = np.float32(0), np.float32(1)
+    for r in range(values.shape[0]):
+        for c in range(values.shape[1]):
+            x, y = places[0][r, c] - 0.5, places[1][r, c] - 0.5
+            first, above = np.floor(x), np.floor(y)
+            across, down = np.float32(x - first), np.float32(y - above)
+            at = np.uint64((int(above) - corner[1]) * width + (int(first) - corner[0]))
+            under = at + np.uint64(width)
+            total = zero
+            total += np.float32(flat[at]) * ((one - across) * (one - down))
+            total += np.float32(flat[at + np.uint64(1)]) * (across * (one - down))
+            total += np.float32(flat[under]) * ((one - across) * down)
+            total += np.float32(flat[under + np.uint64(1)]) * (across * down)
+            values[r, c] = total
 
 
 @compiled
@@ -145,27 +161,15 @@ def sample_nearest(
     size: tuple[int, int],
     nudge: float,
     result: NDArray[Any],
-) -> tuple[int, int, int, int]:
-    """As `bilinear.sample_nearest`, into `result`, where a place lies in the file.
-
-    Returns:
-        The first and last absolute column and row that any pixel stands on; the last below the
-        first where no target pixel lies in the file.
-    """
-    height, width = classes.shape
-    left, right, top, bottom = size[0], -2, size[1], -2
+) -> None:
+    """As `bilinear.sample_nearest`, into `result`, where a place lies in the file."""
     for r in range(result.shape[0]):
         for c in range(result.shape[1]):
             x, y = places[0][r, c], places[1][r, c]
             if x >= -nudge and x < size[0] - nudge and y >= -nudge and y < size[1] - nudge:
-                column, row = int(np.floor(x + nudge)), int(np.floor(y + nudge))
-                left, right = min(left, column), max(right, column)
-                top, bottom = min(top, row), max(bottom, row)
-                column -= corner[0]
-                row -= corner[1]
-                if 0 <= column < width and 0 <= row < height:
-                    result[r, c] = classes[row, column]
-    return left, right, top, bottom
+                column = np.uint64(int(np.floor(x + nudge)) - corner[0])
+                row = np.uint64(int(np.floor(y + nudge)) - corner[1])
+                result[r, c] = classes[row, column]
 
 
 @compiled

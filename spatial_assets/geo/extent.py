@@ -42,11 +42,10 @@ def judge_extent(
     rows, columns = np.nonzero(valid[::STRIDE, ::STRIDE])
     u = columns.astype(np.float64) * STRIDE + (box.window.column + 0.5)
     v = rows.astype(np.float64) * STRIDE + (box.window.row + 0.5)
-    off = {
-        name: count
-        for name, grid in files.items()
-        if rows.size and (count := _off(grid, box, u, v=v))
-    }
+    off: dict[str, int] = {}
+    for grid, names in _by_grid(files):
+        count = _off(grid, box, u, v=v) if rows.size else 0
+        off |= dict.fromkeys(names, count) if count else {}
     return Verdict(
         passed=not beyond and not off,
         evidence={
@@ -55,6 +54,18 @@ def judge_extent(
             "places_looked_at": int(rows.size),
         },
     )
+
+
+def _by_grid(files: Mapping[str, SourceGrid]) -> list[tuple[SourceGrid, list[str]]]:
+    """The bands on each grid: most scenes have all of theirs on one."""
+    found: list[tuple[SourceGrid, list[str]]] = []
+    for name, grid in files.items():
+        names = next((names for known, names in found if known == grid), None)
+        if names is None:
+            found.append((grid, [name]))
+        else:
+            names.append(name)
+    return found
 
 
 def _off(grid: SourceGrid, box: GeoBox, u: NDArray[np.float64], *, v: NDArray[np.float64]) -> int:

@@ -100,9 +100,9 @@ def _clear_on_target(
         return np.ones(samplings.shape, dtype=np.bool_)
     band = raw.bands[scene.class_band]
     sampling = samplings.of_band(scene.class_band)
-    return clear.clear(
-        sampling.nearest(band.pixels, window=band.window, fill_value=clear.unobserved)
-    )
+    # judged before the warp: a class band mostly has fewer pixels than the target
+    is_clear = clear.clear(band.pixels)
+    return sampling.nearest(is_clear, window=band.window, fill_value=False)
 
 
 def _observed(
