@@ -3,7 +3,7 @@
 # A target that installs leaves a stamp, so that a second call has nothing to do.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev servers demo ui test check format bench chaos lock container-test clean
+.PHONY: help setup setup-dev servers demo ui test check format bench chaos fuzz lock container-test clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -87,6 +87,9 @@ bench: setup-dev ## time the product on this machine
 
 chaos: servers ## 200 rounds of faults on real servers, and an audit after each
 	$(BIN)/python -m chaos $(CHAOS_ARGUMENTS)
+
+fuzz: setup-dev ## thousands of spoiled inputs; the seed of each finding is told
+	$(BIN)/python -m spatial_assets_tests.fuzz $(FUZZ_ARGUMENTS)
 
 lock: $(BIN)/uv ## choose versions anew; hashes only, so that any package index will do
 	$(BIN)/uv lock --upgrade

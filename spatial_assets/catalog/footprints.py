@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import shapely
 from shapely.affinity import translate
+from shapely.errors import ShapelyError
 from shapely.geometry.base import BaseGeometry
 
 from spatial_assets.errors import SceneError
@@ -18,7 +19,10 @@ DEGREES_PER_HOUR = 15.0
 POLE = 90.0
 POLE_SLACK = 1e-6  # catalogues round; the pole is still the pole
 
-_MALFORMED = (TypeError, ValueError, KeyError, IndexError, AttributeError, shapely.GEOSException)
+_MALFORMED = (
+    *(TypeError, ValueError, KeyError, IndexError, AttributeError),
+    *(OverflowError, RecursionError, ShapelyError),
+)
 
 
 def footprint_of(item: Mapping[str, object]) -> BaseGeometry:
@@ -35,7 +39,7 @@ def footprint_of(item: Mapping[str, object]) -> BaseGeometry:
             polygons = _polygons(shapely.force_2d(_shape(geometry, bbox)))
     except _MALFORMED as error:
         raise SceneError(
-            f"the item's geometry is malformed: {type(error).__name__}: {error}",
+            f"the item's geometry is malformed: {type(error).__name__}: {str(error)[:200]}",
             reason="bad_footprint",
         ) from error
     west, south, east, north = shapely.bounds(polygons)

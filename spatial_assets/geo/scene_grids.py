@@ -19,6 +19,9 @@ Kernel: TypeAlias = Literal["bilinear", "average"]
 MAX_BILINEAR_RATIO: Final = 2.0
 """Target pixel over source pixel: up to here the four pixels of bilinear miss none in between."""
 
+_LONGEST_STEP: Final = 1e9
+"""Source pixels to one of the target: no file has so many; beyond, products overflow."""
+
 _RATIO_MARGIN: Final = 1e-3
 """A target that is twice as coarse by design stays bilinear whatever the last digits say."""
 
@@ -47,7 +50,7 @@ def pixel_ratio(source: SourceGrid, target: PlacedGrid) -> float:
     steps = np.array(
         [[column[1] - column[0], column[3] - column[2]], [row[1] - row[0], row[3] - row[2]]]
     )
-    if not np.isfinite(steps).all():
+    if not (np.abs(steps) < _LONGEST_STEP).all():  # nor is NaN
         message = f"the centre of the scene, ({x}, {y}) in {source.crs.name}, is not on the grid"
         raise RasterError(message, reason="off_the_grid")
     return _longest_axis(steps)

@@ -35,7 +35,8 @@ class SourceGrid:
         if self.width < 1 or self.height < 1 or not all(map(math.isfinite, numbers)):
             message = f"no pixel grid: {self.width} x {self.height} pixels, transform {numbers}"
             raise RasterError(message, reason="bad_grid")
-        if self.transform.a == 0 or self.transform.e == 0:
+        size = abs(self.transform.a * self.transform.e)
+        if size == 0 or not math.isfinite(size) or not math.isfinite(1.0 / size):
             message = f"the pixels have no size: transform {numbers}"
             raise RasterError(message, reason="bad_grid")
         if self.transform.b != 0 or self.transform.d != 0:

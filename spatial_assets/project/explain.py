@@ -41,7 +41,10 @@ def problems_of(error: ValidationError, root: type[BaseModel]) -> list[Problem]:
 def _problem(details: ErrorDetails, root: type[BaseModel]) -> Problem:
     """One of pydantic's errors as a problem."""
     # Tags of a union stand in angle brackets: they are ours, not the user's.
-    location = [part for part in details["loc"] if not str(part).startswith("<")]
+    *outer, last = details["loc"] or ("",)
+    location = [part for part in outer if not str(part).startswith("<")]
+    if details["type"] == "extra_forbidden" or not str(last).startswith("<"):
+        location.append(last)
     context: Mapping[str, Any] = details.get("ctx", {})
     value: object = details["input"]
     if details["type"] == "extra_forbidden":

@@ -114,6 +114,8 @@ def test_a_footprint_of_the_whole_globe_stays_one() -> None:
         pytest.param({"geometry": {"type": "Polygon"}}, "bad_footprint", id="no-coordinates"),
         pytest.param({"geometry": {"type": "Polygon", "coordinates": []}}, "bad_footprint"),
         pytest.param({"geometry": "POLYGON EMPTY"}, "bad_footprint", id="text"),
+        pytest.param({"geometry": {"type": "EPSG:999999"}}, "bad_footprint", id="unknown-type"),
+        pytest.param({"bbox": [10**400, 0, 1, 1]}, "bad_footprint", id="beyond-a-float"),
         pytest.param({"geometry": box(15, 45, float("nan"), 46)}, "bad_footprint", id="nan"),
         pytest.param({"geometry": box(500_000, 5_000_000, 600_000, 5_100_000)}, "bad_footprint"),
         pytest.param({"bbox": [15, 45]}, "bad_footprint", id="half-a-bbox"),
