@@ -97,6 +97,19 @@ def test_the_partitions_of_the_readme_are_tiles_of_its_project(tmp_path: Path) -
     assert {key for value in named for key in value.split("...")} <= set(keys)
 
 
+def test_every_promise_is_proved_by_a_command_that_exists() -> None:
+    _, _, part = README.partition("## Promises")
+    proofs = [row.split("|")[2].strip(" `") for row in part.splitlines() if row.startswith("| ")]
+
+    makefile = (REPOSITORY / "Makefile").read_text()
+    assert len(proofs) > 10
+    for proof in proofs[1:]:
+        if proof.startswith("make "):
+            assert f"\n{proof.removeprefix('make ')}: " in makefile
+        else:
+            assert (REPOSITORY / "spatial_assets_tests" / proof).is_file(), proof
+
+
 def test_the_first_screen_shows_the_picture_and_the_two_commands() -> None:
     screen = "\n".join(README.splitlines()[:FIRST_SCREEN_LINES])
 
