@@ -20,10 +20,12 @@ from numpy.typing import NDArray
 
 from spatial_assets.errors import DatabaseError
 from spatial_assets.stores.columns import SRID
+from spatial_assets.stores.names import is_unicode
 from spatial_assets.stores.records import Row, boundary_key, fields_of
 
 NO_VALUE = ("NAType", "NaTType")  # what pandas writes for a value that is not there
 LONGITUDE, LATITUDE = 180.0, 90.0
+FLAT = 2  # coordinates of a corner: x and y
 SLACK = 1e-6  # degrees; reprojection leaves a pole or the antimeridian by less
 
 
@@ -65,8 +67,8 @@ def prepare(table: sa.Table, rows: Iterable[Row], keys: Mapping[str, object]) ->
     known = set(table.columns.keys())
     mappings = [{**keys, **fields_of(row)} for row in rows]
     for number, row in enumerate(mappings):
-        unknown = sorted(set(row) - known)
-        if unknown:
+        if not row.keys() <= known:
+            unknown = sorted(row.keys() - known)
             raise DatabaseError(
                 f"{table.name}: row {number} has {', '.join(unknown)}, which the table has not "
                 f"(it has {', '.join(table.columns.keys())})"
@@ -84,6 +86,8 @@ def prepare(table: sa.Table, rows: Iterable[Row], keys: Mapping[str, object]) ->
 
 def converted(column: sa.Column[object], values: Sequence[object]) -> Sequence[object]:
     """Values as the type of `column` has them; None where there is none."""
+    if fits_as_it_is(column, values):
+        return values
     present = [None if is_missing(value) else value for value in values]
     if not column.nullable:
         for number, value in enumerate(present):
@@ -102,19 +106,37 @@ def converted(column: sa.Column[object], values: Sequence[object]) -> Sequence[o
     return result
 
 
+def fits_as_it_is(column: sa.Column[object], values: Sequence[object]) -> bool:
+    """Whether no value needs to be converted: the usual case of many rows, seen all at once."""
+    types = set(map(type, values))
+    if types == {str} and isinstance(column.type, sa.Text):
+        together = "".join(values)  # type: ignore[arg-type]
+        return "\0" not in together and is_unicode(together)
+    return (
+        types == {float} and isinstance(column.type, sa.Double) and all(map(math.isfinite, values))  # type: ignore[arg-type]
+    )
+
+
 def multipolygons(column: sa.Column[object], values: Sequence[object]) -> Sequence[object]:
     """Flat MultiPolygons with SRID 4326, out of polygons in lon/lat."""
     wanted = "a shapely Polygon or MultiPolygon in lon/lat, SRID 4326 or none"
     shapes: NDArray[np.object_] = np.empty(len(values), dtype=object)
     for number, value in enumerate(values):
         if isinstance(value, shapely.Polygon):
-            shapes[number] = shapely.MultiPolygon([value] if not value.is_empty else [])
+            # a new geometry has no SRID: the one it had is kept, to be judged
+            whole = shapely.MultiPolygon([value] if not value.is_empty else [])
+            shapes[number] = shapely.set_srid(whole, shapely.get_srid(value))
         elif isinstance(value, shapely.MultiPolygon) or value is None:
             shapes[number] = value
         else:
             raise misfit(column, number, type(value).__name__, wanted)
-        if value is not None and shapely.get_srid(value) not in {0, SRID}:
-            raise misfit(column, number, f"SRID {shapely.get_srid(value)}", wanted)
+    srids = shapely.get_srid(shapes)
+    strange = np.flatnonzero((srids > 0) & (srids != SRID))
+    if len(strange):
+        number = int(strange[0])
+        raise misfit(column, number, f"SRID {srids[number]}", wanted)
+    deep = shapely.get_coordinate_dimension(shapes) > FLAT
+    shapes[deep] = shapely.force_2d(shapes[deep])
     bounds = shapely.bounds(shapes)
     limits = np.array([LONGITUDE, LATITUDE, LONGITUDE, LATITUDE]) + SLACK
     there = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes))
@@ -122,7 +144,7 @@ def multipolygons(column: sa.Column[object], values: Sequence[object]) -> Sequen
     if outside.any():
         number = int(np.argmax(outside))
         raise misfit(column, number, f"bounds {bounds[number].tolist()}", wanted)
-    flat: Sequence[object] = shapely.set_srid(shapely.force_2d(shapes), SRID).tolist()
+    flat: Sequence[object] = shapely.set_srid(shapes, SRID).tolist()
     return flat
 
 
@@ -238,6 +260,8 @@ def refuse_other_keys(batch: Batch, keys: Mapping[str, object]) -> None:
 def refuse_repeated_keys(batch: Batch) -> None:
     """Refuse two rows with the same primary key."""
     names = [each.name for each in batch.table.primary_key]
+    if len(set(zip(*(batch.columns[name] for name in names), strict=True))) == len(batch):
+        return
     seen: dict[tuple[object, ...], int] = {}
     for number, key in enumerate(zip(*(batch.columns[name] for name in names), strict=True)):
         if seen.setdefault(key, number) != number:

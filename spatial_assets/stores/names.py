@@ -29,7 +29,11 @@ def checked_name(name: str, what: str, *, room: int = 0) -> str:
 
 def is_unicode(text: str) -> bool:
     """Whether `text` can be written as UTF-8."""
-    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def refuse_shared_columns(table: str, ours: Sequence[str], theirs: Sequence[str]) -> None:
