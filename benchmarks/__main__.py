@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import contestants, ticks
+from benchmarks import contestants, imports, orchestration, tables, ticks
 from benchmarks.scenes import BBOX, make_scenes
 from spatial_assets.pipeline.outcome import State
 from spatial_assets.project import load_project
@@ -56,6 +56,7 @@ def main() -> None:
             print(f"round {repeat + 1} of {REPEATS} done", flush=True)
     report({name: statistics.median(figures) for name, figures in seconds.items()})
     write("ticks.json", ticks.rows())
+    write("orchestration.json", [*imports.rows(), *orchestration.rows(), *tables.rows()])
 
 
 def round_of(folder: Path) -> dict[str, float]:

@@ -1,0 +1,32 @@
+"""The same stages as Dagster users usually write them: one asset each, one run a partition.
+
+Loaded by `dagster asset materialize -m benchmarks.usual_shape` with $SPATIAL_ASSETS_PROJECT set:
+every step is a process of its own, as Dagster does by default.
+"""
+
+# No `from __future__ import annotations`: Dagster reads the annotations of what it decorates.
+
+import dagster as dg
+
+from spatial_assets.partitions import tile_partitions
+from spatial_assets.pipeline.stages import chain_of
+from spatial_assets.project import load_project
+
+project = load_project()
+stages = chain_of(project).stages
+partitions = tile_partitions(project)
+
+
+def stage_asset(number: int, stage: str) -> dg.AssetsDefinition:
+    """A stage of the chain as an asset of its own, after the stage before."""
+
+    @dg.asset(name=stage, partitions_def=partitions, deps=stages[max(number - 1, 0) : number])
+    def asset(context: dg.AssetExecutionContext) -> None:
+        from benchmarks.tiny import run_plainly  # noqa: PLC0415 - not at import
+
+        run_plainly(project, [context.partition_key], stages=[stage])
+
+    return asset
+
+
+defs = dg.Definitions([stage_asset(number, stage) for number, stage in enumerate(stages)])
