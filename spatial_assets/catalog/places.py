@@ -3,6 +3,9 @@
 By default a catalogue may name what is no nearer to this machine than itself: one on the internet
 no address of a private network, and none but a folder an address of this machine. Addresses that
 clouds give their keys out at (link-local) are for nobody.
+
+A host is judged by what its name means now: one that means another address a moment later, when
+it is asked, is not noticed. Where that matters, name the hosts, or close the workers' network.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import ipaddress
 import posixpath
 import socket
+import time
 from dataclasses import dataclass
 from enum import IntEnum
 from fnmatch import fnmatchcase
@@ -121,12 +125,14 @@ def nearness_of(url: str) -> Nearness:
     parts = urlsplit(url)
     if parts.scheme == "s3" or not parts.hostname:
         return Nearness.PUBLIC
-    return max(map(_nearness, _addresses(parts.hostname)), default=Nearness.PUBLIC)
+    minute = int(time.monotonic() // 60)
+    found = map(_nearness, _addresses(parts.hostname, minute))
+    return max(found, default=Nearness.PUBLIC)
 
 
 @lru_cache(maxsize=1024)
-def _addresses(host: str) -> tuple[str, ...]:
-    """The addresses of a host; none where nobody knows it, and then nothing can be asked of it."""
+def _addresses(host: str, _minute: int) -> tuple[str, ...]:
+    """The addresses of a host, asked once a minute; none where nobody knows it just now."""
     try:
         found = socket.getaddrinfo(host, None, proto=socket.IPPROTO_TCP)
     except (OSError, UnicodeError):

@@ -63,6 +63,7 @@ def scene_with(samples: Path, folder: Path, **files: Path) -> Project:
         folder / "catalog",
         area={"bbox": UNDER_THE_SCENE},
         grid={"pixel_zoom": 10, "chunk": 512, "shard": 1024, "level": 8},
+        scenes={"folders": [str(samples)]},
         time={"start": "2023-08-01", "end": "2023-08-31"},
     )
 
@@ -176,6 +177,7 @@ def test_a_jpeg_that_breaks_off_is_no_crash_and_no_number(samples: Path, tmp_pat
         tmp_path / "project",
         tmp_path / "catalog",
         area={"bbox": [left, bottom, right, top]},
+        scenes={"folders": [str(samples)]},
         grid={"pixel_zoom": 18, "chunk": 256, "shard": 256, "level": 17},
     )
 
