@@ -31,6 +31,7 @@ def compiled(loop: Loop) -> Loop:
 def interpolate(
     stencil: NDArray[np.float64],
     cells: NDArray[np.int64],
+    offset: int,
     across: NDArray[np.float64],
     down: NDArray[np.float64],
     result: NDArray[np.float64],
@@ -39,7 +40,8 @@ def interpolate(
 
     Args:
         stencil: the four rows of nodes around the cells, shape (4, nodes).
-        cells: of each column, the first of its four nodes.
+        cells: of each column, the first of its four nodes, `offset` more.
+        offset: number of the first cell.
         across: weights of each column, shape (4, columns).
         down: weights of each row, shape (rows, 4).
         result: written, shape (rows, columns).
@@ -48,7 +50,7 @@ def interpolate(
     line = np.empty((4, columns))
     for m in range(4):
         for c in range(columns):
-            node = cells[c]
+            node = cells[c] - offset
             total = stencil[m, node] * across[0, c]
             total += stencil[m, node + 1] * across[1, c]
             total += stencil[m, node + 2] * across[2, c]

@@ -154,8 +154,7 @@ class SourcePlaces:
     ) -> NDArray[np.float64]:
         """Cubic interpolation of `nodes`, along the columns first."""
         cells = self.lattice.cells
-        cell, phase = np.divmod(np.arange(window.column, window.column_stop), STEP)
-        weights = np.ascontiguousarray(_WEIGHTS[shift][phase].T)
+        cell, weights = _along_columns(window.column, window.column_stop, shift)
         result = np.empty(window.shape)
         first = window.row // STEP - cells.row
         last = (window.row_stop - 1) // STEP - cells.row
@@ -165,7 +164,8 @@ class SourcePlaces:
             _fill_band(
                 result[start - window.row : stop - window.row],
                 stencil=nodes[index : index + 4],
-                cells=cell - cells.column,
+                cells=cell,
+                offset=cells.column,
                 across=weights,
                 down=_WEIGHTS[shift][start % STEP : start % STEP + stop - start],
             )
@@ -189,20 +189,30 @@ class SourcePlaces:
             place[at_row, at_column] = value
 
 
+@lru_cache(maxsize=16)
+def _along_columns(
+    start: int, stop: int, shift: float
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Absolute lattice cell and four weights, shape (4, columns), of absolute columns."""
+    cell, phase = np.divmod(np.arange(start, stop), STEP)
+    return cell.astype(np.int64), np.ascontiguousarray(_WEIGHTS[shift][phase].T)
+
+
 def _fill_band(
     result: NDArray[np.float64],
     *,
     stencil: NDArray[np.float64],
-    cells: NDArray[np.int_],
+    cells: NDArray[np.int64],
+    offset: int,
     across: NDArray[np.float64],
     down: NDArray[np.float64],
 ) -> None:
     """Write the places of rows in one row of cells; see `compiled.interpolate` for the rest."""
     compiled = loops.loaded()
     if compiled is not None:
-        compiled.interpolate(stencil, cells, across, down, result)
+        compiled.interpolate(stencil, cells, offset, across, down, result)
         return
-    line = _combine([stencil[:, cells + m] for m in range(4)], list(across))
+    line = _combine([stencil[:, cells - offset + m] for m in range(4)], list(across))
     result[:] = _combine(list(line), [down[:, m, np.newaxis] for m in range(4)])
 
 
