@@ -3,7 +3,7 @@
 # A target that installs leaves a stamp, so that a second call has nothing to do.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev servers demo ui test check format bench chaos fuzz lock container-test clean
+.PHONY: help setup setup-dev servers demo ui test check format bench bench-quick chaos fuzz lock container-test clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -82,8 +82,15 @@ format: setup-dev ## rewrite files as `make check` wants them
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: setup-dev ## time the product on this machine
-	$(BIN)/python -m benchmarks
+bench: bench-setup ## time the product beside others at full size
+	$(BIN)/python -m benchmarks full
+
+bench-quick: bench-setup ## the same in under three minutes
+	$(BIN)/python -m benchmarks quick
+
+.PHONY: bench-setup
+bench-setup: setup-dev
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-bench.lock
 
 chaos: servers ## 200 rounds of faults on real servers, and an audit after each
 	$(BIN)/python -m chaos $(CHAOS_ARGUMENTS)
@@ -95,6 +102,7 @@ lock: $(BIN)/uv ## choose versions anew; hashes only, so that any package index 
 	$(BIN)/uv lock --upgrade
 	$(BIN)/uv export $(EXPORT) --no-dev --output-file requirements.lock
 	$(BIN)/uv export $(EXPORT) --group dev --output-file requirements-dev.lock
+	$(BIN)/uv export $(EXPORT) --only-group bench --output-file requirements-bench.lock
 	$(BIN)/uv export $(EXPORT) --only-group build --output-file requirements-build.lock
 EXPORT := --quiet --frozen --no-emit-project --no-header --format requirements-txt
 
