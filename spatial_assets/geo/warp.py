@@ -74,7 +74,6 @@ class Sampling:
         if lattice.crs != source.crs or lattice.target.window != target.window:
             message = f"a lattice of {lattice.target.window} in {lattice.crs.name} does not fit"
             raise RasterError(message, reason="wrong_lattice")
-        loops.load_for(target.window.width * target.window.height)
         return cls(target, SourcePlaces(source, lattice))
 
     @property
@@ -112,12 +111,17 @@ class Sampling:
         Raises:
             RasterError: a shape is wrong, or `window` is smaller than `source_window` says.
         """
+        self._load_loops()
         ready = [_ready(pixels, valid, window) for pixels, valid in bands]
         averaging = kernel == "average"
         rows, columns = (self._average_block_edge(),) * 2 if averaging else (STEP, _BLOCK_COLUMNS)
         sample = self._average if averaging else self._bilinear
         for block in _blocks(self.target.window, rows, columns=columns):
             yield block.slices_in(self.target.window), sample(ready, block, window=window)
+
+    def _load_loops(self) -> None:
+        """Now that pixels are to be sampled: who only plans a tile does without the compiler."""
+        loops.load_for(self.target.window.width * self.target.window.height)
 
     def _gathered(self, kernel: Kernel, bands: Sequence[Band], *, window: Window) -> list[Warped]:
         results = [unsampled(self.target.window.shape) for _ in bands]
@@ -151,6 +155,7 @@ class Sampling:
         Raises:
             RasterError: a shape is wrong, or `window` is smaller than `source_window` says.
         """
+        self._load_loops()
         _require_shape(classes, window)
         classes = np.ascontiguousarray(classes)
         result = np.full(self.target.window.shape, fill_value, dtype=classes.dtype)
