@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 SAMPLES_VARIABLE = "SPATIAL_ASSETS_SAMPLES"
 
@@ -22,6 +23,10 @@ pytest_plugins = (
     "spatial_assets_tests.servers.chromium",
     "spatial_assets_tests.servers.dagster",
 )
+
+# Properties are of results: how long an example takes is the machine's affair.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 left_out = pytest.StashKey[list[str]]()
 

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from spatial_assets_tests.servers.process import REPOSITORY
 DEPLOY = REPOSITORY / "deploy"
 DAGSTER_SERVICES = ("webserver", "daemon", "code")
 PROGRAMS = Path(sys.executable).parent
+READ_BY_DAGSTER = {"DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS"}
 READ_BY_BOTO = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"}
 
 
@@ -84,7 +86,10 @@ def test_every_variable_given_to_dagster_is_read_by_somebody() -> None:
 
     unread = [name for name in environment() if name not in source and name not in instance]
 
-    assert set(unread) <= READ_BY_BOTO
+    assert set(unread) <= READ_BY_BOTO | READ_BY_DAGSTER
+    dagster = Path(str(find_spec("dagster").origin)).parent  # type: ignore[union-attr]
+    source = "".join(path.read_text() for path in (dagster / "_grpc").glob("*.py"))
+    assert all(name in source for name in READ_BY_DAGSTER)
 
 
 def test_every_url_names_a_service_of_the_file_and_its_port() -> None:

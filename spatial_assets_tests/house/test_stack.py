@@ -82,6 +82,7 @@ def variables(
         "AWS_ACCESS_KEY_ID": s3_server.access_key,
         "AWS_SECRET_ACCESS_KEY": s3_server.secret_key,
         "AWS_REGION": s3_server.region,
+        "DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS": "600",
     }
     assert here.keys() == service("code")["environment"].keys()
     return {
