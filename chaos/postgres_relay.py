@@ -39,9 +39,13 @@ class PostgresRelay(Relay):
         server = await self.dial()
         await server.send(startup)
         if startup[4:8] == struct.pack("!i", CANCEL_REQUEST):
-            server.close()
+            server.close()  # not one of the pool's: it speaks of one of them
             return
-        session = Session(client, server)
+        with self.counted():
+            await self._pass_on(Session(client, server))
+
+    async def _pass_on(self, session: Session) -> None:
+        """Let both sides talk until one of them ends it."""
         answers = asyncio.create_task(session.answer())
         questions = asyncio.create_task(self._ask(session))
         try:
@@ -50,7 +54,7 @@ class PostgresRelay(Relay):
             for task in (answers, questions):
                 task.cancel()
             await asyncio.gather(answers, questions, return_exceptions=True)
-            server.close()
+            session.server.close()
 
     async def _startup(self, client: Wire) -> bytes:
         """The first message that is not a question for encryption, which is declined."""

@@ -67,10 +67,10 @@ class Relay(ABC):
         self.storm: Storm = CALM
         self.pulse = Pulse()
         self.open = 0
-        """Connections there are now."""
+        """Conversations there are now."""
 
         self.peak = 0
-        """Most connections there were at a time."""
+        """Most conversations there were at a time."""
 
         self._server: asyncio.Server | None = None
 
@@ -93,8 +93,6 @@ class Relay(ABC):
         """Serve one connection until it ends."""
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.open += 1
-        self.peak = max(self.peak, self.open)
         client = Wire(reader, writer)
         try:
             await self.converse(client)
@@ -103,8 +101,17 @@ class Relay(ABC):
         except asyncio.CancelledError:
             client.reset()  # the campaign is over
         finally:
-            self.open -= 1
             client.close()
+
+    @contextlib.contextmanager
+    def counted(self) -> Iterator[None]:
+        """Count a conversation, from where it is known to be one."""
+        self.open += 1
+        self.peak = max(self.peak, self.open)
+        try:
+            yield
+        finally:
+            self.open -= 1
 
     async def dial(self) -> Wire:
         """A connection to the real server."""
