@@ -23,6 +23,10 @@ FINEST = {"h3": 15, "s2": 30}
 EARTH_RADIUS = 6_371_008.8  # metres, the sphere of H3 and S2
 
 _S2_SIZE = 1 << 30  # leaf cells along the edge of one of the six faces
+HALF_TURN = 180.0
+ON_THE_EDGE = 1e-9
+"""Degrees: a tenth of a millimetre."""
+
 _EDGE_PIECES = 8
 
 
@@ -73,6 +77,10 @@ def cell_outline(scheme: CellScheme, key: str) -> BaseGeometry:
     edges = [a * (1.0 - weights) + b * weights for a, b in zip(corners, following, strict=True)]
     x, y, z = np.concatenate(edges).T
     lon, lat = np.degrees(np.arctan2(y, x)), np.degrees(np.arctan2(z, np.hypot(x, y)))
+    # An edge along the antimeridian has both signs by chance: it lies on the side of its cell.
+    middle = corners.mean(axis=0)
+    side = np.copysign(HALF_TURN, np.arctan2(middle[1], middle[0]))
+    lon = np.where(np.abs(lon) > HALF_TURN - ON_THE_EDGE, side, lon)
     outline = shapely.Polygon(np.column_stack([lon, lat]))
     return shapely.orient_polygons(untear(outline))
 
