@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from spatial_assets.geo.alignment import MAX_SHIFT_PIXELS
 from spatial_assets.geo.radiometry import FILL
 from spatial_assets.geo.verdict import Verdict
 from spatial_assets.pipeline.bench import Bench
@@ -113,18 +114,18 @@ class LayerStage:
         self._ledger.close(REPROJECTED)
 
     def _say_aligned(self, units: Mapping[str, StageEntry]) -> None:
-        """Say that every raster lies on the tile's pixels: one that does not is never written."""
+        """Say how well the rasters lie on the tile's pixels; a misplaced one is never written."""
         found = [entry.facts["alignment"] for entry in units.values()]
         figures = [each for each in found if isinstance(each, Mapping)]
         shifts = [float(str(each["shift_pixels"])) for each in figures]
         looked_at = [int(str(each.get("places_looked_at", 0))) for each in figures]
         evidence: dict[str, float | int | str] = {
             "scenes": len(units),
-            "misplaced": "none",
             "largest_shift_found": max(shifts, default=0.0),
             "places_looked_at": sum(looked_at),
         }
-        self._check(Verdict(passed=True, evidence=evidence), severe=False)
+        passed = max(shifts, default=0.0) <= MAX_SHIFT_PIXELS
+        self._check(Verdict(passed=passed, evidence=evidence), severe=False)
 
     def _check(self, verdict: Verdict, *, severe: bool) -> None:
         self._ledger.check(
