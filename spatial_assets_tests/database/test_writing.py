@@ -10,7 +10,15 @@ import shapely
 
 from spatial_assets.errors import DatabaseError
 from spatial_assets.stores.database import Database
-from spatial_assets.stores.records import BoundarySet, Change, Replace, ReplaceAll, Upsert
+from spatial_assets.stores.records import (
+    BoundarySet,
+    Change,
+    Replace,
+    ReplaceAll,
+    TileInputs,
+    TileWanted,
+    Upsert,
+)
 from spatial_assets_tests.database.sample_rows import (
     AUGUST,
     GRID,
@@ -231,3 +239,40 @@ def test_a_key_of_two_columns_is_one_text(empty_database: Database) -> None:
 
     keys = [row["boundary_key"] for row in empty_database.rows("towns")]
     assert sorted(map(str, keys)) == sorted(["S\\|I|1", "S\\\\|1"])
+
+
+def test_what_a_tile_was_made_from_is_what_was_said_last(database: Database) -> None:
+    first = {"raw_tile": {"scenes": "a", "settings": "s", "boundaries": ""}}
+    second = {"raw_tile": {"scenes": "b", "settings": "s", "boundaries": ""}}
+    later = NOON + timedelta(hours=1)
+
+    for inputs, looked_at in ((first, NOON), (second, later)):
+        row = TileInputs(grid_id=GRID, tile="1202", inputs=inputs, looked_at=looked_at)
+        database.commit([Upsert("tile_inputs", [row])])
+
+    assert database.rows("tile_inputs") == [
+        {"grid_id": GRID, "tile": "1202", "inputs": second, "looked_at": later}
+    ]
+
+
+def test_a_change_keeps_when_and_why_it_was_seen_until_there_is_another(database: Database) -> None:
+    def seen(wanted: str, why: str, *, hours: int) -> TileWanted:
+        since = NOON + timedelta(hours=hours)
+        return TileWanted(
+            grid_id=GRID, tile="1202", stage="raw_tile", wanted=wanted, why=why, since=since
+        )
+
+    for change in (
+        seen("a", "a scene is new", hours=0),
+        seen("a", "looked again", hours=1),
+        seen("b", "it changed", hours=2),
+    ):
+        database.commit([Upsert("tile_wanted", [change])])
+        (row,) = database.rows("tile_wanted")
+        if change.wanted == "a":
+            assert (row["why"], row["since"]) == ("a scene is new", NOON)
+
+    assert (row["wanted"], row["why"]) == ("b", "it changed")
+    assert row["since"] == NOON + timedelta(hours=2)
+    database.commit([Replace("tile_wanted", {"grid_id": GRID, "tile": "1202"}, ())])
+    assert database.rows("tile_wanted") == []
