@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from spatial_assets.pipeline.arrivals import Lookout
 from spatial_assets.pipeline.engine import ProcessEngine
 from spatial_assets.pipeline.outcome import State
 from spatial_assets.project import Project, load_project
-from spatial_assets_tests.pipeline.runs import pixels, rows, states, store_of, walk
+from spatial_assets.stores.database import open_database
+from spatial_assets_tests.pipeline.runs import NOON, pixels, rows, states, store_of, walk
 from spatial_assets_tests.pipeline.world import SEPTEMBER, TWO_TILES, write_granule, write_project
 
 pytestmark = pytest.mark.servers
@@ -64,3 +66,24 @@ def test_on_servers_too_nothing_is_made_twice(served: Project, catalog: Path) ->
     assert {path.split("/")[0] for path in written} <= {"leases"}
     write_granule(catalog, SEPTEMBER)
     assert State.MATERIALIZED in states(walk(served))
+
+
+def test_on_servers_too_an_arrival_is_noted_until_it_is_followed(
+    served: Project, catalog: Path
+) -> None:
+    def wanted() -> list[str]:
+        with open_database(served.database_url) as database:
+            lookout = Lookout(project=served, store=store_of(served), database=database)
+            return [each.tile for each in lookout.note_scenes(now=NOON).wanted]
+
+    walk(served)
+    assert wanted() == []
+
+    write_granule(catalog, SEPTEMBER)
+
+    touched = wanted()
+    assert 0 < len(touched) <= len(served.partitioning.keys)
+    assert [row["tile"] for row in rows(served, "tile_wanted")] == touched
+    walk(served, keys=touched)
+    assert wanted() == []
+    assert rows(served, "tile_wanted") == []
