@@ -17,9 +17,9 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from spatial_assets.catalog.duplicates import best_of_each, first_of_each_id
-from spatial_assets.catalog.fingerprints import MISSING, local_version
+from spatial_assets.catalog.fingerprints import MISSING, local_version, source_record
 from spatial_assets.catalog.hrefs import is_remote
-from spatial_assets.catalog.scene import BandSource, RejectedScene, Scene
+from spatial_assets.catalog.scene import RejectedScene, Scene
 from spatial_assets.catalog.sightings import Sighting
 from spatial_assets.errors import SceneError
 
@@ -62,7 +62,7 @@ def candidate_of(scene: Scene) -> Candidate:
         scene.crs,
         _shape_record(scene.footprint),
         _shape_record(scene.extent),
-        [_source_record(source) for source in scene.sources],
+        [source_record(source, source.size) for source in scene.sources],
     ]
     return Candidate(
         id=scene.id,
@@ -121,20 +121,6 @@ def _file_record(path: str) -> str:
         return local_version(Path(path))
     except SceneError:
         return MISSING
-
-
-def _source_record(source: BandSource) -> list[object]:
-    """What an item says of one file."""
-    calibration = source.calibration
-    return [
-        source.name,
-        source.href,
-        source.index,
-        source.checksum,
-        source.size,
-        None if calibration is None else [calibration.scale, calibration.offset],
-        None if source.nodata is None else repr(source.nodata),
-    ]
 
 
 def _shape_record(shape: BaseGeometry | None) -> str | None:

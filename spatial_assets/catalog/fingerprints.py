@@ -139,20 +139,20 @@ def fingerprint_of(scene: Scene) -> str:
     """Hash of everything about a scene that reaches a pixel, in 64 hexadecimal digits."""
     record = {
         "id": scene.id,
-        "bands": [_source_record(source) for source in scene.sources],
+        "bands": [source_record(source, source.version) for source in scene.sources],
     }
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
-def _source_record(source: BandSource) -> list[object]:
-    """What is hashed of one file."""
+def source_record(source: BandSource, version: object) -> list[object]:
+    """What is hashed of one file; `version` tells its content from another under the same href."""
     calibration = source.calibration
     return [
         source.name,
         source.href,
         source.index,
         source.checksum,
-        source.version,
+        version,
         None if calibration is None else [calibration.scale, calibration.offset],
         None if source.nodata is None else repr(source.nodata),
     ]
