@@ -30,7 +30,7 @@ class TileQuarantined(dg.AutomationCondition[dg.AssetKey]):
 
     def get_label(self) -> str:
         """What the automation tab says."""
-        return "in quarantine"
+        return "left alone: in quarantine"
 
     @property
     def requires_cursor(self) -> bool:

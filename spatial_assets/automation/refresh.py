@@ -75,7 +75,7 @@ def pauses_of(project: Project) -> Pause:
 
 def being_made() -> dg.AutomationCondition[Any]:
     """True for tiles that a run has in hand."""
-    return dg.AutomationCondition.in_progress().with_label("being made")
+    return dg.AutomationCondition.in_progress().with_label("left alone: being made")
 
 
 def follows_raw_tile() -> dg.AutomationCondition:

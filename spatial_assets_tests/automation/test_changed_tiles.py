@@ -39,8 +39,8 @@ def test_what_the_automation_tab_says(ageing: Ageing) -> None:
             ["past its freshness window, the oldest first"],
             ["never made, after the others"],
             [again],
-            ["being made", *of("raw_tile")[1][4][1:]],
-            ["in quarantine"],
+            ["left alone: being made", *of("raw_tile")[1][4][1:]],
+            ["left alone: in quarantine"],
         ],
     ]
     with_raw, alone = of("ndvi_by_boundary")[1]
@@ -63,8 +63,8 @@ def test_the_automation_tab_counts_the_tiles_by_why_they_are_asked_for(ageing: A
         "its inputs changed": 1,
         "past its freshness window, the oldest first": 2,
         "again, 6 h after a try in vain": 0,
-        "being made": 0,
-        "in quarantine": 0,
+        "left alone: being made": 0,
+        "left alone: in quarantine": 0,
     }
     assert result.get_requested_partitions(root.key) == {*stale, changed}
 
