@@ -12,4 +12,4 @@ from spatial_assets.project import Project
 
 def tile_partitions(project: Project) -> dg.StaticPartitionsDefinition:
     """One partition a tile, in the order of the curve: neighbours make contiguous key ranges."""
-    return dg.StaticPartitionsDefinition(list(project.partitioning.keys))
+    return dg.StaticPartitionsDefinition(list(project.tile_keys))

@@ -73,7 +73,7 @@ def judge_orphans(project: Project, tiles: Sequence[tuple[str, str]]) -> Verdict
         project: whose grid and tiles they should be.
         tiles: (grid, tile) of the rows.
     """
-    known = set(project.partitioning.keys)
+    known = set(project.tile_keys)
     of_other_grids = sorted({tile for grid, tile in tiles if grid != project.grid_id})
     gone = sorted({tile for grid, tile in tiles if grid == project.grid_id} - known)
     return Verdict(

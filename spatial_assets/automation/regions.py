@@ -8,7 +8,6 @@ import dagster as dg
 
 from spatial_assets.assets.internals import AssetJob
 from spatial_assets.assets.specs import GROUP
-from spatial_assets.automation.recorded import read_records
 from spatial_assets.pipeline.ranges import KeyRange, key_ranges
 from spatial_assets.pipeline.stages import RAW
 from spatial_assets.project import Project
@@ -70,6 +69,8 @@ def region_schedule(project: Project, region: str, *, cron: str) -> dg.ScheduleD
     )
     def ask(context: dg.ScheduleEvaluationContext) -> Sequence[dg.RunRequest] | dg.SkipReason:
         """One run for each range of neighbours."""
+        from spatial_assets.automation.reading import read_records  # noqa: PLC0415 - not at import
+
         tiles = project.region_tiles(region)
         bad = set(read_records(project).quarantined).intersection(tiles)
         busy = tiles_under_way(context.instance, project).intersection(tiles)
@@ -78,9 +79,7 @@ def region_schedule(project: Project, region: str, *, cron: str) -> dg.ScheduleD
         if not chosen:
             return dg.SkipReason(f"nothing to ask for: {told}")
         context.log.info("asked for: %d of %s", len(chosen), told)
-        ranges = key_ranges(
-            project.partitioning.keys, chosen, longest=project.compute.max_tiles_per_run
-        )
+        ranges = key_ranges(project.tile_keys, chosen, longest=project.compute.max_tiles_per_run)
         tick = f"{job_name(region)}@{context.scheduled_execution_time:%Y-%m-%dT%H:%M}"
         return [run_request(part, tick=tick) for part in ranges]
 
@@ -97,7 +96,7 @@ def tiles_under_way(instance: dg.DagsterInstance, project: Project) -> set[str]:
     jobs = {GROUP, *(job_name(region) for region in project.regions)}
     runs = instance.get_runs(dg.RunsFilter(statuses=UNDER_WAY))
     makers = (run for run in runs if run.job_name in jobs or makes_tiles(run.asset_selection))
-    keys = project.partitioning.keys
+    keys = project.tile_keys
     places = {key: place for place, key in enumerate(keys)}
     spans = (span_of(run.tags, places) for run in makers)
     return {tile for span in spans for tile in keys[span]}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from spatial_assets.errors import RasterError
+
+if TYPE_CHECKING:  # rules are part of the settings, which are read where no pixel is
+    import numpy as np
+    from numpy.typing import NDArray
 
 Classes: TypeAlias = "NDArray[np.integer[Any]]"
 
@@ -33,6 +34,8 @@ class ClearClasses:
 
     def clear(self, classes: Classes) -> NDArray[np.bool_]:
         """True where the class is clear sky, in the shape of `classes`."""
+        import numpy as np  # noqa: PLC0415 - not for settings alone
+
         if classes.dtype != np.uint8:
             return np.isin(classes, np.array(sorted(self.keep), dtype=np.int64))
         # one look into a table, for what all but exotic files have
@@ -61,6 +64,8 @@ class ClearBits:
 
     def clear(self, classes: Classes) -> NDArray[np.bool_]:
         """True where none of the dropped bits is set, in the shape of `classes`."""
+        import numpy as np  # noqa: PLC0415 - not for settings alone
+
         dropped = sum(1 << bit for bit in set(self.drop))
         if classes.dtype == np.uint16:
             free: NDArray[np.bool_] = (classes & np.uint16(dropped)) == 0

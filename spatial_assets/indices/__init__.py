@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from spatial_assets.geo.index import SpectralIndex
+from spatial_assets.geo.spectral import SpectralIndex
 
 
 def _discovered() -> Mapping[str, SpectralIndex]:

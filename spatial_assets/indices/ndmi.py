@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spatial_assets.geo.index import Band, SpectralIndex
+from spatial_assets.geo.spectral import Band, SpectralIndex
 
 
 def ndmi(nir: Band, swir16: Band) -> Band:

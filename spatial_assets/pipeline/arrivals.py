@@ -138,7 +138,7 @@ class Lookout:
             return {}
         rows = self.database.rows("tile_inputs", grid, columns=["tile"])
         made = {str(row["tile"]) for row in rows}
-        return {tile: FIRST_LOOK for tile in self.project.partitioning.keys if tile in made}
+        return {tile: FIRST_LOOK for tile in self.project.tile_keys if tile in made}
 
     def _recipes(self, tiles: Iterable[str]) -> Mapping[str, Recipe]:
         """What some tiles were made from."""

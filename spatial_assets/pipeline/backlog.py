@@ -145,7 +145,7 @@ def backlog_of(
 
 def backlog_now(project: Project, database: Database, *, now: datetime) -> Backlog:
     """The backlog of a project."""
-    tiles = project.partitioning.keys
+    tiles = project.tile_keys
     return backlog_of(
         tiles,
         Records.load(database, project.grid_id),

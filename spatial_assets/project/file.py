@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from spatial_assets.project.area import AreaSettings
+from spatial_assets.project.area_table import AreaSettings
 from spatial_assets.project.base import Table, Tuple
 from spatial_assets.project.checks import ChecksSettings
 from spatial_assets.project.compute import ComputeSettings

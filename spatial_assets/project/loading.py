@@ -64,8 +64,7 @@ def load_project(folder: Path | None = None, env: Mapping[str, str] | None = Non
     problems = list(problems_between(project))
     if problems:
         raise settings_error(problems, str(file))
-    # refused here rather than in the middle of a run
-    _ = project.pixel_grid, project.area_geometry, project.region_geometries
+    project.refuse_impossible_places()  # here rather than in the middle of a run
     return project
 
 

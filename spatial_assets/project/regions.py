@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
-from shapely.geometry.base import BaseGeometry
 
 from spatial_assets.errors import SettingsError
-from spatial_assets.project.area import BBox, box_polygon, read_area
+from spatial_assets.project.area_table import BBox
 from spatial_assets.project.base import Problem, Table, Tuple, refusal, settings_error
 from spatial_assets.project.cron import Cron
 from spatial_assets.project.products import BOUNDARY_NAME
 
 if TYPE_CHECKING:
+    from shapely.geometry.base import BaseGeometry
+
     from spatial_assets.geo.partitions import Partitioning
 
 JOBS = ("tiles", "boundaries")
@@ -94,12 +95,14 @@ def region_geometry(
     Raises:
         SettingsError: the region's file cannot be read, or is no valid area.
     """
+    if region.bbox is None and region.area is None:
+        return None
+    from spatial_assets.project.area import box_polygon, read_area  # noqa: PLC0415 - shapely
+
     if region.bbox is not None:
         return box_polygon(*region.bbox)
-    if region.area is None:
-        return None
     try:
-        return read_area(root / region.area)
+        return read_area(root / (region.area or ""))
     except SettingsError as error:
         wrong, _, remedy = str(error).partition("; ")
         key = f"regions.{name}.area"

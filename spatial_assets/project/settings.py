@@ -9,14 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field
-from shapely.geometry.base import BaseGeometry
 
 from spatial_assets.errors import GridError, SettingsError
-from spatial_assets.geo.grid import PixelGrid
-from spatial_assets.geo.index import SpectralIndex
+from spatial_assets.geo.blocks import MATRIX_SET, TileBlock, tile_block
 from spatial_assets.geo.periods import Periods
+from spatial_assets.geo.spectral import SpectralIndex
 from spatial_assets.indices import INDICES
-from spatial_assets.project.area import area_geometry
 from spatial_assets.project.base import Problem, settings_error
 from spatial_assets.project.file import ProjectFile
 from spatial_assets.project.places import (
@@ -28,7 +26,10 @@ from spatial_assets.project.regions import region_geometry, tiles_of
 from spatial_assets.project.sensors import SensorProfile
 from spatial_assets.project.upkeep import TILES, Ages
 
-if TYPE_CHECKING:  # H3 and S2 are loaded where an area is cut, not by every worker
+if TYPE_CHECKING:  # what computes with places is loaded where they are asked for
+    from shapely.geometry.base import BaseGeometry
+
+    from spatial_assets.geo.grid import PixelGrid
     from spatial_assets.geo.partitions import Partitioning
 
 # What a GridError speaks of -> the key of [grid] that is to blame.
@@ -71,6 +72,8 @@ class Project(ProjectFile):
     @cached_property
     def pixel_grid(self) -> PixelGrid:
         """The pixel grid of [grid]."""
+        from spatial_assets.geo.grid import PixelGrid  # noqa: PLC0415
+
         grid = self.grid
         try:
             return PixelGrid(
@@ -96,6 +99,30 @@ class Project(ProjectFile):
         except GridError as error:
             raise self._grid_error(error, "level") from error
 
+    @cached_property
+    def tile_keys(self) -> tuple[str, ...]:
+        """The keys of the tiles alone, in their order: what `partitioning` has, often sooner."""
+        return self._block.keys() if self._block else self.partitioning.keys
+
+    @cached_property
+    def _block(self) -> TileBlock | None:
+        """The tiles of a box on the usual grid; None where geometry must tell."""
+        box, grid = self.area.bbox, self.grid
+        if box is None or grid.partitions != "tiles" or grid.tile_matrix_set != MATRIX_SET:
+            return None
+        return tile_block(box, pixel_zoom=grid.pixel_zoom, shard=grid.shard, level=grid.level)
+
+    def refuse_impossible_places(self) -> None:
+        """Look at what could still be wrong with the grid, the area and the regions.
+
+        Raises:
+            SettingsError: there is no such grid, or a file of polygons is none.
+        """
+        if self._block is None:
+            _ = self.pixel_grid, self.area_geometry
+        if any(region.area for region in self.regions.values()):
+            _ = self.region_geometries
+
     def _grid_error(self, error: GridError, key: str) -> SettingsError:
         """A GridError as an error about a key of [grid]."""
         remedy = "change it, or what it does not fit, in [grid] or [area]"
@@ -105,6 +132,8 @@ class Project(ProjectFile):
     @cached_property
     def area_geometry(self) -> BaseGeometry:
         """The area in lon/lat, polygonal; two parts where it crosses the antimeridian."""
+        from spatial_assets.project.area import area_geometry  # noqa: PLC0415
+
         return area_geometry(self.area, self.root, file=str(self.file))
 
     @cached_property
@@ -142,7 +171,7 @@ class Project(ProjectFile):
         window = self.freshness.tiles
         if window is None:
             return {}
-        ages = dict.fromkeys(self.partitioning.keys, window.ages)
+        ages = dict.fromkeys(self.tile_keys, window.ages)
         # The first region that holds a tile wins: it is written last.
         for name, other in reversed(list(self.freshness.regions.items())):
             ages.update(dict.fromkeys(self.region_tiles(name), other.ages(window.ages)))

@@ -11,7 +11,8 @@ from shapely.geometry.base import BaseGeometry
 
 from spatial_assets.cli.shell.context import current_project
 from spatial_assets.errors import SettingsError
-from spatial_assets.project.area import AreaSettings, box_polygon, read_area
+from spatial_assets.project.area import box_polygon, read_area
+from spatial_assets.project.area_table import AreaSettings
 
 
 def _parse_bbox(

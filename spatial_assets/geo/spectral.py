@@ -1,0 +1,55 @@
+"""What a spectral index is: facts alone, so that who only lists indices loads no array library.
+
+Its evaluation on reflectance belongs in `geo/index.py`, the formulas in `spatial_assets.indices`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from spatial_assets.errors import RasterError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Band: TypeAlias = "NDArray[np.float32]"
+"""Reflectance of one spectral band, NaN where unknown."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpectralIndex:
+    """A number made of reflectances, and when it means something."""
+
+    name: str
+    """Name of the asset, the array and the table column, such as "ndvi"."""
+
+    needs: tuple[str, ...]
+    """Common band names, in the order in which `formula` takes them."""
+
+    formula: Callable[..., Band]
+    """Bands in the order of `needs` -> index values."""
+
+    denominator: Callable[..., Band]
+    """Bands in the order of `needs` -> what `formula` divides by; the index needs it positive."""
+
+    expected_range: tuple[float, float]
+    """Lowest and highest value that reflectances from 0 to 1 of a real surface give."""
+
+    reference: str
+    """Where the formula is published."""
+
+    description: str
+    """One sentence for people who have not met it."""
+
+    def __post_init__(self) -> None:
+        """Refuse an index that could not be named or checked."""
+        low, high = self.expected_range
+        if not self.name.isidentifier() or not self.needs or not low < high:
+            message = (
+                f"index {self.name!r} needs an identifier for a name, at least one band "
+                f"(has {self.needs}) and a rising range (has {low} to {high})"
+            )
+            raise RasterError(message, reason="bad_index")

@@ -1,0 +1,56 @@
+"""[area] of project.toml: a box, or a file of polygons; `area.py` makes a geometry of it."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from spatial_assets.project.base import Table, refusal
+
+_BBOX_REMEDY = "write west, south, east, north in degrees, e.g. 15.0, 45.06, 16.44, 46.95"
+
+
+def _check_bbox(value: object) -> object:
+    """Refuse what is not four finite degrees in order; west > east crosses the antimeridian."""
+    is_numbers = isinstance(value, list | tuple) and all(
+        isinstance(edge, int | float) and not isinstance(edge, bool) and math.isfinite(edge)
+        for edge in value
+    )
+    if not is_numbers or len(value) != 4:  # type: ignore[arg-type]  # noqa: PLR2004  (west, south, east, north)
+        raise refusal("not four numbers", _BBOX_REMEDY)
+    west, south, east, north = (float(edge) for edge in value)  # type: ignore[attr-defined]
+    if not (-180 <= west <= 180 and -180 <= east <= 180):  # noqa: PLR2004  (degrees)
+        raise refusal("a longitude is outside -180 to 180", _BBOX_REMEDY)
+    if not (-90 <= south <= 90 and -90 <= north <= 90):  # noqa: PLR2004  (degrees)
+        raise refusal("a latitude is outside -90 to 90", _BBOX_REMEDY)
+    if south >= north or west == east:
+        raise refusal(
+            "has no area: south must be below north, and west differ from east", _BBOX_REMEDY
+        )
+    return (west, south, east, north)
+
+
+BBox = Annotated[tuple[float, float, float, float], BeforeValidator(_check_bbox)]
+
+
+class AreaSettings(Table):
+    """A box, or a file of polygons."""
+
+    bbox: BBox | None = Field(
+        default=None,
+        description="[west, south, east, north] in degrees; west > east crosses the antimeridian",
+        examples=[[15.0, 45.06, 16.44, 46.95]],
+    )
+    file: str | None = Field(
+        default=None, description="a vector file of polygons", examples=["area.geojson"]
+    )
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        """An area is said once."""
+        if (self.bbox is None) == (self.file is None):
+            wrong = "bbox and file are both missing" if self.bbox is None else "both bbox and file"
+            raise refusal(wrong, "give exactly one of bbox and file")
+        return self
