@@ -11,7 +11,7 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import dagster as dg
 from pydantic import Field
@@ -20,10 +20,14 @@ from spatial_assets.project import Project
 from spatial_assets.project.secrets import mask_secrets
 
 if TYPE_CHECKING:
+    from dagster_aws.s3 import S3Resource
+
     from spatial_assets.catalog import Catalogue
     from spatial_assets.pipeline.engine import Engine
     from spatial_assets.stores.database import Database
     from spatial_assets.stores.objects import ObjectStore
+
+ProjectResource: TypeAlias = dg.ConfigurableResource | dg.ResourceDefinition
 
 
 class StoreResource(dg.ConfigurableResource):
@@ -93,9 +97,9 @@ class EngineResource(dg.ConfigurableResource):
         return ProcessEngine(workers=self.workers, gdal_cache_mb=self.gdal_cache_mb)
 
 
-def project_resources(project: Project) -> dict[str, dg.ConfigurableResource]:
+def project_resources(project: Project) -> dict[str, ProjectResource]:
     """The resources of a project, by the names that assets ask for."""
-    resources: dict[str, dg.ConfigurableResource] = {
+    resources: dict[str, ProjectResource] = {
         "store": StoreResource(url=project.storage_url),
         "database": DatabaseResource(
             url=mask_secrets(project.database_url), pool_size=project.database.pool_size
@@ -112,18 +116,24 @@ def project_resources(project: Project) -> dict[str, dg.ConfigurableResource]:
     return resources
 
 
-def s3_resource() -> dg.ConfigurableResource:
-    """dagster-aws's S3 client, for the assets of people who want buckets or presigned links.
+def s3_resource() -> dg.ResourceDefinition:
+    """dagster-aws's S3Resource, for the assets of people who want buckets or presigned links.
 
-    Only a project on S3 pays for the two seconds that dagster_aws takes to import.
+    dagster_aws takes longer to import than Dagster itself: a step that asks for `s3: S3Resource`
+    waits for it, and no other does.
     """
-    from dagster_aws.s3 import S3Resource  # noqa: PLC0415 - two seconds
 
-    from spatial_assets.stores.location import endpoint_of  # noqa: PLC0415 - obstore
+    @dg.resource(description="S3 clients at the endpoint of the project's store (dagster-aws).")
+    def s3(_context: dg.InitResourceContext) -> "S3Resource":
+        from dagster_aws.s3 import S3Resource  # noqa: PLC0415 - half a second
 
-    return S3Resource(
-        endpoint_url=endpoint_of(os.environ) or None, region_name=os.environ.get("AWS_REGION")
-    )
+        from spatial_assets.stores.location import endpoint_of  # noqa: PLC0415 - obstore
+
+        return S3Resource(
+            endpoint_url=endpoint_of(os.environ) or None, region_name=os.environ.get("AWS_REGION")
+        )
+
+    return s3
 
 
 def writer(run_id: str) -> str:

@@ -1,6 +1,6 @@
 """`import spatial_assets.definitions`: anywhere, quickly, without anything it does not need."""
 
-from __future__ import annotations
+# No `from __future__ import annotations`: Dagster reads the annotations of what it decorates.
 
 import json
 import os
@@ -9,14 +9,22 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import dagster as dg
 import pytest
+import shapely
+from dagster_aws.s3 import S3Resource
 
+from spatial_assets.definitions import build_definitions
+from spatial_assets.partitions import tile_partitions
+from spatial_assets.project import load_project
 from spatial_assets_tests.servers.process import REPOSITORY
 
 UNWANTED = (
     *("geopandas", "pandas", "xarray", "rasterio", "zarr", "duckdb", "psycopg", "pyarrow"),
     *("dagster_aws", "boto3", "obstore", "pystac", "httpx", "exactextract", "spatial_assets.cli"),
     *("sqlalchemy", "geoalchemy2", "h3", "s2cell", "numba", "spatial_assets.catalog"),
+    *("numpy", "shapely", "pyproj", "morecantile", "spatial_assets.geo.grid"),
+    "spatial_assets.pipeline.driver",
 )
 MAX_SECONDS = 3.0
 REPORT = """
@@ -77,14 +85,69 @@ def test_tile_asset_is_at_hand_and_the_package_itself_loads_nothing() -> None:
     assert "dagster" not in modules
 
 
-def test_a_project_on_s3_brings_the_s3_resource(tmp_path: Path) -> None:
-    (tmp_path / "project.toml").write_text(
-        "[area]\nbbox = [15.0, 45.0, 15.1, 45.1]\n"
-        '[scenes]\ncatalog = "scenes"\nsensor = "sentinel-2-l2a"\n'
-        '[storage]\nurl = "s3://bucket/prefix"\n'
-    )
+ON_S3 = """
+[area]
+bbox = [15.0, 45.0, 15.1, 45.1]
+[scenes]
+catalog = "scenes"
+sensor = "sentinel-2-l2a"
+[storage]
+url = "s3://bucket/prefix"
+"""
+
+
+def test_a_project_on_s3_brings_the_s3_resource(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "project.toml").write_text(ON_S3)
+    monkeypatch.setenv("AWS_REGION", "eu-central-1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "made-up")
+
+    project = load_project(tmp_path, env={})
+    resource = build_definitions(project).resources["s3"]  # type: ignore[index]
+
+    with dg.build_resources({"s3": resource}) as made:
+        link = made.s3.generate_presigned_url("get_object", {"Bucket": "bucket", "Key": "key"})
+
+    assert "/key?" in link
+
+
+def test_a_project_on_s3_loads_its_library_when_a_step_asks(tmp_path: Path) -> None:
+    (tmp_path / "project.toml").write_text(ON_S3)
     environment = {**os.environ, "SPATIAL_ASSETS_PROJECT": str(tmp_path)}
 
     modules, _ = imported("spatial_assets.definitions", environment)
 
-    assert "dagster_aws.s3" in modules
+    assert not modules & {"dagster_aws", "boto3", "obstore"}
+
+
+def test_an_asset_takes_the_s3_resource_by_its_type(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "project.toml").write_text(ON_S3)
+    monkeypatch.setenv("AWS_REGION", "eu-central-1")
+    project = load_project(tmp_path, env={})
+    seen = []
+
+    @dg.asset
+    def shared(s3: S3Resource) -> None:
+        seen.append(s3.region_name)
+
+    done = dg.materialize([shared], resources=build_definitions(project).resources)
+
+    assert done.success
+    assert seen == ["eu-central-1"]
+
+
+@pytest.mark.parametrize("area", ["file = 'area.geojson'", "bbox = [179.9, -18.0, -179.9, -17.0]"])
+def test_the_tiles_that_dagster_lists_are_those_of_the_area_however_it_is_said(
+    tmp_path: Path, area: str
+) -> None:
+    (tmp_path / "project.toml").write_text(ON_S3.replace("bbox = [15.0, 45.0, 15.1, 45.1]", area))
+    shape = shapely.Polygon([(15, 45), (15.6, 45), (15, 45.6)])
+    (tmp_path / "area.geojson").write_text(shapely.to_geojson(shape))
+    project = load_project(tmp_path, env={})
+
+    assert tuple(tile_partitions(project).get_partition_keys()) == project.partitioning.keys
+    assert len(project.partitioning.keys) > 1
