@@ -1,14 +1,13 @@
-"""Bilinear and nearest sampling of one block of target pixels.
+"""Bilinear and nearest sampling of one block of target pixels, and what is stored of it.
 
 A pixel is valid only if the source pixel that contains it is; invalid neighbours carry no weight.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import ModuleType
+from functools import cached_property
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -18,10 +17,30 @@ from spatial_assets.errors import RasterError
 from spatial_assets.geo import loops
 from spatial_assets.geo.geobox import Window
 from spatial_assets.geo.lattice import Places
+from spatial_assets.geo.radiometry import FILL, Calibration, stored_reflectance
 from spatial_assets.geo.source_grid import SourceGrid
 
 Band: TypeAlias = "tuple[NDArray[Any], NDArray[np.bool_]]"
 """Source pixels of one band, and True where they were observed."""
+
+
+@dataclass(frozen=True, eq=False)
+class CalibratedBand:
+    """Source pixels of one band that are to become stored reflectance."""
+
+    pixels: NDArray[Any]
+    """Digital numbers, shape (row, column) of the source window."""
+
+    valid: NDArray[np.bool_]
+    """True where they were observed, of the same shape."""
+
+    calibration: Calibration
+
+    @cached_property
+    def is_whole(self) -> bool:
+        """Whether every pixel was observed."""
+        return bool(self.valid.all())
+
 
 Sampled: TypeAlias = "tuple[NDArray[np.float32], NDArray[np.bool_]]"
 """Target values, NaN where invalid, and True where valid."""
@@ -31,6 +50,9 @@ NUDGE: Final = 1e-6
 are decided by the edge and not by the last bit of a coordinate."""
 
 _ALL_FOUR: Final = 0b1111
+
+_MOST_INDICES: Final = np.iinfo(np.int32).max
+"""Source pixels that the compiled loops can number."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,9 +108,6 @@ def sample_bilinear(
     Raises:
         RasterError: `window` is smaller than what the places need.
     """
-    compiled = loops.loaded()
-    if compiled is not None:
-        return _by_compiled(compiled, bands, window=window, places=places, source=source)
     taps = Taps.around(places, source)
     if taps is None:
         return [unsampled(places[0].shape) for _ in bands]
@@ -101,32 +120,64 @@ def unsampled(shape: tuple[int, ...]) -> Sampled:
     return np.full(shape, np.nan, dtype=np.float32), np.zeros(shape, dtype=np.bool_)
 
 
-def _by_compiled(
-    compiled: ModuleType,
-    bands: Sequence[Band],
+def store_bilinear(
+    bands: Sequence[CalibratedBand],
     *,
     window: Window,
     places: Places,
     source: SourceGrid,
-) -> list[Sampled]:
-    """Each band in one pass; the bits of `_by_taps`."""
-    shape, corner = places[0].shape, (window.column, window.row)
-    size = (source.width, source.height)
-    box, everywhere = _extent(places, source, shift=-0.5, extra=1)
-    if box is None:
-        return [unsampled(shape) for _ in bands]
-    whole = require_window(box, window, source) == box and everywhere
-    results = []
-    for pixels, valid in bands:
-        values = np.empty(shape, dtype=np.float32)
-        if whole and valid[box.slices_in(window)].all():
-            kept = np.ones(shape, dtype=np.bool_)
-            compiled.sample_whole(pixels, places, corner, values)
-        else:
-            kept = np.empty(shape, dtype=np.bool_)
-            compiled.sample_bilinear(pixels, valid, places, corner, size, NUDGE, values, kept)
-        results.append((values, kept))
-    return results
+    stored: Sequence[NDArray[np.int16]],
+    known: NDArray[np.bool_],
+) -> None:
+    """`sample_bilinear` of each band, calibrated and quantised, where a pixel is wanted.
+
+    Args:
+        bands: cover `window`.
+        window: absolute source window.
+        places: absolute (column, row) in the source of each target pixel.
+        source: the whole file.
+        stored: of each band, written: `FILL` in all of them where one is not known.
+        known: True where a pixel is wanted; becomes False where a band is not known.
+
+    Raises:
+        RasterError: `window` is smaller than what the places need.
+    """
+    compiled = loops.loaded()
+    is_one_type = len({band.pixels.dtype for band in bands}) == 1
+    if compiled is not None and is_one_type and bands[0].pixels.size <= _MOST_INDICES:
+        is_lacking = compiled.store_bilinear(
+            tuple(band.pixels for band in bands),
+            tuple(band.valid for band in bands),
+            np.array([band.is_whole for band in bands]),
+            np.array([band.calibration.constants for band in bands]),
+            places,
+            (window.column, window.row),
+            (source.width, source.height),
+            NUDGE,
+            tuple(stored),
+            known,
+        )
+        if not is_lacking:
+            return
+    pairs = [(band.pixels, band.valid) for band in bands]
+    sampled = sample_bilinear(pairs, window=window, places=places, source=source)
+    store_sampled(bands, sampled, stored=stored, known=known)
+
+
+def store_sampled(
+    bands: Sequence[CalibratedBand],
+    sampled: Sequence[Sampled],
+    *,
+    stored: Sequence[NDArray[np.int16]],
+    known: NDArray[np.bool_],
+) -> None:
+    """Calibrate and quantise what was sampled of each band; see `store_bilinear`."""
+    for pixels, band, (numbers, seen) in zip(stored, bands, sampled, strict=True):
+        # calibration is linear: after the warp it is the same, and costs a pass less
+        pixels[:] = stored_reflectance(numbers, seen, band.calibration)
+        known &= pixels != FILL
+    for pixels in stored:
+        np.copyto(pixels, FILL, where=~known)
 
 
 def _by_taps(
@@ -158,14 +209,9 @@ def sample_nearest(
     result = np.full(places[0].shape, fill_value, dtype=classes.dtype)
     compiled = loops.loaded()
     if compiled is not None:
-        size = (source.width, source.height)
-        box, _ = _extent(places, source, shift=NUDGE, extra=0)
-        if box is not None:
-            require_window(box, window, source)
-            compiled.sample_nearest(
-                classes, places, (window.column, window.row), size, NUDGE, result
-            )
-        return result
+        corner, size = (window.column, window.row), (source.width, source.height)
+        if not compiled.sample_nearest(classes, places, corner, size, NUDGE, result):
+            return result
     inside = inside_file(places, source)
     if not inside.any():
         return result
@@ -197,24 +243,6 @@ def require_window(needed: Window, window: Window, source: SourceGrid) -> Window
         message = f"the warp needs source {present}, but was given {window}: see source_window"
         raise RasterError(message, reason="window_too_small")
     return present
-
-
-def _extent(
-    places: Places, source: SourceGrid, *, shift: float, extra: int
-) -> tuple[Window | None, bool]:
-    """Window of the pixels that places in the file, moved by `shift`, stand on; are all of them?"""
-    column, row = places
-    low, high = (column.min(), row.min()), (column.max(), row.max())  # NaN if any place is
-    sizes = (source.width, source.height)
-    if min(low) >= -NUDGE and all(h < size - NUDGE for h, size in zip(high, sizes, strict=True)):
-        left, top = (math.floor(place + shift) for place in low)
-        right, bottom = (math.floor(place + shift) for place in high)
-        return Window(left, top, right - left + 1 + extra, bottom - top + 1 + extra), True
-    inside = inside_file(places, source)
-    if not inside.any():
-        return None, False
-    column, row = (np.floor(place + shift) for place in places)
-    return _bounding_window(column, row, inside=inside, extra=extra), False
 
 
 def _split(

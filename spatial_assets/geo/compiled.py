@@ -8,11 +8,14 @@ module loads the compiler: see `loops`, which decides whether that pays.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
+
+Constants: TypeAlias = "tuple[np.float32, np.float32, np.float32, np.float32, np.float32]"
+"""Scale, offset, largest reflectance, stored steps of one unit, what is stored for nothing."""
 
 Loop = TypeVar("Loop", bound=Callable[..., Any])
 
@@ -67,92 +70,226 @@ def interpolate(
 
 
 @compiled
-def sample_bilinear(  # noqa: PLR0913, PLR0917 - arrays and numbers only, as a compiled loop takes them
+def _taps(
+    places: tuple[NDArray[np.float64], NDArray[np.float64]],
+    corner: tuple[int, int],
+    shape: tuple[int, int],
+    at: NDArray[np.int32],
+    weights: NDArray[np.float32],
+) -> bool:
+    """Index of the upper left of the four pixels around each place of a row, and their weights.
+
+    Returns:
+        Whether all of the pixels lie within `shape`, counted from `corner`; an index is -1 where
+        they do not.
+    """
+    one, width = np.float32(1), shape[1]
+    are_inside = True
+    for c in range(at.shape[0]):
+        x, y = places[0][c] - 0.5, places[1][c] - 0.5
+        first, above = np.floor(x), np.floor(y)
+        across, down = np.float32(x - first), np.float32(y - above)
+        column, row = first - corner[0], above - corner[1]
+        # no branch, so that several places go through the processor at a time; NaN is not inside
+        is_inside = (column >= 0) & (column < width - 1) & (row >= 0) & (row < shape[0] - 1)
+        are_inside &= is_inside
+        at[c] = np.int32(row) * np.int32(width) + np.int32(column) if is_inside else -1
+        weights[0, c] = (one - across) * (one - down)
+        weights[1, c] = across * (one - down)
+        weights[2, c] = (one - across) * down
+        weights[3, c] = across * down
+    return are_inside
+
+
+@compiled
+def _pixel(
     pixels: NDArray[Any],
     valid: NDArray[np.bool_],
+    place: tuple[float, float],
+    corner: tuple[int, int],
+    size: tuple[int, int],
+    nudge: float,
+) -> tuple[np.float32, bool, bool]:
+    """As `bilinear.sample_bilinear`, of one place in the file, where any pixel may be missing.
+
+    Returns:
+        The value; whether it is valid; and whether a pixel of the file was wanted and not given.
+    """
+    height, width = pixels.shape
+    zero, one = np.float32(0), np.float32(1)
+    x, y = place
+    first, above = np.floor(x - 0.5), np.floor(y - 0.5)
+    part, below = (x - 0.5) - first, (y - 0.5) - above
+    later, lower = part >= 0.5 - nudge, below >= 0.5 - nudge
+    across, down = np.float32(part), np.float32(below)
+    column, row = int(first) - corner[0], int(above) - corner[1]
+    in_left, in_right = 0 <= column < width, 0 <= column + 1 < width
+    in_top, in_bottom = 0 <= row < height, 0 <= row + 1 < height
+    lacking = (not in_left and first >= 0) or (not in_right and first + 1 < size[0])
+    lacking |= (not in_top and above >= 0) or (not in_bottom and above + 1 < size[1])
+    v0 = in_left and in_top and valid[row, column]
+    v1 = in_right and in_top and valid[row, column + 1]
+    v2 = in_left and in_bottom and valid[row + 1, column]
+    v3 = in_right and in_bottom and valid[row + 1, column + 1]
+    if not ((v3 if later else v2) if lower else (v1 if later else v0)):
+        return zero, False, lacking
+    w0, w1 = (one - across) * (one - down), across * (one - down)
+    w2, w3 = (one - across) * down, across * down
+    total = zero
+    total += (np.float32(pixels[row, column]) if v0 else zero) * w0
+    total += (np.float32(pixels[row, column + 1]) if v1 else zero) * w1
+    total += (np.float32(pixels[row + 1, column]) if v2 else zero) * w2
+    total += (np.float32(pixels[row + 1, column + 1]) if v3 else zero) * w3
+    if not (v0 and v1 and v2 and v3):
+        share = zero
+        share += w0 if v0 else zero
+        share += w1 if v1 else zero
+        share += w2 if v2 else zero
+        share += w3 if v3 else zero
+        total /= share
+    return total, True, lacking
+
+
+@compiled
+def _step(number: np.float32, kept: np.bool_ | bool, constants: Constants) -> np.int16:  # noqa: FBT001 - positional only
+    """As `radiometry.stored_reflectance`, of one number."""
+    scale, offset, limit, steps, fill = constants
+    value = number * scale
+    value += offset
+    is_stored = kept & (abs(value) < limit)
+    step: np.int16 = np.int16(np.rint(value * steps) if is_stored else fill)
+    return step
+
+
+@compiled
+def _weighted(
+    flat: NDArray[Any], width: int, first: int, weights: NDArray[np.float32], c: int
+) -> np.float32:
+    """Value of place `c` of a row, from four pixels that are there and valid."""
+    i, under = np.uint32(first), np.uint32(first + width)
+    number = np.float32(0)
+    number += np.float32(flat[i]) * weights[0, c]
+    number += np.float32(flat[i + np.uint32(1)]) * weights[1, c]
+    number += np.float32(flat[under]) * weights[2, c]
+    number += np.float32(flat[under + np.uint32(1)]) * weights[3, c]
+    return np.float32(number)
+
+
+@compiled
+def _store_whole_row(
+    flat: NDArray[Any],
+    width: int,
+    at: NDArray[np.int32],
+    weights: NDArray[np.float32],
+    constants: Constants,
+    line: NDArray[np.int16],
+) -> None:
+    """One band of one row, whose four pixels around every place are there and valid."""
+    for c in range(at.shape[0]):
+        line[c] = _step(_weighted(flat, width, at[c], weights, c), True, constants)
+
+
+@compiled
+def _store_row(  # noqa: PLR0913, PLR0917 - arrays and numbers only, as a compiled loop takes them
+    pixels: NDArray[Any],
+    valid: NDArray[np.bool_],
+    places: tuple[NDArray[np.float64], NDArray[np.float64]],
+    at: NDArray[np.int32],
+    weights: NDArray[np.float32],
+    corner: tuple[int, int],
+    size: tuple[int, int],
+    nudge: float,
+    constants: Constants,
+    wanted: NDArray[np.bool_],
+    line: NDArray[np.int16],
+) -> bool:
+    """One band of one row, pixel by pixel; whether a pixel was wanted and not given."""
+    width = pixels.shape[1]
+    flat, observed = pixels.reshape(pixels.size), valid.reshape(valid.size)
+    is_lacking = False
+    for c in range(line.shape[0]):
+        x, y = places[0][c], places[1][c]
+        is_inside = x >= -nudge and x < size[0] - nudge and y >= -nudge and y < size[1] - nudge
+        if not (is_inside and wanted[c]):
+            line[c] = constants[4]
+            continue
+        i, under = at[c], at[c] + width
+        if i >= 0 and (observed[i] & observed[i + 1] & observed[under] & observed[under + 1]):
+            line[c] = _step(_weighted(flat, width, i, weights, c), True, constants)
+            continue
+        number, kept, lacks = _pixel(pixels, valid, (x, y), corner, size, nudge)
+        is_lacking |= lacks
+        line[c] = _step(number, kept, constants)
+    return is_lacking
+
+
+@compiled
+def _store_where_known(
+    lines: NDArray[np.int16],
+    fill: np.int16,
+    r: int,
+    stored: tuple[NDArray[np.int16], ...],
+    known: NDArray[np.bool_],
+) -> None:
+    """Write a row of every band, and narrow `known` to where none of them is fill."""
+    for b in range(len(stored)):
+        for c in range(known.shape[0]):
+            known[c] &= lines[b, c] != fill
+    for b in range(len(stored)):
+        line = stored[b][r]
+        for c in range(known.shape[0]):
+            line[c] = lines[b, c] if known[c] else fill
+
+
+@compiled
+def store_bilinear(  # noqa: PLR0913, PLR0917 - arrays and numbers only, as a compiled loop takes them
+    bands: tuple[NDArray[Any], ...],
+    valid: tuple[NDArray[np.bool_], ...],
+    is_whole: NDArray[np.bool_],
+    calibrations: NDArray[np.float32],
     places: tuple[NDArray[np.float64], NDArray[np.float64]],
     corner: tuple[int, int],
     size: tuple[int, int],
     nudge: float,
-    values: NDArray[np.float32],
-    kept: NDArray[np.bool_],
-) -> None:
-    """As `bilinear.sample_bilinear`, into `values` and `kept`, where any pixel may be missing.
+    stored: tuple[NDArray[np.int16], ...],
+    known: NDArray[np.bool_],
+) -> bool:
+    """As `bilinear.sample_bilinear` and `radiometry.stored_reflectance`, in one pass.
 
     Args:
-        pixels: of one band, from `corner` on; all of them finite where `valid`.
-        valid: True where a pixel was observed.
+        bands: pixels from `corner` on, of one type; all of them finite where valid.
+        valid: True where a pixel of a band was observed.
+        is_whole: of each band, whether all of its pixels were.
+        calibrations: the `Constants` of each band.
         places: absolute (column, row) of each target pixel.
         corner: absolute (column, row) of the first pixel.
         size: (columns, rows) of the whole file.
         nudge: see `bilinear.NUDGE`.
-        values: written.
-        kept: written.
+        stored: of each band, written.
+        known: True where a pixel is wanted; becomes False where a band is not known.
+
+    Returns:
+        Whether a pixel of the file was wanted and not given.
     """
-    height, width = pixels.shape
-    zero, one = np.float32(0), np.float32(1)
-    for r in range(values.shape[0]):
-        for c in range(values.shape[1]):
-            values[r, c] = np.nan
-            kept[r, c] = False
-            x, y = places[0][r, c], places[1][r, c]
-            if not (x >= -nudge and x < size[0] - nudge and y >= -nudge and y < size[1] - nudge):
-                continue
-            first, above = np.floor(x - 0.5), np.floor(y - 0.5)
-            part, below = (x - 0.5) - first, (y - 0.5) - above
-            later, lower = part >= 0.5 - nudge, below >= 0.5 - nudge
-            across, down = np.float32(part), np.float32(below)
-            column, row = int(first) - corner[0], int(above) - corner[1]
-            in_left, in_right = 0 <= column < width, 0 <= column + 1 < width
-            in_top, in_bottom = 0 <= row < height, 0 <= row + 1 < height
-            v0 = in_left and in_top and valid[row, column]
-            v1 = in_right and in_top and valid[row, column + 1]
-            v2 = in_left and in_bottom and valid[row + 1, column]
-            v3 = in_right and in_bottom and valid[row + 1, column + 1]
-            if not ((v3 if later else v2) if lower else (v1 if later else v0)):
-                continue
-            w0, w1 = (one - across) * (one - down), across * (one - down)
-            w2, w3 = (one - across) * down, across * down
-            total = zero
-            total += (np.float32(pixels[row, column]) if v0 else zero) * w0
-            total += (np.float32(pixels[row, column + 1]) if v1 else zero) * w1
-            total += (np.float32(pixels[row + 1, column]) if v2 else zero) * w2
-            total += (np.float32(pixels[row + 1, column + 1]) if v3 else zero) * w3
-            if not (v0 and v1 and v2 and v3):
-                share = zero
-                share += w0 if v0 else zero
-                share += w1 if v1 else zero
-                share += w2 if v2 else zero
-                share += w3 if v3 else zero
-                total /= share
-            values[r, c] = total
-            kept[r, c] = True
-
-
-@compiled
-def sample_whole(
-    pixels: NDArray[Any],
-    places: tuple[NDArray[np.float64], NDArray[np.float64]],
-    corner: tuple[int, int],
-    values: NDArray[np.float32],
-) -> None:
-    """As `sample_bilinear` where the four pixels around every place are there and valid."""
-    width = pixels.shape[1]
-    flat = pixels.reshape(pixels.size)
-    zero, one = np.float32(0), np.float32(1)
-    for r in range(values.shape[0]):
-        for c in range(values.shape[1]):
-            x, y = places[0][r, c] - 0.5, places[1][r, c] - 0.5
-            first, above = np.floor(x), np.floor(y)
-            across, down = np.float32(x - first), np.float32(y - above)
-            at = np.uint64((int(above) - corner[1]) * width + (int(first) - corner[0]))
-            under = at + np.uint64(width)
-            total = zero
-            total += np.float32(flat[at]) * ((one - across) * (one - down))
-            total += np.float32(flat[at + np.uint64(1)]) * (across * (one - down))
-            total += np.float32(flat[under]) * ((one - across) * down)
-            total += np.float32(flat[under + np.uint64(1)]) * (across * down)
-            values[r, c] = total
+    rows, columns = known.shape
+    width = bands[0].shape[1]
+    at, weights = np.empty(columns, np.int32), np.empty((4, columns), np.float32)
+    lines = np.empty((len(bands), columns), np.int16)
+    is_lacking = False
+    for r in range(rows):
+        row = (places[0][r], places[1][r])
+        are_inside = _taps(row, corner, bands[0].shape, at, weights)
+        for b in range(len(bands)):
+            band, line, k = bands[b], lines[b], calibrations[b]
+            constants = (k[0], k[1], k[2], k[3], k[4])
+            if are_inside and is_whole[b]:
+                _store_whole_row(band.reshape(band.size), width, at, weights, constants, line)
+            else:
+                is_lacking |= _store_row(
+                    band, valid[b], row, at, weights, corner, size, nudge, constants, known[r], line
+                )
+        _store_where_known(lines, np.int16(calibrations[0, 4]), r, stored, known[r])
+    return is_lacking
 
 
 @compiled
@@ -163,45 +300,37 @@ def sample_nearest(
     size: tuple[int, int],
     nudge: float,
     result: NDArray[Any],
-) -> None:
-    """As `bilinear.sample_nearest`, into `result`, where a place lies in the file."""
+) -> bool:
+    """As `bilinear.sample_nearest`, into `result`, where a place lies in the file.
+
+    Returns:
+        Whether a pixel of the file was wanted and not given.
+    """
+    height, width = classes.shape
+    is_lacking = False
     for r in range(result.shape[0]):
         for c in range(result.shape[1]):
             x, y = places[0][r, c], places[1][r, c]
             if x >= -nudge and x < size[0] - nudge and y >= -nudge and y < size[1] - nudge:
-                column = np.uint64(int(np.floor(x + nudge)) - corner[0])
-                row = np.uint64(int(np.floor(y + nudge)) - corner[1])
-                result[r, c] = classes[row, column]
+                column = int(np.floor(x + nudge)) - corner[0]
+                row = int(np.floor(y + nudge)) - corner[1]
+                if 0 <= column < width and 0 <= row < height:
+                    result[r, c] = classes[row, column]
+                else:
+                    is_lacking = True
+    return is_lacking
 
 
 @compiled
-def calibrate(  # noqa: PLR0913, PLR0917 - arrays and numbers only, as a compiled loop takes them
+def calibrate(
     numbers: NDArray[np.float32],
     seen: NDArray[np.bool_],
-    scale: np.float32,
-    offset: np.float32,
-    limit: np.float32,
-    steps: np.float32,
-    fill: int,
+    calibration: NDArray[np.float32],
     result: NDArray[np.int16],
 ) -> None:
-    """As `radiometry.reflectance` and `radiometry.quantise`, into `result`.
-
-    Args:
-        numbers: digital numbers.
-        seen: True where they were observed.
-        scale: reflectance of one step of `numbers`.
-        offset: reflectance of 0.
-        limit: reflectance that cannot be stored any more.
-        steps: stored steps of one unit.
-        fill: stored where nothing is known.
-        result: written.
-    """
+    """As `radiometry.stored_reflectance`, into `result`; `calibration` are `Constants`."""
+    k = calibration
+    constants = (k[0], k[1], k[2], k[3], k[4])
     for r in range(numbers.shape[0]):
         for c in range(numbers.shape[1]):
-            value = numbers[r, c] * scale
-            value += offset
-            stored = np.int16(fill)
-            if seen[r, c] and abs(value) < limit:
-                stored = np.int16(np.rint(value * steps))
-            result[r, c] = stored
+            result[r, c] = _step(numbers[r, c], seen[r, c], constants)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -39,6 +40,12 @@ class Calibration:
         if not (math.isfinite(self.scale) and self.scale > 0 and math.isfinite(self.offset)):
             message = f"need a positive scale and a finite offset, got {self.scale}, {self.offset}"
             raise RasterError(message, reason="bad_calibration")
+
+    @cached_property
+    def constants(self) -> NDArray[np.float32]:
+        """What the compiled loops take: see `compiled.store_bilinear`."""
+        limit, steps = _limit(REFLECTANCE_SCALE), 1.0 / REFLECTANCE_SCALE
+        return np.array([self.scale, self.offset, limit, steps, FILL], dtype=np.float32)
 
 
 ALREADY_REFLECTANCE: Final = Calibration(1.0, 0.0)
@@ -96,16 +103,7 @@ def stored_reflectance(
         values, usable = reflectance(numbers, calibration, fill=~seen)
         return quantise(values, usable, REFLECTANCE_SCALE)
     stored = np.empty(numbers.shape, dtype=np.int16)
-    compiled.calibrate(
-        numbers,
-        seen,
-        np.float32(calibration.scale),
-        np.float32(calibration.offset),
-        np.float32(_limit(REFLECTANCE_SCALE)),
-        np.float32(1.0 / REFLECTANCE_SCALE),
-        FILL,
-        stored,
-    )
+    compiled.calibrate(numbers, seen, calibration.constants, stored)
     return stored
 
 

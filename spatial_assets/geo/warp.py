@@ -18,10 +18,13 @@ from spatial_assets.geo import loops
 from spatial_assets.geo.average import Footprints, sample_average
 from spatial_assets.geo.bilinear import (
     Band,
+    CalibratedBand,
     Sampled,
     require_window,
     sample_bilinear,
     sample_nearest,
+    store_bilinear,
+    store_sampled,
     unsampled,
 )
 from spatial_assets.geo.geobox import GeoBox, Window
@@ -30,6 +33,7 @@ from spatial_assets.geo.scene_grids import Kernel, choose_kernel, classes_on_ban
 from spatial_assets.geo.source_grid import SourceGrid
 
 __all__ = [
+    "CalibratedBand",
     "Kernel",
     "Lattice",
     "Sampling",
@@ -43,9 +47,6 @@ __all__ = [
 ]
 
 Warped: TypeAlias = Sampled
-
-Block: TypeAlias = "tuple[tuple[slice, slice], list[Warped]]"
-"""(rows, columns) of a target window, and the warped bands there."""
 
 _BLOCK_COLUMNS = 1024
 _BLOCK_SOURCE_PIXELS = 1 << 19  # running sums of a block stay near the processor
@@ -102,22 +103,49 @@ class Sampling:
         """
         return self._gathered("average", bands, window=window)
 
-    def blocks(self, kernel: Kernel, bands: Sequence[Band], *, window: Window) -> Iterator[Block]:
-        """`bilinear` or `average`, block by block while the pixels are near the processor.
+    def store(
+        self,
+        kernel: Kernel,
+        bands: Sequence[CalibratedBand],
+        *,
+        window: Window,
+        stored: Sequence[NDArray[np.int16]],
+        known: NDArray[np.bool_],
+    ) -> None:
+        """`bilinear` or `average`, calibrated and quantised while the pixels are near.
 
-        Yields:
-            Where in the target a block lies, and what each band is there; every pixel once.
+        Args:
+            kernel: of all bands.
+            bands: cover the absolute source `window`.
+            window: see `source_window`.
+            stored: of each band, written: `FILL` in all of them where one is not known.
+            known: True where a pixel is wanted; becomes False where a band is not known.
 
         Raises:
             RasterError: a shape is wrong, or `window` is smaller than `source_window` says.
         """
         self._load_loops()
-        ready = [_ready(pixels, valid, window) for pixels, valid in bands]
-        averaging = kernel == "average"
-        rows, columns = (self._average_block_edge(),) * 2 if averaging else (STEP, _BLOCK_COLUMNS)
-        sample = self._average if averaging else self._bilinear
-        for block in _blocks(self.target.window, rows, columns=columns):
-            yield block.slices_in(self.target.window), sample(ready, block, window=window)
+        ready = [
+            CalibratedBand(*_ready(band.pixels, band.valid, window), band.calibration)
+            for band in bands
+        ]
+        pairs = [(band.pixels, band.valid) for band in ready]
+        for block in self._blocks(kernel):
+            at = block.slices_in(self.target.window)
+            pixels, there = [band[at] for band in stored], known[at]
+            if kernel == "average":
+                sampled = self._average(pairs, block, window=window)
+                store_sampled(ready, sampled, stored=pixels, known=there)
+                continue
+            places = self.places.centres(block)
+            store_bilinear(
+                ready, window=window, places=places, source=self.source, stored=pixels, known=there
+            )
+
+    def _blocks(self, kernel: Kernel) -> Iterator[Window]:
+        """The target, cut so that what a block needs stays near the processor."""
+        edges = (self._average_block_edge(),) * 2 if kernel == "average" else (STEP, _BLOCK_COLUMNS)
+        return _blocks(self.target.window, edges[0], columns=edges[1])
 
     def _load_loops(self) -> None:
         """Now that pixels are to be sampled: who only plans a tile does without the compiler."""
@@ -125,7 +153,11 @@ class Sampling:
 
     def _gathered(self, kernel: Kernel, bands: Sequence[Band], *, window: Window) -> list[Warped]:
         results = [unsampled(self.target.window.shape) for _ in bands]
-        for at, found in self.blocks(kernel, bands, window=window):
+        ready = [_ready(pixels, valid, window) for pixels, valid in bands]
+        sample = self._average if kernel == "average" else self._bilinear
+        for block in self._blocks(kernel):
+            at = block.slices_in(self.target.window)
+            found = sample(ready, block, window=window)
             for (values, kept), (new_values, new_kept) in zip(results, found, strict=True):
                 values[at], kept[at] = new_values, new_kept
         return results

@@ -6,7 +6,7 @@ clear; what is handed on is what is stored.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +21,8 @@ from spatial_assets.geo.radiometry import (
     FILL,
     REFLECTANCE_SCALE,
     fill_mask,
-    stored_reflectance,
 )
-from spatial_assets.geo.warp import Block, Sampling, classes_on_band_grid
+from spatial_assets.geo.warp import CalibratedBand, classes_on_band_grid
 from spatial_assets.pipeline.raw import RawScene
 from spatial_assets.pipeline.record import SceneRecord
 from spatial_assets.pipeline.samplings import Samplings
@@ -61,34 +60,27 @@ def reproject(
     samplings = Samplings(scene, box)
     known = _clear_on_target(scene, raw, samplings, clear=clear)
     pixels = np.empty((len(scene.bands), *samplings.shape), dtype=np.int16)
-    for names in samplings.bands_alike(scene.bands):
-        blocks = _warped(scene, raw, names, sampling=samplings.of_band(names[0]), clear=clear)
-        for at, warped in blocks:
-            for name, (numbers, seen) in zip(names, warped, strict=True):
-                # calibration is linear: after the warp it is the same, and costs a pass less
-                calibration = scene.of_band(name).calibration or ALREADY_REFLECTANCE
-                stored = stored_reflectance(numbers, seen, calibration)
-                known[at] &= stored != FILL
-                pixels[scene.bands.index(name)][at] = stored
-    np.copyto(pixels, FILL, where=~known)
+    groups = samplings.bands_alike(scene.bands)
+    for names in groups:
+        samplings.of_band(names[0]).store(
+            scene.of_band(names[0]).kernel,
+            [_calibrated(scene, raw, name, clear=clear) for name in names],
+            window=raw.bands[names[0]].window,
+            stored=[pixels[scene.bands.index(name)] for name in names],
+            known=known,
+        )
+    if len(groups) > 1:
+        np.copyto(pixels, FILL, where=~known)
     return pixels
 
 
-def _warped(
-    scene: SceneRecord,
-    raw: RawScene,
-    names: Sequence[str],
-    *,
-    sampling: Sampling,
-    clear: ClearSky | None,
-) -> Iterator[Block]:
-    """Digital numbers of bands on one pixel grid at the target's pixels, block by block."""
-    kernel = scene.of_band(names[0]).kernel
-    bands = []
-    for name in names:
-        valid = _observed(scene, raw, name, clear=clear if kernel == "average" else None)
-        bands.append((raw.bands[name].pixels, valid))
-    return sampling.blocks(kernel, bands, window=raw.bands[names[0]].window)
+def _calibrated(
+    scene: SceneRecord, raw: RawScene, name: str, *, clear: ClearSky | None
+) -> CalibratedBand:
+    """Pixels of one band, and what is known of them before the warp."""
+    facts = scene.of_band(name)
+    valid = _observed(scene, raw, name, clear=clear if facts.kernel == "average" else None)
+    return CalibratedBand(raw.bands[name].pixels, valid, facts.calibration or ALREADY_REFLECTANCE)
 
 
 def _clear_on_target(

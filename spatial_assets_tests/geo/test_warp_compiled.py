@@ -18,7 +18,7 @@ from spatial_assets.errors import RasterError
 from spatial_assets.geo import loops
 from spatial_assets.geo.geobox import Window
 from spatial_assets.geo.radiometry import FILL, Calibration, stored_reflectance
-from spatial_assets.geo.warp import Sampling
+from spatial_assets.geo.warp import CalibratedBand, Sampling
 from spatial_assets_tests.geo.warping import Case, make_case, source_grid
 
 compiled = pytest.importorskip("spatial_assets.geo.compiled", reason="numba is not installed")
@@ -61,24 +61,87 @@ def of_kind(case: Case, kind: str, seed: int) -> NDArray[Any]:
     return random.integers(limits.min, limits.max, shape, dtype=kind, endpoint=True)
 
 
+Stored = tuple[NDArray[np.int16], NDArray[np.bool_]]
+
+
+def store(
+    case: Case,
+    bands: list[tuple[NDArray[Any], NDArray[np.bool_]]],
+    wanted: NDArray[np.bool_],
+    calibration: Calibration,
+) -> Stored:
+    """Stored reflectance of bands, shape (band, row, column), and what is known of the pixels."""
+    sampling = Sampling.of(case.source, case.target)
+    stored = np.empty((len(bands), *case.target.window.shape), dtype=np.int16)
+    known = wanted.copy()
+    calibrated = [CalibratedBand(pixels, valid, calibration) for pixels, valid in bands]
+    sampling.store(
+        "bilinear", calibrated, window=case.source.window, stored=list(stored), known=known
+    )
+    return stored, known
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", CASES)
 @settings(deadline=None, max_examples=4)
-@given(seed=st.integers(0, 2**32 - 1), share=st.sampled_from([0.0, 0.05, 0.6]))
-def test_bilinear_has_the_same_bits(name: str, kind: str, seed: int, share: float) -> None:
-    case = CASES[name]
-    pixels = of_kind(case, kind, seed)
-    valid = np.random.default_rng(seed).random(pixels.shape) >= share
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    shares=st.tuples(*[st.sampled_from([0.0, 0.05, 0.6])] * 2),
+    unwanted=st.sampled_from([0.0, 0.4]),
+    offset=st.sampled_from([0.0, -0.1]),
+)
+def test_reflectance_has_the_same_bits(
+    name: str, kind: str, seed: int, shares: tuple[float, float], unwanted: float, offset: float
+) -> None:
+    case, random = CASES[name], np.random.default_rng(seed)
+    bands = []
+    for number, share in enumerate(shares):
+        pixels = of_kind(case, kind, seed + number)
+        bands.append((pixels, random.random(pixels.shape) >= share))
+    wanted = random.random(case.target.window.shape) >= unwanted
+    scale = 1.0 if kind.startswith("float") else 1e-4
 
-    def warped() -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        sampling = Sampling.of(case.source, case.target)
-        return sampling.bilinear([(pixels, valid)], window=case.source.window)[0]
+    (stored, known), (expected, expected_known) = both(
+        lambda: store(case, bands, wanted, Calibration(scale, offset))
+    )
 
-    (values, kept), (expected, expected_kept) = both(warped)
+    assert known.tobytes() == expected_known.tobytes()
+    assert stored.tobytes() == expected.tobytes()
+    assert known.any()
+    assert not (known & ~wanted).any()
 
-    assert kept.tobytes() == expected_kept.tobytes()
-    assert values.tobytes() == expected.tobytes()
-    assert kept.any()
+
+@pytest.mark.parametrize("module", [compiled, None], ids=["compiled", "numpy"])
+def test_stored_reflectance_is_the_sampled_one_calibrated(module: ModuleType | None) -> None:
+    case, calibration = CASES["utm"], Calibration(1e-4, -0.01)
+    everywhere = np.ones(case.target.window.shape, dtype=np.bool_)
+    sampling = Sampling.of(case.source, case.target)
+    band = (case.pixels, case.observed)
+
+    stored, known = with_loops(module, lambda: store(case, [band, band], everywhere, calibration))
+
+    numbers, seen = sampling.bilinear([band], window=case.source.window)[0]
+    expected = np.where(seen, np.rint((numbers * 1e-4 - 0.01) * 1e4), FILL)
+    np.testing.assert_array_equal(known, seen)
+    for each in stored:
+        assert np.abs(each - expected).max() <= 1  # float32 and float64 may round a half apart
+        np.testing.assert_array_equal(each == FILL, ~seen)
+
+
+def test_bands_of_several_types_are_stored_too() -> None:
+    case = CASES["utm"]
+    everywhere = np.ones(case.target.window.shape, dtype=np.bool_)
+    bands: list[tuple[NDArray[Any], NDArray[np.bool_]]] = [
+        (case.pixels, case.observed),
+        (case.pixels.astype(np.float32), case.pixels > 1000),
+    ]
+
+    (stored, known), (expected, expected_known) = both(
+        lambda: store(case, bands, everywhere, Calibration(1e-4, 0.0))
+    )
+
+    assert stored.tobytes() == expected.tobytes()
+    assert known.tobytes() == expected_known.tobytes()
 
 
 @pytest.mark.parametrize("kind", ["uint8", "uint16"])
@@ -118,7 +181,7 @@ def test_calibration_stores_the_same_steps(
     assert (found[~seen] == FILL).all()
 
 
-@pytest.mark.parametrize("kernel", ["bilinear", "nearest"])
+@pytest.mark.parametrize("kernel", ["bilinear", "stored", "nearest"])
 @pytest.mark.parametrize("module", [compiled, None], ids=["compiled", "numpy"])
 def test_too_small_a_window_is_refused(kernel: str, module: ModuleType | None) -> None:
     case = CASES["utm"]
@@ -131,6 +194,12 @@ def test_too_small_a_window_is_refused(kernel: str, module: ModuleType | None) -
     def warp() -> object:
         if kernel == "nearest":
             return sampling.nearest(case.pixels[at], window=less, fill_value=0)
+        if kernel == "stored":
+            band = CalibratedBand(case.pixels[at], case.observed[at], Calibration(1e-4, 0.0))
+            stored = np.empty(case.target.window.shape, dtype=np.int16)
+            known = np.ones(stored.shape, dtype=np.bool_)
+            sampling.store("bilinear", [band], window=less, stored=[stored], known=known)
+            return stored
         return sampling.bilinear([(case.pixels[at], case.observed[at])], window=less)
 
     with pytest.raises(RasterError, match="needs source") as raised:
