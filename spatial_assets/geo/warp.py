@@ -18,15 +18,13 @@ from spatial_assets.geo import loops
 from spatial_assets.geo.average import Footprints, sample_average
 from spatial_assets.geo.bilinear import (
     Band,
-    CalibratedBand,
     Sampled,
     require_window,
     sample_bilinear,
     sample_nearest,
-    store_bilinear,
-    store_sampled,
     unsampled,
 )
+from spatial_assets.geo.calibrated import CalibratedBand, store_bilinear, store_sampled
 from spatial_assets.geo.geobox import GeoBox, Window
 from spatial_assets.geo.lattice import STEP, Lattice, Places, SourcePlaces
 from spatial_assets.geo.scene_grids import Kernel, choose_kernel, classes_on_band_grid

@@ -1,0 +1,11 @@
+"""The innermost loops, compiled: the bits of the numpy ones, in one pass each.
+
+Every operation, its order and its precision are those of the modules that call them, and nothing
+is contracted or reordered, so it does not matter which of the two ran. Importing this package
+loads the compiler: see `loops`, which decides whether that pays.
+"""
+
+from spatial_assets.geo.compiled.places import interpolate, sample_nearest
+from spatial_assets.geo.compiled.reflectance import calibrate, store_bilinear
+
+__all__ = ["calibrate", "interpolate", "sample_nearest", "store_bilinear"]
