@@ -83,7 +83,8 @@ class TilePipeline:
             workers=self.engine.workers,
             clock=self.clock,
         )
-        yield from log.of(self._walk(tiles, selected))
+        with self.database.kept_open():
+            yield from log.of(self._walk(tiles, selected))
 
     def _walk(
         self, tiles: Sequence[Tile], selected: tuple[str, ...]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
@@ -98,6 +99,12 @@ class Database(Protocol):
 
     def spatial_version(self) -> str:
         """Versions of the database, its spatial extension, and what that is built on."""
+
+    def kept_open(self) -> AbstractContextManager[None]:
+        """Many transactions follow each other in this block: it may be kept open between them.
+
+        Other processes have their turn all the same.
+        """
 
     def close(self) -> None:
         """Let go of connections."""

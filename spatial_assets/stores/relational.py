@@ -6,7 +6,8 @@ Each of them only says how to run some work within a transaction.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from types import TracebackType
 from typing import Self, TypeVar
@@ -72,6 +73,11 @@ class RelationalDatabase(ABC):
     @abstractmethod
     def close(self) -> None:
         """Let go of connections."""
+
+    @contextmanager
+    def kept_open(self) -> Iterator[None]:
+        """Many transactions follow each other in this block."""
+        yield
 
     def ensure_schema(
         self, boundaries: Sequence[BoundaryDeclaration] = (), indices: Sequence[str] = ()
