@@ -1,33 +1,147 @@
-"""`make bench` and `make bench-quick`: ratios in one run, and the results as JSON.
+"""`make bench` and `make bench-quick`: ratios in one run, as a table, as JSON and as a page.
 
-Absolute figures are this machine's, ratios hold elsewhere.
+Absolute figures are this machine's, ratios hold elsewhere. Every part is a process of its own:
+one that fails or hangs costs its own rows, and makes the exit code 1; a missed target does not.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 
-from benchmarks import imports, orchestration, pixels, tables, ticks
-from benchmarks.rows import Row
+USAGE = "python -m benchmarks full | quick | page [SIZE] | part SIZE NAME FOLDER"
+PATIENCE = 5.0
+"""How many times longer than expected a part may take; nothing under five minutes is too long."""
 
-RESULTS = Path(__file__).parent / "results"
+
+def main(arguments: list[str]) -> int:
+    """Do one of the things in USAGE; the exit code."""
+    match arguments:
+        case ["full" | "quick" as size]:
+            return run(size)
+        case ["page"]:
+            return write_page("full")
+        case ["page", "full" | "quick" as size]:
+            return write_page(size)
+        case ["part", size, name, folder]:
+            return part(size, name, Path(folder))
+    print(f"usage: {USAGE}", file=sys.stderr)
+    return 2
 
 
-def main(size: str) -> None:
-    """Measure, and keep what was measured."""
-    write(f"{size}.json", pixels.rows(pixels.SIZES[size]))
+def run(size: str) -> int:
+    """Measure all parts, keep and show what was measured."""
+    from benchmarks import results  # noqa: PLC0415 - contestants import this module too
+
+    started, load = results.now(), results.load()
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="spatial-assets-bench-") as scratch:
+        rows, failed = run_parts(size, Path(scratch))
+    found = results.document(
+        rows,
+        size=size,
+        started=started,
+        minutes=round((time.monotonic() - began) / 60, 1),
+        load={"before": load, "after": results.load()},
+        versions=contestants_versions(),
+        failed=failed,
+    )
+    path = results.write(found)
+    print(f"\n{results.table(rows)}\n\n{path}", flush=True)
     if size == "full":
-        write("ticks.json", ticks.rows())
-        write("orchestration.json", [*imports.rows(), *orchestration.rows(), *tables.rows()])
+        write_page(size)
+    missed = [each["what"] for each in rows if not each["ok"]]
+    print(f"{len(rows)} rows, {len(missed)} MISSED", *missed, sep="\n  MISSED: ")
+    print(*(f"FAILED: {name}" for name in failed), sep="\n")
+    return 1 if failed else 0
 
 
-def write(name: str, rows: list[Row]) -> None:
-    """Keep rows as JSON."""
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / name).write_text(json.dumps(rows, indent=1) + "\n")
+def run_parts(size: str, scratch: Path) -> tuple[list[dict[str, object]], list[str]]:
+    """Rows of all parts, and the names of those that failed."""
+    from benchmarks.suite import SUITES  # noqa: PLC0415
+
+    parts = SUITES[size]()
+    rows: list[dict[str, object]] = []
+    failed = []
+    for number, each in enumerate(parts):
+        left = sum(later.minutes for later in parts[number:])
+        ends = time.strftime("%H:%M", time.localtime(time.time() + 60 * left))
+        print(
+            f"[{number + 1}/{len(parts)}] {each.name}, about {each.minutes:g} min; "
+            f"all will be done in about {left:.0f} min, at {ends}",
+            flush=True,
+        )
+        if not in_a_process([size, each.name, str(scratch)], max(5.0, PATIENCE * each.minutes)):
+            print(f"{each.name}: FAILED, the rest goes on", flush=True)
+            failed.append(each.name)
+            continue
+        rows += json.loads(rows_file(scratch, each.name).read_text())
+    return rows, failed
+
+
+def in_a_process(arguments: list[str], minutes: float) -> bool:
+    """Whether a part ended well, and in time; whatever it left running is ended."""
+    command = [sys.executable, "-m", "benchmarks", "part", *arguments]
+    with subprocess.Popen(command, start_new_session=True) as process:
+        try:
+            return process.wait(timeout=60 * minutes) == 0
+        except subprocess.TimeoutExpired:
+            print(f"  not done after {minutes:.0f} minutes", flush=True)
+            return False
+        finally:
+            end_group(process.pid)
+
+
+def end_group(group: int) -> None:
+    """End a process and all that it started and left."""
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def part(size: str, name: str, scratch: Path) -> int:
+    """Measure one part, and leave its rows for `run`."""
+    from benchmarks.suite import SUITES  # noqa: PLC0415
+
+    (chosen,) = [each for each in SUITES[size]() if each.name == name]
+    folder = scratch / name.replace(" ", "-")
+    folder.mkdir()
+    rows = chosen.measure(folder, scratch / "made-scenes")
+    rows_file(scratch, name).write_text(json.dumps(rows))
+    return 0
+
+
+def rows_file(scratch: Path, name: str) -> Path:
+    """Where the rows of a part are."""
+    return scratch / f"{name}.json"
+
+
+def contestants_versions() -> dict[str, str]:
+    """Of everything that was compared."""
+    from benchmarks import results  # noqa: PLC0415
+    from benchmarks.contest import RIVALS, rivals  # noqa: PLC0415
+    from benchmarks.contestants import ours  # noqa: PLC0415
+
+    all_of_us = [ours.CONTESTANT, *rivals(RIVALS)]
+    packages = [name for each in all_of_us for name in each.packages]
+    programs = [each.program() for each in all_of_us if each.program is not None]
+    return {**results.versions(packages), **dict(each.split(maxsplit=1) for each in programs)}
+
+
+def write_page(size: str) -> int:
+    """Write the page of the results anew."""
+    from benchmarks import page, results  # noqa: PLC0415
+
+    print(page.write(results.read(size)))
+    return 0
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else "quick")
+    sys.exit(main(sys.argv[1:]))

@@ -5,110 +5,92 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
 from functools import partial
 from pathlib import Path
 
+from benchmarks.memory import PeakWatch
+from benchmarks.plain import run_plainly
+from benchmarks.projects import write_project
 from benchmarks.ranges import CACHE_MB, WORKERS, run_nothing, run_range
-from benchmarks.rows import Row, row, wall
-from benchmarks.scenes import BBOX, make_scenes
-from benchmarks.tiny import run_plainly, tiny_project
+from benchmarks.rows import Row, bound, row, wall
+from benchmarks.scenes import BBOX
+from benchmarks.tiny import tiny_project
 from spatial_assets.pipeline.engine import ProcessEngine
 from spatial_assets.pipeline.outcome import State
 from spatial_assets.pipeline.stages import chain_of
 from spatial_assets.project import Project, load_project
 
 PREFECT = "SPATIAL_ASSETS_BENCH_PREFECT"
-"""Names a Python that has Prefect; without it that row is left out."""
+"""Names a Python that has Prefect."""
 
-DAYS = 3
-BIG = """
-[area]
-bbox = {bbox}
-[grid]
-pixel_zoom = {zoom}
-chunk = 512
-shard = 2048
-[scenes]
-catalog = "{scenes}"
-sensor = "sentinel-2-l2a"
-[time]
-start = 2023-08-01
-end = 2023-08-31
-"""
-
-
-def rows(*, scale: float = 1.0) -> list[Row]:
-    """All of it.
-
-    Args:
-        scale: share of the tiles to take, for a machine that is short of time.
-    """
-    found: list[Row] = []
-    for part, tiles in (
-        (small_tiles, 1000),
-        (big_tiles, 200),
-        (one_run_a_partition, 50),
-        (many_keys, 1000),
-        (prefect_map, 400),
-    ):
-        with tempfile.TemporaryDirectory(prefix="spatial-assets-bench-") as scratch:
-            found += part(Path(scratch), max(4, round(tiles * scale)))
-    return found
+ENGINE = ProcessEngine(workers=WORKERS, gdal_cache_mb=CACHE_MB)
+MOST_WORKER_MB = 600.0
+PROMISED_TILES = 200
+"""With fewer, starting is most of it, and nothing is promised."""
 
 
 def small_tiles(folder: Path, count: int) -> list[Row]:
     """A range run of tiles that cost next to nothing, against the pipeline by itself."""
     plain, ours = (tiny_project(folder / name, 2 * count) for name in ("plain", "dagster"))
     tiles = plain.partitioning.keys[:count]
-    engine = ProcessEngine(workers=WORKERS, gdal_cache_mb=CACHE_MB)
-    without = wall(lambda: run_plainly(plain, tiles, engine=engine)) / count * 1000
+    without = wall(lambda: run_plainly(plain, tiles, engine=ENGINE)) / count * 1000
     through = wall(lambda: run_range(ours, tiles, folder / "home")) / count * 1000
-    what = f"range run of {count:,} tiles of 256 pixels, against the pipeline alone"
+    what = f"range run of {count:,} tiles of 256 pixels through Dagster, against the pipeline alone"
     return [row(what, through, without, most=None, unit="ms a tile, wall")]
 
 
-def big_tiles(folder: Path, count: int) -> list[Row]:
-    """Tiles of 2,048 pixels through Dagster and without it, and both again when nothing changed."""
-    make_scenes(folder / "scenes", DAYS)
-    zoom = 13 if count <= 12 else 15  # noqa: PLR2004 - as many as the scenes have at 13
-    text = BIG.format(bbox=list(BBOX), zoom=zoom, scenes=folder / "scenes")
-    projects = []
-    for name in ("plain", "dagster"):
-        (folder / name).mkdir()
-        (folder / name / "project.toml").write_text(text)
-        projects.append(load_project(folder / name, env={}))
-    plain, ours = projects
+def big_tiles(folder: Path, scenes: Path, *, count: int, zoom: int) -> list[Row]:
+    """Tiles of 2,048 pixels through Dagster and without it, and both again when nothing changed.
+
+    Args:
+        folder: to work in.
+        scenes: folder of granules.
+        count: of tiles; the granules have about 64 at zoom 14 and 256 at zoom 15.
+        zoom: of the pixels.
+
+    Raises:
+        RuntimeError: the scenes have fewer tiles.
+    """
+    plain, ours = (
+        write_project(folder / name, bbox=BBOX, scenes=scenes, zoom=zoom)
+        for name in ("plain", "dagster")
+    )
     tiles = plain.partitioning.keys[:count]
-    engine = ProcessEngine(workers=WORKERS, gdal_cache_mb=CACHE_MB)
-    without = wall(lambda: run_plainly(plain, tiles, engine=engine, expected=None))
-    through = wall(lambda: run_range(ours, tiles, folder / "home"))
-    again = wall(lambda: run_plainly(plain, tiles, engine=engine, expected=State.UNCHANGED))
-    again_through = wall(lambda: run_range(ours, tiles, folder / "home"))
-    of = f"{len(tiles)} tiles of 2,048 pixels, {DAYS} scenes, {WORKERS} workers"
-    unit = "seconds, wall"
+    if len(tiles) < count:
+        raise RuntimeError(f"the scenes have {len(tiles)} tiles at zoom {zoom}, not {count}")
+    days = sum(each.is_dir() for each in scenes.iterdir())
+    of = f"{count} tiles of 2,048 pixels, {days} scenes, {WORKERS} workers"
+    with PeakWatch(os.getpid(), itself=False) as workers:
+        without = timed(f"{of}: made", partial(run_plainly, plain, tiles, engine=ENGINE))
+    unchanged = partial(run_plainly, plain, tiles, engine=ENGINE, expected=State.UNCHANGED)
+    again = timed(f"{of}: unchanged", unchanged)
+    home = folder / "home"
+    through = timed(f"{of}: made through Dagster", partial(run_range, ours, tiles, home))
+    again_through = wall(lambda: run_range(ours, tiles, home))
+    dagster, nothing = (1.2, 0.1) if count >= PROMISED_TILES else (None, None)
+    lines = (
+        ("through Dagster (SQLite), against our pipeline", through, without, dagster),
+        ("unchanged re-run, against the first run", again, without, nothing),
+        ("unchanged re-run through Dagster, against the first", again_through, through, nothing),
+    )
     return [
-        row(
-            f"through Dagster (SQLite), against our pipeline: {of}",
-            through,
-            without,
-            most=1.2,
-            unit=unit,
+        *(
+            row(f"{what}: {of}", mine, other, most=most, unit="seconds, wall")
+            for what, mine, other, most in lines
         ),
-        row(f"nothing to do, against the first run: {of}", again, without, most=0.1, unit=unit),
-        row(
-            f"nothing to do through Dagster, against the first run: {of}",
-            again_through,
-            through,
-            most=0.1,
-            unit=unit,
-        ),
+        bound(f"peak memory of a worker: {of}", workers.peak_mb, most=MOST_WORKER_MB, unit="MB"),
     ]
 
 
-def one_run_a_partition(folder: Path, count: int) -> list[Row]:
+def timed(what: str, work: partial[None]) -> float:
+    """Seconds by the clock, and a line that it is done."""
+    seconds = wall(work)
+    print(f"  {what}: {seconds:.1f} s", flush=True)
+    return seconds
+
+
+def one_run_a_partition(folder: Path, count: int, sample: int) -> list[Row]:
     """A run of a range, start-up included, against a run a partition; of those, some are timed."""
-    sample = 3
     ours, theirs = (tiny_project(folder / name, 100) for name in ("ours", "theirs"))
     tiles = ours.partitioning.keys[:count]
     range_of = f"{tiles[0]}...{tiles[-1]}"
@@ -123,7 +105,8 @@ def one_run_a_partition(folder: Path, count: int) -> list[Row]:
 
     each = wall(one_by_one)
     what = (
-        f"{count} tiles in one run, against one run a partition ({sample} timed), start-up included"
+        f"{count} tiles in one run, against one run per partition ({sample} timed), "
+        "start-up included"
     )
     return [row(what, first / count, each / sample, most=1 / 30, unit="seconds a tile, wall")]
 
@@ -132,12 +115,12 @@ def command(project: Project, module: str, stages: str, *which: str) -> None:
     """Run `dagster asset materialize` to its end.
 
     Raises:
-        CalledProcessError: it failed.
+        RuntimeError: it failed.
     """
     home = project.root / "home"
     home.mkdir(exist_ok=True)
     (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
-    subprocess.run(
+    done = subprocess.run(
         [
             Path(sys.executable).with_name("dagster"),
             *("asset", "materialize", "-m", module, "--select", stages, *which),
@@ -148,8 +131,11 @@ def command(project: Project, module: str, stages: str, *which: str) -> None:
             "SPATIAL_ASSETS_PROJECT": str(project.root),
         },
         capture_output=True,
-        check=True,
+        text=True,
+        check=False,
     )
+    if done.returncode != 0:
+        raise RuntimeError(f"dagster asset materialize -m {module} failed:\n{done.stderr[-4000:]}")
 
 
 def many_keys(folder: Path, count: int) -> list[Row]:
@@ -167,11 +153,14 @@ def many_keys(folder: Path, count: int) -> list[Row]:
 
 
 def prefect_map(folder: Path, count: int) -> list[Row]:
-    """Tiles that do nothing: a range run of one asset, against Prefect's `.map`."""
+    """Tiles that do nothing: a range run of one asset, against Prefect's `.map`.
+
+    Raises:
+        RuntimeError: there is no Prefect.
+    """
     python = os.environ.get(PREFECT)
     if not python:
-        print(f"Prefect: left out; ${PREFECT} names no Python that has it", flush=True)
-        return []
+        raise RuntimeError(f"${PREFECT} names no Python that has Prefect; `make bench` makes one")
     done = subprocess.run(
         [python, Path(__file__).with_name("prefect_flow.py"), str(count)],
         env={
@@ -182,8 +171,10 @@ def prefect_map(folder: Path, count: int) -> list[Row]:
         },
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
     )
+    if done.returncode != 0:
+        raise RuntimeError(f"the flow of Prefect failed:\n{done.stderr[-4000:]}")
     mapped, noted = map(float, done.stdout.split("seconds", 1)[1].split()[:2])
     keys = [str(number) for number in range(count)]
     ours = wall(lambda: run_nothing(keys, folder / "home"))

@@ -6,9 +6,18 @@ from collections.abc import Callable
 from time import perf_counter
 
 Row = dict[str, object]
+"""what, ours, theirs, ratio, target, ok, unit; a row may say more, see `benchmarks.contest`."""
 
 
-def row(what: str, ours: float, theirs: float, *, most: float | None, unit: str) -> Row:
+def row(
+    what: str,
+    ours: float,
+    theirs: float,
+    *,
+    most: float | None,
+    unit: str,
+    least: float | None = None,
+) -> Row:
     """A cost of ours as a multiple of another's.
 
     Args:
@@ -17,21 +26,58 @@ def row(what: str, ours: float, theirs: float, *, most: float | None, unit: str)
         theirs: in `unit`.
         most: that the ratio ours / theirs may be; None: nothing is demanded.
         unit: of both.
+        least: that the ratio must be, where less would not be better.
     """
     ratio = ours / theirs
-    is_good = most is None or ratio <= most
-    found: Row = {
-        "what": what,
-        "ours": ours,
-        "theirs": theirs,
-        "ratio": ratio,
-        "target": most,
-        "ok": is_good,
-        "unit": unit,
-    }
-    wanted = "" if most is None else f", at most {most:g}: {'reached' if is_good else 'MISSED'}"
-    print(f"{what}: {ours:.4g} against {theirs:.4g} {unit}, x {ratio:.3g}{wanted}", flush=True)
+    is_good = (most is None or ratio <= most) and (least is None or ratio >= least)
+    return told(
+        {
+            "what": what,
+            "ours": ours,
+            "theirs": theirs,
+            "ratio": ratio,
+            "target": most,
+            "ok": is_good,
+            "unit": unit,
+        }
+    )
+
+
+def bound(what: str, ours: float, *, most: float, unit: str) -> Row:
+    """A figure of ours that has a limit of its own, and nothing to stand beside."""
+    return told(
+        {
+            "what": what,
+            "ours": ours,
+            "theirs": None,
+            "ratio": None,
+            "target": most,
+            "ok": ours <= most,
+            "unit": unit,
+        }
+    )
+
+
+def told(found: Row) -> Row:
+    """The row, when a line about it has been printed."""
+    print(in_words(found), flush=True)
     return found
+
+
+def in_words(found: Row) -> str:
+    """A row as a line."""
+    theirs, ratio = found["theirs"], found["ratio"]
+    beside = "" if theirs is None else f" against {theirs:.4g}"
+    times = "" if ratio is None else f", x {ratio:.3g}"
+    wanted = "" if found["target"] is None else f", at most {found['target']:.3g}: {verdict(found)}"
+    return f"{found['what']}: {found['ours']:.4g}{beside} {found['unit']}{times}{wanted}"
+
+
+def verdict(found: Row) -> str:
+    """What a target came to: nothing where there is none."""
+    if found["target"] is None:
+        return ""
+    return "reached" if found["ok"] else "MISSED"
 
 
 def wall(work: Callable[[], object]) -> float:

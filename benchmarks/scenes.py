@@ -1,8 +1,9 @@
-"""Made-up Sentinel-2 granules of full entropy: what the contestants read."""
+"""Made-up Sentinel-2 granules of real entropy: what the contestants read."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,16 +12,29 @@ import numpy as np
 import rasterio
 from affine import Affine
 from numpy.typing import NDArray
+from rasterio.io import MemoryFile
+
+from benchmarks.projects import Bounds
+from benchmarks.rows import Row, row
 
 GROUND = 109_800
 """Metres along a side of a granule."""
 
-ORIGIN = (600000.0, 5100000.0)
+ORIGIN = (600_000.0, 5_100_000.0)
 EPSG = 32633
 BBOX = (16.35, 45.2, 17.5, 45.95)
 """Lon/lat within the granule."""
 
+BOX = (16.29, 44.99, 17.72, 46.06)
 CLOUD, VEGETATION = 9, 4
+NOISE = 60.0
+"""Standard deviation in stored steps: noise is what makes real scenes hard to compress."""
+
+REAL_BYTES_A_PIXEL = 800e6 / (4 * 10_980**2 + 9 * 5_490**2 + 11 * 1_830**2)
+"""Of lossless JPEG 2000: ESA's user guide gives 800 MB for a Level-2A granule, and it has that many
+pixels of reflectance. The other layers of a granule are taken to cost nothing."""
+
+SIZE_TOLERANCE = 1.2
 
 
 @dataclass(frozen=True)
@@ -37,25 +51,65 @@ class Granules:
     def make(self, folder: Path) -> None:
         """Write a granule of one place for each day, as STAC items with red, nir and scl."""
         for day in range(self.days):
-            name = f"S2B_33TXL_202308{10 + day:02d}_0_L2A"
-            target = folder / name
-            target.mkdir(parents=True, exist_ok=True)
             generator = np.random.default_rng(day)
             green = _smooth(generator, GROUND // self.band_metres)
-            for band, level in (("red", 400 + 1800 * (1 - green)), ("nir", 1200 + 3000 * green)):
-                # the noise of a sensor is what makes real scenes hard to compress
-                numbers = level + generator.normal(0, 60, level.shape).astype(np.float32)
-                pixels = np.rint(numbers.clip(1, 10000)).astype(np.uint16)
-                _write(target / f"{band}.tif", pixels, self.band_metres)
+            bands: dict[str, tuple[NDArray[Any], float]] = {
+                band: (_noisy(generator, level), self.band_metres)
+                for band, level in (("red", 400 + 1800 * (1 - green)), ("nir", 1200 + 3000 * green))
+            }
             cloudy = _smooth(generator, GROUND // self.class_metres) > 0.8  # noqa: PLR2004
             classes = np.where(cloudy, CLOUD, VEGETATION).astype(np.uint8)
-            _write(target / "scl.tif", classes, self.class_metres)
-            (target / f"{name}.json").write_text(json.dumps(_item(name, 10 + day)))
+            bands["scl"] = (classes, self.class_metres)
+            write_granule(folder, bands, day=10 + day, origin=ORIGIN, box=BOX)
 
 
-def make_scenes(folder: Path, days: int) -> None:
-    """Write granules of 20 m: a quarter of the pixels on the same ground."""
-    Granules(days=days, band_metres=20).make(folder)
+def write_granule(
+    folder: Path,
+    bands: Mapping[str, tuple[NDArray[Any], float]],
+    *,
+    day: int,
+    origin: tuple[float, float],
+    box: Bounds,
+) -> Path:
+    """A scene as the archive keeps it: a folder with a COG a band and a STAC item.
+
+    Args:
+        folder: of the catalogue.
+        bands: pixels, shape (row, column), and their size in metres, by common name.
+        day: of August 2023.
+        origin: x and y of the north-western corner, in UTM 33 N.
+        box: of the scene in degrees.
+    """
+    name = f"S2B_33TXL_202308{day:02d}_0_L2A"
+    target = folder / name
+    target.mkdir(parents=True, exist_ok=True)
+    for band, (pixels, metres) in bands.items():
+        transform = Affine(metres, 0, origin[0], 0, -metres, origin[1])
+        _write(target / f"{band}.tif", pixels, transform)
+    item = _item(name, day=day, box=box, bands=tuple(bands))
+    (target / f"{name}.json").write_text(json.dumps(item))
+    return target
+
+
+def compressed_size(scene: Path) -> Row:
+    """How hard a scene's red band is to compress, beside what a real one is."""
+    with rasterio.open(scene / "red.tif") as file:
+        pixels = file.read(1, window=((0, 2048), (0, 2048)))
+        profile = {"crs": file.crs, "transform": file.transform, "dtype": pixels.dtype}
+    height, width = pixels.shape
+    lossless = {"driver": "JP2OpenJPEG", "QUALITY": "100", "REVERSIBLE": "YES"}
+    with MemoryFile() as memory:
+        with memory.open(count=1, height=height, width=width, **profile, **lossless) as file:
+            file.write(pixels, 1)
+        ours = len(memory.getbuffer()) / pixels.size
+    return row(
+        "lossless size of a made-up scene, against a real one",
+        ours,
+        REAL_BYTES_A_PIXEL,
+        most=SIZE_TOLERANCE,
+        least=1 / SIZE_TOLERANCE,
+        unit="bytes a pixel, JPEG 2000",
+    )
 
 
 def _smooth(generator: np.random.Generator, size: int) -> NDArray[np.float32]:
@@ -69,31 +123,37 @@ def _smooth(generator: np.random.Generator, size: int) -> NDArray[np.float32]:
     return smooth
 
 
-def _write(path: Path, pixels: NDArray[Any], metres: int) -> None:
-    """One band as the archive keeps it."""
+def _noisy(generator: np.random.Generator, level: NDArray[np.float32]) -> NDArray[np.uint16]:
+    noise = generator.standard_normal(level.shape, dtype=np.float32) * np.float32(NOISE)
+    noisy: NDArray[np.uint16] = np.rint((level + noise).clip(1, 10000)).astype(np.uint16)
+    return noisy
+
+
+def _write(path: Path, pixels: NDArray[Any], transform: Affine) -> None:
+    """One band, with overviews, as the archive's own."""
     height, width = pixels.shape
     with rasterio.open(
         path,
         "w",
-        driver="GTiff",
+        driver="COG",
         width=width,
         height=height,
         count=1,
         dtype=pixels.dtype,
         nodata=0,
         crs=f"EPSG:{EPSG}",
-        transform=Affine(metres, 0, ORIGIN[0], 0, -metres, ORIGIN[1]),
-        tiled=True,
-        blockxsize=1024,
-        blockysize=1024,
+        transform=transform,
+        blocksize=1024,
         compress="deflate",
-        predictor=2,
+        predictor="yes",
+        overview_resampling="nearest" if pixels.dtype == np.uint8 else "average",
+        num_threads="all_cpus",
     ) as file:
         file.write(pixels, 1)
 
 
-def _item(name: str, day: int) -> dict[str, object]:
-    west, south, east, north = 16.29, 44.99, 17.72, 46.06
+def _item(name: str, *, day: int, box: Bounds, bands: tuple[str, ...]) -> dict[str, object]:
+    west, south, east, north = box
     ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
     return {
         "type": "Feature",
@@ -101,7 +161,7 @@ def _item(name: str, day: int) -> dict[str, object]:
         "id": name,
         "collection": "sentinel-2-l2a",
         "geometry": {"type": "Polygon", "coordinates": [ring]},
-        "bbox": [west, south, east, north],
+        "bbox": list(box),
         "properties": {
             "datetime": f"2023-08-{day:02d}T10:00:00Z",
             "platform": "sentinel-2b",
@@ -111,7 +171,6 @@ def _item(name: str, day: int) -> dict[str, object]:
         },
         "links": [],
         "assets": {
-            band: {"href": f"{band}.tif", "eo:bands": [{"common_name": band}]}
-            for band in ("red", "nir", "scl")
+            band: {"href": f"{band}.tif", "eo:bands": [{"common_name": band}]} for band in bands
         },
     }

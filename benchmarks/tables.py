@@ -30,6 +30,7 @@ PARCELS = BoundarySet(name="parcels", key="parcel_id", columns=("name",))
 def rows(polygons: int = POLYGONS, tiles: int = TILES) -> list[Row]:
     """Loading boundaries, and replacing the rows of tiles one by one."""
     for url in server():
+        load_both(url, parcels(100))  # what either imports at its first time is not timed
         return [load(url, polygons), tile_rows(url, tiles)]
     raise RuntimeError("no server")
 
@@ -45,8 +46,15 @@ def server() -> Iterator[str]:
 
 
 def load(url: str, polygons: int) -> Row:
-    """The same polygons with the same columns into a table with a spatial index."""
-    frame = parcels(polygons)
+    """The same polygons and columns into a table with a spatial index; few promise nothing."""
+    ours, theirs = load_both(url, parcels(polygons))
+    what = f"load of {polygons:,} polygons of {CORNERS} corners, against geopandas.to_postgis"
+    most = 1 / LEAST_TIMES_FASTER if polygons >= POLYGONS else None
+    return row(what, ours, theirs, most=most, unit="seconds")
+
+
+def load_both(url: str, frame: gpd.GeoDataFrame) -> tuple[float, float]:
+    """Seconds that it takes us, and them."""
     records = frame.to_dict("records")
     engine = sa.create_engine(url)
     theirs = wall(lambda: frame.to_postgis("theirs", engine, if_exists="replace"))
@@ -54,8 +62,7 @@ def load(url: str, polygons: int) -> Row:
     with open_database(url) as database:
         database.ensure_schema([PARCELS], ["ndvi"])
         ours = wall(lambda: database.replace_all("parcels", records))
-    what = f"load of {polygons:,} polygons of {CORNERS} corners, against geopandas.to_postgis"
-    return row(what, ours, theirs, most=1 / LEAST_TIMES_FASTER, unit="seconds")
+    return ours, theirs
 
 
 def parcels(count: int) -> gpd.GeoDataFrame:

@@ -9,11 +9,10 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import json
-import math
 import resource
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,9 +21,11 @@ import dagster as dg
 import sqlalchemy as sa
 from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
 
+from benchmarks.projects import SQUARE_ZOOM, square, write_project
+from benchmarks.rows import Row, bound, row
 from spatial_assets.definitions import build_definitions
 from spatial_assets.pipeline.stages import chain_of
-from spatial_assets.project import Project, load_project
+from spatial_assets.project import Project
 from spatial_assets_tests.servers.postgis import postgres_programs, serve, server_user
 
 SIZES = (1_000, 10_000, 100_000)
@@ -36,27 +37,14 @@ MOST_SECONDS = 5.0
 LINEAR = 1.3
 """How much more than ten times as much ten times as many tiles may cost."""
 
-ZOOM = 14
 WARN = dt.timedelta(days=5)
-PROJECT = """
-[area]
-bbox = [{west}, {south}, {east}, {north}]
-[grid]
-pixel_zoom = {zoom}
-chunk = 256
-shard = 256
-level = {zoom}
-[scenes]
-catalog = "scenes"
-sensor = "sentinel-2-l2a"
-[time]
-start = 2023-08-01
+MORE = """
 [[boundaries]]
 name = "boundaries"
 source = "boundaries.gpkg"
 key = "id"
 [freshness]
-raw_tile = {{ warn = "5 days", fail = "10 days" }}
+raw_tile = { warn = "5 days", fail = "10 days" }
 """
 
 
@@ -75,46 +63,34 @@ class Tick:
     """Of this process so far: sizes go up, so it is that of this one."""
 
 
-def rows() -> list[dict[str, object]]:
+def rows(sizes: Sequence[int] = SIZES) -> list[Row]:
     """A row for each storage and size, and one for how the cost grows."""
-    found: list[dict[str, object]] = []
+    found: list[Row] = []
     for storage, start in (("SQLite", sqlite_home), ("PostgreSQL", postgres_home)):
         costs = {}
-        for size in SIZES:
+        for size in sizes:
             with tempfile.TemporaryDirectory(prefix="spatial-assets-ticks-") as scratch:
                 tick = measure(Path(scratch), size, start=start)
             costs[size] = tick.cpu
-            print(f"{storage}: {told(tick)}", flush=True)
-            found.append(row(storage, tick))
-        growth = costs[SIZES[-1]] / costs[SIZES[-2]] / (SIZES[-1] / SIZES[-2])
-        found.append(
-            {
-                "what": f"tick on {storage}, cost of {SIZES[-1]:,} tiles against {SIZES[-2]:,}",
-                "ours": costs[SIZES[-1]],
-                "theirs": costs[SIZES[-2]],
-                "ratio": growth,
-                "target": LINEAR,
-                "ok": growth <= LINEAR,
-                "unit": "CPU seconds; ratio: of linear growth",
-            }
-        )
+            print(f"  {storage}: {told(tick)}", flush=True)
+        most = MOST_SECONDS * tick.tiles / SIZES[-1]
+        what = f"tick on {storage}, {tick.tiles:,} tiles x 5 assets, 1 % stale"
+        found.append(bound(what, tick.wall, most=most, unit="seconds"))
+        found.append(growth(storage, costs))
     return found
 
 
-def row(storage: str, tick: Tick) -> dict[str, object]:
-    """One size as the results have it."""
-    allowed = MOST_SECONDS * tick.tiles / SIZES[-1]
-    return {
-        "what": f"tick on {storage}, {tick.tiles:,} tiles x 5 assets, 1 % stale",
-        "ours": tick.wall,
-        "cpu": tick.cpu,
-        "target": allowed if tick.tiles == SIZES[-1] else None,
-        "ok": tick.wall <= allowed if tick.tiles == SIZES[-1] else True,
-        "cursor_bytes": tick.cursor_bytes,
-        "peak_mb": tick.peak_mb,
-        "asked_for": tick.asked_for,
-        "unit": "seconds a tick",
-    }
+def growth(storage: str, costs: Mapping[int, float]) -> Row:
+    """Whether the largest size costs as many times the one before as it has tiles."""
+    (few, less), (many, more) = sorted(costs.items())[-2:]
+    times = many / few
+    return row(
+        f"tick on {storage}, cost of {many:,} tiles against {few:,}, of linear growth",
+        more / times,
+        less,
+        most=LINEAR,
+        unit="CPU seconds, the first divided by how many times more tiles it has",
+    )
 
 
 def told(tick: Tick) -> str:
@@ -128,7 +104,9 @@ def told(tick: Tick) -> str:
 
 def measure(folder: Path, size: int, *, start: Any) -> Tick:  # noqa: ANN401 - a context manager
     """The median of some ticks, after the first, which reads what the others remember."""
-    project = project_of(folder, size)
+    project = write_project(
+        folder, bbox=square(size), scenes="scenes", zoom=SQUARE_ZOOM, pixels=256, more=MORE
+    )
     with start(folder) as home, dg.DagsterInstance.from_config(str(home)) as instance:
         clock = fill(project, instance)
         definitions = build_definitions(project, clock=lambda: clock + WARN)
@@ -153,28 +131,6 @@ def measure(folder: Path, size: int, *, start: Any) -> Tick:  # noqa: ANN401 - a
         cursor_bytes=len(dg.serialize_value(cursor)),
         peak_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,
     )
-
-
-def project_of(folder: Path, size: int) -> Project:
-    """A square of about `size` tiles."""
-    across, step = math.isqrt(size), 360.0 / 2**ZOOM
-    first = int((15.0 + 180.0) / step)
-    top = 5_700
-    (folder / "project.toml").write_text(
-        PROJECT.format(
-            zoom=ZOOM,
-            west=first * step - 180.0 + step / 4,
-            east=(first + across) * step - 180.0 - step / 4,
-            north=latitude(top + 0.25),
-            south=latitude(top + across - 0.25),
-        )
-    )
-    return load_project(folder, env={})
-
-
-def latitude(row: float) -> float:
-    """Where a row of tiles begins, in degrees north."""
-    return math.degrees(math.atan(math.sinh(math.pi * (1 - 2 * row / 2**ZOOM))))
 
 
 def fill(project: Project, instance: dg.DagsterInstance) -> dt.datetime:

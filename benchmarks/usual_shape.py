@@ -22,7 +22,7 @@ def stage_asset(number: int, stage: str) -> dg.AssetsDefinition:
 
     @dg.asset(name=stage, partitions_def=partitions, deps=stages[max(number - 1, 0) : number])
     def asset(context: dg.AssetExecutionContext) -> None:
-        from benchmarks.tiny import run_plainly  # noqa: PLC0415 - not at import
+        from benchmarks.plain import run_plainly  # noqa: PLC0415 - not at import
 
         run_plainly(project, [context.partition_key], stages=[stage])
 

@@ -7,7 +7,7 @@ database, the exact places near a pole) is what the product's time may be compar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,8 @@ from numcodecs import Blosc
 from numpy.typing import NDArray
 from pyproj import CRS, Transformer
 
-from benchmarks.contestants import CLEAR, FILL, box_of, scenes_of
-from spatial_assets.geo.geobox import GeoBox
-from spatial_assets.project import Project
+from benchmarks.contestants.task import CLEAR, FILL, Contestant, Task, Tile
+from benchmarks.contestants.task import CRS as TARGET
 from spatial_assets.stores.rasters import write_geotiff
 
 STEP = 32
@@ -32,28 +31,36 @@ BLOSC = Blosc(cname="zstd", clevel=1, shuffle=Blosc.BITSHUFFLE)
 Window = tuple[NDArray[Any], Affine]
 
 
-def limit(project: Project, tiles: Sequence[str], folder: Path) -> None:
+def work(task: Task) -> None:
     """Raw windows, reprojected bands, index and observations of each tile."""
-    for key in tiles:
-        box = box_of(project, key)
-        days = [_scene(box, scene, folder / f"{key}_{scene.name}") for scene in scenes_of(project)]
+    for tile in task.tiles:
+        target = task.folder / tile.key
+        days = [_scene(tile, scene, Path(f"{target}_{scene.name}")) for scene in task.scenes]
         index, observations = median(np.stack(days))
         for name, pixels in (("ndvi", index), ("observations", observations)):
-            (folder / f"{key}_{name}.shard").write_bytes(_shard(pixels))
-        np.save(folder / f"{key}.npy", index)
+            Path(f"{target}_{name}.shard").write_bytes(_shard(pixels))
 
 
-def limit_ndvi(folder: Path, key: str) -> NDArray[np.int16]:
-    """The tile as it was left."""
-    found: NDArray[np.int16] = np.load(folder / f"{key}.npy")
+def ndvi(task: Task, tile: Tile) -> NDArray[np.int16]:
+    """The tile as it was left: chunk after chunk, row by row."""
+    data = (task.folder / f"{tile.key}_ndvi.shard").read_bytes()
+    found = np.empty(tile.shape, dtype=np.int16)
+    starts = range(0, tile.size, CHUNK)
+    for r in starts:
+        for c in starts:
+            length = int.from_bytes(data[12:16], "little")  # of a blosc frame, header included
+            chunk = np.frombuffer(BLOSC.decode(data[:length]), dtype=np.int16)
+            side = min(CHUNK, tile.size)
+            found[r : r + CHUNK, c : c + CHUNK] = chunk.reshape(side, side)
+            data = data[length:]
     return found
 
 
-def _scene(box: GeoBox, scene: Path, target: Path) -> NDArray[np.float32]:
+def _scene(tile: Tile, scene: Path, target: Path) -> NDArray[np.float32]:
     """NDVI of one scene; its raw windows and reprojected bands are stored."""
     with rasterio.open(scene / "red.tif") as file:
         crs = CRS.from_epsg(file.crs.to_epsg())
-    nodes = _nodes(box, crs)
+    nodes = _nodes(tile, crs)
     windows: dict[str, Window] = {}
     for band in ("red", "nir", "scl"):
         pixels, transform = windows[band] = _read(scene / f"{band}.tif", nodes)
@@ -61,8 +68,8 @@ def _scene(box: GeoBox, scene: Path, target: Path) -> NDArray[np.float32]:
             pixels[np.newaxis], bands=(band,), transform=transform, crs=crs, nodata=0
         )
         Path(f"{target}_{band}.tif").write_bytes(data)
-    stored = np.empty((2, *box.window.shape), dtype=np.int16)
-    ndvi = np.empty(box.window.shape, dtype=np.float32)
+    stored = np.empty((2, *tile.shape), dtype=np.int16)
+    ndvi = np.empty(tile.shape, dtype=np.float32)
     (red, band_at), (nir, _), (classes, class_at) = (windows[b] for b in ("red", "nir", "scl"))
     keep = np.isin(np.arange(256), CLEAR)
     fused(
@@ -76,17 +83,22 @@ def _scene(box: GeoBox, scene: Path, target: Path) -> NDArray[np.float32]:
         ndvi,
     )
     data = write_geotiff(
-        stored, bands=("red", "nir"), transform=box.transform, crs=box.crs, nodata=FILL, scale=1e-4
+        stored,
+        bands=("red", "nir"),
+        transform=tile.transform,
+        crs=CRS.from_user_input(TARGET),
+        nodata=FILL,
+        scale=1e-4,
     )
     Path(f"{target}.tif").write_bytes(data)
     return ndvi
 
 
-def _nodes(box: GeoBox, crs: CRS) -> NDArray[np.float64]:
+def _nodes(tile: Tile, crs: CRS) -> NDArray[np.float64]:
     """(x, y) in `crs` of every 32nd pixel corner of the tile, shape (2, rows, columns)."""
-    rows, columns = (np.arange(0, size + STEP, STEP) for size in box.window.shape)
-    x, y = box.transform @ np.meshgrid(columns.astype(float), rows.astype(float))
-    return np.array(Transformer.from_crs(box.crs, crs, always_xy=True).transform(x, y))
+    rows, columns = (np.arange(0, size + STEP, STEP) for size in tile.shape)
+    x, y = tile.transform @ np.meshgrid(columns.astype(float), rows.astype(float))
+    return np.array(Transformer.from_crs(TARGET, crs, always_xy=True).transform(x, y))
 
 
 def _in_pixels(nodes: NDArray[np.float64], transform: Affine) -> NDArray[np.float64]:
@@ -104,7 +116,7 @@ def _read(path: Path, nodes: NDArray[np.float64]) -> Window:
         return file.read(1, window=window), file.window_transform(window)
 
 
-@jit(nogil=True, error_model="numpy", cache=True)
+@jit(nogil=True, error_model="numpy", cache=True)  # type: ignore[untyped-decorator]
 def fused(at, class_at, red, nir, classes, keep, stored, ndvi) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001, PLR0913, PLR0917
     """Places, bilinear values, cloud mask, reflectance and NDVI of a scene in one pass."""
     height, width = red.shape
@@ -180,3 +192,14 @@ def _shard(pixels: NDArray[Any]) -> bytes:
         np.ascontiguousarray(pixels[r : r + CHUNK, c : c + CHUNK]) for r in starts for c in starts
     )
     return b"".join(BLOSC.encode(chunk) for chunk in chunks)
+
+
+CONTESTANT = Contestant(
+    name="the limit",
+    work=work,
+    ndvi=ndvi,
+    stores="raw windows, reflectance, NDVI and observations",
+    settings="No user writes this: it is what is left if all but the pixels is taken away.",
+    packages=("numba", "rasterio", "numcodecs"),
+    most=1.5,
+)

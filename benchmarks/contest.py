@@ -1,0 +1,194 @@
+"""Scenes to NDVI beside the limit, and beside other ways to the same tiles.
+
+Each contestant lives in a process of its own. All take turns, so that what else the machine does
+meets all alike; each has made one tile before, unmeasured: libraries are loaded then, compiled
+loops compiled, and its answer is compared with ours. Medians of the repeats.
+"""
+
+from __future__ import annotations
+
+import importlib
+import statistics
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.contestants import ours
+from benchmarks.contestants.task import FILL, Contestant, Task, Tile
+from benchmarks.projects import write_project
+from benchmarks.rows import Row, row
+from benchmarks.runner import Cost, Runner
+from benchmarks.scenes import BBOX, Granules
+from spatial_assets.project import Project
+
+LEAST_AGREEING = 0.99  # of the pixels: along the edges of clouds and holes GDAL's rules differ
+LARGEST_DIFFERENCE = 100  # stored steps, of 99 % of the pixels: 0.01 NDVI
+RIVALS = (
+    "limit",
+    "odc_stac",
+    "mapchete_tiles",
+    "gdal_tools",
+    "warped_vrt",
+    "rioxarray_reproject",
+)
+"""Modules of benchmarks.contestants."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """How much work the contest is."""
+
+    granules: Granules
+    zoom: int
+    tiles: int
+    repeats: int
+    pixels: int = 2048
+
+
+def rivals(names: Sequence[str] = RIVALS) -> list[Contestant]:
+    """The contestants of some modules."""
+    modules = [importlib.import_module(f"benchmarks.contestants.{name}") for name in names]
+    return [module.CONTESTANT for module in modules]
+
+
+def rows(size: Size, *, scenes: Path, folder: Path, names: Sequence[str] = RIVALS) -> list[Row]:
+    """Time all contestants on the same tiles.
+
+    Args:
+        size: how much.
+        scenes: folder of the granules.
+        folder: to work in.
+        names: of the contestants beside us, as in RIVALS.
+    """
+    others = rivals(names)
+    for each in others:
+        if each.program is not None:
+            print(f"  {each.name}: {each.program()}", flush=True)
+    runners = [Runner(each) for each in (ours.CONTESTANT, *others)]
+    costs: dict[str, list[Cost]] = {}
+    task = partial(task_of, size, scenes=scenes)
+    try:
+        warm_up(runners, task(folder / "warm", which=slice(size.tiles, size.tiles + 1)))
+        for repeat in range(size.repeats):
+            print(f"  round {repeat + 1} of {size.repeats}", flush=True)
+            one_round(runners, task(folder / f"run{repeat}", which=slice(size.tiles)), costs)
+    finally:
+        for runner in runners:
+            runner.end()
+    return rows_of(costs, size, others)
+
+
+def task_of(size: Size, folder: Path, *, scenes: Path, which: slice) -> Task:
+    """Tiles of a project of its own."""
+    project = write_project(folder, bbox=BBOX, scenes=scenes, zoom=size.zoom, pixels=size.pixels)
+    keys = project.partitioning.keys[which]
+    return Task(
+        scenes=tuple(sorted(each for each in scenes.iterdir() if each.is_dir())),
+        tiles=tuple(tile_of(project, key) for key in keys),
+        project=folder,
+        folder=folder,
+    )
+
+
+def tile_of(project: Project, key: str) -> Tile:
+    """A tile as anybody knows it."""
+    box = project.pixel_grid.geobox(project.partitioning.tile(key).window)
+    return Tile(
+        key=key,
+        left=box.transform.c,
+        top=box.transform.f,
+        pixel=box.transform.a,
+        size=box.window.width,
+    )
+
+
+def warm_up(runners: Sequence[Runner], task: Task) -> None:
+    """Make one tile with each, and refuse to time what does not give our answer.
+
+    It is a tile that is not timed, so that nobody finds its files in a cache.
+    """
+    tasks = [own(task, number) for number in range(len(runners))]
+    with ThreadPoolExecutor(2) as pool:
+        works = [each.contestant.work for each in runners]
+        list(pool.map(Runner.make, runners, works, tasks))
+    for runner, theirs in zip(runners, tasks, strict=True):
+        compare(runner.contestant, theirs, task)
+
+
+def own(task: Task, number: int) -> Task:
+    """The same task in a folder of the contestant's own."""
+    return replace(task, folder=task.folder / f"contestant{number}")
+
+
+def compare(contestant: Contestant, theirs: Task, task: Task) -> None:
+    """See that a contestant's answer is ours.
+
+    Raises:
+        RuntimeError: it is not.
+    """
+    for tile in task.tiles:
+        mine, other = ours.ndvi(task, tile), contestant.ndvi(theirs, tile)
+        seen = (mine != FILL) & (other != FILL)
+        agreeing = float(((mine != FILL) == (other != FILL)).mean())
+        apart = np.abs(mine[seen].astype(int) - other[seen])
+        off = float(np.quantile(apart, 0.99)) if seen.any() else float("inf")
+        said = (
+            f"{contestant.name}: {agreeing:.2%} of the pixels agree on being known, "
+            f"99 % of them within {off * 1e-4:.4f}"
+        )
+        print(f"  {said}", flush=True)
+        if agreeing < LEAST_AGREEING or off > LARGEST_DIFFERENCE:
+            raise RuntimeError(f"nothing to compare, the answer is another: {said}")
+
+
+def one_round(runners: Sequence[Runner], task: Task, costs: dict[str, list[Cost]]) -> None:
+    """What each contestant took, once; and what it takes us when nothing has changed."""
+    for number, runner in enumerate(runners):
+        cost = runner.make(runner.contestant.work, own(task, number))
+        costs.setdefault(runner.contestant.name, []).append(cost)
+        if runner.contestant is ours.CONTESTANT:
+            again = runner.make(ours.again, own(task, number))
+            costs.setdefault(ours.UNCHANGED.name, []).append(again)
+
+
+def rows_of(costs: dict[str, list[Cost]], size: Size, others: Sequence[Contestant]) -> list[Row]:
+    """CPU, wall and memory of us beside each other contestant."""
+    mine = costs[ours.CONTESTANT.name]
+    first, again = (
+        statistics.median(each.cpu for each in group) / size.tiles
+        for group in (mine, costs[ours.UNCHANGED.name])
+    )
+    unchanged = row(
+        f"unchanged re-run, against the first run: {size.tiles} tiles in one process",
+        again,
+        first,
+        most=0.1,
+        unit="CPU seconds a tile",
+    )
+    return [unchanged, *(line for other in others for line in beside(mine, costs, other, size))]
+
+
+def beside(
+    mine: Sequence[Cost], costs: dict[str, list[Cost]], other: Contestant, size: Size
+) -> list[Row]:
+    """Three rows; what is promised is promised of CPU seconds."""
+    measures: tuple[tuple[str, str, Callable[[Cost], float]], ...] = (
+        ("cpu", "CPU seconds a tile", lambda each: each.cpu / size.tiles),
+        ("wall", "seconds a tile, wall, one process", lambda each: each.wall / size.tiles),
+        ("memory", "MB, peak of the largest process", lambda each: each.peak_mb),
+    )
+    found = []
+    for measure, unit, figure in measures:
+        compared = row(
+            f"our pipeline, against {other.name}",
+            statistics.median(map(figure, mine)),
+            statistics.median(map(figure, costs[other.name])),
+            most=other.most if measure == "cpu" else None,
+            unit=unit,
+        )
+        found.append({**compared, "contestant": other.name, "measure": measure})
+    return found

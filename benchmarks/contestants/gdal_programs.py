@@ -1,0 +1,88 @@
+"""Where GDAL's programs are: the system's, else Debian's, unpacked into the tools folder."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from spatial_assets_tests.servers.debs import (
+    PackageSource,
+    library_environment,
+    one_at_a_time,
+    prefix_folder,
+)
+
+PACKAGES = ("gdal-bin", "python3-gdal")
+CALC = "gdal_calc.py"
+SYSTEM_PYTHON = Path("/usr/bin/python3")  # the one that Debian's python3-gdal is built for
+
+
+@dataclass(frozen=True, kw_only=True)
+class GdalPrograms:
+    """Where they are, and what they need to run."""
+
+    folder: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+    python: tuple[str, ...] = ()
+    """What starts a program that is a Python script, if it cannot start itself."""
+
+    def run(self, program: str, *arguments: str | Path) -> str:
+        """Run a program to its end; what it printed.
+
+        Raises:
+            RuntimeError: it failed.
+        """
+        starter = self.python if program.endswith(".py") else ()
+        done = subprocess.run(
+            [*starter, self.folder / program, *arguments],
+            env={**os.environ, **self.environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            message = f"{program} {' '.join(map(str, arguments))} failed:\n{done.stderr.strip()}"
+            raise RuntimeError(message)
+        return done.stdout
+
+
+@functools.cache
+def gdal_programs() -> GdalPrograms:
+    """The system's programs, else unpacked ones, fetched the first time.
+
+    Raises:
+        ServerError: there are none, and none could be fetched.
+    """
+    found = shutil.which("gdalwarp")
+    if found and shutil.which(CALC):
+        return GdalPrograms(folder=Path(found).parent)
+    prefix = prefix_folder("gdal")
+    with one_at_a_time(prefix.parent):
+        if not prefix.exists():
+            source = PackageSource(prefix.parent / "apt")
+            source.refresh()
+            source.unpack(PACKAGES, prefix)
+    python = SYSTEM_PYTHON if SYSTEM_PYTHON.exists() else prefix / "usr/bin/python3"
+    data = {
+        "GDAL_DATA": prefix / "usr/share/gdal",
+        "PROJ_DATA": prefix / "usr/share/proj",
+        "PYTHONPATH": prefix / "usr/lib/python3/dist-packages",
+    }
+    return GdalPrograms(
+        folder=prefix / "usr/bin",
+        environment={
+            **library_environment(prefix),
+            **{name: str(path) for name, path in data.items() if path.exists()},
+        },
+        python=(str(python),),
+    )
+
+
+def gdal_version() -> str:
+    """As in `GDAL 3.6.2`."""
+    return gdal_programs().run("gdalinfo", "--version").split(",")[0]

@@ -1,0 +1,55 @@
+"""The product: the whole chain with all stages stored, in one process."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.contestants.task import Contestant, Task, Tile
+from benchmarks.plain import run_plainly
+from spatial_assets.pipeline.outcome import State
+from spatial_assets.project import load_project
+from spatial_assets.stores.cube import read_window
+from spatial_assets.stores.objects import open_store
+
+
+def work(task: Task) -> None:
+    """Make the tiles; refuses to be a measurement of anything else."""
+    walk(task, State.MATERIALIZED)
+
+
+def again(task: Task) -> None:
+    """Find that the tiles are as they should be."""
+    walk(task, State.UNCHANGED)
+
+
+def walk(task: Task, expected: State) -> None:
+    """Walk the tiles in this process."""
+    project = load_project(task.project, env={})
+    run_plainly(project, [tile.key for tile in task.tiles], expected=expected)
+
+
+def ndvi(task: Task, tile: Tile) -> NDArray[np.int16]:
+    """The tile as the cube has it."""
+    project = load_project(task.project, env={})
+    window = project.partitioning.tile(tile.key).window
+    values, _ = read_window(open_store(project.storage_url), "ndvi", period=0, window=window)
+    return values
+
+
+CONTESTANT = Contestant(
+    name="spatial_assets",
+    work=work,
+    ndvi=ndvi,
+    stores="raw windows, reflectance, NDVI and observations, with previews, manifests and rows",
+    settings="As installed: checks on, DuckDB, a folder as storage.",
+    packages=("spatial-assets", "numba", "rasterio", "numcodecs"),
+)
+
+UNCHANGED = Contestant(
+    name="spatial_assets, nothing changed",
+    work=again,
+    ndvi=ndvi,
+    stores="nothing new",
+    settings="The same tiles again.",
+)

@@ -1,0 +1,66 @@
+"""The most memory that any one process of a tree ever had, as Linux tells it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
+INTERVAL = 0.05
+"""Seconds between two looks: what a process needs in its last moments may be missed."""
+
+
+class PeakWatch:
+    """Watches the processes below one, from a thread, while its block runs.
+
+    `getrusage` will not do: a process inherits the peak of the one that started it.
+    """
+
+    def __init__(self, pid: int, *, itself: bool = True) -> None:
+        """Watch `pid` too, or only what it starts."""
+        self.peak_mb = 0.0
+        self._pid = pid
+        self._itself = itself
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+        self._look()
+
+    def _watch(self) -> None:
+        while not self._done.wait(INTERVAL):
+            self._look()
+
+    def _look(self) -> None:
+        below = list(descendants(self._pid))
+        watched = [self._pid, *below] if self._itself else below
+        self.peak_mb = max([self.peak_mb, *(peak_mb(pid) for pid in watched)])
+
+
+def descendants(pid: int) -> Iterator[int]:
+    """Every process that came from this one and lives."""
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            children = [int(each) for each in task.read_text().split()]
+        except OSError:  # ended meanwhile
+            continue
+        for child in children:
+            yield child
+            yield from descendants(child)
+
+
+def peak_mb(pid: int) -> float:
+    """Of a process so far; 0 if it has ended."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0.0
+    found = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")]
+    return int(found[0]) / 1024 if found else 0.0

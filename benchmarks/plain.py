@@ -1,0 +1,41 @@
+"""Our own pipeline without Dagster."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+
+from spatial_assets.pipeline.driver import TilePipeline
+from spatial_assets.pipeline.engine import Engine, InlineEngine
+from spatial_assets.pipeline.outcome import State
+from spatial_assets.project import Project
+from spatial_assets.stores.database import open_database
+from spatial_assets.stores.objects import open_store
+
+
+def run_plainly(
+    project: Project,
+    tiles: Sequence[str],
+    *,
+    stages: Sequence[str] = (),
+    engine: Engine | None = None,
+    expected: State | None = State.MATERIALIZED,
+) -> None:
+    """Walk tiles through all stages, or some; in this process unless an engine is given.
+
+    Raises:
+        RuntimeError: a tile's state is not `expected`, so that it would be timed for another.
+    """
+    with open_database(project.database_url) as database:
+        pipeline = TilePipeline(
+            project=project,
+            store=open_store(project.storage_url),
+            database=database,
+            engine=engine or InlineEngine(),
+            clock=lambda: dt.datetime.now(dt.UTC),
+            owner="benchmark",
+        )
+        for outcome in pipeline.run(tiles, stages=stages or pipeline.chain.stages):
+            if expected is not None and outcome.state is not expected:
+                message = f"{outcome.tile}: {outcome.state}, not {expected}: {outcome.trouble}"
+                raise RuntimeError(message)

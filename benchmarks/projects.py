@@ -1,0 +1,90 @@
+"""The projects that are timed: the one place where a benchmark writes a project file."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from spatial_assets.project import Project, load_project
+
+Bounds = tuple[float, float, float, float]
+"""West, south, east, north in degrees."""
+
+BASE_PIXELS = 256
+"""Along a side of a tile whose level is the zoom of its pixels."""
+
+SQUARE_ZOOM = 14
+WEST, NORTH = 8800, 5700
+"""Column and row of the first tile of a square, at that zoom."""
+
+TEXT = """
+[area]
+bbox = [{bbox}]
+[grid]
+pixel_zoom = {zoom}
+chunk = {chunk}
+shard = {pixels}
+level = {level}
+[scenes]
+catalog = "{scenes}"
+sensor = "sentinel-2-l2a"
+[time]
+start = 2023-08-01
+{more}
+"""
+ONE_MONTH = "end = 2023-08-31"
+
+
+def write_project(
+    folder: Path,
+    *,
+    bbox: Bounds,
+    scenes: str | Path,
+    zoom: int,
+    pixels: int = 2048,
+    more: str = ONE_MONTH,
+) -> Project:
+    """A project of its own in a folder.
+
+    Args:
+        folder: is made if it is not there.
+        bbox: whose tiles the project has.
+        scenes: where the catalogue is.
+        zoom: whose pixels the index has.
+        pixels: along a side of a tile.
+        more: lines of `[time]`, and then whatever else the project file is to say.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    text = TEXT.format(
+        bbox=", ".join(map(repr, bbox)),
+        zoom=zoom,
+        chunk=min(512, pixels),
+        pixels=pixels,
+        level=zoom - round(math.log2(pixels / BASE_PIXELS)),
+        scenes=scenes,
+        more=more,
+    )
+    (folder / "project.toml").write_text(text)
+    return load_project(folder, env={})
+
+
+def square(tiles: int) -> Bounds:
+    """About so many tiles of 256 pixels in a square."""
+    across = math.isqrt(tiles)
+    return (
+        longitude(WEST + 0.25),
+        latitude(NORTH + across - 0.25),
+        longitude(WEST + across - 0.25),
+        latitude(NORTH + 0.25),
+    )
+
+
+def longitude(column: float) -> float:
+    """Where a column of tiles begins, in degrees east."""
+    return math.ldexp(column * 360.0, -SQUARE_ZOOM) - 180.0
+
+
+def latitude(row: float) -> float:
+    """Where a row of tiles begins, in degrees north."""
+    turned = math.pi * (1.0 - math.ldexp(row, 1 - SQUARE_ZOOM))
+    return math.degrees(math.atan(math.sinh(turned)))
