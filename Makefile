@@ -7,6 +7,7 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
+PREFECT := .tools/prefect
 UI_PORT ?= 3000
 # Each starts servers of its own. Two even on one core: much of the time is waiting for them.
 TEST_PROCESSES ?= 2
@@ -82,15 +83,23 @@ format: setup-dev ## rewrite files as `make check` wants them
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: bench-setup ## time the product beside others at full size
+bench bench-quick: export SPATIAL_ASSETS_BENCH_PREFECT ?= $(CURDIR)/$(PREFECT)/bin/python
+bench: bench-setup ## time the product beside others at full size, and write docs/benchmarks.md
 	$(BIN)/python -m benchmarks full
 
-bench-quick: bench-setup ## the same in under three minutes
+bench-quick: bench-setup ## less of the same in under three minutes
 	$(BIN)/python -m benchmarks quick
 
 .PHONY: bench-setup
-bench-setup: setup-dev
+bench-setup: setup-dev $(PREFECT)/.installed
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-bench.lock
+
+# A Python of its own: Prefect wants an older fastapi than we have.
+$(PREFECT)/.installed: requirements-prefect.lock | $(VENV)/.dev
+	@echo "==> Prefect, to compare with"
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(PREFECT)
+	@$(BIN)/uv pip install --quiet --python $(PREFECT)/bin/python --require-hashes -r $<
+	@touch $@
 
 chaos: servers ## 200 rounds of faults on real servers, and an audit after each
 	$(BIN)/python -m chaos $(CHAOS_ARGUMENTS)
@@ -104,6 +113,8 @@ lock: $(BIN)/uv ## choose versions anew; hashes only, so that any package index 
 	$(BIN)/uv export $(EXPORT) --group dev --output-file requirements-dev.lock
 	$(BIN)/uv export $(EXPORT) --only-group bench --output-file requirements-bench.lock
 	$(BIN)/uv export $(EXPORT) --only-group build --output-file requirements-build.lock
+	$(BIN)/uv pip compile $(COMPILE) benchmarks/prefect.in --output-file requirements-prefect.lock
+COMPILE := --quiet --upgrade --universal --generate-hashes --no-header --no-annotate --python-version 3.11
 EXPORT := --quiet --frozen --no-emit-project --no-header --format requirements-txt
 
 container-test: ## build the image for real, as root, with buildah
