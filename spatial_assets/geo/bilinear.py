@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatial_assets.errors import RasterError
-from spatial_assets.geo import loops
 from spatial_assets.geo.geobox import Window
 from spatial_assets.geo.lattice import Places
 from spatial_assets.geo.source_grid import SourceGrid
@@ -124,11 +123,6 @@ def sample_nearest(
 ) -> NDArray[Any]:
     """The class of the source pixel that contains each place; `fill_value` outside the file."""
     result = np.full(places[0].shape, fill_value, dtype=classes.dtype)
-    compiled = loops.loaded()
-    if compiled is not None:
-        corner, size = (window.column, window.row), (source.width, source.height)
-        if not compiled.sample_nearest(classes, places, corner, size, NUDGE, result):
-            return result
     inside = inside_file(places, source)
     if not inside.any():
         return result

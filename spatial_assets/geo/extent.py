@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from pyproj import CRS
 
 from spatial_assets.geo.geobox import GeoBox
-from spatial_assets.geo.lattice import pixel_places
+from spatial_assets.geo.lattice import Places, crs_places, in_pixels
 from spatial_assets.geo.scene_grids import pixel_ratio
 from spatial_assets.geo.source_grid import SourceGrid
 from spatial_assets.geo.verdict import Verdict
@@ -39,19 +41,17 @@ def judge_extent(
         files: band -> pixel grid of the file it comes from.
     """
     beyond = int(np.count_nonzero(valid & ~owned))
-    rows, columns = np.nonzero(valid[::STRIDE, ::STRIDE])
-    u = columns.astype(np.float64) * STRIDE + (box.window.column + 0.5)
-    v = rows.astype(np.float64) * STRIDE + (box.window.row + 0.5)
+    seen = valid[::STRIDE, ::STRIDE]
     off: dict[str, int] = {}
     for grid, names in _by_grid(files):
-        count = _off(grid, box, u, v=v) if rows.size else 0
+        count = _off(grid, box, seen) if seen.any() else 0
         off |= dict.fromkeys(names, count) if count else {}
     return Verdict(
         passed=not beyond and not off,
         evidence={
             "valid_outside_owned_shards": beyond,
             "valid_off_a_file": str(off or "none"),
-            "places_looked_at": int(rows.size),
+            "places_looked_at": int(np.count_nonzero(seen)),
         },
     )
 
@@ -68,10 +68,19 @@ def _by_grid(files: Mapping[str, SourceGrid]) -> list[tuple[SourceGrid, list[str
     return found
 
 
-def _off(grid: SourceGrid, box: GeoBox, u: NDArray[np.float64], *, v: NDArray[np.float64]) -> int:
-    """How many absolute target places are off a file by more than the margin."""
+def _off(grid: SourceGrid, box: GeoBox, seen: NDArray[np.bool_]) -> int:
+    """How many of the places that are seen are off a file by more than the margin."""
     margin = MARGIN_PIXELS * max(1.0, pixel_ratio(grid, box))
-    column, row = pixel_places(grid, box, u, v=v)
+    column, row = in_pixels(grid, _places(box, grid.crs))
     on = (column >= -margin) & (column <= grid.width + margin)
     on &= (row >= -margin) & (row <= grid.height + margin)
-    return int(np.count_nonzero(~on))
+    return int(np.count_nonzero(seen & ~on))
+
+
+@lru_cache(maxsize=2)
+def _places(box: GeoBox, crs: CRS) -> Places:
+    """(x, y) in `crs` of the pixels that are looked at: the scenes of a tile share them."""
+    window = box.window
+    columns, rows = np.arange(0, window.width, STRIDE), np.arange(0, window.height, STRIDE)
+    u, v = np.meshgrid(columns + (window.column + 0.5), rows + (window.row + 0.5))
+    return crs_places(box, crs, u, v=v)

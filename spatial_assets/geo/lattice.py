@@ -20,13 +20,19 @@ from pyproj import CRS, Transformer
 from pyproj.exceptions import ProjError
 
 from spatial_assets.errors import RasterError
-from spatial_assets.geo import loops
 from spatial_assets.geo.geobox import GeoBox, Window
 from spatial_assets.geo.meridians import full_turn
 from spatial_assets.geo.source_grid import PlacedGrid, SourceGrid
 
 Places: TypeAlias = "tuple[NDArray[np.float64], NDArray[np.float64]]"
 """(column, row) or (x, y) of each point, NaN where there is none."""
+
+Rows: TypeAlias = (
+    "tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64], NDArray[np.float64], int]"
+)
+"""Nodes, shape (2, rows, columns); of each target column the first of its four nodes, and their
+weights, shape (4, columns); the weights of each phase of a row, shape (STEP, 4); and rows from the
+first cell to the first pixel."""
 
 STEP: Final = 32
 """Target pixels between nodes."""
@@ -95,12 +101,12 @@ class SourcePlaces:
 
     @cached_property
     def _nodes(self) -> Places:
-        return _pixel_coordinates(self.source, self.lattice.nodes)
+        return in_pixels(self.source, self.lattice.nodes)
 
     @cached_property
     def irregular(self) -> NDArray[np.bool_]:
         """True for a cell whose cubic is not good enough, shape `lattice.cells.shape`."""
-        wanted = _pixel_coordinates(self.source, self.lattice.checks)
+        wanted = in_pixels(self.source, self.lattice.checks)
         regular = np.ones(self.lattice.cells.shape, dtype=np.bool_)
         for nodes, exact in zip(self._nodes, wanted, strict=True):
             across = _combine(
@@ -133,6 +139,15 @@ class SourcePlaces:
         areas = np.abs(across[0] * down[1] - across[1] * down[0]) / STEP**2
         return float(np.fmax.reduce(areas, axis=None, initial=1.0))
 
+    def rows(self) -> Rows | None:
+        """The pixel centres of the target for the compiled loops; None: a cell needs exact ones."""
+        if self._exact_cells.any():
+            return None
+        window, cells = self.lattice.target.window, self.lattice.cells
+        cell, weights = _along_columns(window.column, window.column_stop, 0.5)
+        first = window.row - cells.row * STEP
+        return np.array(self._nodes), cell - cells.column, weights, _WEIGHTS[0.5], first
+
     def centres(self, window: Window) -> Places:
         """(column, row) of the pixel centres of `window`, shape `window.shape`."""
         return self._places(window, 0.5)
@@ -154,22 +169,14 @@ class SourcePlaces:
     ) -> NDArray[np.float64]:
         """Cubic interpolation of `nodes`, along the columns first."""
         cells = self.lattice.cells
-        cell, weights = _along_columns(window.column, window.column_stop, shift)
-        result = np.empty(window.shape)
-        first = window.row // STEP - cells.row
-        last = (window.row_stop - 1) // STEP - cells.row
-        for index in range(first, last + 1):
-            start = max((cells.row + index) * STEP, window.row)
-            stop = min((cells.row + index + 1) * STEP, window.row_stop)
-            _fill_band(
-                result[start - window.row : stop - window.row],
-                stencil=nodes[index : index + 4],
-                cells=cell,
-                offset=cells.column,
-                across=weights,
-                down=_WEIGHTS[shift][start % STEP : start % STEP + stop - start],
-            )
-        return result
+        cell, across = _along_columns(window.column, window.column_stop, shift)
+        row, phase = np.divmod(np.arange(window.row, window.row_stop), STEP)
+        first, last = int(row[0]), int(row[-1])
+        rows = nodes[first - cells.row : last - cells.row + 4]
+        lines = _combine([rows[:, cell - cells.column + m] for m in range(4)], list(across))
+        down = _WEIGHTS[shift][phase].T[:, :, np.newaxis]
+        at = row - first if last > first else slice(1)  # of one row of cells no copy is needed
+        return _combine([lines[m:][at] for m in range(4)], list(down))
 
     def _replace_by_exact(self, places: Places, window: Window, *, shift: float) -> None:
         """Overwrite, in `places`, the points of irregular cells by transforming each of them."""
@@ -196,24 +203,6 @@ def _along_columns(
     """Absolute lattice cell and four weights, shape (4, columns), of absolute columns."""
     cell, phase = np.divmod(np.arange(start, stop), STEP)
     return cell.astype(np.int64), np.ascontiguousarray(_WEIGHTS[shift][phase].T)
-
-
-def _fill_band(
-    result: NDArray[np.float64],
-    *,
-    stencil: NDArray[np.float64],
-    cells: NDArray[np.int64],
-    offset: int,
-    across: NDArray[np.float64],
-    down: NDArray[np.float64],
-) -> None:
-    """Write the places of rows in one row of cells; see `compiled.interpolate` for the rest."""
-    compiled = loops.loaded()
-    if compiled is not None:
-        compiled.interpolate(stencil, cells, offset, across, down, result)
-        return
-    line = _combine([stencil[:, cells - offset + m] for m in range(4)], list(across))
-    result[:] = _combine(list(line), [down[:, m, np.newaxis] for m in range(4)])
 
 
 def _combine(
@@ -247,7 +236,7 @@ def pixel_places(
     source: SourceGrid, target: PlacedGrid, u: NDArray[np.float64], *, v: NDArray[np.float64]
 ) -> Places:
     """Exact (column, row) in `source` of absolute target coordinates (u, v)."""
-    return _pixel_coordinates(source, crs_places(target, source.crs, u, v=v))
+    return in_pixels(source, crs_places(target, source.crs, u, v=v))
 
 
 def crs_places(
@@ -275,7 +264,7 @@ def transformer(start: CRS, end: CRS) -> Transformer:
         raise RasterError(message, reason="no_transformation") from error
 
 
-def _pixel_coordinates(source: SourceGrid, places: Places) -> Places:
+def in_pixels(source: SourceGrid, places: Places) -> Places:
     """(x, y) in the source's CRS -> absolute (column, row) in its file."""
     x, y = places
     transform: Affine = source.transform

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatial_assets.errors import RasterError
-from spatial_assets.geo import loops
 
 REFLECTANCE_SCALE: Final = 1e-4
 """Reflectance of one stored step."""
@@ -98,13 +97,8 @@ def stored_reflectance(
         seen: True where they were observed.
         calibration: of this band in this scene.
     """
-    compiled = loops.loaded()
-    if compiled is None:
-        values, usable = reflectance(numbers, calibration, fill=~seen)
-        return quantise(values, usable, REFLECTANCE_SCALE)
-    stored = np.empty(numbers.shape, dtype=np.int16)
-    compiled.calibrate(numbers, seen, calibration.constants, stored)
-    return stored
+    values, usable = reflectance(numbers, calibration, fill=~seen)
+    return quantise(values, usable, REFLECTANCE_SCALE)
 
 
 def quantise(

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatial_assets.errors import RasterError
-from spatial_assets.geo import loops
+from spatial_assets.geo import fused, loops
 from spatial_assets.geo.average import Footprints, sample_average
 from spatial_assets.geo.bilinear import (
     Band,
@@ -24,7 +24,7 @@ from spatial_assets.geo.bilinear import (
     sample_nearest,
     unsampled,
 )
-from spatial_assets.geo.calibrated import CalibratedBand, store_bilinear, store_sampled
+from spatial_assets.geo.calibrated import CalibratedBand, store_sampled
 from spatial_assets.geo.geobox import GeoBox, Window
 from spatial_assets.geo.lattice import STEP, Lattice, Places, SourcePlaces
 from spatial_assets.geo.scene_grids import Kernel, choose_kernel, classes_on_band_grid
@@ -127,18 +127,16 @@ class Sampling:
             CalibratedBand(*_ready(band.pixels, band.valid, window), band.calibration)
             for band in bands
         ]
+        if kernel == "bilinear" and fused.store_bilinear(
+            ready, window=window, places=self.places, stored=stored, known=known
+        ):
+            return
         pairs = [(band.pixels, band.valid) for band in ready]
+        sample = self._average if kernel == "average" else self._bilinear
         for block in self._blocks(kernel):
             at = block.slices_in(self.target.window)
-            pixels, there = [band[at] for band in stored], known[at]
-            if kernel == "average":
-                sampled = self._average(pairs, block, window=window)
-                store_sampled(ready, sampled, stored=pixels, known=there)
-                continue
-            places = self.places.centres(block)
-            store_bilinear(
-                ready, window=window, places=places, source=self.source, stored=pixels, known=there
-            )
+            sampled = sample(pairs, block, window=window)
+            store_sampled(ready, sampled, stored=[band[at] for band in stored], known=known[at])
 
     def _blocks(self, kernel: Kernel) -> Iterator[Window]:
         """The target, cut so that what a block needs stays near the processor."""
@@ -189,6 +187,8 @@ class Sampling:
         _require_shape(classes, window)
         classes = np.ascontiguousarray(classes)
         result = np.full(self.target.window.shape, fill_value, dtype=classes.dtype)
+        if fused.sample_nearest(classes, window=window, places=self.places, result=result):
+            return result
         for block in _blocks(self.target.window, STEP, columns=_BLOCK_COLUMNS):
             result[block.slices_in(self.target.window)] = sample_nearest(
                 classes,

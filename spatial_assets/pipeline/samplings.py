@@ -1,8 +1,11 @@
-"""How the files of one scene reach a target: what they share is computed once."""
+"""How the files of scenes reach a target: what they share is computed once."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
+
+from pyproj import CRS
 
 from spatial_assets.geo.geobox import GeoBox
 from spatial_assets.geo.warp import Kernel, Lattice, Sampling
@@ -15,7 +18,7 @@ class Samplings:
     def __init__(self, scene: SceneRecord, box: GeoBox) -> None:
         self._scene = scene
         self._box = box
-        self._lattice = Lattice.around(box, scene.of_band(scene.bands[0]).grid.crs)
+        self._lattice = _lattice(box, scene.of_band(scene.bands[0]).grid.crs)
         self._made: list[Sampling] = []
 
     @property
@@ -39,3 +42,9 @@ class Samplings:
                 return sampling
         self._made.append(Sampling.of(grid, self._box, lattice=self._lattice))
         return self._made[-1]
+
+
+@lru_cache(maxsize=4)
+def _lattice(box: GeoBox, crs: CRS) -> Lattice:
+    """Shared by the scenes of a tile that come in one CRS, and by the stages that ask for it."""
+    return Lattice.around(box, crs)

@@ -5,7 +5,6 @@ is contracted or reordered, so it does not matter which of the two ran. Importin
 loads the compiler: see `loops`, which decides whether that pays.
 """
 
-from spatial_assets.geo.compiled.places import interpolate, sample_nearest
-from spatial_assets.geo.compiled.reflectance import calibrate, store_bilinear
+from spatial_assets.geo.compiled.warp import sample_nearest, store_bilinear
 
-__all__ = ["calibrate", "interpolate", "sample_nearest", "store_bilinear"]
+__all__ = ["sample_nearest", "store_bilinear"]

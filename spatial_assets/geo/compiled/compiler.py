@@ -1,4 +1,8 @@
-"""The compiler and its settings."""
+"""The compiler and its settings.
+
+A loop calls loops of its own file only: machine code that was kept on disk is made anew when that
+file changes, not when another does.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Digital numbers to stored reflectance: sampled, calibrated and quantised in one pass."""
+"""The warp: where target pixels lie, the class there, and the reflectance that is stored."""
 
 from __future__ import annotations
 
@@ -8,14 +8,88 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatial_assets.geo.compiled.compiler import compiled
+from spatial_assets.geo.lattice import Rows
 
 Constants: TypeAlias = "tuple[np.float32, np.float32, np.float32, np.float32, np.float32]"
 """Scale, offset, largest reflectance, stored steps of one unit, what is stored for nothing."""
 
 
 @compiled
+def _place_row(rows: Rows, r: int, lines: NDArray[np.float64], places: NDArray[np.float64]) -> None:
+    """Absolute (column, row) in the source of the pixel centres of target row `r`.
+
+    Rows are asked for one after the other: `lines` is kept in between.
+
+    Args:
+        rows: see `lattice.Rows`.
+        r: counted from the first row of the target.
+        lines: the four rows of nodes around a row of cells, interpolated along the columns; shape
+            (2, 4, columns).
+        places: written, shape (2, columns).
+    """
+    nodes, first, across, down, top = rows
+    cell, phase = divmod(top + r, down.shape[0])
+    if r == 0 or phase == 0:
+        for axis in range(2):
+            for m in range(4):
+                line, node = lines[axis, m], nodes[axis, cell + m]
+                for c in range(line.shape[0]):
+                    n = first[c]
+                    total = node[n] * across[0, c]
+                    total += node[n + 1] * across[1, c]
+                    total += node[n + 2] * across[2, c]
+                    total += node[n + 3] * across[3, c]
+                    line[c] = total
+    d0, d1, d2, d3 = down[phase, 0], down[phase, 1], down[phase, 2], down[phase, 3]
+    for axis in range(2):
+        for c in range(places.shape[1]):
+            total = lines[axis, 0, c] * d0
+            total += lines[axis, 1, c] * d1
+            total += lines[axis, 2, c] * d2
+            total += lines[axis, 3, c] * d3
+            places[axis, c] = total
+
+
+@compiled
+def sample_nearest(
+    classes: NDArray[Any],
+    rows: Rows,
+    corner: tuple[int, int],
+    size: tuple[int, int],
+    nudge: float,
+    result: NDArray[Any],
+) -> bool:
+    """As `bilinear.sample_nearest`, into `result`, where a place lies in the file.
+
+    Returns:
+        Whether a pixel of the file was wanted and not given.
+    """
+    height, width = classes.shape
+    columns = result.shape[1]
+    flat = classes.reshape(classes.size)
+    lines, places = np.empty((2, 4, columns)), np.empty((2, columns))
+    at = np.empty(columns, np.int32)
+    is_lacking = False
+    for r in range(result.shape[0]):
+        _place_row(rows, r, lines, places)
+        for c in range(columns):
+            x, y = places[0, c], places[1, c]
+            is_inside = (x >= -nudge) & (x < size[0] - nudge)
+            is_inside &= (y >= -nudge) & (y < size[1] - nudge)
+            column, row = np.floor(x + nudge) - corner[0], np.floor(y + nudge) - corner[1]
+            is_here = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+            is_lacking |= is_inside & ~is_here
+            index = np.int32(row) * np.int32(width) + np.int32(column)
+            at[c] = index if is_inside & is_here else np.int32(-1)
+        for c in range(columns):
+            if at[c] >= 0:
+                result[r, c] = flat[at[c]]
+    return is_lacking
+
+
+@compiled
 def _taps(
-    places: tuple[NDArray[np.float64], NDArray[np.float64]],
+    places: NDArray[np.float64],
     corner: tuple[int, int],
     shape: tuple[int, int],
     at: NDArray[np.int32],
@@ -120,24 +194,10 @@ def _weighted(
 
 
 @compiled
-def _store_whole_row(
-    flat: NDArray[Any],
-    width: int,
-    at: NDArray[np.int32],
-    weights: NDArray[np.float32],
-    constants: Constants,
-    line: NDArray[np.int16],
-) -> None:
-    """One band of one row, whose four pixels around every place are there and valid."""
-    for c in range(at.shape[0]):
-        line[c] = _step(_weighted(flat, width, at[c], weights, c), True, constants)
-
-
-@compiled
 def _store_row(  # noqa: PLR0913, PLR0917 - arrays and numbers only, as a compiled loop takes them
     pixels: NDArray[Any],
     valid: NDArray[np.bool_],
-    places: tuple[NDArray[np.float64], NDArray[np.float64]],
+    places: NDArray[np.float64],
     at: NDArray[np.int32],
     weights: NDArray[np.float32],
     corner: tuple[int, int],
@@ -152,7 +212,7 @@ def _store_row(  # noqa: PLR0913, PLR0917 - arrays and numbers only, as a compil
     flat, observed = pixels.reshape(pixels.size), valid.reshape(valid.size)
     is_lacking = False
     for c in range(line.shape[0]):
-        x, y = places[0][c], places[1][c]
+        x, y = places[0, c], places[1, c]
         is_inside = x >= -nudge and x < size[0] - nudge and y >= -nudge and y < size[1] - nudge
         if not (is_inside and wanted[c]):
             line[c] = constants[4]
@@ -191,7 +251,7 @@ def store_bilinear(  # noqa: PLR0913, PLR0917 - arrays and numbers only, as a co
     valid: tuple[NDArray[np.bool_], ...],
     is_whole: NDArray[np.bool_],
     calibrations: NDArray[np.float32],
-    places: tuple[NDArray[np.float64], NDArray[np.float64]],
+    rows: Rows,
     corner: tuple[int, int],
     size: tuple[int, int],
     nudge: float,
@@ -205,7 +265,7 @@ def store_bilinear(  # noqa: PLR0913, PLR0917 - arrays and numbers only, as a co
         valid: True where a pixel of a band was observed.
         is_whole: of each band, whether all of its pixels were.
         calibrations: the `Constants` of each band.
-        places: absolute (column, row) of each target pixel.
+        rows: where the pixels of the target lie, see `lattice.Rows`.
         corner: absolute (column, row) of the first pixel.
         size: (columns, rows) of the whole file.
         nudge: see `bilinear.NUDGE`.
@@ -215,37 +275,25 @@ def store_bilinear(  # noqa: PLR0913, PLR0917 - arrays and numbers only, as a co
     Returns:
         Whether a pixel of the file was wanted and not given.
     """
-    rows, columns = known.shape
+    columns = known.shape[1]
     width = bands[0].shape[1]
     at, weights = np.empty(columns, np.int32), np.empty((4, columns), np.float32)
     lines = np.empty((len(bands), columns), np.int16)
+    nodes, places = np.empty((2, 4, columns)), np.empty((2, columns))
     is_lacking = False
-    for r in range(rows):
-        row = (places[0][r], places[1][r])
-        are_inside = _taps(row, corner, bands[0].shape, at, weights)
+    for r in range(known.shape[0]):
+        _place_row(rows, r, nodes, places)
+        are_inside = _taps(places, corner, bands[0].shape, at, weights)
         for b in range(len(bands)):
             band, line, k = bands[b], lines[b], calibrations[b]
             constants = (k[0], k[1], k[2], k[3], k[4])
             if are_inside and is_whole[b]:
-                _store_whole_row(band.reshape(band.size), width, at, weights, constants, line)
-            else:
-                is_lacking |= _store_row(
-                    band, valid[b], row, at, weights, corner, size, nudge, constants, known[r], line
-                )
+                flat = band.reshape(band.size)
+                for c in range(columns):
+                    line[c] = _step(_weighted(flat, width, at[c], weights, c), True, constants)
+                continue
+            is_lacking |= _store_row(
+                band, valid[b], places, at, weights, corner, size, nudge, constants, known[r], line
+            )
         _store_where_known(lines, np.int16(calibrations[0, 4]), r, stored, known[r])
     return is_lacking
-
-
-@compiled
-def calibrate(
-    numbers: NDArray[np.float32],
-    seen: NDArray[np.bool_],
-    calibration: NDArray[np.float32],
-    result: NDArray[np.int16],
-) -> None:
-    """As `radiometry.stored_reflectance`, into `result`; `calibration` are `Constants`."""
-    k = calibration
-    constants = (k[0], k[1], k[2], k[3], k[4])
-    for r in range(numbers.shape[0]):
-        for c in range(numbers.shape[1]):
-            result[r, c] = _step(numbers[r, c], seen[r, c], constants)
