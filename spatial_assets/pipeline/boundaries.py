@@ -29,7 +29,7 @@ from spatial_assets.stores import layout
 from spatial_assets.stores.database import Database
 from spatial_assets.stores.documents import from_json, to_json
 from spatial_assets.stores.objects import ObjectStore
-from spatial_assets.stores.records import ReplaceAll, Upsert
+from spatial_assets.stores.records import Columns, ReplaceAll, Upsert
 from spatial_assets.stores.validated import (
     library_versions,
     read_validated,
@@ -158,21 +158,19 @@ class BoundaryPipeline:
         frame = read_validated(data)
         source = str(frame.attrs.get("source", ""))
         database.ensure_schema(self.project.boundaries, self.project.indices.names)
-        rows = [
-            {
-                "boundary_key": record["key"],
-                self.settings.key: record["key"],
-                **{name: _text(record[name]) for name in self._carried},
-                "geometry": record["geometry"],
-                "area_m2": record["area_m2"],
-                "feature_fingerprint": record["feature_fingerprint"],
-                "source": source,
-            }
-            for record in frame.to_dict("records")
-        ]
+        keys = frame["key"].tolist()
+        columns = {
+            "boundary_key": keys,
+            self.settings.key: keys,
+            **{name: [_text(value) for value in frame[name]] for name in self._carried},
+            "geometry": frame.geometry.to_numpy().tolist(),
+            "area_m2": frame["area_m2"].tolist(),
+            "feature_fingerprint": frame["feature_fingerprint"].tolist(),
+            "source": [source] * len(keys),
+        }
         digest = str(frame.attrs.get("fingerprint", ""))[:16]
-        database.commit([ReplaceAll(self.settings.name, rows)])
-        facts = {"rows": len(rows), "source": source}
+        database.commit([ReplaceAll(self.settings.name, Columns(columns))])
+        facts = {"rows": len(keys), "source": source}
         return BoundaryStep(state=State.MATERIALIZED, fingerprint=digest, facts=facts)
 
     def record_quarantine(self, database: Database) -> None:

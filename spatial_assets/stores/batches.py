@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 
@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from spatial_assets.errors import DatabaseError
 from spatial_assets.stores.columns import SRID
+from spatial_assets.stores.given import given_columns
 from spatial_assets.stores.names import is_unicode
-from spatial_assets.stores.records import Row, boundary_key, fields_of
+from spatial_assets.stores.records import Rows
 
 NO_VALUE = ("NAType", "NaTType")  # what pandas writes for a value that is not there
 LONGITUDE, LATITUDE = 180.0, 90.0
@@ -53,32 +54,19 @@ class Batch:
         return replace(self, columns=columns)
 
 
-def prepare(table: sa.Table, rows: Iterable[Row], keys: Mapping[str, object]) -> Batch:
+def prepare(table: sa.Table, rows: Rows, keys: Mapping[str, object]) -> Batch:
     """Make rows ready for `table`.
 
     Args:
         table: where they go.
-        rows: mappings or dataclasses; a column that may be null may be absent.
+        rows: mappings or dataclasses, or their columns; a column that may be null may be absent.
         keys: values that all rows share; a row may leave them out, and must not contradict.
 
     Raises:
         DatabaseError: a row does not fit the table.
     """
-    known = set(table.columns.keys())
-    mappings = [{**keys, **fields_of(row)} for row in rows]
-    for number, row in enumerate(mappings):
-        if not row.keys() <= known:
-            unknown = sorted(row.keys() - known)
-            raise DatabaseError(
-                f"{table.name}: row {number} has {', '.join(unknown)}, which the table has not "
-                f"(it has {', '.join(table.columns.keys())})"
-            )
-        if "key" in table.info and row.get("boundary_key") is None:
-            row["boundary_key"] = boundary_key(*(row.get(part) for part in table.info["key"]))
-    columns = {
-        each.name: converted(each, [row.get(each.name) for row in mappings])
-        for each in table.columns
-    }
+    given = given_columns(table, rows, keys)
+    columns = {each.name: converted(each, given[each.name]) for each in table.columns}
     batch = Batch(table, columns)
     refuse_other_keys(batch, keys)
     return batch
@@ -88,6 +76,8 @@ def converted(column: sa.Column[object], values: Sequence[object]) -> Sequence[o
     """Values as the type of `column` has them; None where there is none."""
     if fits_as_it_is(column, values):
         return values
+    if isinstance(column.type, Geometry) and shapely.is_geometry(objects(values)).all():
+        return multipolygons(column, values)
     present = [None if is_missing(value) else value for value in values]
     if not column.nullable:
         for number, value in enumerate(present):
@@ -120,16 +110,15 @@ def fits_as_it_is(column: sa.Column[object], values: Sequence[object]) -> bool:
 def multipolygons(column: sa.Column[object], values: Sequence[object]) -> Sequence[object]:
     """Flat MultiPolygons with SRID 4326, out of polygons in lon/lat."""
     wanted = "a shapely Polygon or MultiPolygon in lon/lat, SRID 4326 or none"
-    shapes: NDArray[np.object_] = np.empty(len(values), dtype=object)
-    for number, value in enumerate(values):
+    shapes = objects(values)
+    for row in np.flatnonzero([type(value) is not shapely.MultiPolygon for value in shapes]):
+        value = shapes[row]
         if isinstance(value, shapely.Polygon):
             # a new geometry has no SRID: the one it had is kept, to be judged
             whole = shapely.MultiPolygon([value] if not value.is_empty else [])
-            shapes[number] = shapely.set_srid(whole, shapely.get_srid(value))
-        elif isinstance(value, shapely.MultiPolygon) or value is None:
-            shapes[number] = value
-        else:
-            raise misfit(column, number, type(value).__name__, wanted)
+            shapes[row] = shapely.set_srid(whole, shapely.get_srid(value))
+        elif value is not None:
+            raise misfit(column, int(row), type(value).__name__, wanted)
     srids = shapely.get_srid(shapes)
     strange = np.flatnonzero((srids > 0) & (srids != SRID))
     if len(strange):
@@ -144,14 +133,20 @@ def multipolygons(column: sa.Column[object], values: Sequence[object]) -> Sequen
     if outside.any():
         number = int(np.argmax(outside))
         raise misfit(column, number, f"bounds {bounds[number].tolist()}", wanted)
-    flat: Sequence[object] = shapely.set_srid(shapes, SRID).tolist()
+    bare = shapely.get_srid(shapes) <= 0
+    shapes[bare] = shapely.set_srid(shapes[bare], SRID)
+    flat: Sequence[object] = shapes.tolist()
     return flat
+
+
+def objects(values: Sequence[object]) -> NDArray[np.object_]:
+    """Values as an array of objects, whatever they are."""
+    return np.fromiter(values, dtype=object, count=len(values))
 
 
 def encoded(values: Sequence[object], *, srid: bool) -> list[bytes | None]:
     """Geometries as WKB, with their SRID if asked for: EWKB."""
-    shapes = np.array(values, dtype=object)
-    result: list[bytes | None] = shapely.to_wkb(shapes, include_srid=srid).tolist()
+    result: list[bytes | None] = shapely.to_wkb(objects(values), include_srid=srid).tolist()
     return result
 
 
@@ -260,7 +255,8 @@ def refuse_other_keys(batch: Batch, keys: Mapping[str, object]) -> None:
 def refuse_repeated_keys(batch: Batch) -> None:
     """Refuse two rows with the same primary key."""
     names = [each.name for each in batch.table.primary_key]
-    if len(set(zip(*(batch.columns[name] for name in names), strict=True))) == len(batch):
+    keys = [batch.columns[name] for name in names]
+    if len(set(keys[0] if len(keys) == 1 else zip(*keys, strict=True))) == len(batch):
         return
     seen: dict[tuple[object, ...], int] = {}
     for number, key in enumerate(zip(*(batch.columns[name] for name in names), strict=True)):

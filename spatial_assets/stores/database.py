@@ -21,6 +21,7 @@ from spatial_assets.stores.records import (
     Change,
     QuarantineRecord,
     Row,
+    Rows,
     TileState,
 )
 
@@ -59,10 +60,10 @@ class Database(Protocol):
             DatabaseError: a row does not fit its table, or the database gave up.
         """
 
-    def replace_tile(self, table: str, keys: Mapping[str, object], rows: Iterable[Row]) -> None:
+    def replace_tile(self, table: str, keys: Mapping[str, object], rows: Rows) -> None:
         """Let `rows` be the rows of `table` that have these keys."""
 
-    def replace_all(self, table: str, rows: Iterable[Row]) -> None:
+    def replace_all(self, table: str, rows: Rows) -> None:
         """Let `rows` be the rows of `table`."""
 
     def set_states(self, states: Iterable[TileState | Row]) -> None:

@@ -103,8 +103,10 @@ class DuckTransaction:
     def make_room(self) -> None:
         """Nothing: a file has its schema."""
 
-    def refresh_statistics(self, table: sa.Table) -> None:
-        """Nothing: DuckDB keeps them."""
+    @contextmanager
+    def filling(self, table: sa.Table) -> Iterator[None]:  # noqa: ARG002 - nothing is to be done
+        """Nothing: there is no index but the key, and DuckDB keeps its statistics."""
+        yield
 
 
 class DuckDatabase(RelationalDatabase):

@@ -1,33 +1,28 @@
-"""PostGIS: pooled psycopg 3 connections, advisory locks, and rows loaded by binary COPY.
+"""PostGIS: pooled psycopg 3 connections, and what is tried again.
 
 What may pass (a deadlock, a lost connection, a server that restarts) is tried again, which is
-harmless because every change is. The password is in no message.
+harmless because every change is. The password is in no message. What is said within a transaction
+belongs in `postgis_transaction`.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import psycopg
-import sqlalchemy as sa
-from geoalchemy2 import Geometry
-from psycopg import sql
-from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from spatial_assets.errors import DatabaseError
-from spatial_assets.stores.batches import Batch, encoded
-from spatial_assets.stores.ddl import POSTGIS, PostgisDialect
 from spatial_assets.stores.migrations import MIGRATIONS, Migration
 from spatial_assets.stores.postgis_address import address_of
 from spatial_assets.stores.postgis_connection import PromptConnection
+from spatial_assets.stores.postgis_transaction import PostgisTransaction
 from spatial_assets.stores.relational import RelationalDatabase
 from spatial_assets.stores.retries import Backoff, retried
-from spatial_assets.stores.transactions import Transaction, lock_number
+from spatial_assets.stores.transactions import Transaction
 
 Result = TypeVar("Result")
 Connection = PromptConnection
@@ -41,18 +36,6 @@ MAY_PASS = {
     "57P03",  # the server is starting
 }
 REFUSALS = ("authentication failed", "does not exist", "no pg_hba.conf entry")
-INCOMING = "rows to load"
-COPY_TYPES: Mapping[type, str] = {
-    sa.Text: "text",
-    sa.Double: "float8",
-    sa.Integer: "int4",
-    sa.BigInteger: "int8",
-    sa.Boolean: "bool",
-    sa.Date: "date",
-    sa.DateTime: "timestamptz",
-    sa.JSON: "jsonb",
-    Geometry: "bytea",  # EWKB is what PostGIS receives as a geometry
-}
 REMEDIES: Mapping[type[psycopg.Error], str] = {
     psycopg.errors.UndefinedTable: "call ensure_schema first, or run `spatial-assets check`",
     psycopg.errors.QueryCanceled: "it took too long: look for a lock, or raise the timeout",
@@ -80,78 +63,6 @@ class Limits:
     def answer(self) -> float:
         """The server ends a statement itself, and has as long as for connecting to say so."""
         return self.statement + self.connect
-
-
-class PostgisTransaction:
-    """An open transaction on a connection of the pool."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    @property
-    def dialect(self) -> PostgisDialect:
-        """PostgreSQL's words."""
-        return POSTGIS
-
-    def run(self, statement: str, values: Sequence[object] = ()) -> list[tuple[object, ...]]:
-        """Execute one statement; what it returns."""
-        # A raw cursor takes $1 as PostgreSQL has it, and leaves % in names alone.
-        with psycopg.RawCursor(self._connection) as cursor:
-            cursor.execute(statement.encode(), values or None)
-            return cursor.fetchall() if cursor.description else []
-
-    def load(self, batch: Batch) -> None:
-        """Append rows to their table by binary COPY."""
-        self._copy(batch, sql.Identifier(batch.table.name))
-
-    @contextmanager
-    def staged(self, batch: Batch) -> Iterator[sa.TableClause]:
-        """Rows as a temporary table."""
-        target, staged = sql.Identifier(batch.table.name), sql.Identifier("pg_temp", INCOMING)
-        create = sql.SQL("CREATE TEMPORARY TABLE {} (LIKE {}) ON COMMIT DROP")
-        self._connection.execute(create.format(sql.Identifier(INCOMING), target))
-        self._copy(batch, staged)
-        columns = [sa.column(each.name, each.type) for each in batch.table.columns]
-        yield sa.table(INCOMING, *columns, schema="pg_temp")
-        self._connection.execute(sql.SQL("DROP TABLE {}").format(staged))
-
-    def _copy(self, batch: Batch, target: sql.Identifier) -> None:
-        columns = [batch.table.c[name] for name in batch.columns]
-        command = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(
-            target, sql.SQL(", ").join(sql.Identifier(each.name) for each in columns)
-        )
-        values = [copied(each, batch.columns[each.name]) for each in columns]
-        with self._connection.cursor() as cursor, cursor.copy(command) as copy:
-            copy.set_types([COPY_TYPES[type(each.type)] for each in columns])
-            for row in zip(*values, strict=True):
-                copy.write_row(row)
-
-    def lock(self, names: Mapping[str, bool]) -> None:
-        """Wait until these names are ours until the end, in the same order in every process."""
-        numbers = sorted((lock_number(name), alone) for name, alone in names.items())
-        for number, alone in numbers:
-            how = "pg_advisory_xact_lock" if alone else "pg_advisory_xact_lock_shared"
-            self.run(f"SELECT {how}(hashtextextended(current_schema(), $1))", [number])
-
-    def relations(self) -> dict[str, dict[str, str]]:
-        """Tables and views there are: name -> column -> type."""
-        rows = self.run(
-            "SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod) "
-            "FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid "
-            "WHERE c.relnamespace = to_regnamespace(quote_ident(current_schema())) "
-            "AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND a.attnum > 0 AND NOT a.attisdropped"
-        )
-        found: dict[str, dict[str, str]] = {}
-        for table, column, kind in rows:
-            found.setdefault(str(table), {})[str(column)] = str(kind)
-        return found
-
-    def make_room(self) -> None:
-        """Nothing: the schema was made when connecting."""
-
-    def refresh_statistics(self, table: sa.Table) -> None:
-        """Let the planner know that all rows are new, before the next query asks it."""
-        self._connection.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(table.name)))
 
 
 class PostgisDatabase(RelationalDatabase):
@@ -259,15 +170,6 @@ class PostgisDatabase(RelationalDatabase):
                 "check the server, and the URL in $SPATIAL_ASSETS_DATABASE_URL",
             )
         return self._address.masked(f"{self.url}: {told}; {remedy}")
-
-
-def copied(column: sa.Column[object], values: Sequence[object]) -> Sequence[object]:
-    """Values of a column as COPY takes them."""
-    if isinstance(column.type, Geometry):
-        return encoded(values, srid=True)
-    if isinstance(column.type, sa.JSON):
-        return [None if value is None else Jsonb(value, dumps=str) for value in values]
-    return values
 
 
 def may_pass(error: Exception) -> bool:

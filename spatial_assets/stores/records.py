@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, ClassVar, Literal, Protocol
 
+from spatial_assets.errors import DatabaseError
+
 ColumnType = Literal["text", "integer", "number", "date", "timestamp", "boolean"]
 TILE_STATES = ("materialized", "empty", "quarantined", "failed", "unchanged")
 QUARANTINE_KINDS = ("scene", "tile", "feature")
@@ -127,13 +129,34 @@ class QuarantineRecord:
     released_at: datetime | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """Many rows by column, as they come out of a frame."""
+
+    values: Mapping[str, Sequence[object]]
+    """Column name -> its values, one for each row."""
+
+    def __post_init__(self) -> None:
+        """Refuse columns of different lengths."""
+        lengths = {name: len(values) for name, values in self.values.items()}
+        if len(set(lengths.values())) != 1:
+            raise DatabaseError(f"wanted columns of one length, got {lengths}")
+
+    def __len__(self) -> int:
+        """How many rows."""
+        return len(next(iter(self.values.values())))
+
+
+Rows = Iterable[Row] | Columns
+
+
 @dataclass(frozen=True)
 class Replace:
     """The rows of `table` that have these keys become `rows`: whole, or not at all."""
 
     table: str
     keys: Mapping[str, object]
-    rows: Iterable[Row]
+    rows: Rows
 
 
 @dataclass(frozen=True)
@@ -141,7 +164,7 @@ class ReplaceAll:
     """All rows of `table` become `rows`."""
 
     table: str
-    rows: Iterable[Row]
+    rows: Rows
 
 
 @dataclass(frozen=True)
@@ -149,7 +172,7 @@ class Upsert:
     """Rows are added, or merged with the one of the same key as their table says."""
 
     table: str
-    rows: Iterable[Row]
+    rows: Rows
 
 
 Change = Replace | ReplaceAll | Upsert

@@ -22,6 +22,7 @@ from spatial_assets.stores.records import (
     Replace,
     ReplaceAll,
     Row,
+    Rows,
     TileState,
     Upsert,
 )
@@ -97,11 +98,11 @@ class RelationalDatabase(ABC):
         if prepared:
             self.within(lambda open_: apply_all(open_, prepared), write=True)
 
-    def replace_tile(self, table: str, keys: Mapping[str, object], rows: Iterable[Row]) -> None:
+    def replace_tile(self, table: str, keys: Mapping[str, object], rows: Rows) -> None:
         """Let `rows` be the rows of `table` that have these keys."""
         self.commit([Replace(table, keys, rows)])
 
-    def replace_all(self, table: str, rows: Iterable[Row]) -> None:
+    def replace_all(self, table: str, rows: Rows) -> None:
         """Let `rows` be the rows of `table`."""
         self.commit([ReplaceAll(table, rows)])
 

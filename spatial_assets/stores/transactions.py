@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -55,8 +55,8 @@ class Transaction(Protocol):
     def make_room(self) -> None:
         """Create what tables are created in."""
 
-    def refresh_statistics(self, table: sa.Table) -> None:
-        """Let the planner know that all rows are new."""
+    def filling(self, table: sa.Table) -> AbstractContextManager[None]:
+        """All rows of a table are written in this block; what follows from them is made after."""
 
 
 class Prepared:
@@ -89,12 +89,11 @@ class Prepared:
         if self.merges:
             merge(transaction, self.batch)
             return
-        condition = [self.table.c[name] == value for name, value in self.keys.items()]
-        execute(transaction, sa.delete(self.table).where(*condition))
-        if len(self.batch):
-            transaction.load(self.batch)
-        if self.everything:
-            transaction.refresh_statistics(self.table)
+        with transaction.filling(self.table) if self.everything else nullcontext():
+            condition = [self.table.c[name] == value for name, value in self.keys.items()]
+            execute(transaction, sa.delete(self.table).where(*condition))
+            if len(self.batch):
+                transaction.load(self.batch)
 
 
 def apply_all(transaction: Transaction, changes: Sequence[Prepared]) -> None:
