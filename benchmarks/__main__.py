@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-USAGE = "python -m benchmarks full | quick | page [SIZE] | part SIZE NAME FOLDER"
+USAGE = "python -m benchmarks full | quick | trial | page [SIZE] | part SIZE NAME FOLDER"
 PATIENCE = 5.0
 """How many times longer than expected a part may take; nothing under five minutes is too long."""
 
@@ -23,11 +23,11 @@ PATIENCE = 5.0
 def main(arguments: list[str]) -> int:
     """Do one of the things in USAGE; the exit code."""
     match arguments:
-        case ["full" | "quick" as size]:
+        case ["full" | "quick" | "trial" as size]:
             return run(size)
         case ["page"]:
             return write_page("full")
-        case ["page", "full" | "quick" as size]:
+        case ["page", "full" | "quick" | "trial" as size]:
             return write_page(size)
         case ["part", size, name, folder]:
             return part(size, name, Path(folder))

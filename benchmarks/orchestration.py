@@ -13,7 +13,7 @@ from benchmarks.plain import run_plainly
 from benchmarks.projects import write_project
 from benchmarks.ranges import CACHE_MB, WORKERS, run_nothing, run_range
 from benchmarks.rows import Row, bound, row, wall
-from benchmarks.scenes import BBOX
+from benchmarks.scenes import WIDE
 from benchmarks.tiny import tiny_project
 from spatial_assets.pipeline.engine import ProcessEngine
 from spatial_assets.pipeline.outcome import State
@@ -45,14 +45,14 @@ def big_tiles(folder: Path, scenes: Path, *, count: int, zoom: int) -> list[Row]
     Args:
         folder: to work in.
         scenes: folder of granules.
-        count: of tiles; the granules have about 64 at zoom 14 and 256 at zoom 15.
+        count: of tiles; the granules have about 50 at zoom 14 and 225 at zoom 15.
         zoom: of the pixels.
 
     Raises:
         RuntimeError: the scenes have fewer tiles.
     """
     plain, ours = (
-        write_project(folder / name, bbox=BBOX, scenes=scenes, zoom=zoom)
+        write_project(folder / name, bbox=WIDE, scenes=scenes, zoom=zoom)
         for name in ("plain", "dagster")
     )
     tiles = plain.partitioning.keys[:count]

@@ -64,18 +64,31 @@ def write(found: Mapping[str, Any], docs: Path = DOCS) -> Path:
     """
     drawn = plots.write(found["rows"], docs)
     path = docs / "benchmarks.md"
+    path.write_text(text(found, [ours.CONTESTANT, *contest.rivals()], drawn))
+    return path
+
+
+def text(
+    found: Mapping[str, Any], compared: Sequence[Contestant], drawn: Mapping[str, Path]
+) -> str:
+    """The page.
+
+    Args:
+        found: as `write` takes it.
+        compared: we and the others.
+        drawn: plots in the same folder, by measure.
+    """
     parts = [
         HEAD.format(minutes=found["minutes"]),
         *where(found),
         *targets(found["rows"]),
         *pictures(drawn),
         METHOD,
-        *contestants([ours.CONTESTANT, *contest.rivals()]),
+        *contestants(compared),
         *others(found["rows"]),
         *packages(found["versions"]),
     ]
-    path.write_text("\n".join(part.rstrip("\n") + "\n" for part in parts))
-    return path
+    return "\n".join(part.rstrip("\n") + "\n" for part in parts)
 
 
 def where(found: Mapping[str, Any]) -> Iterator[str]:
@@ -124,11 +137,11 @@ def pictures(drawn: Mapping[str, Path]) -> Iterator[str]:
         yield f"![{title}: {axis}, by contestant]({path.name})"
 
 
-def contestants(all_of_them: Sequence[Contestant]) -> Iterator[str]:
+def contestants(compared: Sequence[Contestant]) -> Iterator[str]:
     """Each with what it stores, and why it is written as it is."""
     yield "## The contestants"
     lines = ["| contestant | stores | settings | code |", "|---|---|---|---|"]
-    for each in all_of_them:
+    for each in compared:
         name = each.work.__module__.rpartition(".")[2]
         code = f"[{name}.py](../benchmarks/contestants/{name}.py)"
         lines.append(f"| {each.name} | {each.stores} | {each.settings} | {code} |")

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib as mpl
-from matplotlib.figure import Figure
-
 from benchmarks.rows import Row
 
 OURS = "spatial_assets"
@@ -55,6 +52,9 @@ def write(rows: Sequence[Row], folder: Path) -> dict[str, Path]:
 
 def bars(figures: dict[str, float], *, title: str, axis: str, path: Path) -> None:
     """One bar for each contestant, with its figure beside it."""
+    import matplotlib as mpl  # noqa: PLC0415 - only `make bench` installs it
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
     # A fixed salt and no date: the same figures make the same file.
     with mpl.rc_context({"svg.hashsalt": "spatial_assets", "font.size": 10}):
         figure = Figure(figsize=(8, 0.9 + 0.42 * len(figures)), layout="constrained")

@@ -43,7 +43,7 @@ def row(
     )
 
 
-def bound(what: str, ours: float, *, most: float, unit: str) -> Row:
+def bound(what: str, ours: float, *, most: float | None, unit: str) -> Row:
     """A figure of ours that has a limit of its own, and nothing to stand beside."""
     return told(
         {
@@ -52,7 +52,7 @@ def bound(what: str, ours: float, *, most: float, unit: str) -> Row:
             "theirs": None,
             "ratio": None,
             "target": most,
-            "ok": ours <= most,
+            "ok": most is None or ours <= most,
             "unit": unit,
         }
     )

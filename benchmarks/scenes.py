@@ -23,7 +23,10 @@ GROUND = 109_800
 ORIGIN = (600_000.0, 5_100_000.0)
 EPSG = 32633
 BBOX = (16.35, 45.2, 17.5, 45.95)
-"""Lon/lat within the granule."""
+"""Lon/lat within the granule: every tile of 2,048 pixels at zoom 14 lies in it as a whole."""
+
+WIDE = (16.32, 45.1, 17.55, 45.98)
+"""As much as there is: 225 such tiles at zoom 15, 210 of them in it as a whole."""
 
 BOX = (16.29, 44.99, 17.72, 46.06)
 CLOUD, VEGETATION = 9, 4

@@ -11,10 +11,7 @@ from benchmarks.rows import Row
 from benchmarks.scenes import Granules, compressed_size
 
 Measure = Callable[[Path, Path], list[Row]]
-"""Takes a folder to work in and the folder of the scenes."""
-
-
-RIVALS_IN_A_HURRY = ("limit", "odc_stac", "mapchete_tiles", "gdal_tools", "warped_vrt")
+"""Takes a folder to work in and the folder of the scenes, which the part `scenes` makes."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +25,16 @@ class Part:
     measure: Measure
 
 
+REAL = Granules(days=3, band_metres=10)
+COARSE = Granules(days=3, band_metres=20)
+RIVALS_IN_A_HURRY = ("limit", "odc_stac", "mapchete_tiles", "gdal_tools", "warped_vrt")
+
+
 def full() -> tuple[Part, ...]:
     """At full size."""
-    granules = Granules(days=3, band_metres=10)
-    size = contest.Size(granules=granules, zoom=14, tiles=6, repeats=3)
+    size = contest.Size(granules=REAL, zoom=14, tiles=6, repeats=3)
     return (
-        Part("scenes", 1, lambda _, to: made(granules, to)),
+        Part("scenes", 1, lambda _, of: made(REAL, of)),
         Part("contest", 12, lambda at, of: contest.rows(size, scenes=of, folder=at)),
         Part("big tiles", 9, lambda at, of: orchestration.big_tiles(at, of, count=200, zoom=15)),
         Part("small tiles", 3, lambda at, _: orchestration.small_tiles(at, 1000)),
@@ -48,13 +49,11 @@ def full() -> tuple[Part, ...]:
 
 def quick() -> tuple[Part, ...]:
     """In under three minutes: the same, on less."""
-    granules = Granules(days=3, band_metres=20)
-    size = contest.Size(granules=granules, zoom=13, tiles=2, repeats=1)
-    some = RIVALS_IN_A_HURRY
+    size, some = contest.Size(granules=COARSE, zoom=14, tiles=2, repeats=1), RIVALS_IN_A_HURRY
     return (
-        Part("scenes", 0.2, lambda _, to: made(granules, to)),
+        Part("scenes", 0.2, lambda _, of: made(COARSE, of)),
         Part("contest", 1.2, lambda at, of: contest.rows(size, scenes=of, folder=at, names=some)),
-        Part("big tiles", 0.4, lambda at, of: orchestration.big_tiles(at, of, count=6, zoom=13)),
+        Part("big tiles", 0.4, lambda at, of: orchestration.big_tiles(at, of, count=6, zoom=14)),
         Part("usual shape", 0.4, lambda at, _: orchestration.one_run_a_partition(at, 50, 1)),
         Part("prefect", 0.3, lambda at, _: orchestration.prefect_map(at, 400)),
         Part("imports", 0.3, lambda *_: imports.rows(tries=2)),
@@ -62,7 +61,24 @@ def quick() -> tuple[Part, ...]:
     )
 
 
-SUITES = {"full": full, "quick": quick}
+def trial() -> tuple[Part, ...]:
+    """All of the full one, as little as possible of each: whether it runs, not how fast."""
+    size = contest.Size(granules=COARSE, zoom=14, tiles=1, repeats=1, pixels=512)
+    return (
+        Part("scenes", 0.2, lambda _, of: made(COARSE, of)),
+        Part("contest", 0.5, lambda at, of: contest.rows(size, scenes=of, folder=at)),
+        Part("big tiles", 0.3, lambda at, of: orchestration.big_tiles(at, of, count=2, zoom=14)),
+        Part("small tiles", 0.2, lambda at, _: orchestration.small_tiles(at, 16)),
+        Part("many keys", 0.4, lambda at, _: orchestration.many_keys(at, 16)),
+        Part("usual shape", 0.4, lambda at, _: orchestration.one_run_a_partition(at, 4, 1)),
+        Part("prefect", 0.3, lambda at, _: orchestration.prefect_map(at, 20)),
+        Part("imports", 0.1, lambda *_: imports.rows(tries=1)),
+        Part("tables", 0.2, lambda *_: tables.rows(polygons=1_000, tiles=5)),
+        Part("ticks", 0.3, lambda *_: ticks.rows(sizes=(100, 1_000))),
+    )
+
+
+SUITES: dict[str, Callable[[], tuple[Part, ...]]] = {"full": full, "quick": quick, "trial": trial}
 
 
 def made(granules: Granules, folder: Path) -> list[Row]:

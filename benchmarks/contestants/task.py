@@ -72,6 +72,9 @@ class Task:
     """The contestant's own."""
 
 
+Answer = Callable[[Task, Tile], NDArray[np.int16]]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Contestant:
     """A way to make the tiles."""
@@ -82,7 +85,7 @@ class Contestant:
     work: Callable[[Task], None]
     """Makes all tiles of a task. Runs in a process of its own, again and again."""
 
-    ndvi: Callable[[Task, Tile], NDArray[np.int16]]
+    ndvi: Answer
     """Reads back what was left of a tile: shape (row, column)."""
 
     stores: str
