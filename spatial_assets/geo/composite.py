@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spatial_assets.errors import RasterError
+from spatial_assets.geo import loops
 from spatial_assets.geo.geobox import GeoBox, Window
 from spatial_assets.geo.index import Band, SpectralIndex, apply_index
 from spatial_assets.geo.mosaic import Granule, Longitudes, mosaic, several_zones
@@ -18,6 +20,7 @@ from spatial_assets.geo.radiometry import (
     INDEX_SCALE,
     REFLECTANCE_SCALE,
     dequantise,
+    limit_of,
     quantise,
 )
 
@@ -72,18 +75,17 @@ def compose_index(
     observations = np.zeros(target.window.shape, dtype=np.uint16)
     longitudes = Longitudes(target)
     computed = kept = 0
+    loops.load_for(target.window.width * target.window.height)
     for strip in _strips(target.window, len(layers)):
         at = strip.slices_in(target.window)
         stack = np.empty((len(layers), *strip.shape), dtype=np.float32)
         for day, granules in enumerate(layers):
             evaluated = [_evaluate(index, granule, at) for granule in granules]
-            computed += sum(known for _, known in evaluated)
-            found = [layer for layer, _ in evaluated]
-            kept += sum(int(np.count_nonzero(np.isfinite(layer))) for layer in found)
+            computed += sum(each.computed for each in evaluated)
+            kept += sum(each.kept for each in evaluated)
             where = longitudes.of(strip) if several_zones(granules) else None
-            stack[day] = mosaic(found, granules, longitudes=where)
-        reduced, observations[at] = composite(stack, method)
-        values[at] = quantise(reduced, np.isfinite(reduced), INDEX_SCALE)
+            stack[day] = mosaic([each.values for each in evaluated], granules, longitudes=where)
+        _reduce(stack, method, values=values[at], observations=observations[at])
     return Composite(values, observations, computed, kept)
 
 
@@ -142,16 +144,67 @@ def _ordered(layers: NDArray[np.float32]) -> NDArray[np.float32]:
     return layers
 
 
-def _evaluate(index: SpectralIndex, granule: Granule, at: tuple[slice, slice]) -> tuple[Band, int]:
-    """Index values of one strip of a granule, and the number of pixels with known bands."""
+@dataclass(frozen=True, eq=False)
+class _Evaluated:
+    """An index on one strip of a granule."""
+
+    values: Band
+    """NaN where the index means nothing."""
+
+    computed: int
+    """Pixels whose bands were all known."""
+
+    kept: int
+    """Those of them whose index means something."""
+
+
+def _evaluate(index: SpectralIndex, granule: Granule, at: tuple[slice, slice]) -> _Evaluated:
+    """Evaluate `index` on one strip of a granule."""
+    stored = {name: granule.bands[name][at] for name in index.needs if name in granule.bands}
+    compiled = loops.loaded()
+    if compiled is not None and len(stored) == len(index.needs):
+        return _evaluate_compiled(compiled, index, list(stored.values()))
     bands: dict[str, Band] = {}
-    known = np.ones(np.broadcast_shapes(*(band[at].shape for band in granule.bands.values())), bool)
-    for name in index.needs:
-        if name in granule.bands:
-            bands[name], valid = dequantise(granule.bands[name][at], REFLECTANCE_SCALE)
-            known &= valid
-    values, _ = apply_index(index, bands, known)
-    return values, int(np.count_nonzero(known))
+    known = np.ones(np.broadcast_shapes(*(band.shape for band in stored.values())), bool)
+    for name, pixels in stored.items():
+        bands[name], valid = dequantise(pixels, REFLECTANCE_SCALE)
+        known &= valid
+    values, kept = apply_index(index, bands, known)
+    return _Evaluated(values, int(np.count_nonzero(known)), int(np.count_nonzero(kept)))
+
+
+def _evaluate_compiled(
+    compiled: ModuleType, index: SpectralIndex, stored: Sequence[NDArray[np.int16]]
+) -> _Evaluated:
+    """`apply_index` of bands in the order of `index.needs`; the bits of it."""
+    known = np.ones(stored[0].shape, dtype=np.bool_)
+    bands = [np.empty(known.shape, dtype=np.float32) for _ in stored]
+    steps = np.float32(1.0 / REFLECTANCE_SCALE)
+    for pixels, band in zip(stored, bands, strict=True):
+        compiled.dequantise(pixels, FILL, steps, band, known)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        values = index.formula(*bands).astype(np.float32, copy=False)
+        denominator = index.denominator(*bands)
+    low, high = (np.float32(bound) for bound in index.expected_range)
+    computed, kept = compiled.keep(values, denominator, known, low, high)
+    return _Evaluated(values, computed, kept)
+
+
+def _reduce(
+    stack: NDArray[np.float32],
+    method: Method,
+    *,
+    values: NDArray[np.int16],
+    observations: NDArray[np.uint16],
+) -> None:
+    """Write the quantised composite of a strip."""
+    compiled = loops.loaded()
+    if compiled is not None and method == "median" and 0 < len(stack) <= _MAX_EXCHANGED:
+        limit, steps = limit_of(INDEX_SCALE), 1.0 / INDEX_SCALE
+        compiled.median(stack, np.float32(limit), np.float32(steps), FILL, values, observations)
+        return
+    reduced, observations[:] = composite(stack, method)
+    values[:] = quantise(reduced, np.isfinite(reduced), INDEX_SCALE)
 
 
 def _strips(window: Window, layers: int) -> Iterator[Window]:

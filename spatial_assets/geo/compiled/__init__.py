@@ -5,6 +5,7 @@ is contracted or reordered, so it does not matter which of the two ran. Importin
 loads the compiler: see `loops`, which decides whether that pays.
 """
 
+from spatial_assets.geo.compiled.composite import dequantise, keep, median
 from spatial_assets.geo.compiled.warp import sample_nearest, store_bilinear
 
-__all__ = ["sample_nearest", "store_bilinear"]
+__all__ = ["dequantise", "keep", "median", "sample_nearest", "store_bilinear"]
