@@ -10,6 +10,7 @@ SpatialAssetsError
 ├── StoreError               the object store holds, or did, something it should not have
 │   └── LeaseHeldError       another writer holds this tile or the time axis
 ├── DatabaseError            the database is away, too new, or not spatial
+├── ClusterError             the Dask cluster is away, or cannot do the work
 └── LaunchError              Dagster's webserver is away, refuses, or serves another project
 
 A message says what we got, what was wanted, and what to do.
@@ -76,3 +77,7 @@ class LaunchError(SpatialAssetsError):
 
 class DatabaseError(SpatialAssetsError):
     """The database is away, has a newer schema, or has no spatial extension."""
+
+
+class ClusterError(SpatialAssetsError):
+    """The Dask cluster is away, has no workers, or has some that cannot do the work."""

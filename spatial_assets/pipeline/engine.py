@@ -1,4 +1,4 @@
-"""Where the work runs: in local processes, with bounded work in flight.
+"""Where the work runs: in local processes, with bounded work in flight. dask_engine.py: on many.
 
 An engine takes jobs and gives back results in the order in which they end. It knows
 nothing of tiles; what a job does when it goes wrong is in failures.py.
@@ -39,7 +39,7 @@ PRELOADED = ["spatial_assets.pipeline.walk"]
 
 @dataclass(frozen=True)
 class WorkerDied:
-    """A job whose worker process ended without an answer, twice: most often out of memory."""
+    """A job whose worker process ended without an answer, also alone: most often out of memory."""
 
     detail: str
 
@@ -175,15 +175,20 @@ def prepare_process(
     if retries is not None:
         retry_budget.adopt(retries)
     os.environ.update(environment or {})
-    os.environ["GDAL_CACHEMAX"] = str(gdal_cache_mb)  # GDAL reads a bare number below 100,000 as MB
-    for library in ("OMP", "OPENBLAS", "MKL", "BLOSC"):
-        os.environ[f"{library}_NUM_THREADS"] = "1"
-    _give_memory_back()
+    limit_process(gdal_cache_mb)
     driver = multiprocessing.parent_process()
     if driver is not None:
         threading.Thread(
             target=_die_with, args=(driver.sentinel,), name="driver-watch", daemon=True
         ).start()
+
+
+def limit_process(gdal_cache_mb: int) -> None:
+    """Give this process its GDAL cache and one thread, and let it hold no memory it has freed."""
+    os.environ["GDAL_CACHEMAX"] = str(gdal_cache_mb)  # GDAL reads a bare number below 100,000 as MB
+    for library in ("OMP", "OPENBLAS", "MKL", "BLOSC"):
+        os.environ[f"{library}_NUM_THREADS"] = "1"
+    _give_memory_back()
 
 
 def _give_memory_back() -> None:

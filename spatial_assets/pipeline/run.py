@@ -75,7 +75,7 @@ class Run:
     def _walk_once(self, tiles: Sequence[Tile], engine: Engine) -> Iterator[TileOutcome]:
         """Yield the outcomes of the tiles that nobody else holds."""
         self._elsewhere.clear()
-        walker = Walker(self.project, self.committer.store)
+        walker = Walker(self.project.for_workers(), self.committer.store)
         # Closed before the leases are let go of: no worker writes after that.
         with closing(engine.run(walker, self._tasks(tiles))) as results:
             for task, result in results:

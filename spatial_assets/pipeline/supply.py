@@ -85,7 +85,7 @@ class SceneSupply:
 
     def _look_into(self, scenes: Iterable[Scene]) -> None:
         """Read headers and the fixed sample of each scene, on the engine."""
-        look = partial(look_into, project=self.project)
+        look = partial(look_into, project=self.project.for_workers())
         for scene, found in self.engine.run(look, scenes):
             if isinstance(found, SceneFacts | RejectedScene):
                 self._memory.keep(scene, found)

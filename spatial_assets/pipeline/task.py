@@ -45,6 +45,11 @@ class TileTask:
     boundaries: tuple[str, ...]
     """Names of the boundary sets."""
 
+    @property
+    def label(self) -> str:
+        """What people know the task by."""
+        return self.tile.key
+
 
 @dataclass(frozen=True, kw_only=True)
 class IndexRow:

@@ -1,17 +1,31 @@
-"""How much of the machine a run may take."""
+"""Where tiles are computed, and how much of the machine a run may take."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from spatial_assets.project.base import Table, Tuple
+from spatial_assets.project.base import Table, Tuple, refusal
 
 Count = Annotated[int, Field(ge=1)]
+
+_SCHEDULER = re.compile(r"(tcp|tls)://([^\s/:@\[\]]+|\[[0-9a-fA-F:.]+\]):\d{1,5}")
+
+
+def _of_a_scheduler(address: str) -> str:
+    """Refuse what a Dask scheduler cannot be reached at; nothing is no cluster."""
+    if address and not _SCHEDULER.fullmatch(address):
+        remedy = 'give "tcp://host:8786" (or tls://), or nothing for processes of this machine'
+        raise refusal("is not the address of a Dask scheduler", remedy)
+    return address
+
+
+SchedulerAddress = Annotated[str, AfterValidator(_of_a_scheduler)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +60,12 @@ class ComputeSettings(Table):
     """Workers and their limits."""
 
     workers: Count = Field(default=2, description="processes that work on tiles", examples=[2])
+    dask: SchedulerAddress = Field(
+        default="",
+        description="address of a Dask scheduler whose workers make the tiles; "
+        "nothing: processes of this machine do",
+        examples=["tcp://scheduler:8786"],
+    )
     threads: Count = Field(default=1, description="threads GDAL may use in a worker", examples=[1])
     gdal_cache_mb: Count = Field(
         default=256, description="megabytes of GDAL block cache a process", examples=[256]

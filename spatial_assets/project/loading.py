@@ -30,6 +30,7 @@ LARGEST_FILE = 1 << 20  # bytes; the longest that people write has some 20 kB
 OVERRIDES = {
     "SPATIAL_ASSETS_STORAGE_URL": ("storage", "url"),
     "SPATIAL_ASSETS_DATABASE_URL": ("database", "url"),
+    "SPATIAL_ASSETS_DASK": ("compute", "dask"),
 }
 
 _SYNTAX = re.compile(

@@ -20,6 +20,9 @@ logger = logging.getLogger(__name__)
 RETRIES = 500.0
 """That a run starts with, and never has more of: some 30 workers through ten seconds without S3."""
 
+LEAST = 15.0
+"""Of a process that has a budget of its own, on another machine than its driver's."""
+
 EARNED = 0.5
 """Retries that an answer gives back: up to a third of all requests may fail for good."""
 
@@ -29,6 +32,7 @@ class RetryBudget:
 
     def __init__(self) -> None:
         self._said = False
+        self._most = RETRIES
 
     @cached_property
     def shared(self) -> Synchronized[float]:
@@ -39,11 +43,12 @@ class RetryBudget:
         """Take from the budget of the driver."""
         self.__dict__["shared"] = shared
 
-    def refill(self) -> None:
-        """Begin a run."""
+    def refill(self, share: float = 1.0) -> None:
+        """Begin a run, of whose retries this process may use a share."""
         self._said = False
+        self._most = max(RETRIES * share, LEAST)
         with self.shared:
-            self.shared.value = RETRIES
+            self.shared.value = self._most
 
     def take(self) -> bool:
         """Whether one more retry may be made, which then counts."""
@@ -56,14 +61,14 @@ class RetryBudget:
             logger.warning(
                 "this run has used up its %d retries: what fails is not asked again until "
                 "servers answer better; look at S3 and the archives",
-                RETRIES,
+                self._most,
             )
         return False
 
     def earn(self) -> None:
         """Note an answer."""
         with self.shared:
-            self.shared.value = min(self.shared.value + EARNED, RETRIES)
+            self.shared.value = min(self.shared.value + EARNED, self._most)
 
 
 retry_budget = RetryBudget()

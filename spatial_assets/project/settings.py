@@ -19,6 +19,7 @@ from spatial_assets.project.base import Problem, settings_error
 from spatial_assets.project.file import ProjectFile
 from spatial_assets.project.places import (
     DATABASE_REMEDY,
+    DatabaseSettings,
     resolved_database_url,
     resolved_reference,
 )
@@ -251,6 +252,10 @@ class Project(ProjectFile):
     def catalog_url(self) -> str:
         """The catalogue: an absolute folder or file, or a URL."""
         return self.resolve(self.scenes.catalog)
+
+    def for_workers(self) -> Self:
+        """The project as workers have it: all but the database, whose URL may hold a password."""
+        return self.model_copy(update={"database": DatabaseSettings()})
 
     @property
     def cache_folder(self) -> Path:

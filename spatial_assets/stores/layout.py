@@ -16,6 +16,7 @@ MANIFESTS = "manifests"
 LEASES = "leases"
 SCENES = "scenes"
 QUARANTINE = "quarantine"
+PROBES = "probes"
 
 
 def raw_tile(key: str, scene: str, band: str) -> str:
@@ -81,6 +82,11 @@ def validated_boundaries(name: str) -> str:
 def tile_asset(name: str, key: str, suffix: str) -> str:
     """What an asset of a user's own returned for a tile; `suffix` with its dot."""
     return f"tile_assets/{segment(name)}/{segment(key) if key else 'whole'}{suffix}"
+
+
+def probe(name: str) -> str:
+    """What a driver puts there for workers elsewhere to find."""
+    return f"{PROBES}/{segment(name)}"
 
 
 def quarantine(kind: str, name: str) -> str:

@@ -19,11 +19,12 @@ from obstore.exceptions import AlreadyExistsError, BaseError
 
 from spatial_assets.errors import StoreError
 from spatial_assets.stores.location import Location, connect, locate
+from spatial_assets.stores.recall import recall
 from spatial_assets.stores.refusals import explained, patiently
 from spatial_assets.stores.staging import STAGED, sweep_staged
 
 if TYPE_CHECKING:
-    from obstore import GetOptions, OffsetRange, SuffixRange
+    from obstore import GetOptions, OffsetRange, PutResult, SuffixRange
     from obstore.store import ObjectStore as Backend
 
     from spatial_assets.stores.zarr_view import ZarrView
@@ -87,10 +88,12 @@ class ObjectStore:
         """Write the object whole: a reader sees the old bytes or the new, never a mixture."""
         with self.answering("write", path):
             sweep_staged(self._location, checked(path))
-            answer = patiently(
-                lambda: obstore.put(self._backend, checked(path), data, chunk_size=PART_BYTES)
-            )
+            answer = patiently(lambda: self._put_once(path, data))
         return _written(path, data, etag=answer["e_tag"])
+
+    def _put_once(self, path: str, data: bytes) -> PutResult:
+        recall.refuse_if_recalled(self.uri(path))
+        return obstore.put(self._backend, checked(path), data, chunk_size=PART_BYTES)
 
     def create(self, path: str, data: bytes) -> bool:
         """Write the object only if there is none; atomic among any number of writers.

@@ -1,0 +1,255 @@
+"""Jobs in flight in a Dask cluster: how many, which are slow, and what is lost and sent again.
+
+What a worker does is in dask_work.py, how Dask is asked in dask_cluster.py.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import count, islice
+from queue import Empty, SimpleQueue
+from statistics import median
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from spatial_assets.errors import ClusterError
+from spatial_assets.pipeline.dask_cluster import Cluster
+from spatial_assets.pipeline.dask_work import Orders
+from spatial_assets.pipeline.engine import IN_FLIGHT_PER_WORKER, WorkerDied
+
+if TYPE_CHECKING:
+    from distributed import Future
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+logger = logging.getLogger(__name__)
+
+LOOK_EVERY = 1.0
+"""Seconds between looks at who works in the cluster."""
+
+SLOW = "%s has been with %s for %.0f s, where %.0f s is usual; the others go on"
+
+RECENT = 200
+"""Jobs that what is usual is taken from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """How long what is waited for, in seconds."""
+
+    scheduler: float = 30.0
+    """For a connection, and for a new one where it breaks."""
+
+    workers: float = 300.0
+    """For the first worker, and for another one where all are gone: machines take so long."""
+
+    slow: float = 600.0
+    """That any job may take before it is spoken of, however fast the others are."""
+
+    times: float = 10.0
+    """And so many times what is usual. After as long again it is given to another worker."""
+
+    recall: float = 2.0
+    """For workers to hear that what they are at work on is given up."""
+
+
+@dataclass(kw_only=True, eq=False)
+class Flown(Generic[Job]):
+    """A job in flight."""
+
+    job: Job
+    key: str
+    since: float
+    """On the monotonic clock."""
+
+    is_told: bool = False
+    """Whether its slowness was spoken of."""
+
+    is_second: bool = False
+    """Whether it was taken from a worker that was slow with it."""
+
+
+class Flight(Generic[Job, Result]):
+    """The jobs of one run in flight in a cluster."""
+
+    def __init__(self, cluster: Cluster, orders: Orders, patience: Patience) -> None:
+        self._cluster = cluster
+        self._orders = orders
+        self._patience = patience
+        self._briefed: Future[Any] | None = None
+        self._flying: dict[Future[Any], Flown[Job]] = {}
+        self._ended: SimpleQueue[Future[Any]] = SimpleQueue()
+        self._again: deque[Job] = deque()
+        self._suspects: deque[Job] = deque()
+        self._numbers = count()
+        self._workers: dict[str, int] = {}
+        self._looked = -math.inf
+        self._has_more = True
+        self._missing_since: float | None = None
+        self._took: deque[float] = deque(maxlen=RECENT)
+
+    def drain(self, queue: Iterator[Job]) -> Iterator[tuple[Job, Result | WorkerDied]]:
+        """Send what is in `queue` and yield what ends, in that order.
+
+        A job whose workers died is done once more when nothing else is in flight, by one worker:
+        so only a job that kills its workers is given up.
+
+        Raises:
+            ClusterError: the cluster is gone, has had no worker for too long, or cannot do this.
+        """
+        while self._has_more or self._flying or self._again or self._suspects:
+            self._look()
+            if not self._suspects:
+                self._fill(queue)
+            elif not self._flying and not self._again and self._workers:
+                yield from self._alone(self._suspects.popleft())
+            yield from self._landed()
+
+    def give_up(self) -> None:
+        """Give up what is in flight: workers write nothing more for it."""
+        flying, self._flying = list(self._flying), {}
+        self._cluster.drop(flying)
+        if flying and self._cluster.is_connected:
+            time.sleep(self._patience.recall)
+
+    def _fill(self, queue: Iterator[Job]) -> None:
+        """Send as much as the workers of the moment can do with."""
+        room = IN_FLIGHT_PER_WORKER * sum(self._workers.values()) - len(self._flying)
+        while room > 0 and self._again:
+            self._send(self._again.popleft())
+            room -= 1
+        while room > 0 and self._has_more:
+            for job in islice(queue, 1):
+                self._send(job)
+                room -= 1
+                break
+            else:
+                self._has_more = False
+
+    def _send(self, job: Job, *, by: str | None = None, rather: Sequence[str] = ()) -> Future[Any]:
+        """Send one job off: to whom Dask chooses, to `by`, or if possible to one of `rather`."""
+        if self._briefed is None or self._briefed.status == "cancelled":
+            self._briefed = self._cluster.brief(self._orders, number=next(self._numbers))
+        label = getattr(job, "label", "")  # what the dashboard shows the task as
+        key = f"job-{next(self._numbers)}-{label}-{self._orders.run}"
+        sent = self._cluster.send(self._briefed, job, key=key, by=by, rather=rather)
+        flown = Flown(job=job, key=key, since=time.monotonic(), is_second=bool(rather))
+        self._watch(sent, flown)
+        return sent
+
+    def _watch(self, future: Future[Any], flown: Flown[Job]) -> None:
+        self._flying[future] = flown
+        future.add_done_callback(self._ended.put)
+
+    def _landed(self) -> Iterator[tuple[Job, Result]]:
+        """Yield what has ended by now, or within a moment."""
+        batch = {each: self._flying.pop(each) for each in self._wait() if each in self._flying}
+        stands = {future: future.status for future in batch}
+        good = [future for future in batch if stands[future] == "finished"]
+        results = self._cluster.collect(good) if good else []
+        for future, flown in batch.items():
+            if stands[future] == "error":
+                self._blame(future, flown)
+            elif stands[future] == "cancelled":
+                self._again.append(flown.job)  # the connection broke, and with it went its tasks
+            elif stands[future] != "finished" or results is None:
+                self._watch(future, flown)  # its worker took the result along: it is made again
+        now = time.monotonic()
+        for future, result in zip(good, results or (), strict=False):
+            self._took.append(now - batch[future].since)
+            yield batch[future].job, result
+
+    def _wait(self) -> list[Future[Any]]:
+        """What has ended; waits a moment for the first."""
+        found = []
+        with suppress(Empty):
+            found.append(self._ended.get(timeout=LOOK_EVERY if self._is_waiting else 0.0))
+            while True:
+                found.append(self._ended.get_nowait())
+        return found
+
+    @property
+    def _is_waiting(self) -> bool:
+        """Whether there is nothing to do before something ends, or somebody comes to work."""
+        return bool(self._flying) or not self._workers
+
+    def _blame(self, future: Future[Any], flown: Flown[Job]) -> None:
+        """Find out what became of a job that gave no result: it is tried again, or nothing is.
+
+        Raises:
+            ClusterError: the cluster cannot do the work.
+        """
+        error = self._cluster.error_of(future)
+        if error is not None:
+            raise error
+        logger.warning("workers died while they worked on %s; it is tried again alone", flown.key)
+        self._suspects.append(flown.job)
+
+    def _alone(self, job: Job) -> Iterator[tuple[Job, Result | WorkerDied]]:
+        """Do a job with nothing else in flight, by one worker."""
+        worker = next(iter(self._workers))
+        sent = self._send(job, by=worker)
+        while sent in self._flying:
+            yield from self._landed()
+            self._look()
+            if worker not in self._workers and sent in self._flying:
+                del self._flying[sent]
+                self._cluster.drop([sent])
+                yield job, WorkerDied(f"worker {worker} ended while it worked on this alone")
+        if job in self._suspects:
+            self._suspects.remove(job)
+            yield job, WorkerDied("every worker that worked on this ended, also with nothing else")
+
+    def _look(self) -> None:
+        """See who works in the cluster, and who is slow.
+
+        Raises:
+            ClusterError: nobody does, and has not for too long.
+        """
+        now = time.monotonic()
+        if now - self._looked < LOOK_EVERY and not self._cluster.is_lost:
+            return
+        self._looked = now
+        found = None if self._cluster.is_lost else self._cluster.workers()
+        if found:
+            self._workers, self._missing_since = dict(found), None
+            self._speak_of_the_slow(now)
+            return
+        trouble = self._cluster.trouble(found)
+        if found is not None:
+            self._workers = {}
+        if self._missing_since is None:
+            self._missing_since = now
+            logger.warning("%s; waiting for %.0f s at most", trouble, self._patience.workers)
+        if self._cluster.is_lost or now - self._missing_since >= self._patience.workers:
+            raise ClusterError(
+                f"{trouble}; what was in flight is not committed and stays as it was, and another "
+                "run goes on with it"
+            )
+
+    def _speak_of_the_slow(self, now: float) -> None:
+        """Name the workers that take far longer than is usual; in the end ask others instead."""
+        usual = median(self._took) if self._took else 0.0
+        limit = max(self._patience.slow, self._patience.times * usual)
+        late = [
+            (future, flown)
+            for future, flown in self._flying.items()
+            if now - flown.since > (2 * limit if flown.is_told else limit) and not flown.is_second
+        ]
+        where = self._cluster.whereabouts() if late else {}
+        for future, flown in late:
+            worker = where.get(flown.key)
+            if not flown.is_told:
+                flown.is_told = True
+                logger.warning(SLOW, flown.key, worker or "no worker", now - flown.since, usual)
+            elif worker is not None and len(self._workers) > 1:
+                logger.warning("%s is taken from worker %s and given to another", flown.key, worker)
+                del self._flying[future]
+                self._cluster.drop([future])
+                self._send(flown.job, rather=[each for each in self._workers if each != worker])
