@@ -80,21 +80,28 @@ class CatalogResource(dg.ConfigurableResource):
 
 
 class EngineResource(dg.ConfigurableResource):
-    """Where tiles are computed: processes on this machine."""
+    """Where tiles are computed: processes on this machine, or the workers of a Dask cluster."""
 
     workers: int = Field(ge=0, description="Processes; 0: within the step's own process.")
+    dask: str = Field(
+        default="",
+        description="Address of a Dask scheduler whose workers are used instead; none: empty.",
+    )
     gdal_cache_mb: int = Field(ge=1, description="GDAL block cache of each process, in MB.")
 
-    def start(self) -> "Engine":
-        """The engine."""
-        from spatial_assets.pipeline.engine import (  # noqa: PLC0415 - not at import
-            InlineEngine,
-            ProcessEngine,
+    def start(self, project: Project, store: "ObjectStore") -> "Engine":
+        """The engine for a run of the project."""
+        from spatial_assets.pipeline.engine_choice import (  # noqa: PLC0415 - not at import
+            chosen_engine,
         )
 
-        if self.workers == 0:
-            return InlineEngine()
-        return ProcessEngine(workers=self.workers, gdal_cache_mb=self.gdal_cache_mb)
+        return chosen_engine(
+            project,
+            store,
+            workers=self.workers,
+            gdal_cache_mb=self.gdal_cache_mb,
+            dask=self.dask,
+        )
 
 
 def project_resources(project: Project) -> dict[str, ProjectResource]:
@@ -108,7 +115,9 @@ def project_resources(project: Project) -> dict[str, ProjectResource]:
             url=project.catalog_url, collections=list(project.scenes.collections)
         ),
         "engine": EngineResource(
-            workers=project.compute.workers, gdal_cache_mb=project.compute.gdal_cache_mb
+            workers=project.compute.workers,
+            dask=project.compute.dask,
+            gdal_cache_mb=project.compute.gdal_cache_mb,
         ),
     }
     if project.storage_url.startswith("s3://"):

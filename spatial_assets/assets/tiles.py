@@ -72,11 +72,12 @@ def tile_chain(project: Project) -> dg.AssetsDefinition:
             event_log_open(context.instance, context.run.run_id),
             database.open(project) as opened,
         ):
+            objects = store.open()
             pipeline = TilePipeline(
                 project=project,
-                store=store.open(),
+                store=objects,
                 database=opened,
-                engine=engine.start(),
+                engine=engine.start(project, objects),
                 clock=now,
                 owner=writer(context.run.run_id),
                 find=catalog.scenes,

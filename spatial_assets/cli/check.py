@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import click
 
-from spatial_assets.cli.diagnosis import inputs, libraries, places, resources
+from spatial_assets.cli.diagnosis import cluster, inputs, libraries, places, resources
 from spatial_assets.cli.diagnosis.finding import Finding, failed, passed
 from spatial_assets.cli.shell.console import console, table
 from spatial_assets.cli.shell.context import current_project
@@ -44,6 +44,8 @@ def all_findings() -> Iterator[Finding]:
         return
     yield places.storage(project)
     yield places.database(project)
+    if project.compute.dask:
+        yield cluster.cluster(project)
     yield inputs.catalogue(project)
     yield from inputs.boundaries(project)
     yield from inputs.regions(project)

@@ -92,6 +92,20 @@ def versions(project: Project) -> Iterator[tuple[str, str]]:
             yield package, "not installed"
     yield from wheel_versions()
     yield "database", _database_version(project)
+    if project.compute.dask:
+        yield "Dask cluster", _cluster(project)
+
+
+def _cluster(project: Project) -> str:
+    """How many workers the cluster has, if its scheduler can be reached."""
+    from spatial_assets.pipeline.dask_cluster import connected  # noqa: PLC0415
+
+    try:
+        with connected(project.compute.dask, within=3.0) as cluster:
+            workers = cluster.workers()
+            return cluster.trouble(workers) if not workers else f"{len(workers)} workers"
+    except SpatialAssetsError as error:
+        return f"not reachable: {error}"
 
 
 def wheel_versions() -> Iterator[tuple[str, str]]:

@@ -27,7 +27,7 @@ WITHOUT_DAGSTER = "Dagster was not told: its UI shows what its own runs made."
 @click.option(
     "--workers",
     type=click.IntRange(min=0),
-    help="Processes; 0: within this one. Default: [compute] workers.",
+    help="Processes of this machine; 0: within this one. Default: [compute] dask, else workers.",
 )
 @click.option(
     "--launch",
@@ -99,7 +99,7 @@ def make_here(
             ground,
             keys,
             stages=selection.stages,
-            engine=engine_of(project, workers),
+            engine=engine_of(ground, workers),
             meter=gauge,
         )
     if selection.stages:

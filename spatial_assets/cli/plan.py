@@ -48,7 +48,11 @@ def plan(*, selectors: Selectors, names: tuple[str, ...], as_json: bool) -> None
             ),
             forecast=found,
             reading=expected_reading(ground, found.near, stages=stages),
-            rate=rate_of(inventory.rows("run_log"), stages=stages, workers=project.compute.workers),
+            rate=rate_of(
+                inventory.rows("run_log"),
+                stages=stages,
+                workers=None if project.compute.dask else project.compute.workers,
+            ),
         )
     if as_json:
         click.echo(json.dumps(planned.document(made), indent=2))

@@ -120,6 +120,32 @@ class Cluster:
             return self.client.sync(question, callback_timeout=ANSWER_SECONDS)
         return None
 
+    def try_out(self, orders: Orders, workers: Sequence[str]) -> None:
+        """Have each of some workers do nothing, for which it is fitted out.
+
+        Raises:
+            ClusterError: one of them cannot do the work, or does not answer.
+        """
+        kept = self.brief(orders, number=0)
+        sent = {
+            name: self.send(kept, None, key=f"try-{n}-{orders.run}", by=name, rather=())
+            for n, name in enumerate(workers)
+        }
+        if self.collect(list(sent.values())) is not None:
+            return
+        for name, future in sent.items():
+            if future.status == "error":
+                raise self.error_of(future) or ClusterError(f"worker {name} died")
+            if future.status != "finished":
+                message = f"worker {name} has not answered in {ANSWER_SECONDS:.0f} s; is it busy?"
+                raise ClusterError(message)
+
+    def memory(self) -> str:
+        """What the worker with the least memory may use, in words."""
+        workers: Any = self.client.scheduler_info()["workers"]
+        limits = [each["memory_limit"] for each in workers.values() if each["memory_limit"]]
+        return f"each may use {min(limits) >> 20:,} MB" if limits else "without a memory limit"
+
     def refuse_other_software(self) -> None:
         """Refuse a scheduler or workers with other versions of what decides bytes.
 

@@ -5,7 +5,6 @@ The driver holds no more than what is in flight: two jobs a worker. Workers may 
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from itertools import chain, islice
 from typing import TypeVar
 from uuid import uuid4
 
+from spatial_assets.errors import ClusterError
 from spatial_assets.pipeline.dask_cluster import Cluster, connected
 from spatial_assets.pipeline.dask_flight import Flight, Patience
 from spatial_assets.pipeline.dask_work import Ground, Orders, Parcel, software_here
@@ -24,7 +24,10 @@ from spatial_assets.stores.objects import ObjectStore
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
-logger = logging.getLogger(__name__)
+
+def _nothing(job: object) -> object:
+    """The work of a worker that is only tried out."""
+    return job
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +80,21 @@ class ClusterEngine:
                     yield from flight.drain(chain(first, queue))
                 finally:
                     flight.give_up()
+
+    def examine(self) -> str:
+        """Have every worker look at its software and at the store; what the cluster is, in words.
+
+        Raises:
+            ClusterError: it is away, has no workers, or one of them cannot do the work.
+        """
+        with connected(self.address, within=self.patience.scheduler) as cluster:
+            cluster.refuse_other_software()
+            workers = list(cluster.workers() or ())
+            if not workers:
+                raise ClusterError(cluster.trouble({}))
+            with self._probed() as ground:
+                cluster.try_out(self._orders(_nothing, ground, cluster), workers)
+            return f"{self.address}: {len(workers)} workers, all fit; {cluster.memory()}"
 
     def _orders(self, work: Callable[[Job], Result], ground: Ground, cluster: Cluster) -> Orders:
         """What each worker is told before its first job."""

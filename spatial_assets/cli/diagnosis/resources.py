@@ -33,10 +33,11 @@ def memory(project: Project, available_mb: int | None = None) -> Finding:
     )
     allowed_mb = compute.for_tile(largest.key).memory_mb
     window = largest.window
-    together_mb = compute.workers * compute.memory_mb
+    here = 0 if compute.dask else compute.workers  # a cluster has memory of its own
+    together_mb = here * compute.memory_mb
     detail = (
         f"tile {largest.key} of {window.width} x {window.height} pixels needs about {need_mb} of "
-        f"{allowed_mb} MB; {compute.workers} workers x {compute.memory_mb} MB = {together_mb} MB "
+        f"{allowed_mb} MB; {here} workers x {compute.memory_mb} MB = {together_mb} MB "
         f"of {available_mb} MB"
     )
     if need_mb > allowed_mb:

@@ -84,13 +84,28 @@ def reading(found: Reading) -> str:
 
 def time_needed(plan: Planned) -> str:
     """How long it takes, if a run has shown that."""
-    workers = plan.project.compute.workers
-    on = f"with {counted(workers, 'worker')} on this machine"
+    on = where(plan)
     if plan.rate is None:
         return f"how long it takes {on} is not known: no run has computed these stages so yet"
     took = f"{plan.rate.seconds:,.1f} s a tile in the last {counted(plan.rate.runs, 'run')}"
     whole = duration(plan.rate.duration(plan.forecast.tiles))
     return f"about {whole} {on}, if all are computed ({took})"
+
+
+def workers(plan: Planned) -> int | None:
+    """How many make it; None: nobody knows of a cluster before its first run."""
+    if plan.project.compute.dask:
+        return None if plan.rate is None else plan.rate.workers
+    return plan.project.compute.workers
+
+
+def where(plan: Planned) -> str:
+    """By whom it is made; a cluster is taken to be what it was in the last run."""
+    compute = plan.project.compute
+    if not compute.dask:
+        return f"with {counted(compute.workers, 'worker')} on this machine"
+    of = f"the cluster at {compute.dask}"
+    return f"with {counted(plan.rate.workers, 'worker')} of {of}" if plan.rate else f"by {of}"
 
 
 def document(plan: Planned) -> dict[str, object]:
@@ -115,7 +130,7 @@ def document(plan: Planned) -> dict[str, object]:
             "tile": found.neediest,
             "allowed_mb": found.allowed_mb,
         },
-        "workers": plan.project.compute.workers,
+        "workers": workers(plan),
         "seconds": None if rate is None else round(rate.duration(found.tiles), 1),
         "seconds_a_tile": None if rate is None else round(rate.seconds, 3),
         "runs": [

@@ -41,13 +41,19 @@ class Throughput:
     runs: int
 
 
-def rate_of(rows: Iterable[Row], *, stages: Sequence[str], workers: int) -> Rate | None:
-    """The rate of the last runs of these stages with so many workers; None: there was none."""
-    alike = (
-        row for row in rows if row["stages"] == list(stages) and int(str(row["workers"])) == workers
-    )
-    recent = _recent(alike)
-    if not recent:
+def rate_of(rows: Iterable[Row], *, stages: Sequence[str], workers: int | None) -> Rate | None:
+    """The rate of the last runs of these stages; None: there was none.
+
+    Args:
+        rows: of `run_log`.
+        stages: that all of them were made in those runs, and no others.
+        workers: that those runs had; None: as many as the last one had, as of a cluster.
+    """
+    alike = _recent(row for row in rows if row["stages"] == list(stages))
+    if workers is None and alike:
+        workers = int(str(alike[-1]["workers"]))
+    recent = [row for row in alike if int(str(row["workers"])) == workers][-RECENT:]
+    if not recent or workers is None:
         return None
     each = [float(str(row["seconds"])) / int(str(row["computed"])) for row in recent]
     return Rate(seconds=median(each), runs=len(recent), workers=workers)
@@ -55,7 +61,7 @@ def rate_of(rows: Iterable[Row], *, stages: Sequence[str], workers: int) -> Rate
 
 def throughput_of(rows: Iterable[Row]) -> Throughput | None:
     """Tiles computed in an hour of the last runs; None: no run has computed any."""
-    recent = _recent(rows)
+    recent = _recent(rows)[-RECENT:]
     lasted = sum((_lasted(row) for row in recent), timedelta())
     if lasted <= timedelta():
         return None
@@ -64,9 +70,9 @@ def throughput_of(rows: Iterable[Row]) -> Throughput | None:
 
 
 def _recent(rows: Iterable[Row]) -> list[Row]:
-    """The last runs that computed something."""
+    """The runs that computed something, in their order."""
     useful = (row for row in rows if int(str(row["computed"])) > 0)
-    return sorted(useful, key=lambda row: str(row["started_at"]))[-RECENT:]
+    return sorted(useful, key=lambda row: str(row["started_at"]))
 
 
 def _lasted(row: Row) -> timedelta:

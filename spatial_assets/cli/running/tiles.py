@@ -9,17 +9,21 @@ from spatial_assets.cli.running.clock import now, owner
 from spatial_assets.cli.running.meter import Meter
 from spatial_assets.cli.shell.ground import Ground
 from spatial_assets.pipeline.driver import TilePipeline
-from spatial_assets.pipeline.engine import Engine, InlineEngine, ProcessEngine
+from spatial_assets.pipeline.engine import Engine
+from spatial_assets.pipeline.engine_choice import chosen_engine
 from spatial_assets.pipeline.outcome import BAD, RunReport, TileOutcome
-from spatial_assets.project import Project
 
 
-def engine_of(project: Project, workers: int | None) -> Engine:
-    """The engine for a number of workers; None: as the project says, 0: this process."""
-    workers = project.compute.workers if workers is None else workers
-    if workers == 0:
-        return InlineEngine()
-    return ProcessEngine(workers=workers, gdal_cache_mb=project.compute.gdal_cache_mb)
+def engine_of(ground: Ground, workers: int | None) -> Engine:
+    """The engine for a number of processes here; None: as the project says, 0: this process."""
+    compute = ground.project.compute
+    return chosen_engine(
+        ground.project,
+        ground.store,
+        workers=compute.workers if workers is None else workers,
+        gdal_cache_mb=compute.gdal_cache_mb,
+        dask=compute.dask if workers is None else "",
+    )
 
 
 def walk(
