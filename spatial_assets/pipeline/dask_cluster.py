@@ -20,7 +20,6 @@ from spatial_assets.pipeline.dask_work import (
     Orders,
     Parcel,
     differing,
-    hand_on,
     perform,
     software_here,
 )
@@ -31,7 +30,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 20.0
-"""In which a scheduler that is there answers a question, and hands over a batch of results."""
+"""In which a scheduler that is there answers a question."""
+
+RESULTS_SECONDS = 10.0
+"""In which it hands over a batch of results; one that died with its worker is not waited for."""
 
 MOST_NAMED = 3
 
@@ -76,12 +78,8 @@ class Cluster:
         start = f"dask worker {self.address} --nthreads 1"
         return f"the Dask scheduler at {self.address} has no worker; start some with `{start}`"
 
-    def brief(self, orders: Orders, *, number: int) -> Future[Any]:
-        """Have the orders kept in the cluster, from where each worker fetches them once."""
-        return self.client.submit(hand_on, orders, key=f"orders-{number}-{orders.run}")
-
     def send(
-        self, orders: Future[Any], job: object, *, key: str, by: str | None, rather: Sequence[str]
+        self, orders: Orders, job: object, *, key: str, by: str | None, rather: Sequence[str]
     ) -> Future[Any]:
         """Have a job done: anywhere, by one worker, or rather by some than by the others."""
         return self.client.submit(
@@ -111,13 +109,13 @@ class Cluster:
     def collect(self, futures: Sequence[Future[Any]]) -> list[Any] | None:
         """The results of tasks that have ended; None: not now, one of them was lost again."""
         gather = partial(self.client.gather, list(futures), asynchronous=True)
-        answer = self._ask(gather)
+        answer = self._ask(gather, within=RESULTS_SECONDS)
         return None if answer is None else [parcel.open() for parcel in answer]
 
-    def _ask(self, question: Any) -> Any:  # noqa: ANN401 - Dask's own
+    def _ask(self, question: Any, *, within: float = ANSWER_SECONDS) -> Any:  # noqa: ANN401 - Dask's own
         """What Dask answers, or None where it does not in time."""
         with suppress(OSError, TimeoutError, CancelledError, RuntimeError):
-            return self.client.sync(question, callback_timeout=ANSWER_SECONDS)
+            return self.client.sync(question, callback_timeout=within)
         return None
 
     def try_out(self, orders: Orders, workers: Sequence[str]) -> None:
@@ -126,9 +124,8 @@ class Cluster:
         Raises:
             ClusterError: one of them cannot do the work, or does not answer.
         """
-        kept = self.brief(orders, number=0)
         sent = {
-            name: self.send(kept, None, key=f"try-{n}-{orders.run}", by=name, rather=())
+            name: self.send(orders, None, key=f"try-{n}-{orders.run}", by=name, rather=())
             for n, name in enumerate(workers)
         }
         if self.collect(list(sent.values())) is not None:

@@ -61,7 +61,7 @@ class ClusterEngine:
     def run(self, work: Callable[[Job], Result], jobs: Iterable[Job]) -> Results[Job, Result]:
         """Yield (job, result) as jobs end; at most two jobs a worker are in flight.
 
-        `work` is sent once a worker, each job by itself. A job whose worker dies is done by
+        A worker unpacks `work` once. A job whose worker dies is done by
         another; one that workers keep dying of is done alone, and given up if that one dies too.
 
         Raises:

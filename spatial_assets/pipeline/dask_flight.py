@@ -35,6 +35,12 @@ LOOK_EVERY = 1.0
 
 SLOW = "%s has been with %s for %.0f s, where %.0f s is usual; the others go on"
 
+ALONE = 2
+"""Workers that may end while they do a job alone: the first may have been about to, anyway."""
+
+BATCH = 64
+"""Results fetched at a time: a few megabytes."""
+
 RECENT = 200
 """Jobs that what is usual is taken from."""
 
@@ -82,7 +88,6 @@ class Flight(Generic[Job, Result]):
         self._cluster = cluster
         self._orders = orders
         self._patience = patience
-        self._briefed: Future[Any] | None = None
         self._flying: dict[Future[Any], Flown[Job]] = {}
         self._ended: SimpleQueue[Future[Any]] = SimpleQueue()
         self._again: deque[Job] = deque()
@@ -134,11 +139,9 @@ class Flight(Generic[Job, Result]):
 
     def _send(self, job: Job, *, by: str | None = None, rather: Sequence[str] = ()) -> Future[Any]:
         """Send one job off: to whom Dask chooses, to `by`, or if possible to one of `rather`."""
-        if self._briefed is None or self._briefed.status == "cancelled":
-            self._briefed = self._cluster.brief(self._orders, number=next(self._numbers))
         label = getattr(job, "label", "")  # what the dashboard shows the task as
         key = f"job-{next(self._numbers)}-{label}-{self._orders.run}"
-        sent = self._cluster.send(self._briefed, job, key=key, by=by, rather=rather)
+        sent = self._cluster.send(self._orders, job, key=key, by=by, rather=rather)
         flown = Flown(job=job, key=key, since=time.monotonic(), is_second=bool(rather))
         self._watch(sent, flown)
         return sent
@@ -170,7 +173,7 @@ class Flight(Generic[Job, Result]):
         found = []
         with suppress(Empty):
             found.append(self._ended.get(timeout=LOOK_EVERY if self._is_waiting else 0.0))
-            while True:
+            while len(found) < BATCH:
                 found.append(self._ended.get_nowait())
         return found
 
@@ -192,28 +195,36 @@ class Flight(Generic[Job, Result]):
         self._suspects.append(flown.job)
 
     def _alone(self, job: Job) -> Iterator[tuple[Job, Result | WorkerDied]]:
-        """Do a job with nothing else in flight, by one worker."""
-        worker = next(iter(self._workers))
-        sent = self._send(job, by=worker)
-        while sent in self._flying:
-            yield from self._landed()
-            self._look()
-            if worker not in self._workers and sent in self._flying:
-                del self._flying[sent]
-                self._cluster.drop([sent])
-                yield job, WorkerDied(f"worker {worker} ended while it worked on this alone")
-        if job in self._suspects:
-            self._suspects.remove(job)
+        """Do a job with nothing else in flight, by one worker; and by another if that one ends."""
+        for _ in range(ALONE):
+            self._look(now_if_ever=True)
+            worker = next(iter(self._workers), None)
+            if worker is None:
+                break
+            sent = self._send(job, by=worker)
+            while sent in self._flying and worker in self._workers:
+                yield from self._landed()
+                self._look()
+            if sent not in self._flying and job not in self._suspects:
+                return  # it has landed, or the connection broke and it is sent again
+            self._flying.pop(sent, None)
+            self._cluster.drop([sent])
+            if job in self._suspects:
+                self._suspects.remove(job)
+        else:
             yield job, WorkerDied("every worker that worked on this ended, also with nothing else")
+            return
+        self._suspects.append(job)
 
-    def _look(self) -> None:
+    def _look(self, *, now_if_ever: bool = False) -> None:
         """See who works in the cluster, and who is slow.
 
         Raises:
             ClusterError: nobody does, and has not for too long.
         """
         now = time.monotonic()
-        if now - self._looked < LOOK_EVERY and not self._cluster.is_lost:
+        is_due = now_if_ever or now - self._looked >= LOOK_EVERY
+        if not is_due and not self._cluster.is_lost:
             return
         self._looked = now
         found = None if self._cluster.is_lost else self._cluster.workers()

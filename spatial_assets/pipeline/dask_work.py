@@ -89,7 +89,11 @@ class Ground:
 
 @dataclass(frozen=True, kw_only=True)
 class Orders:
-    """What a worker is told once a run: what to work with, on what ground, in which limits."""
+    """What a worker is told of a run: what to work with, on what ground, in which limits.
+
+    They ride along with each job, some 3 kB, and are unpacked once a process. Kept in the cluster
+    they would be fetched from another worker, and one that has just died costs half a minute.
+    """
 
     run: str
     work: Parcel
@@ -123,11 +127,6 @@ def differing(ours: Mapping[str, str], theirs: Mapping[str, str]) -> str:
         for name, version_here in ours.items()
         if theirs.get(name, "none") != version_here
     )
-
-
-def hand_on(orders: Orders) -> Orders:
-    """A task of its own that all jobs depend on, so that each worker fetches the orders once."""
-    return orders
 
 
 def perform(orders: Orders, job: Parcel) -> Parcel:

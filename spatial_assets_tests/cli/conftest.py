@@ -112,6 +112,7 @@ def run() -> Run:
             "SPATIAL_ASSETS_PROJECT": None,
             "SPATIAL_ASSETS_STORAGE_URL": None,
             "SPATIAL_ASSETS_DATABASE_URL": None,
+            "SPATIAL_ASSETS_DASK": None,
             "COLUMNS": "2000",
         }
         return CliRunner().invoke(main, [str(part) for part in arguments], env={**clean, **env})

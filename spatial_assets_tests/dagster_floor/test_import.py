@@ -25,6 +25,7 @@ UNWANTED = (
     *("sqlalchemy", "geoalchemy2", "h3", "s2cell", "numba", "spatial_assets.catalog"),
     *("numpy", "shapely", "pyproj", "morecantile", "spatial_assets.geo.grid"),
     "spatial_assets.pipeline.driver",
+    *("distributed", "dask"),
 )
 MAX_SECONDS = 3.0
 REPORT = """

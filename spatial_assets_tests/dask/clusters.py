@@ -1,0 +1,78 @@
+"""Real schedulers and workers, started by the commands that people use."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+from spatial_assets_tests.servers.process import (
+    REPOSITORY,
+    ServerCommand,
+    accepts_connections,
+    free_port,
+    running,
+)
+
+DASK = Path(sys.executable).with_name("dask")
+QUIET = {
+    "PYTHONPATH": str(REPOSITORY),
+    "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1",
+    "DASK_DISTRIBUTED__ADMIN__LOG_FORMAT": "%(levelname)s %(message)s",
+}
+_numbers = count()
+
+
+@dataclass(frozen=True)
+class Scheduler:
+    """A scheduler that runs."""
+
+    address: str
+    process: subprocess.Popen[bytes]
+
+    def kill(self) -> None:
+        """As a machine that is gone."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+
+@contextmanager
+def scheduler() -> Iterator[Scheduler]:
+    """A scheduler without workers."""
+    port = free_port()
+    command = ServerCommand(
+        name=f"dask-scheduler-{os.getpid()}-{next(_numbers)}",
+        arguments=[
+            *(DASK, "scheduler", "--host", "127.0.0.1", "--port", str(port)),
+            *("--dashboard-address", "127.0.0.1:0"),
+        ],
+        environment=QUIET,
+    )
+    with running(command, lambda: accepts_connections(port), timeout=60) as process:
+        yield Scheduler(f"tcp://127.0.0.1:{port}", process)
+
+
+@contextmanager
+def worker(
+    address: str,
+    *options: str,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker of one process and one thread, which its nanny starts again when it dies."""
+    command = ServerCommand(
+        name=f"dask-worker-{os.getpid()}-{next(_numbers)}",
+        arguments=[
+            *(DASK, "worker", address, "--host", "127.0.0.1", "--no-dashboard"),
+            *(options or ("--nthreads", "1", "--memory-limit", "4GiB")),
+        ],
+        environment={**QUIET, **(environment or {})},
+    )
+    log = command.log
+    with running(command, lambda: "Starting established" in log.read_text(), timeout=60) as process:
+        yield process
