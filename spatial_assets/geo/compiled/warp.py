@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spatial_assets.geo.compiled.compiler import compiled
 from spatial_assets.geo.lattice import Rows
-
-Constants: TypeAlias = "tuple[np.float32, np.float32, np.float32, np.float32, np.float32]"
-"""Scale, offset, largest reflectance, stored steps of one unit, what is stored for nothing."""
 
 
 @compiled
@@ -127,11 +124,11 @@ def _pixel(
     corner: tuple[int, int],
     size: tuple[int, int],
     nudge: float,
-) -> tuple[np.float32, bool, bool]:
+) -> tuple[np.float32, bool]:
     """As `bilinear.sample_bilinear`, of one place in the file, where any pixel may be missing.
 
     Returns:
-        The value; whether it is valid; and whether a pixel of the file was wanted and not given.
+        The value, NaN where invalid; and whether a pixel of the file was wanted and not given.
     """
     height, width = pixels.shape
     zero, one = np.float32(0), np.float32(1)
@@ -150,7 +147,7 @@ def _pixel(
     v2 = in_left and in_bottom and valid[row + 1, column]
     v3 = in_right and in_bottom and valid[row + 1, column + 1]
     if not ((v3 if later else v2) if lower else (v1 if later else v0)):
-        return zero, False, lacking
+        return np.float32(np.nan), lacking
     w0, w1 = (one - across) * (one - down), across * (one - down)
     w2, w3 = (one - across) * down, across * down
     total = zero
@@ -165,18 +162,7 @@ def _pixel(
         share += w2 if v2 else zero
         share += w3 if v3 else zero
         total /= share
-    return total, True, lacking
-
-
-@compiled
-def _step(number: np.float32, kept: np.bool_ | bool, constants: Constants) -> np.int16:  # noqa: FBT001 - positional only
-    """As `radiometry.stored_reflectance`, of one number."""
-    scale, offset, limit, steps, fill = constants
-    value = number * scale
-    value += offset
-    is_stored = kept & (abs(value) < limit)
-    step: np.int16 = np.int16(np.rint(value * steps) if is_stored else fill)
-    return step
+    return total, lacking
 
 
 @compiled
@@ -194,7 +180,7 @@ def _weighted(
 
 
 @compiled
-def _store_row(  # noqa: PLR0913, PLR0917 - arrays and numbers only, as a compiled loop takes them
+def _sample_row(  # noqa: PLR0913, PLR0917 - arrays and numbers only, as a compiled loop takes them
     pixels: NDArray[Any],
     valid: NDArray[np.bool_],
     places: NDArray[np.float64],
@@ -203,46 +189,43 @@ def _store_row(  # noqa: PLR0913, PLR0917 - arrays and numbers only, as a compil
     corner: tuple[int, int],
     size: tuple[int, int],
     nudge: float,
-    constants: Constants,
     wanted: NDArray[np.bool_],
-    line: NDArray[np.int16],
+    numbers: NDArray[np.float32],
 ) -> bool:
     """One band of one row, pixel by pixel; whether a pixel was wanted and not given."""
     width = pixels.shape[1]
     flat, observed = pixels.reshape(pixels.size), valid.reshape(valid.size)
     is_lacking = False
-    for c in range(line.shape[0]):
+    for c in range(numbers.shape[0]):
+        numbers[c] = np.nan
         x, y = places[0, c], places[1, c]
         is_inside = x >= -nudge and x < size[0] - nudge and y >= -nudge and y < size[1] - nudge
-        if not (is_inside and wanted[c]):
-            line[c] = constants[4]
-            continue
-        i, under = at[c], at[c] + width
-        if i >= 0 and (observed[i] & observed[i + 1] & observed[under] & observed[under + 1]):
-            line[c] = _step(_weighted(flat, width, i, weights, c), True, constants)
-            continue
-        number, kept, lacks = _pixel(pixels, valid, (x, y), corner, size, nudge)
-        is_lacking |= lacks
-        line[c] = _step(number, kept, constants)
+        if is_inside and wanted[c]:
+            i, under = at[c], at[c] + width
+            if i >= 0 and (observed[i] & observed[i + 1] & observed[under] & observed[under + 1]):
+                numbers[c] = _weighted(flat, width, i, weights, c)
+            else:
+                numbers[c], lacks = _pixel(pixels, valid, (x, y), corner, size, nudge)
+                is_lacking |= lacks
     return is_lacking
 
 
 @compiled
-def _store_where_known(
-    lines: NDArray[np.int16],
-    fill: np.int16,
-    r: int,
-    stored: tuple[NDArray[np.int16], ...],
+def _store_row(
+    numbers: NDArray[np.float32],
+    calibration: NDArray[np.float32],
     known: NDArray[np.bool_],
+    stored: NDArray[np.int16],
 ) -> None:
-    """Write a row of every band, and narrow `known` to where none of them is fill."""
-    for b in range(len(stored)):
-        for c in range(known.shape[0]):
-            known[c] &= lines[b, c] != fill
-    for b in range(len(stored)):
-        line = stored[b][r]
-        for c in range(known.shape[0]):
-            line[c] = lines[b, c] if known[c] else fill
+    """As `radiometry.stored_reflectance`; `known` becomes False where nothing can be stored."""
+    scale, offset, limit = calibration[0], calibration[1], calibration[2]
+    steps, fill = calibration[3], calibration[4]
+    for c in range(numbers.shape[0]):
+        value = numbers[c] * scale
+        value += offset
+        is_stored = known[c] & (abs(value) < limit)  # NaN is not
+        known[c] = is_stored
+        stored[c] = np.int16(np.rint(value * steps) if is_stored else fill)
 
 
 @compiled
@@ -264,7 +247,8 @@ def store_bilinear(  # noqa: PLR0913, PLR0917 - arrays and numbers only, as a co
         bands: pixels from `corner` on, of one type; all of them finite where valid.
         valid: True where a pixel of a band was observed.
         is_whole: of each band, whether all of its pixels were.
-        calibrations: the `Constants` of each band.
+        calibrations: of each band: scale, offset, largest reflectance, stored steps of one unit,
+            and what is stored where nothing is known; shape (band, 5).
         rows: where the pixels of the target lie, see `lattice.Rows`.
         corner: absolute (column, row) of the first pixel.
         size: (columns, rows) of the whole file.
@@ -277,23 +261,27 @@ def store_bilinear(  # noqa: PLR0913, PLR0917 - arrays and numbers only, as a co
     """
     columns = known.shape[1]
     width = bands[0].shape[1]
-    at, weights = np.empty(columns, np.int32), np.empty((4, columns), np.float32)
-    lines = np.empty((len(bands), columns), np.int16)
     nodes, places = np.empty((2, 4, columns)), np.empty((2, columns))
+    at, weights = np.empty(columns, np.int32), np.empty((4, columns), np.float32)
+    numbers, steps = np.empty(columns, np.float32), np.empty((len(bands), columns), np.int16)
     is_lacking = False
     for r in range(known.shape[0]):
         _place_row(rows, r, nodes, places)
         are_inside = _taps(places, corner, bands[0].shape, at, weights)
+        wanted = known[r]
         for b in range(len(bands)):
-            band, line, k = bands[b], lines[b], calibrations[b]
-            constants = (k[0], k[1], k[2], k[3], k[4])
+            band = bands[b]
             if are_inside and is_whole[b]:
                 flat = band.reshape(band.size)
                 for c in range(columns):
-                    line[c] = _step(_weighted(flat, width, at[c], weights, c), True, constants)
-                continue
-            is_lacking |= _store_row(
-                band, valid[b], places, at, weights, corner, size, nudge, constants, known[r], line
-            )
-        _store_where_known(lines, np.int16(calibrations[0, 4]), r, stored, known[r])
+                    numbers[c] = _weighted(flat, width, at[c], weights, c)
+            else:
+                is_lacking |= _sample_row(
+                    band, valid[b], places, at, weights, corner, size, nudge, wanted, numbers
+                )
+            _store_row(numbers, calibrations[b], wanted, steps[b])
+        for b in range(len(bands)):
+            fill = np.int16(calibrations[b, 4])
+            for c in range(columns):
+                stored[b][r, c] = steps[b, c] if wanted[c] else fill
     return is_lacking
