@@ -83,23 +83,45 @@ def median(
         values: written, shape (row, column).
         observations: written: the number of valid layers.
     """
-    found = np.empty(stack.shape[0], dtype=np.float32)
-    for r in range(stack.shape[1]):
-        for c in range(stack.shape[2]):
-            count = 0
-            for layer in range(stack.shape[0]):
-                value = stack[layer, r, c]
-                if np.isfinite(value):
-                    at = count
-                    while at > 0 and found[at - 1] > value:
-                        found[at] = found[at - 1]
-                        at -= 1
-                    found[at] = value
-                    count += 1
-            observations[r, c] = count
-            stored = np.int16(fill)
-            if count:
-                middle = (found[(count - 1) >> 1] + found[count >> 1]) * np.float32(0.5)
-                if abs(middle) < limit:
-                    stored = np.int16(np.rint(middle * steps))
-            values[r, c] = stored
+    layers, rows, columns = stack.shape
+    count, ordered = np.empty(columns, np.uint16), np.empty((layers, columns), np.float32)
+    lower, upper = np.empty(columns, np.float32), np.empty(columns, np.float32)
+    for r in range(rows):
+        _sort_row(stack, r, count, ordered)
+        lower[:], upper[:] = ordered[0], ordered[0]
+        for rank in range(1, layers // 2 + 1):
+            for c in range(columns):
+                lower[c] = ordered[rank, c] if (count[c] - 1) >> 1 == rank else lower[c]
+                upper[c] = ordered[rank, c] if count[c] >> 1 == rank else upper[c]
+        for c in range(columns):
+            middle = (lower[c] + upper[c]) * np.float32(0.5)
+            is_stored = (count[c] > 0) & (abs(middle) < limit)
+            values[r, c] = np.int16(np.rint(middle * steps) if is_stored else np.float32(fill))
+            observations[r, c] = count[c]
+
+
+@compiled
+def _sort_row(
+    stack: NDArray[np.float32],
+    r: int,
+    count: NDArray[np.uint16],
+    ordered: NDArray[np.float32],
+) -> None:
+    """Count the valid values of each pixel of a row, and put them in rising order.
+
+    Neighbours are exchanged in turn, without a branch: several pixels go through the processor at
+    a time. Infinity stands for a value that is not valid.
+    """
+    count[:] = 0
+    for layer in range(ordered.shape[0]):
+        for c in range(ordered.shape[1]):
+            value = stack[layer, r, c]
+            is_valid = np.isfinite(value)
+            count[c] += np.uint16(is_valid)
+            ordered[layer, c] = value if is_valid else np.float32(np.inf)
+    for turn in range(ordered.shape[0]):
+        for first in range(turn % 2, ordered.shape[0] - 1, 2):
+            for c in range(ordered.shape[1]):
+                one, other = ordered[first, c], ordered[first + 1, c]
+                ordered[first, c] = min(other, one)
+                ordered[first + 1, c] = max(one, other)
