@@ -12,6 +12,9 @@ from spatial_assets.catalog.access import Patience, SourceAccess
 from spatial_assets.catalog.places import Places
 from spatial_assets.catalog.signing import mask_logs
 
+PLACE = "place"
+"""Extension of a request: the s3:// href that its URL was made from, which is what is judged."""
+
 
 def shared_client(access: SourceAccess) -> httpx.Client:
     """One pool of connections a process; a forked child must not share its parent's."""
@@ -23,7 +26,7 @@ def _client(patience: Patience, places: Places, pid: int) -> httpx.Client:  # no
     mask_logs()
 
     def require_allowed(request: httpx.Request) -> None:
-        places.require(str(request.url))
+        places.require(request.extensions.get(PLACE) or str(request.url))
 
     def require_allowed_next(answer: httpx.Response) -> None:
         if answer.next_request is not None:

@@ -15,7 +15,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import rasterio
 from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
@@ -34,6 +34,9 @@ from spatial_assets.catalog.signing import (
 )
 from spatial_assets.errors import SceneError
 
+if TYPE_CHECKING:
+    from spatial_assets.catalog.mirror import Mirror
+
 Dataset: TypeAlias = Any
 """rasterio's DatasetReader, which has no types."""
 
@@ -49,6 +52,14 @@ class _Opened:
 
     dataset: Dataset
     expires: float | None
+    mirror: Mirror | None = None
+    """What the dataset reads through; None: GDAL reads the file itself."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has to be opened anew."""
+        is_expired = self.expires is not None and self.expires < time.time()
+        return is_expired or (self.mirror is not None and self.mirror.is_removed)
 
 
 class _OpenFiles(threading.local):
@@ -71,10 +82,14 @@ _open_files = _OpenFiles()
 @contextlib.contextmanager
 def gdal_settings(access: SourceAccess) -> Iterator[None]:
     """GDAL configured for reading whole-resolution blocks of untrusted, possibly remote files."""
-    options = _options(access)
-    with warnings.catch_warnings(), rasterio.Env(session=_session(access), **options):
+    with warnings.catch_warnings(), gdal_environment(access):
         warnings.simplefilter("ignore", NotGeoreferencedWarning)  # headers.py refuses such a file
         yield
+
+
+def gdal_environment(access: SourceAccess) -> rasterio.Env:
+    """As `gdal_settings` without the warnings, whose filters are not one thread's alone."""
+    return rasterio.Env(session=_session(access), **_options(access))
 
 
 def open_dataset(source: BandSource, access: SourceAccess) -> Dataset:
@@ -86,16 +101,37 @@ def open_dataset(source: BandSource, access: SourceAccess) -> Dataset:
     key = _key(source, access)
     known = _open_files.of_this_process()
     found = known.pop(key, None)
-    if found is not None and found.expires is not None and found.expires < time.time():
+    if found is not None and found.is_over:
         found.dataset.close()
         found = None
     if found is None:
         while len(known) >= MOST_OPEN:
             known.popitem(last=False)[1].dataset.close()
-        path, expires = gdal_path(source, access, _straight(source, access))
-        found = _Opened(_open(path), expires)
+        found = _opened(source, access)
     known[key] = found
     return found.dataset
+
+
+def _opened(source: BandSource, access: SourceAccess) -> _Opened:
+    """A source opened now; a remote TIFF by way of its mirror."""
+    if is_remote(source.href):
+        from spatial_assets.catalog.mirror import open_mirror  # noqa: PLC0415 - only remote ones
+
+        mirror = open_mirror(source, access)
+        if mirror is not None:
+            return _Opened(
+                rasterio.open(mirror.name, driver=DRIVERS[0], sharing=False, opener=mirror.opened),
+                None,
+                mirror,
+            )
+    path, expires = gdal_path(source, access, _straight(source, access))
+    return _Opened(_open(path), expires)
+
+
+def mirror_of(source: BandSource, access: SourceAccess) -> Mirror | None:
+    """The mirror that the source's dataset reads through, if it is open and has one."""
+    found = _open_files.of_this_process().get(_key(source, access))
+    return None if found is None else found.mirror
 
 
 def _straight(source: BandSource, access: SourceAccess) -> SignedUrl | None:

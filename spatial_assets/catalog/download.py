@@ -11,7 +11,6 @@ import fcntl
 import hashlib
 import os
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,13 +19,12 @@ from spatial_assets.catalog.checksums import Digest, digest_of
 from spatial_assets.catalog.fingerprints import local_version
 from spatial_assets.catalog.hrefs import is_remote
 from spatial_assets.catalog.remote import patiently, short_body, streamed
+from spatial_assets.catalog.room import COPY, PARTIAL, make_room
 from spatial_assets.catalog.scene import BandSource
 from spatial_assets.errors import SceneError, SourceUnavailableError
 from spatial_assets.project.secrets import mask_secrets
 
 PIECE = 1 << 20
-ABANDONED = 24 * 3600.0  # seconds: a partial file that old belongs to nobody
-PARTIAL = ".part"
 LOCK = ".lock"
 
 _verified: set[tuple[str, str, str | None, int | None]] = set()
@@ -68,7 +66,7 @@ def _verified_in_place(source: BandSource) -> Path:
 def _name(source: BandSource) -> str:
     """The name of a copy."""
     identity = f"{source.href}\n{source.version}\n{source.checksum}"
-    return f"{hashlib.sha256(identity.encode()).hexdigest()[:40]}.raster"
+    return f"{hashlib.sha256(identity.encode()).hexdigest()[:40]}{COPY}"
 
 
 def _is_there(copy: Path) -> bool:
@@ -97,7 +95,7 @@ def _download(source: BandSource, copy: Path, access: SourceAccess) -> None:
         lambda: _fetched(source, copy.parent, access), access.patience, place=source.href
     )
     try:
-        _make_room(copy.parent, access, incoming=partial.stat().st_size)
+        make_room(copy.parent, access, incoming=partial.stat().st_size)
         partial.replace(copy)
     except OSError as error:
         partial.unlink(missing_ok=True)
@@ -157,21 +155,3 @@ def _require_promised(source: BandSource, digest: Digest) -> None:
             f"{digest.expected[:16]}...: it is damaged or has been replaced",
             reason="checksum_mismatch",
         )
-
-
-def _make_room(folder: Path, access: SourceAccess, *, incoming: int) -> None:
-    """Remove what was abandoned, then the least recently used copies, until `incoming` fits."""
-    used = []
-    for path in folder.iterdir():
-        with contextlib.suppress(FileNotFoundError):  # another process makes room too
-            facts = path.stat()
-            if path.suffix == PARTIAL and time.time() - facts.st_mtime > ABANDONED:
-                path.unlink()
-            elif path.suffix == ".raster":
-                used.append((facts.st_mtime, path.name, facts.st_size))
-    total = sum(size for _, _, size in used)
-    for _, name, size in sorted(used):
-        if total + incoming <= access.cache_bytes:
-            return
-        (folder / name).unlink(missing_ok=True)
-        total -= size

@@ -18,7 +18,14 @@ from numpy.typing import NDArray
 from rasterio.errors import RasterioError
 
 from spatial_assets.catalog.access import SourceAccess
-from spatial_assets.catalog.datasets import Dataset, close_dataset, gdal_settings, open_dataset
+from spatial_assets.catalog.blocks import block_spans, with_bytes
+from spatial_assets.catalog.datasets import (
+    Dataset,
+    close_dataset,
+    gdal_settings,
+    mirror_of,
+    open_dataset,
+)
 from spatial_assets.catalog.facts import BandFacts
 from spatial_assets.catalog.hrefs import is_remote
 from spatial_assets.catalog.opening import as_local, opened_or_reason
@@ -68,6 +75,7 @@ def read_blocks(
     One read answers for all blocks where it covers every part of each of them.
     """
     probe = probing_window(window, dataset)
+    dataset = with_bytes(source, dataset, windows=[probe], access=access)
     pixels = _read(dataset, source, probe)
     if pixels is not None:
         return pixels[window.slices_in(probe)], np.ones(window.shape, dtype=np.bool_)
@@ -130,6 +138,11 @@ def _read_block(source: BandSource, block: Window, access: SourceAccess) -> NDAr
     pixels = _read(opened_or_reason(source, access), source, block)
     if pixels is not None or not is_remote(source.href):
         return pixels
+    if mirror_of(source, access) is not None:
+        # every byte arrived, so the block is damaged, or was on its way or here: once more, then
+        dataset = opened_or_reason(source, access)
+        dataset = with_bytes(source, dataset, windows=[block], access=access, again=True)
+        return _read(dataset, source, block)
     for _ in range(SECOND_LOOKS):
         dataset = open_dataset(source, access)
         if not _bytes_arrive(source, dataset, block=block, access=access):
@@ -164,22 +177,10 @@ def _bytes_arrive(
     Raises:
         SourceUnavailableError: it gives none now.
     """
-    for start, size in _byte_ranges(dataset, source, block):
-        if len(read_range(source, access, start=start, size=size)) < size:
+    for start, stop in ((0, 1), *block_spans(dataset, source, block)):
+        if len(read_range(source, access, start=start, size=stop - start)) < stop - start:
             return False
     return True
-
-
-def _byte_ranges(dataset: Dataset, source: BandSource, block: Window) -> Iterator[tuple[int, int]]:
-    """(offset, size) in the file of everything that makes up a block; the first byte at least."""
-    rows, columns = dataset.block_shapes[0]
-    yield 0, 1
-    for y in range(block.row // rows, -(-block.row_stop // rows)):
-        for x in range(block.column // columns, -(-block.column_stop // columns)):
-            start = dataset.get_tag_item(f"BLOCK_OFFSET_{x}_{y}", "TIFF", bidx=source.index)
-            size = dataset.get_tag_item(f"BLOCK_SIZE_{x}_{y}", "TIFF", bidx=source.index)
-            if start and size and int(size) > 0:
-                yield int(start), int(size)
 
 
 def _require_same(dataset: Dataset, facts: BandFacts, source: BandSource) -> None:

@@ -93,7 +93,7 @@ def _facts(link: Callable[[Method], SignedUrl], access: SourceAccess, *, place: 
         with client.stream("GET", link("GET").url, headers={"Range": "bytes=0-0"}) as got:
             answer = got
     check_status(answer, place)
-    return _object_facts(answer)
+    return object_facts(answer)
 
 
 def read_range(source: BandSource, access: SourceAccess, *, start: int, size: int) -> bytes:
@@ -285,7 +285,7 @@ def _body(answer: httpx.Response, *, limit: int) -> bytes:
     return b"".join(pieces)[:limit]
 
 
-def _object_facts(answer: httpx.Response) -> ObjectFacts:
+def object_facts(answer: httpx.Response) -> ObjectFacts:
     """Size and etag as the headers have them."""
     whole = re.fullmatch(r"bytes .*/(\d+)", answer.headers.get("content-range", ""))
     length = whole[1] if whole else answer.headers.get("content-length", "")

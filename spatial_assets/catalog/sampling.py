@@ -5,7 +5,7 @@ Whole scene up to a megapixel, else sixteen windows on a fixed 4 x 4 lattice; ov
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatial_assets.catalog.access import SourceAccess
+from spatial_assets.catalog.ahead import reading_ahead
+from spatial_assets.catalog.blocks import with_bytes
 from spatial_assets.catalog.facts import BandFacts
 from spatial_assets.catalog.opening import opened_or_reason
 from spatial_assets.catalog.plausibility import Sample, SampleBand
@@ -44,10 +46,19 @@ def take_sample(
         SourceUnavailableError: the archive did not answer.
     """
     reference = facts["red" if "red" in scene.bands else min(scene.bands)].grid
-    taken = {
-        source.name: _take(source, facts[source.name].grid, reference=reference, access=access)
-        for source in scene.sources
+    windows = list(sample_windows(reference))
+    places = {
+        name: [_Place.of(facts[name].grid, window, reference=reference) for window in windows]
+        for name in (source.name for source in scene.sources)
     }
+    areas = [
+        (source, [place.area for place in places[source.name] if place.area is not None])
+        for source in scene.sources
+    ]
+    with reading_ahead(areas, access):
+        taken = {
+            source.name: _take(source, places[source.name], access) for source in scene.sources
+        }
     first, *others = taken.values()
     known = first.known.copy()
     for other in others:
@@ -80,57 +91,68 @@ def _starts(total: int) -> list[int]:
     return sorted({max(0, min(centre - WINDOW // 2, total - WINDOW)) for centre in centres})
 
 
-def _take(
-    source: BandSource, grid: SourceGrid, *, reference: SourceGrid, access: SourceAccess
-) -> _Values:
-    """One band at the centres of the reference's sample pixels, by the pixel that holds each."""
-    parts = [
-        _take_window(source, grid, window=window, reference=reference, access=access)
-        for window in sample_windows(reference)
-    ]
+def _take(source: BandSource, places: Sequence[_Place], access: SourceAccess) -> _Values:
+    """One band at the pixels that hold the centres of the reference's sample pixels."""
+    areas = [place.area for place in places if place.area is not None]
+    dataset = opened_or_reason(source, access)
+    with_bytes(source, dataset, windows=areas, access=access)
+    parts = [_take_window(source, place, access) for place in places]
     return _Values(
         np.concatenate([part.values for part in parts]),
         np.concatenate([part.known for part in parts]),
     )
 
 
-def _take_window(
-    source: BandSource,
-    grid: SourceGrid,
-    *,
-    window: Window,
-    reference: SourceGrid,
-    access: SourceAccess,
-) -> _Values:
+def _take_window(source: BandSource, place: _Place, access: SourceAccess) -> _Values:
     """One window of `_take`; pixels outside the band's file are not known."""
-    columns, rows = _pixels_of(grid, window=window, reference=reference)
-    in_columns = (columns >= 0) & (columns < grid.width)
-    in_rows = (rows >= 0) & (rows < grid.height)
     dataset = opened_or_reason(source, access)
-    values = np.zeros(window.shape, dtype=dataset.dtypes[source.index - 1])
-    known = np.zeros(window.shape, dtype=np.bool_)
-    if in_columns.any() and in_rows.any():
-        inside = np.ix_(in_rows, in_columns)
-        columns, rows = columns[in_columns], rows[in_rows]
-        left, top = int(columns.min()), int(rows.min())
-        area = Window(left, top, int(columns.max()) - left + 1, int(rows.max()) - top + 1)
-        pixels, readable = read_blocks(source, dataset, window=area, access=access)
-        places = np.ix_(rows - top, columns - left)
-        values[inside], known[inside] = pixels[places], readable[places]
+    shape = place.in_rows.size, place.in_columns.size
+    values = np.zeros(shape, dtype=dataset.dtypes[source.index - 1])
+    known = np.zeros(shape, dtype=np.bool_)
+    if place.area is not None:
+        inside = np.ix_(place.in_rows, place.in_columns)
+        rows = place.rows[place.in_rows] - place.area.row
+        columns = place.columns[place.in_columns] - place.area.column
+        pixels, readable = read_blocks(source, dataset, window=place.area, access=access)
+        values[inside], known[inside] = (
+            pixels[np.ix_(rows, columns)],
+            readable[np.ix_(rows, columns)],
+        )
     return _Values(values.ravel(), known.ravel())
 
 
-def _pixels_of(
-    grid: SourceGrid, *, window: Window, reference: SourceGrid
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(columns, rows) in `grid` that hold the pixel centres of a window of `reference`.
+@dataclass(frozen=True, eq=False)
+class _Place:
+    """Where the pixel centres of a window of the reference lie in a band's file.
 
     Neither grid is rotated, so columns depend on x alone and rows on y alone.
     """
-    there = ~grid.transform @ reference.transform
-    columns = np.arange(window.column, window.column_stop) + 0.5
-    rows = np.arange(window.row, window.row_stop) + 0.5
-    return (
-        np.floor(columns * there.a + there.c).astype(np.int64),
-        np.floor(rows * there.e + there.f).astype(np.int64),
-    )
+
+    columns: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    in_columns: NDArray[np.bool_]
+    """True where a column is one of the file."""
+
+    in_rows: NDArray[np.bool_]
+    area: Window | None
+    """The pixels of the file that hold any centre; None: the file does not reach there."""
+
+    @classmethod
+    def of(cls, grid: SourceGrid, window: Window, *, reference: SourceGrid) -> _Place:
+        """The place of a window of `reference` in `grid`."""
+        there = ~grid.transform @ reference.transform
+        columns, rows = (
+            np.floor((np.arange(start, stop) + 0.5) * step + origin).astype(np.int64)
+            for start, stop, step, origin in (
+                (window.column, window.column_stop, there.a, there.c),
+                (window.row, window.row_stop, there.e, there.f),
+            )
+        )
+        in_columns = (columns >= 0) & (columns < grid.width)
+        in_rows = (rows >= 0) & (rows < grid.height)
+        area = None
+        if in_columns.any() and in_rows.any():
+            x, y = columns[in_columns], rows[in_rows]
+            left, top = int(x.min()), int(y.min())
+            area = Window(left, top, int(x.max()) - left + 1, int(y.max()) - top + 1)
+        return cls(columns, rows, in_columns, in_rows, area)

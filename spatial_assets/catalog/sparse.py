@@ -1,0 +1,219 @@
+"""A file with some parts of a remote object in it, shared by all processes of a machine.
+
+One file holds the object's bytes, where they lie in the object, then one byte a page that says
+whether the page is here, then what tells the object from another. So whoever has the file open has
+all three of the same object, even if its name was given to another file since. A page counts as
+here only after its bytes were written: whoever dies on the way leaves nothing wrong. As a power cut
+could lose the bytes and keep the mark, a file is believed only until the machine starts again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+SUFFIX = ".sparse"
+UNFINISHED = ".part"
+PAGE = 1 << 14  # bytes: 1 % of a block of a megapixel
+GAP = 4  # absent pages between two runs that are cheaper to fetch than another request is
+LONGEST_RUN = 8 << 20  # bytes: what is fetched again when a connection breaks
+TAIL = 1 << 14  # more than the headers of an answer may have
+HERE = b"\x01"
+ABSENT = b"\x00"
+_SECOND_USE = 60.0  # seconds after which a file that is read counts as used again
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+Span = tuple[int, int]
+"""First byte, and the one after the last."""
+
+
+class SparseFile:
+    """An open file; every thread that fetches or waits has one of its own."""
+
+    def __init__(self, handle: int, *, size: int, etag: str | None) -> None:
+        self._handle = handle
+        self.size = size
+        """Of the object, in bytes."""
+
+        self.etag = etag
+        """Of the object, as far as the server told."""
+
+    @classmethod
+    def open(cls, path: Path) -> SparseFile | None:
+        """The file at `path`; None: there is none, or it is from before the machine started."""
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        found = cls(handle, size=0, etag=None)
+        if found._is_told():
+            return found
+        found.close()
+        path.unlink(missing_ok=True)
+        return None
+
+    @classmethod
+    def create(cls, path: Path, *, size: int, etag: str | None, first: bytes) -> SparseFile:
+        """A new file that begins with `first`, or the one that another process just made.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        handle, name = tempfile.mkstemp(suffix=UNFINISHED, dir=path.parent)
+        made = cls(handle, size=size, etag=etag)
+        try:
+            told = json.dumps({"size": size, "etag": etag, "boot": boot()}).encode()
+            os.pwrite(handle, told.ljust(TAIL), made._length - TAIL)
+            made.put(0, first)
+            made.mark((0, len(first)))
+            with contextlib.suppress(FileExistsError):
+                os.link(name, path)
+                return made
+        except BaseException:
+            made.close()
+            raise
+        finally:
+            Path(name).unlink()
+        made.close()
+        return cls.open(path) or cls.create(path, size=size, etag=etag, first=first)
+
+    def absent(self, spans: Iterable[Span]) -> list[Span]:
+        """What of `spans` is not here yet: whole pages, near ones together, in order."""
+        wanted = np.zeros(self._pages, dtype=np.bool_)
+        for start, stop in spans:
+            wanted[start // PAGE : -(-min(stop, self.size) // PAGE)] = True
+        gone = self._map() == 0
+        wanted &= gone
+        runs = [(a * PAGE, min(b * PAGE, self.size)) for a, b in _joined(_runs(wanted), gone)]
+        return [piece for run in runs for piece in _pieces(run)]
+
+    def has(self, start: int, stop: int) -> bool:
+        """Whether all bytes of a span are here."""
+        first, last = start // PAGE, -(-min(stop, self.size) // PAGE)
+        if last <= first:
+            return True
+        return ABSENT not in os.pread(self._handle, last - first, self._map_start + first)
+
+    def put(self, start: int, data: bytes) -> None:
+        """Write bytes of the object; they count once they are marked."""
+        os.pwrite(self._handle, data, start)
+
+    def mark(self, span: Span) -> None:
+        """Count the pages that lie in `span` as here."""
+        start, stop = span
+        first = -(-start // PAGE)
+        last = self._pages if stop >= self.size else stop // PAGE
+        os.pwrite(self._handle, HERE * (last - first), self._map_start + first)
+
+    def forget(self, spans: Iterable[Span]) -> None:
+        """Have the pages of `spans` fetched again."""
+        for start, stop in spans:
+            first, last = start // PAGE, -(-min(stop, self.size) // PAGE)
+            os.pwrite(self._handle, ABSENT * (last - first), self._map_start + first)
+
+    def read(self, start: int, stop: int) -> bytes:
+        """Bytes of the object."""
+        return os.pread(self._handle, max(0, min(stop, self.size) - start), start)
+
+    @contextlib.contextmanager
+    def fetching(self) -> Iterator[None]:
+        """Let one thread of the machine fetch at a time, so that no page is fetched twice."""
+        fcntl.flock(self._handle, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._handle, fcntl.LOCK_UN)
+
+    @property
+    def is_removed(self) -> bool:
+        """Whether the file made room for others; what is open lives on until it is closed."""
+        return os.fstat(self._handle).st_nlink == 0
+
+    def touch(self) -> None:
+        """Count the file as just used."""
+        if time.time() - os.fstat(self._handle).st_mtime > _SECOND_USE:
+            os.utime(self._handle)
+
+    def close(self) -> None:
+        """Close it."""
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+
+    def __del__(self) -> None:
+        """Close it, with the dataset that read it."""
+        self.close()
+
+    def _is_told(self) -> bool:
+        """Read what the file says of itself; False: it is not one to believe."""
+        length = os.fstat(self._handle).st_size
+        try:
+            told = json.loads(os.pread(self._handle, TAIL, max(0, length - TAIL)))
+            self.size, self.etag = int(told["size"]), told["etag"]
+            return bool(told["boot"] == boot() and length == self._length)
+        except (ValueError, KeyError, TypeError):
+            return False
+
+    @property
+    def _pages(self) -> int:
+        return -(-self.size // PAGE)
+
+    def _map(self) -> NDArray[np.uint8]:
+        return np.frombuffer(os.pread(self._handle, self._pages, self._map_start), dtype=np.uint8)
+
+    @property
+    def _map_start(self) -> int:
+        return self._pages * PAGE
+
+    @property
+    def _length(self) -> int:
+        return self._map_start + self._pages + TAIL
+
+
+def disk_bytes(facts: os.stat_result) -> int:
+    """What a sparse file takes of the disk."""
+    return facts.st_blocks * 512
+
+
+@lru_cache(maxsize=1)
+def boot() -> str:
+    """What tells this start of the machine from any other."""
+    with contextlib.suppress(OSError):
+        return _BOOT_ID.read_text().strip()
+    return f"{round((time.time() - time.monotonic()) / 600)}"  # to ten minutes: clocks are set
+
+
+def _runs(wanted: NDArray[np.bool_]) -> list[Span]:
+    """(first, one after last) of each run of True."""
+    edges = np.flatnonzero(np.diff(wanted, prepend=False, append=False))
+    return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
+
+
+def _joined(runs: list[Span], gone: NDArray[np.bool_]) -> list[Span]:
+    """Runs with few absent pages between them as one."""
+    joined: list[Span] = []
+    for first, last in runs:
+        before = joined[-1][1] if joined else -1
+        if joined and first - before <= GAP and gone[before:first].all():
+            joined[-1] = (joined[-1][0], last)
+        else:
+            joined.append((first, last))
+    return joined
+
+
+def _pieces(run: Span) -> list[Span]:
+    """A run in pieces of bounded length, all about the same."""
+    start, stop = run
+    count = -(-(stop - start) // LONGEST_RUN)
+    length = -(-(stop - start) // count // PAGE) * PAGE
+    return [(at, min(at + length, stop)) for at in range(start, stop, length)]
