@@ -19,7 +19,7 @@ from spatial_assets.pipeline.failures import CHANGED, MissingInputError
 from spatial_assets.pipeline.fingerprints import fingerprint
 from spatial_assets.pipeline.ledger import Ledger
 from spatial_assets.pipeline.outcome import CheckOutcome
-from spatial_assets.pipeline.raw import RawScene, load_raw, read_raw, store_raw
+from spatial_assets.pipeline.raw import RawScene, load_raw, raw_ahead, read_raw, store_raw
 from spatial_assets.pipeline.record import SceneRecord
 from spatial_assets.pipeline.stages import CODE_VERSIONS, RAW, REPROJECTED
 from spatial_assets.pipeline.task import TileTask
@@ -90,10 +90,16 @@ class RawStage:
             return
         self.ledger.at = RAW
         self.forget_withdrawn(RAW, self.records)
+        wanted = {record.id: self._fingerprint(record) for record in self.records}
+        missing = [
+            record
+            for record in self.records
+            if not self.ledger.standing(RAW, record.id, wanted[record.id])
+        ]
+        with raw_ahead(missing, self.box, self._bench.access):
+            for record in missing:
+                self._read_scene(record, wanted[record.id])
         for record in self.records:
-            wanted = self._fingerprint(record)
-            if not self.ledger.standing(RAW, record.id, wanted):
-                self._read_scene(record, wanted)
             self._sort(record)
         units = self.ledger.units(RAW)
         shares = [float(str(entry.facts["readable_fraction"])) for entry in units.values()]

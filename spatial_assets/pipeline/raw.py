@@ -6,7 +6,8 @@ what is handed on is what is stored.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,8 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from spatial_assets.catalog.access import SourceAccess
+from spatial_assets.catalog.ahead import reading_ahead
+from spatial_assets.catalog.hrefs import is_remote
 from spatial_assets.catalog.reader import read_window
 from spatial_assets.geo.clearsky import ClearSky
 from spatial_assets.geo.geobox import GeoBox, Window
@@ -84,6 +87,21 @@ def read_raw(
             unreadable[name] = lost
         bands[name] = RawBand(pixels=pixels, window=window)
     return RawScene(bands=bands, unreadable=unreadable)
+
+
+def raw_ahead(
+    scenes: Iterable[SceneRecord], box: GeoBox, access: SourceAccess
+) -> AbstractContextManager[None]:
+    """Within the block, bring here what `read_raw` will read of remote scenes, in this order."""
+    scenes = [each for each in scenes if any(is_remote(f.href) for f in each.sources.values())]
+    return reading_ahead(
+        (
+            (scene.sources[name], [window])
+            for scene in scenes
+            for name, window in (raw_windows(scene, box) or {}).items()
+        ),
+        access,
+    )
 
 
 def raw_windows(scene: SceneRecord, box: GeoBox) -> dict[str, Window] | None:
