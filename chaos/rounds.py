@@ -124,6 +124,7 @@ class Round:
     def places(self, dice: random.Random) -> Iterator[None]:
         """A database, and a disk if it takes one, for the block."""
         self.ground.make_database(self.name)
+        self.world.forget_scenes()
         if self.kind.blow == "disk":
             self.disk = Disk(self.scratch / self.name)
             self.disk.shrink(dice.randint(40, 700))

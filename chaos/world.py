@@ -41,6 +41,10 @@ class World:
         """Where the project file is whose scenes are on disk, or in the bucket."""
         return self.folder / ("remote" if remote else "local")
 
+    def forget_scenes(self) -> None:
+        """Remove what earlier rounds kept of the scenes that they read from S3."""
+        shutil.rmtree(self.project_folder(remote=True) / "cache", ignore_errors=True)
+
 
 def make_world(folder: Path, ground: Ground, *, small: bool = False) -> World:
     """Write the scenes and the projects."""

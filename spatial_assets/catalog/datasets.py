@@ -6,6 +6,7 @@ overviews never. What an opened file is worth is judged in headers.py, reading i
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import threading
@@ -14,6 +15,7 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -119,6 +121,7 @@ def _opened(source: BandSource, access: SourceAccess) -> _Opened:
 
         mirror = open_mirror(source, access)
         if mirror is not None:
+            _close_at_exit(os.getpid())
             return _Opened(
                 rasterio.open(mirror.name, driver=DRIVERS[0], sharing=False, opener=mirror.opened),
                 None,
@@ -126,6 +129,12 @@ def _opened(source: BandSource, access: SourceAccess) -> _Opened:
             )
     path, expires = gdal_path(source, access, _straight(source, access))
     return _Opened(_open(path), expires)
+
+
+@lru_cache(maxsize=1)
+def _close_at_exit(_pid: int) -> None:
+    """GDAL complains of a file that is served from Python when there is no Python any more."""
+    atexit.register(close_all)
 
 
 def mirror_of(source: BandSource, access: SourceAccess) -> Mirror | None:

@@ -18,7 +18,7 @@ from spatial_assets.catalog.blocks import with_bytes
 from spatial_assets.catalog.facts import BandFacts
 from spatial_assets.catalog.opening import opened_or_reason
 from spatial_assets.catalog.plausibility import Sample, SampleBand
-from spatial_assets.catalog.reader import read_blocks
+from spatial_assets.catalog.reader import BLOCK, read_blocks
 from spatial_assets.catalog.scene import BandSource, Scene
 from spatial_assets.geo.clearsky import ClearSky
 from spatial_assets.geo.geobox import Window
@@ -45,10 +45,10 @@ def take_sample(
     Raises:
         SourceUnavailableError: the archive did not answer.
     """
-    reference = facts["red" if "red" in scene.bands else min(scene.bands)].grid
-    windows = list(sample_windows(reference))
+    sampled = facts["red" if "red" in scene.bands else min(scene.bands)]
+    windows = list(sample_windows(sampled.grid, sampled.block))
     places = {
-        name: [_Place.of(facts[name].grid, window, reference=reference) for window in windows]
+        name: [_Place.of(facts[name].grid, window, reference=sampled.grid) for window in windows]
         for name in (source.name for source in scene.sources)
     }
     areas = [
@@ -72,12 +72,19 @@ def take_sample(
     return Sample(bands, known)
 
 
-def sample_windows(grid: SourceGrid) -> Iterator[Window]:
-    """The windows of the sample, within the grid that is sampled."""
+def sample_windows(grid: SourceGrid, block: tuple[int, int]) -> Iterator[Window]:
+    """The windows of the sample, within the grid that is sampled.
+
+    Args:
+        grid: of the file that is sampled.
+        block: (rows, columns) of its own blocks.
+    """
     if grid.width * grid.height <= WHOLE_SCENE:
         yield grid.window
         return
-    columns, rows = (_starts(total) for total in (grid.width, grid.height))
+    rows, columns = (
+        _starts(total, own=own) for total, own in zip((grid.height, grid.width), block, strict=True)
+    )
     for row in rows:
         for column in columns:
             yield Window(
@@ -85,10 +92,19 @@ def sample_windows(grid: SourceGrid) -> Iterator[Window]:
             )
 
 
-def _starts(total: int) -> list[int]:
-    """First pixels of the lattice's windows along an axis: each in the middle of its quarter."""
-    centres = [(2 * number + 1) * total // (2 * LATTICE) for number in range(LATTICE)]
-    return sorted({max(0, min(centre - WINDOW // 2, total - WINDOW)) for centre in centres})
+def _starts(total: int, *, own: int) -> list[int]:
+    """First pixels of the lattice's windows along an axis: each in the middle of its quarter.
+
+    Moved so far that a window lies in one block: reading it then decodes, and fetches, one.
+    """
+    block = own if own % BLOCK == 0 else BLOCK
+    starts = set()
+    for number in range(LATTICE):
+        centre = (2 * number + 1) * total // (2 * LATTICE)
+        first = centre // block * block
+        start = min(max(centre - WINDOW // 2, first), first + block - WINDOW)
+        starts.add(max(0, min(start, total - WINDOW)))
+    return sorted(starts)
 
 
 def _take(source: BandSource, places: Sequence[_Place], access: SourceAccess) -> _Values:

@@ -15,7 +15,7 @@ INDEX_RANGE = "index_range"
 """The check of all indices of a tile; it belongs to the first of them."""
 
 CODE_VERSIONS = {
-    "scene": "1",
+    "scene": "2",
     "raw_tile": "1",
     "reprojected_raster": "1",
     "index": "1",

@@ -117,7 +117,9 @@ class ScenesSettings(Table):
         examples=["stream"],
     )
     cache: str = Field(
-        default="cache", description="the folder that downloads go to", examples=["cache"]
+        default="cache",
+        description="the folder that copies of remote files go to: whole ones, or what was read",
+        examples=["cache"],
     )
     cache_mb: int = Field(
         default=4096, ge=1, description="megabytes the cache may hold", examples=[4096]
