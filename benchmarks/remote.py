@@ -1,213 +1,165 @@
 """Tiles from scenes in S3, 50 ms and 200 Mbit/s away, beside other ways to the same tiles.
 
-A real S3 server behind `slow_line.py`; the product is stored on this machine. Each contestant has
-a process of its own, so that nobody finds in a cache what another has read.
+Each contestant has a process of its own and has made a tile of the same scenes before, from this
+machine's disk: libraries are loaded then, and nothing of what is far away is in any cache. What is
+made is stored on this machine.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
-import multiprocessing
-import os
 import shutil
-import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
-import boto3
+import rasterio
 
-from benchmarks import remote_contestants as c
-from benchmarks.pixels import PROJECT
+from benchmarks.contest import compare, tile_of
+from benchmarks.contestants import odc_stac, odc_stac_far, ours, warped_vrt, windows
+from benchmarks.contestants.task import Contestant, Task
+from benchmarks.far import BUCKET, far_away
+from benchmarks.projects import ONE_MONTH, write_project
 from benchmarks.rows import Row, row
-from benchmarks.scenes import BBOX, Granules
-from benchmarks.slow_line import BYTES_A_SECOND, Line, Passed, slow_line
-from spatial_assets.project import Project, load_project
-from spatial_assets_tests.servers.s3 import S3Server, serve
+from benchmarks.runner import Runner
+from benchmarks.scenes import BBOX
+from benchmarks.slow_line import BYTES_A_SECOND, Line, Passed
+from spatial_assets.geo.geobox import Window
+from spatial_assets.pipeline.raw import raw_windows
+from spatial_assets.project import load_project
 
-GRANULES = Granules(days=2, band_metres=10)
-ZOOM = 14
-TILES = 6
-BUCKET = "scenes"
-SOURCE = """
+MORE = """{month}
 [scenes.source]
 endpoint = "{endpoint}"
 region = "us-east-1"
 """
 
-Work = Callable[[Project, Sequence[str], Path], None]
-
 
 @dataclass(frozen=True)
-class Cost:
+class Trip:
     """What one contestant took."""
 
     seconds: float
     passed: Passed
 
 
-def rows() -> list[Row]:
-    """Time all contestants on the same tiles."""
-    with tempfile.TemporaryDirectory(prefix="spatial-assets-bench-") as scratch:
-        folder = Path(scratch)
-        with _far_scenes(folder) as line:
-            found = {
-                work.__name__: _cost(work, _project(folder, work.__name__, line), line)
-                for work in (c.ours, c.warped_vrt, c.odc_stac, c.our_windows, c.their_windows)
-            }
-            project = _project(folder, "needed", line)
-            needed = c.needed_bytes(project, _tiles(project), folder / "local")
-    return _rows(found, needed)
+CONTESTANTS: tuple[tuple[Contestant, Contestant], ...] = (
+    (ours.CONTESTANT, ours.CONTESTANT),
+    (warped_vrt.CONTESTANT, warped_vrt.CONTESTANT),
+    (odc_stac.CONTESTANT, odc_stac_far.CONTESTANT),
+    (windows.OURS, windows.OURS),
+    (windows.THEIRS, windows.THEIRS),
+)
+"""For files of this machine, and for those that are far away."""
 
 
-def _rows(found: dict[str, Cost], needed: int) -> list[Row]:
-    unit = f"seconds, {TILES} tiles of 2,048 pixels, {GRANULES.days} scenes, 50 ms, 200 Mbit/s"
-    ours = found["ours"]
-    most_bytes = ours.seconds * BYTES_A_SECOND
+def rows(folder: Path, scenes: Path, *, zoom: int, tiles: int) -> list[Row]:
+    """Time all contestants on the same tiles.
+
+    Args:
+        folder: to work in.
+        scenes: folder of the granules.
+        zoom: whose pixels the tiles have.
+        tiles: to be made.
+    """
+    trips: dict[str, Trip] = {}
+    with far_away(scenes, folder / "far") as line:
+        for number, (near, far) in enumerate(CONTESTANTS):
+            at = folder / f"contestant{number}"
+            warm = _task(at / "near", scenes, zoom=zoom, which=slice(tiles, tiles + 1))
+            task = _task(at / "far", scenes, zoom=zoom, which=slice(tiles), line=line)
+            trips[far.name] = _trip(near, far, warm=warm, task=task, line=line)
+            if far in {warped_vrt.CONTESTANT, odc_stac_far.CONTESTANT}:
+                compare(far, task, replace(task, project=folder / "contestant0" / "far"))
+        needed = needed_bytes(task, scenes)
+    return _rows(trips, needed, tiles=tiles, days=len(task.scenes))
+
+
+def _rows(trips: dict[str, Trip], needed: int, *, tiles: int, days: int) -> list[Row]:
+    mine, theirs, odc = (
+        trips[each.name]
+        for each in (ours.CONTESTANT, warped_vrt.CONTESTANT, odc_stac_far.CONTESTANT)
+    )
+    reading, their_reading = (trips[each.name] for each in (windows.OURS, windows.THEIRS))
+    carried, could = mine.passed.bytes, mine.seconds * BYTES_A_SECOND
+    asked, they_asked = mine.passed.requests / tiles, theirs.passed.requests / tiles
+    wall, share = "seconds, wall, one process", "bytes, of those the line could have carried"
+    found: list[tuple[str, float, float, float | None, str]] = [
+        ("WarpedVRT over /vsis3 with its defaults", mine.seconds, theirs.seconds, 1 / 3, wall),
+        (odc_stac_far.CONTESTANT.name, mine.seconds, odc.seconds, None, wall),
+        ("rasterio, windows only", reading.seconds, their_reading.seconds, None, wall),
+        ("WarpedVRT over /vsis3", asked, they_asked, None, "requests a tile"),
+        ("the blocks it needs, each once", carried / tiles, needed / tiles, None, "bytes a tile"),
+        ("the line", carried, could, None, share),
+    ]
+    far = f"{tiles} tiles of {days} scenes in S3, 50 ms and 200 Mbit/s away, against"
     return [
-        row(
-            "S3 far away: against WarpedVRT + DEFLATE over /vsis3 as it is by default",
-            ours.seconds,
-            found["warped_vrt"].seconds,
-            most=1 / 3,
-            unit=unit,
-        ),
-        row(
-            "S3 far away: against odc.stac.load + zarr",
-            ours.seconds,
-            found["odc_stac"].seconds,
-            most=None,
-            unit=unit,
-        ),
-        row(
-            "S3 far away: our reader against rasterio's, the same windows",
-            found["our_windows"].seconds,
-            found["their_windows"].seconds,
-            most=None,
-            unit=unit,
-        ),
-        row(
-            "S3 far away: requests, against WarpedVRT over /vsis3",
-            ours.passed.requests / TILES,
-            found["warped_vrt"].passed.requests / TILES,
-            most=None,
-            unit="requests a tile",
-        ),
-        row(
-            "S3 far away: bytes, against those of the blocks that are needed, each once",
-            ours.passed.bytes / TILES,
-            needed / TILES,
-            most=None,
-            unit="bytes a tile",
-        ),
-        row(
-            "S3 far away: use of the line",
-            ours.passed.bytes,
-            most_bytes,
-            most=None,
-            unit="bytes carried of those that could have been",
-        ),
+        row(f"{far} {what}", one, other, most=most, unit=unit)
+        for what, one, other, most, unit in found
     ]
 
 
-def _cost(work: Work, project: Project, line: Line) -> Cost:
-    """What a contestant takes in a fresh process."""
-    line.passed()
-    folder = project.file.parent / "out"
-    folder.mkdir()
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
-        seconds = pool.submit(_timed, work, project, folder).result()
-    cost = Cost(seconds, line.passed())
+def _trip(near: Contestant, far: Contestant, *, warm: Task, task: Task, line: Line) -> Trip:
+    """What a contestant takes, after it has made another tile of files that are near."""
+    runner = Runner(near)
+    try:
+        runner.make(near.work, warm)
+        line.passed()
+        cost = runner.make(far.work, task)
+    finally:
+        runner.end()
+    found = Trip(cost.wall, line.passed())
     print(
-        f"  {work.__name__}: {seconds:.1f} s, {cost.passed.requests} requests, "
-        f"{cost.passed.bytes / 1e6:.0f} MB, line used {cost.passed.utilisation(seconds):.0%}",
+        f"  {far.name}: {found.seconds:.1f} s, {cost.cpu:.1f} CPU s, {found.passed.requests} "
+        f"requests, {found.passed.bytes / 1e6:.0f} MB, "
+        f"{found.passed.utilisation(found.seconds):.0%} of the line",
         flush=True,
     )
-    return cost
+    return found
 
 
-def _timed(work: Work, project: Project, folder: Path) -> float:
-    started = time.perf_counter()
-    work(project, _tiles(project), folder)
-    return time.perf_counter() - started
-
-
-def _tiles(project: Project) -> Sequence[str]:
-    return project.partitioning.keys[:TILES]
-
-
-@contextlib.contextmanager
-def _far_scenes(folder: Path) -> Iterator[Line]:
-    """Scenes in a bucket at the other end of a slow line; their items stay here."""
-    print(f"making {GRANULES.days} scenes ...", flush=True)
-    GRANULES.make(folder / "plain")
-    weed = Path(sys.executable).with_name("weed")
-    for server in serve(weed, folder):
-        _upload(folder, server)
-        with slow_line(int(urlsplit(server.endpoint).port or 0)) as line, _keys_of(server, line):
-            yield line
-
-
-def _upload(folder: Path, server: S3Server) -> None:
-    """Copy the files to the bucket as COGs, and the items to `items` with their new hrefs."""
-    server.make_bucket(BUCKET)
-    client = boto3.client(
-        "s3",
-        endpoint_url=server.endpoint,
-        aws_access_key_id=server.access_key,
-        aws_secret_access_key=server.secret_key,
-        region_name=server.region,
+def _task(folder: Path, scenes: Path, *, zoom: int, which: slice, line: Line | None = None) -> Task:
+    """Tiles of a project of its own; with a line, of the scenes at its other end."""
+    folder.mkdir(parents=True)
+    catalog, more = scenes, ONE_MONTH
+    names = sorted(each.name for each in scenes.iterdir() if each.is_dir())
+    if line is not None:
+        catalog = folder / "items"
+        shutil.copytree(line.items, catalog)
+        more = MORE.format(month=ONE_MONTH, endpoint=line.endpoint)
+    project = write_project(folder, bbox=BBOX, scenes=catalog, zoom=zoom, more=more)
+    home = scenes if line is None else Path("/vsis3") / BUCKET
+    return Task(
+        scenes=tuple(home / name for name in names),
+        tiles=tuple(tile_of(project, key) for key in project.partitioning.keys[which]),
+        project=folder,
+        folder=folder,
     )
-    (folder / "items").mkdir()
-    for path in sorted((folder / "plain").glob("*/*.tif")):
-        cog = folder / "local" / path.parent.name / path.name
-        cog.parent.mkdir(parents=True, exist_ok=True)
-        c.as_cog(path, cog)
-        path.unlink()
-        client.upload_file(str(cog), BUCKET, f"{path.parent.name}/{path.name}")
-    for path in (folder / "plain").glob("*/*.json"):
-        item = json.loads(path.read_text())
-        for asset in item["assets"].values():
-            asset["href"] = f"s3://{BUCKET}/{path.stem}/{asset['href']}"
-        (folder / "items" / path.name).write_text(json.dumps(item))
-    client.close()
-    shutil.rmtree(folder / "plain")
 
 
-@contextlib.contextmanager
-def _keys_of(server: S3Server, line: Line) -> Iterator[None]:
-    """The variables with which everyone finds the server, for the time of the block."""
-    before = dict(os.environ)
-    os.environ |= {
-        "AWS_ACCESS_KEY_ID": server.access_key,
-        "AWS_SECRET_ACCESS_KEY": server.secret_key,
-        "AWS_REGION": server.region,
-        "AWS_S3_ENDPOINT": line.endpoint.removeprefix("http://"),
-        "AWS_HTTPS": "NO",
-        "AWS_VIRTUAL_HOSTING": "FALSE",
-        "SPATIAL_ASSETS_SOURCE_ACCESS_KEY_ID": server.access_key,
-        "SPATIAL_ASSETS_SOURCE_SECRET_ACCESS_KEY": server.secret_key,
-    }
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
+def needed_bytes(task: Task, scenes: Path) -> int:
+    """Bytes of all blocks under the tiles, each counted once."""
+    project = load_project(task.project, env={})
+    boxes = [
+        project.pixel_grid.geobox(project.partitioning.tile(tile.key).window) for tile in task.tiles
+    ]
+    total = 0
+    for record in windows.records(project):
+        under = [raw_windows(record, box) or {} for box in boxes]
+        for name in record.files:
+            wanted = [each[name] for each in under if name in each]
+            total += block_bytes(scenes / record.id / f"{name}.tif", wanted)
+    return total
 
 
-def _project(scratch: Path, name: str, line: Line) -> Project:
-    folder = scratch / name
-    folder.mkdir()
-    text = PROJECT.format(bbox=list(BBOX), zoom=ZOOM, level=ZOOM - 3, scenes=scratch / "items")
-    (folder / "project.toml").write_text(text + SOURCE.format(endpoint=line.endpoint))
-    return load_project(folder, env={})
-
-
-if __name__ == "__main__":
-    rows()
+def block_bytes(path: Path, wanted: Sequence[Window]) -> int:
+    """Bytes of the blocks of a file under any of some windows."""
+    with rasterio.open(path) as file:
+        rows, columns = file.block_shapes[0]
+        blocks = {
+            (x, y)
+            for window in wanted
+            for y in range(window.row // rows, -(-window.row_stop // rows))
+            for x in range(window.column // columns, -(-window.column_stop // columns))
+        }
+        sizes = (file.get_tag_item(f"BLOCK_SIZE_{x}_{y}", "TIFF", bidx=1) for x, y in blocks)
+        return sum(int(size or 0) for size in sizes)

@@ -14,6 +14,7 @@ import sys
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from chaos.relay import Relay, Wire
 from chaos.s3_relay import Message, received
@@ -46,6 +47,8 @@ class Line:
     """A line that is open."""
 
     port: int
+    items: Path
+    """Folder of the items of what is at the other end."""
 
     @property
     def endpoint(self) -> str:
@@ -59,12 +62,12 @@ class Line:
 
 
 @contextlib.contextmanager
-def slow_line(upstream: int) -> Iterator[Line]:
+def slow_line(upstream: int, items: Path) -> Iterator[Line]:
     """A line to a port of this machine, in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.slow_line", str(upstream)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
-            yield Line(int(process.stdout.readline() if process.stdout else 0))
+            yield Line(int(process.stdout.readline() if process.stdout else 0), items)
         finally:
             process.terminate()
 

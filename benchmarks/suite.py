@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import contest, imports, orchestration, tables, ticks
+from benchmarks import contest, imports, orchestration, remote, tables, ticks
 from benchmarks.rows import Row
 from benchmarks.scenes import Granules, compressed_size
 
@@ -36,6 +36,7 @@ def full() -> tuple[Part, ...]:
     return (
         Part("scenes", 1, lambda _, of: made(REAL, of)),
         Part("contest", 12, lambda at, of: contest.rows(size, scenes=of, folder=at)),
+        Part("far away", 2, lambda at, of: remote.rows(at, of, zoom=14, tiles=9)),
         Part("big tiles", 9, lambda at, of: orchestration.big_tiles(at, of, count=200, zoom=15)),
         Part("small tiles", 3, lambda at, _: orchestration.small_tiles(at, 1000)),
         Part("many keys", 3, lambda at, _: orchestration.many_keys(at, 1000)),
@@ -67,6 +68,7 @@ def trial() -> tuple[Part, ...]:
     return (
         Part("scenes", 0.2, lambda _, of: made(COARSE, of)),
         Part("contest", 0.5, lambda at, of: contest.rows(size, scenes=of, folder=at)),
+        Part("far away", 0.5, lambda at, of: remote.rows(at, of, zoom=14, tiles=1)),
         Part("big tiles", 0.3, lambda at, of: orchestration.big_tiles(at, of, count=2, zoom=14)),
         Part("small tiles", 0.2, lambda at, _: orchestration.small_tiles(at, 16)),
         Part("many keys", 0.4, lambda at, _: orchestration.many_keys(at, 16)),

@@ -1,0 +1,69 @@
+"""Only reading: the pixels of each scene under each tile, by rasterio and by us."""
+
+from __future__ import annotations
+
+import numpy as np
+import rasterio
+import rasterio.warp
+import rasterio.windows
+from numpy.typing import NDArray
+
+from benchmarks.contestants.task import CRS, Contestant, Task, Tile
+from spatial_assets.catalog import find_scenes
+from spatial_assets.catalog.access import source_access
+from spatial_assets.catalog.facts import SceneFacts
+from spatial_assets.catalog.inspect import inspect_scene
+from spatial_assets.pipeline.raw import raw_ahead, read_raw
+from spatial_assets.pipeline.record import SceneRecord
+from spatial_assets.project import Project, load_project
+
+
+def theirs(task: Task) -> None:
+    """Open, read the window, close: rasterio's first example."""
+    for tile in task.tiles:
+        for scene in task.scenes:
+            for band in ("red", "nir", "scl"):
+                with rasterio.open(scene / f"{band}.tif") as source:
+                    bounds = rasterio.warp.transform_bounds(CRS, source.crs, *tile.bounds)
+                    window = rasterio.windows.from_bounds(*bounds, source.transform)
+                    source.read(1, window=window.round_offsets().round_lengths())
+
+
+def ours(task: Task) -> None:
+    """Look into the scenes, then read as the first stage does."""
+    project = load_project(task.project, env={})
+    access = source_access(project)
+    scenes = records(project)
+    for tile in task.tiles:
+        box = project.pixel_grid.geobox(project.partitioning.tile(tile.key).window)
+        with raw_ahead(scenes, box, access):
+            for scene in scenes:
+                read_raw(scene, box, access=access, clear=project.sensor.clear)
+
+
+def records(project: Project) -> list[SceneRecord]:
+    """The scenes of a project, looked into."""
+    found = ((scene, inspect_scene(scene, project)) for scene in find_scenes(project).scenes)
+    return [SceneRecord.of(scene, facts) for scene, facts in found if isinstance(facts, SceneFacts)]
+
+
+def ndvi(task: Task, tile: Tile) -> NDArray[np.int16]:
+    """None is made."""
+    raise NotImplementedError
+
+
+THEIRS = Contestant(
+    name="rasterio, windows only",
+    work=theirs,
+    ndvi=ndvi,
+    stores="nothing",
+    settings="All of GDAL's defaults.",
+    packages=("rasterio",),
+)
+OURS = Contestant(
+    name="our reader, windows only",
+    work=ours,
+    ndvi=ndvi,
+    stores="nothing",
+    settings="As installed; looking into the scenes included.",
+)

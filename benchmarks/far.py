@@ -1,0 +1,80 @@
+"""The scenes of a benchmark in S3, far away: a real server at the other end of a slow line."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import boto3
+
+from benchmarks.slow_line import Line, slow_line
+from spatial_assets_tests.servers.s3 import S3Server, serve
+
+BUCKET = "scenes"
+
+
+@contextlib.contextmanager
+def far_away(scenes: Path, folder: Path) -> Iterator[Line]:
+    """A line to the files of all scenes; the variables say how to reach them, for all contestants.
+
+    Args:
+        scenes: folder of the granules.
+        folder: of the server; its subfolder `items` gets the items, whose hrefs name the bucket.
+    """
+    folder.mkdir()
+    for server in serve(Path(sys.executable).with_name("weed"), folder):
+        _upload(scenes, server)
+        _write_items(scenes, folder / "items")
+        port = urlsplit(server.endpoint).port or 0
+        with slow_line(port, folder / "items") as line, _variables(server, line):
+            yield line
+
+
+def _upload(scenes: Path, server: S3Server) -> None:
+    """Copy the files to the bucket, past the line."""
+    server.make_bucket(BUCKET)
+    client = boto3.client(
+        "s3",
+        endpoint_url=server.endpoint,
+        aws_access_key_id=server.access_key,
+        aws_secret_access_key=server.secret_key,
+        region_name=server.region,
+    )
+    for path in sorted(scenes.glob("*/*.tif")):
+        client.upload_file(str(path), BUCKET, f"{path.parent.name}/{path.name}")
+    client.close()
+
+
+def _write_items(scenes: Path, folder: Path) -> None:
+    folder.mkdir()
+    for path in scenes.glob("*/*.json"):
+        item = json.loads(path.read_text())
+        for asset in item["assets"].values():
+            asset["href"] = f"s3://{BUCKET}/{path.stem}/{asset['href']}"
+        (folder / path.name).write_text(json.dumps(item))
+
+
+@contextlib.contextmanager
+def _variables(server: S3Server, line: Line) -> Iterator[None]:
+    """What GDAL, and what we, find the server by; nothing that would make either faster."""
+    before = dict(os.environ)
+    os.environ |= {
+        "AWS_ACCESS_KEY_ID": server.access_key,
+        "AWS_SECRET_ACCESS_KEY": server.secret_key,
+        "AWS_REGION": server.region,
+        "AWS_S3_ENDPOINT": line.endpoint.removeprefix("http://"),
+        "AWS_HTTPS": "NO",
+        "AWS_VIRTUAL_HOSTING": "FALSE",
+        "SPATIAL_ASSETS_SOURCE_ACCESS_KEY_ID": server.access_key,
+        "SPATIAL_ASSETS_SOURCE_SECRET_ACCESS_KEY": server.secret_key,
+    }
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
