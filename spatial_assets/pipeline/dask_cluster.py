@@ -35,6 +35,9 @@ ANSWER_SECONDS = 20.0
 RESULTS_SECONDS = 10.0
 """In which it hands over a batch of results; one that died with its worker is not waited for."""
 
+REMEMBERED = 10
+"""Messages that Dask keeps for its developers: its 1,000 hold the last thousands of tiles."""
+
 MOST_NAMED = 3
 
 
@@ -195,10 +198,12 @@ def connected(address: str, *, within: float) -> Iterator[Cluster]:
             "pip install 'spatial-assets[dask]', or leave the setting out"
         )
         raise ClusterError(message)
-    from distributed import Client  # noqa: PLC0415 - only who has a cluster pays for it
+    import dask  # noqa: PLC0415 - only who has a cluster pays for it
+    from distributed import Client  # noqa: PLC0415
 
     try:
-        client = Client(address, timeout=within, set_as_default=False, name="spatial-assets")
+        with dask.config.set({"distributed.admin.low-level-log-length": REMEMBERED}):
+            client = Client(address, timeout=within, set_as_default=False, name="spatial-assets")
     except (OSError, TimeoutError) as error:
         message = (
             f"no Dask scheduler answers at {address} ({type(error).__name__}); start it with "

@@ -1,0 +1,85 @@
+"""A Dask cluster of this machine, started by the commands that people use, and the CPU it takes."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks.memory import descendants
+
+DASK = Path(sys.executable).with_name("dask")
+STARTING = 60.0
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@contextmanager
+def cluster(workers: int) -> Iterator[str]:
+    """The address of a scheduler with so many worker processes, all of them there."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    address = f"tcp://127.0.0.1:{port}"
+    here = ("--host", "127.0.0.1")
+    started = [start("scheduler", *here, "--port", str(port), "--no-dashboard")]
+    try:
+        options = ("--nthreads", "1", "--no-nanny", "--no-dashboard", "--memory-limit", "0")
+        started += [start("worker", address, *here, *options) for _ in range(workers)]
+        wait_for(address, workers)
+        yield address
+    finally:
+        for process in reversed(started):
+            process.terminate()
+            process.wait()
+
+
+def start(kind: str, *options: str) -> subprocess.Popen[bytes]:
+    """Start a part of a cluster."""
+    return subprocess.Popen(
+        [DASK, kind, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+
+
+def wait_for(address: str, workers: int) -> None:
+    """Wait until all have come."""
+    from distributed import Client  # noqa: PLC0415
+
+    with Client(address, timeout=STARTING, set_as_default=False) as client:
+        client.wait_for_workers(workers, timeout=STARTING)
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process so far; 0 if it has ended."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+class CpuMeter:
+    """CPU seconds of this process and of all below it, since the meter was made.
+
+    Those that end are counted as they last stood when `look` was called.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[int, float] = {}
+        self.look()
+        self._start = sum(self._seen.values())
+        self._wall = time.perf_counter()
+
+    def look(self) -> None:
+        """Read all clocks."""
+        for pid in [os.getpid(), *descendants(os.getpid())]:
+            self._seen[pid] = max(cpu_seconds(pid), self._seen.get(pid, 0.0))
+
+    def read(self) -> tuple[float, float]:
+        """CPU and wall seconds until now."""
+        self.look()
+        return sum(self._seen.values()) - self._start, time.perf_counter() - self._wall

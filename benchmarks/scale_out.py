@@ -1,0 +1,199 @@
+"""More workers, more tiles: strong scaling on real tiles, and 100,000 simulated ones on a cluster.
+
+`python -m benchmarks.scale_out` measures at full size, and keeps the rows as
+results/scale_out.json, from which `python -m benchmarks.scale` writes docs/scale.md.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import results, tile_costs
+from benchmarks.clusters import CpuMeter, cluster, cpu_seconds
+from benchmarks.memory import descendants
+from benchmarks.projects import write_project
+from benchmarks.rows import Row, row
+from benchmarks.scenes import WIDE, Granules
+from spatial_assets.pipeline.dask_engine import ClusterEngine
+from spatial_assets.pipeline.driver import TilePipeline
+from spatial_assets.pipeline.engine import Engine, ProcessEngine
+from spatial_assets.pipeline.outcome import State
+from spatial_assets.project import Project
+from spatial_assets.stores.database import open_database
+from spatial_assets.stores.objects import open_store
+
+CACHE_MB = 256
+BLOCK = 10
+"""Parts that the simulated tiles are divided into: the last is compared with the first."""
+
+TASK_BYTES, RESULT_BYTES = 15_000, 42_000
+"""Pickled, of a tile of four scenes: as the tests' country has them."""
+
+MEGABYTE = 2**20
+
+
+def rows(folder: Path, scenes: Path, *, tiles: int, simulated: int, workers: int = 4) -> list[Row]:
+    """All of it."""
+    return [
+        *strong_scaling(folder, scenes, tiles),
+        *many_tiles(folder, simulated, workers),
+        *tile_costs.rows(folder),
+    ]
+
+
+def strong_scaling(folder: Path, scenes: Path, tiles: int) -> list[Row]:
+    """The same tiles by more and more workers; each has made a tile before, unmeasured."""
+    found = {}
+    for workers in (1, 2):
+        engine = ProcessEngine(workers=workers, gdal_cache_mb=CACHE_MB)
+        found[f"local {workers}"] = timed(folder / f"local{workers}", scenes, tiles, engine)
+    for workers in (2, 4):
+        with cluster(workers) as address:
+            place = folder / f"cluster{workers}"
+            store = open_store(str(place / "data"))
+            joined = ClusterEngine(address=address, store=store, gdal_cache_mb=CACHE_MB)
+            found[f"cluster {workers}"] = timed(place, scenes, tiles, joined)
+    of = f"{tiles} tiles of 2,048 pixels, 3 scenes"
+    pairs = (
+        ("2 local workers, against 1", "local 2", "local 1"),
+        ("2 workers of a cluster, against 2 local ones", "cluster 2", "local 2"),
+        ("4 workers of a cluster on 2 cores, against 2", "cluster 4", "cluster 2"),
+    )
+    units = ("CPU seconds a tile, all processes", "seconds a tile, wall")
+    return [
+        row(f"{of}: {what}", found[ours][clock], found[theirs][clock], most=None, unit=unit)
+        for what, ours, theirs in pairs
+        for clock, unit in enumerate(units)
+    ]
+
+
+def timed(folder: Path, scenes: Path, tiles: int, engine: Engine) -> tuple[float, float]:
+    """CPU and wall seconds a tile, after a first tile for each worker."""
+    project = write_project(folder, bbox=WIDE, scenes=scenes, zoom=14)
+    keys = project.partitioning.keys[8 : 8 + tiles + 4]
+    if isinstance(engine, ClusterEngine):  # local ones are made anew for each run
+        list(made(project, keys[-4:], engine))
+    meter = CpuMeter()
+    for _ in made(project, keys[:tiles], engine):
+        meter.look()
+    cpu, wall = meter.read()
+    print(f"  {folder.name}: {cpu / tiles:.2f} CPU s, {wall / tiles:.2f} s a tile", flush=True)
+    return cpu / tiles, wall / tiles
+
+
+def made(project: Project, keys: tuple[str, ...], engine: Engine) -> Iterator[str]:
+    """Make tiles; yields each when it is done."""
+    with open_database(project.database_url) as database:
+        pipeline = TilePipeline(
+            project=project,
+            store=open_store(project.storage_url),
+            database=database,
+            engine=engine,
+            clock=lambda: dt.datetime.now(dt.UTC),
+            owner="benchmark",
+        )
+        for outcome in pipeline.run(keys, stages=pipeline.chain.stages):
+            if outcome.state not in {State.MATERIALIZED, State.UNCHANGED}:
+                raise RuntimeError(f"{outcome.tile}: {outcome.state}: {outcome.trouble}")
+            yield outcome.tile
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """A tile that takes no time, of the size of a real one on its way."""
+
+    label: str
+    luggage: bytes
+
+
+def simulate(tile: Simulated) -> bytes:
+    """What a worker does with it: hands back as much as a real tile's result."""
+    return (tile.luggage * 3)[:RESULT_BYTES]
+
+
+@dataclass(frozen=True)
+class Block:
+    """What some simulated tiles cost, in milliseconds of CPU a tile, and what was held then."""
+
+    driver: float
+    scheduler: float
+    wall: float
+    driver_mb: float
+
+
+def many_tiles(folder: Path, count: int, workers: int) -> list[Row]:
+    """Tiles that take no time through a real cluster: what the driver and the scheduler cost."""
+    with cluster(workers) as address:
+        store = open_store(str(folder / "simulated"))
+        engine = ClusterEngine(address=address, store=store, gdal_cache_mb=CACHE_MB)
+        blocks = measured_blocks(engine, count)
+    first, last = blocks[0], blocks[-1]
+    size = count // BLOCK
+    what = f"{count:,} simulated tiles, {workers} workers, the last {size:,} against the first"
+    unit = "ms CPU a tile"
+    return [
+        row(f"{what}: driver", last.driver, first.driver, most=1.3, unit=unit),
+        row(f"{what}: scheduler", last.scheduler, first.scheduler, most=1.3, unit=unit),
+        row(f"{what}: all", last.wall, first.wall, most=None, unit="ms a tile, wall"),
+        row(f"{what}: memory of the driver", last.driver_mb, first.driver_mb, most=1.3, unit="MB"),
+    ]
+
+
+def measured_blocks(engine: ClusterEngine, count: int) -> list[Block]:
+    """Run the tiles, and read all clocks after each tenth of them."""
+    luggage = os.urandom(TASK_BYTES)
+    tiles = (Simulated(f"tile{number}", luggage) for number in range(count))
+    scheduler = min(descendants(os.getpid()))
+    size = count // BLOCK
+    blocks = []
+    clock = clocks(scheduler)
+    for done, (tile, _) in enumerate(engine.run(simulate, tiles), start=1):
+        if done % size:
+            continue
+        now = clocks(scheduler)
+        driver, other, wall = (
+            (after - before) / size * 1000 for after, before in zip(now, clock, strict=True)
+        )
+        blocks.append(Block(driver, other, wall, resident_mb()))
+        print(f"  {tile.label}: {blocks[-1]}", flush=True)
+        clock = clocks(scheduler)
+    return blocks
+
+
+def clocks(scheduler: int) -> tuple[float, float, float]:
+    """CPU seconds of this process and of the scheduler, and the clock on the wall."""
+    return time.process_time(), cpu_seconds(scheduler), time.perf_counter()
+
+
+def resident_mb() -> float:
+    """Memory of this process now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / MEGABYTE
+
+
+def main(tiles: int = 24, simulated: int = 100_000) -> None:
+    """Measure, and keep what was measured."""
+    started, load = results.now(), results.load()
+    with tempfile.TemporaryDirectory(prefix="spatial-assets-bench-") as scratch:
+        scenes = Path(scratch) / "scenes"
+        Granules(days=3, band_metres=10).make(scenes)
+        found = rows(Path(scratch), scenes, tiles=tiles, simulated=simulated)
+    versions = results.versions(["distributed", "rasterio"])
+    loads = {"before": load, "after": results.load()}
+    document = results.document(
+        found, size="scale_out", started=started, load=loads, versions=versions
+    )
+    print(results.write(document))
+
+
+if __name__ == "__main__":
+    from benchmarks import scale_out  # so that workers find `simulate` by its own name
+
+    scale_out.main(*map(int, sys.argv[1:]))

@@ -1,0 +1,92 @@
+"""What a tile costs besides its pixels: figures that the arithmetic of scale starts from."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+from benchmarks.plain import run_plainly
+from benchmarks.ranges import CACHE_MB, WORKERS, run_range
+from benchmarks.rows import Row, bound
+from benchmarks.tiny import tiny_project
+from spatial_assets.pipeline.engine import ProcessEngine
+from spatial_assets.project import Project
+from spatial_assets.stores.database import open_database
+from spatial_assets.stores.objects import ObjectStore
+
+TILES = 300
+REQUESTS = ("put", "create", "get", "find", "head", "delete", "list")
+TABLES = ("tile_index", "tile_state", "tile_inputs")
+
+
+def rows(folder: Path, tiles: int = TILES) -> list[Row]:
+    """Of tiles that have hardly a pixel, one scene and no boundary."""
+    plain, ours = (tiny_project(folder / name, 2 * tiles) for name in ("costs", "costs-dagster"))
+    keys = plain.partitioning.keys[:tiles]
+    engine = ProcessEngine(workers=WORKERS, gdal_cache_mb=CACHE_MB)
+    with counted_requests() as requests:
+        alone = cpu(lambda: run_plainly(plain, keys, engine=engine)) / tiles * 1000
+    with_dagster = cpu(lambda: run_range(ours, keys, folder / "costs-home")) / tiles * 1000
+    ms = "ms CPU a tile"
+    return [
+        bound("driver of a tile: leases, rows, manifest", alone, most=None, unit=ms),
+        bound("driver of a tile, with Dagster on SQLite", with_dagster, most=None, unit=ms),
+        bound("driver's requests to the store", requests.total() / tiles, most=None, unit="a tile"),
+        bound("rows in the database", database_rows(plain) / tiles, most=None, unit="a tile"),
+        bound("events of Dagster", events(folder / "costs-home") / tiles, most=None, unit="a tile"),
+    ]
+
+
+def cpu(work: Callable[[], object]) -> float:
+    """CPU seconds of this process, the driver."""
+    started = time.process_time()
+    work()
+    return time.process_time() - started
+
+
+@contextmanager
+def counted_requests() -> Iterator[Counter[str]]:
+    """What this process asks of object stores; workers are other processes."""
+    asked: Counter[str] = Counter()
+    before = {name: getattr(ObjectStore, name) for name in REQUESTS}
+    for name, method in before.items():
+        setattr(ObjectStore, name, counting(method, asked))
+    try:
+        yield asked
+    finally:
+        for name, method in before.items():
+            setattr(ObjectStore, name, method)
+
+
+def counting(method: Callable[..., Any], asked: Counter[str]) -> Callable[..., Any]:
+    """A method that counts how often it is called."""
+
+    @wraps(method)
+    def counted(*arguments: object, **options: object) -> object:
+        asked[method.__name__] += 1
+        return method(*arguments, **options)
+
+    return counted
+
+
+def database_rows(project: Project) -> int:
+    """In the tables that grow with tiles."""
+    with open_database(project.database_url) as database:
+        return sum(len(database.rows(table)) for table in TABLES)
+
+
+def events(home: Path) -> int:
+    """That Dagster has written down, planned ones included."""
+    found = 0
+    for file in home.rglob("*.db"):
+        with closing(sqlite3.connect(file)) as opened:
+            tables = opened.execute("select name from sqlite_master where name = 'event_logs'")
+            if file.name != "index.db" and tables.fetchone():
+                found += int(opened.execute("select count(*) from event_logs").fetchone()[0])
+    return found
