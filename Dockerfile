@@ -1,14 +1,14 @@
-# One image for the webserver, the daemon and the code server: same code, same libraries.
+# One image for the webserver, the daemon, the code server and a Dask cluster: same code and libraries.
 # Locked by hash, no root, and built only if its GDAL, PROJ and databases work (verify_image.py).
 
 FROM python:3.11-slim-bookworm AS build
 WORKDIR /build
-COPY requirements-build.lock requirements.lock ./
+COPY requirements-build.lock requirements-dask.lock ./
 RUN python3 -m venv /opt/build \
     && /opt/build/bin/pip install --no-cache-dir --require-hashes -r requirements-build.lock \
     && python3 -m venv --without-pip /opt/spatial_assets \
     && /opt/build/bin/uv pip sync --no-cache --python /opt/spatial_assets/bin/python \
-        --require-hashes --compile-bytecode requirements.lock
+        --require-hashes --compile-bytecode requirements-dask.lock
 # The code comes last: a changed line of it installs no dependency again.
 COPY pyproject.toml README.md LICENSE ./
 COPY spatial_assets spatial_assets

@@ -110,6 +110,7 @@ fuzz: setup-dev ## thousands of spoiled inputs; the seed of each finding is told
 lock: $(BIN)/uv ## choose versions anew; hashes only, so that any package index will do
 	$(BIN)/uv lock --upgrade
 	$(BIN)/uv export $(EXPORT) --no-dev --output-file requirements.lock
+	$(BIN)/uv export $(EXPORT) --no-dev --extra dask --output-file requirements-dask.lock
 	$(BIN)/uv export $(EXPORT) --group dev --output-file requirements-dev.lock
 	$(BIN)/uv export $(EXPORT) --only-group bench --output-file requirements-bench.lock
 	$(BIN)/uv export $(EXPORT) --only-group build --output-file requirements-build.lock

@@ -194,6 +194,6 @@ def main(tiles: int = 24, simulated: int = 100_000) -> None:
 
 
 if __name__ == "__main__":
-    from benchmarks import scale_out  # so that workers find `simulate` by its own name
+    from benchmarks import scale_out  # noqa: PLW0406 - so that workers find `simulate` by its name
 
     scale_out.main(*map(int, sys.argv[1:]))

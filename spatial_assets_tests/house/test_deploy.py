@@ -166,3 +166,30 @@ def test_the_options_of_a_dagster_service_exist(name: str, command: str) -> None
 
     assert done.returncode == 0, done.stderr[-500:]
     assert [word for word in words if word.startswith("-") and f"{word}," not in done.stdout] == []
+
+
+@pytest.mark.parametrize("name", ["scheduler", "worker"])
+def test_the_cluster_is_started_with_options_that_exist_where_the_example_says(name: str) -> None:
+    service = compose()["services"][name]
+    words = service["command"]
+    done = subprocess.run(
+        [PROGRAMS / "dask", words[1], "--help"], capture_output=True, text=True, check=True
+    )
+    address = re.search(r"tcp://\S+", (DEPLOY / ".env.example").read_text())
+
+    assert service["profiles"] == ["dask"]
+    assert [word for word in words if word.startswith("--") and word not in done.stdout] == []
+    assert address is not None
+    assert address[0] in compose()["services"]["worker"]["command"]
+    assert address[0].endswith("scheduler:8786")
+    assert "8786" in compose()["services"]["scheduler"]["command"]
+
+
+def test_a_worker_is_given_the_keys_of_the_store_and_no_others() -> None:
+    given = compose()["services"]["worker"]["environment"]
+
+    assert given.items() <= environment().items() | {
+        ("AWS_ACCESS_KEY_ID", "${S3_ACCESS_KEY}"),
+        ("AWS_SECRET_ACCESS_KEY", "${S3_SECRET_KEY}"),
+    }
+    assert not [name for name in given if "POSTGRES" in name or "DATABASE" in name]

@@ -83,6 +83,7 @@ def variables(
         "AWS_SECRET_ACCESS_KEY": s3_server.secret_key,
         "AWS_REGION": s3_server.region,
         "DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS": "600",
+        "SPATIAL_ASSETS_DASK": "",
     }
     assert here.keys() == service("code")["environment"].keys()
     return {
