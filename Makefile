@@ -7,7 +7,6 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
-PREFECT := .tools/prefect
 UI_PORT ?= 3000
 # Each starts servers of its own. Two even on one core: much of the time is waiting for them.
 TEST_PROCESSES ?= 2
@@ -83,7 +82,8 @@ format: setup-dev ## rewrite files as `make check` wants them
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench bench-quick: export SPATIAL_ASSETS_BENCH_PREFECT ?= $(CURDIR)/$(PREFECT)/bin/python
+bench bench-quick: export SPATIAL_ASSETS_BENCH_PREFECT ?= $(CURDIR)/.tools/prefect/bin/python
+bench bench-quick: export SPATIAL_ASSETS_BENCH_ODC_STATS ?= $(CURDIR)/.tools/odc-stats/bin/python
 bench: bench-setup ## time the product beside others at full size, and write docs/benchmarks.md
 	$(BIN)/python -m benchmarks full
 
@@ -91,14 +91,14 @@ bench-quick: bench-setup ## less of the same in under three minutes
 	$(BIN)/python -m benchmarks quick
 
 .PHONY: bench-setup
-bench-setup: setup-dev $(PREFECT)/.installed
+bench-setup: setup-dev .tools/prefect/.installed .tools/odc-stats/.installed
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-bench.lock
 
-# A Python of its own: Prefect wants an older fastapi than we have.
-$(PREFECT)/.installed: requirements-prefect.lock | $(VENV)/.dev
-	@echo "==> Prefect, to compare with"
-	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(PREFECT)
-	@$(BIN)/uv pip install --quiet --python $(PREFECT)/bin/python --require-hashes -r $<
+# Contestants whose needs are at odds with ours each have a Python of their own.
+.tools/%/.installed: requirements-%.lock | $(VENV)/.dev
+	@echo "==> $*, to compare with"
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .tools/$*
+	@$(BIN)/uv pip install --quiet --python .tools/$*/bin/python --no-deps --require-hashes -r $<
 	@touch $@
 
 chaos: servers ## 200 rounds of faults on real servers, and an audit after each
@@ -115,6 +115,8 @@ lock: $(BIN)/uv ## choose versions anew; hashes only, so that any package index 
 	$(BIN)/uv export $(EXPORT) --only-group bench --output-file requirements-bench.lock
 	$(BIN)/uv export $(EXPORT) --only-group build --output-file requirements-build.lock
 	$(BIN)/uv pip compile $(COMPILE) benchmarks/prefect.in --output-file requirements-prefect.lock
+	$(BIN)/uv pip compile $(COMPILE) benchmarks/odc-stats.in --no-emit-package gdal \
+		--output-file requirements-odc-stats.lock
 COMPILE := --quiet --upgrade --universal --generate-hashes --no-header --no-annotate --python-version 3.11
 EXPORT := --quiet --frozen --no-emit-project --no-header --format requirements-txt
 

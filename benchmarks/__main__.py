@@ -126,10 +126,10 @@ def rows_file(scratch: Path, name: str) -> Path:
 def contestants_versions() -> dict[str, str]:
     """Of everything that was compared."""
     from benchmarks import results  # noqa: PLC0415
-    from benchmarks.contest import RIVALS, rivals  # noqa: PLC0415
+    from benchmarks.contest import is_here, rivals  # noqa: PLC0415
     from benchmarks.contestants import ours  # noqa: PLC0415
 
-    all_of_us = [ours.CONTESTANT, *rivals(RIVALS)]
+    all_of_us = [each for each in (ours.CONTESTANT, *rivals()) if is_here(each)]
     packages = [name for each in all_of_us for name in each.packages]
     programs = [each.program() for each in all_of_us if each.program is not None]
     return {**results.versions(packages), **dict(each.split(maxsplit=1) for each in programs)}

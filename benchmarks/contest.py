@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.contestants import ours
-from benchmarks.contestants.task import FILL, Contestant, Task, Tile
+from benchmarks.contestants.task import FILL, AbsentError, Contestant, Task, Tile
 from benchmarks.projects import write_project
 from benchmarks.rows import Row, row
 from benchmarks.runner import Cost, Runner
@@ -34,6 +34,7 @@ RIVALS = (
     "gdal_tools",
     "warped_vrt",
     "rioxarray_reproject",
+    "odc_stats",
 )
 """Modules of benchmarks.contestants."""
 
@@ -64,10 +65,7 @@ def rows(size: Size, *, scenes: Path, folder: Path, names: Sequence[str] = RIVAL
         folder: to work in.
         names: of the contestants beside us, as in RIVALS.
     """
-    others = rivals(names)
-    for each in others:
-        if each.program is not None:
-            print(f"  {each.name}: {each.program()}", flush=True)
+    others = [each for each in rivals(names) if is_here(each)]
     runners = [Runner(each) for each in (ours.CONTESTANT, *others)]
     costs: dict[str, list[Cost]] = {}
     task = partial(task_of, size, scenes=scenes)
@@ -80,6 +78,18 @@ def rows(size: Size, *, scenes: Path, folder: Path, names: Sequence[str] = RIVAL
         for runner in runners:
             runner.end()
     return rows_of(costs, size, others)
+
+
+def is_here(contestant: Contestant) -> bool:
+    """Whether a contestant can be run; it is told if not."""
+    if contestant.program is None:
+        return True
+    try:
+        print(f"  {contestant.program()}", flush=True)
+    except AbsentError as error:
+        print(f"  LEFT OUT: {contestant.name}: {error}", flush=True)
+        return False
+    return True
 
 
 def task_of(size: Size, folder: Path, *, scenes: Path, which: slice) -> Task:

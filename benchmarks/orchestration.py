@@ -8,8 +8,8 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from benchmarks.memory import PeakWatch
 from benchmarks.plain import run_plainly
+from benchmarks.processes import PeakWatch
 from benchmarks.projects import write_project
 from benchmarks.ranges import CACHE_MB, WORKERS, run_nothing, run_range
 from benchmarks.rows import Row, bound, row, wall

@@ -84,7 +84,7 @@ def text(
         *targets(found["rows"]),
         *pictures(drawn),
         METHOD,
-        *contestants(compared),
+        *contestants(in_this_run(found["rows"], compared)),
         *others(found["rows"]),
         *packages(found["versions"]),
     ]
@@ -103,6 +103,12 @@ def where(found: Mapping[str, Any]) -> Iterator[str]:
     )
     if found["failed"]:
         yield f"**Not measured, since it failed**: {', '.join(found['failed'])}."
+
+
+def in_this_run(rows: Sequence[Row], compared: Sequence[Contestant]) -> list[Contestant]:
+    """We, and the contestants that have rows."""
+    names = {each.get("contestant") for each in rows}
+    return [each for each in compared if each is ours.CONTESTANT or each.name in names]
 
 
 def targets(rows: Sequence[Row]) -> Iterator[str]:

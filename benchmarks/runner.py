@@ -7,6 +7,7 @@ contestant's memory.
 from __future__ import annotations
 
 import multiprocessing as mp
+import os
 import resource
 import time
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
 from benchmarks.contestants.task import Contestant, Task
-from benchmarks.memory import PeakWatch
+from benchmarks.processes import PeakWatch, cpu_seconds_of, descendants
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +76,7 @@ def serve(pipe: Connection) -> None:
 
 
 def cpu_seconds() -> float:
-    """Of this process, and of those it started that have ended."""
+    """Of this process, and of those it started, whether they have ended or not."""
     both = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return sum(each.ru_utime + each.ru_stime for each in both)
+    ended = sum(each.ru_utime + each.ru_stime for each in both)
+    return ended + sum(map(cpu_seconds_of, descendants(os.getpid())))

@@ -30,6 +30,7 @@ WIDE = (16.32, 45.1, 17.55, 45.98)
 
 BOX = (16.29, 44.99, 17.72, 46.06)
 CLOUD, VEGETATION = 9, 4
+PROJECTION = "https://stac-extensions.github.io/projection/v1.0.0/schema.json"
 NOISE = 60.0
 """Standard deviation in stored steps: noise is what makes real scenes hard to compress."""
 
@@ -89,7 +90,11 @@ def write_granule(
     for band, (pixels, metres) in bands.items():
         transform = Affine(metres, 0, origin[0], 0, -metres, origin[1])
         _write(target / f"{band}.tif", pixels, transform)
-    item = _item(name, day=day, box=box, bands=tuple(bands))
+    grids = {
+        band: {"proj:shape": pixels.shape, "proj:transform": [m, 0, origin[0], 0, -m, origin[1]]}
+        for band, (pixels, m) in bands.items()
+    }
+    item = _item(name, day=day, box=box, grids=grids)
     (target / f"{name}.json").write_text(json.dumps(item))
     return target
 
@@ -155,12 +160,15 @@ def _write(path: Path, pixels: NDArray[Any], transform: Affine) -> None:
         file.write(pixels, 1)
 
 
-def _item(name: str, *, day: int, box: Bounds, bands: tuple[str, ...]) -> dict[str, object]:
+def _item(
+    name: str, *, day: int, box: Bounds, grids: Mapping[str, Mapping[str, object]]
+) -> dict[str, object]:
     west, south, east, north = box
     ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
     return {
         "type": "Feature",
         "stac_version": "1.0.0",
+        "stac_extensions": [PROJECTION],
         "id": name,
         "collection": "sentinel-2-l2a",
         "geometry": {"type": "Polygon", "coordinates": [ring]},
@@ -174,6 +182,7 @@ def _item(name: str, *, day: int, box: Bounds, bands: tuple[str, ...]) -> dict[s
         },
         "links": [],
         "assets": {
-            band: {"href": f"{band}.tif", "eo:bands": [{"common_name": band}]} for band in bands
+            band: {"href": f"{band}.tif", "eo:bands": [{"common_name": band}], **grid}
+            for band, grid in grids.items()
         },
     }

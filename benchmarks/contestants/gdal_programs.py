@@ -10,12 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.contestants.task import AbsentError
 from spatial_assets_tests.servers.debs import (
     PackageSource,
     library_environment,
     one_at_a_time,
     prefix_folder,
 )
+from spatial_assets_tests.servers.process import ServerError
 
 PACKAGES = ("gdal-bin", "python3-gdal")
 CALC = "gdal_calc.py"
@@ -51,12 +53,26 @@ class GdalPrograms:
         return done.stdout
 
 
+def fetch(prefix: Path) -> None:
+    """Unpack Debian's packages.
+
+    Raises:
+        AbsentError: they could not be fetched.
+    """
+    try:
+        source = PackageSource(prefix.parent / "apt")
+        source.refresh()
+        source.unpack(PACKAGES, prefix)
+    except ServerError as error:
+        raise AbsentError(f"no gdalwarp and {CALC} here, nor to be had: {error}") from error
+
+
 @functools.cache
 def gdal_programs() -> GdalPrograms:
     """The system's programs, else unpacked ones, fetched the first time.
 
     Raises:
-        ServerError: there are none, and none could be fetched.
+        AbsentError: there are none, and none could be fetched.
     """
     found = shutil.which("gdalwarp")
     if found and shutil.which(CALC):
@@ -64,9 +80,7 @@ def gdal_programs() -> GdalPrograms:
     prefix = prefix_folder("gdal")
     with one_at_a_time(prefix.parent):
         if not prefix.exists():
-            source = PackageSource(prefix.parent / "apt")
-            source.refresh()
-            source.unpack(PACKAGES, prefix)
+            fetch(prefix)
     python = SYSTEM_PYTHON if SYSTEM_PYTHON.exists() else prefix / "usr/bin/python3"
     data = {
         "GDAL_DATA": prefix / "usr/share/gdal",

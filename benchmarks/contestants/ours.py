@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from benchmarks.contestants.task import Contestant, Task, Tile
 from benchmarks.plain import run_plainly
+from spatial_assets.pipeline.engine import limit_process
 from spatial_assets.pipeline.outcome import State
 from spatial_assets.project import load_project
 from spatial_assets.stores.cube import read_window
@@ -26,6 +27,7 @@ def again(task: Task) -> None:
 def walk(task: Task, expected: State) -> None:
     """Walk the tiles in this process."""
     project = load_project(task.project, env={})
+    limit_process(project.compute.gdal_cache_mb)  # as a worker of the product does
     run_plainly(project, [tile.key for tile in task.tiles], expected=expected)
 
 

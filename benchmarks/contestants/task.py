@@ -18,6 +18,10 @@ FILL = -32768
 """What stands where no scene sees a pixel of the index; the index is stored times 10,000."""
 
 
+class AbsentError(Exception):
+    """What a contestant needs is not here: the message says what, and where to get it."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Tile:
     """A square of pixels in web-mercator."""
@@ -101,4 +105,8 @@ class Contestant:
     """That our cost may be, as a multiple of its cost, if something is promised."""
 
     program: Callable[[], str] | None = None
-    """Fetches what is no Python package, before anything is timed, and tells its version."""
+    """Tells name and version of what is no package of our Python, and fetches it if need be.
+
+    Raises:
+        AbsentError: it is not here, and cannot be fetched.
+    """

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from benchmarks import page, plots
-from benchmarks.contestants import warped_vrt
+from benchmarks.contestants import limit, ours, warped_vrt
 from benchmarks.rows import Row, bound, row
 
 
@@ -44,7 +44,7 @@ def document(rows: list[Row]) -> dict[str, Any]:
 def test_the_page_tells_targets_misses_failures_machine_and_versions(
     document: dict[str, Any],
 ) -> None:
-    told = page.text(document, [warped_vrt.CONTESTANT], {"cpu": Path("benchmark_cpu.svg")})
+    told = page.text(document, [limit.CONTESTANT], {"cpu": Path("benchmark_cpu.svg")})
 
     assert "## Targets: 3 of 5 reached" in told
     assert told.count("**MISSED**") == 2
@@ -53,8 +53,17 @@ def test_the_page_tells_targets_misses_failures_machine_and_versions(
     assert "at commit abc1234" in told
     assert "GDAL 3.6.2" in told
     assert "(benchmark_cpu.svg)" in told
-    assert "(../benchmarks/contestants/warped_vrt.py)" in told
     assert "about 31 minutes" in told
+
+
+def test_contestants_are_those_of_the_run(document: dict[str, Any]) -> None:
+    everybody = [each.CONTESTANT for each in (ours, limit, warped_vrt)]
+
+    told = page.text(document, everybody, {})
+
+    assert "(../benchmarks/contestants/ours.py)" in told
+    assert "(../benchmarks/contestants/limit.py)" in told
+    assert "(../benchmarks/contestants/warped_vrt.py)" not in told
 
 
 def test_every_row_is_on_the_page_once(document: dict[str, Any]) -> None:

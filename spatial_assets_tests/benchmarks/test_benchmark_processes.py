@@ -12,7 +12,7 @@ import pytest
 from benchmarks.__main__ import in_a_process, main
 from benchmarks.contestants import warped_vrt
 from benchmarks.contestants.task import Task
-from benchmarks.memory import PeakWatch
+from benchmarks.processes import PeakWatch
 from benchmarks.runner import Runner
 
 EATER = "import time; data = bytearray(300 << 20); print('full', flush=True); time.sleep(20)"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from benchmarks import contest
 from benchmarks.contestants import limit, ours, rioxarray_reproject, warped_vrt
-from benchmarks.contestants.task import FILL, Answer, Contestant, Task, Tile
+from benchmarks.contestants.task import FILL, AbsentError, Answer, Contestant, Task, Tile
 from benchmarks.scenes import Granules
 
 # of rasterio 1.4 itself, at affine 3
@@ -69,6 +69,20 @@ def test_another_answer_is_not_timed(wrong: Answer, made: Task) -> None:
 
     with pytest.raises(RuntimeError, match="the answer is another"):
         contest.compare(contestant, made, made)
+
+
+def absent() -> str:
+    raise AbsentError("nobody has it")
+
+
+def test_a_contestant_that_is_not_here_is_left_out_and_told(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    there = replace(warped_vrt.CONTESTANT, program=lambda: "it 1.0")
+
+    assert contest.is_here(there)
+    assert not contest.is_here(replace(there, name="the rare one", program=absent))
+    assert "LEFT OUT: the rare one: nobody has it" in capsys.readouterr().out
 
 
 def test_tiles_told_to_others_are_those_of_our_grid(made: Task) -> None:

@@ -1,7 +1,8 @@
-"""The most memory that any one process of a tree ever had, as Linux tells it."""
+"""What the processes of a tree use, as Linux tells it."""
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,3 +65,12 @@ def peak_mb(pid: int) -> float:
         return 0.0
     found = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")]
     return int(found[0]) / 1024 if found else 0.0
+
+
+def cpu_seconds_of(pid: int) -> float:
+    """Of a process so far, and of those of its own that have ended; 0 if it has ended."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return sum(int(each) for each in fields[11:15]) / os.sysconf("SC_CLK_TCK")
