@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.memory import descendants
+from benchmarks.processes import descendants
 
 DASK = Path(sys.executable).with_name("dask")
 STARTING = 60.0

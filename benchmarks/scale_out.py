@@ -17,7 +17,7 @@ from pathlib import Path
 
 from benchmarks import results, tile_costs
 from benchmarks.clusters import CpuMeter, cluster, cpu_seconds
-from benchmarks.memory import descendants
+from benchmarks.processes import descendants
 from benchmarks.projects import write_project
 from benchmarks.rows import Row, row
 from benchmarks.scenes import WIDE, Granules
