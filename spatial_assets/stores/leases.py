@@ -85,9 +85,7 @@ class Lease:
 
     def release(self) -> None:
         """Let others write; a lease that was lost meanwhile is left to whoever has it."""
-        released = self._log.append(self._record, owner=self.owner, until=None)
-        if released is not None:
-            self._record = released
+        self._record = self._log.close(self._record, owner=self.owner)
 
 
 @dataclass(frozen=True)
@@ -125,6 +123,17 @@ class LeaseLog:
             return None
         for path in older[:-1]:
             self.store.delete(path)
+        return record
+
+    def close(self, held: Record, *, owner: str) -> Record:
+        """Add the record that lets go of `held`; what counts after it, or `held` if that is lost.
+
+        Whether the number came too late need not be asked: it would give way to newer ones.
+        """
+        record = Record(held.generation + 1, owner, uuid.uuid4().hex, None)
+        if not self.store.create(self._path(record.generation), to_bytes(record)):
+            return held
+        self.store.delete(self._path(held.generation))
         return record
 
     def refusal(

@@ -143,6 +143,18 @@ def test_a_latecomer_with_a_tidied_number_gets_nothing(store: ObjectStore) -> No
     bob.renew()
 
 
+def test_a_release_whose_number_was_tidied_away_changes_nothing(store: ObjectStore) -> None:
+    clock = Clock()
+    ann = take(store, "ann", clock)
+    clock.later(MINUTE)
+    take(store, "bob", clock).renew()
+
+    ann.release()
+
+    with pytest.raises(LeaseHeldError, match="held by bob"):
+        take(store, "eve", clock)
+
+
 def test_a_damaged_record_is_named(store: ObjectStore) -> None:
     take(store, "ann", Clock())
     path = store.list(layout.LEASES)[0].path
