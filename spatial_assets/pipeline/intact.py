@@ -8,6 +8,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 from spatial_assets.pipeline.stages import RAW, REPROJECTED
 from spatial_assets.stores.manifests import StageEntry, TileManifest, holds
@@ -55,8 +56,13 @@ def _not_held(
     if len(asked) < LISTED_FROM:
         answers = [holds(store, info) for _, _, info in asked]
     else:
-        with ThreadPoolExecutor(LOOK_UPS_AT_ONCE) as pool:
-            answers = list(pool.map(lambda each: holds(store, each[2]), asked))
+        answers = list(_askers().map(lambda each: holds(store, each[2]), asked))
     for (stage, unit, _), held in zip(asked, answers, strict=True):
         if not held:
             yield stage, unit
+
+
+@cache
+def _askers() -> ThreadPoolExecutor:
+    """Those who ask; starting them for each tile would cost more than most answers."""
+    return ThreadPoolExecutor(LOOK_UPS_AT_ONCE, thread_name_prefix="intact")

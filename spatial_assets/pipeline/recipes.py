@@ -8,7 +8,7 @@ say what must be computed; a tile whose causes are what they were need not be wa
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -51,8 +51,13 @@ class StageInputs:
 
     def differs_by(self, other: StageInputs) -> tuple[str, ...]:
         """Which of them differ, by name."""
-        mine, others = asdict(self), asdict(other)
-        return tuple(name for name in mine if mine[name] != others[name])
+        if self == other:
+            return ()
+        return tuple(
+            each.name
+            for each in fields(self)
+            if getattr(self, each.name) != getattr(other, each.name)
+        )
 
 
 class Sky:
