@@ -7,7 +7,7 @@ not know the new objects, so that the next run makes it again and replaces the s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, TypeAlias
 
@@ -34,7 +34,15 @@ from spatial_assets.stores import layout
 from spatial_assets.stores.database import Database
 from spatial_assets.stores.manifests import TileManifest, commit_manifest
 from spatial_assets.stores.objects import ObjectStore
-from spatial_assets.stores.records import Change, QuarantineRecord, Replace, Row, TileState, Upsert
+from spatial_assets.stores.records import (
+    Change,
+    QuarantineRecord,
+    Renew,
+    Replace,
+    Row,
+    TileState,
+    Upsert,
+)
 
 StateName: TypeAlias = Literal["materialized", "empty", "quarantined", "failed", "unchanged"]
 
@@ -46,6 +54,9 @@ STATE_NAMES: Mapping[State, StateName] = {
     State.UNCHANGED: "unchanged",
 }
 """As the database has them."""
+
+LOOKS_AT_ONCE = 100
+"""Tiles found as they were that are noted together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +70,9 @@ class Committer:
     clock: Callable[[], datetime]
     standing: Standing
     """What the database said when the run began."""
+
+    _looked: dict[str, datetime] = field(default_factory=dict)
+    """Tile -> when it was looked at and found as it was: written when anything is, or at last."""
 
     def commit(self, task: TileTask, result: TileResult, *, stored: TileManifest | None) -> None:
         """Replace the tile's rows in one transaction, then put its manifest.
@@ -81,13 +95,18 @@ class Committer:
         trouble = outcome.trouble
         if trouble is not None and trouble.state is State.QUARANTINED and not outcome.standing:
             changes.append(Upsert("quarantine", [self._tile_record(outcome.tile, trouble)]))
-        self.database.commit(changes)
+        if changes or len(self._looked) >= LOOKS_AT_ONCE:
+            self._commit(changes)
         if result.manifest != stored:
             commit_manifest(self.store, result.manifest)
         for path in result.dropped_objects:
             self.store.delete(path)
         if outcome.tile in self.standing.tiles and not self.standing.still_bad(outcome):
             self._release("tile", [outcome.tile])
+
+    def finish(self) -> None:
+        """Write what was put off."""
+        self._commit([])
 
     def reload(self, tiles: Iterable[str]) -> Standing:
         """What the database says now."""
@@ -96,12 +115,9 @@ class Committer:
     def look(self, task: TileTask, outcome: TileOutcome) -> None:
         """Write that a tile was looked at whose quarantine stands: nothing was computed."""
         met = self.standing.records.get(("tile", outcome.tile))
-        self.database.commit(
-            [
-                *self._inputs(task, TileResult(outcome=outcome, manifest=task.manifest)),
-                Upsert("quarantine", seen_again([met] if met else [], now=self.clock())),
-            ]
-        )
+        inputs = self._inputs(task, TileResult(outcome=outcome, manifest=task.manifest))
+        seen = Upsert("quarantine", seen_again([met] if met else [], now=self.clock()))
+        self._commit([*inputs, seen])
 
     def note(self, outcome: TileOutcome) -> None:
         """Write the states of a tile whose walk returned no manifest: it died or never began."""
@@ -161,8 +177,21 @@ class Committer:
             fingerprint=stage.fingerprint,
         )
 
+    def _commit(self, changes: Sequence[Change]) -> None:
+        """Make changes, and with them those that were put off; none is no transaction."""
+        if self._looked:
+            keys = {"grid_id": self.project.grid_id, "tile": list(self._looked)}
+            first = min(self._looked.values())
+            changes = [*changes, Renew("tile_inputs", keys, "looked_at", first)]
+        self.database.commit(changes)
+        self._looked.clear()
+
     def _inputs(self, task: TileTask, result: TileResult) -> Iterator[Upsert]:
-        """What the stages followed from; a stage that failed made nothing of its inputs."""
+        """What the stages followed from; a stage that failed made nothing of its inputs.
+
+        That a tile was looked at again and found as it was is put off: if it is lost with the run,
+        the tile is looked at once more.
+        """
         tile, before = task.tile.key, self.standing.recipe(task.tile.key)
         ended = [s.stage for s in result.outcome.stages if s.state is not State.FAILED]
         recipe = recipe_of(
@@ -173,11 +202,13 @@ class Committer:
             before=before,
         )
         looked = RAW in ended
-        if looked or recipe != before:
+        if recipe != before:
             known = self.standing.inputs.get(tile, {}).get("looked_at")
             at = known if isinstance(known, datetime) and not looked else self.clock()
             record = record_of(recipe, grid_id=self.project.grid_id, tile=tile, looked_at=at)
             yield Upsert("tile_inputs", [record])
+        elif looked:
+            self._looked[tile] = self.clock()
 
     def _index_change(self, tile: Tile, result: TileResult) -> Replace:
         """All rows of `tile_index` of one tile."""

@@ -116,4 +116,7 @@ class TilePipeline:
                 committer=committer,
                 leases=leases,
             )
-            yield from run.walk(tiles, self.engine, patience=self.patience)
+            try:
+                yield from run.walk(tiles, self.engine, patience=self.patience)
+            finally:
+                committer.finish()

@@ -175,7 +175,20 @@ class Upsert:
     rows: Rows
 
 
-Change = Replace | ReplaceAll | Upsert
+@dataclass(frozen=True)
+class Renew:
+    """Rows of `table` that have these keys get a newer moment; no row is added."""
+
+    table: str
+    keys: Mapping[str, object]
+    """Column -> the value, or a list of values, it has."""
+
+    column: str
+    moment: datetime
+    """UTC-aware; rows that have this or a later one are left alone."""
+
+
+Change = Replace | ReplaceAll | Upsert | Renew
 
 
 def fields_of(row: Row) -> Mapping[str, object]:

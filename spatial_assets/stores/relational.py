@@ -30,9 +30,9 @@ from spatial_assets.stores.schema import bring_up_to_date, is_current
 from spatial_assets.stores.soundness import TableFacts, examine
 from spatial_assets.stores.tables import Tables, declare
 from spatial_assets.stores.transactions import (
-    Prepared,
     Transaction,
     apply_all,
+    prepared,
     release,
     select_rows,
 )
@@ -94,9 +94,9 @@ class RelationalDatabase(ABC):
 
     def commit(self, changes: Sequence[Change]) -> None:
         """Make all changes, or none."""
-        prepared = [Prepared(self._tables, change) for change in changes]
-        if prepared:
-            self.within(lambda open_: apply_all(open_, prepared), write=True)
+        checked = [prepared(self._tables, change) for change in changes]
+        if checked:
+            self.within(lambda open_: apply_all(open_, checked), write=True)
 
     def replace_tile(self, table: str, keys: Mapping[str, object], rows: Rows) -> None:
         """Let `rows` be the rows of `table` that have these keys."""

@@ -11,23 +11,27 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Protocol
 
 import shapely
 import sqlalchemy as sa
 from geoalchemy2 import Geometry
 from shapely.geometry.base import BaseGeometry
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from spatial_assets.errors import DatabaseError
 from spatial_assets.stores.batches import Batch, converted, prepare, refuse_repeated_keys
 from spatial_assets.stores.columns import SRID
 from spatial_assets.stores.ddl import parameterised
-from spatial_assets.stores.records import Change, Replace, ReplaceAll
+from spatial_assets.stores.records import Change, Renew, Replace, ReplaceAll, Upsert
 from spatial_assets.stores.tables import Tables
 
 TILE = ("grid_id", "tile")
+SPELT_OUT = 100
+"""Values that a statement lists one by one; more go as one array: PostgreSQL takes 65,535, and for
+100,000 DuckDB takes minutes."""
 
 
 class Transaction(Protocol):
@@ -62,7 +66,7 @@ class Transaction(Protocol):
 class Prepared:
     """A change whose rows have been checked, so that a transaction may be tried again."""
 
-    def __init__(self, tables: Tables, change: Change) -> None:
+    def __init__(self, tables: Tables, change: Replace | ReplaceAll | Upsert) -> None:
         self.table = tables.table(change.table)
         self.keys = dict(change.keys) if isinstance(change, Replace) else {}
         if isinstance(change, Replace):
@@ -90,13 +94,40 @@ class Prepared:
             merge(transaction, self.batch)
             return
         with transaction.filling(self.table) if self.everything else nullcontext():
-            condition = [self.table.c[name] == value for name, value in self.keys.items()]
-            execute(transaction, sa.delete(self.table).where(*condition))
+            statement = deleting(self.table, tuple(self.keys), transaction.dialect)
+            transaction.run(statement, list(self.keys.values()))
             if len(self.batch):
                 transaction.load(self.batch)
 
 
-def apply_all(transaction: Transaction, changes: Sequence[Prepared]) -> None:
+class Renewal:
+    """Newer moments for rows that are there."""
+
+    def __init__(self, tables: Tables, change: Renew) -> None:
+        table = tables.table(change.table)
+        column = known_column(table, change.column)
+        moment = converted(column, [change.moment])[0]
+        self._statement = (
+            sa.update(table)
+            .where(*conditions(table, change.keys), column < moment)
+            .values({column: moment})
+        )
+
+    def locks(self) -> dict[str, bool]:
+        """Nothing: what another writes is newer, or is made newer."""
+        return {}
+
+    def apply(self, transaction: Transaction) -> None:
+        """Make the change."""
+        execute(transaction, self._statement)
+
+
+def prepared(tables: Tables, change: Change) -> Prepared | Renewal:
+    """A change, checked."""
+    return Renewal(tables, change) if isinstance(change, Renew) else Prepared(tables, change)
+
+
+def apply_all(transaction: Transaction, changes: Sequence[Prepared | Renewal]) -> None:
     """Make all changes; what they lock is locked first, and all in one order: no deadlock."""
     locks: dict[str, bool] = {}
     for change in changes:
@@ -109,17 +140,31 @@ def apply_all(transaction: Transaction, changes: Sequence[Prepared]) -> None:
 
 def merge(transaction: Transaction, batch: Batch) -> None:
     """Add rows, or merge each with the one of the same key, as its table says."""
-    table, keys = batch.table, [each.name for each in batch.table.primary_key]
     with transaction.staged(batch.in_order_of_key()) as staged:
-        rows = sa.select(*(staged.c[each.name] for each in table.columns))
-        statement = insert(table).from_select(list(batch.columns), rows)
-        changed = {
-            each.name: statement.excluded[each.name]
-            for each in table.columns
-            if each.name not in keys
-        }
-        changed |= table.info["merge"](table, statement.excluded)
-        execute(transaction, statement.on_conflict_do_update(index_elements=keys, set_=changed))
+        transaction.run(merging(batch.table, str(staged.schema), staged.name, transaction.dialect))
+
+
+@lru_cache(maxsize=64)
+def deleting(table: sa.Table, names: tuple[str, ...], dialect: PGDialect) -> str:
+    """The statement that deletes the rows with some keys, given in that order."""
+    condition = [table.c[name] == sa.bindparam(name) for name in names]
+    return parameterised(sa.delete(table).where(*condition), dialect)[0]
+
+
+@lru_cache(maxsize=64)
+def merging(table: sa.Table, schema: str, name: str, dialect: PGDialect) -> str:
+    """The statement that merges staged rows into a table: the same for every tile."""
+    staged = sa.table(name, *(sa.column(each.name, each.type) for each in table.columns))
+    staged.schema = schema
+    keys, columns = [each.name for each in table.primary_key], list(table.columns.keys())
+    rows = sa.select(*(staged.c[each] for each in columns))
+    statement = insert(table).from_select(columns, rows)
+    changed = {each: statement.excluded[each] for each in columns if each not in keys}
+    changed |= table.info["merge"](table, statement.excluded)
+    merged = statement.on_conflict_do_update(index_elements=keys, set_=changed)
+    sql, values = parameterised(merged, dialect)
+    assert not values  # noqa: S101 - all of its values are staged rows
+    return sql
 
 
 def select_rows(
@@ -169,10 +214,19 @@ def conditions(table: sa.Table, where: Mapping[str, object]) -> list[sa.ColumnEl
         if value is None:
             result.append(column.is_(None))
         elif isinstance(value, list | tuple | set | frozenset):
-            result.append(column.in_(converted(column, list(value))))
+            result.append(among(column, converted(column, list(value))))
         else:
             result.append(column == converted(column, [value])[0])
     return result
+
+
+def among(column: sa.Column[object], values: Sequence[object]) -> sa.ColumnElement[bool]:
+    """Whether a column is one of some values."""
+    if len(values) <= SPELT_OUT:
+        return column.in_(values)
+    kind = ARRAY(column.type)
+    given = sa.cast(sa.bindparam(None, list(values), type_=kind), kind)
+    return column.in_(sa.select(sa.func.unnest(given)))
 
 
 def execute(transaction: Transaction, statement: sa.ClauseElement) -> list[tuple[object, ...]]:

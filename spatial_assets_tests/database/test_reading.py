@@ -6,7 +6,7 @@ import pytest
 
 from spatial_assets.errors import DatabaseError
 from spatial_assets.stores.database import Database
-from spatial_assets_tests.database.sample_rows import AUGUST, part
+from spatial_assets_tests.database.sample_rows import AUGUST, part, state
 
 
 def test_each_combination_of_named_columns_is_read_once(database: Database) -> None:
@@ -18,6 +18,15 @@ def test_each_combination_of_named_columns_is_read_once(database: Database) -> N
 
     assert found == [{"tile": tile, "grid_id": AUGUST["grid_id"]} for tile in ("1202", "1203")]
     assert database.rows("ndvi_by_boundary", {"tile": "none"}, columns=["tile"]) == []
+
+
+def test_very_many_tiles_are_asked_for_at_once(database: Database) -> None:
+    database.set_states([state("1203"), state("1202"), state("1201")])
+    tiles = [f"{number:09d}" for number in range(70_000)]
+
+    found = database.rows("tile_state", {"tile": ["1203", *tiles, "1202"]})
+
+    assert [row["tile"] for row in found] == ["1202", "1203"]
 
 
 def test_a_column_that_is_not_there_is_refused(database: Database) -> None:

@@ -13,6 +13,7 @@ from spatial_assets.stores.database import Database
 from spatial_assets.stores.records import (
     BoundarySet,
     Change,
+    Renew,
     Replace,
     ReplaceAll,
     TileInputs,
@@ -253,6 +254,27 @@ def test_what_a_tile_was_made_from_is_what_was_said_last(database: Database) -> 
     assert database.rows("tile_inputs") == [
         {"grid_id": GRID, "tile": "1202", "inputs": second, "looked_at": later}
     ]
+
+
+def test_a_newer_look_is_noted_of_the_tiles_there_are_and_changes_nothing_else(
+    database: Database,
+) -> None:
+    hour = timedelta(hours=1)
+    made = {"raw_tile": {"scenes": "a", "settings": "s", "boundaries": ""}}
+    for tile, looked_at in (("old", NOON - hour), ("new", NOON + hour), ("other", NOON - hour)):
+        row = TileInputs(grid_id=GRID, tile=tile, inputs=made, looked_at=looked_at)
+        database.commit([Upsert("tile_inputs", [row])])
+
+    tiles = ["old", "new", "never made"]
+    database.commit([Renew("tile_inputs", {"grid_id": GRID, "tile": tiles}, "looked_at", NOON)])
+
+    rows = database.rows("tile_inputs")
+    assert {row["tile"]: row["looked_at"] for row in rows} == {
+        "old": NOON,
+        "new": NOON + hour,
+        "other": NOON - hour,
+    }
+    assert all(row["inputs"] == made for row in rows)
 
 
 def test_a_change_keeps_when_and_why_it_was_seen_until_there_is_another(database: Database) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 import shapely
@@ -15,7 +16,9 @@ from spatial_assets.catalog import find_scenes
 from spatial_assets.catalog.scene import Catalogue
 from spatial_assets.catalog.sightings import Sighting
 from spatial_assets.pipeline.boundaries import BoundaryPipeline
-from spatial_assets.pipeline.outcome import State
+from spatial_assets.pipeline.driver import TilePipeline
+from spatial_assets.pipeline.engine import InlineEngine
+from spatial_assets.pipeline.outcome import State, TileOutcome
 from spatial_assets.pipeline.outdated import (
     Features,
     boundaries_wanted,
@@ -27,6 +30,7 @@ from spatial_assets.pipeline.recipes import Recipe, Sky, hash_of_boundaries, rec
 from spatial_assets.pipeline.stages import RAW, chain_of
 from spatial_assets.pipeline.statistics import BoundaryShelf
 from spatial_assets.project import Project
+from spatial_assets.stores.database import open_database
 from spatial_assets_tests.pipeline.runs import NOON, rows, stage_of, states, store_of, walk
 from spatial_assets_tests.pipeline.villages import ten_tiles, ten_villages, village
 from spatial_assets_tests.pipeline.world import write_granule
@@ -153,6 +157,27 @@ def test_a_tile_found_unchanged_was_looked_at(project: Project) -> None:
 
     assert states(again) == {State.UNCHANGED}
     assert recipes(project) == before
+    looked = {row["tile"]: row["looked_at"] for row in rows(project, "tile_inputs")}
+    assert looked == {tiles[0]: LATER, tiles[1]: NOON}
+
+
+def test_a_run_that_is_broken_off_notes_what_it_looked_at(project: Project) -> None:
+    tiles = ten_tiles(project)[:2]
+    walk(project, keys=tiles)
+
+    with open_database(project.database_url) as database:
+        pipeline = TilePipeline(
+            project=project,
+            store=store_of(project),
+            database=database,
+            engine=InlineEngine(),
+            clock=lambda: LATER,
+            owner="test",
+        )
+        outcomes = cast("Generator[TileOutcome, None, None]", pipeline.run(tiles, stages=STAGES))
+        assert next(outcomes).tile == tiles[0]
+        outcomes.close()
+
     looked = {row["tile"]: row["looked_at"] for row in rows(project, "tile_inputs")}
     assert looked == {tiles[0]: LATER, tiles[1]: NOON}
 
