@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -230,3 +232,16 @@ def test_a_small_target_does_not_load_the_compiler() -> None:
         assert loops.loaded() is not None
     """
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_a_compiled_loop_calls_none_of_another_file() -> None:
+    """What is kept on disk would stay as it was when the other file changes."""
+    folder = Path(compiled.__file__).parent
+    for file in sorted(folder.glob("*.py")):
+        imported = {
+            node.module
+            for node in ast.walk(ast.parse(file.read_text()))
+            if isinstance(node, ast.ImportFrom) and str(node.module).startswith(compiled.__name__)
+        }
+        if file.name != "__init__.py":
+            assert imported <= {f"{compiled.__name__}.compiler"}, file.name
