@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from benchmarks.contestants.task import CRS, Contestant, Task, Tile
 from spatial_assets.catalog import find_scenes
 from spatial_assets.catalog.access import source_access
+from spatial_assets.catalog.ahead import reading_ahead
 from spatial_assets.catalog.facts import SceneFacts
 from spatial_assets.catalog.inspect import inspect_scene
-from spatial_assets.pipeline.raw import raw_ahead, read_raw
+from spatial_assets.pipeline.raw import read_raw, remote_windows
 from spatial_assets.pipeline.record import SceneRecord
 from spatial_assets.project import Project, load_project
 
@@ -36,7 +37,7 @@ def ours(task: Task) -> None:
     scenes = records(project)
     for tile in task.tiles:
         box = project.pixel_grid.geobox(project.partitioning.tile(tile.key).window)
-        with raw_ahead(scenes, box, access):
+        with reading_ahead(remote_windows(scenes, box), access):
             for scene in scenes:
                 read_raw(scene, box, access=access, clear=project.sensor.clear)
 

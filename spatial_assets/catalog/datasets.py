@@ -100,35 +100,51 @@ def open_dataset(source: BandSource, access: SourceAccess) -> Dataset:
     Raises:
         rasterio.errors.RasterioIOError: GDAL cannot open it.
     """
-    key = _key(source, access)
-    known = _open_files.of_this_process()
-    found = known.pop(key, None)
-    if found is not None and found.is_over:
-        found.dataset.close()
-        found = None
+    found = _kept(source, access)
     if found is None:
-        while len(known) >= MOST_OPEN:
-            known.popitem(last=False)[1].dataset.close()
-        found = _opened(source, access)
+        found = _mirrored(source, access)
+    if found is None:
+        path, expires = gdal_path(source, access, _straight(source, access))
+        found = _Opened(_open(path), expires)
+    return _keep(found, source, access)
+
+
+def open_mirrored(source: BandSource, access: SourceAccess) -> Dataset | None:
+    """As `open_dataset`; None where it would not read through a mirror."""
+    found = _kept(source, access) or _mirrored(source, access)
+    return None if found is None or found.mirror is None else _keep(found, source, access)
+
+
+def _kept(source: BandSource, access: SourceAccess) -> _Opened | None:
+    """What is open of a source, if it still holds; else there is room to open it."""
+    known, key = _open_files.of_this_process(), _key(source, access)
+    if key in known and known[key].is_over:
+        known.pop(key).dataset.close()
+    while key not in known and len(known) >= MOST_OPEN:
+        known.popitem(last=False)[1].dataset.close()
+    return known.get(key)
+
+
+def _keep(found: _Opened, source: BandSource, access: SourceAccess) -> Dataset:
+    """Count a dataset as the last used."""
+    known, key = _open_files.of_this_process(), _key(source, access)
     known[key] = found
+    known.move_to_end(key)
     return found.dataset
 
 
-def _opened(source: BandSource, access: SourceAccess) -> _Opened:
-    """A source opened now; a remote TIFF by way of its mirror."""
-    if is_remote(source.href):
-        from spatial_assets.catalog.mirror import open_mirror  # noqa: PLC0415 - only remote ones
+def _mirrored(source: BandSource, access: SourceAccess) -> _Opened | None:
+    """A remote TIFF opened by way of its mirror."""
+    if not is_remote(source.href):
+        return None
+    from spatial_assets.catalog.mirror import open_mirror  # noqa: PLC0415 - only remote ones
 
-        mirror = open_mirror(source, access)
-        if mirror is not None:
-            _close_at_exit(os.getpid())
-            return _Opened(
-                rasterio.open(mirror.name, driver=DRIVERS[0], sharing=False, opener=mirror.opened),
-                None,
-                mirror,
-            )
-    path, expires = gdal_path(source, access, _straight(source, access))
-    return _Opened(_open(path), expires)
+    mirror = open_mirror(source, access)
+    if mirror is None:
+        return None
+    _close_at_exit(os.getpid())
+    opened = rasterio.open(mirror.name, driver=DRIVERS[0], sharing=False, opener=mirror.opened)
+    return _Opened(opened, None, mirror)
 
 
 @lru_cache(maxsize=1)

@@ -10,6 +10,7 @@ from pyproj import CRS
 from pyproj.exceptions import CRSError
 
 from spatial_assets.catalog.access import SourceAccess, source_access
+from spatial_assets.catalog.ahead import reading_ahead
 from spatial_assets.catalog.datasets import gdal_settings
 from spatial_assets.catalog.facts import BandFacts, SceneFacts
 from spatial_assets.catalog.headers import (
@@ -47,7 +48,8 @@ def inspect_scene(
     try:
         local = _as_local(scene, access)
         with gdal_settings(access):
-            facts = _band_facts(local, project, access)
+            with reading_ahead(((source, []) for source in local.sources), access):
+                facts = _band_facts(local, project, access)
             require_one_crs((name, band.grid) for name, band in facts.items())
             sample = take_sample(local, facts, clear=project.sensor.clear, access=access)
     except SceneError as error:

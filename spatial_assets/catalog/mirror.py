@@ -11,6 +11,7 @@ import hashlib
 import itertools
 import logging
 import os
+import threading
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import lru_cache
@@ -34,6 +35,9 @@ AHEAD = 4 * PAGE  # at least fetched when GDAL asks for what nobody thought of: 
 TIFF = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 
 _names = itertools.count()
+_beginning = tuple(threading.Lock() for _ in range(64))
+"""So that two threads do not both ask for the beginning of the same file."""
+
 _without: set[Path] = set()
 """Folders that cannot hold a mirror."""
 
@@ -57,6 +61,10 @@ class Mirror:
             SceneError, SourceUnavailableError: it cannot be had.
             OSError: no file can be made here.
         """
+        with _beginning[hash(self._path) % len(_beginning)]:
+            return self._begin(version)
+
+    def _begin(self, version: str | None) -> bool:
         known = SparseFile.open(self._path) if version else None
         if known is not None:
             self._file = known

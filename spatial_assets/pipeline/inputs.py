@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from spatial_assets.catalog.ahead import reading_ahead
 from spatial_assets.errors import SceneError
 from spatial_assets.geo.geobox import GeoBox
 from spatial_assets.geo.verdict import Verdict
@@ -19,17 +20,33 @@ from spatial_assets.pipeline.failures import CHANGED, MissingInputError
 from spatial_assets.pipeline.fingerprints import fingerprint
 from spatial_assets.pipeline.ledger import Ledger
 from spatial_assets.pipeline.outcome import CheckOutcome
-from spatial_assets.pipeline.raw import RawScene, load_raw, raw_ahead, read_raw, store_raw
+from spatial_assets.pipeline.raw import RawScene, load_raw, read_raw, remote_windows, store_raw
 from spatial_assets.pipeline.record import SceneRecord
 from spatial_assets.pipeline.stages import CODE_VERSIONS, RAW, REPROJECTED
 from spatial_assets.pipeline.task import TileTask
 from spatial_assets.stores import layout
+from spatial_assets.stores.manifests import TileManifest
 
 HELD_BYTES = 64 << 20
 """Raw pixels kept between reading and reprojecting; what does not fit is read back from the store,
 which takes a few milliseconds a megapixel."""
 
 UNREADABLE = "unreadable"
+
+
+def scenes_to_read(task: TileTask, stored: TileManifest) -> list[SceneRecord]:
+    """The scenes of a task whose raw windows are not in `stored`, by id."""
+    entries = ((record, stored.entry(RAW, record.id)) for record in task.scenes)
+    return [
+        record
+        for record, entry in entries
+        if entry is None or entry.fingerprint != _fingerprint(task, record)
+    ]
+
+
+def _fingerprint(task: TileTask, record: SceneRecord) -> str:
+    """Of the raw windows of a scene."""
+    return fingerprint(RAW, CODE_VERSIONS[RAW], record.fingerprint, record.files, task.tile.shards)
 
 
 class RawStage:
@@ -90,15 +107,10 @@ class RawStage:
             return
         self.ledger.at = RAW
         self.forget_withdrawn(RAW, self.records)
-        wanted = {record.id: self._fingerprint(record) for record in self.records}
-        missing = [
-            record
-            for record in self.records
-            if not self.ledger.standing(RAW, record.id, wanted[record.id])
-        ]
-        with raw_ahead(missing, self.box, self._bench.access):
+        missing = scenes_to_read(self._task, self.ledger.manifest)
+        with reading_ahead(remote_windows(missing, self.box), self._bench.access):
             for record in missing:
-                self._read_scene(record, wanted[record.id])
+                self._read_scene(record, _fingerprint(self._task, record))
         for record in self.records:
             self._sort(record)
         units = self.ledger.units(RAW)
@@ -130,11 +142,6 @@ class RawStage:
         present = {record.id for record in records}
         for unit in set(self.ledger.units(stage)) - present:
             self.ledger.drop(stage, unit)
-
-    def _fingerprint(self, record: SceneRecord) -> str:
-        return fingerprint(
-            RAW, CODE_VERSIONS[RAW], record.fingerprint, record.files, self._task.tile.shards
-        )
 
     def _read_scene(self, record: SceneRecord, wanted: str) -> None:
         """Read and store one scene; a scene that cannot be read does not stop the others.

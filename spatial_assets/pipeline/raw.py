@@ -6,8 +6,7 @@ what is handed on is what is stored.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +15,7 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from spatial_assets.catalog.access import SourceAccess
-from spatial_assets.catalog.ahead import reading_ahead
+from spatial_assets.catalog.ahead import Wanted
 from spatial_assets.catalog.hrefs import is_remote
 from spatial_assets.catalog.reader import read_window
 from spatial_assets.geo.clearsky import ClearSky
@@ -89,19 +88,12 @@ def read_raw(
     return RawScene(bands=bands, unreadable=unreadable)
 
 
-def raw_ahead(
-    scenes: Iterable[SceneRecord], box: GeoBox, access: SourceAccess
-) -> AbstractContextManager[None]:
-    """Within the block, bring here what `read_raw` will read of remote scenes, in this order."""
-    scenes = [each for each in scenes if any(is_remote(f.href) for f in each.sources.values())]
-    return reading_ahead(
-        (
-            (scene.sources[name], [window])
-            for scene in scenes
-            for name, window in (raw_windows(scene, box) or {}).items()
-        ),
-        access,
-    )
+def remote_windows(scenes: Iterable[SceneRecord], box: GeoBox) -> Iterator[Wanted]:
+    """What `read_raw` will read of remote files for `box`, in this order."""
+    for scene in scenes:
+        if any(is_remote(source.href) for source in scene.sources.values()):
+            for name, window in (raw_windows(scene, box) or {}).items():
+                yield scene.sources[name], [window]
 
 
 def raw_windows(scene: SceneRecord, box: GeoBox) -> dict[str, Window] | None:

@@ -12,8 +12,9 @@ from functools import cached_property
 from spatial_assets.errors import LeaseHeldError
 from spatial_assets.geo.grid import Tile
 from spatial_assets.geo.periods import Periods
+from spatial_assets.pipeline.ahead import with_scenes_ahead
 from spatial_assets.pipeline.commit import Committer
-from spatial_assets.pipeline.engine import Engine, WorkerDied
+from spatial_assets.pipeline.engine import Engine, InlineEngine, ProcessEngine, WorkerDied
 from spatial_assets.pipeline.failures import outcome_of, worker_died
 from spatial_assets.pipeline.leasing import TileLeases
 from spatial_assets.pipeline.outcome import TileOutcome
@@ -77,7 +78,10 @@ class Run:
         self._elsewhere.clear()
         walker = Walker(self.project.for_workers(), self.committer.store)
         # Closed before the leases are let go of: no worker writes after that.
-        with closing(engine.run(walker, self._tasks(tiles))) as results:
+        tasks = self._tasks(tiles)
+        if isinstance(engine, InlineEngine | ProcessEngine):
+            tasks = with_scenes_ahead(tasks, self.project)
+        with closing(engine.run(walker, tasks)) as results:
             for task, result in results:
                 yield from self._drain_early()
                 yield self._settle(task, result)
