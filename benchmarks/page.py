@@ -50,6 +50,15 @@ materialize` with default settings, start-up included for both. Prefect's `.map`
 run do the same nothing for 400 tiles; server, flow and instance are up before. Prefect notes
 results after the flow has gone on, Dagster before its run ends: both ways of counting are given.
 
+**Far away.** The same scenes in a real S3 server, behind a line that holds back every answer for
+50 ms and passes 200 Mbit/s in all. Each contestant has made a tile of the same scenes from disk
+before, so that libraries are loaded and nothing of the far ones is in a cache. `/vsis3` has GDAL's
+defaults, but for being told where the server is.
+
+**Scale.** The same tiles by one and by two local workers, and by two and four of a real Dask
+cluster on this machine; then tiles that take no time but carry as many bytes as real ones, to see
+whether the last cost driver and scheduler as much as the first.
+
 **Tables.** `to_postgis` and our bulk path load the same polygons into a table with the same columns
 and a spatial index, on the same private PostGIS server.
 """
@@ -83,6 +92,7 @@ def text(
         *where(found),
         *targets(found["rows"]),
         *pictures(drawn),
+        *speeds(found["rows"]),
         METHOD,
         *contestants(in_this_run(found["rows"], compared)),
         *others(found["rows"]),
@@ -141,6 +151,22 @@ def pictures(drawn: Mapping[str, Path]) -> Iterator[str]:
     for measure, path in drawn.items():
         title, axis = plots.MEASURES[measure]
         yield f"![{title}: {axis}, by contestant]({path.name})"
+
+
+def speeds(rows: Sequence[Row]) -> Iterator[str]:
+    """The contest in figures: what the plots show, and tiles a second."""
+    cpu, wall, memory = (plots.figures_of(rows, name) for name in ("cpu", "wall", "memory"))
+    if not cpu:
+        return
+    lines = [
+        "| contestant, one process | CPU seconds a tile | seconds a tile | tiles a second | MB |",
+        "|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {name} | {cpu[name]:.3g} | {wall[name]:.3g} | {1 / wall[name]:.3g} | {memory[name]:.0f} |"
+        for name in cpu
+    ]
+    yield "\n".join(lines)
 
 
 def contestants(compared: Sequence[Contestant]) -> Iterator[str]:

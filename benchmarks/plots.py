@@ -55,8 +55,9 @@ def bars(figures: dict[str, float], *, title: str, axis: str, path: Path) -> Non
     import matplotlib as mpl  # noqa: PLC0415 - only `make bench` installs it
     from matplotlib.figure import Figure  # noqa: PLC0415
 
-    # A fixed salt and no date: the same figures make the same file.
-    with mpl.rc_context({"svg.hashsalt": "spatial_assets", "font.size": 10}):
+    # A fixed salt and no date: the same figures make the same file. Text stays text.
+    style = {"svg.hashsalt": "spatial_assets", "svg.fonttype": "none", "font.size": 10}
+    with mpl.rc_context(style):
         figure = Figure(figsize=(8, 0.9 + 0.42 * len(figures)), layout="constrained")
         axes = figure.subplots()
         drawn = axes.barh(
