@@ -6,6 +6,7 @@ one that fails or hangs costs its own rows, and makes the exit code 1; a missed 
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -13,7 +14,35 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What is known of a run when it begins."""
+
+    size: str
+    started: str
+    load: list[float]
+    began: float
+
+    def document(self, rows: list[dict[str, object]], failed: list[str]) -> dict[str, Any]:
+        """The document so far."""
+        from benchmarks import results  # noqa: PLC0415 - contestants import this module too
+
+        return results.document(
+            rows,
+            size=self.size,
+            started=self.started,
+            minutes=round((time.monotonic() - self.began) / 60, 1),
+            load={"before": self.load, "after": results.load()},
+            versions=contestants_versions(),
+            failed=failed,
+        )
+
 
 USAGE = "python -m benchmarks full | quick | trial | page [SIZE] | part SIZE NAME FOLDER"
 PATIENCE = 5.0
@@ -39,20 +68,12 @@ def run(size: str) -> int:
     """Measure all parts, keep and show what was measured."""
     from benchmarks import results  # noqa: PLC0415 - contestants import this module too
 
-    started, load = results.now(), results.load()
-    began = time.monotonic()
+    facts = Facts(size=size, started=results.now(), load=results.load(), began=time.monotonic())
+    rows: list[dict[str, object]] = []
+    failed: list[str] = []
     with tempfile.TemporaryDirectory(prefix="spatial-assets-bench-") as scratch:
-        rows, failed = run_parts(size, Path(scratch))
-    found = results.document(
-        rows,
-        size=size,
-        started=started,
-        minutes=round((time.monotonic() - began) / 60, 1),
-        load={"before": load, "after": results.load()},
-        versions=contestants_versions(),
-        failed=failed,
-    )
-    path = results.write(found)
+        for _ in run_parts(size, Path(scratch), rows, failed=failed):
+            path = results.write(facts.document(rows, failed))  # whatever happens to the rest
     print(f"\n{results.table(rows)}\n\n{path}", flush=True)
     if size == "full":
         write_page(size)
@@ -62,13 +83,13 @@ def run(size: str) -> int:
     return 1 if failed else 0
 
 
-def run_parts(size: str, scratch: Path) -> tuple[list[dict[str, object]], list[str]]:
-    """Rows of all parts, and the names of those that failed."""
+def run_parts(
+    size: str, scratch: Path, rows: list[dict[str, object]], *, failed: list[str]
+) -> Iterator[None]:
+    """Add the rows of all parts, and the names of those that failed; yields after each part."""
     from benchmarks.suite import SUITES  # noqa: PLC0415
 
     parts = SUITES[size]()
-    rows: list[dict[str, object]] = []
-    failed = []
     for number, each in enumerate(parts):
         left = sum(later.minutes for later in parts[number:])
         ends = time.strftime("%H:%M", time.localtime(time.time() + 60 * left))
@@ -77,12 +98,12 @@ def run_parts(size: str, scratch: Path) -> tuple[list[dict[str, object]], list[s
             f"all will be done in about {left:.0f} min, at {ends}",
             flush=True,
         )
-        if not in_a_process([size, each.name, str(scratch)], max(5.0, PATIENCE * each.minutes)):
+        if in_a_process([size, each.name, str(scratch)], max(5.0, PATIENCE * each.minutes)):
+            rows += json.loads(rows_file(scratch, each.name).read_text())
+        else:
             print(f"{each.name}: FAILED, the rest goes on", flush=True)
             failed.append(each.name)
-            continue
-        rows += json.loads(rows_file(scratch, each.name).read_text())
-    return rows, failed
+        yield
 
 
 def in_a_process(arguments: list[str], minutes: float) -> bool:
@@ -123,6 +144,7 @@ def rows_file(scratch: Path, name: str) -> Path:
     return scratch / f"{name}.json"
 
 
+@functools.cache
 def contestants_versions() -> dict[str, str]:
     """Of everything that was compared."""
     from benchmarks import results  # noqa: PLC0415

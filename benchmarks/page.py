@@ -162,10 +162,9 @@ def speeds(rows: Sequence[Row]) -> Iterator[str]:
         "| contestant, one process | CPU seconds a tile | seconds a tile | tiles a second | MB |",
         "|---|---|---|---|---|",
     ]
-    lines += [
-        f"| {name} | {cpu[name]:.3g} | {wall[name]:.3g} | {1 / wall[name]:.3g} | {memory[name]:.0f} |"
-        for name in cpu
-    ]
+    for name in cpu:
+        each = (cpu[name], wall[name], 1 / wall[name], memory[name])
+        lines.append(f"| {name} | {' | '.join(f'{figure:.3g}' for figure in each)} |")
     yield "\n".join(lines)
 
 
