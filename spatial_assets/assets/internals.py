@@ -1,9 +1,10 @@
-"""What we take from below Dagster's public surface, and why: the only file that does.
+"""What we take from below Dagster's public surface, and why: the only file that does at import.
 
 A check of one partition in a range run must name the materialization it speaks of, or the UI
 shows no status for it; and a materialization written by hand must say which versions of which
 inputs it was made from, or the UI calls it out of date for ever. Dagster fills both in for its
-own results, which cannot name one partition of a range; what it fills in is not exported.
+own results, which cannot name one partition of a range; what it fills in is not exported. Its event
+log in SQLite, which loads a database library, is for `open_log.py`.
 """
 
 from dagster._core.asset_graph_view.entity_subset import EntitySubset

@@ -15,7 +15,6 @@ from spatial_assets.assets.backlog import KEY as BACKLOG
 from spatial_assets.assets.backlog import backlog_result
 from spatial_assets.assets.events import TileEvent, TileEvents
 from spatial_assets.assets.failing import fail_if_any_tile_is_bad, failing_plainly
-from spatial_assets.assets.open_log import event_log_open
 from spatial_assets.assets.progress import Progress
 from spatial_assets.assets.run_checks import judge_tables
 from spatial_assets.assets.specs import run_check_specs, stage_specs, tile_check_specs
@@ -64,12 +63,13 @@ def tile_chain(project: Project) -> dg.AssetsDefinition:
         engine: EngineResource,
     ) -> Iterator[TileEvent]:
         """Walk the selected tiles through the selected stages, reporting each as it ends."""
-        from spatial_assets.pipeline.driver import TilePipeline  # noqa: PLC0415 - not at import
+        from spatial_assets.assets.open_log import event_log_open  # noqa: PLC0415 - not at import
+        from spatial_assets.pipeline.driver import TilePipeline  # noqa: PLC0415
 
         report = RunReport()
         with (
             failing_plainly(),
-            event_log_open(context.instance, context.run.run_id),
+            event_log_open(context.instance),
             database.open(project) as opened,
         ):
             objects = store.open()
