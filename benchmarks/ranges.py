@@ -2,6 +2,7 @@
 
 # No `from __future__ import annotations`: Dagster reads the annotations of what it decorates.
 
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from spatial_assets.pipeline.engine import ProcessEngine
 from spatial_assets.pipeline.stages import chain_of
 from spatial_assets.project import Project
 
+INSTANCE = Path(__file__).parents[1] / "dagster.yaml"
 FIRST, LAST = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 WORKERS, CACHE_MB = 2, 64
@@ -28,7 +30,7 @@ def run_nothing(keys: Sequence[str], home: Path) -> None:
     )
     def nothing(context: dg.AssetExecutionContext) -> Iterator[dg.AssetMaterialization]:
         engine = ProcessEngine(workers=WORKERS, gdal_cache_mb=CACHE_MB)
-        with event_log_open(context.instance, context.run.run_id):
+        with event_log_open(context.instance):
             for key, _ in engine.run(str, context.partition_keys):
                 yield dg.AssetMaterialization("nothing", partition=key)
 
@@ -49,9 +51,9 @@ def run_range(project: Project, tiles: Sequence[str], home: Path) -> None:
 
 
 def launch(run: Callable[[dg.DagsterInstance], None], home: Path) -> None:
-    """Run something with an instance in a folder."""
+    """Run something with an instance in a folder, as the `dagster.yaml` here sets it up."""
     home.mkdir(exist_ok=True)
-    (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    shutil.copy(INSTANCE, home)
     with dg.DagsterInstance.from_config(str(home)) as instance:
         run(instance)
 
