@@ -141,15 +141,18 @@ class RangedObject:
             yield answer
 
     def _asked(self, ask: Callable[[], Result]) -> Result:
-        """As `patiently`; a link that is refused is made anew once."""
+        """As `patiently`; a link that was kept, or a token, and is refused is made anew once."""
         place, patience = self._source.href, self._access.patience
         patience = replace(patience, attempts=patience.attempts + MORE_ATTEMPTS)
+        kept = _links.get(self._key)
         try:
             return patiently(ask, patience, place=place)
         except SceneError as error:
-            was_kept = _links.pop(self._key, None) is not None
-            if error.reason not in {"forbidden", "missing_object"} or not was_kept:
+            may_be_old = kept is not None or self._access.sign == "planetary-computer"
+            if error.reason not in {"forbidden", "missing_object"} or not may_be_old:
                 raise
+            if _links.get(self._key) == kept:  # else another thread has made it anew
+                _links.pop(self._key, None)
             tokens.forget()
             return patiently(ask, patience, place=place)
 

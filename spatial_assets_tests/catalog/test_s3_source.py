@@ -16,8 +16,10 @@ from spatial_assets.catalog.datasets import close_all, gdal_path
 from spatial_assets.catalog.facts import SceneFacts
 from spatial_assets.catalog.fingerprints import with_fingerprint
 from spatial_assets.catalog.inspect import inspect_scene
+from spatial_assets.catalog.places import Nearness, Places
 from spatial_assets.catalog.reader import read_window
 from spatial_assets.catalog.scene import RejectedScene
+from spatial_assets.catalog.sparse import SUFFIX
 from spatial_assets.geo.geobox import Window
 from spatial_assets.project import Project
 from spatial_assets_tests.catalog.making import (
@@ -151,3 +153,19 @@ def test_wrong_keys_are_forbidden(
     assert isinstance(found, RejectedScene)
     assert found.reason == "forbidden"
     assert "Signature" not in found.message
+
+
+@pytest.mark.usefixtures("_keys")
+@pytest.mark.parametrize("sign", ["none", "s3-presign"])
+def test_a_bucket_that_is_listed_is_read_wherever_its_server_is(
+    stored: tuple[Scene, Project], s3_access: SourceAccess, sign: str
+) -> None:
+    scene, project = stored
+    bucket = scene.bands["red"].href.split("/")[2]
+    listed = Places(nearest=Nearness.PUBLIC, hosts=(f"s3://{bucket}",))
+    access = replace(s3_access, sign=sign, places=listed)  # type: ignore[arg-type]  # a literal
+
+    pixels = red_of(scene, inspect_scene(scene, project, access), access)
+
+    assert np.array_equal(pixels, meadow()["red"][5:35, 3:43])
+    assert list(access.cache_folder.glob(f"*{SUFFIX}"))

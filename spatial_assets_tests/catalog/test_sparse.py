@@ -1,0 +1,146 @@
+"""Sparse files: only what was written counts, whoever dies on the way."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spatial_assets.catalog import sparse
+from spatial_assets.catalog.sparse import GAP, LONGEST_RUN, PAGE, SparseFile
+
+SIZE = 100 * PAGE + 77
+
+
+def made(folder: Path, name: str = "a") -> SparseFile:
+    return SparseFile.create(folder / name, size=SIZE, etag="e", first=b"x" * PAGE)
+
+
+def test_a_file_begins_with_its_first_page_and_nothing_else(tmp_path: Path) -> None:
+    file = made(tmp_path)
+
+    assert file.has(0, PAGE)
+    assert not file.has(0, PAGE + 1)
+    assert file.absent([(0, PAGE)]) == []
+    assert file.absent([(PAGE + 5, PAGE + 6)]) == [(PAGE, 2 * PAGE)]
+    assert file.absent([(SIZE - 1, SIZE + 1000)]) == [(100 * PAGE, SIZE)]
+
+
+def test_near_runs_are_one_and_far_ones_are_two(tmp_path: Path) -> None:
+    file = made(tmp_path)
+    near = [(2 * PAGE, 3 * PAGE), ((3 + GAP) * PAGE, (4 + GAP) * PAGE)]
+    far = [(2 * PAGE, 3 * PAGE), ((4 + GAP) * PAGE, (5 + GAP) * PAGE)]
+
+    assert file.absent(near) == [(2 * PAGE, (4 + GAP) * PAGE)]
+    assert file.absent(far) == far
+
+
+def test_what_is_here_already_is_not_fetched_to_fill_a_gap(tmp_path: Path) -> None:
+    file = made(tmp_path)
+    file.mark((3 * PAGE, 4 * PAGE))
+
+    assert file.absent([(2 * PAGE, 5 * PAGE)]) == [(2 * PAGE, 3 * PAGE), (4 * PAGE, 5 * PAGE)]
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    wanted=st.lists(st.tuples(st.integers(0, SIZE - 1), st.integers(1, 9 * PAGE)), max_size=6),
+    here=st.lists(st.integers(0, 99), max_size=20),
+)
+def test_after_fetching_what_is_absent_all_that_was_wanted_is_here(
+    tmp_path_factory: pytest.TempPathFactory, wanted: list[tuple[int, int]], here: list[int]
+) -> None:
+    file = made(tmp_path_factory.mktemp("sparse"))
+    for page in here:
+        file.mark((page * PAGE, (page + 1) * PAGE))
+    spans = [(start, start + size) for start, size in wanted]
+
+    for start, stop in file.absent(spans):
+        assert not any(start <= page * PAGE < stop for page in here)
+        file.mark((start, stop))
+
+    assert file.absent(spans) == []
+    assert all(file.has(start, stop) for start, stop in spans)
+
+
+def test_a_long_run_comes_in_pieces(tmp_path: Path) -> None:
+    size = 3 * LONGEST_RUN + 5
+    file = SparseFile.create(tmp_path / "a", size=size, etag=None, first=b"")
+
+    pieces = file.absent([(0, size)])
+
+    assert [pieces[0][0], pieces[-1][1]] == [0, size]
+    assert all(a[1] == b[0] for a, b in pairwise(pieces))
+    assert all(stop - start <= LONGEST_RUN for start, stop in pieces)
+
+
+def test_what_was_written_and_not_marked_is_absent(tmp_path: Path) -> None:
+    made(tmp_path).close()
+    child = multiprocessing.get_context("spawn").Process(target=die_writing, args=(tmp_path / "a",))
+
+    child.start()
+    child.join()
+    found = SparseFile.open(tmp_path / "a")
+
+    assert child.exitcode == 9
+    assert found is not None
+    assert (found.size, found.etag) == (SIZE, "e")
+    assert found.has(5 * PAGE, 6 * PAGE)
+    assert found.read(5 * PAGE, 6 * PAGE) == b"y" * PAGE
+    assert found.absent([(6 * PAGE, 7 * PAGE)]) == [(6 * PAGE, 7 * PAGE)]
+    with found.fetching():
+        pass  # the lock died with its holder
+
+
+def die_writing(path: Path) -> None:
+    file = SparseFile.open(path)
+    assert file is not None
+    with file.fetching():
+        file.put(5 * PAGE, b"y" * PAGE)
+        file.mark((5 * PAGE, 6 * PAGE))
+        file.put(6 * PAGE, b"y" * (PAGE // 2))
+        os._exit(9)
+
+
+def test_a_file_from_before_the_machine_started_is_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made(tmp_path).close()
+    monkeypatch.setattr(sparse, "boot", lambda: "another")
+
+    assert SparseFile.open(tmp_path / "a") is None
+    assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"no json", b"x" * SIZE])
+def test_a_file_of_something_else_is_not_believed(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a").write_bytes(content)
+
+    assert SparseFile.open(tmp_path / "a") is None
+
+
+def test_who_comes_second_uses_the_file_of_the_first(tmp_path: Path) -> None:
+    first, second = made(tmp_path), made(tmp_path)
+
+    first.put(9 * PAGE, b"z" * PAGE)
+    first.mark((9 * PAGE, 10 * PAGE))
+
+    assert second.has(9 * PAGE, 10 * PAGE)
+    assert second.read(9 * PAGE, 9 * PAGE + 1) == b"z"
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_removed_file_serves_who_has_it_open_and_nobody_else(tmp_path: Path) -> None:
+    old = made(tmp_path)
+    (tmp_path / "a").unlink()
+    new = made(tmp_path)
+    new.mark((3 * PAGE, 4 * PAGE))
+
+    assert old.is_removed
+    assert not new.is_removed
+    assert not old.has(3 * PAGE, 4 * PAGE)
