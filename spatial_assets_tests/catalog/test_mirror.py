@@ -36,13 +36,16 @@ from spatial_assets_tests.catalog.reading import (
 )
 from spatial_assets_tests.catalog.web import Web
 
+PLAIN = {"tiled": True, "blockxsize": 256, "blockysize": 256}
+"""Uncompressed: what is wrong in it shows as wrong pixels, and nowhere else."""
+
 WHOLE = Window(0, 0, COLUMNS, ROWS)
 PATH = "/b.tif"
 
 
 def served(web: Web, access: SourceAccess, layout: str = "tiled-256") -> BandSource:
     """A file of noise and its version, as a scene of a catalogue has it."""
-    write_raster(web.folder / "b.tif", noise(), **LAYOUTS[layout])
+    write_raster(web.folder / "b.tif", noise(), **LAYOUTS.get(layout, PLAIN))
     source = source_of(f"{web.url}{PATH}")
     source = replace(source, version=version_of(source, access))
     web.requests.clear()
@@ -144,10 +147,10 @@ def test_pixels_and_damage_are_those_of_the_file_on_disk(
 def test_a_file_that_is_replaced_while_it_is_read_is_noticed(
     web: Web, access: SourceAccess
 ) -> None:
-    source = served(web, access)
+    source = served(web, access, "plain")
     pixels_of(source, Window(0, 0, 100, 100), access)
     other = noise()[::-1].copy()
-    write_raster(web.folder / "b.tif", other, **LAYOUTS["tiled-256"])
+    write_raster(web.folder / "b.tif", other, **PLAIN)
 
     with pytest.raises(SceneError) as caught:
         pixels_of(source, WHOLE, access)
@@ -171,7 +174,7 @@ def test_a_file_that_was_replaced_since_the_catalogue_was_asked_is_noticed(
 
 
 def test_what_did_not_arrive_does_not_count_as_read(web: Web, access: SourceAccess) -> None:
-    source = served(web, access)
+    source = served(web, access, "plain")
     facts = facts_of(source, access)
     web.only = lambda request: request.headers.get("range", "bytes=0-") > "bytes=1"
     web.always[PATH] = "truncate"
@@ -180,6 +183,22 @@ def test_what_did_not_arrive_does_not_count_as_read(web: Web, access: SourceAcce
     del web.always[PATH]
 
     assert np.array_equal(pixels_of(source, WHOLE, access), noise())
+
+
+def test_bytes_that_this_machine_spoiled_are_fetched_once_more(
+    web: Web, access: SourceAccess
+) -> None:
+    source = served(web, access)
+    pixels_of(source, WHOLE, access)
+    close_all()
+    (kept,) = access.cache_folder.iterdir()
+    with kept.open("r+b") as file:
+        file.seek(10 * PAGE)
+        file.write(b"\xff" * PAGE)
+
+    pixels = pixels_of(source, WHOLE, access)
+
+    assert np.array_equal(pixels, noise())
 
 
 def test_a_redirect_is_followed_once_and_not_for_every_range(
