@@ -1,18 +1,28 @@
-"""The leases of the tiles in flight, renewed by a thread for as long as the workers take."""
+"""The leases of the tiles in flight, renewed by a thread for as long as the workers take.
+
+Where the store is far, those of the next tiles are taken while the workers are busy, and those of
+settled tiles are let go of behind the driver's back.
+"""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from spatial_assets.errors import LeaseHeldError, SpatialAssetsError
 from spatial_assets.stores.leases import Lease, acquire
 from spatial_assets.stores.objects import ObjectStore
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
 
 logger = logging.getLogger(__name__)
 
@@ -21,6 +31,10 @@ TTL = timedelta(seconds=90)
 
 BEAT = 15.0
 """Seconds between looks at the leases; each is renewed once half of its time is gone."""
+
+
+AHEAD = 8
+"""Tiles that are made ready at a time where the store is far: few, as others wait for them."""
 
 
 class TileLeases:
@@ -44,6 +58,7 @@ class TileLeases:
         self._lost: dict[str, LeaseHeldError] = {}
         self._turn = threading.Lock()
         self._over = threading.Event()
+        self._hands = ThreadPoolExecutor(AHEAD, thread_name_prefix="tile-leases")
         self._thread = threading.Thread(target=self._beat, name="tile-leases", daemon=True)
 
     def __enter__(self) -> Self:
@@ -56,10 +71,30 @@ class TileLeases:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        # What has not begun is not taken any more, and what is still held is let go of below.
+        self._hands.shutdown(cancel_futures=True)
         self._over.set()
         self._thread.join()
-        for key in list(self._held):
-            self.release(key)
+        with ThreadPoolExecutor(AHEAD if self._store.is_far else 1) as hands:
+            list(hands.map(self.release, list(self._held)))
+
+    def ahead(
+        self, jobs: Iterable[Job], work: Callable[[Job], Result]
+    ) -> Iterator[tuple[Job, Callable[[], Result]]]:
+        """Yield each job, in order, with what gives the result of `work` or raises its error.
+
+        `jobs` is read in this thread and lazily. Near a store a job is worked on when its result
+        is asked for, far from one in other threads and before its turn.
+        """
+        under_way: deque[tuple[Job, Callable[[], Result]]] = deque()
+        for job in jobs:
+            if not self._store.is_far:
+                yield job, partial(work, job)
+                continue
+            under_way.append((job, self._hands.submit(work, job).result))
+            if len(under_way) > AHEAD:
+                yield under_way.popleft()
+        yield from under_way
 
     def take(self, key: str) -> None:
         """Become the only writer of a tile.
@@ -86,7 +121,10 @@ class TileLeases:
                 self._held[key].keep_alive()
             yield
         finally:
-            self.release(key)
+            if self._store.is_far:
+                self._hands.submit(self.release, key)
+            else:
+                self.release(key)
 
     def release(self, key: str) -> None:
         """Let others write the tile."""

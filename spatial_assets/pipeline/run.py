@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -93,49 +93,67 @@ class Run:
 
     def _tasks(self, tiles: Sequence[Tile]) -> Iterator[TileTask]:
         """The tiles that need a worker, each with its lease taken; read lazily by the engine."""
-        for tile in tiles:
-            task = self._task_of(tile)
-            if task is not None:
-                yield task
+        due = (task for task in map(self._described, tiles) if not self._stands(task))
+        for task, take in self.leases.ahead(due, self._take):
+            ready = self._ready(task, take)
+            if ready is not None:
+                yield ready
 
-    def _task_of(self, tile: Tile) -> TileTask | None:
-        """What to do for a tile, its lease taken; None where nothing can be, which is noted."""
-        task = self._described(tile)
+    def _stands(self, task: TileTask) -> bool:
+        """Whether a quarantine stands, so that there is nothing to do, which is noted."""
         standing = self._standing_outcome(task)
-        if standing is not None:
-            self.committer.look(task, standing)
-            self._early.append(standing)
-            return None
-        try:
-            self.supply.require_answers(tile)
-            return self._taken(task)
-        except LeaseHeldError as error:
-            self._elsewhere[tile.key] = error
-        except Exception as error:  # noqa: BLE001 - judged by failures.py, the one place for it
-            outcome = self._outcome_of(error, tile, inputs=self._inputs(task))
-            self.committer.note(outcome)
-            self._early.append(outcome)
-        return None
+        if standing is None:
+            return False
+        self.committer.look(task, standing)
+        self._early.append(standing)
+        return True
 
-    def _taken(self, task: TileTask) -> TileTask:
-        """Become the tile's only writer; the task with what is stored of it.
+    def _take(self, task: TileTask) -> TileManifest | None:
+        """Become the tile's only writer; what is stored of it. Called by several threads.
 
         Raises:
             LeaseHeldError: another driver is its writer.
-            TooLargeError: the tile cannot be walked in the memory of a worker.
         """
         key = task.tile.key
         self.leases.take(key)
         try:
             # Only now: until the lease was taken another driver may have written it.
-            stored = read_manifest(self.committer.store, key)
+            return read_manifest(self.committer.store, key)
+        except BaseException:
+            self.leases.release(key)
+            raise
+
+    def _ready(self, task: TileTask, take: Callable[[], TileManifest | None]) -> TileTask | None:
+        """The task with what is stored of its tile; None where it cannot be had, which is noted."""
+        try:
+            stored = take()
+            task = self._completed(task, stored)
+        except LeaseHeldError as error:
+            self._elsewhere[task.tile.key] = error
+            return None
+        except Exception as error:  # noqa: BLE001 - judged by failures.py, the one place for it
+            outcome = self._outcome_of(error, task.tile, inputs=self._inputs(task))
+            self.committer.note(outcome)
+            self._early.append(outcome)
+            return None
+        self._stored[task.tile.key] = stored
+        return task
+
+    def _completed(self, task: TileTask, stored: TileManifest | None) -> TileTask:
+        """The task of a tile that was taken; it is let go of where nothing can be done for it.
+
+        Raises:
+            UnexaminedError: it is not known what is in a scene that reaches it.
+            TooLargeError: the tile cannot be walked in the memory of a worker.
+        """
+        try:
+            self.supply.require_answers(task.tile)
             if stored is not None:
                 task = replace(task, manifest=self._known(stored))
             refuse_what_cannot_fit(self.project, task)
         except BaseException:
-            self.leases.release(key)
+            self.leases.release(task.tile.key)
             raise
-        self._stored[key] = stored
         return task
 
     def _described(self, tile: Tile) -> TileTask:

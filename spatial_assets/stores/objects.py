@@ -67,6 +67,11 @@ class ObjectStore:
         """The storage URL: an absolute folder, or s3://bucket/prefix."""
         return self._location.url
 
+    @property
+    def is_far(self) -> bool:
+        """Whether each request crosses a network, so that several at a time are worth a thread."""
+        return self._location.folder is None
+
     def __repr__(self) -> str:
         return f"ObjectStore({self.url!r})"
 

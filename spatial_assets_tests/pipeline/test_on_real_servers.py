@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from spatial_assets.errors import LeaseHeldError
 from spatial_assets.pipeline.arrivals import Lookout
 from spatial_assets.pipeline.engine import ProcessEngine
+from spatial_assets.pipeline.leasing import AHEAD, TileLeases
 from spatial_assets.pipeline.outcome import State
 from spatial_assets.project import Project, load_project
 from spatial_assets.stores.database import open_database
+from spatial_assets.stores.leases import acquire
+from spatial_assets.stores.objects import open_store
 from spatial_assets_tests.pipeline.runs import NOON, pixels, rows, states, store_of, walk
 from spatial_assets_tests.pipeline.world import SEPTEMBER, TWO_TILES, write_granule, write_project
 
 pytestmark = pytest.mark.servers
+
+
+def now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
 
 
 @pytest.fixture
@@ -87,3 +97,42 @@ def test_on_servers_too_an_arrival_is_noted_until_it_is_followed(
     walk(served, keys=touched)
     assert wanted() == []
     assert rows(served, "tile_wanted") == []
+
+
+def test_far_from_the_store_tiles_are_taken_before_their_turn_and_none_is_kept(
+    served: Project,
+) -> None:
+    store, keys, asked = store_of(served), [f"12{n:02d}" for n in range(AHEAD + 4)], []
+    acquire(store, f"tile/{keys[1]}", owner="another", ttl=dt.timedelta(minutes=1), clock=now)
+
+    def each_key() -> Iterator[str]:
+        for key in keys:
+            asked.append(key)
+            yield key
+
+    with TileLeases(store, owner="ahead", clock=now) as leases:
+        jobs = leases.ahead(each_key(), leases.take)
+        first, take = next(jobs)
+        assert (first, take()) == (keys[0], None)
+        assert asked == keys[: AHEAD + 1]
+        second, take = next(jobs)
+        with pytest.raises(LeaseHeldError, match="another"):
+            take()
+        assert second == keys[1]
+
+    for key in (keys[0], *keys[2:]):
+        acquire(store, f"tile/{key}", owner="next", ttl=dt.timedelta(minutes=1), clock=now)
+
+
+def test_near_the_store_a_tile_is_taken_in_its_turn(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+
+    with TileLeases(store, owner="near", clock=now) as leases:
+        jobs = leases.ahead(["1202", "1203"], leases.take)
+        _, take = next(jobs)
+        assert not store.list()
+        take()
+
+        acquire(store, "tile/1203", owner="another", ttl=dt.timedelta(minutes=1), clock=now)
+        with pytest.raises(LeaseHeldError, match="near"):
+            acquire(store, "tile/1202", owner="another", ttl=dt.timedelta(minutes=1), clock=now)
