@@ -32,12 +32,12 @@ RIVALS_IN_A_HURRY = ("limit", "odc_stac", "mapchete_tiles", "gdal_tools", "warpe
 
 def full() -> tuple[Part, ...]:
     """At full size."""
-    size = contest.Size(granules=REAL, zoom=14, tiles=6, repeats=3)
+    size = contest.Size(granules=REAL, zoom=14, tiles=10, repeats=3)
     return (
         Part("scenes", 1, lambda _, of: made(REAL, of)),
         Part("contest", 12, lambda at, of: contest.rows(size, scenes=of, folder=at)),
         Part("far away", 2, lambda at, of: remote.rows(at, of, zoom=14, tiles=9)),
-        Part("big tiles", 9, lambda at, of: orchestration.big_tiles(at, of, count=200, zoom=15)),
+        Part("big tiles", 6, lambda at, of: orchestration.big_tiles(at, of, count=200, zoom=15)),
         Part("small tiles", 3, lambda at, _: orchestration.small_tiles(at, 1000)),
         Part("many keys", 3, lambda at, _: orchestration.many_keys(at, 1000)),
         Part("usual shape", 1, lambda at, _: orchestration.one_run_a_partition(at, 50, 3)),
@@ -51,7 +51,7 @@ def full() -> tuple[Part, ...]:
 
 def quick() -> tuple[Part, ...]:
     """In under three minutes: the same, on less."""
-    size, some = contest.Size(granules=COARSE, zoom=14, tiles=2, repeats=1), RIVALS_IN_A_HURRY
+    size, some = contest.Size(granules=COARSE, zoom=14, tiles=3, repeats=1), RIVALS_IN_A_HURRY
     return (
         Part("scenes", 0.2, lambda _, of: made(COARSE, of)),
         Part("contest", 1.2, lambda at, of: contest.rows(size, scenes=of, folder=at, names=some)),
