@@ -9,18 +9,29 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.processes import descendants
 
 DASK = Path(sys.executable).with_name("dask")
 STARTING = 60.0
+MEGABYTE = 2**20
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
+@dataclass(frozen=True)
+class Running:
+    """A cluster that runs."""
+
+    address: str
+    scheduler: int
+    """Its process."""
+
+
 @contextmanager
-def cluster(workers: int) -> Iterator[str]:
-    """The address of a scheduler with so many worker processes, all of them there."""
+def cluster(workers: int) -> Iterator[Running]:
+    """A scheduler with so many worker processes, all of them there."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -31,7 +42,7 @@ def cluster(workers: int) -> Iterator[str]:
         options = ("--nthreads", "1", "--no-nanny", "--no-dashboard", "--memory-limit", "0")
         started += [start("worker", address, *here, *options) for _ in range(workers)]
         wait_for(address, workers)
-        yield address
+        yield Running(address, started[0].pid)
     finally:
         for process in reversed(started):
             process.terminate()
@@ -51,6 +62,15 @@ def wait_for(address: str, workers: int) -> None:
 
     with Client(address, timeout=STARTING, set_as_default=False) as client:
         client.wait_for_workers(workers, timeout=STARTING)
+
+
+def resident_mb(pid: int) -> float:
+    """Memory of a process now; 0 if it has ended."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except OSError:
+        return 0.0
+    return pages * os.sysconf("SC_PAGE_SIZE") / MEGABYTE
 
 
 def cpu_seconds(pid: int) -> float:

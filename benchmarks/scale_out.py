@@ -11,13 +11,12 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import results, tile_costs
-from benchmarks.clusters import CpuMeter, cluster, cpu_seconds
-from benchmarks.processes import descendants
+from benchmarks.clusters import CpuMeter, cluster, cpu_seconds, resident_mb
 from benchmarks.projects import write_project
 from benchmarks.rows import Row, row
 from benchmarks.scenes import WIDE, Granules
@@ -25,18 +24,19 @@ from spatial_assets.pipeline.dask_engine import ClusterEngine
 from spatial_assets.pipeline.driver import TilePipeline
 from spatial_assets.pipeline.engine import Engine, ProcessEngine
 from spatial_assets.pipeline.outcome import State
-from spatial_assets.project import Project
+from spatial_assets.project import Project, load_project
 from spatial_assets.stores.database import open_database
 from spatial_assets.stores.objects import open_store
 
 CACHE_MB = 256
+WARMING = 4
+"""Tiles that the workers of a cluster make before the clock runs."""
+
 BLOCK = 10
 """Parts that the simulated tiles are divided into: the last is compared with the first."""
 
 TASK_BYTES, RESULT_BYTES = 15_000, 42_000
 """Pickled, of a tile of four scenes: as the tests' country has them."""
-
-MEGABYTE = 2**20
 
 
 def rows(folder: Path, scenes: Path, *, tiles: int, simulated: int, workers: int = 4) -> list[Row]:
@@ -55,12 +55,21 @@ def strong_scaling(folder: Path, scenes: Path, tiles: int) -> list[Row]:
         engine = ProcessEngine(workers=workers, gdal_cache_mb=CACHE_MB)
         found[f"local {workers}"] = timed(folder / f"local{workers}", scenes, tiles, engine)
     for workers in (2, 4):
-        with cluster(workers) as address:
+        with cluster(workers) as joined_by:
             place = folder / f"cluster{workers}"
             store = open_store(str(place / "data"))
-            joined = ClusterEngine(address=address, store=store, gdal_cache_mb=CACHE_MB)
+            joined = ClusterEngine(address=joined_by.address, store=store, gdal_cache_mb=CACHE_MB)
             found[f"cluster {workers}"] = timed(place, scenes, tiles, joined)
-    of = f"{tiles} tiles of 2,048 pixels, 3 scenes"
+    last = load_project(folder / "cluster4", env={})
+    return [
+        *tile_costs.read(scenes),
+        *tile_costs.stored(last, tiles + WARMING),
+        *of_scaling(f"{tiles} tiles of 2,048 pixels, 3 scenes", found),
+    ]
+
+
+def of_scaling(of: str, found: Mapping[str, tuple[float, float]]) -> list[Row]:
+    """Rows of pairs of engines."""
     pairs = (
         ("2 local workers, against 1", "local 2", "local 1"),
         ("2 workers of a cluster, against 2 local ones", "cluster 2", "local 2"),
@@ -77,9 +86,9 @@ def strong_scaling(folder: Path, scenes: Path, tiles: int) -> list[Row]:
 def timed(folder: Path, scenes: Path, tiles: int, engine: Engine) -> tuple[float, float]:
     """CPU and wall seconds a tile, after a first tile for each worker."""
     project = write_project(folder, bbox=WIDE, scenes=scenes, zoom=14)
-    keys = project.partitioning.keys[8 : 8 + tiles + 4]
+    keys = project.partitioning.keys[8 : 8 + tiles + WARMING]
     if isinstance(engine, ClusterEngine):  # local ones are made anew for each run
-        list(made(project, keys[-4:], engine))
+        list(made(project, keys[-WARMING:], engine))
     meter = CpuMeter()
     for _ in made(project, keys[:tiles], engine):
         meter.look()
@@ -126,14 +135,15 @@ class Block:
     scheduler: float
     wall: float
     driver_mb: float
+    scheduler_mb: float
 
 
 def many_tiles(folder: Path, count: int, workers: int) -> list[Row]:
     """Tiles that take no time through a real cluster: what the driver and the scheduler cost."""
-    with cluster(workers) as address:
+    with cluster(workers) as running:
         store = open_store(str(folder / "simulated"))
-        engine = ClusterEngine(address=address, store=store, gdal_cache_mb=CACHE_MB)
-        blocks = measured_blocks(engine, count)
+        engine = ClusterEngine(address=running.address, store=store, gdal_cache_mb=CACHE_MB)
+        blocks = measured_blocks(engine, count, running.scheduler)
     first, last = blocks[0], blocks[-1]
     size = count // BLOCK
     what = f"{count:,} simulated tiles, {workers} workers, the last {size:,} against the first"
@@ -143,14 +153,20 @@ def many_tiles(folder: Path, count: int, workers: int) -> list[Row]:
         row(f"{what}: scheduler", last.scheduler, first.scheduler, most=1.3, unit=unit),
         row(f"{what}: all", last.wall, first.wall, most=None, unit="ms a tile, wall"),
         row(f"{what}: memory of the driver", last.driver_mb, first.driver_mb, most=1.3, unit="MB"),
+        row(
+            f"{what}: memory of the scheduler",
+            last.scheduler_mb,
+            first.scheduler_mb,
+            most=1.3,
+            unit="MB",
+        ),
     ]
 
 
-def measured_blocks(engine: ClusterEngine, count: int) -> list[Block]:
+def measured_blocks(engine: ClusterEngine, count: int, scheduler: int) -> list[Block]:
     """Run the tiles, and read all clocks after each tenth of them."""
     luggage = os.urandom(TASK_BYTES)
     tiles = (Simulated(f"tile{number}", luggage) for number in range(count))
-    scheduler = min(descendants(os.getpid()))
     size = count // BLOCK
     blocks = []
     clock = clocks(scheduler)
@@ -161,7 +177,8 @@ def measured_blocks(engine: ClusterEngine, count: int) -> list[Block]:
         driver, other, wall = (
             (after - before) / size * 1000 for after, before in zip(now, clock, strict=True)
         )
-        blocks.append(Block(driver, other, wall, resident_mb()))
+        held = resident_mb(os.getpid()), resident_mb(scheduler)
+        blocks.append(Block(driver, other, wall, *held))
         print(f"  {tile.label}: {blocks[-1]}", flush=True)
         clock = clocks(scheduler)
     return blocks
@@ -170,12 +187,6 @@ def measured_blocks(engine: ClusterEngine, count: int) -> list[Block]:
 def clocks(scheduler: int) -> tuple[float, float, float]:
     """CPU seconds of this process and of the scheduler, and the clock on the wall."""
     return time.process_time(), cpu_seconds(scheduler), time.perf_counter()
-
-
-def resident_mb() -> float:
-    """Memory of this process now."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / MEGABYTE
 
 
 def main(tiles: int = 24, simulated: int = 100_000) -> None:

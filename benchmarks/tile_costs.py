@@ -18,9 +18,13 @@ from benchmarks.tiny import tiny_project
 from spatial_assets.pipeline.engine import ProcessEngine
 from spatial_assets.project import Project
 from spatial_assets.stores.database import open_database
-from spatial_assets.stores.objects import ObjectStore
+from spatial_assets.stores.objects import ObjectStore, open_store
 
 TILES = 300
+MB = "MB a tile"
+GRANULE_PIXELS = 10_980
+"""Along a side of a granule at 10 m."""
+
 REQUESTS = ("put", "create", "get", "find", "head", "delete", "list")
 TABLES = ("tile_index", "tile_state", "tile_inputs")
 
@@ -41,6 +45,29 @@ def rows(folder: Path, tiles: int = TILES) -> list[Row]:
         bound("rows in the database", database_rows(plain) / tiles, most=None, unit="a tile"),
         bound("events of Dagster", events(folder / "costs-home") / tiles, most=None, unit="a tile"),
     ]
+
+
+def stored(project: Project, tiles: int) -> list[Row]:
+    """What the store holds of tiles, by stage."""
+    found = open_store(project.storage_url).list()
+    stages = {"raw_tile": "raw_tile/", "reprojected_raster": "reproj", "ndvi": "ndvi.zarr/ndvi/c/"}
+    of = {name: [each for each in found if each.path.startswith(p)] for name, p in stages.items()}
+    of["observations"] = [each for each in found if "/observations/c/" in each.path]
+    return [
+        *(
+            bound(f"stored: {name}", sum(o.size for o in all_) / tiles / 1e6, most=None, unit=MB)
+            for name, all_ in of.items()
+        ),
+        bound("stored objects", sum(map(len, of.values())) / tiles, most=None, unit="a tile"),
+    ]
+
+
+def read(scenes: Path) -> list[Row]:
+    """What the archive holds of a pixel of a scene: the median of its files' sizes over pixels."""
+    bands = [file for file in scenes.rglob("*.tif") if "scl" not in file.name.lower()]
+    pixels = GRANULE_PIXELS**2
+    each = sorted(file.stat().st_size / pixels for file in bands)
+    return [bound("archive: a pixel of a band", each[len(each) // 2], most=None, unit="bytes")]
 
 
 def cpu(work: Callable[[], object]) -> float:

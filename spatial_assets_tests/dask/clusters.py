@@ -43,9 +43,9 @@ class Scheduler:
 
 
 @contextmanager
-def scheduler() -> Iterator[Scheduler]:
-    """A scheduler without workers."""
-    port = free_port()
+def scheduler(port: int | None = None) -> Iterator[Scheduler]:
+    """A scheduler without workers, at a port of its own or a given one."""
+    port = port or free_port()
     command = ServerCommand(
         name=f"dask-scheduler-{os.getpid()}-{next(_numbers)}",
         arguments=[

@@ -12,7 +12,8 @@ import pytest
 from spatial_assets.errors import ClusterError
 from spatial_assets.pipeline.dask_engine import ClusterEngine
 from spatial_assets.stores.location import locate
-from spatial_assets_tests.dask.clusters import Scheduler, worker
+from spatial_assets.stores.objects import open_store
+from spatial_assets_tests.dask.clusters import Scheduler, scheduler, worker
 from spatial_assets_tests.dask.conftest import SHORT, engine_at
 from spatial_assets_tests.dask.works import ElsewhereStore, square
 from spatial_assets_tests.servers.process import free_port
@@ -47,6 +48,20 @@ def test_workers_that_come_late_are_used(empty_cluster: Scheduler, tmp_path: Pat
         found = dict(results)
 
     assert found == {n: n * n for n in range(20, 30)}
+
+
+def test_a_scheduler_that_comes_back_is_given_again_what_was_in_flight(tmp_path: Path) -> None:
+    port = free_port()
+    plain = ("--nthreads", "1", "--no-nanny")
+    with scheduler(port) as first, worker(first.address, *plain):
+        results = engine_at(first, tmp_path).run(square, range(20, 60))
+        found = [next(results)]
+        first.kill()
+
+    with scheduler(port) as second, worker(second.address, *plain):
+        found += results
+
+    assert sorted(found) == [(n, n * n) for n in range(20, 60)]
 
 
 def test_workers_of_another_version_are_refused(empty_cluster: Scheduler, tmp_path: Path) -> None:
@@ -89,3 +104,20 @@ def test_workers_that_see_another_folder_are_refused(engine: ClusterEngine) -> N
 def test_workers_that_do_not_see_the_scenes_are_refused(engine: ClusterEngine) -> None:
     with pytest.raises(ClusterError, match="does not see /no/such/scenes, which the scenes are in"):
         next(replace(engine, folders=("/no/such/scenes",)).run(square, [1]))
+
+
+def test_workers_have_the_keys_of_the_store_from_their_own_environment_or_not_at_all(
+    empty_cluster: Scheduler, s3_bucket: str, s3_environment: dict[str, str], tmp_path: Path
+) -> None:
+    store = open_store(f"s3://{s3_bucket}/product")
+    engine = replace(engine_at(empty_cluster, tmp_path), store=store)
+    without = {**dict.fromkeys(s3_environment, ""), "SPATIAL_ASSETS_TIMEOUT": "1"}
+    plain = ("--nthreads", "1", "--no-nanny")
+
+    with worker(empty_cluster.address, *plain, environment=s3_environment):
+        assert list(engine.run(square, [3])) == [(3, 9)]
+    with (
+        worker(empty_cluster.address, *plain, environment=without),
+        pytest.raises(ClusterError, match="cannot read the store; its own environment has the"),
+    ):
+        next(engine.run(square, [3]))

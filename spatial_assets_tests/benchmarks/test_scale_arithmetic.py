@@ -1,0 +1,82 @@
+"""The arithmetic from a tile to all land, with numbers that can be checked by head."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks import scale
+from benchmarks.scale import Costs, Estimate, Place
+from spatial_assets_tests.servers.process import REPOSITORY
+
+COSTS = Costs(
+    cpu=2.0,
+    driver=0.05,
+    requests=10.0,
+    rows=6.0,
+    events=13.0,
+    stored_bytes=40e6,
+    objects=14.0,
+    archive_bytes=1.0,
+)
+KM2_OF_A_TILE = 20.48**2
+
+
+def estimate(tiles: int) -> Estimate:
+    return Estimate(Place("somewhere", tiles * KM2_OF_A_TILE), COSTS)
+
+
+def test_tiles_and_pixels_follow_from_the_area() -> None:
+    assert estimate(100).tiles == 100
+    assert estimate(100).pixels == pytest.approx(100 * 2048**2)
+    assert Estimate(Place("Germany", 357_000), COSTS).tiles == 852
+
+
+def test_a_tile_reads_whole_blocks_of_each_scene() -> None:
+    one = estimate(1)
+
+    assert one.blocks == 2 * 3 * 3 + 2 * 2
+    assert one.requests == 3 * (3 + 3 + 2)
+    assert one.read_bytes == pytest.approx(3 * 2 * 3072**2)
+
+
+def test_one_driver_feeds_so_many_workers_and_more_runs_are_needed_beyond() -> None:
+    assert COSTS.fed(0.0) == pytest.approx(40)  # 2 s of a worker for 50 ms of the driver
+    assert COSTS.fed(0.02) == pytest.approx(8)  # and 10 requests of 20 ms
+    assert [estimate(100).drivers(cores) for cores in (8, 16, 17)] == [1, 2, 3]
+
+
+def test_the_wall_is_the_slower_of_workers_and_drivers() -> None:
+    found = estimate(36_000)
+
+    assert found.cpu_hours == pytest.approx(20)
+    assert found.wall_hours(8) == pytest.approx(20 / 8)
+    assert found.driver_hours(0.02) == pytest.approx(2.5)
+    assert found.wall_hours(16) == pytest.approx(20 / 16)
+
+
+def test_more_tiles_than_dagster_bears_take_a_level_further_up() -> None:
+    assert [estimate(n).zooms_up for n in (1, 100_000, 100_001, 400_000, 400_001)] == [
+        *(0, 0, 1, 1, 2)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("tiles", "cores", "said"),
+    [(100, 4, "nothing"), (100, 64, "8 runs at a time"), (200_000, 4, "4 shards each")],
+)
+def test_the_bottleneck_is_named(tiles: int, cores: int, said: str) -> None:
+    assert said in estimate(tiles).bottleneck(cores)
+
+
+def test_the_page_is_what_the_kept_figures_give() -> None:
+    page = (REPOSITORY / "docs" / "scale.md").read_text()
+
+    assert page == scale.page(scale.results.read("scale_out"))
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(1.49e14, "149 trillion"), (2.5e6, "2.5 million"), (1234.0, "1,234"), (8.04, "8")],
+)
+def test_numbers_are_told_with_the_digits_that_count(value: float, said: str) -> None:
+    assert scale.many(value) == said
