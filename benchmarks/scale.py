@@ -36,6 +36,10 @@ BUCKET_READS = 5_500
 LATENCY = 0.02
 """Seconds that S3 takes to answer a small request from the same region."""
 
+IN_LINE = 1
+"""Requests of the driver that a tile waits for: its manifest. On S3 leases are taken ahead and let
+go of behind, by other threads."""
+
 CORES = (16, 64, 256)
 
 
@@ -65,7 +69,7 @@ class Costs:
     """Seconds of the driver with Dagster's events: whatever else it waits for comes on top."""
 
     requests: float
-    """Of the driver to the store, one after the other."""
+    """Of the driver to the store, in line or not."""
 
     rows: float
     """In the database, without boundaries."""
@@ -96,7 +100,7 @@ class Costs:
 
     def driver_seconds(self, latency: float) -> float:
         """Of the driver for a tile, where the store answers after `latency` seconds."""
-        return self.driver + self.requests * latency
+        return self.driver + IN_LINE * latency
 
     def fed(self, latency: float) -> float:
         """Workers that one driver keeps busy."""
@@ -143,7 +147,9 @@ class Estimate:
 
     def wall_hours(self, cores: int, latency: float = LATENCY) -> float:
         """With as many drivers as the workers need."""
-        return max(self.cpu_hours / cores, self.driver_hours(latency) / self.drivers(cores))
+        return max(
+            self.cpu_hours / cores, self.driver_hours(latency) / self.drivers(cores, latency)
+        )
 
     def drivers(self, cores: int, latency: float = LATENCY) -> int:
         """Runs at a time that so many workers need."""
@@ -169,6 +175,16 @@ class Estimate:
         return self.tiles * SCENES * BANDS * (along * BLOCK) ** 2 * self.costs.archive_bytes
 
     @property
+    def gigabits(self) -> float:
+        """A second that one worker takes from the archive, if it waits for nothing."""
+        return self.read_bytes / self.tiles / self.costs.cpu * 8 / 1e9
+
+    @property
+    def asked(self) -> float:
+        """GET requests a second of one worker, if it waits for nothing."""
+        return self.requests / self.tiles / self.costs.cpu
+
+    @property
     def stored_bytes(self) -> float:
         """All stages."""
         return self.tiles * self.costs.stored_bytes
@@ -185,9 +201,7 @@ class Estimate:
             return f"partitions: {shards} shards each, or a project for each continent"
         if self.drivers(cores) > 1:
             return f"the driver: {self.drivers(cores)} runs at a time, and PostGIS for their rows"
-        if self.requests / (self.wall_hours(cores) * 3600) > BUCKET_READS:
-            return "the archive's requests a second"
-        return "nothing: a run is over before it is worth it"
+        return f"the line to the archive: {cores * self.gigabits:.0f} Gbit/s"
 
 
 def table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
@@ -233,6 +247,10 @@ def places_table(costs: Costs) -> str:
         ("wall with one driver, at least", [hours(each.driver_hours()) for each in found]),
         ("GET requests to the archive", [many(each.requests) for each in found]),
         ("read from the archive", [size_of(each.read_bytes) for each in found]),
+        (
+            "line to the archive for 64 cores, Gbit/s",
+            [f"{64 * each.gigabits:.0f}" for each in found],
+        ),
         ("stored, all stages", [size_of(each.stored_bytes) for each in found]),
         ("objects", [many(each.tiles * costs.objects) for each in found]),
         ("events of Dagster", [many(each.tiles * costs.events) for each in found]),
@@ -256,6 +274,7 @@ def measured_table(rows: Sequence[Row]) -> str:
 def page(found: Mapping[str, Any]) -> str:
     """docs/scale.md."""
     costs = Costs.of(found["rows"])
+    one = Estimate(PLACES[0], costs)
     machine = found["machine"]
     return TEXT.read_text().format(
         places=places_table(costs),
@@ -276,7 +295,10 @@ def page(found: Mapping[str, Any]) -> str:
         fed=costs.fed(LATENCY),
         events=costs.events,
         rows=costs.rows,
-        blocks=Estimate(PLACES[0], costs).blocks,
+        blocks=one.blocks,
+        gigabits=one.gigabits,
+        asked=CORES[-1] * one.asked,
+        promised=BUCKET_READS,
         square=(TILE_PIXELS * PIXEL_METRES / 1000) ** 2,
     )
 

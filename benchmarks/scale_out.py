@@ -157,7 +157,7 @@ def many_tiles(folder: Path, count: int, workers: int) -> list[Row]:
             f"{what}: memory of the scheduler",
             last.scheduler_mb,
             first.scheduler_mb,
-            most=1.3,
+            most=None,
             unit="MB",
         ),
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks import scale
+from benchmarks import results, scale
 from benchmarks.scale import Costs, Estimate, Place
 from spatial_assets_tests.servers.process import REPOSITORY
 
@@ -41,17 +41,17 @@ def test_a_tile_reads_whole_blocks_of_each_scene() -> None:
 
 def test_one_driver_feeds_so_many_workers_and_more_runs_are_needed_beyond() -> None:
     assert COSTS.fed(0.0) == pytest.approx(40)  # 2 s of a worker for 50 ms of the driver
-    assert COSTS.fed(0.02) == pytest.approx(8)  # and 10 requests of 20 ms
-    assert [estimate(100).drivers(cores) for cores in (8, 16, 17)] == [1, 2, 3]
+    assert COSTS.fed(0.15) == pytest.approx(10)  # and one request of 150 ms
+    assert [estimate(100).drivers(cores, 0.15) for cores in (10, 20, 21)] == [1, 2, 3]
 
 
 def test_the_wall_is_the_slower_of_workers_and_drivers() -> None:
     found = estimate(36_000)
 
     assert found.cpu_hours == pytest.approx(20)
-    assert found.wall_hours(8) == pytest.approx(20 / 8)
-    assert found.driver_hours(0.02) == pytest.approx(2.5)
-    assert found.wall_hours(16) == pytest.approx(20 / 16)
+    assert found.wall_hours(8, 0.15) == pytest.approx(20 / 8)
+    assert found.driver_hours(0.15) == pytest.approx(2)
+    assert found.wall_hours(20, 0.15) == pytest.approx(1)
 
 
 def test_more_tiles_than_dagster_bears_take_a_level_further_up() -> None:
@@ -62,7 +62,11 @@ def test_more_tiles_than_dagster_bears_take_a_level_further_up() -> None:
 
 @pytest.mark.parametrize(
     ("tiles", "cores", "said"),
-    [(100, 4, "nothing"), (100, 64, "8 runs at a time"), (200_000, 4, "4 shards each")],
+    [
+        (100, 4, "the line to the archive: 1 Gbit/s"),
+        (100, 64, "3 runs at a time"),
+        (200_000, 4, "4 shards each"),
+    ],
 )
 def test_the_bottleneck_is_named(tiles: int, cores: int, said: str) -> None:
     assert said in estimate(tiles).bottleneck(cores)
@@ -71,7 +75,7 @@ def test_the_bottleneck_is_named(tiles: int, cores: int, said: str) -> None:
 def test_the_page_is_what_the_kept_figures_give() -> None:
     page = (REPOSITORY / "docs" / "scale.md").read_text()
 
-    assert page == scale.page(scale.results.read("scale_out"))
+    assert page == scale.page(results.read("scale_out"))
 
 
 @pytest.mark.parametrize(
