@@ -62,6 +62,9 @@ class OpenFiles:
     def _engine(self, shard: str) -> Engine:
         """The engine of a file, which from now on is the one that was used last."""
         engine = self._engines.pop(shard, None)
+        if engine is not None and not Path(self._storage.path_for_shard(shard)).exists():
+            engine.dispose()  # another process has wiped the log
+            engine = None
         if engine is None:
             engine = _engine_of(self._storage, shard)
             self._storage._initdb(engine)  # noqa: SLF001 - the tables, where there are none yet

@@ -179,3 +179,16 @@ def test_an_event_log_that_is_no_file_of_sqlite_is_left_alone() -> None:
             noted(instance, "1")
 
         assert instance.get_materialized_partitions(dg.AssetKey("ndvi")) == {"1"}
+
+
+def test_a_log_that_another_process_wiped_begins_anew(home: Path) -> None:
+    with (
+        dg.DagsterInstance.from_config(str(home)) as one,
+        dg.DagsterInstance.from_config(str(home)) as other,
+    ):
+        run_id = made(one)
+        other.wipe()
+
+        one.report_engine_event("once more", job_name="any", run_id=run_id)
+
+        assert ["once more" in each.message for each in other.all_logs(run_id)] == [True]
