@@ -32,10 +32,10 @@ RIVALS_IN_A_HURRY = ("limit", "odc_stac", "mapchete_tiles", "gdal_tools", "warpe
 
 def full() -> tuple[Part, ...]:
     """At full size."""
-    size = contest.Size(granules=REAL, zoom=14, tiles=10, repeats=3)
+    size = contest.Size(granules=REAL, zoom=14, tiles=12, repeats=3)
     return (
         Part("scenes", 1, lambda _, of: made(REAL, of)),
-        Part("contest", 12, lambda at, of: contest.rows(size, scenes=of, folder=at)),
+        Part("contest", 13, lambda at, of: contest.rows(size, scenes=of, folder=at)),
         Part("far away", 2, lambda at, of: remote.rows(at, of, zoom=14, tiles=9)),
         Part("big tiles", 6, lambda at, of: orchestration.big_tiles(at, of, count=200, zoom=15)),
         Part("small tiles", 3, lambda at, _: orchestration.small_tiles(at, 1000)),
