@@ -41,8 +41,9 @@ which loads libraries and compiles what is compiled, and whose NDVI is compared 
 the pixels must agree on being known and 99 % of those lie within 0.01, or the benchmark stops.
 (They differ because GDAL approximates coordinates to an eighth of a pixel unless told not to.)
 Then they take turns at twelve neighbouring tiles. (Our pipeline looks into every scene before its
-first tile, which here is shared by twelve tiles; a whole scene has about fifty.) CPU seconds are those of the process and of all that it starts; memory is the
-peak of its largest process, as Linux notes it; of the repeats the median counts.
+first tile, which here is shared by twelve tiles; a whole scene has about fifty.) CPU seconds are
+those of the process and of all that it starts; memory is the peak of its largest process, as Linux
+notes it; of the repeats the median counts.
 
 **Orchestration.** The same pipeline as a range run of Dagster on SQLite, with its checks, events
 and metadata, beside itself without Dagster: two worker processes each, by the clock. The usual
