@@ -78,6 +78,7 @@ def test_a_worker_that_is_stuck_is_named_and_its_job_done_by_another(
     said = [each.getMessage() for each in caplog.records]
     assert any("has been with tcp://127.0.0.1:" in each for each in said)
     assert any("is taken from worker tcp://127.0.0.1:" in each for each in said)
+    wait_for(tmp_path, "*.ended", 1)  # until then that worker is of no use to other tests
 
 
 def test_workers_write_nothing_for_a_driver_that_stopped_asking(

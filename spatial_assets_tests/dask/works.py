@@ -60,6 +60,7 @@ class StuckOnce:
         if number == self.victim and not self.mark.exists():
             self.mark.touch()
             time.sleep(self.seconds)
+            self.mark.with_suffix(".ended").touch()
         return number * number
 
 
