@@ -12,6 +12,7 @@ from benchmarks.contestants.task import Contestant
 from benchmarks.results import cells_of
 from benchmarks.rows import Row
 
+USUAL_MINUTES = 40
 DOCS = Path(__file__).parents[1] / "docs"
 HEAD = """\
 # Benchmarks
@@ -19,7 +20,7 @@ HEAD = """\
 Written by `python -m benchmarks page`; the figures are those of one run, and nobody edits them.
 
 ```sh
-make bench          # everything at full size, about {minutes:.0f} minutes, then this page
+make bench          # everything at full size, about {minutes} minutes, then this page
 make bench-quick    # less of it, in under three minutes
 ```
 
@@ -90,7 +91,7 @@ def text(
         drawn: plots in the same folder, by measure.
     """
     parts = [
-        HEAD.format(minutes=found["minutes"]),
+        HEAD.format(minutes=round(found["minutes"]) if found["size"] == "full" else USUAL_MINUTES),
         *where(found),
         *targets(found["rows"]),
         *pictures(drawn),
