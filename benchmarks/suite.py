@@ -36,7 +36,7 @@ def full() -> tuple[Part, ...]:
     return (
         Part("scenes", 1, lambda _, of: made(REAL, of)),
         Part("contest", 13, lambda at, of: contest.rows(size, scenes=of, folder=at)),
-        Part("far away", 2, lambda at, of: remote.rows(at, of, zoom=14, tiles=9)),
+        Part("far away", 3, lambda at, of: remote.rows(at, of, zoom=14, tiles=9)),
         Part("big tiles", 6, lambda at, of: orchestration.big_tiles(at, of, count=200, zoom=15)),
         Part("small tiles", 3, lambda at, _: orchestration.small_tiles(at, 1000)),
         Part("many keys", 3, lambda at, _: orchestration.many_keys(at, 1000)),
