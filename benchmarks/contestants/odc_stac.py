@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import odc.stac
 import pystac
@@ -17,6 +19,11 @@ def work(task: Task) -> None:
     items = [pystac.Item.from_file(str(s / f"{s.name}.json")) for s in task.scenes]
     for item in items:
         item.make_asset_hrefs_absolute()
+    make_tiles(task, items)
+
+
+def make_tiles(task: Task, items: Sequence[pystac.Item]) -> None:
+    """Load, compute and write each tile of a task."""
     for tile in task.tiles:
         data = odc.stac.load(
             items,

@@ -8,7 +8,7 @@ import rasterio.warp
 import rasterio.windows
 from numpy.typing import NDArray
 
-from benchmarks.contestants.task import CRS, Contestant, Task, Tile
+from benchmarks.contestants.task import CRS, AbsentError, Contestant, Task, Tile
 from spatial_assets.catalog import find_scenes
 from spatial_assets.catalog.access import source_access
 from spatial_assets.catalog.ahead import reading_ahead
@@ -49,8 +49,13 @@ def records(project: Project) -> list[SceneRecord]:
 
 
 def ndvi(task: Task, tile: Tile) -> NDArray[np.int16]:
-    """None is made."""
-    raise NotImplementedError
+    """No index is made of what is only read.
+
+    Raises:
+        AbsentError: always; `task` and `tile` are what every contestant is asked with.
+    """
+    message = f"tile {tile.key} was only read: there is nothing in {task.folder}"
+    raise AbsentError(message)
 
 
 THEIRS = Contestant(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks import results, scale
+from benchmarks.amounts import many
 from benchmarks.scale import Costs, Estimate, Place
 from spatial_assets_tests.servers.process import REPOSITORY
 
@@ -83,4 +84,4 @@ def test_the_page_is_what_the_kept_figures_give() -> None:
     [(1.49e14, "149 trillion"), (2.5e6, "2.5 million"), (1234.0, "1,234"), (8.04, "8")],
 )
 def test_numbers_are_told_with_the_digits_that_count(value: float, said: str) -> None:
-    assert scale.many(value) == said
+    assert many(value) == said

@@ -1,0 +1,31 @@
+"""Amounts, and tables of them, as people read them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """In Markdown, the first column to the left and figures to the right."""
+    rule = ["---", *("---:" for _ in heads[1:])]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (heads, rule, *lines))
+
+
+def many(value: float) -> str:
+    """A number that people can read: three digits that count."""
+    for size, word in ((1e12, " trillion"), (1e9, " billion"), (1e6, " million")):
+        if value >= size:
+            return f"{value / size:.3g}{word}"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2g}"  # noqa: PLR2004 - three digits
+
+
+def hours(value: float) -> str:
+    """Hours or minutes."""
+    if value >= 48:  # noqa: PLR2004 - two days
+        return f"{value / 24:,.1f} days"
+    return f"{value:.1f} h" if value >= 1 else f"{max(value * 60, 0.1):.1f} min"
+
+
+def size_of(value: float) -> str:
+    """Bytes as people say them."""
+    return f"{value / 1e12:,.1f} TB" if value >= 1e12 else f"{value / 1e9:,.0f} GB"  # noqa: PLR2004
