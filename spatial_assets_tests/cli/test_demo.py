@@ -100,7 +100,7 @@ def test_every_tile_of_every_stage_is_materialized_in_dagster(first: Made) -> No
 
 
 def test_the_cube_opens_in_xarray_with_two_months_of_ndvi(first: Made) -> None:
-    cube = xr.open_zarr(first.folder / "data" / "ndvi.zarr")
+    cube = xr.open_zarr(first.folder / "data" / "ndvi.zarr", chunks=None)
 
     june, july = (cube["ndvi"].sel(time=f"2023-{month}").squeeze() for month in ("06", "07"))
     for month in (june, july):

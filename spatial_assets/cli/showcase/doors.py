@@ -31,5 +31,5 @@ def python_lines(project: Project, period: str) -> Iterator[str]:
         opened = f'cube.open_cube(objects.open_store("{project.storage_url}"), "{index}")'
     else:
         yield "import xarray"
-        opened = f'xarray.open_zarr("{project.storage_url}/{layout.cube(index)}")'
+        opened = f'xarray.open_zarr("{project.storage_url}/{layout.cube(index)}", chunks=None)'
     yield f'print({opened}["{index}"].sel(time="{period}").mean().item())'
