@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -103,6 +104,7 @@ def run_parts(
         else:
             print(f"{each.name}: FAILED, the rest goes on", flush=True)
             failed.append(each.name)
+        shutil.rmtree(folder_of(scratch, each.name), ignore_errors=True)  # a part fills 20 GB
         yield
 
 
@@ -127,12 +129,17 @@ def end_group(group: int) -> None:
         return
 
 
+def folder_of(scratch: Path, name: str) -> Path:
+    """Where a part works."""
+    return scratch / name.replace(" ", "-")
+
+
 def part(size: str, name: str, scratch: Path) -> int:
     """Measure one part, and leave its rows for `run`."""
     from benchmarks.suite import SUITES  # noqa: PLC0415
 
     (chosen,) = [each for each in SUITES[size]() if each.name == name]
-    folder = scratch / name.replace(" ", "-")
+    folder = folder_of(scratch, name)
     folder.mkdir()
     rows = chosen.measure(folder, scratch / "made-scenes")
     rows_file(scratch, name).write_text(json.dumps(rows))
