@@ -67,7 +67,7 @@ class SourceAccess:
     token_endpoint: str = PLANETARY_COMPUTER_TOKENS
     """Where "planetary-computer" gets its tokens: this, a slash and the collection."""
 
-    gdal_cache_mb: int = 256
+    gdal_cache_mb: int = 64
     """Block cache of a process; the first reader of a process decides."""
 
     threads: int = 1

@@ -240,7 +240,7 @@ def _options(access: SourceAccess) -> dict[str, Any]:
     mask_logs()
     patience = access.patience
     options: dict[str, Any] = {
-        "GDAL_CACHEMAX": access.gdal_cache_mb,
+        "GDAL_CACHEMAX": access.gdal_cache_mb << 20,  # rasterio hands bytes on, as they are
         "GDAL_NUM_THREADS": access.threads,
         "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # no sidecars, and no listing of a bucket
         "GDAL_PAM_ENABLED": False,
@@ -255,7 +255,7 @@ def _options(access: SourceAccess) -> dict[str, Any]:
         "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": True,
         # What a server answered once, a 503 or a size, is asked for again on opening again.
         "CPL_VSIL_CURL_NON_CACHED": "/vsicurl/:/vsis3/",
-        "VSI_CACHE": True,
+        "VSI_CACHE": False,  # 25 MB a file that is open, of what the system keeps anyway
     }
     if access.endpoint:
         options |= {

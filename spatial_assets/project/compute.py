@@ -49,7 +49,7 @@ class ComputeProfile(Table):
         default=None, description="megabytes a worker may use", examples=[6144]
     )
     gdal_cache_mb: Count | None = Field(
-        default=None, description="megabytes of GDAL block cache a process", examples=[256]
+        default=None, description="megabytes of GDAL block cache a process", examples=[64]
     )
     threads: Count | None = Field(
         default=None, description="threads GDAL may use in a worker", examples=[1]
@@ -68,7 +68,7 @@ class ComputeSettings(Table):
     )
     threads: Count = Field(default=1, description="threads GDAL may use in a worker", examples=[1])
     gdal_cache_mb: Count = Field(
-        default=256, description="megabytes of GDAL block cache a process", examples=[256]
+        default=64, description="megabytes of GDAL block cache a process", examples=[64]
     )
     memory_mb: Count = Field(
         default=2048, description="megabytes a worker may use", examples=[2048]

@@ -9,9 +9,10 @@ import pytest
 import rasterio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rasterio.env import get_gdal_config
 
 from spatial_assets.catalog.access import SourceAccess
-from spatial_assets.catalog.datasets import close_all
+from spatial_assets.catalog.datasets import close_all, gdal_settings
 from spatial_assets.catalog.reader import BLOCK, probing_window, read_window
 from spatial_assets.errors import SceneError
 from spatial_assets.geo.geobox import Window
@@ -167,3 +168,9 @@ def test_a_band_within_a_file_is_read_by_its_number(
     pixels, _ = read(path, Window(0, 0, 8, 8), access, index=index)
 
     assert (pixels == index).all()
+
+
+def test_the_block_cache_has_the_megabytes_that_are_set(tmp_path: Path) -> None:
+    """GDAL takes a bare 64 for megabytes, rasterio hands it on as bytes: nothing would be kept."""
+    with gdal_settings(quick_access(tmp_path)):
+        assert get_gdal_config("GDAL_CACHEMAX") == 64 << 20
