@@ -139,7 +139,7 @@ def test_a_region_without_a_tile_fails_and_the_others_are_counted(run: Run, fold
 
 
 def test_a_tile_that_does_not_fit_a_worker_fails_with_the_arithmetic(folder: Path) -> None:
-    add(folder, "[compute]\nmemory_mb = 400\n")
+    add(folder, "[compute]\nmemory_mb = 400\ngdal_cache_mb = 256\n")
 
     finding = resources.memory(load_project(folder, {}), available_mb=8000)
 
