@@ -15,7 +15,7 @@ from benchmarks.ranges import CACHE_MB, WORKERS, run_nothing, run_range
 from benchmarks.rows import Row, bound, row, wall
 from benchmarks.scenes import WIDE
 from benchmarks.tiny import tiny_project
-from spatial_assets.pipeline.engine import ProcessEngine
+from spatial_assets.pipeline.engines.engine import ProcessEngine
 from spatial_assets.pipeline.outcome import State
 from spatial_assets.pipeline.stages import chain_of
 from spatial_assets.project import Project, load_project

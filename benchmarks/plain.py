@@ -5,12 +5,12 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 
-from spatial_assets.pipeline.driver import TilePipeline
-from spatial_assets.pipeline.engine import Engine, InlineEngine
+from spatial_assets.pipeline.engines.engine import Engine, InlineEngine
 from spatial_assets.pipeline.outcome import State
+from spatial_assets.pipeline.run.driver import TilePipeline
 from spatial_assets.project import Project
-from spatial_assets.stores.database import open_database
-from spatial_assets.stores.objects import open_store
+from spatial_assets.stores.objects.store import open_store
+from spatial_assets.stores.tables.database import open_database
 
 
 def run_plainly(

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import dagster as dg
 
-from spatial_assets.assets.open_log import event_log_open
+from spatial_assets.assets.sqlite_event_log import event_log_open
 from spatial_assets.definitions import build_definitions
-from spatial_assets.pipeline.engine import ProcessEngine
+from spatial_assets.pipeline.engines.engine import ProcessEngine
 from spatial_assets.pipeline.stages import chain_of
 from spatial_assets.project import Project
 

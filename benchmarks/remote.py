@@ -23,8 +23,8 @@ from benchmarks.rows import Row, row
 from benchmarks.runner import Runner
 from benchmarks.scenes import BBOX
 from benchmarks.slow_line import BYTES_A_SECOND, Line, Passed
-from spatial_assets.geo.geobox import Window
-from spatial_assets.pipeline.raw import raw_windows
+from spatial_assets.geo.grid.geobox import Window
+from spatial_assets.pipeline.tile.raw_tile import raw_windows
 from spatial_assets.project import load_project
 
 MORE = """{month}

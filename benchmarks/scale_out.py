@@ -20,13 +20,13 @@ from benchmarks.clusters import CpuMeter, cluster, cpu_seconds, resident_mb
 from benchmarks.projects import write_project
 from benchmarks.rows import Row, row
 from benchmarks.scenes import WIDE, Granules
-from spatial_assets.pipeline.dask_engine import ClusterEngine
-from spatial_assets.pipeline.driver import TilePipeline
-from spatial_assets.pipeline.engine import Engine, ProcessEngine
+from spatial_assets.pipeline.engines.dask_engine import ClusterEngine
+from spatial_assets.pipeline.engines.engine import Engine, ProcessEngine
 from spatial_assets.pipeline.outcome import State
+from spatial_assets.pipeline.run.driver import TilePipeline
 from spatial_assets.project import Project, load_project
-from spatial_assets.stores.database import open_database
-from spatial_assets.stores.objects import open_store
+from spatial_assets.stores.objects.store import open_store
+from spatial_assets.stores.tables.database import open_database
 
 CACHE_MB = 256
 WARMING = 4

@@ -18,8 +18,8 @@ import sqlalchemy as sa
 from shapely.geometry.base import BaseGeometry
 
 from benchmarks.rows import Row, row, wall
-from spatial_assets.stores.database import open_database
-from spatial_assets.stores.records import BoundarySet, Columns, Replace
+from spatial_assets.stores.rows import BoundarySet, Columns, Replace
+from spatial_assets.stores.tables.database import open_database
 from spatial_assets_tests.servers.postgis import postgres_programs, serve, server_user
 
 POLYGONS = 200_000

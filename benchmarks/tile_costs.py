@@ -15,10 +15,10 @@ from benchmarks.plain import run_plainly
 from benchmarks.ranges import CACHE_MB, WORKERS, run_range
 from benchmarks.rows import Row, bound
 from benchmarks.tiny import tiny_project
-from spatial_assets.pipeline.engine import ProcessEngine
+from spatial_assets.pipeline.engines.engine import ProcessEngine
 from spatial_assets.project import Project
-from spatial_assets.stores.database import open_database
-from spatial_assets.stores.objects import ObjectStore, open_store
+from spatial_assets.stores.objects.store import ObjectStore, open_store
+from spatial_assets.stores.tables.database import open_database
 
 TILES = 300
 MB = "MB a tile"

@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from spatial_assets.pipeline.intact import lost_units
+from spatial_assets.pipeline.run.known_states import Standing
 from spatial_assets.pipeline.stages import TILE_INDEX, by_boundary
-from spatial_assets.pipeline.standing import Standing
+from spatial_assets.pipeline.tile.manifest_builder import lost_units
 from spatial_assets.project import Project
 from spatial_assets.stores import layout
-from spatial_assets.stores.database import Database, open_database
-from spatial_assets.stores.leases import parsed
-from spatial_assets.stores.manifests import read_manifest
-from spatial_assets.stores.objects import ObjectStore, open_store
+from spatial_assets.stores.objects.leases import parsed
+from spatial_assets.stores.objects.manifests import read_manifest
+from spatial_assets.stores.objects.store import ObjectStore, open_store
+from spatial_assets.stores.tables.database import Database, open_database
 
 TABLES = ("boundaries", "ndvi_by_boundary", "tile_index", "tile_state", "quarantine")
 PASSING = {"refreshed_at", "since", "first_seen", "last_seen"}

@@ -23,7 +23,7 @@ from chaos.storm import CALM, Pulse
 from spatial_assets.pipeline.stages import Chain
 from spatial_assets.project import load_project
 from spatial_assets.stores import layout
-from spatial_assets.stores.objects import open_store
+from spatial_assets.stores.objects.store import open_store
 from spatial_assets_tests.servers.dagster import make_home
 
 SECONDS = 240.0

@@ -21,11 +21,11 @@ from pathlib import Path
 
 from spatial_assets.errors import SpatialAssetsError
 from spatial_assets.pipeline.boundaries import BoundaryPipeline
-from spatial_assets.pipeline.driver import TilePipeline
-from spatial_assets.pipeline.engine import Engine, InlineEngine, ProcessEngine
+from spatial_assets.pipeline.engines.engine import Engine, InlineEngine, ProcessEngine
+from spatial_assets.pipeline.run.driver import TilePipeline
 from spatial_assets.project import Project, load_project
-from spatial_assets.stores.database import Database, open_database
-from spatial_assets.stores.objects import open_store
+from spatial_assets.stores.objects.store import open_store
+from spatial_assets.stores.tables.database import Database, open_database
 
 FINE = {"materialized", "unchanged", "empty"}
 SECONDS = 60.0

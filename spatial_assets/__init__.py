@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from spatial_assets.assets.tile_asset import tile_asset
 
+
 __version__ = "0.1.0"
 __all__ = ["__version__", "tile_asset"]
 

@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import dagster as dg
 
+from spatial_assets.asset_checks import boundary_checks
 from spatial_assets.assets.boundaries import GROUP as BOUNDARIES
 from spatial_assets.assets.boundaries import boundary_assets
-from spatial_assets.assets.internals import AssetJob
+from spatial_assets.assets.dagster_internals import AssetJob
 from spatial_assets.assets.specs import GROUP as TILES
-from spatial_assets.assets.tiles import tile_chain
+from spatial_assets.assets.tile_chain import tile_chain
 from spatial_assets.automation import (
     arrival_sensors,
     chain_conditions,
     tile_automation,
     with_conditions,
 )
-from spatial_assets.automation.backlog import backlog_clock
-from spatial_assets.automation.regions import region_jobs, region_schedules
+from spatial_assets.automation.jobs import region_jobs
+from spatial_assets.automation.schedules import region_schedules
+from spatial_assets.automation.sensors import backlog_clock
 from spatial_assets.automation.tile_due import Clock
-from spatial_assets.checks import boundary_checks
 from spatial_assets.io_managers import project_io_managers
 from spatial_assets.project import Project, load_project
 from spatial_assets.resources import now, project_resources

@@ -2,7 +2,7 @@
 
 `ndvi: xr.DataArray` is the tile's window of the cube, `regions: gpd.GeoDataFrame` a boundary
 set, `ndvi_by_boundary: pd.DataFrame` the tile's rows. What is returned is kept as one object a
-tile; how it becomes bytes belongs in `stores/values.py`.
+tile; how it becomes bytes belongs in `stores/objects/user_values.py`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import geopandas as gpd
     import pandas as pd
     import xarray as xr
+
 
 TILE_IO_MANAGER = "tile_io_manager"
 
@@ -71,11 +72,7 @@ class TileIOManager(dg.IOManager):
             dg.DagsterInvariantViolationError: it is neither a table nor a raster, or of a run
                 of several tiles.
         """
-        from spatial_assets.stores.values import (  # noqa: PLC0415 - pandas
-            SUFFIXES,
-            UnkeepableError,
-            encode,
-        )
+        from spatial_assets.stores.objects.user_values import SUFFIXES, UnkeepableError, encode
 
         if obj is None:
             return
@@ -99,9 +96,9 @@ class TileIOManager(dg.IOManager):
 
     def _pixels(self, index: str, tile: str | None) -> xr.DataArray:
         """The tile's own pixels of an index, all periods, else NaN; or the whole cube, unread."""
-        import rioxarray  # noqa: F401, PLC0415 - so that the array knows its place: ndvi.rio.crs
+        import rioxarray  # noqa: F401 - so that the array knows its place: ndvi.rio.crs
 
-        from spatial_assets.stores.cube import open_cube, stored_cube  # noqa: PLC0415 - xarray
+        from spatial_assets.stores.cube.cube import open_cube, stored_cube
 
         store = self._store.open()
         cube = open_cube(store, index)[index]
@@ -116,14 +113,14 @@ class TileIOManager(dg.IOManager):
 
     def _boundary_set(self, name: str) -> gpd.GeoDataFrame:
         """The validated features, lon/lat."""
-        from spatial_assets.stores.validated import read_validated  # noqa: PLC0415 - geopandas
+        from spatial_assets.stores.vectors.validated import read_validated
 
         return read_validated(self._store.open().get(layout.validated_boundaries(name)))
 
     def _rows(self, table: str, tile: str | None) -> pd.DataFrame:
         """The tile's rows of a table of the chain."""
-        from spatial_assets.stores.tables import declare  # noqa: PLC0415 - not at import
-        from spatial_assets.stores.values import frame_of  # noqa: PLC0415 - pandas
+        from spatial_assets.stores.objects.user_values import frame_of
+        from spatial_assets.stores.tables.declarations import declare
 
         columns = declare(self._project.boundaries, self._project.indices.names).table(table).c
         where = {"grid_id": self._project.grid_id, **({} if tile is None else {"tile": tile})}
@@ -132,7 +129,7 @@ class TileIOManager(dg.IOManager):
 
     def _returned(self, name: str, tile: str | None) -> object:
         """What another asset of the user's own returned."""
-        from spatial_assets.stores.values import SUFFIXES, decode  # noqa: PLC0415 - pandas
+        from spatial_assets.stores.objects.user_values import SUFFIXES, decode
 
         store = self._store.open()
         for suffix in SUFFIXES:

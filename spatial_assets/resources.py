@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from dagster_aws.s3 import S3Resource
 
     from spatial_assets.catalog import Catalogue
-    from spatial_assets.pipeline.engine import Engine
-    from spatial_assets.stores.database import Database
-    from spatial_assets.stores.objects import ObjectStore
+    from spatial_assets.pipeline.engines.engine import Engine
+    from spatial_assets.stores.objects.store import ObjectStore
+    from spatial_assets.stores.tables.database import Database
+
 
 ProjectResource: TypeAlias = dg.ConfigurableResource | dg.ResourceDefinition
 
@@ -37,7 +38,7 @@ class StoreResource(dg.ConfigurableResource):
 
     def open(self) -> "ObjectStore":
         """The object store; nothing is created before the first write."""
-        from spatial_assets.stores.objects import open_store  # noqa: PLC0415 - not at import
+        from spatial_assets.stores.objects.store import open_store
 
         return open_store(self.url)
 
@@ -54,7 +55,7 @@ class DatabaseResource(dg.ConfigurableResource):
     @contextmanager
     def open(self, project: Project) -> "Iterator[Database]":
         """The database with the project's tables; its connections are let go at the end."""
-        from spatial_assets.stores.database import open_database  # noqa: PLC0415 - not at import
+        from spatial_assets.stores.tables.database import open_database
 
         is_the_projects = self.url == mask_secrets(project.database_url)
         url = project.database_url if is_the_projects else self.url
@@ -71,7 +72,7 @@ class CatalogResource(dg.ConfigurableResource):
 
     def scenes(self, project: Project) -> "Catalogue":
         """Every scene of the project's area, and what was refused."""
-        from spatial_assets.catalog import find_scenes  # noqa: PLC0415 - not at import
+        from spatial_assets.catalog import find_scenes
 
         chosen = {"catalog": self.url, "collections": tuple(self.collections)}
         return find_scenes(
@@ -91,9 +92,7 @@ class EngineResource(dg.ConfigurableResource):
 
     def start(self, project: Project, store: "ObjectStore") -> "Engine":
         """The engine for a run of the project."""
-        from spatial_assets.pipeline.engine_choice import (  # noqa: PLC0415 - not at import
-            chosen_engine,
-        )
+        from spatial_assets.pipeline.engines.choice import chosen_engine
 
         return chosen_engine(
             project,
@@ -134,9 +133,9 @@ def s3_resource() -> dg.ResourceDefinition:
 
     @dg.resource(description="S3 clients at the endpoint of the project's store (dagster-aws).")
     def s3(_context: dg.InitResourceContext) -> "S3Resource":
-        from dagster_aws.s3 import S3Resource  # noqa: PLC0415 - half a second
+        from dagster_aws.s3 import S3Resource
 
-        from spatial_assets.stores.location import endpoint_of  # noqa: PLC0415 - obstore
+        from spatial_assets.stores.objects.location import endpoint_of
 
         return S3Resource(
             endpoint_url=endpoint_of(os.environ) or None, region_name=os.environ.get("AWS_REGION")

@@ -22,7 +22,7 @@ from pyproj import CRS, Transformer
 
 from benchmarks.contestants.task import CLEAR, FILL, Contestant, Task, Tile
 from benchmarks.contestants.task import CRS as TARGET
-from spatial_assets.stores.rasters import write_geotiff
+from spatial_assets.stores.objects.geotiff import write_geotiff
 
 STEP = 32
 CHUNK = 512

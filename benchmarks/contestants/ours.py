@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 
 from benchmarks.contestants.task import Contestant, Task, Tile
 from benchmarks.plain import run_plainly
-from spatial_assets.pipeline.engine import limit_process
+from spatial_assets.pipeline.engines.engine import limit_process
 from spatial_assets.pipeline.outcome import State
 from spatial_assets.project import load_project
-from spatial_assets.stores.cube import read_window
-from spatial_assets.stores.objects import open_store
+from spatial_assets.stores.cube.cube import read_window
+from spatial_assets.stores.objects.store import open_store
 
 
 def work(task: Task) -> None:

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from benchmarks.contestants.task import CRS, AbsentError, Contestant, Task, Tile
 from spatial_assets.catalog import find_scenes
-from spatial_assets.catalog.access import source_access
-from spatial_assets.catalog.ahead import reading_ahead
-from spatial_assets.catalog.facts import SceneFacts
-from spatial_assets.catalog.inspect import inspect_scene
-from spatial_assets.pipeline.raw import read_raw, remote_windows
-from spatial_assets.pipeline.record import SceneRecord
+from spatial_assets.catalog.access.source_access import source_access
+from spatial_assets.catalog.rasters.inspect import inspect_scene
+from spatial_assets.catalog.rasters.prefetch import reading_ahead
+from spatial_assets.catalog.scene_facts import SceneFacts
+from spatial_assets.pipeline.tile.raw_tile import read_raw, remote_windows
+from spatial_assets.pipeline.tile.scene_record import SceneRecord
 from spatial_assets.project import Project, load_project
 
 

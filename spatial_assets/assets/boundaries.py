@@ -1,5 +1,6 @@
 """The assets of one boundary set: the copy of its source, the validated features, the table."""
 
+
 # No `from __future__ import annotations`: Dagster reads the annotations of what it decorates.
 
 from collections.abc import Callable
@@ -7,18 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from spatial_assets.assets.alarms import boundary_alarm
-from spatial_assets.assets.facts import OWNERS, column_schema, metadata
-from spatial_assets.assets.failing import failing_plainly
+from spatial_assets.assets.asset_metadata import OWNERS, column_schema, metadata
+from spatial_assets.assets.freshness_policies import boundary_alarm
+from spatial_assets.assets.run_failures import failing_plainly
 from spatial_assets.assets.specs import database_kind
 from spatial_assets.io_managers import TILE_IO_MANAGER
 from spatial_assets.project import Project
 from spatial_assets.project.products import BoundarySettings
 from spatial_assets.resources import DatabaseResource, StoreResource, now
-from spatial_assets.stores.shown import boundary_columns
+from spatial_assets.stores.public_columns import boundary_columns
 
 if TYPE_CHECKING:
     from spatial_assets.pipeline.boundaries import BoundaryPipeline, BoundaryStep
+
 
 GROUP = "boundaries"
 CODE_VERSION = "1"
@@ -137,7 +139,7 @@ def _asset(
 def _pipeline(
     project: Project, settings: BoundarySettings, store: StoreResource
 ) -> "BoundaryPipeline":
-    from spatial_assets.pipeline.boundaries import BoundaryPipeline  # noqa: PLC0415 - not at import
+    from spatial_assets.pipeline.boundaries import BoundaryPipeline
 
     return BoundaryPipeline(project=project, settings=settings, store=store.open(), clock=now)
 

@@ -15,8 +15,9 @@ from spatial_assets.pipeline.stages import TILE_INDEX, by_boundary
 from spatial_assets.project import Project
 
 if TYPE_CHECKING:
-    from spatial_assets.stores.database import Database
-    from spatial_assets.stores.soundness import TableFacts
+    from spatial_assets.stores.tables.database import Database
+    from spatial_assets.stores.tables.inspection import TableFacts
+
 
 NO_ORPHANS = "no_orphans"
 PARTS_FIT = "parts_fit"

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
-from spatial_assets.assets.alarms import stage_alarm
-from spatial_assets.assets.backlog import backlog_spec
-from spatial_assets.assets.facts import OWNERS, code_version, column_schema
+from spatial_assets.assets.asset_metadata import OWNERS, code_version, column_schema
+from spatial_assets.assets.backlog_check import backlog_spec
+from spatial_assets.assets.freshness_policies import stage_alarm
 from spatial_assets.assets.run_checks import (
     NO_ORPHANS,
     PARTS_FIT,
@@ -27,7 +27,7 @@ from spatial_assets.pipeline.stages import (
     by_boundary,
 )
 from spatial_assets.project import Project
-from spatial_assets.stores.shown import STATISTICS_COLUMNS, TILE_INDEX_COLUMNS
+from spatial_assets.stores.public_columns import STATISTICS_COLUMNS, TILE_INDEX_COLUMNS
 
 GROUP = "tiles"
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import dagster as dg
 
-from spatial_assets.assets.facts import OWNERS
+from spatial_assets.assets.asset_metadata import OWNERS
 from spatial_assets.io_managers import TILE_IO_MANAGER
 from spatial_assets.partitions import tile_partitions
 from spatial_assets.project import Project, load_project

@@ -3,16 +3,10 @@
 Decisions are pure functions in pipeline/; here their facts are gathered and Dagster is told.
 """
 
-from spatial_assets.automation.arrivals import arrival_sensors
-from spatial_assets.automation.quarantine import TileQuarantined
-from spatial_assets.automation.refresh import (
-    SENSOR,
-    chain_conditions,
-    tile_automation,
-    tile_refresh,
-    with_conditions,
-)
+from spatial_assets.automation.conditions import chain_conditions, tile_refresh, with_conditions
+from spatial_assets.automation.sensors import SENSOR, arrival_sensors, tile_automation
 from spatial_assets.automation.tile_due import TileDue
+from spatial_assets.automation.tile_quarantined import TileQuarantined
 
 __all__ = [
     "SENSOR",

@@ -2,22 +2,26 @@
 
 Dagster's own policy looks at an asset as a whole: one fresh tile of ten thousand turns it green,
 and `freshness_failed()` selects all tiles or none.
+
+What was asked for at earlier ticks: the cursor of `TileDue`, as Dagster keeps it.
+
+Only what came to nothing so far, so that it stays as small as the work under way.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import dagster as dg
 
-from spatial_assets.assets.internals import TimeWindowFreshnessPolicy
-from spatial_assets.automation.asked import recall, remember
-from spatial_assets.automation.quarantine import among_candidates
-from spatial_assets.automation.recorded import Recorded, Records
-from spatial_assets.pipeline.due import Pace, Plan, TileFacts, Why, tiles_due
+from spatial_assets.assets.dagster_internals import TimeWindowFreshnessPolicy
+from spatial_assets.automation.records import Recorded, Records
+from spatial_assets.automation.tile_quarantined import among_candidates
+from spatial_assets.pipeline.due import Asked, Pace, Plan, TileFacts, Why, tiles_due
 from spatial_assets.resources import now
 
 Clock: TypeAlias = Callable[[], dt.datetime]
@@ -241,3 +245,34 @@ def _newest_before(instance: dg.DagsterInstance, key: dg.AssetKey, moment: dt.da
     wanted = dg.AssetRecordsFilter(asset_key=key, before_timestamp=moment.timestamp())
     records = instance.fetch_materializations(wanted, limit=1).records
     return records[0].storage_id if records else 0
+
+
+def recall(cursor: str | None, tiles: Sequence[str]) -> Mapping[str, Asked[int]]:
+    """What `remember` wrote of these tiles; nothing of a tile that the area has no more."""
+    kept: dict[str, Sequence[Any]] = json.loads(cursor) if cursor else {}
+    found: dict[str, Asked[int]] = {}
+    for tile in tiles if kept else ():
+        if tile in kept:
+            at, after, *wanted = kept[tile]
+            moment = dt.datetime.fromtimestamp(at, dt.UTC)
+            found[tile] = Asked(at=moment, after=after, wanted="".join(wanted))
+    return found
+
+
+def remember(facts: TileFacts[int], chosen: Collection[str], *, moment: dt.datetime) -> str:
+    """Tile -> [seconds since 1970, its newest event by then, the change it was to follow].
+
+    Args:
+        facts: what was known, with what had been asked for before.
+        chosen: what is asked for now.
+        moment: the present.
+    """
+    asked = {tile: facts.asked_in_vain(tile) for tile in facts.asked}
+    kept = {
+        tile: (each.at.timestamp(), each.after, each.wanted) for tile, each in asked.items() if each
+    }
+    kept |= {
+        tile: (moment.timestamp(), facts.refreshed_at.get(tile), facts.changed.get(tile, ""))
+        for tile in chosen
+    }
+    return json.dumps(kept)

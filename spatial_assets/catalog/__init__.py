@@ -8,10 +8,10 @@ from spatial_assets.catalog.scene import (
     Catalogue,
     RejectedScene,
     Scene,
+    Sighting,
     SupersededScene,
 )
-from spatial_assets.catalog.search import find_scenes
-from spatial_assets.catalog.sightings import Sighting
+from spatial_assets.catalog.sources.search import find_scenes
 
 __all__ = [
     "BandSource",

@@ -1,6 +1,8 @@
 """What the catalogue hands on: scenes, what was found in their files, and what was refused.
 
 Everything here is picklable and holds no secret: hrefs are unsigned.
+
+A scene as its catalogue has it now: what a tile was made from is compared with it.
 """
 
 from __future__ import annotations
@@ -11,8 +13,27 @@ from dataclasses import dataclass, field
 
 from shapely.geometry.base import BaseGeometry
 
-from spatial_assets.catalog.sightings import Sighting
 from spatial_assets.geo.radiometry import Calibration
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sighting:
+    """One scene as its catalogue has it: no image was opened, no server asked for its files."""
+
+    id: str
+    """The item's id, or the made-up one of an item that was refused."""
+
+    version: str
+    """Changes when the item, or a local file of it, changes in a way that may reach a pixel.
+
+    Never with `updated`, `links` or a signature; 64 hexadecimal digits.
+    """
+
+    reach: BaseGeometry | None
+    """Lon/lat: the footprint that the item tells, without any margin.
+
+    None: unknown, which counts as nowhere.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,6 @@ A module here named `x` holds a click command named "x"; its docstring's first l
 `--help` shows. What they are made of lives in the packages beside them; `shell` is what all share.
 """
 
-from spatial_assets.cli.shell.group import main
+from spatial_assets.cli.app.group import main
 
 __all__ = ["main"]

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import click
 
-from spatial_assets.cli.diagnosis import cluster, inputs, libraries, places, resources
+from spatial_assets.cli.app.console import console, table
+from spatial_assets.cli.app.open_project import current_project
+from spatial_assets.cli.diagnosis import connections, inputs, libraries, machine
 from spatial_assets.cli.diagnosis.finding import Finding, failed, passed
-from spatial_assets.cli.shell.console import console, table
-from spatial_assets.cli.shell.context import current_project
 from spatial_assets.errors import SettingsError
 from spatial_assets.project import Project
 
@@ -42,15 +42,15 @@ def all_findings() -> Iterator[Finding]:
     yield libraries.proj()
     if project is None:
         return
-    yield places.storage(project)
-    yield places.database(project)
+    yield connections.storage(project)
+    yield connections.database(project)
     if project.compute.dask:
-        yield cluster.cluster(project)
+        yield connections.cluster(project)
     yield inputs.catalogue(project)
     yield from inputs.boundaries(project)
     yield from inputs.regions(project)
-    yield resources.memory(project)
-    yield resources.disk(project)
+    yield machine.memory(project)
+    yield machine.disk(project)
 
 
 def _project() -> tuple[Project | None, Finding]:

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from spatial_assets.cli.shell.context import chosen_folder
-from spatial_assets.cli.shell.words import duration
+from spatial_assets.cli.app.console import duration
+from spatial_assets.cli.app.open_project import chosen_folder
 from spatial_assets.project import load_project
 from spatial_assets.project.loading import PROJECT_VARIABLE
 
 if TYPE_CHECKING:
-    from spatial_assets.cli.mapping.subject import MapSubject
-    from spatial_assets.cli.shell.ground import Ground
-    from spatial_assets.cli.showcase.story import Story
+    from spatial_assets.cli.app.open_project import Ground
+    from spatial_assets.cli.demo_run.summary import Story
+    from spatial_assets.cli.mapping.map_data import MapSubject
 
 
 @click.command("demo")
@@ -30,19 +30,25 @@ def demo(folder: Path | None, *, inputs_only: bool) -> None:
     Takes under a minute; a second time it finds everything unchanged. Default for DIR: the
     project folder in force, else the demo's place in this checkout, else a new folder `demo`.
     """
-    from spatial_assets.cli.running.meter import meter  # noqa: PLC0415 - rich
-    from spatial_assets.cli.shell.ground import open_ground  # noqa: PLC0415 - the store
-    from spatial_assets.cli.showcase import dagster_run, place  # noqa: PLC0415 - the landscape
-    from spatial_assets.cli.showcase.doors import dagster_command, python_lines  # noqa: PLC0415
-    from spatial_assets.cli.showcase.story import read_story, shown  # noqa: PLC0415 - pixels
+    from spatial_assets.cli.app.open_project import open_ground
+    from spatial_assets.cli.demo_run import dagster_run
+    from spatial_assets.cli.demo_run.folder import (
+        chosen_place,
+        dagster_command,
+        ensure_inputs,
+        python_lines,
+        settle,
+    )
+    from spatial_assets.cli.demo_run.summary import read_story, shown
+    from spatial_assets.cli.local_run.progress import meter
 
     began = time.monotonic()
-    chosen = place.chosen_place(folder or chosen_folder() or _folder_in_force())
-    place.settle(chosen)
+    chosen = chosen_place(folder or chosen_folder() or _folder_in_force())
+    settle(chosen)
     project = load_project(chosen)
     with meter() as gauge:
         gauge.begin("scenes and boundaries")
-        made = place.ensure_inputs(chosen)
+        made = ensure_inputs(chosen)
         spent = duration(time.monotonic() - began)
         gauge.say(f"Scenes and boundaries: {f'made in {spent}' if made else 'there already'}.")
         if inputs_only:
@@ -88,12 +94,11 @@ def tell(story: Story) -> None:
 
 def show(ground: Ground, story: Story) -> None:
     """The newest period: in the terminal where that has colours, and as a file."""
-    from spatial_assets.cli.mapping.legend import subtitle_of  # noqa: PLC0415
-    from spatial_assets.cli.mapping.png import map_png  # noqa: PLC0415 - pictures
-    from spatial_assets.cli.mapping.subject import map_subject  # noqa: PLC0415 - pixels
-    from spatial_assets.cli.mapping.terminal import can_show, half_blocks  # noqa: PLC0415
-    from spatial_assets.cli.shell.console import console  # noqa: PLC0415 - rich
-    from spatial_assets.cli.showcase.story import shown  # noqa: PLC0415
+    from spatial_assets.cli.app.console import console
+    from spatial_assets.cli.demo_run.summary import shown
+    from spatial_assets.cli.mapping.map_data import map_subject, subtitle_of
+    from spatial_assets.cli.mapping.png import map_png
+    from spatial_assets.cli.mapping.terminal import can_show, half_blocks
 
     index = ground.project.indices.names[0]
     subject: MapSubject = map_subject(ground, story.tiles, index=index, period=story.period)

@@ -9,8 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 import click
 from pydantic import BaseModel
 
-from spatial_assets.cli.shell.console import console, table
-from spatial_assets.cli.shell.context import current_project
+from spatial_assets.cli.app.console import console, table
+from spatial_assets.cli.app.open_project import current_project
 from spatial_assets.errors import SpatialAssetsError
 from spatial_assets.project import Project, mask_secrets
 from spatial_assets.project.base import shown_value
@@ -98,7 +98,7 @@ def versions(project: Project) -> Iterator[tuple[str, str]]:
 
 def _cluster(project: Project) -> str:
     """How many workers the cluster has, if its scheduler can be reached."""
-    from spatial_assets.pipeline.dask_cluster import connected  # noqa: PLC0415
+    from spatial_assets.pipeline.engines.dask_cluster import connected
 
     try:
         with connected(project.compute.dask, within=3.0) as cluster:
@@ -110,9 +110,9 @@ def _cluster(project: Project) -> str:
 
 def wheel_versions() -> Iterator[tuple[str, str]]:
     """(name, version) of GDAL, both PROJs and GEOS, as the wheels bring them."""
-    import pyproj  # noqa: PLC0415  (GDAL only where it is needed)
-    import rasterio  # noqa: PLC0415
-    import shapely  # noqa: PLC0415
+    import pyproj
+    import rasterio
+    import shapely
 
     yield "GDAL (rasterio)", rasterio.__gdal_version__
     yield "PROJ (rasterio)", rasterio.__proj_version__
@@ -122,7 +122,7 @@ def wheel_versions() -> Iterator[tuple[str, str]]:
 
 def _database_version(project: Project) -> str:
     """What the database says of itself, if it can be reached."""
-    from spatial_assets.stores.database import open_database  # noqa: PLC0415
+    from spatial_assets.stores.tables.database import open_database
 
     try:
         with open_database(project.database_url, pool_size=1, connect_timeout=3.0) as connected:

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 from shapely.geometry.base import BaseGeometry
 
-from spatial_assets.cli.shell.context import current_project
-from spatial_assets.cli.shell.selectors import area_option, bbox_option, selected_area
+from spatial_assets.cli.app.open_project import current_project
+from spatial_assets.cli.app.options import area_option, bbox_option, selected_area
 
 
 @click.command("export")
@@ -30,8 +30,8 @@ def export(
     With --bbox or --area, only the pixels of that rectangle; default: the whole cube.
     Values are stored as int16; the file says what a step is worth (scale) and what is no value.
     """
-    from spatial_assets.stores.export import export_cog  # noqa: PLC0415 - rasterio, zarr
-    from spatial_assets.stores.objects import open_store  # noqa: PLC0415
+    from spatial_assets.stores.cube.export import export_cog
+    from spatial_assets.stores.objects.store import open_store
 
     project = current_project()
     made = export_cog(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from spatial_assets.cli.shell.context import current_project
+from spatial_assets.cli.app.open_project import current_project
 from spatial_assets.errors import SettingsError
 
 PAGE, PICTURE = ".html", ".png"
@@ -29,12 +29,11 @@ def draw_map(destination: Path, index: str | None, *, period: str | None, size: 
     OUT.html is one page for a browser, without a network: pointing at a tile says how it stands.
     OUT.png is a picture with a legend.
     """
-    from spatial_assets.cli.mapping.legend import subtitle_of  # noqa: PLC0415
-    from spatial_assets.cli.mapping.page import map_page  # noqa: PLC0415 - pictures
-    from spatial_assets.cli.mapping.png import map_png  # noqa: PLC0415 - pictures
-    from spatial_assets.cli.mapping.subject import map_subject, newest_period  # noqa: PLC0415
-    from spatial_assets.cli.selection.inventory import Inventory  # noqa: PLC0415 - the database
-    from spatial_assets.cli.shell.ground import open_ground  # noqa: PLC0415 - the store
+    from spatial_assets.cli.app.open_project import open_ground
+    from spatial_assets.cli.mapping.html import map_page
+    from spatial_assets.cli.mapping.map_data import map_subject, newest_period, subtitle_of
+    from spatial_assets.cli.mapping.png import map_png
+    from spatial_assets.cli.selection.inventory import Inventory
 
     ending = destination.suffix.lower()
     if ending not in {PAGE, PICTURE}:

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from spatial_assets.cli.selection.selectors import Selectors, selecting_tiles
-from spatial_assets.cli.shell.context import current_project
-from spatial_assets.cli.shell.selectors import select_option
-from spatial_assets.cli.shell.words import counted, duration
+from spatial_assets.cli.app.console import counted, duration
+from spatial_assets.cli.app.open_project import current_project
+from spatial_assets.cli.app.options import select_option
+from spatial_assets.cli.selection.tile_options import Selectors, selecting_tiles
 from spatial_assets.project import Project
 
 if TYPE_CHECKING:
-    from spatial_assets.cli.running.selection import Selection
+    from spatial_assets.cli.selection.asset_options import Selection
     from spatial_assets.pipeline.outcome import RunReport
+
 
 WITHOUT_DAGSTER = "Dagster was not told: its UI shows what its own runs made."
 
@@ -51,7 +52,7 @@ def materialize(
     What has not changed is left as it is, whoever made it. Dagster is not told of what is made in
     this process; to see it in the UI, use --launch. Exits with 1 if a tile is newly bad.
     """
-    from spatial_assets.cli.running.selection import selection_of  # noqa: PLC0415 - the database
+    from spatial_assets.cli.selection.asset_options import selection_of
 
     project = current_project()
     selection = selection_of(project, names)
@@ -64,7 +65,7 @@ def materialize(
     if workers is not None:
         message = "is of this process; runs of Dagster take [compute] workers"
         raise click.BadParameter(message, param_hint="--workers")
-    from spatial_assets.cli.launching.handing import hand_over  # noqa: PLC0415 - HTTP
+    from spatial_assets.cli.launching.launch import hand_over
 
     hand_over(project, selectors, selection, url=launch, wait=wait)
 
@@ -77,12 +78,10 @@ def make_here(
     Raises:
         ClickException: a tile is newly bad.
     """
-    from spatial_assets.cli.running.boundaries import bring_up_to_date  # noqa: PLC0415 - GDAL
-    from spatial_assets.cli.running.clock import now  # noqa: PLC0415
-    from spatial_assets.cli.running.meter import meter  # noqa: PLC0415 - rich
-    from spatial_assets.cli.running.tiles import engine_of, walk  # noqa: PLC0415 - pixels
-    from spatial_assets.cli.selection.inventory import Inventory  # noqa: PLC0415 - the database
-    from spatial_assets.cli.shell.ground import open_ground  # noqa: PLC0415 - the store
+    from spatial_assets.cli.app.open_project import open_ground
+    from spatial_assets.cli.local_run.progress import meter
+    from spatial_assets.cli.local_run.run_here import bring_up_to_date, engine_of, now, walk
+    from spatial_assets.cli.selection.inventory import Inventory
 
     started = time.monotonic()
     with open_ground(project) as ground, meter() as gauge:

@@ -7,9 +7,9 @@ from collections import Counter
 
 import click
 
-from spatial_assets.cli.selection.selectors import Selectors, selecting_tiles
-from spatial_assets.cli.shell.context import current_project
-from spatial_assets.cli.shell.selectors import select_option
+from spatial_assets.cli.app.open_project import current_project
+from spatial_assets.cli.app.options import select_option
+from spatial_assets.cli.selection.tile_options import Selectors, selecting_tiles
 
 
 @click.command("plan")
@@ -21,14 +21,14 @@ def plan(*, selectors: Selectors, names: tuple[str, ...], as_json: bool) -> None
 
     Asks the catalogue, but opens no image: what only the files know, a run finds out.
     """
-    from spatial_assets.cli.running import planned  # noqa: PLC0415 - pixels
-    from spatial_assets.cli.running.clock import now  # noqa: PLC0415
-    from spatial_assets.cli.running.forecast import forecast  # noqa: PLC0415 - pixels
-    from spatial_assets.cli.running.rates import rate_of  # noqa: PLC0415
-    from spatial_assets.cli.running.reading import expected_reading  # noqa: PLC0415 - pixels
-    from spatial_assets.cli.running.selection import selection_of  # noqa: PLC0415 - the database
-    from spatial_assets.cli.selection.inventory import Inventory  # noqa: PLC0415 - the database
-    from spatial_assets.cli.shell.ground import open_ground  # noqa: PLC0415 - the store
+    from spatial_assets.cli.app.open_project import open_ground
+    from spatial_assets.cli.local_run.run_here import now
+    from spatial_assets.cli.planning import plan_text
+    from spatial_assets.cli.planning.forecast import forecast
+    from spatial_assets.cli.planning.read_volume import expected_reading
+    from spatial_assets.cli.selection.asset_options import selection_of
+    from spatial_assets.cli.selection.inventory import Inventory
+    from spatial_assets.cli.selection.run_rates import rate_of
 
     project = current_project()
     stages = selection_of(project, names).stages
@@ -36,10 +36,10 @@ def plan(*, selectors: Selectors, names: tuple[str, ...], as_json: bool) -> None
         inventory = Inventory(ground)
         choice = inventory.chosen(selectors, stages, now=now())
         if not choice.keys:
-            click.echo(planned.NOTHING_AS_JSON if as_json else planned.NOTHING)
+            click.echo(plan_text.NOTHING_AS_JSON if as_json else plan_text.NOTHING)
             return
         found = forecast(project, choice.keys, inventory.catalogue, today=now().date())
-        made = planned.Planned(
+        made = plan_text.Planned(
             project=project,
             choice=choice,
             stages=stages,
@@ -55,7 +55,7 @@ def plan(*, selectors: Selectors, names: tuple[str, ...], as_json: bool) -> None
             ),
         )
     if as_json:
-        click.echo(json.dumps(planned.document(made), indent=2))
+        click.echo(json.dumps(plan_text.document(made), indent=2))
         return
-    for line in planned.lines(made):
+    for line in plan_text.lines(made):
         click.echo(line)

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from spatial_assets.cli.shell.context import current_project
-from spatial_assets.cli.shell.words import counted, listed
+from spatial_assets.cli.app.console import counted, listed
+from spatial_assets.cli.app.open_project import current_project
 
 if TYPE_CHECKING:
     from spatial_assets.cli.pruning.leftovers import Leftovers
-    from spatial_assets.stores.objects import ObjectInfo
+    from spatial_assets.stores.objects.store import ObjectInfo
+
 
 NAMED = 5  # of a kind; the rest is counted
 
@@ -25,10 +26,9 @@ def prune(*, yes: bool) -> None:
     Tiles that a smaller [area] no longer has, with their objects, rows and manifest; and objects
     that no manifest names, as killed runs leave them. A tile that a run works on is left alone.
     """
-    from spatial_assets.cli.pruning.leftovers import find_leftovers  # noqa: PLC0415 - the store
-    from spatial_assets.cli.pruning.removal import remove  # noqa: PLC0415 - the database
-    from spatial_assets.cli.shell.ground import open_ground  # noqa: PLC0415 - the store
-    from spatial_assets.stores.identity import claim_store, stored_grid  # noqa: PLC0415 - the same
+    from spatial_assets.cli.app.open_project import open_ground
+    from spatial_assets.cli.pruning.leftovers import find_leftovers, remove
+    from spatial_assets.stores.objects.grid_identity import claim_store, stored_grid
 
     project = current_project()
     with open_ground(project) as ground:

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from spatial_assets.cli.shell.console import console, table
-from spatial_assets.cli.shell.context import current_project
-from spatial_assets.cli.shell.words import counted, listed
+from spatial_assets.cli.app.console import console, counted, listed, table
+from spatial_assets.cli.app.open_project import current_project
 from spatial_assets.project.secrets import mask_secrets
-from spatial_assets.stores.records import QUARANTINE_KINDS
+from spatial_assets.stores.rows import QUARANTINE_KINDS
 
 if TYPE_CHECKING:
-    from spatial_assets.cli.shell.ground import Ground
+    from spatial_assets.cli.app.open_project import Ground
     from spatial_assets.pipeline.quarantine import Quarantine
+
 
 Row = Mapping[str, object]
 
@@ -100,7 +100,7 @@ def release(*, subjects: tuple[str, ...], kinds: tuple[str, ...], reasons: tuple
 
     The next run makes them again even if their input is the same; what is still bad comes back.
     """
-    from spatial_assets.cli.running.clock import now  # noqa: PLC0415
+    from spatial_assets.cli.local_run.run_here import now
 
     if not (subjects or kinds or reasons):
         message = "name what to release: subjects, --reason or --kind"
@@ -120,8 +120,8 @@ def release(*, subjects: tuple[str, ...], kinds: tuple[str, ...], reasons: tuple
 @contextmanager
 def _opened() -> Iterator[tuple[Ground, Quarantine]]:
     """The ground of the project, and what is in quarantine there."""
-    from spatial_assets.cli.shell.ground import open_ground  # noqa: PLC0415 - the store
-    from spatial_assets.pipeline.quarantine import Quarantine  # noqa: PLC0415 - shapely
+    from spatial_assets.cli.app.open_project import open_ground
+    from spatial_assets.pipeline.quarantine import Quarantine
 
     project = current_project()
     with open_ground(project) as ground:
@@ -154,9 +154,9 @@ def _feature(document: dict[str, object], row: Row) -> object:
 
 def _tiles(ground: Ground, row: Row) -> list[str] | None:
     """The tiles that a scene touches; None: it is no scene, or nobody knows where it lies."""
-    import shapely  # noqa: PLC0415 - only here
+    import shapely
 
-    from spatial_assets.pipeline.quarantine import FOOTPRINT  # noqa: PLC0415 - shapely
+    from spatial_assets.pipeline.quarantine import FOOTPRINT
 
     evidence = row["evidence"]
     place = evidence.get(FOOTPRINT) if isinstance(evidence, Mapping) else None

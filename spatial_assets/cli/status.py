@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from spatial_assets.cli.shell.console import console, table
-from spatial_assets.cli.shell.context import current_project
+from spatial_assets.cli.app.console import console, table
+from spatial_assets.cli.app.open_project import current_project
 from spatial_assets.errors import SettingsError
 from spatial_assets.project.secrets import mask_secrets
 
 if TYPE_CHECKING:
-    from spatial_assets.cli.selection.standing import Row
+    from spatial_assets.cli.selection.tile_status import Row
 
 
 @click.command("status")
@@ -34,11 +34,11 @@ def status(*, as_json: bool, geojson: Path | None, verify: bool) -> None:
 
     Reads the database and the store, and writes nothing but the FILE of --geojson.
     """
-    from spatial_assets.cli.running.clock import now  # noqa: PLC0415
-    from spatial_assets.cli.running.rates import throughput_of  # noqa: PLC0415
-    from spatial_assets.cli.selection import report  # noqa: PLC0415 - shapely
-    from spatial_assets.cli.selection.inventory import Inventory  # noqa: PLC0415 - the database
-    from spatial_assets.cli.shell.ground import open_ground  # noqa: PLC0415 - the store
+    from spatial_assets.cli.app.open_project import open_ground
+    from spatial_assets.cli.local_run.run_here import now
+    from spatial_assets.cli.selection import report
+    from spatial_assets.cli.selection.inventory import Inventory
+    from spatial_assets.cli.selection.run_rates import throughput_of
 
     project = current_project()
     with open_ground(project) as ground:

@@ -5,13 +5,8 @@ from __future__ import annotations
 import click
 from shapely.geometry.base import BaseGeometry
 
-from spatial_assets.cli.shell.context import current_project
-from spatial_assets.cli.shell.selectors import (
-    area_option,
-    bbox_option,
-    region_option,
-    selected_area,
-)
+from spatial_assets.cli.app.open_project import current_project
+from spatial_assets.cli.app.options import area_option, bbox_option, region_option, selected_area
 
 
 @click.command("tiles")

@@ -15,8 +15,8 @@ def make_demo_inputs(folder: Path) -> None:
     `boundaries/regions.gpkg`: about 30 MB in some seconds.
     """
     # The demo's own imports wait until someone wants it: the package is imported by every command.
-    from spatial_assets.demo.districts import write_districts  # noqa: PLC0415
-    from spatial_assets.demo.scenes import write_scenes  # noqa: PLC0415
+    from spatial_assets.demo.districts import write_districts
+    from spatial_assets.demo.scenes import write_scenes
 
     write_scenes(folder / "scenes")
     write_districts(folder / "boundaries" / "regions.gpkg")

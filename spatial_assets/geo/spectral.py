@@ -1,6 +1,7 @@
 """What a spectral index is: facts alone, so that who only lists indices loads no array library.
 
-Its evaluation on reflectance belongs in `geo/index.py`, the formulas in `spatial_assets.indices`.
+Its evaluation on reflectance belongs in `geo/pixels/evaluate_index.py`, the formulas in
+`spatial_assets.indices`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from spatial_assets.errors import RasterError
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
 
 Band: TypeAlias = "NDArray[np.float32]"
 """Reflectance of one spectral band, NaN where unknown."""

@@ -1,6 +1,8 @@
 """The chain of one boundary set: a copy of the source, the validated features, the table.
 
 Each step says what it found and whether anything changed; none of them depends on tiles.
+
+The stored copy of a boundaries file, brought to this machine whole before anything reads it.
 """
 
 from __future__ import annotations
@@ -8,17 +10,18 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
+import tempfile
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from spatial_assets.errors import VectorError
-from spatial_assets.geo.coverage import coverage_report
-from spatial_assets.geo.features import QuarantinedFeature, ValidatedFeatures
-from spatial_assets.geo.vectors import validate_features
-from spatial_assets.pipeline.boundary_copy import fetched_copy
+from spatial_assets.geo.vectors.coverage import coverage_report
+from spatial_assets.geo.vectors.features import QuarantinedFeature, ValidatedFeatures
+from spatial_assets.geo.vectors.validate import validate_features
 from spatial_assets.pipeline.failures import MissingInputError
 from spatial_assets.pipeline.fingerprints import fingerprint
 from spatial_assets.pipeline.outcome import State
@@ -26,18 +29,18 @@ from spatial_assets.pipeline.quarantine import others_of_set, records_of_feature
 from spatial_assets.project import Project
 from spatial_assets.project.products import BoundarySettings
 from spatial_assets.stores import layout
-from spatial_assets.stores.database import Database
-from spatial_assets.stores.documents import from_json, to_json
-from spatial_assets.stores.objects import ObjectStore
-from spatial_assets.stores.records import Columns, ReplaceAll, Upsert
-from spatial_assets.stores.validated import (
+from spatial_assets.stores.objects.json import from_json, to_json
+from spatial_assets.stores.objects.store import ObjectStore
+from spatial_assets.stores.rows import Columns, ReplaceAll, Upsert
+from spatial_assets.stores.tables.database import Database
+from spatial_assets.stores.vectors.read import read_features
+from spatial_assets.stores.vectors.source import ReadLimits, VectorSource, load_bytes, locate_source
+from spatial_assets.stores.vectors.validated import (
     library_versions,
     read_validated,
     write_quarantined,
     write_validated,
 )
-from spatial_assets.stores.vector_source import ReadLimits, VectorSource, load_bytes, locate_source
-from spatial_assets.stores.vectors import read_features
 
 CODE_VERSION = "1"
 logger = logging.getLogger(__name__)
@@ -291,3 +294,29 @@ def _bundled(source: VectorSource) -> bytes:
             # a fixed date: the same files give the same bytes
             archive.writestr(zipfile.ZipInfo(str(member.relative_to(base))), member.read_bytes())
     return buffer.getvalue()
+
+
+@contextmanager
+def fetched_copy(store: ObjectStore, noted: Mapping[str, object]) -> Iterator[Path]:
+    """The copy as a file of this block.
+
+    GDAL would read it over the network, where it takes a body that breaks off for a damaged
+    file: a verdict for good on trouble that passes.
+
+    Args:
+        store: where the copy is.
+        noted: its path and its SHA-256, as noted when it was fetched.
+
+    Raises:
+        MissingInputError: the copy is not what was fetched.
+        SourceUnavailableError: the store did not answer.
+    """
+    path = str(noted["path"])
+    data = store.find(path)
+    if data is None or hashlib.sha256(data).hexdigest() != noted["sha256"]:
+        message = f"{store.uri(path)} is not what was fetched; materialize it again"
+        raise MissingInputError(message)
+    with tempfile.TemporaryDirectory(prefix="spatial-assets-") as folder:
+        copy = Path(folder) / path.rpartition("/")[2]
+        copy.write_bytes(data)
+        yield copy

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 
-from spatial_assets.geo.clearsky import ClearClasses, ClearSky
+from spatial_assets.geo.clear_sky import ClearClasses, ClearSky
 
 
 def fingerprint(*parts: object) -> str:

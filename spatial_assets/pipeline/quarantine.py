@@ -18,10 +18,10 @@ from spatial_assets.catalog.scene import RejectedScene
 from spatial_assets.pipeline.outcome import StageOutcome
 from spatial_assets.project.secrets import mask_secrets
 from spatial_assets.stores import layout
-from spatial_assets.stores.database import Database
-from spatial_assets.stores.documents import to_json
-from spatial_assets.stores.objects import ObjectStore
-from spatial_assets.stores.records import QuarantineRecord
+from spatial_assets.stores.objects.json import to_json
+from spatial_assets.stores.objects.store import ObjectStore
+from spatial_assets.stores.rows import QuarantineRecord
+from spatial_assets.stores.tables.database import Database
 
 Row = Mapping[str, object]
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from spatial_assets.project import Project
 
+FEATURES = "features"
+"""Where the facts of a stage say which boundaries touch the tile: set -> fingerprint."""
+
 RAW = "raw_tile"
 REPROJECTED = "reprojected_raster"
 TILE_INDEX = "tile_index"

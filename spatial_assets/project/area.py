@@ -21,8 +21,7 @@ from shapely.geometry.base import BaseGeometry
 
 from spatial_assets.errors import SettingsError
 from spatial_assets.project.area_table import AreaSettings
-from spatial_assets.project.base import Problem, settings_error
-from spatial_assets.project.bounded import bounded_bytes
+from spatial_assets.project.base import Problem, bounded_bytes, settings_error
 
 _GEOJSON = {".geojson", ".json"}
 _LONLAT = CRS("OGC:CRS84")
@@ -143,8 +142,8 @@ def _read_geojson(path: Path) -> tuple[list[BaseGeometry], CRS]:
 
 def _read_vectors(path: Path) -> tuple[list[BaseGeometry], CRS]:
     """Geometries of any vector file that GDAL reads, and its CRS."""
-    from pyogrio.errors import DataSourceError  # noqa: PLC0415  (GDAL only where it is needed)
-    from pyogrio.raw import read  # noqa: PLC0415
+    from pyogrio.errors import DataSourceError
+    from pyogrio.raw import read
 
     if path.stat().st_size > LARGEST_VECTORS:
         message = f"has more than {LARGEST_VECTORS:,} bytes; keep its outline only"

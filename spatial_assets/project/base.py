@@ -1,4 +1,7 @@
-"""What every table of project.toml has in common, and what a problem with a key looks like."""
+"""What every table of project.toml has in common, and what a problem with a key looks like.
+
+Files that people point us at, read only as far as such a file can reasonably go.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -79,3 +83,18 @@ def refusal(wrong: str, remedy: str, *, key: str = "") -> PydanticCustomError:
         key: the key within the table, where a validator of a whole table knows it.
     """
     return PydanticCustomError("refused", "{wrong}", {"wrong": wrong, "remedy": remedy, "key": key})
+
+
+def bounded_bytes(path: Path, most: int) -> bytes:
+    """The whole file; a device that never ends is not read to its end.
+
+    Raises:
+        ValueError: it has more than `most` bytes.
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        message = f"it has more than {most:,} bytes"
+        raise ValueError(message)
+    return data

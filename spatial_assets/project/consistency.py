@@ -9,13 +9,13 @@ from difflib import get_close_matches
 from spatial_assets.geo.periods import PeriodLength, Periods
 from spatial_assets.indices import INDICES
 from spatial_assets.project.base import Problem
-from spatial_assets.project.places import (
+from spatial_assets.project.project import Project
+from spatial_assets.project.urls import (
     DATABASE_REMEDY,
     STORAGE_REMEDY,
     resolved_database_url,
     storage_problem,
 )
-from spatial_assets.project.settings import Project
 
 TABLES_OF_OURS = ("tile_state", "quarantine", "schema_version", "run_log", "meta")
 

@@ -12,13 +12,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from spatial_assets.errors import SettingsError
-from spatial_assets.project.base import PROJECT_FILE, Problem, settings_error
-from spatial_assets.project.bounded import bounded_bytes
+from spatial_assets.project.base import PROJECT_FILE, Problem, bounded_bytes, settings_error
 from spatial_assets.project.consistency import problems_between
-from spatial_assets.project.explain import problems_of
-from spatial_assets.project.file import ProjectFile
+from spatial_assets.project.error_messages import problems_of
+from spatial_assets.project.project import Project
+from spatial_assets.project.project_file import ProjectFile
 from spatial_assets.project.secrets import secret_in
-from spatial_assets.project.settings import Project
 
 PROJECT_VARIABLE = "SPATIAL_ASSETS_PROJECT"
 DEMO_FOLDER = Path(__file__).parents[1] / "demo" / "project"

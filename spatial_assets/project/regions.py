@@ -12,13 +12,14 @@ from pydantic import AfterValidator, Field, model_validator
 from spatial_assets.errors import SettingsError
 from spatial_assets.project.area_table import BBox
 from spatial_assets.project.base import Problem, Table, Tuple, refusal, settings_error
-from spatial_assets.project.cron import Cron
 from spatial_assets.project.products import BOUNDARY_NAME
+from spatial_assets.project.times import Cron
 
 if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry
 
-    from spatial_assets.geo.partitions import Partitioning
+    from spatial_assets.geo.grid.partitioning import Partitioning
+
 
 JOBS = ("tiles", "boundaries")
 """Jobs of every project: a region of that name would be taken for one."""
@@ -97,7 +98,7 @@ def region_geometry(
     """
     if region.bbox is None and region.area is None:
         return None
-    from spatial_assets.project.area import box_polygon, read_area  # noqa: PLC0415 - shapely
+    from spatial_assets.project.area import box_polygon, read_area
 
     if region.bbox is not None:
         return box_polygon(*region.bbox)

@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from spatial_assets.geo.clearsky import ClearBits, ClearClasses, ClearSky
+from spatial_assets.geo.clear_sky import ClearBits, ClearClasses, ClearSky
 from spatial_assets.project.base import Table, Tuple, refusal
 
 Radiometry = Literal["sentinel-2", "landsat", "declared"]

@@ -13,11 +13,10 @@ import dagster as dg
 
 from spatial_assets.definitions import build_definitions
 from spatial_assets.project import Project
+from spatial_assets.project.freshness import FreshnessSettings, FreshnessWindow, RegionWindow
 from spatial_assets.project.pauses import PausedHours
 from spatial_assets.project.regions import RegionSettings
-from spatial_assets.project.upkeep import FreshnessSettings, FreshnessWindow, RegionWindow
-from spatial_assets.stores.database import open_database
-from spatial_assets.stores.records import (
+from spatial_assets.stores.rows import (
     QuarantineRecord,
     Row,
     TileInputs,
@@ -25,6 +24,7 @@ from spatial_assets.stores.records import (
     TileWanted,
     Upsert,
 )
+from spatial_assets.stores.tables.database import open_database
 from spatial_assets_tests.pipeline.world import write_project
 
 CHAIN = ("raw_tile", "reprojected_raster", "ndvi", "ndvi_by_boundary", "tile_index")

@@ -15,10 +15,10 @@ from typing import TypeVar
 import dagster as dg
 import shapely
 
-from spatial_assets.catalog import datasets
+from spatial_assets.catalog.rasters import gdal_datasets
 from spatial_assets.definitions import build_definitions
 from spatial_assets.project import Project
-from spatial_assets.project.places import DatabaseSettings, StorageSettings
+from spatial_assets.project.urls import DatabaseSettings, StorageSettings
 from spatial_assets.resources import EngineResource
 from spatial_assets_tests.automation.ageing import CHAIN, WARN
 from spatial_assets_tests.automation.mortal import Services
@@ -87,7 +87,7 @@ def make(
             instance=instance,
         )
         assert run.success
-    datasets.close_all()
+    gdal_datasets.close_all()
     time.sleep(0.01)
     return dt.datetime.now(dt.UTC)
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import dagster as dg
 
-from spatial_assets.automation.backlog import SENSOR
-from spatial_assets.project.upkeep import BacklogSettings
+from spatial_assets.automation.sensors import BACKLOG_SENSOR
+from spatial_assets.project.freshness import BacklogSettings
 from spatial_assets.resources import project_resources
-from spatial_assets.stores.database import open_database
-from spatial_assets.stores.records import TileInputs, Upsert
+from spatial_assets.stores.rows import TileInputs, Upsert
+from spatial_assets.stores.tables.database import open_database
 from spatial_assets_tests.automation.ageing import WARN, WINDOW, Ageing, freshness
 
 KEY = dg.AssetCheckKey(dg.AssetKey("raw_tile"), "backlog")
@@ -39,7 +39,7 @@ def judged(ageing: Ageing) -> dg.AssetCheckEvaluation:
         repository_def=repository,
         resources={"database": project_resources(ageing.project)["database"]},
     )
-    tick = repository.get_sensor_def(SENSOR).evaluate_tick(context)
+    tick = repository.get_sensor_def(BACKLOG_SENSOR).evaluate_tick(context)
     assert not tick.run_requests
     (evaluation,) = tick.asset_events
     assert isinstance(evaluation, dg.AssetCheckEvaluation)

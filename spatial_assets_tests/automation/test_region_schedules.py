@@ -9,7 +9,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from spatial_assets.automation.regions import FIRST, LAST, span_of, tiles_under_way
+from spatial_assets.automation.schedules import FIRST, LAST, span_of, tiles_under_way
 from spatial_assets.definitions import build_definitions
 from spatial_assets.project import Project
 from spatial_assets.project.regions import RegionSettings

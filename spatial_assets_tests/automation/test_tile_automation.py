@@ -10,7 +10,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from spatial_assets.catalog import datasets
+from spatial_assets.catalog.rasters import gdal_datasets
 from spatial_assets.definitions import build_definitions
 from spatial_assets.project import Project
 from spatial_assets.resources import EngineResource
@@ -72,7 +72,7 @@ def make(
             instance=instance,
         )
         assert run.success
-    datasets.close_all()
+    gdal_datasets.close_all()
     time.sleep(0.01)
     return dt.datetime.now(dt.UTC)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from spatial_assets.catalog import datasets
-from spatial_assets.catalog.access import SourceAccess
+from spatial_assets.catalog.access.source_access import SourceAccess
+from spatial_assets.catalog.rasters import gdal_datasets
 from spatial_assets_tests.catalog.making import quick_access
 from spatial_assets_tests.catalog.web import Web, serving
 
@@ -32,7 +32,7 @@ def access(tmp_path: Path) -> SourceAccess:
 def _nothing_left_open() -> Iterator[None]:
     """Close what a test made the process keep open."""
     yield
-    datasets.close_all()
+    gdal_datasets.close_all()
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from spatial_assets.catalog import Catalogue, find_scenes
-from spatial_assets.catalog.access import SourceAccess
+from spatial_assets.catalog.access.source_access import SourceAccess
 from spatial_assets_tests.catalog.making import (
     FOOTPRINT,
     project_in,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from spatial_assets.catalog import find_scenes
-from spatial_assets.catalog.access import SourceAccess
-from spatial_assets.catalog.facts import SceneFacts
-from spatial_assets.catalog.inspect import inspect_scene
+from spatial_assets.catalog.access.source_access import SourceAccess
+from spatial_assets.catalog.rasters.inspect import inspect_scene
 from spatial_assets.catalog.scene import RejectedScene, Scene
+from spatial_assets.catalog.scene_facts import SceneFacts
 from spatial_assets.project import Project
 from spatial_assets_tests.catalog.making import (
     project_in,

@@ -15,7 +15,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning
 
-from spatial_assets.catalog.access import Patience, SourceAccess
+from spatial_assets.catalog.access.source_access import Patience, SourceAccess
 from spatial_assets.catalog.scene import BandSource, Scene
 from spatial_assets.project import Project, load_project
 

@@ -9,13 +9,13 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 
-from spatial_assets.catalog.access import SourceAccess
-from spatial_assets.catalog.datasets import gdal_settings, open_dataset
-from spatial_assets.catalog.facts import BandFacts
-from spatial_assets.catalog.headers import grid_of
-from spatial_assets.catalog.reader import read_window
+from spatial_assets.catalog.access.source_access import SourceAccess
+from spatial_assets.catalog.rasters.gdal_datasets import gdal_settings, open_dataset
+from spatial_assets.catalog.rasters.headers import grid_of
+from spatial_assets.catalog.rasters.windows import read_window
 from spatial_assets.catalog.scene import BandSource
-from spatial_assets.geo.geobox import Window
+from spatial_assets.catalog.scene_facts import BandFacts
+from spatial_assets.geo.grid.geobox import Window
 from spatial_assets_tests.catalog.making import source_of
 
 ROWS, COLUMNS = 1100, 1300

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from spatial_assets.catalog.access import SourceAccess
+from spatial_assets.catalog.access.source_access import SourceAccess
 from spatial_assets.errors import SettingsError, SourceUnavailableError
 from spatial_assets_tests.catalog.finding import LATER, find, ids, shifted
 from spatial_assets_tests.catalog.making import (

@@ -13,8 +13,8 @@ import boto3
 import pytest
 
 from spatial_assets.catalog import find_scenes
-from spatial_assets.catalog.access import SourceAccess
-from spatial_assets.catalog.watching import Snapshot, look
+from spatial_assets.catalog.access.source_access import SourceAccess
+from spatial_assets.catalog.changes import Snapshot, look
 from spatial_assets.errors import SettingsError, SourceUnavailableError
 from spatial_assets.project import Project
 from spatial_assets_tests.catalog.archive import CHECKSUM

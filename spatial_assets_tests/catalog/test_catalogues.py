@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 import stac_geoparquet.arrow
 
-from spatial_assets.catalog.access import SourceAccess
+from spatial_assets.catalog.access.source_access import SourceAccess
 from spatial_assets.errors import SettingsError, SourceUnavailableError
 from spatial_assets_tests.catalog.finding import LATER, find, ids, reasons
 from spatial_assets_tests.catalog.making import (

@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from spatial_assets.catalog.access import SourceAccess
-from spatial_assets.catalog.congestion import FIRST, MOST, Crowd, crowd_at
-from spatial_assets.geo.geobox import Window
+from spatial_assets.catalog.access.rate_limit import FIRST, MOST, Crowd, crowd_at
+from spatial_assets.catalog.access.source_access import SourceAccess
+from spatial_assets.geo.grid.geobox import Window
 from spatial_assets_tests.catalog.making import write_raster
 from spatial_assets_tests.catalog.reading import LAYOUTS, noise, read
 from spatial_assets_tests.catalog.web import Web

@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from spatial_assets.catalog.access import SourceAccess
-from spatial_assets.catalog.checksums import digest_of
-from spatial_assets.catalog.datasets import gdal_settings
-from spatial_assets.catalog.download import local_copy
-from spatial_assets.catalog.fingerprints import version_of
-from spatial_assets.catalog.opening import as_local, opened_or_reason
+from spatial_assets.catalog.access.file_versions import version_of
+from spatial_assets.catalog.access.source_access import SourceAccess
+from spatial_assets.catalog.cache.download import digest_of, local_copy
+from spatial_assets.catalog.rasters.gdal_datasets import gdal_settings
+from spatial_assets.catalog.rasters.opening import as_local, opened_or_reason
 from spatial_assets.catalog.scene import BandSource
 from spatial_assets.errors import SceneError, SourceUnavailableError
 from spatial_assets_tests.catalog.making import quick_access, source_of, write_raster

@@ -8,10 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spatial_assets.catalog.duplicates import without_duplicates, without_namesakes
-from spatial_assets.catalog.granules import granule_of, platform_of
-from spatial_assets.catalog.items import RawItem, acquired_of, read_scene, rejected_item
 from spatial_assets.catalog.scene import Scene
+from spatial_assets.catalog.stac.duplicates import (
+    granule_of,
+    platform_of,
+    without_duplicates,
+    without_namesakes,
+)
+from spatial_assets.catalog.stac.items import RawItem, acquired_of, read_scene, rejected_item
 from spatial_assets.errors import SceneError
 from spatial_assets.project import SENSORS
 from spatial_assets_tests.catalog.making import item_of

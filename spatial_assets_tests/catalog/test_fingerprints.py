@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from spatial_assets.catalog import Scene, find_scenes
-from spatial_assets.catalog.access import SourceAccess
-from spatial_assets.catalog.fingerprints import AWAY, with_fingerprint, with_fingerprints
+from spatial_assets.catalog.access.file_versions import AWAY, with_fingerprint, with_fingerprints
+from spatial_assets.catalog.access.source_access import SourceAccess
 from spatial_assets.catalog.scene import RejectedScene
 from spatial_assets.geo.radiometry import Calibration
 from spatial_assets_tests.catalog.making import (

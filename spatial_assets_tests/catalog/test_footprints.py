@@ -10,8 +10,7 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spatial_assets.catalog.extents import extent_of
-from spatial_assets.catalog.footprints import footprint_of, rolled, solar_day
+from spatial_assets.catalog.stac.footprints import extent_of, footprint_of, rolled, solar_day
 from spatial_assets.errors import SceneError
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spatial_assets.catalog.hrefs import is_remote, resolve_href
+from spatial_assets.catalog.access.hrefs import is_remote, resolve_href
 from spatial_assets.errors import SceneError
 
 WEB = "https://example.org/stac/items/one.json"

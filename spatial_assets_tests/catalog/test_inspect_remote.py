@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from spatial_assets.catalog import find_scenes
-from spatial_assets.catalog.access import SourceAccess
-from spatial_assets.catalog.facts import SceneFacts
-from spatial_assets.catalog.inspect import inspect_scene
+from spatial_assets.catalog.access.source_access import SourceAccess
+from spatial_assets.catalog.rasters.inspect import inspect_scene
 from spatial_assets.catalog.scene import RejectedScene, Scene
+from spatial_assets.catalog.scene_facts import SceneFacts
 from spatial_assets.errors import SourceUnavailableError
 from spatial_assets.project import Project
 from spatial_assets_tests.catalog.making import (

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from spatial_assets.catalog.items import RawItem, read_scene, rejected_item
 from spatial_assets.catalog.scene import Scene
+from spatial_assets.catalog.stac.items import RawItem, read_scene, rejected_item
 from spatial_assets.errors import SceneError
 from spatial_assets.project import SENSORS
 from spatial_assets_tests.catalog.making import item_of

@@ -14,16 +14,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from spatial_assets.catalog import mirror
-from spatial_assets.catalog.access import SourceAccess
-from spatial_assets.catalog.ahead import reading_ahead
-from spatial_assets.catalog.datasets import close_all
-from spatial_assets.catalog.fingerprints import version_of
-from spatial_assets.catalog.reader import read_window
+from spatial_assets.catalog.access.file_versions import version_of
+from spatial_assets.catalog.access.source_access import SourceAccess
+from spatial_assets.catalog.cache import cached_tiff
+from spatial_assets.catalog.cache.sparse_file import PAGE, SUFFIX, disk_bytes
+from spatial_assets.catalog.rasters.gdal_datasets import close_all
+from spatial_assets.catalog.rasters.prefetch import reading_ahead
+from spatial_assets.catalog.rasters.windows import read_window
 from spatial_assets.catalog.scene import BandSource
-from spatial_assets.catalog.sparse import PAGE, SUFFIX, disk_bytes
 from spatial_assets.errors import SceneError, SourceUnavailableError
-from spatial_assets.geo.geobox import Window
+from spatial_assets.geo.grid.geobox import Window
 from spatial_assets_tests.catalog.making import source_of, write_raster
 from spatial_assets_tests.catalog.reading import (
     COLUMNS,
@@ -273,4 +273,4 @@ def test_a_server_without_ranges_is_left_to_gdal(web: Web, access: SourceAccess)
     content = (web.folder / "b.tif").read_bytes()
     web.routes["/whole.tif"] = lambda _: (200, content)
 
-    assert mirror.open_mirror(source_of(f"{web.url}/whole.tif"), access) is None
+    assert cached_tiff.open_mirror(source_of(f"{web.url}/whole.tif"), access) is None

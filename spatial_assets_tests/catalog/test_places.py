@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from spatial_assets.catalog import find_scenes
-from spatial_assets.catalog.access import SourceAccess, source_access
-from spatial_assets.catalog.datasets import gdal_settings, open_dataset
-from spatial_assets.catalog.documents import read_document
-from spatial_assets.catalog.places import Nearness, Places, nearness_of
-from spatial_assets.catalog.remote import fetch
+from spatial_assets.catalog.access.allowed_places import Nearness, Places, nearness_of
+from spatial_assets.catalog.access.requests import fetch
+from spatial_assets.catalog.access.source_access import SourceAccess, source_access
+from spatial_assets.catalog.rasters.gdal_datasets import gdal_settings, open_dataset
 from spatial_assets.catalog.scene import BandSource, RejectedScene
+from spatial_assets.catalog.sources.documents import read_document
 from spatial_assets.errors import SceneError
 from spatial_assets_tests.catalog.making import meadow, project_in, write_raster, write_scene
 from spatial_assets_tests.catalog.web import Web

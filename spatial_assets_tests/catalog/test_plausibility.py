@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spatial_assets.catalog.access import SourceAccess
-from spatial_assets.catalog.facts import SceneFacts
+from spatial_assets.catalog.access.source_access import SourceAccess
 from spatial_assets.catalog.scene import RejectedScene
+from spatial_assets.catalog.scene_facts import SceneFacts
 from spatial_assets_tests.catalog.inspecting import accepted, inspected, refused
 from spatial_assets_tests.catalog.making import (
     item_of,

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from spatial_assets.catalog.items import RawItem, read_scene
-from spatial_assets.catalog.radiometry import (
+from spatial_assets.catalog.stac.calibration import (
     band_metadata,
     parse_baseline,
     resolve_calibration,
 )
+from spatial_assets.catalog.stac.items import RawItem, read_scene
 from spatial_assets.errors import SceneError
 from spatial_assets.geo.radiometry import Calibration
 from spatial_assets.project import SENSORS

@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rasterio.env import get_gdal_config
 
-from spatial_assets.catalog.access import SourceAccess
-from spatial_assets.catalog.datasets import close_all, gdal_settings
-from spatial_assets.catalog.reader import BLOCK, probing_window, read_window
+from spatial_assets.catalog.access.source_access import SourceAccess
+from spatial_assets.catalog.rasters.gdal_datasets import close_all, gdal_settings
+from spatial_assets.catalog.rasters.windows import BLOCK, probing_window, read_window
 from spatial_assets.errors import SceneError
-from spatial_assets.geo.geobox import Window
+from spatial_assets.geo.grid.geobox import Window
 from spatial_assets_tests.catalog.making import quick_access, source_of, write_raster
 from spatial_assets_tests.catalog.reading import (
     COLUMNS,

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from spatial_assets.catalog.access import SourceAccess
-from spatial_assets.catalog.facts import BandFacts
-from spatial_assets.catalog.reader import read_window
+from spatial_assets.catalog.access.source_access import SourceAccess
+from spatial_assets.catalog.rasters.windows import read_window
+from spatial_assets.catalog.scene_facts import BandFacts
 from spatial_assets.errors import SceneError, SourceUnavailableError
-from spatial_assets.geo.geobox import Window
+from spatial_assets.geo.grid.geobox import Window
 from spatial_assets_tests.catalog.making import QUICK, source_of, write_raster
 from spatial_assets_tests.catalog.reading import (
     COLUMNS,

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from spatial_assets.catalog import find_scenes
-from spatial_assets.catalog.access import SourceAccess
-from spatial_assets.catalog.facts import SceneFacts
-from spatial_assets.catalog.inspect import inspect_scene
+from spatial_assets.catalog.access.source_access import SourceAccess
+from spatial_assets.catalog.rasters.inspect import inspect_scene
 from spatial_assets.catalog.scene import RejectedScene
+from spatial_assets.catalog.scene_facts import SceneFacts
 from spatial_assets.geo.radiometry import Calibration
 from spatial_assets_tests.catalog.inspecting import accepted, refused
 from spatial_assets_tests.catalog.making import (

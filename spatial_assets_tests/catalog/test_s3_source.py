@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 
 from spatial_assets.catalog import Scene, find_scenes
-from spatial_assets.catalog.access import SourceAccess
-from spatial_assets.catalog.datasets import close_all, gdal_path
-from spatial_assets.catalog.facts import SceneFacts
-from spatial_assets.catalog.fingerprints import with_fingerprint
-from spatial_assets.catalog.inspect import inspect_scene
-from spatial_assets.catalog.places import Nearness, Places
-from spatial_assets.catalog.reader import read_window
+from spatial_assets.catalog.access.allowed_places import Nearness, Places
+from spatial_assets.catalog.access.file_versions import with_fingerprint
+from spatial_assets.catalog.access.source_access import SourceAccess
+from spatial_assets.catalog.cache.sparse_file import SUFFIX
+from spatial_assets.catalog.rasters.gdal_datasets import close_all, gdal_path
+from spatial_assets.catalog.rasters.inspect import inspect_scene
+from spatial_assets.catalog.rasters.windows import read_window
 from spatial_assets.catalog.scene import RejectedScene
-from spatial_assets.catalog.sparse import SUFFIX
-from spatial_assets.geo.geobox import Window
+from spatial_assets.catalog.scene_facts import SceneFacts
+from spatial_assets.geo.grid.geobox import Window
 from spatial_assets.project import Project
 from spatial_assets_tests.catalog.making import (
     FILES,

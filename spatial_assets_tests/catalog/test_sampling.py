@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyproj import CRS
 
-from spatial_assets.catalog.reader import BLOCK
-from spatial_assets.catalog.sampling import LATTICE, WHOLE_SCENE, WINDOW, sample_windows
-from spatial_assets.geo.source_grid import SourceGrid
+from spatial_assets.catalog.rasters.sampling import LATTICE, WHOLE_SCENE, WINDOW, sample_windows
+from spatial_assets.catalog.rasters.windows import BLOCK
+from spatial_assets.geo.warp.source_grid import SourceGrid
 from spatial_assets_tests.catalog.making import NORTH_UP
 
 UTM = CRS.from_epsg(32633)

@@ -12,9 +12,9 @@ import pytest
 import shapely
 
 from spatial_assets.catalog import Sighting
-from spatial_assets.catalog.access import SourceAccess
-from spatial_assets.catalog.candidates import candidate_of, sightings_of
-from spatial_assets.catalog.items import RawItem, read_scene
+from spatial_assets.catalog.access.source_access import SourceAccess
+from spatial_assets.catalog.stac.candidates import candidate_of, sightings_of
+from spatial_assets.catalog.stac.items import RawItem, read_scene
 from spatial_assets.project import SENSORS
 from spatial_assets_tests.catalog.finding import LATER, find, ids
 from spatial_assets_tests.catalog.making import FOOTPRINT, item_of, write_item, write_scene

@@ -12,16 +12,12 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 import pytest
 
-from spatial_assets.catalog.access import SourceAccess
-from spatial_assets.catalog.datasets import gdal_path, gdal_settings
-from spatial_assets.catalog.opening import opened_or_reason
-from spatial_assets.catalog.remote import look_up
-from spatial_assets.catalog.signing import (
-    mask_logs,
-    readable_url,
-    source_credentials,
-    tokens,
-)
+from spatial_assets.catalog.access.remote_objects import look_up
+from spatial_assets.catalog.access.requests import mask_logs
+from spatial_assets.catalog.access.signing import readable_url, source_credentials, tokens
+from spatial_assets.catalog.access.source_access import SourceAccess
+from spatial_assets.catalog.rasters.gdal_datasets import gdal_path, gdal_settings
+from spatial_assets.catalog.rasters.opening import opened_or_reason
 from spatial_assets.errors import SceneError, SettingsError, SourceUnavailableError
 from spatial_assets_tests.catalog.making import quick_access, source_of, write_raster
 from spatial_assets_tests.catalog.web import Request, Web

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from spatial_assets.catalog import documents as documents_module
+from spatial_assets.catalog.sources import documents as documents_module
 from spatial_assets.errors import SettingsError
 from spatial_assets_tests.catalog.finding import LATER, find, ids, reasons, shifted
 from spatial_assets_tests.catalog.making import (

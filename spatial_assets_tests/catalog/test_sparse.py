@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spatial_assets.catalog import sparse
-from spatial_assets.catalog.sparse import GAP, LONGEST_RUN, PAGE, SparseFile
+from spatial_assets.catalog.cache import sparse_file
+from spatial_assets.catalog.cache.sparse_file import GAP, LONGEST_RUN, PAGE, SparseFile
 
 SIZE = 100 * PAGE + 77
 
@@ -111,7 +111,7 @@ def test_a_file_from_before_the_machine_started_is_not_believed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made(tmp_path).close()
-    monkeypatch.setattr(sparse, "boot", lambda: "another")
+    monkeypatch.setattr(sparse_file, "boot", lambda: "another")
 
     assert SparseFile.open(tmp_path / "a") is None
     assert not (tmp_path / "a").exists()

@@ -17,7 +17,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from spatial_assets.catalog import find_scenes
-from spatial_assets.catalog.watching import Change, Snapshot, look
+from spatial_assets.catalog.changes import Change, Snapshot, look
 from spatial_assets.errors import SettingsError
 from spatial_assets.project import Project
 from spatial_assets.stores import layout

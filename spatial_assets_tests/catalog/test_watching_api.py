@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from spatial_assets.catalog import find_scenes
-from spatial_assets.catalog.access import SourceAccess
-from spatial_assets.catalog.watching import FULL_LOOK_EVERY, Snapshot, look
+from spatial_assets.catalog.access.source_access import SourceAccess
+from spatial_assets.catalog.changes import FULL_LOOK_EVERY, Snapshot, look
 from spatial_assets.errors import SourceUnavailableError
 from spatial_assets.project import Project
 from spatial_assets_tests.catalog.archive import Archive

@@ -14,8 +14,8 @@ import pytest
 import stac_geoparquet.arrow
 
 from spatial_assets.catalog import find_scenes
-from spatial_assets.catalog.access import SourceAccess
-from spatial_assets.catalog.watching import Snapshot, look
+from spatial_assets.catalog.access.source_access import SourceAccess
+from spatial_assets.catalog.changes import Snapshot, look
 from spatial_assets.errors import SourceUnavailableError
 from spatial_assets_tests.catalog.archive import CHECKSUM
 from spatial_assets_tests.catalog.finding import LATER

@@ -10,8 +10,8 @@ import pytest
 from chaos.postgres_relay import PostgresRelay
 from chaos.relay import relaying
 from chaos.s3_relay import S3Relay
-from spatial_assets.stores import refusals
-from spatial_assets.stores.retries import Backoff
+from spatial_assets.retries import Backoff
+from spatial_assets.stores.objects import store_errors
 from spatial_assets_tests.servers.postgis import PostgisServer
 from spatial_assets_tests.servers.s3 import S3Server
 
@@ -27,7 +27,7 @@ def s3_relay(
         monkeypatch.setenv("SPATIAL_ASSETS_S3_ENDPOINT", f"http://127.0.0.1:{relay.port}")
         monkeypatch.setenv("SPATIAL_ASSETS_TIMEOUT", "0.8")
         quick = Backoff(first=0.01, largest=0.1, patience=2.0)
-        monkeypatch.setattr(refusals, "BACKOFF", quick)
+        monkeypatch.setattr(store_errors, "BACKOFF", quick)
         yield relay
 
 

@@ -13,9 +13,9 @@ from chaos.audit import Findings, Snapshot
 from chaos.storm import Storm
 from spatial_assets.pipeline.boundaries import BoundaryPipeline
 from spatial_assets.project import Project
-from spatial_assets.stores.database import open_database
-from spatial_assets.stores.leases import acquire
-from spatial_assets.stores.records import Replace
+from spatial_assets.stores.objects.leases import acquire
+from spatial_assets.stores.rows import Replace
+from spatial_assets.stores.tables.database import open_database
 from spatial_assets_tests.dagster_floor.land import districts
 from spatial_assets_tests.pipeline.runs import NOON, store_of, walk
 from spatial_assets_tests.pipeline.world import TWO_TILES, WEST, write_granule, write_project

@@ -14,11 +14,11 @@ from spatial_assets.errors import DatabaseError, SettingsError, SourceUnavailabl
 from spatial_assets.pipeline.boundaries import BoundaryPipeline
 from spatial_assets.pipeline.outcome import State
 from spatial_assets.project import load_project
-from spatial_assets.project.retry_budget import retry_budget
-from spatial_assets.stores.database import open_database
-from spatial_assets.stores.location import RETRY_CONFIG
-from spatial_assets.stores.objects import open_store
-from spatial_assets.stores.postgis import Limits, PostgisDatabase
+from spatial_assets.retries import retry_budget
+from spatial_assets.stores.objects.location import RETRY_CONFIG
+from spatial_assets.stores.objects.store import open_store
+from spatial_assets.stores.tables.database import open_database
+from spatial_assets.stores.tables.postgis import Limits, PostgisDatabase
 from spatial_assets_tests.dagster_floor.land import villages
 from spatial_assets_tests.database.sample_rows import state
 from spatial_assets_tests.pipeline.runs import NOON

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from spatial_assets.cli.diagnosis import libraries, resources
+from spatial_assets.cli.diagnosis import libraries, machine
 from spatial_assets.project import load_project
 
 Run = Callable[..., Result]
@@ -141,7 +141,7 @@ def test_a_region_without_a_tile_fails_and_the_others_are_counted(run: Run, fold
 def test_a_tile_that_does_not_fit_a_worker_fails_with_the_arithmetic(folder: Path) -> None:
     add(folder, "[compute]\nmemory_mb = 400\ngdal_cache_mb = 256\n")
 
-    finding = resources.memory(load_project(folder, {}), available_mb=8000)
+    finding = machine.memory(load_project(folder, {}), available_mb=8000)
 
     assert not finding.passed
     assert "of 1024 x 1024 pixels needs about 636 of 400 MB" in finding.detail
@@ -150,14 +150,14 @@ def test_a_tile_that_does_not_fit_a_worker_fails_with_the_arithmetic(folder: Pat
 
 
 def test_workers_that_do_not_fit_the_machine_together_fail(folder: Path) -> None:
-    finding = resources.memory(load_project(folder, {}), available_mb=3000)
+    finding = machine.memory(load_project(folder, {}), available_mb=3000)
 
     assert not finding.passed
     assert "2 workers x 2048 MB = 4096 MB of 3000 MB" in finding.detail
 
 
 def test_a_full_disk_fails_with_the_arithmetic(folder: Path) -> None:
-    finding = resources.disk(load_project(folder, {}), free_mb=10)
+    finding = machine.disk(load_project(folder, {}), free_mb=10)
 
     assert not finding.passed
     assert "10 MB free for 6 million pixels x 4 bytes x 1 indices = 24 MB" in finding.detail
@@ -166,7 +166,7 @@ def test_a_full_disk_fails_with_the_arithmetic(folder: Path) -> None:
 def test_disk_is_no_question_on_s3(folder: Path) -> None:
     project = load_project(folder, {"SPATIAL_ASSETS_STORAGE_URL": "s3://bucket"})
 
-    assert resources.disk(project, free_mb=0).passed
+    assert machine.disk(project, free_mb=0).passed
 
 
 def test_the_data_of_another_proj_is_found_out(tmp_path: Path) -> None:

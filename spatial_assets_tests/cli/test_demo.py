@@ -21,13 +21,13 @@ from click.testing import Result
 from dagster import AssetKey, DagsterInstance
 from PIL import Image
 
-from spatial_assets.cli.running.meter import LineMeter
-from spatial_assets.cli.showcase.dagster_run import Follower, home_of
-from spatial_assets.cli.showcase.place import INPUTS, chosen_place, ensure_inputs, settle
+from spatial_assets.cli.demo_run.dagster_run import Follower, home_of
+from spatial_assets.cli.demo_run.folder import INPUTS, chosen_place, ensure_inputs, settle
+from spatial_assets.cli.local_run.progress import LineMeter
 from spatial_assets.errors import SettingsError
 from spatial_assets.project import Project, load_project
 from spatial_assets.project.loading import DEMO_FOLDER
-from spatial_assets.stores.database import open_database
+from spatial_assets.stores.tables.database import open_database
 
 Run = Callable[..., Result]
 

@@ -12,11 +12,11 @@ import geopandas as gpd
 import pytest
 from click.testing import Result
 
-from spatial_assets.cli.selection.freshness import is_stale, windows_of
-from spatial_assets.cli.selection.standing import Standing, TileStanding, standing_of
+from spatial_assets.cli.selection.stale_tiles import is_stale, windows_of
+from spatial_assets.cli.selection.tile_status import Standing, TileStanding, standing_of
 from spatial_assets.project import Project, load_project
-from spatial_assets.stores.database import open_database
-from spatial_assets.stores.records import Upsert
+from spatial_assets.stores.rows import Upsert
+from spatial_assets.stores.tables.database import open_database
 from spatial_assets_tests.pipeline import world
 
 Run = Callable[..., Result]

@@ -10,9 +10,9 @@ import pytest
 from click.testing import Result
 
 from spatial_assets.cli.launching.backfill import batches
-from spatial_assets.cli.launching.webserver import Webserver, webserver_of
+from spatial_assets.cli.launching.webserver_client import Webserver, webserver_of
 from spatial_assets.errors import LaunchError, SettingsError
-from spatial_assets.pipeline.ranges import key_ranges
+from spatial_assets.pipeline.key_ranges import key_ranges
 from spatial_assets_tests.catalog.web import Web
 from spatial_assets_tests.cli.served import Dagster
 

@@ -6,11 +6,10 @@ import pytest
 from click import ClickException
 
 from spatial_assets.cli.launching.backfill import Backfill
-from spatial_assets.cli.launching.following import Following, Progress
-from spatial_assets.cli.launching.handing import tell_the_end
-from spatial_assets.cli.launching.webserver import Webserver
-from spatial_assets.cli.running.meter import LineMeter
-from spatial_assets.cli.selection.standing import Standing, TileStanding
+from spatial_assets.cli.launching.launch import Following, Progress, tell_the_end
+from spatial_assets.cli.launching.webserver_client import Webserver
+from spatial_assets.cli.local_run.progress import LineMeter
+from spatial_assets.cli.selection.tile_status import Standing, TileStanding
 from spatial_assets.errors import LaunchError
 from spatial_assets_tests.catalog.web import Web
 from spatial_assets_tests.cli.served import Dagster, progress

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from spatial_assets.cli.mapping.png import round_length
 from spatial_assets.cli.mapping.terminal import can_show, half_blocks
-from spatial_assets.geo.colours import UNKNOWN, colours_of
+from spatial_assets.geo.pixels.colour_ramp import UNKNOWN, colours_of
 from spatial_assets.project import load_project
 from spatial_assets_tests.pipeline import world
 from spatial_assets_tests.servers.chromium import Chromium

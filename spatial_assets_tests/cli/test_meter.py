@@ -7,8 +7,8 @@ import io
 import pytest
 from rich.console import Console
 
-from spatial_assets.cli.running.meter import LineMeter, meter
-from spatial_assets.cli.shell.words import counted, duration, listed
+from spatial_assets.cli.app.console import counted, duration, listed
+from spatial_assets.cli.local_run.progress import LineMeter, meter
 
 
 def test_a_log_has_ten_lines_however_long_the_work_is() -> None:

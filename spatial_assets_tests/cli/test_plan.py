@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from spatial_assets.cli import main
-from spatial_assets.pipeline.ranges import key_ranges
+from spatial_assets.pipeline.key_ranges import key_ranges
 from spatial_assets.project import load_project
 
 Run = Callable[..., Result]

@@ -13,14 +13,14 @@ import pytest
 from click.testing import Result
 
 from spatial_assets.catalog import Scene, find_scenes
-from spatial_assets.cli.running.planned import reading as told_of
-from spatial_assets.cli.running.rates import rate_of, throughput_of
-from spatial_assets.cli.running.reading import COMPRESSED, Reading, reading_of, size_of
-from spatial_assets.cli.shell.words import data_size
-from spatial_assets.pipeline.engine import InlineEngine
-from spatial_assets.pipeline.supply import SceneSupply
+from spatial_assets.cli.app.console import data_size
+from spatial_assets.cli.planning.plan_text import reading as told_of
+from spatial_assets.cli.planning.read_volume import COMPRESSED, Reading, reading_of, size_of
+from spatial_assets.cli.selection.run_rates import rate_of, throughput_of
+from spatial_assets.pipeline.engines.engine import InlineEngine
+from spatial_assets.pipeline.run.scenes_of_run import SceneSupply
 from spatial_assets.project import Project, load_project
-from spatial_assets.stores.database import open_database
+from spatial_assets.stores.tables.database import open_database
 from spatial_assets_tests.pipeline.runs import store_of
 from spatial_assets_tests.pipeline.world import write_project
 

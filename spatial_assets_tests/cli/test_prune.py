@@ -10,9 +10,9 @@ import pytest
 from click.testing import Result
 
 from spatial_assets.project import Project, load_project
-from spatial_assets.stores.database import open_database
-from spatial_assets.stores.leases import lease
-from spatial_assets.stores.objects import open_store
+from spatial_assets.stores.objects.leases import lease
+from spatial_assets.stores.objects.store import open_store
+from spatial_assets.stores.tables.database import open_database
 from spatial_assets_tests.pipeline import world
 
 Run = Callable[..., Result]

@@ -13,9 +13,9 @@ import geopandas as gpd
 import pytest
 from click.testing import Result
 
-from spatial_assets.cli.selection.standing import Standing, standing_of
+from spatial_assets.cli.selection.tile_status import Standing, standing_of
 from spatial_assets.project import load_project
-from spatial_assets.stores.database import open_database
+from spatial_assets.stores.tables.database import open_database
 from spatial_assets_tests.pipeline import world
 
 Run = Callable[..., Result]

@@ -8,7 +8,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from spatial_assets.catalog import datasets
+from spatial_assets.catalog.rasters import gdal_datasets
 from spatial_assets.project import Project
 from spatial_assets_tests.dagster_floor.land import first, villages
 from spatial_assets_tests.dagster_floor.running import BOUNDARIES, CHAIN, definitions, materialize
@@ -31,7 +31,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
 def _nothing_left_open() -> Iterator[None]:
     """Close what a test made this process keep open."""
     yield
-    datasets.close_all()
+    gdal_datasets.close_all()
 
 
 @pytest.fixture(scope="module")

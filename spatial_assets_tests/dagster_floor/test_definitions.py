@@ -7,7 +7,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from spatial_assets.assets.internals import TimeWindowFreshnessPolicy
+from spatial_assets.assets.dagster_internals import TimeWindowFreshnessPolicy
 from spatial_assets.definitions import build_definitions
 from spatial_assets.pipeline.boundaries import CODE_VERSION as BOUNDARIES_CODE_VERSION
 from spatial_assets.project import Project, load_project

@@ -23,8 +23,8 @@ UNWANTED = (
     *("geopandas", "pandas", "xarray", "rasterio", "zarr", "duckdb", "psycopg", "pyarrow"),
     *("dagster_aws", "boto3", "obstore", "pystac", "httpx", "exactextract", "spatial_assets.cli"),
     *("sqlalchemy", "geoalchemy2", "h3", "s2cell", "numba", "spatial_assets.catalog"),
-    *("numpy", "shapely", "pyproj", "morecantile", "spatial_assets.geo.grid"),
-    "spatial_assets.pipeline.driver",
+    *("numpy", "shapely", "pyproj", "morecantile", "spatial_assets.geo.grid.pixel_grid"),
+    "spatial_assets.pipeline.run.driver",
     *("distributed", "dask"),
 )
 MAX_SECONDS = 3.0

@@ -13,12 +13,12 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from spatial_assets.assets.open_log import MOST_OPEN, OpenEventLog, event_log_open
+from spatial_assets.assets.sqlite_event_log import MOST_OPEN, OpenEventLog, event_log_open
 
 HOME = "telemetry: {enabled: false}\n"
 OPEN = """
 event_log_storage:
-  module: spatial_assets.assets.open_log
+  module: spatial_assets.assets.sqlite_event_log
   class: OpenEventLog
   config: {}
 """

@@ -14,10 +14,10 @@ from psycopg import sql
 from sqlalchemy.engine import make_url
 
 from spatial_assets.project import load_project
-from spatial_assets.stores.cube import read_window
-from spatial_assets.stores.database import open_database
-from spatial_assets.stores.objects import ObjectStore, open_store
-from spatial_assets.stores.records import BoundarySet
+from spatial_assets.stores.cube.cube import read_window
+from spatial_assets.stores.objects.store import ObjectStore, open_store
+from spatial_assets.stores.rows import BoundarySet
+from spatial_assets.stores.tables.database import open_database
 from spatial_assets_tests.dagster_floor.commands import Command, Site
 from spatial_assets_tests.dagster_floor.land import first, ruin, villages
 from spatial_assets_tests.dagster_floor.running import (

@@ -9,7 +9,7 @@ import pytest
 import rasterio
 from rasterio.warp import transform_bounds
 
-from spatial_assets.geo.geobox import Window
+from spatial_assets.geo.grid.geobox import Window
 from spatial_assets.project import Project
 from spatial_assets_tests.dagster_floor.commands import Site
 from spatial_assets_tests.dagster_floor.running import BOUNDARIES, CHAIN

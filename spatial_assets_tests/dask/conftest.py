@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from spatial_assets.pipeline.dask_engine import ClusterEngine
-from spatial_assets.pipeline.dask_flight import Patience
-from spatial_assets.stores.objects import open_store
+from spatial_assets.pipeline.engines.dask_engine import ClusterEngine, Patience
+from spatial_assets.stores.objects.store import open_store
 from spatial_assets_tests.dask.clusters import Scheduler, scheduler, worker
 from spatial_assets_tests.pipeline.world import COUNTRY, write_country
 

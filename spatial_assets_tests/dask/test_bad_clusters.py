@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from spatial_assets.errors import ClusterError
-from spatial_assets.pipeline.dask_engine import ClusterEngine
-from spatial_assets.stores.location import locate
-from spatial_assets.stores.objects import open_store
+from spatial_assets.pipeline.engines.dask_engine import ClusterEngine
+from spatial_assets.stores.objects.location import locate
+from spatial_assets.stores.objects.store import open_store
 from spatial_assets_tests.dask.clusters import Scheduler, scheduler, worker
 from spatial_assets_tests.dask.conftest import SHORT, engine_at
 from spatial_assets_tests.dask.works import ElsewhereStore, square

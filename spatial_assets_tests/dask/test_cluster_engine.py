@@ -13,11 +13,10 @@ from pathlib import Path
 import pytest
 
 from spatial_assets.errors import ClusterError, StoreError
-from spatial_assets.pipeline.dask_cluster import connected
-from spatial_assets.pipeline.dask_engine import ClusterEngine
-from spatial_assets.pipeline.dask_flight import Patience
-from spatial_assets.pipeline.engine import WorkerDied
-from spatial_assets.stores.recall import recall
+from spatial_assets.pipeline.engines.dask_cluster import connected
+from spatial_assets.pipeline.engines.dask_engine import ClusterEngine, Patience
+from spatial_assets.pipeline.engines.engine import WorkerDied
+from spatial_assets.stores.objects.cancellation import recall
 from spatial_assets_tests.dask.clusters import Scheduler
 from spatial_assets_tests.dask.works import StuckOnce, Waiting, square, whoami
 from spatial_assets_tests.servers.process import REPOSITORY
@@ -98,8 +97,8 @@ def test_workers_write_nothing_for_a_driver_that_stopped_asking(
 DRIVER = """
 import sys
 from pathlib import Path
-from spatial_assets.pipeline.dask_engine import ClusterEngine
-from spatial_assets.stores.objects import open_store
+from spatial_assets.pipeline.engines.dask_engine import ClusterEngine
+from spatial_assets.stores.objects.store import open_store
 from spatial_assets_tests.dask.works import Waiting
 store = open_store(sys.argv[2])
 engine = ClusterEngine(address=sys.argv[1], store=store, gdal_cache_mb=64)

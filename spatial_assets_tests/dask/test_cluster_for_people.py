@@ -12,9 +12,9 @@ from click.testing import CliRunner, Result
 from spatial_assets.cli import main
 from spatial_assets.definitions import build_definitions
 from spatial_assets.errors import SettingsError
-from spatial_assets.pipeline.dask_engine import ClusterEngine
-from spatial_assets.pipeline.engine import ProcessEngine
-from spatial_assets.pipeline.engine_choice import chosen_engine
+from spatial_assets.pipeline.engines.choice import chosen_engine
+from spatial_assets.pipeline.engines.dask_engine import ClusterEngine
+from spatial_assets.pipeline.engines.engine import ProcessEngine
 from spatial_assets.pipeline.stages import chain_of
 from spatial_assets.project import Project, load_project
 from spatial_assets_tests.dagster_floor.running import materialize, told

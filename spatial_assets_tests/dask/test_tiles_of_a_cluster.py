@@ -11,9 +11,9 @@ from typing import TypeVar
 import pytest
 
 from spatial_assets.errors import ClusterError
-from spatial_assets.pipeline.dask_cluster import connected
-from spatial_assets.pipeline.dask_engine import ClusterEngine
-from spatial_assets.pipeline.engine import Results
+from spatial_assets.pipeline.engines.dask_cluster import connected
+from spatial_assets.pipeline.engines.dask_engine import ClusterEngine
+from spatial_assets.pipeline.engines.engine import Results
 from spatial_assets.pipeline.outcome import State
 from spatial_assets.project import Project, load_project
 from spatial_assets_tests.dask.clusters import Scheduler, worker

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from spatial_assets.stores.objects import ObjectStore, open_store
+from spatial_assets.stores.objects.store import ObjectStore, open_store
 
 
 def square(number: int) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from spatial_assets.stores.database import Database, open_database
+from spatial_assets.stores.tables.database import Database, open_database
 from spatial_assets_tests.database.sample_rows import REGIONS
 
 

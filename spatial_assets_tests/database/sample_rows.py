@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 
 import shapely
 
-from spatial_assets.stores.records import BoundarySet, QuarantineRecord, TileState
+from spatial_assets.stores.rows import BoundarySet, QuarantineRecord, TileState
 
 GRID = "0123456789ab"
 NOON = datetime(2023, 8, 31, 12, tzinfo=UTC)

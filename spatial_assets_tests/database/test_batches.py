@@ -7,8 +7,8 @@ import pytest
 import shapely
 
 from spatial_assets.errors import DatabaseError
-from spatial_assets.stores.batches import Batch, prepare, refuse_repeated_keys
-from spatial_assets.stores.tables import declare
+from spatial_assets.stores.tables.batches import Batch, prepare, refuse_repeated_keys
+from spatial_assets.stores.tables.declarations import declare
 from spatial_assets_tests.database.sample_rows import REGIONS, region
 
 MANY = 5

@@ -11,9 +11,9 @@ from psycopg import sql
 from sqlalchemy.engine import make_url
 
 from spatial_assets.errors import DatabaseError
-from spatial_assets.stores.database import Database, open_database
-from spatial_assets.stores.postgis import PostgisDatabase
-from spatial_assets.stores.records import Columns, Replace, ReplaceAll
+from spatial_assets.stores.rows import Columns, Replace, ReplaceAll
+from spatial_assets.stores.tables.database import Database, open_database
+from spatial_assets.stores.tables.postgis import PostgisDatabase
 from spatial_assets_tests.database.sample_rows import AUGUST, REGIONS, part, region
 
 INDEX = "ix_regions_geometry"

@@ -11,13 +11,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from spatial_assets.stores.database import Database, open_database
+from spatial_assets.stores.tables.database import Database, open_database
 from spatial_assets_tests.database.sample_rows import AUGUST, REGIONS, part, region
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PRELUDE = """
 import os, sys
-from spatial_assets.stores.database import open_database
+from spatial_assets.stores.tables.database import open_database
 from spatial_assets_tests.database.sample_rows import AUGUST, REGIONS, part, region, state
 database = open_database(sys.argv[1])
 me = sys.argv[2]
@@ -136,7 +136,7 @@ def test_a_writer_killed_in_the_middle_leaves_the_old_rows(
     body = """
     import signal
     from spatial_assets.stores import transactions
-    from spatial_assets.stores.records import Replace, ReplaceAll
+    from spatial_assets.stores.rows import Replace, ReplaceAll
     database.ensure_schema([REGIONS], ["ndvi"])
     after_first = transactions.Prepared.apply
     def die_at_the_second(change, transaction):

@@ -10,17 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spatial_assets.errors import DatabaseError
-from spatial_assets.stores.database import open_database
-from spatial_assets.stores.ddl import DUCKDB, POSTGIS, creation
-from spatial_assets.stores.records import boundary_key
-from spatial_assets.stores.retries import Backoff, retried
-from spatial_assets.stores.shown import (
+from spatial_assets.retries import Backoff, retried
+from spatial_assets.stores.public_columns import (
     STATISTICS_COLUMNS,
     TILE_INDEX_COLUMNS,
     ShownColumn,
     boundary_columns,
 )
-from spatial_assets.stores.tables import columns_of, declare
+from spatial_assets.stores.rows import boundary_key
+from spatial_assets.stores.tables.database import open_database
+from spatial_assets.stores.tables.ddl import DUCKDB, POSTGIS, creation
+from spatial_assets.stores.tables.declarations import columns_of, declare
 from spatial_assets_tests.database.sample_rows import REGIONS
 
 keys = st.lists(st.text(st.sampled_from("a|\\")), min_size=2, max_size=3)

@@ -13,9 +13,9 @@ import pytest
 import shapely
 
 from spatial_assets.errors import DatabaseError
-from spatial_assets.stores.database import open_database
-from spatial_assets.stores.duck import DuckDatabase
-from spatial_assets.stores.duck_file import extension_file
+from spatial_assets.stores.tables.database import open_database
+from spatial_assets.stores.tables.duckdb import DuckDatabase
+from spatial_assets.stores.tables.duckdb_file import extension_file
 from spatial_assets_tests.database.sample_rows import REGIONS, region
 
 HOLD = """

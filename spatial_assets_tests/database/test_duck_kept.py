@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 
 from spatial_assets.errors import DatabaseError
-from spatial_assets.stores import duck_file
-from spatial_assets.stores.duck import DuckDatabase
+from spatial_assets.stores.tables import duckdb_file
+from spatial_assets.stores.tables.duckdb import DuckDatabase
 from spatial_assets_tests.database.sample_rows import REGIONS, region, state
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 WRITE_AS_A_RUN = """
 import sys, time
-from spatial_assets.stores.duck import DuckDatabase
+from spatial_assets.stores.tables.duckdb import DuckDatabase
 from spatial_assets_tests.database.sample_rows import REGIONS, state
 file, me, times = sys.argv[1], sys.argv[2], int(sys.argv[3])
 began = time.monotonic()
@@ -36,7 +36,7 @@ print(longest)
 """
 DIE_WHILE_KEEPING = """
 import os, signal, sys
-from spatial_assets.stores.duck import DuckDatabase
+from spatial_assets.stores.tables.duckdb import DuckDatabase
 from spatial_assets_tests.database.sample_rows import REGIONS, state
 with DuckDatabase(sys.argv[1]) as database, database.kept_open():
     database.ensure_schema([REGIONS])
@@ -95,7 +95,7 @@ def test_a_run_keeps_the_file_until_it_ends(file: Path) -> None:
 def test_a_file_kept_by_an_idle_run_is_given_to_a_process_that_asks(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(duck_file, "KEPT_IDLE", 20)
+    monkeypatch.setattr(duckdb_file, "KEPT_IDLE", 20)
     with DuckDatabase(str(file)) as database, database.kept_open():
         database.ensure_schema([REGIONS])
         database.set_states([state("mine")])
@@ -132,7 +132,7 @@ def test_a_run_killed_while_it_keeps_the_file_loses_nothing_and_blocks_nobody(fi
 def test_a_kept_file_that_nobody_uses_is_let_go_of(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(duck_file, "KEPT_IDLE", 0.1)
+    monkeypatch.setattr(duckdb_file, "KEPT_IDLE", 0.1)
     with DuckDatabase(str(file)) as database, database.kept_open():
         database.ensure_schema([REGIONS])
         time.sleep(0.5)

@@ -14,7 +14,7 @@ from sqlalchemy.engine import URL, make_url
 
 from spatial_assets.pipeline.outcome import State
 from spatial_assets.project import load_project
-from spatial_assets.stores.database import open_database
+from spatial_assets.stores.tables.database import open_database
 from spatial_assets_tests.pipeline.runs import rows, states, walk
 from spatial_assets_tests.pipeline.world import TWO_TILES, WEST, write_country, write_project
 from spatial_assets_tests.servers.process import REPOSITORY

@@ -7,7 +7,7 @@ from datetime import date
 import numpy as np
 import pytest
 
-from spatial_assets.stores.database import Database
+from spatial_assets.stores.tables.database import Database
 from spatial_assets_tests.database.sample_rows import AUGUST, GRID, part, region
 
 VIEW = "ndvi_by_boundary_merged"

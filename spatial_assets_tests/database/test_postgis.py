@@ -14,9 +14,9 @@ from psycopg import sql
 from sqlalchemy.engine import make_url
 
 from spatial_assets.errors import DatabaseError
-from spatial_assets.stores.database import open_database
-from spatial_assets.stores.postgis import Limits, PostgisDatabase
-from spatial_assets.stores.transactions import Transaction
+from spatial_assets.stores.tables.database import open_database
+from spatial_assets.stores.tables.postgis import Limits, PostgisDatabase
+from spatial_assets.stores.tables.transactions import Transaction
 from spatial_assets_tests.database.sample_rows import AUGUST, REGIONS, part, region, state
 from spatial_assets_tests.servers.postgis import PostgisServer
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from spatial_assets.errors import DatabaseError
-from spatial_assets.stores.database import Database
+from spatial_assets.stores.tables.database import Database
 from spatial_assets_tests.database.sample_rows import AUGUST, part, state
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from spatial_assets.stores.database import Database, open_database
-from spatial_assets.stores.records import Replace
-from spatial_assets.stores.relational import RelationalDatabase
+from spatial_assets.stores.rows import Replace
+from spatial_assets.stores.tables.database import Database, open_database
+from spatial_assets.stores.tables.relational import RelationalDatabase
 from spatial_assets_tests.database.sample_rows import GRID, NOON, REGIONS
 
 KEY = {"grid_id": GRID, "run": "a"}

@@ -9,12 +9,12 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from spatial_assets.errors import DatabaseError
-from spatial_assets.stores.database import Database
-from spatial_assets.stores.duck import DuckDatabase
-from spatial_assets.stores.migrations import MIGRATIONS, Migration, pending
-from spatial_assets.stores.postgis import PostgisDatabase
-from spatial_assets.stores.records import BoundarySet
-from spatial_assets.stores.relational import RelationalDatabase
+from spatial_assets.stores.rows import BoundarySet
+from spatial_assets.stores.tables.database import Database
+from spatial_assets.stores.tables.duckdb import DuckDatabase
+from spatial_assets.stores.tables.postgis import PostgisDatabase
+from spatial_assets.stores.tables.relational import RelationalDatabase
+from spatial_assets.stores.tables.schema import MIGRATIONS, Migration, pending
 from spatial_assets_tests.database.sample_rows import AUGUST, REGIONS, part, region, state
 
 HOSTILE = [

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from spatial_assets.assets.run_checks import judge_same_tiles, judge_table
-from spatial_assets.stores.database import Database, open_database
+from spatial_assets.stores.tables.database import Database, open_database
 from spatial_assets_tests.database.sample_rows import REGIONS
 
 pytestmark = pytest.mark.servers

@@ -10,7 +10,7 @@ import pytest
 import shapely
 
 from spatial_assets.errors import DatabaseError
-from spatial_assets.stores.database import Database
+from spatial_assets.stores.tables.database import Database
 from spatial_assets_tests.database.sample_rows import NOON, region, state
 
 

@@ -9,8 +9,7 @@ import pytest
 import shapely
 
 from spatial_assets.errors import DatabaseError
-from spatial_assets.stores.database import Database
-from spatial_assets.stores.records import (
+from spatial_assets.stores.rows import (
     BoundarySet,
     Change,
     Renew,
@@ -20,6 +19,7 @@ from spatial_assets.stores.records import (
     TileWanted,
     Upsert,
 )
+from spatial_assets.stores.tables.database import Database
 from spatial_assets_tests.database.sample_rows import (
     AUGUST,
     GRID,

@@ -17,18 +17,19 @@ from typing import Any
 
 from rasterio.errors import NotGeoreferencedWarning
 
-from spatial_assets.catalog import datasets, find_scenes
-from spatial_assets.catalog.access import source_access
-from spatial_assets.catalog.facts import SceneFacts
+from spatial_assets.catalog import find_scenes
+from spatial_assets.catalog.access.source_access import source_access
+from spatial_assets.catalog.rasters import gdal_datasets
 from spatial_assets.catalog.scene import RejectedScene, Scene
+from spatial_assets.catalog.scene_facts import SceneFacts
 from spatial_assets.pipeline.boundaries import BoundaryPipeline
 from spatial_assets.pipeline.failures import UNEXPECTED
-from spatial_assets.pipeline.looking import look_into
-from spatial_assets.pipeline.raw import read_raw
-from spatial_assets.pipeline.record import SceneRecord
+from spatial_assets.pipeline.run.scenes_of_run import look_into
+from spatial_assets.pipeline.tile.raw_tile import read_raw
+from spatial_assets.pipeline.tile.scene_record import SceneRecord
 from spatial_assets.project import Project, load_project
 from spatial_assets.project.products import BoundarySettings
-from spatial_assets.stores.objects import open_store
+from spatial_assets.stores.objects.store import open_store
 from spatial_assets_tests.catalog.making import project_in, write_scene
 from spatial_assets_tests.fuzz.inputs import LAYOUTS, PROJECT
 from spatial_assets_tests.fuzz.mutation import spoiled_bytes, spoiled_document
@@ -155,7 +156,7 @@ def play(kind: str, seed: str, *, good: Path, case: Path) -> str:
     try:
         return TARGETS[kind](good, case, random.Random(f"{kind} {seed}"))
     finally:
-        datasets.close_all()
+        gdal_datasets.close_all()
         shutil.rmtree(case, ignore_errors=True)
 
 

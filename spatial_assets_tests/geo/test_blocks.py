@@ -8,10 +8,10 @@ import shapely
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from spatial_assets.geo import cover
-from spatial_assets.geo.blocks import DOUBT, FINEST, MARGIN, MATRIX_SET, Box, tile_block
-from spatial_assets.geo.grid import PixelGrid
-from spatial_assets.geo.partitions import partition_area
+from spatial_assets.geo.grid import area_cover
+from spatial_assets.geo.grid.partitioning import partition_area
+from spatial_assets.geo.grid.pixel_grid import PixelGrid
+from spatial_assets.geo.mercator_tiles import DOUBT, FINEST, MARGIN, MATRIX_SET, Box, tile_block
 
 DEMO = (17.76, 45.775, 18.275, 46.005)
 NEARLY_NORTH = 85.0511287798  # where the grid ends, but for a hundredth of a millimetre
@@ -114,4 +114,4 @@ def test_the_grid_is_the_one_that_morecantile_knows() -> None:
 
 
 def test_the_margin_is_the_one_of_geometry() -> None:
-    assert MARGIN == cover.MARGIN
+    assert MARGIN == area_cover.MARGIN

@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from spatial_assets.errors import GridError
-from spatial_assets.geo.partitions import Scheme, cell_polygon
+from spatial_assets.geo.grid.partitioning import Scheme, cell_polygon
 
 
 def test_the_polygon_of_a_quadkey_is_the_tile_of_morecantile() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spatial_assets.errors import RasterError
-from spatial_assets.geo.clearsky import ClearBits, ClearClasses
+from spatial_assets.geo.clear_sky import ClearBits, ClearClasses
 
 SCL = ClearClasses(frozenset({4, 5, 6, 7}))
 QA_PIXEL = ClearBits((0, 1, 2, 3, 4))

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from pyproj import CRS
 
 from spatial_assets.errors import RasterError
-from spatial_assets.geo.composite import Method, compose_index, composite
-from spatial_assets.geo.geobox import GeoBox, Window
-from spatial_assets.geo.mosaic import Granule
+from spatial_assets.geo.grid.geobox import GeoBox, Window
+from spatial_assets.geo.pixels.composite import Method, compose_index, composite
+from spatial_assets.geo.pixels.mosaic import Granule
 from spatial_assets.geo.radiometry import FILL
 from spatial_assets.indices import INDICES
 from spatial_assets_tests.geo.warping import matrix_origin

@@ -11,15 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyproj import CRS
 
-from spatial_assets.geo import loops
-from spatial_assets.geo.composite import Composite, compose_index
-from spatial_assets.geo.geobox import GeoBox, Window
-from spatial_assets.geo.index import SpectralIndex
-from spatial_assets.geo.mosaic import Granule
+from spatial_assets.geo import numba_loader
+from spatial_assets.geo.grid.geobox import GeoBox, Window
+from spatial_assets.geo.pixels.composite import Composite, compose_index
+from spatial_assets.geo.pixels.evaluate_index import SpectralIndex
+from spatial_assets.geo.pixels.mosaic import Granule
 from spatial_assets.geo.radiometry import FILL
 from spatial_assets.indices import INDICES
 
-compiled = pytest.importorskip("spatial_assets.geo.compiled", reason="numba is not installed")
+compiled = pytest.importorskip("spatial_assets.geo.numba_loops", reason="numba is not installed")
 
 ROWS, COLUMNS = 13, 41
 TARGET = GeoBox(Window(0, 0, COLUMNS, ROWS), Affine(10, 0, 5e5, 0, -10, 5e6), CRS(32633))
@@ -48,7 +48,7 @@ def composed(
     module: ModuleType | None, index: SpectralIndex, layers: list[list[Granule]]
 ) -> Composite:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loops, "loaded", lambda: module)
+        patch.setattr(numba_loader, "loaded", lambda: module)
         return compose_index(index, layers, target=TARGET, method="median")
 
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from pyproj import Transformer
 
 from spatial_assets.errors import GridError
-from spatial_assets.geo.geobox import Window
-from spatial_assets.geo.grid import PixelGrid, Shard, Tile
+from spatial_assets.geo.grid.geobox import Window
+from spatial_assets.geo.grid.pixel_grid import PixelGrid, Shard, Tile
 
 EVEN_SETS = [
     "WebMercatorQuad",

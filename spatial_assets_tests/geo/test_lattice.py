@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from pyproj import CRS
 
 from spatial_assets.errors import RasterError
-from spatial_assets.geo.geobox import GeoBox, Window
-from spatial_assets.geo.lattice import Lattice, SourcePlaces, pixel_places
-from spatial_assets.geo.source_grid import SourceGrid
+from spatial_assets.geo.grid.geobox import GeoBox, Window
+from spatial_assets.geo.warp.lattice import Lattice, SourcePlaces, pixel_places
+from spatial_assets.geo.warp.source_grid import SourceGrid
 from spatial_assets_tests.geo.warping import make_case, matrix_origin, source_grid
 
 

@@ -7,7 +7,7 @@ import math
 import pytest
 from pyproj import CRS
 
-from spatial_assets.geo.meridians import central_meridian, full_turn
+from spatial_assets.geo.grid.projections import central_meridian, full_turn
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from pyproj import CRS, Transformer
 
 from spatial_assets.errors import RasterError
-from spatial_assets.geo.geobox import GeoBox, Window
-from spatial_assets.geo.mosaic import Granule, Longitudes, mosaic
+from spatial_assets.geo.grid.geobox import GeoBox, Window
+from spatial_assets.geo.pixels.mosaic import Granule, Longitudes, mosaic
 from spatial_assets_tests.geo.warping import matrix_origin
 
 NAN = float("nan")

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spatial_assets.geo.colours import STOPS, UNKNOWN, colours_of
-from spatial_assets.geo.overview import Overview, shrunk
+from spatial_assets.geo.pixels.colour_ramp import STOPS, UNKNOWN, colours_of
+from spatial_assets.geo.pixels.downsample import Overview, shrunk
 
 nan = float("nan")
 

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spatial_assets.errors import GridError
-from spatial_assets.geo import cells
-from spatial_assets.geo.grid import PixelGrid, Shard
-from spatial_assets.geo.partitions import Partitioning, Scheme, cell_polygon, partition_area
+from spatial_assets.geo.grid import h3_s2_cells
+from spatial_assets.geo.grid.partitioning import Partitioning, Scheme, cell_polygon, partition_area
+from spatial_assets.geo.grid.pixel_grid import PixelGrid, Shard
 
 FIJI = shapely.union_all([shapely.box(178, -20, 180, -15), shapely.box(-180, -20, -178, -15)])
 SLOVENIA = shapely.box(13.4, 45.4, 16.6, 46.9)
@@ -215,14 +215,14 @@ def test_cells_too_small_to_own_a_shard_are_refused_with_the_level_that_fits(
 
 @pytest.mark.parametrize("scheme_level", [("h3", 4), ("s2", 7)])
 def test_at_a_level_that_fits_every_cell_within_the_area_owns_a_shard(
-    scheme_level: tuple[cells.CellScheme, int],
+    scheme_level: tuple[h3_s2_cells.CellScheme, int],
 ) -> None:
     scheme, level = scheme_level
     partitioning = partition_area(grid_of(), scheme, level, area=SLOVENIA)
     places = [(13.5 + 0.01 * i, 45.5 + 0.01 * j) for i in range(300) for j in range(130)]
     lon, lat = np.array(places).T
 
-    met = set(cells.cells_of(scheme, level, lon=lon, lat=lat))
+    met = set(h3_s2_cells.cells_of(scheme, level, lon=lon, lat=lat))
 
     within = {key for key in met if SLOVENIA.contains(cell_polygon(scheme, key))}
     assert within <= set(partitioning.keys)

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from spatial_assets.geo.preview import preview_png
+from spatial_assets.geo.pixels.thumbnail import preview_png
 from spatial_assets.geo.radiometry import FILL
 
 

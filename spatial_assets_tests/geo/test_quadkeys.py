@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spatial_assets.errors import GridError
-from spatial_assets.geo.quadkeys import (
+from spatial_assets.geo.grid.quadkeys import (
     from_quadkey,
     from_zxy_key,
     morton_codes,

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from pyproj import CRS
 
 from spatial_assets.errors import RasterError
-from spatial_assets.geo.geobox import GeoBox, Window
-from spatial_assets.geo.scene_grids import class_window_of, classes_on_band_grid, pixel_ratio
-from spatial_assets.geo.source_grid import SourceGrid
-from spatial_assets.geo.warp import choose_kernel
+from spatial_assets.geo.grid.geobox import GeoBox, Window
+from spatial_assets.geo.warp.kernel_choice import class_window_of, classes_on_band_grid, pixel_ratio
+from spatial_assets.geo.warp.source_grid import SourceGrid
+from spatial_assets.geo.warp.warp import choose_kernel
 from spatial_assets_tests.geo.warping import matrix_origin, source_grid
 
 UTM = CRS(32633)

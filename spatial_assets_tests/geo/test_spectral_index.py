@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spatial_assets.errors import RasterError
-from spatial_assets.geo.index import SpectralIndex, apply_index, judge_range
+from spatial_assets.geo.pixels.evaluate_index import SpectralIndex, apply_index, judge_range
 from spatial_assets.indices import INDICES
 
 NDVI = INDICES["ndvi"]

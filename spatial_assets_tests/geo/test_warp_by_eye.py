@@ -9,14 +9,9 @@ from numpy.typing import NDArray
 from pyproj import CRS
 
 from spatial_assets.errors import RasterError
-from spatial_assets.geo.geobox import GeoBox, Window
-from spatial_assets.geo.source_grid import SourceGrid
-from spatial_assets.geo.warp import (
-    source_window,
-    warp_average,
-    warp_bilinear,
-    warp_nearest,
-)
+from spatial_assets.geo.grid.geobox import GeoBox, Window
+from spatial_assets.geo.warp.source_grid import SourceGrid
+from spatial_assets.geo.warp.warp import source_window, warp_average, warp_bilinear, warp_nearest
 
 UTM = CRS(32633)
 GRID = SourceGrid(transform=Affine(10, 0, 500000, 0, -10, 5000000), width=3, height=3, crs=UTM)

@@ -19,14 +19,14 @@ from numpy.typing import NDArray
 from pyproj import CRS
 
 from spatial_assets.errors import RasterError
-from spatial_assets.geo import loops
-from spatial_assets.geo.geobox import GeoBox, Window
+from spatial_assets.geo import numba_loader
+from spatial_assets.geo.grid.geobox import GeoBox, Window
 from spatial_assets.geo.radiometry import FILL, Calibration
-from spatial_assets.geo.source_grid import SourceGrid
-from spatial_assets.geo.warp import CalibratedBand, Sampling
+from spatial_assets.geo.warp.source_grid import SourceGrid
+from spatial_assets.geo.warp.warp import CalibratedBand, Sampling
 from spatial_assets_tests.geo.warping import Case, make_case, matrix_origin, source_grid
 
-compiled = pytest.importorskip("spatial_assets.geo.compiled", reason="numba is not installed")
+compiled = pytest.importorskip("spatial_assets.geo.numba_loops", reason="numba is not installed")
 
 GRIDS = {
     "utm": (source_grid("EPSG:32633", (650000, 5100000), size=60, pixels=200), 11),
@@ -44,7 +44,7 @@ Answer = TypeVar("Answer")
 
 def with_loops(module: ModuleType | None, answer: Callable[[], Answer]) -> Answer:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loops, "loaded", lambda: module)
+        patch.setattr(numba_loader, "loaded", lambda: module)
         return answer()
 
 

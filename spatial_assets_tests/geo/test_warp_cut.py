@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spatial_assets.geo.geobox import GeoBox, Window
-from spatial_assets.geo.lattice import Lattice
-from spatial_assets.geo.source_grid import SourceGrid
-from spatial_assets.geo.warp import Sampling
+from spatial_assets.geo.grid.geobox import GeoBox, Window
+from spatial_assets.geo.warp.lattice import Lattice
+from spatial_assets.geo.warp.source_grid import SourceGrid
+from spatial_assets.geo.warp.warp import Sampling
 from spatial_assets_tests.geo.warping import Case, make_case, source_grid
 
 GRIDS = {

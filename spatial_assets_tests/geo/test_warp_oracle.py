@@ -7,9 +7,9 @@ import pytest
 from affine import Affine
 from pyproj import CRS
 
-from spatial_assets.geo.geobox import GeoBox, Window
-from spatial_assets.geo.source_grid import SourceGrid
-from spatial_assets.geo.warp import choose_kernel
+from spatial_assets.geo.grid.geobox import GeoBox, Window
+from spatial_assets.geo.warp.source_grid import SourceGrid
+from spatial_assets.geo.warp.warp import choose_kernel
 from spatial_assets_tests.geo.warping import Case, make_case, matrix_origin, source_grid
 
 REFLECTANCE_OF_A_STEP = 1e-4

@@ -15,10 +15,9 @@ from pyproj import CRS, Transformer
 from rasterio.enums import Resampling
 from rasterio.vrt import WarpedVRT
 
-from spatial_assets.geo.clearsky import ClearBits, ClearClasses, ClearSky
-from spatial_assets.geo.composite import Granule, compose_index
-from spatial_assets.geo.geobox import GeoBox, Window
-from spatial_assets.geo.lattice import Lattice
+from spatial_assets.geo.clear_sky import ClearBits, ClearClasses, ClearSky
+from spatial_assets.geo.grid.geobox import GeoBox, Window
+from spatial_assets.geo.pixels.composite import Granule, compose_index
 from spatial_assets.geo.radiometry import (
     FILL,
     REFLECTANCE_SCALE,
@@ -27,8 +26,9 @@ from spatial_assets.geo.radiometry import (
     quantise,
     reflectance,
 )
-from spatial_assets.geo.source_grid import SourceGrid
-from spatial_assets.geo.warp import Sampling, choose_kernel
+from spatial_assets.geo.warp.lattice import Lattice
+from spatial_assets.geo.warp.source_grid import SourceGrid
+from spatial_assets.geo.warp.warp import Sampling, choose_kernel
 from spatial_assets.indices import INDICES
 from spatial_assets_tests.geo.warping import UNKNOWN, matrix_origin
 

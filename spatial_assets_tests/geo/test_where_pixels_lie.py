@@ -8,10 +8,9 @@ from affine import Affine
 from numpy.typing import NDArray
 from pyproj import CRS
 
-from spatial_assets.geo.alignment import judge_alignment
-from spatial_assets.geo.extent import judge_extent
-from spatial_assets.geo.geobox import GeoBox, Window
-from spatial_assets.geo.source_grid import SourceGrid
+from spatial_assets.geo.grid.geobox import GeoBox, Window
+from spatial_assets.geo.pixels.placement import judge_alignment, judge_extent
+from spatial_assets.geo.warp.source_grid import SourceGrid
 
 UTM = CRS("EPSG:32633")
 ORIGIN = Affine(100.0, 0.0, 400_000.0, 0.0, -100.0, 5_200_000.0)

@@ -15,9 +15,9 @@ from rasterio.enums import Resampling
 from rasterio.io import MemoryFile
 from rasterio.vrt import WarpedVRT
 
-from spatial_assets.geo.geobox import GeoBox, Window
-from spatial_assets.geo.source_grid import SourceGrid
-from spatial_assets.geo.warp import Sampling
+from spatial_assets.geo.grid.geobox import GeoBox, Window
+from spatial_assets.geo.warp.source_grid import SourceGrid
+from spatial_assets.geo.warp.warp import Sampling
 
 UNKNOWN = -9999.0
 

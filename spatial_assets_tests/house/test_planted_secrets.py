@@ -17,11 +17,11 @@ import pytest
 from psycopg import sql
 
 from spatial_assets.catalog import find_scenes
-from spatial_assets.catalog.access import source_access
-from spatial_assets.catalog.signing import source_credentials
+from spatial_assets.catalog.access.signing import source_credentials
+from spatial_assets.catalog.access.source_access import source_access
 from spatial_assets.errors import SpatialAssetsError
 from spatial_assets.project import load_project
-from spatial_assets.stores.database import open_database
+from spatial_assets.stores.tables.database import open_database
 from spatial_assets_tests.catalog.web import Web, serving
 from spatial_assets_tests.pipeline.world import (
     COUNTRY,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from spatial_assets.catalog import datasets
+from spatial_assets.catalog.rasters import gdal_datasets
 from spatial_assets_tests.pipeline.world import COUNTRY, spoil_block, write_country
 
 
@@ -37,4 +37,4 @@ def catalog(country: Path, tmp_path: Path) -> Path:
 def _nothing_left_open() -> Iterator[None]:
     """Close what a test made this process keep open."""
     yield
-    datasets.close_all()
+    gdal_datasets.close_all()

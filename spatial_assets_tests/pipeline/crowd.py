@@ -13,11 +13,11 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from spatial_assets.pipeline.driver import TilePipeline
-from spatial_assets.pipeline.engine import InlineEngine
+from spatial_assets.pipeline.engines.engine import InlineEngine
+from spatial_assets.pipeline.run.driver import TilePipeline
 from spatial_assets.project import load_project
-from spatial_assets.stores.database import open_database
-from spatial_assets.stores.objects import open_store
+from spatial_assets.stores.objects.store import open_store
+from spatial_assets.stores.tables.database import open_database
 
 NAME = "crowd-"
 
@@ -47,7 +47,7 @@ def run(folder: str, number: int, share: int) -> dict[str, str]:
 def main(folder: str, runs: int, share: int) -> None:
     """All runs at once; what each of them saw."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__, "spatial_assets.stores.postgis"])
+    context.set_forkserver_preload([__name__, "spatial_assets.stores.tables.postgis"])
     with context.Pool(runs, maxtasksperchild=1) as pool:
         jobs = [(folder, number, share) for number in range(runs)]
         sys.stdout.write(json.dumps(pool.starmap(run, jobs, chunksize=1)))

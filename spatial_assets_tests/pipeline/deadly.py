@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from spatial_assets.pipeline.engine import ProcessEngine, Results
-from spatial_assets.pipeline.task import TileTask
+from spatial_assets.pipeline.engines.engine import ProcessEngine, Results
+from spatial_assets.pipeline.tile.task import TileTask
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")

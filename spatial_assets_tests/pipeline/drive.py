@@ -11,11 +11,11 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from spatial_assets.pipeline.driver import TilePipeline
-from spatial_assets.pipeline.engine import Engine, InlineEngine, ProcessEngine
+from spatial_assets.pipeline.engines.engine import Engine, InlineEngine, ProcessEngine
+from spatial_assets.pipeline.run.driver import TilePipeline
 from spatial_assets.project import load_project
-from spatial_assets.stores.database import open_database
-from spatial_assets.stores.objects import open_store
+from spatial_assets.stores.objects.store import open_store
+from spatial_assets.stores.tables.database import open_database
 
 
 def main(folder: str, workers: int) -> None:

@@ -10,7 +10,7 @@ import pickle
 import sys
 from pathlib import Path
 
-from spatial_assets.pipeline.engine import prepare_process
+from spatial_assets.pipeline.engines.engine import prepare_process
 
 
 def main(task_file: str) -> None:

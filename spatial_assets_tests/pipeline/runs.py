@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from spatial_assets.geo.geobox import Window
-from spatial_assets.pipeline.driver import TilePipeline
-from spatial_assets.pipeline.engine import Engine, InlineEngine
+from spatial_assets.geo.grid.geobox import Window
+from spatial_assets.pipeline.engines.engine import Engine, InlineEngine
 from spatial_assets.pipeline.outcome import (
     BadTilesError,
     RunReport,
@@ -21,10 +20,11 @@ from spatial_assets.pipeline.outcome import (
     State,
     TileOutcome,
 )
+from spatial_assets.pipeline.run.driver import TilePipeline
 from spatial_assets.project import Project
-from spatial_assets.stores.cube import read_window
-from spatial_assets.stores.database import open_database
-from spatial_assets.stores.objects import ObjectStore, open_store
+from spatial_assets.stores.cube.cube import read_window
+from spatial_assets.stores.objects.store import ObjectStore, open_store
+from spatial_assets.stores.tables.database import open_database
 
 NOON = dt.datetime(2023, 9, 15, 12, tzinfo=dt.UTC)
 PIXELS = ("raw_tile", "reprojected_raster", "ndvi")

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from spatial_assets.errors import SourceUnavailableError
-from spatial_assets.pipeline.arrivals import FIRST_LOOK, Lookout
+from spatial_assets.pipeline.freshness.change_detection import FIRST_LOOK, Lookout
 from spatial_assets.pipeline.outcome import State
 from spatial_assets.project import Project
 from spatial_assets.stores import layout
-from spatial_assets.stores.database import open_database
+from spatial_assets.stores.tables.database import open_database
 from spatial_assets_tests.pipeline.runs import NOON, rows, states, store_of, walk
 from spatial_assets_tests.pipeline.villages import ten_tiles, ten_villages, village
 from spatial_assets_tests.pipeline.world import write_granule

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spatial_assets.pipeline.backlog import Backlog, Records, Trouble, backlog_of
-from spatial_assets.project.upkeep import Ages
+from spatial_assets.pipeline.freshness.backlog import Backlog, Records, Trouble, backlog_of
+from spatial_assets.project.freshness import Ages
 
 NOW = dt.datetime(2026, 11, 22, 12, tzinfo=dt.UTC)
 DAY = dt.timedelta(days=1)

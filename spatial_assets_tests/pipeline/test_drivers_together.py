@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 
 from spatial_assets.errors import LeaseHeldError
-from spatial_assets.pipeline.engine import InlineEngine, Results
-from spatial_assets.pipeline.leasing import TTL, TileLeases
+from spatial_assets.pipeline.engines.engine import InlineEngine, Results
 from spatial_assets.pipeline.outcome import State
-from spatial_assets.pipeline.task import TileTask
+from spatial_assets.pipeline.run.tile_leases import TTL, TileLeases
+from spatial_assets.pipeline.tile.task import TileTask
 from spatial_assets.project import Project
-from spatial_assets.stores.leases import acquire
-from spatial_assets.stores.objects import ObjectStore, open_store
+from spatial_assets.stores.objects.leases import acquire
+from spatial_assets.stores.objects.store import ObjectStore, open_store
 from spatial_assets_tests.pipeline.runs import (
     NOON,
     cube,

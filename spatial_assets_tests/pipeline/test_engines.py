@@ -11,7 +11,7 @@ from subprocess import PIPE
 
 import pytest
 
-from spatial_assets.pipeline.engine import InlineEngine, ProcessEngine, WorkerDied
+from spatial_assets.pipeline.engines.engine import InlineEngine, ProcessEngine, WorkerDied
 from spatial_assets_tests.pipeline.deadly import slow_square, surroundings
 from spatial_assets_tests.servers.process import REPOSITORY
 
@@ -66,7 +66,7 @@ def test_workers_are_processes_of_their_own_with_the_cache_they_were_given() -> 
 
 DRIVER = """
 import sys
-from spatial_assets.pipeline.engine import ProcessEngine
+from spatial_assets.pipeline.engines.engine import ProcessEngine
 from spatial_assets_tests.pipeline.deadly import surroundings
 for _, (process, _) in ProcessEngine(workers=2, gdal_cache_mb=64).run(surroundings, range(1000)):
     print(process, flush=True)

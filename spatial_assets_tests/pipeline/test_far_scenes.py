@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spatial_assets.pipeline.engine import Engine, InlineEngine, ProcessEngine
+from spatial_assets.pipeline.engines.engine import Engine, InlineEngine, ProcessEngine
 from spatial_assets.pipeline.outcome import State
 from spatial_assets_tests.catalog.web import Web, serving
 from spatial_assets_tests.pipeline.runs import PIXELS, cube, walk

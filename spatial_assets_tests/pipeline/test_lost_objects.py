@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spatial_assets.pipeline.intact import lost_units
 from spatial_assets.pipeline.outcome import State
+from spatial_assets.pipeline.tile.manifest_builder import lost_units
 from spatial_assets.project import Project
-from spatial_assets.stores.location import locate
-from spatial_assets.stores.manifests import read_manifest
-from spatial_assets.stores.objects import ObjectInfo, ObjectStore
+from spatial_assets.stores.objects.location import locate
+from spatial_assets.stores.objects.manifests import read_manifest
+from spatial_assets.stores.objects.store import ObjectInfo, ObjectStore
 from spatial_assets_tests.pipeline.runs import cube, made, pixels, states, store_of, walk
 from spatial_assets_tests.pipeline.world import LATER, TWO_TILES, write_project
 

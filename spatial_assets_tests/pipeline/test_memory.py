@@ -15,10 +15,10 @@ import pytest
 from numpy.typing import NDArray
 from pyproj import Transformer
 
-from spatial_assets.pipeline.engine import InlineEngine, Results
-from spatial_assets.pipeline.planning import memory_need, need_of
-from spatial_assets.pipeline.task import TileTask
-from spatial_assets.pipeline.walk import Walker
+from spatial_assets.pipeline.engines.engine import InlineEngine, Results
+from spatial_assets.pipeline.run.memory_planning import memory_need, need_of
+from spatial_assets.pipeline.tile.task import TileTask
+from spatial_assets.pipeline.tile.walk import Walker
 from spatial_assets.project import Project
 from spatial_assets_tests.pipeline.runs import walk
 from spatial_assets_tests.pipeline.world import (

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from spatial_assets.errors import LeaseHeldError
-from spatial_assets.pipeline.arrivals import Lookout
-from spatial_assets.pipeline.engine import ProcessEngine
-from spatial_assets.pipeline.leasing import AHEAD, TileLeases
+from spatial_assets.pipeline.engines.engine import ProcessEngine
+from spatial_assets.pipeline.freshness.change_detection import Lookout
 from spatial_assets.pipeline.outcome import State
+from spatial_assets.pipeline.run.tile_leases import AHEAD, TileLeases
 from spatial_assets.project import Project, load_project
-from spatial_assets.stores.database import open_database
-from spatial_assets.stores.leases import acquire
-from spatial_assets.stores.objects import open_store
+from spatial_assets.stores.objects.leases import acquire
+from spatial_assets.stores.objects.store import open_store
+from spatial_assets.stores.tables.database import open_database
 from spatial_assets_tests.pipeline.runs import NOON, pixels, rows, states, store_of, walk
 from spatial_assets_tests.pipeline.world import SEPTEMBER, TWO_TILES, write_granule, write_project
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from spatial_assets.catalog import datasets
+from spatial_assets.catalog.rasters import gdal_datasets
 from spatial_assets_tests.pipeline.villages import ten_villages
 from spatial_assets_tests.servers.process import REPOSITORY
 
@@ -34,6 +34,6 @@ def test_more_files_than_may_be_open_are_read_all_the_same(tmp_path: Path) -> No
 
     states = run(project.root, ENOUGH)
 
-    assert len(scenes) > 2 * datasets.MOST_OPEN
+    assert len(scenes) > 2 * gdal_datasets.MOST_OPEN
     assert set(states) == set(project.partitioning.keys)
     assert set(states.values()) <= {"materialized", "empty"}

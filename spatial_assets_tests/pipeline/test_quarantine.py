@@ -12,7 +12,7 @@ import numpy as np
 
 from spatial_assets.pipeline.outcome import State
 from spatial_assets.project import Project
-from spatial_assets.stores.database import open_database
+from spatial_assets.stores.tables.database import open_database
 from spatial_assets_tests.pipeline.runs import (
     NOON,
     changed,

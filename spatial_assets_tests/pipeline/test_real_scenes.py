@@ -12,7 +12,7 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.warp import transform_bounds
 
-from spatial_assets.geo.geobox import Window
+from spatial_assets.geo.grid.geobox import Window
 from spatial_assets.project import Project
 from spatial_assets_tests.pipeline import reference
 from spatial_assets_tests.pipeline.runs import NOON, PIXELS, cube, store_of, walk

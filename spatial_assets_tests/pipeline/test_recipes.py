@@ -13,24 +13,29 @@ import pytest
 import shapely
 
 from spatial_assets.catalog import find_scenes
-from spatial_assets.catalog.scene import Catalogue
-from spatial_assets.catalog.sightings import Sighting
+from spatial_assets.catalog.scene import Catalogue, Sighting
 from spatial_assets.pipeline.boundaries import BoundaryPipeline
-from spatial_assets.pipeline.driver import TilePipeline
-from spatial_assets.pipeline.engine import InlineEngine
-from spatial_assets.pipeline.outcome import State, TileOutcome
-from spatial_assets.pipeline.outdated import (
+from spatial_assets.pipeline.engines.engine import InlineEngine
+from spatial_assets.pipeline.freshness.outdated import (
     Features,
     boundaries_wanted,
     outdated_stages,
     scenes_wanted,
     still_wanted,
 )
-from spatial_assets.pipeline.recipes import Recipe, Sky, hash_of_boundaries, recipe_of, recorded
+from spatial_assets.pipeline.freshness.stage_inputs import (
+    Recipe,
+    Sky,
+    hash_of_boundaries,
+    recipe_of,
+    recorded,
+)
+from spatial_assets.pipeline.outcome import State, TileOutcome
+from spatial_assets.pipeline.run.driver import TilePipeline
 from spatial_assets.pipeline.stages import RAW, chain_of
-from spatial_assets.pipeline.statistics import BoundaryShelf
+from spatial_assets.pipeline.tile.boundary_statistics import BoundaryShelf
 from spatial_assets.project import Project
-from spatial_assets.stores.database import open_database
+from spatial_assets.stores.tables.database import open_database
 from spatial_assets_tests.pipeline.runs import NOON, rows, stage_of, states, store_of, walk
 from spatial_assets_tests.pipeline.villages import ten_tiles, ten_villages, village
 from spatial_assets_tests.pipeline.world import write_granule

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from spatial_assets.catalog import datasets, find_scenes
-from spatial_assets.pipeline.engine import InlineEngine
+from spatial_assets.catalog import find_scenes
+from spatial_assets.catalog.rasters import gdal_datasets
+from spatial_assets.pipeline.engines.engine import InlineEngine
 from spatial_assets.pipeline.outcome import State
 from spatial_assets.pipeline.quarantine import Quarantine
 from spatial_assets.project import Project
-from spatial_assets.stores.database import open_database
+from spatial_assets.stores.tables.database import open_database
 from spatial_assets_tests.pipeline.runs import (
     NOON,
     changed,
@@ -125,7 +126,7 @@ def test_blocks_that_could_not_be_read_are_read_again_for_a_released_tile(
     good = spoil_blocks(path)
     first, _ = walk(project)
     mend(path, good)
-    datasets.close_all()  # this process would still know the blocks that it saw
+    gdal_datasets.close_all()  # this process would still know the blocks that it saw
     release(project, first)
 
     outcomes = walk(project, keys=[first])

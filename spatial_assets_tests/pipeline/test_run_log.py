@@ -11,13 +11,13 @@ from typing import cast
 import pytest
 
 from spatial_assets.errors import DatabaseError
-from spatial_assets.pipeline.engine import Engine, InlineEngine
+from spatial_assets.pipeline.engines.engine import Engine, InlineEngine
 from spatial_assets.pipeline.outcome import StageOutcome, State, TileOutcome
-from spatial_assets.pipeline.run_log import KEPT, RunLog
+from spatial_assets.pipeline.run.run_log import KEPT, RunLog
 from spatial_assets.project import Project
-from spatial_assets.stores.database import Database, open_database
-from spatial_assets.stores.duck import DuckDatabase
-from spatial_assets.stores.records import Change
+from spatial_assets.stores.rows import Change
+from spatial_assets.stores.tables.database import Database, open_database
+from spatial_assets.stores.tables.duckdb import DuckDatabase
 from spatial_assets_tests.pipeline.runs import NOON, PIXELS, rows, store_of, walk
 from spatial_assets_tests.pipeline.world import (
     EAST,

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from spatial_assets.geo.geobox import Window
-from spatial_assets.pipeline.engine import ProcessEngine
+from spatial_assets.geo.grid.geobox import Window
+from spatial_assets.pipeline.engines.engine import ProcessEngine
 from spatial_assets.project import Project
 from spatial_assets_tests.pipeline.runs import PIXELS, cube, pixels, store_of, walk
 from spatial_assets_tests.pipeline.world import write_project

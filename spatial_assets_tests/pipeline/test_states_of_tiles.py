@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from spatial_assets.catalog import Catalogue, find_scenes
-from spatial_assets.catalog.access import Patience, source_access
+from spatial_assets.catalog.access.source_access import Patience, source_access
 from spatial_assets.pipeline.outcome import State
 from spatial_assets.project import Project
 from spatial_assets_tests.pipeline.deadly import DeadlyEngine

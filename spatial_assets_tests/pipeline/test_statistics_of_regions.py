@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from spatial_assets.pipeline.boundaries import BoundaryPipeline
 from spatial_assets.pipeline.outcome import State
 from spatial_assets.project import Project
-from spatial_assets.stores.database import open_database
+from spatial_assets.stores.tables.database import open_database
 from spatial_assets_tests.pipeline.reference import FILL, HALF_WORLD
 from spatial_assets_tests.pipeline.runs import (
     NOON,

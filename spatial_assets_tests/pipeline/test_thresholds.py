@@ -10,11 +10,11 @@ import pytest
 from affine import Affine
 
 from spatial_assets.catalog import find_scenes
-from spatial_assets.catalog.facts import SceneFacts
-from spatial_assets.catalog.inspect import inspect_scene
+from spatial_assets.catalog.rasters.inspect import inspect_scene
+from spatial_assets.catalog.scene_facts import SceneFacts
 from spatial_assets.pipeline.outcome import CheckOutcome, State, TileOutcome
-from spatial_assets.pipeline.record import SceneRecord
-from spatial_assets.pipeline.reproject import MisplacedError, store_reprojected
+from spatial_assets.pipeline.tile.reprojected_raster import MisplacedError, store_reprojected
+from spatial_assets.pipeline.tile.scene_record import SceneRecord
 from spatial_assets.project import Project
 from spatial_assets_tests.pipeline.runs import changed, objects, rows, states, store_of, walk
 from spatial_assets_tests.pipeline.test_quarantine import out_of_range

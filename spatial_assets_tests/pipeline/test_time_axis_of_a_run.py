@@ -11,7 +11,7 @@ import pytest
 from spatial_assets.errors import GridError, SettingsError
 from spatial_assets.pipeline.outcome import State
 from spatial_assets.project import Project
-from spatial_assets.stores.cube import stored_cube
+from spatial_assets.stores.cube.cube import stored_cube
 from spatial_assets_tests.pipeline.runs import cube, rows, states, store_of, walk
 from spatial_assets_tests.pipeline.world import (
     EAST,

@@ -15,7 +15,7 @@ from pydantic_core import PydanticCustomError
 
 from spatial_assets.errors import SettingsError
 from spatial_assets.project import Project
-from spatial_assets.project.cron import parse_cron
+from spatial_assets.project.times import parse_cron
 
 Load = Callable[..., Project]
 Refusal = Callable[..., str]

@@ -6,9 +6,9 @@ import logging
 
 import pytest
 
-from spatial_assets.pipeline.engine import ProcessEngine
-from spatial_assets.project import retry_budget as module
-from spatial_assets.project.retry_budget import RETRIES, RetryBudget, retry_budget
+from spatial_assets import retries as module
+from spatial_assets.pipeline.engines.engine import ProcessEngine
+from spatial_assets.retries import RETRIES, RetryBudget, retry_budget
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from spatial_assets.stores.objects import ObjectStore, open_store
+from spatial_assets.stores.objects.store import ObjectStore, open_store
 
 
 @pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.servers)])

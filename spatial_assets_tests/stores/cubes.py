@@ -8,14 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spatial_assets.geo.grid import PixelGrid, Shard, Tile
+from spatial_assets.geo.grid.pixel_grid import PixelGrid, Shard, Tile
 from spatial_assets.geo.periods import Periods
-from spatial_assets.stores.cube import (
-    ensure_cube,
-    write_tile,
-)
-from spatial_assets.stores.cube_documents import CubeSpec
-from spatial_assets.stores.objects import ObjectStore
+from spatial_assets.stores.cube.cube import ensure_cube, write_tile
+from spatial_assets.stores.cube.metadata import CubeSpec
+from spatial_assets.stores.objects.store import ObjectStore
 
 GRID = PixelGrid(tile_matrix_set="WebMercatorQuad", pixel_zoom=10, chunk=64, shard=128)
 YEAR = Periods(date(2023, 1, 1), "month", date(2023, 12, 31))

@@ -13,9 +13,9 @@ import xarray as xr
 import zarr
 
 from spatial_assets.errors import GridError, RasterError, StoreError
-from spatial_assets.geo.grid import PixelGrid, Shard, Tile
+from spatial_assets.geo.grid.pixel_grid import PixelGrid, Shard, Tile
 from spatial_assets.geo.radiometry import FILL
-from spatial_assets.stores.cube import (
+from spatial_assets.stores.cube.cube import (
     ensure_cube,
     open_cube,
     read_window,
@@ -23,7 +23,7 @@ from spatial_assets.stores.cube import (
     tile_paths,
     write_tile,
 )
-from spatial_assets.stores.objects import ObjectStore
+from spatial_assets.stores.objects.store import ObjectStore
 from spatial_assets_tests.stores.cubes import (
     GRID,
     ONE,
@@ -247,8 +247,8 @@ def test_zarr_lists_and_reads_a_cube_but_cannot_write_it(store: ObjectStore) -> 
 
 LEAVER = """
 import sys
-from spatial_assets.stores.cube import open_cube
-from spatial_assets.stores.objects import open_store
+from spatial_assets.stores.cube.cube import open_cube
+from spatial_assets.stores.objects.store import open_store
 open_cube(open_store(sys.argv[1]), "ndvi")["ndvi"][0].load()
 """
 

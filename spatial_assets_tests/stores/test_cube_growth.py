@@ -13,16 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from spatial_assets.errors import GridError, StoreError
-from spatial_assets.geo.geobox import Window
-from spatial_assets.geo.grid import PixelGrid, Shard
+from spatial_assets.geo.grid.geobox import Window
+from spatial_assets.geo.grid.pixel_grid import PixelGrid, Shard
 from spatial_assets.geo.periods import Periods
-from spatial_assets.stores.cube import (
-    open_cube,
-    read_window,
-    stored_cube,
-)
-from spatial_assets.stores.cube_documents import cube_documents, parsed_spec
-from spatial_assets.stores.objects import ObjectStore, open_store
+from spatial_assets.stores.cube.cube import open_cube, read_window, stored_cube
+from spatial_assets.stores.cube.metadata import cube_documents, parsed_spec
+from spatial_assets.stores.objects.store import ObjectStore, open_store
 from spatial_assets_tests.stores.cubes import (
     ONE,
     YEAR,
@@ -210,11 +206,11 @@ def test_a_declaration_survives_the_trip_through_the_root_document() -> None:
 DRIVER = """
 import sys
 from datetime import UTC, date, datetime
-from spatial_assets.geo.grid import PixelGrid, Shard
+from spatial_assets.geo.grid.pixel_grid import PixelGrid, Shard
 from spatial_assets.geo.periods import Periods
-from spatial_assets.stores.cube import ensure_cube, open_cube
-from spatial_assets.stores.cube_documents import CubeSpec
-from spatial_assets.stores.objects import open_store
+from spatial_assets.stores.cube.cube import ensure_cube, open_cube
+from spatial_assets.stores.cube.metadata import CubeSpec
+from spatial_assets.stores.objects.store import open_store
 url, who = sys.argv[1], int(sys.argv[2])
 store = open_store(url)
 grid = PixelGrid(tile_matrix_set="WebMercatorQuad", pixel_zoom=10, chunk=64, shard=128)

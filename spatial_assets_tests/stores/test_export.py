@@ -13,11 +13,11 @@ from shapely.geometry.base import BaseGeometry
 
 from spatial_assets.cli import main
 from spatial_assets.errors import GridError, StoreError
-from spatial_assets.geo.geobox import Window
-from spatial_assets.geo.grid import Shard
+from spatial_assets.geo.grid.geobox import Window
+from spatial_assets.geo.grid.pixel_grid import Shard
 from spatial_assets.geo.radiometry import FILL
-from spatial_assets.stores.export import export_cog, parts
-from spatial_assets.stores.objects import ObjectStore, open_store
+from spatial_assets.stores.cube.export import export_cog, parts
+from spatial_assets.stores.objects.store import ObjectStore, open_store
 from spatial_assets_tests.stores.cubes import GRID, ONE, make, spec, tile_of, write
 
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from spatial_assets.errors import LeaseHeldError, SourceUnavailableError
-from spatial_assets.stores import location, refusals
-from spatial_assets.stores.cube import read_window
-from spatial_assets.stores.leases import acquire
-from spatial_assets.stores.objects import ObjectStore, open_store
-from spatial_assets.stores.retries import Backoff
+from spatial_assets.retries import Backoff
+from spatial_assets.stores.cube.cube import read_window
+from spatial_assets.stores.objects import location, store_errors
+from spatial_assets.stores.objects.leases import acquire
+from spatial_assets.stores.objects.store import ObjectStore, open_store
 from spatial_assets_tests.stores.cubes import ONE, make, write
 from spatial_assets_tests.stores.faulty import FAULTS, FaultyProxy, faulty
 
@@ -25,7 +25,7 @@ NOON = datetime(2023, 8, 1, 12, tzinfo=UTC)
 def proxy(s3_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyProxy]:
     """One request in five goes wrong; waits are shortened, their number is not."""
     backoff = {"init_backoff": timedelta(milliseconds=2), "max_backoff": timedelta(seconds=0.1)}
-    monkeypatch.setattr(refusals, "BACKOFF", Backoff(first=0.002, largest=0.1, patience=2.0))
+    monkeypatch.setattr(store_errors, "BACKOFF", Backoff(first=0.002, largest=0.1, patience=2.0))
     monkeypatch.setattr(
         location, "RETRY_CONFIG", {**location.RETRY_CONFIG, "backoff": {**backoff, "base": 2}}
     )

@@ -4,8 +4,8 @@ import pytest
 
 from spatial_assets.errors import GridError, StoreError
 from spatial_assets.stores import layout
-from spatial_assets.stores.identity import claim_store, stored_grid
-from spatial_assets.stores.objects import ObjectStore
+from spatial_assets.stores.objects.grid_identity import claim_store, stored_grid
+from spatial_assets.stores.objects.store import ObjectStore
 
 GRID = {"pixel_zoom": 10, "level": 8}
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from spatial_assets.errors import LeaseHeldError, StoreError
 from spatial_assets.stores import layout
-from spatial_assets.stores.leases import Lease, acquire, lease
-from spatial_assets.stores.objects import ObjectStore, open_store
+from spatial_assets.stores.objects.leases import Lease, acquire, lease
+from spatial_assets.stores.objects.store import ObjectStore, open_store
 
 NOON = datetime(2023, 8, 1, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -210,8 +210,8 @@ CONTENDER = """
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from spatial_assets.stores.leases import lease
-from spatial_assets.stores.objects import open_store
+from spatial_assets.stores.objects.leases import lease
+from spatial_assets.stores.objects.store import open_store
 url, ledger, who = sys.argv[1:]
 for _ in range(5):
     with lease(open_store(url), "cube/ndvi", owner=who, ttl=timedelta(seconds=60),

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from spatial_assets.errors import StoreError
 from spatial_assets.stores import layout
-from spatial_assets.stores.documents import from_json
-from spatial_assets.stores.manifests import (
+from spatial_assets.stores.objects.json import from_json
+from spatial_assets.stores.objects.manifests import (
     StageEntry,
     TileManifest,
     commit_manifest,
@@ -20,7 +20,7 @@ from spatial_assets.stores.manifests import (
     parsed,
     read_manifest,
 )
-from spatial_assets.stores.objects import ObjectInfo, ObjectStore, open_store
+from spatial_assets.stores.objects.store import ObjectInfo, ObjectStore, open_store
 
 EMPTY = TileManifest(grid_id="abc", tile="0231")
 

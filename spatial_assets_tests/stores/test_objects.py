@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spatial_assets.errors import SettingsError, SourceUnavailableError, StoreError
-from spatial_assets.stores import layout, location, refusals
-from spatial_assets.stores.objects import ObjectStore, checked, open_store
-from spatial_assets.stores.retries import Backoff
+from spatial_assets.retries import Backoff
+from spatial_assets.stores import layout
+from spatial_assets.stores.objects import location, store_errors
+from spatial_assets.stores.objects.store import ObjectStore, checked, open_store
 
 KEYS = {"AWS_ACCESS_KEY_ID": "AKNAME", "AWS_SECRET_ACCESS_KEY": "hush-hush"}
 
@@ -177,7 +178,7 @@ def test_any_scene_id_makes_one_safe_segment_of_its_own(first: str, second: str)
 
 def test_a_server_that_is_away_is_worth_another_try(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(location, "RETRY_CONFIG", {"max_retries": 0})
-    monkeypatch.setattr(refusals, "BACKOFF", Backoff(first=0.01, largest=0.01, patience=0.05))
+    monkeypatch.setattr(store_errors, "BACKOFF", Backoff(first=0.01, largest=0.01, patience=0.05))
     env = {**KEYS, "SPATIAL_ASSETS_S3_ENDPOINT": "http://127.0.0.1:9"}
 
     with pytest.raises(SourceUnavailableError, match=r"127\.0\.0\.1:9") as caught:

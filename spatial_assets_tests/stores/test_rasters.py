@@ -15,8 +15,8 @@ from rasterio.io import MemoryFile
 from rasterio.session import AWSSession
 
 from spatial_assets.errors import RasterError, StoreError
-from spatial_assets.stores.objects import open_store
-from spatial_assets.stores.rasters import StoredRaster, encoded, read_geotiff, write_geotiff
+from spatial_assets.stores.objects.geotiff import StoredRaster, encoded, read_geotiff, write_geotiff
+from spatial_assets.stores.objects.store import open_store
 
 TRANSFORM = Affine(10.0, 0.0, 499980.0, 0.0, -10.0, 5100000.0)
 UTM = CRS.from_epsg(32633)

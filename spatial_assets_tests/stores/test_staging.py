@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from spatial_assets.stores.objects import ObjectStore, open_store
+from spatial_assets.stores.objects.store import ObjectStore, open_store
 
 
 def staged(path: Path, *, seconds_ago: float) -> Path:

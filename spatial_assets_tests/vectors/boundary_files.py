@@ -11,9 +11,9 @@ import numpy as np
 import pyogrio.raw
 import shapely
 
-from spatial_assets.geo.features import ValidatedFeatures
-from spatial_assets.geo.vectors import validate_features
-from spatial_assets.stores.vectors import read_features
+from spatial_assets.geo.vectors.features import ValidatedFeatures
+from spatial_assets.geo.vectors.validate import validate_features
+from spatial_assets.stores.vectors.read import read_features
 
 SQUARES = [shapely.box(15 + i, 46, 15.5 + i, 46.5) for i in range(3)]
 NAMES = ["Čakovec", "Ørsted", None]

@@ -8,7 +8,7 @@ import pytest
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from spatial_assets.geo.features import RawFeature
+from spatial_assets.geo.vectors.features import RawFeature
 
 FeatureMaker = Callable[..., list[RawFeature]]
 

@@ -9,8 +9,8 @@ from typing import Literal
 import shapely
 from pyproj import CRS
 
-from spatial_assets.geo.features import RawFeature, ValidatedFeatures
-from spatial_assets.geo.vectors import validate_features
+from spatial_assets.geo.vectors.features import RawFeature, ValidatedFeatures
+from spatial_assets.geo.vectors.validate import validate_features
 
 FeatureMaker = Callable[..., list[RawFeature]]
 LONLAT = CRS("EPSG:4326")

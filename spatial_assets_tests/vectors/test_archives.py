@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from spatial_assets.errors import VectorError
-from spatial_assets.stores.vector_archive import vector_member
+from spatial_assets.stores.vectors.gdal import vector_member
 from spatial_assets_tests.vectors.boundary_files import read, write
 
 CONTENTS = [

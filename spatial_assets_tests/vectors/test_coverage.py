@@ -10,8 +10,8 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spatial_assets.geo.coverage import coverage_report
-from spatial_assets.geo.geodesy import area_m2
+from spatial_assets.geo.vectors.areas import area_m2
+from spatial_assets.geo.vectors.coverage import coverage_report
 
 LEFT = shapely.box(15.0, 46.0, 15.1, 46.1)
 RIGHT = shapely.box(15.1, 46.0, 15.2, 46.1)

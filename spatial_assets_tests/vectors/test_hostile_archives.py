@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from spatial_assets.errors import VectorError
-from spatial_assets.stores.vector_source import ReadLimits
-from spatial_assets.stores.vectors import read_features
+from spatial_assets.stores.vectors.read import read_features
+from spatial_assets.stores.vectors.source import ReadLimits
 
 SQUARE = [[[15, 46], [15.1, 46], [15.1, 46.1], [15, 46.1], [15, 46]]]
 

@@ -8,8 +8,8 @@ from affine import Affine
 from pyproj import CRS, Transformer
 
 from spatial_assets.errors import GridError
-from spatial_assets.geo.geobox import GeoBox, Window
-from spatial_assets.geo.geodesy import pixel_areas
+from spatial_assets.geo.grid.geobox import GeoBox, Window
+from spatial_assets.geo.vectors.areas import pixel_areas
 
 
 def geobox_at(code: str, x: float, y: float, *, size: float, pixels: int = 70) -> GeoBox:

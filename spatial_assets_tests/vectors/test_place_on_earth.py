@@ -7,7 +7,7 @@ import shapely
 from pyproj import CRS
 
 from spatial_assets.errors import VectorError
-from spatial_assets.geo.vectors import validate_features
+from spatial_assets.geo.vectors.validate import validate_features
 from spatial_assets_tests.vectors.feature_making import (
     SQUARE,
     FeatureMaker,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pyproj import Geod
 from shapely.geometry.base import BaseGeometry
 
-from spatial_assets.geo.geodesy import area_m2
+from spatial_assets.geo.vectors.areas import area_m2
 
 WGS84 = Geod(ellps="WGS84")
 

@@ -11,8 +11,8 @@ import pytest
 import shapely
 
 from spatial_assets.errors import VectorError
-from spatial_assets.geo.vectors import validate_features
-from spatial_assets.stores.vectors import ReadLimits, read_features
+from spatial_assets.geo.vectors.validate import validate_features
+from spatial_assets.stores.vectors.read import ReadLimits, read_features
 from spatial_assets_tests.vectors.boundary_files import (
     SQUARES,
     read,

@@ -15,7 +15,7 @@ import pytest
 import shapely
 
 from spatial_assets.errors import VectorError
-from spatial_assets.stores.vectors import read_features
+from spatial_assets.stores.vectors.read import read_features
 from spatial_assets_tests.vectors.boundary_files import (
     NAMES,
     SQUARES,

@@ -9,7 +9,7 @@ import pytest
 import shapely
 
 from spatial_assets.errors import VectorError
-from spatial_assets.stores import vectors
+from spatial_assets.stores.vectors import read as vectors
 from spatial_assets_tests.vectors.boundary_files import (
     collection,
     read,

@@ -10,9 +10,9 @@ import pyogrio
 import pytest
 
 from spatial_assets.errors import SourceUnavailableError, StoreError, VectorError
-from spatial_assets.geo.vectors import validate_features
-from spatial_assets.stores.objects import open_store
-from spatial_assets.stores.vectors import ReadLimits, read_features
+from spatial_assets.geo.vectors.validate import validate_features
+from spatial_assets.stores.objects.store import open_store
+from spatial_assets.stores.vectors.read import ReadLimits, read_features
 from spatial_assets_tests.vectors.boundary_files import SQUARES, write
 
 pytestmark = pytest.mark.servers

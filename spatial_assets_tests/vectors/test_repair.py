@@ -7,7 +7,7 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from spatial_assets.errors import VectorError
-from spatial_assets.geo.geodesy import area_m2
+from spatial_assets.geo.vectors.areas import area_m2
 from spatial_assets_tests.vectors.feature_making import (
     BOW_TIE,
     SQUARE,

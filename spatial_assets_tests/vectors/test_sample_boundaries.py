@@ -14,12 +14,12 @@ from exactextract.raster import NumPyRasterSource
 from pyproj import CRS
 
 from spatial_assets.errors import VectorError
-from spatial_assets.geo.coverage import coverage_report
-from spatial_assets.geo.features import ValidatedFeatures
-from spatial_assets.geo.geobox import GeoBox, Window
-from spatial_assets.geo.geodesy import pixel_areas
-from spatial_assets.geo.lonlat import project_boundaries
-from spatial_assets.geo.zonal import boundary_parts, merge_parts
+from spatial_assets.geo.grid.geobox import GeoBox, Window
+from spatial_assets.geo.vectors.areas import pixel_areas
+from spatial_assets.geo.vectors.coverage import coverage_report
+from spatial_assets.geo.vectors.features import ValidatedFeatures
+from spatial_assets.geo.vectors.to_lonlat import project_boundaries
+from spatial_assets.geo.vectors.zonal_statistics import boundary_parts, merge_parts
 from spatial_assets_tests.vectors.boundary_files import read
 
 pytestmark = pytest.mark.samples

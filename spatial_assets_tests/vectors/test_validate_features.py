@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from shapely.geometry.base import BaseGeometry
 
 from spatial_assets.errors import VectorError
-from spatial_assets.geo.defects import REASONS, Defect
-from spatial_assets.geo.features import RawFeature
-from spatial_assets.geo.vectors import key_text
+from spatial_assets.geo.vectors.features import REASONS, Defect, RawFeature
+from spatial_assets.geo.vectors.validate import key_text
 from spatial_assets_tests.vectors.feature_making import (
     BOW_TIE,
     OVERLAPPING,

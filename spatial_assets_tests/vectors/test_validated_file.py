@@ -11,9 +11,9 @@ import pytest
 import shapely
 
 from spatial_assets.errors import VectorError
-from spatial_assets.geo.features import RawFeature, ValidatedFeatures
-from spatial_assets.geo.vectors import validate_features
-from spatial_assets.stores.validated import (
+from spatial_assets.geo.vectors.features import RawFeature, ValidatedFeatures
+from spatial_assets.geo.vectors.validate import validate_features
+from spatial_assets.stores.vectors.validated import (
     library_versions,
     read_validated,
     write_quarantined,

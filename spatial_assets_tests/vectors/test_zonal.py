@@ -17,9 +17,9 @@ from shapely.geometry import mapping
 from shapely.geometry.base import BaseGeometry
 
 from spatial_assets.errors import RasterError
-from spatial_assets.geo.geobox import GeoBox, Window
-from spatial_assets.geo.geodesy import pixel_areas
-from spatial_assets.geo.zonal import BoundaryPart, boundary_parts, merge_parts
+from spatial_assets.geo.grid.geobox import GeoBox, Window
+from spatial_assets.geo.vectors.areas import pixel_areas
+from spatial_assets.geo.vectors.zonal_statistics import BoundaryPart, boundary_parts, merge_parts
 
 EQUAL_AREA = CRS("EPSG:3035")
 MERCATOR = CRS("EPSG:3857")

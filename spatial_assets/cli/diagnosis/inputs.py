@@ -15,10 +15,10 @@ MOST_COUNTED = 10_000  # items: a hundred pages of an API; past that the number 
 
 def catalogue(project: Project) -> Finding:
     """Search the catalogue as a run would, and count what it has."""
-    from spatial_assets.catalog.access import source_access  # noqa: PLC0415  (GDAL, HTTP)
-    from spatial_assets.catalog.items import RawItem  # noqa: PLC0415
-    from spatial_assets.catalog.selection import selection_of  # noqa: PLC0415
-    from spatial_assets.catalog.sources import find_items  # noqa: PLC0415
+    from spatial_assets.catalog.access.source_access import source_access
+    from spatial_assets.catalog.sources.sources import find_items
+    from spatial_assets.catalog.stac.item_filter import selection_of
+    from spatial_assets.catalog.stac.items import RawItem
 
     def question() -> str:
         selection = selection_of(project)
@@ -47,7 +47,7 @@ def boundaries(project: Project) -> Iterator[Finding]:
 
 def _boundary(project: Project, boundary: BoundarySettings) -> Finding:
     """Open one boundaries file and read its first feature."""
-    from spatial_assets.stores.vectors import read_features  # noqa: PLC0415  (GDAL)
+    from spatial_assets.stores.vectors.read import read_features
 
     def question() -> str:
         source = project.resolve(boundary.source)

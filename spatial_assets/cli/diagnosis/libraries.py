@@ -19,7 +19,7 @@ TOLERANCE_M = 0.001
 
 def gdal() -> Finding:
     """GDAL of the rasterio wheel, and the drivers that the product needs."""
-    import rasterio  # noqa: PLC0415  (GDAL only where it is needed)
+    import rasterio
 
     version = f"{rasterio.__gdal_version__} (rasterio {rasterio.__version__})"
     with rasterio.Env() as environment:
@@ -54,8 +54,8 @@ def proj(env: Mapping[str, str] | None = None) -> Finding:
 
 def _round_trip() -> float:
     """The largest error in metres of the known point, there and back, in both libraries."""
-    from pyproj import Transformer  # noqa: PLC0415
-    from rasterio.warp import transform  # noqa: PLC0415
+    from pyproj import Transformer
+    from rasterio.warp import transform
 
     forward = Transformer.from_crs("EPSG:32633", "EPSG:3857", always_xy=True)
     there = forward.transform(*UTM_33)
@@ -72,15 +72,15 @@ def _round_trip() -> float:
 
 def _coordinate_errors() -> tuple[type[Exception], ...]:
     """What the two libraries raise when their data is not theirs."""
-    from pyproj.exceptions import ProjError  # noqa: PLC0415
-    from rasterio.errors import RasterioError  # noqa: PLC0415
+    from pyproj.exceptions import ProjError
+    from rasterio.errors import RasterioError
 
     return (ProjError, RasterioError, ValueError, OSError)
 
 
 def _versions() -> str:
     """Both PROJs, since each wheel brings one."""
-    import pyproj  # noqa: PLC0415
-    import rasterio  # noqa: PLC0415
+    import pyproj
+    import rasterio
 
     return f"{pyproj.proj_version_str} (pyproj) and {rasterio.__proj_version__} (rasterio)"

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from spatial_assets.cli.launching.webserver import Webserver
-from spatial_assets.cli.shell.words import counted, listed
+from spatial_assets.cli.app.console import counted, listed
+from spatial_assets.cli.launching.webserver_client import Webserver
 from spatial_assets.errors import LaunchError
-from spatial_assets.pipeline.ranges import KeyRange, key_ranges
+from spatial_assets.pipeline.key_ranges import KeyRange, key_ranges
 from spatial_assets.pipeline.stages import RAW, by_boundary
 from spatial_assets.project import Project
 

@@ -9,9 +9,8 @@ from functools import cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from spatial_assets.cli.mapping.legend import MEANINGS, TICKS, TROUBLE
-from spatial_assets.cli.mapping.subject import MapSubject
-from spatial_assets.geo.colours import HIGHEST, LOWEST, UNKNOWN, colours_of
+from spatial_assets.cli.mapping.map_data import MEANINGS, TICKS, TROUBLE, MapSubject
+from spatial_assets.geo.pixels.colour_ramp import HIGHEST, LOWEST, UNKNOWN, colours_of
 
 INK, FAINT, PAPER = (32, 36, 40), (108, 116, 124), (255, 255, 255)
 MARGIN, HEADER, FOOTER = 24, 66, 86

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
-from spatial_assets.geo.colours import colours_of
-from spatial_assets.geo.overview import shrunk
+from spatial_assets.geo.pixels.colour_ramp import colours_of
+from spatial_assets.geo.pixels.downsample import shrunk
 
 UPPER_HALF = "▀"
 WIDEST = 84  # columns

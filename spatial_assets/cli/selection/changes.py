@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from spatial_assets.catalog import Catalogue
-from spatial_assets.cli.selection.standing import Row
-from spatial_assets.cli.shell.ground import Ground
-from spatial_assets.geo.grid import Tile
+from spatial_assets.cli.app.open_project import Ground
+from spatial_assets.cli.selection.tile_status import Row
+from spatial_assets.geo.grid.pixel_grid import Tile
 from spatial_assets.pipeline.failures import MissingInputError
-from spatial_assets.pipeline.outdated import Features, outdated_stages
-from spatial_assets.pipeline.recipes import Sky, hash_of_boundaries, recorded
-from spatial_assets.pipeline.statistics import BoundaryShelf
+from spatial_assets.pipeline.freshness.outdated import Features, outdated_stages
+from spatial_assets.pipeline.freshness.stage_inputs import Sky, hash_of_boundaries, recorded
+from spatial_assets.pipeline.tile.boundary_statistics import BoundaryShelf
 
 CAUSES = ("scenes", "settings", "boundaries")
 """In the order in which they are told."""

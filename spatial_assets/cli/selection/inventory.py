@@ -10,26 +10,27 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from spatial_assets.cli.selection.selectors import Selectors
-from spatial_assets.cli.selection.standing import (
+from spatial_assets.cli.app.open_project import Ground
+from spatial_assets.cli.selection.tile_options import Selectors
+from spatial_assets.cli.selection.tile_status import (
     Row,
     Standing,
     TileStanding,
     moment,
     standing_of,
 )
-from spatial_assets.cli.shell.ground import Ground
-from spatial_assets.pipeline.intact import lost_units
 from spatial_assets.pipeline.stages import chain_of
+from spatial_assets.pipeline.tile.manifest_builder import lost_units
 from spatial_assets.project import Project
 from spatial_assets.stores import layout
-from spatial_assets.stores.manifests import read_manifest
-from spatial_assets.stores.relational import RelationalDatabase
-from spatial_assets.stores.transactions import Transaction
+from spatial_assets.stores.objects.manifests import read_manifest
+from spatial_assets.stores.tables.relational import RelationalDatabase
+from spatial_assets.stores.tables.transactions import Transaction
 
 if TYPE_CHECKING:
     from spatial_assets.catalog import Catalogue
     from spatial_assets.cli.selection.changes import Changes
+
 
 GOOD = frozenset({Standing.EMPTY, Standing.MATERIALIZED})
 LOOK_UPS_AT_ONCE = 16  # of manifests: small objects, each a round trip where the store is far
@@ -64,7 +65,7 @@ class Inventory:
         Raises:
             SourceUnavailableError: it did not answer.
         """
-        from spatial_assets.catalog import find_scenes  # noqa: PLC0415 - GDAL, HTTP
+        from spatial_assets.catalog import find_scenes
 
         return find_scenes(self.project)
 
@@ -87,7 +88,7 @@ class Inventory:
         return Choice(among, {key: changed[key] for key in among if key in changed})
 
     def _changes(self, keys: Sequence[str], stages: Sequence[str]) -> Changes:
-        from spatial_assets.cli.selection.changes import changed_tiles  # noqa: PLC0415 - pixels
+        from spatial_assets.cli.selection.changes import changed_tiles
 
         inputs = self.rows("tile_inputs")
         return changed_tiles(self.ground, self.catalogue, inputs, keys=keys, stages=stages)

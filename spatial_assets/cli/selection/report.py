@@ -11,12 +11,12 @@ from functools import cached_property
 
 import shapely
 
-from spatial_assets.cli.running.rates import Throughput
-from spatial_assets.cli.selection.freshness import WindowStanding, due_at, windows_of
-from spatial_assets.cli.selection.standing import Row, Standing, TileStanding
-from spatial_assets.cli.shell.words import counted, duration, listed
+from spatial_assets.cli.app.console import counted, duration, listed
+from spatial_assets.cli.selection.run_rates import Throughput
+from spatial_assets.cli.selection.stale_tiles import WindowStanding, due_at, windows_of
+from spatial_assets.cli.selection.tile_status import Row, Standing, TileStanding
 from spatial_assets.project import Project
-from spatial_assets.project.durations import spoken
+from spatial_assets.project.times import spoken
 
 NAMED = 3  # tiles of a row of the table; JSON and GeoJSON name all
 DIGITS = 7  # of a degree: a centimetre

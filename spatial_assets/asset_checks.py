@@ -1,0 +1,131 @@
+"""Checks on the boundary sets as they stand in the store and the database; also on demand.
+
+What is judged of tiles is judged within the chain: of the pixels before they are written, of the
+tables at the end of a run (assets/run_checks.py).
+"""
+
+
+# No `from __future__ import annotations`: Dagster reads the annotations of what it decorates.
+
+import dagster as dg
+
+from spatial_assets.assets.run_checks import SOUND, TABLE_IS_SOUND, judge_table
+from spatial_assets.project import Project
+from spatial_assets.project.products import BoundarySettings
+from spatial_assets.resources import DatabaseResource, StoreResource
+from spatial_assets.stores import layout
+
+
+def boundary_checks(project: Project, settings: BoundarySettings) -> list[dg.AssetChecksDefinition]:
+    """The checks of one `[[boundaries]]` entry."""
+    return [
+        source_is_whole(settings),
+        coverage_is_clean(project, settings),
+        rows_match_the_source(project, settings),
+        table_is_sound(project, settings),
+    ]
+
+
+def source_is_whole(settings: BoundarySettings) -> dg.AssetChecksDefinition:
+    """The copy in the store is the one that was noted."""
+
+    @dg.asset_check(
+        asset=f"raw_{settings.name}",
+        name="copy_is_whole",
+        description="The stored copy has the bytes that were read from the source.",
+    )
+    def check(store: StoreResource) -> dg.AssetCheckResult:
+        import hashlib
+
+        from spatial_assets.stores.objects.json import from_json
+
+        opened = store.open()
+        noted = from_json(opened.get(layout.raw_boundaries(settings.name, ".json")))
+        data = opened.find(str(noted["path"]))
+        found = "" if data is None else hashlib.sha256(data).hexdigest()
+        return dg.AssetCheckResult(
+            passed=found == noted["sha256"],
+            metadata={"bytes": len(data or b""), "sha256": found, "noted": str(noted["sha256"])},
+        )
+
+    return check
+
+
+def coverage_is_clean(project: Project, settings: BoundarySettings) -> dg.AssetChecksDefinition:
+    """Neighbours neither overlap nor leave gaps, and no feature was set aside or lost."""
+    most_overlap, most_gap = project.checks.most_overlap_share, project.checks.most_gap_share
+
+    @dg.asset_check(
+        asset=f"validated_{settings.name}",
+        name="topology",
+        description=(
+            "No feature is in quarantine, neighbours overlap by at most "
+            f"{most_overlap:.2%} of the area and leave gaps of at most {most_gap:.2%}, and every "
+            "feature of the source is accounted for."
+        ),
+    )
+    def check(store: StoreResource) -> dg.AssetCheckResult:
+        from spatial_assets.stores.vectors.validated import read_validated
+
+        data = store.open().get(layout.validated_boundaries(settings.name))
+        facts = read_validated(data).attrs
+        report, coverage = facts["report"], facts["coverage"]
+        area = max(report["area_m2"], 1.0)
+        overlap, gap = coverage["overlap_m2"] / area, coverage["gap_m2"] / area
+        accounted = report["kept"] + report["quarantined"] == report["features"]
+        fits = overlap <= most_overlap and gap <= most_gap
+        return dg.AssetCheckResult(
+            passed=report["quarantined"] == 0 and fits and accounted,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={
+                "features": report["features"],
+                "kept": report["kept"],
+                "repaired": report["repaired"],
+                "quarantined": report["quarantined"],
+                "reasons": report["reasons"],
+                "overlap_share": overlap,
+                "gap_share": gap,
+                "gaps": coverage["gaps"],
+                "gap_m2": coverage["gap_m2"],
+            },
+        )
+
+    return check
+
+
+def rows_match_the_source(project: Project, settings: BoundarySettings) -> dg.AssetChecksDefinition:
+    """The table has one row for each validated feature, with the same fingerprints."""
+
+    @dg.asset_check(
+        asset=settings.name,
+        name="rows_match",
+        description="One row a validated feature, key by key, with the same fingerprint.",
+    )
+    def check(store: StoreResource, database: DatabaseResource) -> dg.AssetCheckResult:
+        from spatial_assets.stores.vectors.validated import read_validated
+
+        data = store.open().get(layout.validated_boundaries(settings.name))
+        frame = read_validated(data)
+        wanted = dict(zip(frame["key"], frame["feature_fingerprint"], strict=True))
+        with database.open(project) as opened:
+            rows = opened.rows(settings.name)
+        found = {str(row["boundary_key"]): row["feature_fingerprint"] for row in rows}
+        differing = sorted(key for key in {*wanted, *found} if wanted.get(key) != found.get(key))
+        return dg.AssetCheckResult(
+            passed=not differing,
+            metadata={"rows": len(rows), "features": len(wanted), "differing": differing[:20]},
+        )
+
+    return check
+
+
+def table_is_sound(project: Project, settings: BoundarySettings) -> dg.AssetChecksDefinition:
+    """Columns, reference system and spatial index are as declared."""
+
+    @dg.asset_check(asset=settings.name, name=TABLE_IS_SOUND, description=SOUND)
+    def check(database: DatabaseResource) -> dg.AssetCheckResult:
+        with database.open(project) as opened:
+            verdict = judge_table(opened.examine(settings.name))
+        return dg.AssetCheckResult(passed=verdict.passed, metadata=dict(verdict.evidence))
+
+    return check

@@ -1,0 +1,1 @@
+"""Reading from an archive: permissions, requests, signatures and rate limits."""

@@ -1,0 +1,155 @@
+"""Where a catalogue may send us: hosts, buckets and folders. What an item says is not trusted.
+
+By default a catalogue may name what is no nearer to this machine than itself: one on the internet
+no address of a private network, and none but a folder an address of this machine. Addresses that
+clouds give their keys out at (link-local) are for nobody.
+
+A host is judged by what its name means now: one that means another address a moment later, when
+it is asked, is not noticed. Where that matters, name the hosts, or close the workers' network.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import posixpath
+import socket
+import time
+from dataclasses import dataclass
+from enum import IntEnum
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from urllib.parse import urlsplit
+
+from spatial_assets.catalog.access.hrefs import is_remote
+from spatial_assets.errors import SceneError
+from spatial_assets.project.secrets import mask_secrets
+
+LISTED = "list it in [scenes] hosts of project.toml if you trust it"
+LISTED_FOLDER = "list it in [scenes] folders of project.toml if you trust the catalogue"
+
+
+class Nearness(IntEnum):
+    """How near an address is to this machine."""
+
+    PUBLIC = 0
+    PRIVATE = 1
+    """Of a network that is not routed on the internet."""
+
+    OWN = 2
+    """This machine."""
+
+    LINK = 3
+    """Link-local: where clouds keep keys for whoever asks."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """What the documents of a catalogue may name."""
+
+    nearest: Nearness = Nearness.LINK
+    """No address may be nearer than this."""
+
+    trusted: frozenset[str] = frozenset()
+    """host or host:port that the project itself names: its catalogue, its S3 endpoint."""
+
+    hosts: tuple[str, ...] = ()
+    """Patterns of the only hosts allowed besides, `s3://bucket` for a bucket; (): any."""
+
+    folders: tuple[str, ...] | None = None
+    """Absolute folders that local files must lie in; None: anywhere."""
+
+    def require(self, place: str) -> None:
+        """Refuse a place that must not be read; a host name is looked up.
+
+        Raises:
+            SceneError: `forbidden_host` or `forbidden_folder`.
+        """
+        if not is_remote(place):
+            self._require_folder(place)
+        elif not self._is_named(place):
+            if self.hosts:
+                raise _refused(place, "is not one of [scenes] hosts", remedy=LISTED)
+            self._require_far_enough(place, self.nearest)
+
+    def require_redirect(self, start: str, end: str) -> None:
+        """Refuse to be led from a place to a nearer one.
+
+        Raises:
+            SceneError: `forbidden_host`.
+        """
+        if not is_remote(end):
+            raise _refused(end, "is where a server led, and no URL", remedy="tell its owner")
+        self.require(end)
+        if not self._is_named(end):
+            self._require_far_enough(end, nearness_of(start))
+
+    def _require_far_enough(self, place: str, nearest: Nearness) -> None:
+        found = nearness_of(place)
+        if found > nearest:
+            why = f"is an address {_TOLD[found]}, nearer than who named it"
+            raise _refused(place, why, remedy=LISTED)
+
+    def _is_named(self, place: str) -> bool:
+        """Whether the project itself names a place."""
+        parts = urlsplit(place)
+        if parts.netloc.lower() in self.trusted and parts.scheme != "s3":
+            return True
+        host = f"s3://{parts.netloc}" if parts.scheme == "s3" else (parts.hostname or "")
+        return any(fnmatchcase(host, pattern.lower()) for pattern in self.hosts)
+
+    def _require_folder(self, place: str) -> None:
+        path = posixpath.normpath(place)
+        if self.folders is None or any(
+            path == folder or path.startswith(f"{folder.rstrip('/')}/") for folder in self.folders
+        ):
+            return
+        raise SceneError(
+            f"{path} lies outside of the catalogue's own folder; {LISTED_FOLDER}",
+            reason="forbidden_folder",
+        )
+
+
+_TOLD = {
+    Nearness.PUBLIC: "of the internet",
+    Nearness.PRIVATE: "of a private network",
+    Nearness.OWN: "of this machine",
+    Nearness.LINK: "of this machine's link",
+}
+
+ANYWHERE = Places()
+"""For places that a person names, not a document."""
+
+
+def nearness_of(url: str) -> Nearness:
+    """How near the host of an http(s) URL is, by the nearest of its addresses."""
+    parts = urlsplit(url)
+    if parts.scheme == "s3" or not parts.hostname:
+        return Nearness.PUBLIC
+    minute = int(time.monotonic() // 60)
+    found = map(_nearness, _addresses(parts.hostname, minute))
+    return max(found, default=Nearness.PUBLIC)
+
+
+@lru_cache(maxsize=1024)
+def _addresses(host: str, _minute: int) -> tuple[str, ...]:
+    """The addresses of a host, asked once a minute; none where nobody knows it just now."""
+    try:
+        found = socket.getaddrinfo(host, None, proto=socket.IPPROTO_TCP)
+    except (OSError, UnicodeError):
+        return ()
+    return tuple(sorted({str(each[4][0]) for each in found}))
+
+
+def _nearness(address: str) -> Nearness:
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    ip = (ip.ipv4_mapped or ip) if isinstance(ip, ipaddress.IPv6Address) else ip
+    if ip.is_link_local or ip.is_multicast:
+        return Nearness.LINK
+    if ip.is_loopback or ip.is_unspecified:
+        return Nearness.OWN
+    return Nearness.PUBLIC if ip.is_global else Nearness.PRIVATE
+
+
+def _refused(place: str, why: str, *, remedy: str) -> SceneError:
+    shown = mask_secrets(place[:200])
+    return SceneError(f"{shown} {why}; {remedy}", reason="forbidden_host")

@@ -1,0 +1,133 @@
+"""HTTP with bounded, jittered retries: what is there, what it says, and what kind of trouble it is.
+
+Permanent trouble (missing, forbidden, too large) is a SceneError with its reason; trouble that may
+pass is a SourceUnavailableError. GDAL's own requests are configured in datasets.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+import httpx
+
+from spatial_assets.catalog.access.requests import (
+    NO_HEAD,
+    UNSATISFIABLE,
+    ObjectFacts,
+    Result,
+    _body,
+    check_status,
+    object_facts,
+    patiently,
+    shared_client,
+)
+from spatial_assets.catalog.access.signing import (
+    Method,
+    SignedUrl,
+    readable_url,
+    signed_url,
+    tokens,
+)
+from spatial_assets.catalog.access.source_access import SourceAccess
+from spatial_assets.catalog.scene import BandSource
+from spatial_assets.errors import SceneError
+
+
+def look_up(source: BandSource, access: SourceAccess) -> ObjectFacts:
+    """Size and etag of a remote source.
+
+    Raises:
+        SceneError: `missing_object`, `forbidden` or `refused_by_server`.
+        SourceUnavailableError: no answer after all retries.
+    """
+
+    def ask() -> ObjectFacts:
+        return _facts(
+            lambda method: readable_url(source, access, method=method), access, place=source.href
+        )
+
+    return _with_new_token_once(ask, access, place=source.href)
+
+
+def look_up_document(place: str, access: SourceAccess) -> ObjectFacts:
+    """As `look_up`, of a file that belongs to the catalogue itself."""
+
+    def ask() -> ObjectFacts:
+        return _facts(lambda method: signed_url(place, access, method=method), access, place=place)
+
+    return patiently(ask, access.patience, place=place)
+
+
+def _facts(link: Callable[[Method], SignedUrl], access: SourceAccess, *, place: str) -> ObjectFacts:
+    """One try to learn size and etag; a server that knows no HEAD is asked for a byte."""
+    client = shared_client(access)
+    answer = client.head(link("HEAD").url)
+    if answer.status_code in NO_HEAD:
+        with client.stream("GET", link("GET").url, headers={"Range": "bytes=0-0"}) as got:
+            answer = got
+    check_status(answer, place)
+    return object_facts(answer)
+
+
+def read_range(source: BandSource, access: SourceAccess, *, start: int, size: int) -> bytes:
+    """Bytes of a remote source; fewer than asked for where the object ends before.
+
+    Raises:
+        SceneError, SourceUnavailableError: as `look_up`.
+    """
+    headers = {"Range": f"bytes={start}-{start + size - 1}"}
+
+    def ask() -> bytes:
+        with shared_client(access).stream(
+            "GET", readable_url(source, access).url, headers=headers
+        ) as answer:
+            if answer.status_code == UNSATISFIABLE:
+                return b""
+            check_status(answer, source.href)
+            whole = answer.status_code == httpx.codes.OK  # a server that ignores ranges
+            return _body(answer, limit=(start if whole else 0) + size)[start if whole else 0 :]
+
+    return _with_new_token_once(ask, access, place=source.href)
+
+
+@contextlib.contextmanager
+def streamed(source: BandSource, access: SourceAccess) -> Iterator[httpx.Response]:
+    """The body of a source, to be read in pieces within `patiently`."""
+    with shared_client(access).stream("GET", readable_url(source, access).url) as answer:
+        check_status(answer, source.href)
+        yield answer
+
+
+def final_url(source: BandSource, access: SourceAccess) -> SignedUrl:
+    """The URL of a source after all redirects, each of which was allowed; for readers of their own.
+
+    Raises:
+        SceneError: `forbidden_host`, or as `look_up`.
+        SourceUnavailableError: no answer after all retries.
+    """
+    signed = readable_url(source, access)
+
+    def ask() -> SignedUrl:
+        answer = shared_client(access).head(signed.url)
+        if answer.status_code in NO_HEAD:
+            with shared_client(access).stream(
+                "GET", signed.url, headers={"Range": "bytes=0-0"}
+            ) as got:
+                answer = got
+        if answer.history and answer.is_success:
+            return SignedUrl(str(answer.url), signed.expires)
+        return signed
+
+    return patiently(ask, access.patience, place=source.href)
+
+
+def _with_new_token_once(ask: Callable[[], Result], access: SourceAccess, *, place: str) -> Result:
+    """As `patiently`; a token that was revoked before its time is replaced once."""
+    try:
+        return patiently(ask, access.patience, place=place)
+    except SceneError as error:
+        if error.reason != "forbidden" or access.sign != "planetary-computer":
+            raise
+        tokens.forget()
+        return patiently(ask, access.patience, place=place)

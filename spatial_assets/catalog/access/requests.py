@@ -1,0 +1,238 @@
+"""The HTTP client of a process: its pool, its timeouts, and where it may go, redirects included."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TypeVar
+
+import httpx
+
+from spatial_assets.catalog.access.allowed_places import Places
+from spatial_assets.catalog.access.source_access import Patience, SourceAccess
+from spatial_assets.errors import SceneError, SourceUnavailableError
+from spatial_assets.project.secrets import mask_secrets
+from spatial_assets.retries import retry_budget
+
+_TALKATIVE = ("httpx", "httpcore.http11", "httpcore.connection", "rasterio._env", "rasterio._err")
+
+
+def mask_logs() -> None:
+    """Keep signatures out of the log lines of the libraries that print whole URLs."""
+    for name in _TALKATIVE:
+        logger = logging.getLogger(name)
+        if not any(isinstance(known, _MaskingFilter) for known in logger.filters):
+            logger.addFilter(_MaskingFilter())
+
+
+class _MaskingFilter(logging.Filter):
+    """Replaces the query of every URL in a record."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = mask_secrets(record.getMessage()), ()
+        return True
+
+
+TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
+MISSING = frozenset({404, 410})
+FORBIDDEN = frozenset({401, 402, 403, 407, 451})
+NO_HEAD = frozenset({400, 405, 501})  # servers, and presigned URLs, that know GET only
+UNSATISFIABLE = 416
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class ObjectFacts:
+    """What a server says of an object."""
+
+    size: int | None
+    etag: str | None
+    """Without quotes; else the date of last modification; None where the server tells neither."""
+
+    @property
+    def version(self) -> str:
+        """What changes with the content."""
+        return f"{self.etag}:{self.size}"
+
+
+class _TransientError(Exception):
+    """One try failed in a way the next may not; Retry-After, in seconds, where it was said."""
+
+    def __init__(self, message: str, wait: float | None = None) -> None:
+        super().__init__(message)
+        self.wait = wait
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """One request."""
+
+    url: str = field(repr=False)
+    method: str = "GET"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, str] | None = None
+    body: bytes | None = None
+    limit: int
+    """Bytes that the answer may have."""
+
+    accepts: frozenset[int] = frozenset()
+    """Statuses besides 2xx that are an answer too."""
+
+
+def fetch(url: str, *, limit: int, access: SourceAccess) -> bytes:
+    """The whole body of a URL.
+
+    Raises:
+        SceneError: as `look_up`; `too_large` beyond `limit` bytes.
+        SourceUnavailableError: no answer after all retries.
+    """
+    return exchange(Question(url=url, limit=limit), access)[1]
+
+
+def exchange(question: Question, access: SourceAccess) -> tuple[int, bytes]:
+    """Status and whole body of the answer to a request.
+
+    Raises:
+        SceneError, SourceUnavailableError: as `fetch`.
+    """
+    url, limit = question.url, question.limit
+
+    def ask() -> tuple[int, bytes]:
+        with shared_client(access).stream(
+            question.method,
+            url,
+            headers=dict(question.headers),
+            params=question.params,
+            content=question.body,
+        ) as answer:
+            if answer.status_code not in question.accepts:
+                check_status(answer, url)
+            body = _body(answer, limit=limit + 1)
+            if len(body) > limit:
+                raise SceneError(
+                    f"{mask_secrets(url)} has more than {limit} bytes; refused", reason="too_large"
+                )
+            return answer.status_code, body
+
+    return patiently(ask, access.patience, place=url)
+
+
+def patiently(ask: Callable[[], Result], patience: Patience, *, place: str) -> Result:
+    """The answer of `ask`, tried again, later each time, while the trouble may pass.
+
+    Raises:
+        SourceUnavailableError: the last try failed too.
+    """
+    delays = patience.delays()
+    while True:
+        try:
+            answer = ask()
+        except (httpx.InvalidURL, httpx.TooManyRedirects, httpx.UnsupportedProtocol) as error:
+            raise SceneError(
+                f"{mask_secrets(place)} cannot be asked for: {mask_secrets(str(error))}",
+                reason="bad_href",
+            ) from error
+        except (httpx.TransportError, httpx.DecodingError, _TransientError) as error:
+            delay = next(delays, None)
+            if delay is None or not retry_budget.take():
+                raise SourceUnavailableError(
+                    f"{mask_secrets(place)} did not answer in up to {patience.attempts} tries: "
+                    f"{mask_secrets(str(error)) or type(error).__name__}; try again later"
+                ) from error
+            wait = getattr(error, "wait", None) or 0.0
+            time.sleep(max(delay, min(wait, patience.longest_delay)))
+        else:
+            retry_budget.earn()
+            return answer
+
+
+def check_status(answer: httpx.Response, place: str) -> None:
+    """Raise what an answer other than 2xx means.
+
+    Raises:
+        SceneError: asking again would not help.
+    """
+    status, shown = answer.status_code, mask_secrets(place)
+    if answer.is_success:
+        return
+    if status in TRANSIENT:
+        wait = answer.headers.get("retry-after", "")
+        raise _TransientError(f"HTTP {status}", float(wait) if wait.isdigit() else None)
+    if status in MISSING:
+        raise SceneError(f"{shown} does not exist (HTTP {status})", reason="missing_object")
+    if status in FORBIDDEN:
+        raise SceneError(
+            f"{shown} may not be read (HTTP {status}); check [scenes.source] and the keys",
+            reason="forbidden",
+        )
+    raise SceneError(f"{shown} was refused with HTTP {status}", reason="refused_by_server")
+
+
+def short_body(error: str) -> _TransientError:
+    """The error of a body that ended before its time."""
+    return _TransientError(error)
+
+
+def _body(answer: httpx.Response, *, limit: int) -> bytes:
+    """At most `limit` bytes of the body."""
+    pieces, total = [], 0
+    for piece in answer.iter_bytes():
+        pieces.append(piece)
+        total += len(piece)
+        if total >= limit:
+            break
+    else:
+        promised = answer.headers.get("content-length", "")
+        is_plain = "content-encoding" not in answer.headers
+        if is_plain and promised.isdigit() and total < int(promised):
+            raise short_body(f"{total} of {promised} bytes")
+    return b"".join(pieces)[:limit]
+
+
+def object_facts(answer: httpx.Response) -> ObjectFacts:
+    """Size and etag as the headers have them."""
+    whole = re.fullmatch(r"bytes .*/(\d+)", answer.headers.get("content-range", ""))
+    length = whole[1] if whole else answer.headers.get("content-length", "")
+    etag = answer.headers.get("etag", "").removeprefix("W/").strip('"')
+    return ObjectFacts(
+        size=int(length) if length.isdigit() else None,
+        etag=etag or answer.headers.get("last-modified"),
+    )
+
+
+PLACE = "place"
+"""Extension of a request: the s3:// href that its URL was made from, which is what is judged."""
+
+
+def shared_client(access: SourceAccess) -> httpx.Client:
+    """One pool of connections a process; a forked child must not share its parent's."""
+    return _client(access.patience, access.places, os.getpid())
+
+
+@lru_cache(maxsize=4)
+def _client(patience: Patience, places: Places, pid: int) -> httpx.Client:  # noqa: ARG001 - a key
+    mask_logs()
+
+    def require_allowed(request: httpx.Request) -> None:
+        places.require(request.extensions.get(PLACE) or str(request.url))
+
+    def require_allowed_next(answer: httpx.Response) -> None:
+        if answer.next_request is not None:
+            places.require_redirect(str(answer.url), str(answer.next_request.url))
+
+    client = httpx.Client(
+        timeout=httpx.Timeout(patience.read_timeout, connect=patience.connect_timeout),
+        follow_redirects=True,
+        max_redirects=5,
+        event_hooks={"request": [require_allowed], "response": [require_allowed_next]},
+        headers={"Accept-Encoding": "identity", "User-Agent": "spatial-assets"},
+    )
+    atexit.register(client.close)
+    return client

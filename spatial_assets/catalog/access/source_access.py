@@ -1,0 +1,122 @@
+"""How pixels and catalogues are reached: settings as one picklable value without secrets."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from spatial_assets.catalog.access.allowed_places import ANYWHERE, Nearness, Places, nearness_of
+from spatial_assets.catalog.access.hrefs import is_remote
+from spatial_assets.project import Project
+from spatial_assets.retries import answer_within
+
+PLANETARY_COMPUTER_TOKENS = "https://planetarycomputer.microsoft.com/api/sas/v1/token"
+TOKEN_ENDPOINT_VARIABLE = "SPATIAL_ASSETS_SOURCE_TOKEN_ENDPOINT"  # noqa: S105 - a name, no token
+Sign = Literal["none", "s3-presign", "planetary-computer"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """How long a source that does not answer is waited for."""
+
+    attempts: int = 5
+    """Tries of one request, the first included."""
+
+    first_delay: float = 0.5
+    """Seconds before the second try; doubled each time, with jitter."""
+
+    longest_delay: float = 8.0
+    """Seconds; a server's Retry-After is honoured up to this."""
+
+    connect_timeout: float = 10.0
+    """Seconds."""
+
+    read_timeout: float = 30.0
+    """Seconds without a byte."""
+
+    def delays(self) -> Iterator[float]:
+        """Seconds to wait after each failed try but the last."""
+        spread = random.Random()  # noqa: S311 - jitter keeps workers apart; it guards nothing
+        for attempt in range(self.attempts - 1):
+            ceiling = min(self.first_delay * 2**attempt, self.longest_delay)
+            yield ceiling * spread.uniform(0.5, 1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceAccess:
+    """How the files of scenes are read."""
+
+    mode: Literal["stream", "download"] = "stream"
+    cache_folder: Path
+    """Where downloads go."""
+
+    cache_bytes: int = 4096 << 20
+    """What the cache may hold."""
+
+    endpoint: str = ""
+    """Of S3; empty: AWS."""
+
+    region: str = ""
+    requester_pays: bool = False
+    sign: Sign = "none"
+    token_endpoint: str = PLANETARY_COMPUTER_TOKENS
+    """Where "planetary-computer" gets its tokens: this, a slash and the collection."""
+
+    gdal_cache_mb: int = 64
+    """Block cache of a process; the first reader of a process decides."""
+
+    threads: int = 1
+    """That GDAL may use to decode."""
+
+    patience: Patience = field(default_factory=Patience)
+    places: Places = ANYWHERE
+    """Where documents of the catalogue may send us."""
+
+
+def source_access(project: Project) -> SourceAccess:
+    """The access that a project asks for."""
+    source = project.scenes.source
+    tokens = os.environ.get(TOKEN_ENDPOINT_VARIABLE) or PLANETARY_COMPUTER_TOKENS
+    answer = answer_within(os.environ, default=Patience.read_timeout)
+    return SourceAccess(
+        mode=project.scenes.access,
+        cache_folder=project.cache_folder,
+        cache_bytes=project.scenes.cache_mb << 20,
+        endpoint=source.endpoint,
+        region=source.region,
+        requester_pays=source.requester_pays,
+        sign=source.sign,
+        token_endpoint=tokens,
+        gdal_cache_mb=project.compute.gdal_cache_mb,
+        threads=project.compute.threads,
+        places=_places(project, tokens),
+        patience=Patience(
+            connect_timeout=min(answer, Patience.connect_timeout), read_timeout=answer
+        ),
+    )
+
+
+def _places(project: Project, tokens: str) -> Places:
+    """What the project's catalogue may name."""
+    catalog, endpoint = project.catalog_url, project.scenes.source.endpoint
+    named = [catalog] if catalog.startswith(("http://", "https://")) else []
+    named += [url for url in (endpoint, tokens) if url]
+    if not is_remote(catalog):
+        nearest = Nearness.OWN
+    else:
+        nearest = nearness_of(endpoint if catalog.startswith("s3://") else catalog)
+    folders = [str(project.cache_folder), *map(project.resolve, project.scenes.folders)]
+    if not is_remote(catalog):
+        own = Path(catalog)
+        folders += [str(project.root), str(own.parent if own.suffix else own)]
+    return Places(
+        nearest=nearest,
+        trusted=frozenset(urlsplit(url).netloc.lower() for url in named),
+        hosts=project.scenes.hosts,
+        folders=tuple(folders),
+    )

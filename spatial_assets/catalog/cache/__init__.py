@@ -1,0 +1,1 @@
+"""Local copies of remote rasters: sparse files, ranges, downloads and eviction."""

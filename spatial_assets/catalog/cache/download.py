@@ -1,0 +1,244 @@
+"""Whole files in a bounded local cache: verified, shared by all processes of a machine.
+
+The name of a copy is a hash of its href and version, so a changed file is another copy. A copy
+appears by one rename; the least recently used go first when the cache is full.
+
+`file:checksum` of STAC: a multihash in hexadecimal, and the digest to compare with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from spatial_assets.catalog.access.file_versions import local_version
+from spatial_assets.catalog.access.hrefs import is_remote
+from spatial_assets.catalog.access.remote_objects import streamed
+from spatial_assets.catalog.access.requests import patiently, short_body
+from spatial_assets.catalog.access.source_access import SourceAccess
+from spatial_assets.catalog.cache.eviction import COPY, PARTIAL, make_room
+from spatial_assets.catalog.scene import BandSource
+from spatial_assets.errors import SceneError, SourceUnavailableError
+from spatial_assets.project.secrets import mask_secrets
+
+PIECE = 1 << 20
+LOCK = ".lock"
+
+_verified: set[tuple[str, str, str | None, int | None]] = set()
+"""Local files whose content was compared with their items by this process."""
+
+
+def local_copy(source: BandSource, access: SourceAccess) -> Path:
+    """Path of a local file with the source's content, downloaded now if need be.
+
+    Raises:
+        SceneError: missing, forbidden, `checksum_mismatch`, `size_mismatch`, `larger_than_cache`.
+        SourceUnavailableError: the archive did not answer.
+    """
+    if not is_remote(source.href):
+        return _verified_in_place(source)
+    copy = access.cache_folder / _name(source)
+    if _is_there(copy):
+        return copy
+    with _one_at_a_time(copy):
+        if not _is_there(copy):
+            _download(source, copy, access)
+    return copy
+
+
+def _verified_in_place(source: BandSource) -> Path:
+    """A local file is its own copy, compared with its item once a process."""
+    path = Path(source.href)
+    key = (source.href, local_version(path), source.checksum, source.size)
+    if key not in _verified:
+        digest = digest_of(source.checksum)
+        with path.open("rb") as file:
+            while piece := file.read(PIECE):
+                digest.update(piece)
+        _require_promised(source, digest)
+        _verified.add(key)
+    return path
+
+
+def _name(source: BandSource) -> str:
+    """The name of a copy."""
+    identity = f"{source.href}\n{source.version}\n{source.checksum}"
+    return f"{hashlib.sha256(identity.encode()).hexdigest()[:40]}{COPY}"
+
+
+def _is_there(copy: Path) -> bool:
+    """Whether a copy exists; then it counts as just used."""
+    with contextlib.suppress(FileNotFoundError):
+        os.utime(copy)
+        return True
+    return False
+
+
+@contextlib.contextmanager
+def _one_at_a_time(copy: Path) -> Iterator[None]:
+    """Let one process of the machine download a file while the others wait for it."""
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    with copy.with_suffix(LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            copy.with_suffix(LOCK).unlink(missing_ok=True)
+
+
+def _download(source: BandSource, copy: Path, access: SourceAccess) -> None:
+    """Bring the file in, verify it, make room, and let it appear."""
+    partial = patiently(
+        lambda: _fetched(source, copy.parent, access), access.patience, place=source.href
+    )
+    try:
+        make_room(copy.parent, access, incoming=partial.stat().st_size)
+        partial.replace(copy)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise SourceUnavailableError(
+            f"the cache {copy.parent} cannot be written: {error.strerror}; make room for it"
+        ) from error
+
+
+def _fetched(source: BandSource, folder: Path, access: SourceAccess) -> Path:
+    """The whole, verified body in a partial file; nothing is left behind if that fails."""
+    digest = digest_of(source.checksum)
+    handle, name = tempfile.mkstemp(suffix=PARTIAL, dir=folder)
+    partial = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file, streamed(source, access) as answer:
+            promised = answer.headers.get("content-length", "")
+            _require_room(source, int(promised) if promised.isdigit() else 0, access)
+            for piece in answer.iter_raw(PIECE):
+                digest.update(piece)
+                file.write(piece)
+                _require_room(source, digest.size, access)
+        _require_whole(digest, promised)
+        _require_promised(source, digest)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    return partial
+
+
+def _require_whole(digest: Digest, promised: str) -> None:
+    """Have a body that ended before its time asked for again."""
+    if promised.isdigit() and digest.size < int(promised):
+        raise short_body(f"{digest.size} of {promised} bytes")
+
+
+def _require_room(source: BandSource, size: int, access: SourceAccess) -> None:
+    """Refuse a file that is larger than the whole cache."""
+    if size > access.cache_bytes:
+        raise SceneError(
+            f"{mask_secrets(source.href)} has more than the {access.cache_bytes >> 20} MB of "
+            "[scenes] cache_mb; raise that, or stream",
+            reason="larger_than_cache",
+        )
+
+
+def _require_promised(source: BandSource, digest: Digest) -> None:
+    """Refuse content that is not what the item promises."""
+    shown = mask_secrets(source.href)
+    if source.size is not None and digest.size != source.size:
+        raise SceneError(
+            f"{shown} has {digest.size} bytes, the item's file:size is {source.size}",
+            reason="size_mismatch",
+        )
+    if not digest.agrees:
+        raise SceneError(
+            f"{shown} has the {digest.name} {digest.found[:16]}..., the item's file:checksum is "
+            f"{digest.expected[:16]}...: it is damaged or has been replaced",
+            reason="checksum_mismatch",
+        )
+
+
+_ALGORITHMS = {  # code of the multihash table -> name in hashlib
+    0x11: "sha1",
+    0x12: "sha256",
+    0x13: "sha512",
+    0x14: "sha3_512",
+    0x16: "sha3_256",
+    0x20: "sha384",
+    0xD5: "md5",
+}
+_MORE = 0x80  # a varint's bytes carry seven bits each, and this one while more follow
+_PLAIN_MD5 = 32  # hexadecimal digits: some archives write the MD5 as it is
+
+
+class _Hash(Protocol):
+    """What hashlib makes."""
+
+    def update(self, data: bytes, /) -> None:
+        """Add bytes."""
+
+    def hexdigest(self) -> str:
+        """In hexadecimal."""
+
+
+@dataclass
+class Digest:
+    """The digest of what was read so far, and what it should become."""
+
+    name: str
+    """Of the algorithm; empty: there is nothing to compare with."""
+
+    expected: str
+    """Hexadecimal."""
+
+    size: int = field(default=0, init=False)
+    """Bytes so far."""
+
+    _hash: _Hash | None = field(default=None, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.name:
+            self._hash = hashlib.new(self.name, usedforsecurity=False)
+
+    def update(self, piece: bytes) -> None:
+        """Add bytes."""
+        self.size += len(piece)
+        if self._hash is not None:
+            self._hash.update(piece)
+
+    @property
+    def found(self) -> str:
+        """The digest so far, hexadecimal; empty where nothing is compared."""
+        return self._hash.hexdigest() if self._hash is not None else ""
+
+    @property
+    def agrees(self) -> bool:
+        """Whether nothing speaks against the content."""
+        return self.found == self.expected
+
+
+def digest_of(multihash: str | None) -> Digest:
+    """A digest to compare with a multihash; one of an unknown kind is not compared."""
+    try:
+        data = bytes.fromhex(multihash or "")
+    except ValueError:
+        return Digest("", "")
+    code, rest = _varint(data)
+    length, digest = _varint(rest)
+    name = _ALGORITHMS.get(code, "")
+    if name and length == len(digest) == hashlib.new(name, usedforsecurity=False).digest_size:
+        return Digest(name, digest.hex())
+    return Digest("md5", data.hex()) if len(data) * 2 == _PLAIN_MD5 else Digest("", "")
+
+
+def _varint(data: bytes) -> tuple[int, bytes]:
+    """(number, what follows it); -1 where there is none."""
+    number = 0
+    for place, byte in enumerate(data[:9]):
+        number |= (byte & ~_MORE) << (7 * place)
+        if not byte & _MORE:
+            return number, data[place + 1 :]
+    return -1, b""

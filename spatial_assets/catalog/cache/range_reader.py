@@ -1,0 +1,176 @@
+"""Ranges of one remote object, written where they belong as they come, or asked for again."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import TypeVar
+
+import httpx
+
+from spatial_assets.catalog.access.rate_limit import crowd_at
+from spatial_assets.catalog.access.remote_objects import final_url
+from spatial_assets.catalog.access.requests import (
+    PLACE,
+    UNSATISFIABLE,
+    ObjectFacts,
+    check_status,
+    object_facts,
+    patiently,
+    shared_client,
+    short_body,
+)
+from spatial_assets.catalog.access.signing import EXPIRY_MARGIN, readable_url, tokens
+from spatial_assets.catalog.access.source_access import SourceAccess
+from spatial_assets.catalog.cache.sparse_file import Span, SparseFile
+from spatial_assets.catalog.scene import BandSource
+from spatial_assets.errors import SceneError
+from spatial_assets.project.secrets import mask_secrets
+
+PIECE = 1 << 18
+LINK_SECONDS = 300.0
+"""That the end of a redirect is believed in."""
+
+MORE_ATTEMPTS = 4
+"""Than of other requests: one range that fails costs its tile what all others brought."""
+
+CHANGED = "changed_since_inspection"
+
+Result = TypeVar("Result")
+
+_links: dict[tuple[str, str], tuple[str, float]] = {}
+"""(href, query) -> where its redirects lead, and until when that holds; of this process."""
+
+
+class RangedObject:
+    """A remote object that is read in parts."""
+
+    def __init__(self, source: BandSource, access: SourceAccess) -> None:
+        self._source = source
+        self._access = access
+        self._extensions = {PLACE: source.href} if source.href.startswith("s3://") else {}
+
+    def beginning(self, size: int) -> tuple[ObjectFacts, bytes] | None:
+        """What the object is, and its first bytes; None: there are none, or no parts to be had.
+
+        Raises:
+            SceneError: it cannot be had.
+            SourceUnavailableError: no answer after all retries.
+        """
+
+        def ask() -> tuple[ObjectFacts, bytes] | None:
+            with self._answer((0, size)) as answer:
+                if answer.status_code == UNSATISFIABLE:
+                    return None
+                check_status(answer, self._source.href)
+                if answer.status_code != httpx.codes.PARTIAL_CONTENT:
+                    return None
+                facts, body = object_facts(answer), answer.read()
+                if facts.size is None:
+                    return None
+                if len(body) < min(size, facts.size):
+                    raise short_body(f"{len(body)} of {size} bytes")
+                return facts, body[:size]
+
+        return self._asked(ask)
+
+    def fetch(self, span: Span, into: SparseFile) -> None:
+        """Write the bytes of a span, and mark them as here.
+
+        Raises:
+            SceneError: `changed_since_inspection`: the object is another now; or it is gone.
+            SourceUnavailableError: no answer after all retries.
+            OSError: they cannot be written.
+        """
+        start, stop = span
+
+        def ask() -> None:
+            nonlocal start  # a broken answer is gone on with where it broke
+            with self._answer((start, stop)) as answer:
+                if answer.status_code == UNSATISFIABLE:
+                    raise self.changed()
+                check_status(answer, self._source.href)
+                if not answer.headers.get("content-range", "").startswith(f"bytes {start}-"):
+                    raise short_body("an answer without the range that was asked for")
+                self._require_same(object_facts(answer), into)
+                for piece in answer.iter_raw(PIECE):
+                    into.put(start, piece[: stop - start])
+                    start += len(piece)
+                if start < stop:
+                    raise short_body(f"{stop - start} bytes too few")
+
+        self._asked(ask)
+        into.mark(span)
+
+    def _require_same(self, found: ObjectFacts, into: SparseFile) -> None:
+        """Refuse parts of two objects as one."""
+        differs = found.etag is not None and into.etag is not None and found.etag != into.etag
+        if differs or found.size != into.size:
+            raise self.changed()
+
+    def contradicts(self, found: ObjectFacts) -> bool:
+        """Whether the object is not the one that the catalogue was asked about."""
+        if self._source.checksum is not None:
+            return False
+        etag, _, size = (self._source.version or "").rpartition(":")
+        if size.isdigit() and int(size) != found.size:
+            return True
+        return etag not in {"", "None"} and found.etag is not None and etag != found.etag
+
+    def changed(self) -> SceneError:
+        """The error of an object that is not what it was."""
+        return SceneError(
+            f"{mask_secrets(self._source.href)} was replaced while it was read; run again",
+            reason=CHANGED,
+        )
+
+    @contextlib.contextmanager
+    def _answer(self, span: Span) -> Iterator[httpx.Response]:
+        """The answer to one request for a span, made when its turn comes."""
+        url = self._link()
+        crowd = crowd_at(url)
+        headers = {"Range": f"bytes={span[0]}-{span[1] - 1}"}
+        with (
+            crowd.turn(),
+            shared_client(self._access).stream(
+                "GET", url, headers=headers, extensions=self._extensions
+            ) as answer,
+        ):
+            crowd.hear(answer.status_code)
+            yield answer
+
+    def _asked(self, ask: Callable[[], Result]) -> Result:
+        """As `patiently`; a link that was kept, or a token, and is refused is made anew once."""
+        place, patience = self._source.href, self._access.patience
+        patience = replace(patience, attempts=patience.attempts + MORE_ATTEMPTS)
+        kept = _links.get(self._key)
+        try:
+            return patiently(ask, patience, place=place)
+        except SceneError as error:
+            may_be_old = kept is not None or self._access.sign == "planetary-computer"
+            if error.reason not in {"forbidden", "missing_object"} or not may_be_old:
+                raise
+            if _links.get(self._key) == kept:  # else another thread has made it anew
+                _links.pop(self._key, None)
+            tokens.forget()
+            return patiently(ask, patience, place=place)
+
+    @property
+    def _key(self) -> tuple[str, str]:
+        return self._source.href, self._source.query
+
+    def _link(self) -> str:
+        """Where the object is read: signed now where that is asked, else after all redirects."""
+        if self._source.href.startswith("s3://"):
+            return readable_url(self._source, self._access).url
+        known = _links.get(self._key)
+        if known is not None and time.time() < known[1]:
+            return known[0]
+        link = final_url(self._source, self._access)
+        until = time.time() + LINK_SECONDS
+        if link.expires is not None:
+            until = min(until, link.expires - EXPIRY_MARGIN)
+        _links[self._key] = (link.url, until)
+        return link.url

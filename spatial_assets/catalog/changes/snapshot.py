@@ -1,0 +1,231 @@
+"""What one look at a catalogue found: its documents, and what is sighted by them.
+
+A snapshot as bytes: a checked Parquet table with a row for each item, or document without any.
+
+A snapshot saves time and holds no truth of its own, so one that is damaged, or that another version
+of the software made, is as good as none.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import io
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pyproj
+import shapely
+
+from spatial_assets import __version__
+from spatial_assets.catalog.scene import Sighting
+from spatial_assets.catalog.stac.candidates import Candidate, chosen, sighting_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Document:
+    """One document of a catalogue, or one item of an API, as it was read."""
+
+    place: str
+    """Absolute path, URL, or what tells an item of an API from the others."""
+
+    state: str | None
+    """While it is the same the document need not be read again; None: it cannot be told."""
+
+    candidates: tuple[Candidate, ...]
+    """Of the items in it that the project wants; often one, or none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """What became of one scene between two looks; one of both sightings may be None."""
+
+    id: str
+    before: Sighting | None
+    """None: the scene is new."""
+
+    after: Sighting | None
+    """None: the scene was withdrawn."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """What the catalogue held when it was looked at."""
+
+    question: str
+    """Hash of all settings that decide what is found: an answer to another one is of no use."""
+
+    looked: dt.datetime
+    """When, UTC."""
+
+    searched: dt.datetime
+    """When everything was last asked for, whatever had changed; UTC."""
+
+    documents: tuple[Document, ...]
+    sightings: tuple[Sighting, ...]
+    """As of `Catalogue`: the same catalogue gives the same sightings, however it was looked at."""
+
+    def changes_since(self, before: Snapshot | None) -> tuple[Change, ...]:
+        """New, changed and withdrawn scenes, in the order of ids; all are new after None."""
+        old = {one.id: one for one in before.sightings} if before else {}
+        new = {one.id: one for one in self.sightings}
+        return tuple(
+            Change(id=name, before=old.get(name), after=new.get(name))
+            for name in sorted(old.keys() | new.keys())
+            if old.get(name) != new.get(name)
+        )
+
+    def to_bytes(self) -> bytes:
+        """This snapshot as it is stored."""
+        return encoded(self)
+
+    @staticmethod
+    def from_bytes(data: bytes | None) -> Snapshot | None:
+        """The stored snapshot; None: there is none that this version can use."""
+        return decoded(data) if data is not None else None
+
+
+def snapshot_of(
+    documents: tuple[Document, ...], *, question: str, looked: dt.datetime, searched: dt.datetime
+) -> Snapshot:
+    """The snapshot of documents; the local files that their items name are looked at now."""
+    candidates = [one for document in documents for one in document.candidates]
+    return Snapshot(
+        question=question,
+        looked=looked,
+        searched=searched,
+        documents=documents,
+        sightings=tuple(map(sighting_of, chosen(candidates))),
+    )
+
+
+FORMAT = 1
+MADE_BY = [FORMAT, __version__, shapely.geos_version_string, pyproj.proj_version_str]
+"""What decides the answers beside the settings: a footprint's last digits depend on GEOS."""
+
+HASH_BYTES = 32
+HEADER = b"spatial_assets"  # key of the table's metadata
+
+_HASH = pa.binary(HASH_BYTES)
+_SCHEMA = pa.schema(
+    [
+        ("document", pa.int32()),
+        ("place", pa.string()),
+        ("state", pa.string()),
+        ("id", pa.string()),
+        ("href", pa.string()),
+        ("granule", pa.string()),
+        ("baseline", pa.string()),
+        ("created", pa.timestamp("us", tz="UTC")),
+        ("digest", _HASH),
+        ("files", pa.list_(pa.string())),
+        ("reach", pa.binary()),
+        ("version", _HASH),  # of the sighting; null: the item is not sighted
+    ]
+)
+
+
+def encoded(snapshot: Snapshot) -> bytes:
+    """The bytes of a snapshot: a hash, then the table."""
+    header = {
+        "made_by": MADE_BY,
+        "question": snapshot.question,
+        "looked": snapshot.looked.isoformat(),
+        "searched": snapshot.searched.isoformat(),
+    }
+    table = pa.Table.from_pylist(list(_rows(snapshot)), schema=_SCHEMA)
+    table = table.replace_schema_metadata({HEADER: json.dumps(header).encode()})
+    stream = io.BytesIO()
+    pq.write_table(table, stream, compression="zstd")
+    content = stream.getvalue()
+    return hashlib.sha256(content).digest() + content
+
+
+def decoded(data: bytes) -> Snapshot | None:
+    """The snapshot, or None where the bytes are damaged or of another version."""
+    content = data[HASH_BYTES:]
+    if hashlib.sha256(content).digest() != data[:HASH_BYTES]:
+        return None
+    table = pq.read_table(io.BytesIO(content))
+    header = json.loads(table.schema.metadata[HEADER])
+    if header["made_by"] != MADE_BY:
+        return None
+    rows = table.to_pylist()
+    for row, reach in zip(rows, shapely.from_wkb(table["reach"].to_numpy()), strict=True):
+        row["reach"] = reach
+    return Snapshot(
+        question=header["question"],
+        looked=dt.datetime.fromisoformat(header["looked"]),
+        searched=dt.datetime.fromisoformat(header["searched"]),
+        documents=tuple(_documents(rows)),
+        sightings=_sightings(rows),
+    )
+
+
+def _rows(snapshot: Snapshot) -> Iterator[dict[str, Any]]:
+    """A row for each candidate, and for each document that has none."""
+    candidates = [one for document in snapshot.documents for one in document.candidates]
+    seen = zip(chosen(candidates), snapshot.sightings, strict=True)
+    versions = {candidate: sighting.version for candidate, sighting in seen}
+    for number, document in enumerate(snapshot.documents):
+        told = {"document": number, "place": document.place, "state": document.state}
+        if not document.candidates:
+            yield told
+        for candidate in document.candidates:
+            yield told | _row(candidate, versions.get(candidate))
+
+
+def _row(candidate: Candidate, version: str | None) -> dict[str, Any]:
+    """What is stored of a candidate, and of its sighting."""
+    return {
+        "id": candidate.id,
+        "href": candidate.href,
+        "granule": candidate.granule,
+        "baseline": candidate.baseline,
+        "created": candidate.created,
+        "digest": bytes.fromhex(candidate.digest),
+        "files": candidate.files,
+        "reach": None if candidate.reach is None else shapely.to_wkb(candidate.reach),
+        "version": None if version is None else bytes.fromhex(version),
+    }
+
+
+def _documents(rows: list[dict[str, Any]]) -> Iterator[Document]:
+    """The documents of consecutive rows."""
+    for _, group in groupby(rows, key=lambda row: row["document"]):
+        members = list(group)
+        yield Document(
+            place=members[0]["place"],
+            state=members[0]["state"],
+            candidates=tuple(_candidate(row) for row in members if row["id"] is not None),
+        )
+
+
+def _candidate(row: Mapping[str, Any]) -> Candidate:
+    """The candidate of a row."""
+    created = row["created"]
+    return Candidate(
+        id=row["id"],
+        href=row["href"],
+        granule=row["granule"],
+        baseline=row["baseline"],
+        created=created and created.astimezone(dt.UTC),
+        digest=row["digest"].hex(),
+        files=tuple(row["files"]),
+        reach=row["reach"],
+    )
+
+
+def _sightings(rows: list[dict[str, Any]]) -> tuple[Sighting, ...]:
+    """The sightings among the rows, in the order of ids."""
+    found = {
+        row["id"]: Sighting(id=row["id"], version=row["version"].hex(), reach=row["reach"])
+        for row in rows
+        if row["version"] is not None
+    }
+    return tuple(found[name] for name in sorted(found))

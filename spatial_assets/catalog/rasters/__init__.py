@@ -1,0 +1,1 @@
+"""Pixels of a scene: opening, headers, windows, samples and inspection."""

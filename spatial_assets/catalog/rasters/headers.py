@@ -1,0 +1,170 @@
+"""What the header of a band's file must say before a pixel is read: refuse nonsense at the door."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+from affine import Affine
+from pyproj import CRS
+from pyproj.exceptions import CRSError
+from rasterio.enums import Interleaving
+
+from spatial_assets.catalog.rasters.gdal_datasets import Dataset
+from spatial_assets.catalog.scene import BandSource
+from spatial_assets.errors import RasterError, SceneError
+from spatial_assets.geo.radiometry import Calibration
+from spatial_assets.geo.warp.source_grid import SourceGrid
+from spatial_assets.project.secrets import mask_secrets
+
+MOST_COLUMNS = 1 << 20  # a Sentinel-2 tile has 10,980 columns, a global mosaic at 100 m 400,752
+MOST_BANDS = 1024
+LARGEST_BLOCK_MB = 256  # decoded: GDAL allocates a whole block to read one pixel of it
+LEAST_BYTES_A_BLOCK = 4  # offset and byte count as shorts: a block costs that, even if sparse
+NO_DRIFT = 1e-3  # pixels from one side of the file to the other
+PIXEL_TYPES = frozenset(
+    {"uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64"}
+)
+
+
+def grid_of(dataset: Dataset, source: BandSource, *, size: int | None) -> SourceGrid:
+    """The pixel grid of a file.
+
+    Args:
+        dataset: open.
+        source: whose band it is.
+        size: of the file in bytes, where known.
+
+    Raises:
+        SceneError: `absurd_header`, `missing_band`, `bad_dtype`, `no_crs`, `no_geotransform`,
+            `rotated`.
+    """
+    _require_sane(dataset, source, size=size)
+    transform, shown = dataset.transform, mask_secrets(source.href)
+    if dataset.crs is None or not dataset.crs.wkt:
+        raise SceneError(
+            f"{shown} has no CRS, and none is assumed; write one into the file", reason="no_crs"
+        )
+    if transform == Affine.identity() or not all(map(math.isfinite, tuple(transform)[:6])):
+        raise SceneError(
+            f"{shown} has no geotransform; write one into the file", reason="no_geotransform"
+        )
+    if _turns(transform, width=dataset.width, height=dataset.height):
+        raise SceneError(
+            f"{shown} is rotated (geotransform {tuple(transform)[:6]}); warp it to a straight grid",
+            reason="rotated",
+        )
+    try:
+        return SourceGrid(
+            transform=Affine(transform.a, 0.0, transform.c, 0.0, transform.e, transform.f),
+            width=dataset.width,
+            height=dataset.height,
+            crs=CRS.from_user_input(dataset.crs.wkt),
+        )
+    except CRSError as error:
+        raise SceneError(
+            f"{shown} has a CRS that PROJ rejects: {error}", reason="no_crs"
+        ) from error
+    except RasterError as error:
+        raise SceneError(f"{shown}: {error}", reason="no_geotransform") from error
+
+
+def _turns(transform: Affine, *, width: int, height: int) -> bool:
+    """Whether a geotransform turns or skews the grid by more than the last digits of a float."""
+    drift = max(abs(transform.b) * height, abs(transform.d) * width)
+    return drift > NO_DRIFT * max(abs(transform.a), abs(transform.e))
+
+
+def nodata_of(dataset: Dataset, source: BandSource) -> float | None:
+    """The fill value: of the item, else of the file.
+
+    DN 0 of an integer band is fill whatever is declared, so a declared 0 gives way to another.
+    """
+    declared = [source.nodata, dataset.nodatavals[source.index - 1]]
+    values = [float(value) for value in declared if value is not None]
+    if is_float(dataset, source):
+        return values[0] if values else None
+    return next((value for value in values if value != 0), values[0] if values else None)
+
+
+def calibration_of(dataset: Dataset, source: BandSource) -> Calibration | None:
+    """The calibration; none where the pixels are floats, which are reflectance already."""
+    return None if is_float(dataset, source) else source.calibration
+
+
+def is_float(dataset: Dataset, source: BandSource) -> bool:
+    """Whether the pixels are floating-point numbers."""
+    return bool(np.issubdtype(np.dtype(dataset.dtypes[source.index - 1]), np.floating))
+
+
+def require_one_crs(grids: Iterable[tuple[str, SourceGrid]]) -> None:
+    """Refuse bands of one scene in different CRSs.
+
+    Raises:
+        SceneError: `band_crs_differ`.
+    """
+    (first_name, first), *others = grids
+    for name, grid in others:
+        if not same_crs(first.crs, grid.crs):
+            raise SceneError(
+                f"band {name} is in {crs_name(grid.crs)}, band {first_name} in "
+                f"{crs_name(first.crs)}; all bands of a scene need one CRS",
+                reason="band_crs_differ",
+            )
+
+
+def same_crs(one: CRS, other: CRS) -> bool:
+    """Whether two CRSs place the same x and y at the same spot."""
+    if one == other or one.equals(other, ignore_axis_order=True):
+        return True
+    code = one.to_epsg()
+    return code is not None and code == other.to_epsg()
+
+
+def crs_name(crs: CRS) -> str:
+    """Its EPSG code where it has one, else its name."""
+    code = crs.to_epsg()
+    return f"EPSG:{code}" if code else str(crs.name)
+
+
+def _require_sane(dataset: Dataset, source: BandSource, *, size: int | None) -> None:
+    """Refuse a header that would cost far more than the file is worth, or lacks the band."""
+    shown = mask_secrets(source.href)
+    width, height, count = dataset.width, dataset.height, dataset.count
+    if not (0 < width <= MOST_COLUMNS and 0 < height <= MOST_COLUMNS and count <= MOST_BANDS):
+        raise SceneError(
+            f"{shown} claims {width} x {height} pixels and {count} bands; at most {MOST_COLUMNS} x "
+            f"{MOST_COLUMNS} and {MOST_BANDS} are believed",
+            reason="absurd_header",
+        )
+    if source.index > count:
+        raise SceneError(
+            f"{shown} has {count} bands; the item wants number {source.index}",
+            reason="missing_band",
+        )
+    dtype = dataset.dtypes[source.index - 1]
+    if dtype not in PIXEL_TYPES:
+        raise SceneError(f"{shown} holds {dtype} pixels; expected real numbers", reason="bad_dtype")
+    _require_sane_blocks(dataset, source, size=size)
+
+
+def _require_sane_blocks(dataset: Dataset, source: BandSource, *, size: int | None) -> None:
+    """Refuse blocks that would fill the memory, or more of them than the file can hold."""
+    shown, number = mask_secrets(source.href), source.index - 1
+    rows, columns = dataset.block_shapes[number]
+    is_pixel_interleaved = dataset.interleaving == Interleaving.pixel
+    values = rows * columns * (dataset.count if is_pixel_interleaved else 1)
+    megabytes = values * np.dtype(dataset.dtypes[number]).itemsize >> 20
+    if megabytes > LARGEST_BLOCK_MB:
+        raise SceneError(
+            f"{shown} has blocks of {columns} x {rows} pixels, {megabytes} MB each; "
+            f"at most {LARGEST_BLOCK_MB} MB are decoded at once: tile the file",
+            reason="absurd_header",
+        )
+    blocks = math.ceil(dataset.height / rows) * math.ceil(dataset.width / columns)
+    if dataset.driver == "GTiff" and size is not None and size < blocks * LEAST_BYTES_A_BLOCK:
+        raise SceneError(
+            f"{shown} claims {blocks} blocks, more than its {size} bytes can list",
+            reason="absurd_header",
+        )

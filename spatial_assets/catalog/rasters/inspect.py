@@ -1,0 +1,172 @@
+"""A scene looked into, once: headers, grids, and whether its pixels are what the item says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from pyproj import CRS
+from pyproj.exceptions import CRSError
+
+from spatial_assets.catalog.access.hrefs import is_remote
+from spatial_assets.catalog.access.source_access import SourceAccess, source_access
+from spatial_assets.catalog.rasters.gdal_datasets import gdal_settings
+from spatial_assets.catalog.rasters.headers import (
+    calibration_of,
+    grid_of,
+    is_float,
+    nodata_of,
+    require_one_crs,
+    same_crs,
+)
+from spatial_assets.catalog.rasters.opening import as_local, opened_or_reason
+from spatial_assets.catalog.rasters.plausibility import Plausibility, judge
+from spatial_assets.catalog.rasters.prefetch import reading_ahead
+from spatial_assets.catalog.rasters.sampling import take_sample
+from spatial_assets.catalog.scene import BandSource, RejectedScene, Scene, rejected
+from spatial_assets.catalog.scene_facts import BandFacts, SceneFacts
+from spatial_assets.catalog.stac.calibration import FIRST_OFFSET_BASELINE, parse_baseline
+from spatial_assets.errors import RasterError, SceneError
+from spatial_assets.geo.warp.source_grid import SourceGrid
+from spatial_assets.geo.warp.warp import Kernel, choose_kernel
+from spatial_assets.project import Project
+
+OFFSET_MAYBE_MISSED = "offset_maybe_missed"
+ITEM_CRS_DIFFERS = "item_crs_differs"
+
+
+def inspect_scene(
+    scene: Scene, project: Project, access: SourceAccess | None = None
+) -> SceneFacts | RejectedScene:
+    """Open every file that is needed, judge headers and a fixed sample.
+
+    Raises:
+        SourceUnavailableError: the archive did not answer.
+    """
+    access = access or source_access(project)
+    try:
+        local = _as_local(scene, access)
+        with gdal_settings(access):
+            with reading_ahead(((source, []) for source in local.sources), access):
+                facts = _band_facts(local, project, access)
+            require_one_crs((name, band.grid) for name, band in facts.items())
+            sample = take_sample(local, facts, clear=project.sensor.clear, access=access)
+    except SceneError as error:
+        return rejected(scene, error.reason, str(error))
+    verdict = judge(sample)
+    most = project.checks.most_implausible_share
+    return _refusal(scene, verdict, facts, most=most) or SceneFacts(
+        id=scene.id,
+        fingerprint=scene.fingerprint,
+        bands=facts,
+        figures=verdict.figures,
+        warnings=_warnings(scene, facts, verdict),
+    )
+
+
+def _as_local(scene: Scene, access: SourceAccess) -> Scene:
+    """The scene with the files that are really opened: the copies, where they are downloaded."""
+    return replace(
+        scene,
+        bands={name: as_local(source, access) for name, source in scene.bands.items()},
+        class_band=as_local(scene.class_band, access) if scene.class_band else None,
+    )
+
+
+def _band_facts(scene: Scene, project: Project, access: SourceAccess) -> dict[str, BandFacts]:
+    """The facts of every file of a scene."""
+    facts: dict[str, BandFacts] = {}
+    for source in scene.sources:
+        dataset = opened_or_reason(source, access)
+        is_class = source is scene.class_band
+        if is_class and is_float(dataset, source):
+            raise SceneError(
+                f"the class band {source.name} holds {dataset.dtypes[source.index - 1]} numbers; "
+                "classes are integers",
+                reason="bad_dtype",
+            )
+        grid = grid_of(dataset, source, size=_size_of(source))
+        kernel = _kernel(source, grid, project)
+        if is_class and any(band.kernel == "average" for band in facts.values()):
+            kernel = "average"  # its window must then reach as far as the averaged bands do
+        facts[source.name] = BandFacts(
+            grid=grid,
+            dtype=str(dataset.dtypes[source.index - 1]),
+            nodata=nodata_of(dataset, source),
+            kernel=kernel,
+            calibration=calibration_of(dataset, source),
+            block=tuple(dataset.block_shapes[source.index - 1]),
+            driver=str(dataset.driver),
+        )
+    return facts
+
+
+def _size_of(source: BandSource) -> int | None:
+    """Size of the file in bytes, where it is known without asking again."""
+    if not is_remote(source.href):
+        return Path(source.href).stat().st_size
+    told = (source.version or "").rpartition(":")[2]
+    return int(told) if told.isdigit() else source.size
+
+
+def _kernel(source: BandSource, grid: SourceGrid, project: Project) -> Kernel:
+    """The resampling kernel, decided at the centre of the file."""
+    try:
+        return choose_kernel(grid, project.pixel_grid)
+    except RasterError as error:
+        raise SceneError(f"band {source.name}: {error}", reason=error.reason) from error
+
+
+def _refusal(
+    scene: Scene, verdict: Plausibility, facts: Mapping[str, BandFacts], *, most: float
+) -> RejectedScene | None:
+    """The rejection of a scene whose pixels contradict its item, more than `most` of them."""
+    resolved = {
+        name: None if (band := facts[name].calibration) is None else [band.scale, band.offset]
+        for name in scene.bands
+    }
+    if verdict.is_unscaled(most):
+        return rejected(
+            scene,
+            "radiometry_unknown",
+            f"the pixels are floating-point numbers, and {verdict.unscaled_share:.0%} of the clear "
+            "ones are beyond any reflectance; store reflectance, or integers with scale and offset",
+            **verdict.figures,
+        )
+    if verdict.is_implausible(most):
+        return rejected(
+            scene,
+            "radiometry_implausible",
+            f"{verdict.implausible_share:.0%} of {verdict.clear_pixels} clear sample pixels are "
+            "negative or have |NDVI| > 1 after calibration: the item's scale or offset is wrong",
+            **verdict.figures,
+            calibration=resolved,
+        )
+    return None
+
+
+def _warnings(
+    scene: Scene, facts: Mapping[str, BandFacts], verdict: Plausibility
+) -> tuple[str, ...]:
+    """What is suspicious and no reason to refuse: deserts are bright, and the file has the CRS."""
+    warnings = []
+    red = facts.get("red")
+    baseline = parse_baseline(scene.baseline)
+    is_late = baseline is not None and baseline >= FIRST_OFFSET_BASELINE
+    has_no_offset = red is not None and red.calibration is not None and red.calibration.offset == 0
+    if is_late and has_no_offset and verdict.is_never_dark:
+        warnings.append(OFFSET_MAYBE_MISSED)
+    if _item_crs_differs(scene, next(iter(facts.values()))):
+        warnings.append(ITEM_CRS_DIFFERS)
+    return tuple(warnings)
+
+
+def _item_crs_differs(scene: Scene, band: BandFacts) -> bool:
+    """Whether the item names another CRS than its files have."""
+    if scene.crs is None:
+        return False
+    try:
+        return not same_crs(CRS.from_user_input(scene.crs), band.grid.crs)
+    except CRSError:
+        return True

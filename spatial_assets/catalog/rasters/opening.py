@@ -1,0 +1,107 @@
+"""A source opened, or the reason why not: bad for good, or away for now.
+
+GDAL says only that it could not open a file; why, is asked of the file or the server.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from rasterio.errors import RasterioError
+
+from spatial_assets.catalog.access.hrefs import is_remote
+from spatial_assets.catalog.access.remote_objects import read_range
+from spatial_assets.catalog.access.source_access import SourceAccess
+from spatial_assets.catalog.rasters.gdal_datasets import Dataset, open_dataset
+from spatial_assets.catalog.scene import BandSource
+from spatial_assets.errors import SceneError
+from spatial_assets.project.secrets import mask_secrets
+
+FIRST_BYTES = 512
+
+_TIFF = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
+_JPEG2000 = (b"\xff\x4f\xff\x51", b"\x00\x00\x00\x0cjP  ")
+
+
+def as_local(source: BandSource, access: SourceAccess) -> BandSource:
+    """The source itself or, under `access = "download"`, the verified copy of it.
+
+    Raises:
+        SceneError: missing, forbidden, or not what the item promises.
+        SourceUnavailableError: the archive did not answer.
+    """
+    if access.mode != "download":
+        return source
+    from spatial_assets.catalog.cache.download import local_copy
+
+    return replace(source, href=str(local_copy(source, access)), query="", version=None)
+
+
+def opened_or_reason(source: BandSource, access: SourceAccess) -> Dataset:
+    """The open dataset; call within `gdal_settings`.
+
+    Raises:
+        SceneError: `not_a_raster`, `missing_object`, `forbidden`, `unreadable_file`.
+        SourceUnavailableError: the archive did not answer.
+    """
+    delays = access.patience.delays() if is_remote(source.href) else iter(())
+    while True:
+        try:
+            return open_dataset(source, access)
+        except RasterioError as error:
+            # Raises where the server is away or the file is none; else the trouble may be over.
+            examine(source, access, why=str(error))
+            delay = next(delays, None)
+            if delay is None:
+                raise SceneError(
+                    f"{mask_secrets(source.href)} begins like a raster, but GDAL cannot open it: "
+                    f"{mask_secrets(str(error))}",
+                    reason="not_a_raster",
+                ) from error
+            time.sleep(delay)
+
+
+def examine(source: BandSource, access: SourceAccess, *, why: str) -> None:
+    """Say what is wrong with a file that cannot be opened, if its first bytes tell.
+
+    Raises:
+        SceneError: it is empty, no raster, or cannot be had.
+        SourceUnavailableError: the archive did not answer.
+    """
+    shown = mask_secrets(source.href)
+    if is_remote(source.href):
+        head = read_range(source, access, start=0, size=FIRST_BYTES)
+    else:
+        head = _head_of(Path(source.href))
+    if not head:
+        raise SceneError(f"{shown} is empty (0 bytes)", reason="not_a_raster")
+    if not head.startswith(_TIFF + _JPEG2000):
+        raise SceneError(
+            f"{shown} is neither TIFF nor JPEG 2000 by its content: it begins with "
+            f"{_beginning(head)!r} ({mask_secrets(why)})",
+            reason="not_a_raster",
+        )
+
+
+def _head_of(path: Path) -> bytes:
+    """The first bytes of a local file.
+
+    Raises:
+        SceneError: `missing_object` or `unreadable_file`.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(FIRST_BYTES)
+    except FileNotFoundError as error:
+        raise SceneError(f"{path} does not exist", reason="missing_object") from error
+    except OSError as error:
+        raise SceneError(
+            f"{path} cannot be read: {error.strerror}", reason="unreadable_file"
+        ) from error
+
+
+def _beginning(head: bytes) -> str:
+    """The first characters of a file, for a message."""
+    return head[:40].decode("ascii", errors="replace")

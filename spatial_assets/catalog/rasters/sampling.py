@@ -1,0 +1,173 @@
+"""The fixed sample of a scene: which pixels, and their values in every band, at full resolution.
+
+Whole scene up to a megapixel, else sixteen windows on a fixed 4 x 4 lattice; overviews never.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spatial_assets.catalog.access.source_access import SourceAccess
+from spatial_assets.catalog.rasters.opening import opened_or_reason
+from spatial_assets.catalog.rasters.plausibility import Sample, SampleBand
+from spatial_assets.catalog.rasters.prefetch import reading_ahead
+from spatial_assets.catalog.rasters.windows import BLOCK, read_blocks, with_bytes
+from spatial_assets.catalog.scene import BandSource, Scene
+from spatial_assets.catalog.scene_facts import BandFacts
+from spatial_assets.geo.clear_sky import ClearSky
+from spatial_assets.geo.grid.geobox import Window
+from spatial_assets.geo.warp.source_grid import SourceGrid
+
+WHOLE_SCENE = 1 << 20  # pixels
+LATTICE = 4  # windows a side
+WINDOW = 128  # pixels a side
+
+
+@dataclass(frozen=True, eq=False)
+class _Values:
+    """One band at the places of the sample."""
+
+    values: NDArray[Any]
+    known: NDArray[np.bool_]
+
+
+def take_sample(
+    scene: Scene, facts: Mapping[str, BandFacts], *, clear: ClearSky | None, access: SourceAccess
+) -> Sample:
+    """Read the sample of a scene; what cannot be read is not known. Call within `gdal_settings`.
+
+    Raises:
+        SourceUnavailableError: the archive did not answer.
+    """
+    sampled = facts["red" if "red" in scene.bands else min(scene.bands)]
+    windows = list(sample_windows(sampled.grid, sampled.block))
+    places = {
+        name: [_Place.of(facts[name].grid, window, reference=sampled.grid) for window in windows]
+        for name in (source.name for source in scene.sources)
+    }
+    areas = [
+        (source, [place.area for place in places[source.name] if place.area is not None])
+        for source in scene.sources
+    ]
+    with reading_ahead(areas, access):
+        taken = {
+            source.name: _take(source, places[source.name], access) for source in scene.sources
+        }
+    first, *others = taken.values()
+    known = first.known.copy()
+    for other in others:
+        known &= other.known
+    if scene.class_band is not None and clear is not None:
+        known &= clear.clear(taken[scene.class_band.name].values)
+    bands = {
+        name: SampleBand(taken[name].values, facts[name].nodata, facts[name].calibration)
+        for name in scene.bands
+    }
+    return Sample(bands, known)
+
+
+def sample_windows(grid: SourceGrid, block: tuple[int, int]) -> Iterator[Window]:
+    """The windows of the sample, within the grid that is sampled.
+
+    Args:
+        grid: of the file that is sampled.
+        block: (rows, columns) of its own blocks.
+    """
+    if grid.width * grid.height <= WHOLE_SCENE:
+        yield grid.window
+        return
+    rows, columns = (
+        _starts(total, own=own) for total, own in zip((grid.height, grid.width), block, strict=True)
+    )
+    for row in rows:
+        for column in columns:
+            yield Window(
+                column, row, min(WINDOW, grid.width - column), min(WINDOW, grid.height - row)
+            )
+
+
+def _starts(total: int, *, own: int) -> list[int]:
+    """First pixels of the lattice's windows along an axis: each in the middle of its quarter.
+
+    Moved so far that a window lies in one block: reading it then decodes, and fetches, one.
+    """
+    block = own if own % BLOCK == 0 else BLOCK
+    starts = set()
+    for number in range(LATTICE):
+        centre = (2 * number + 1) * total // (2 * LATTICE)
+        first = centre // block * block
+        start = min(max(centre - WINDOW // 2, first), first + block - WINDOW)
+        starts.add(max(0, min(start, total - WINDOW)))
+    return sorted(starts)
+
+
+def _take(source: BandSource, places: Sequence[_Place], access: SourceAccess) -> _Values:
+    """One band at the pixels that hold the centres of the reference's sample pixels."""
+    areas = [place.area for place in places if place.area is not None]
+    dataset = opened_or_reason(source, access)
+    with_bytes(source, dataset, windows=areas, access=access)
+    parts = [_take_window(source, place, access) for place in places]
+    return _Values(
+        np.concatenate([part.values for part in parts]),
+        np.concatenate([part.known for part in parts]),
+    )
+
+
+def _take_window(source: BandSource, place: _Place, access: SourceAccess) -> _Values:
+    """One window of `_take`; pixels outside the band's file are not known."""
+    dataset = opened_or_reason(source, access)
+    shape = place.in_rows.size, place.in_columns.size
+    values = np.zeros(shape, dtype=dataset.dtypes[source.index - 1])
+    known = np.zeros(shape, dtype=np.bool_)
+    if place.area is not None:
+        inside = np.ix_(place.in_rows, place.in_columns)
+        rows = place.rows[place.in_rows] - place.area.row
+        columns = place.columns[place.in_columns] - place.area.column
+        pixels, readable = read_blocks(source, dataset, window=place.area, access=access)
+        values[inside], known[inside] = (
+            pixels[np.ix_(rows, columns)],
+            readable[np.ix_(rows, columns)],
+        )
+    return _Values(values.ravel(), known.ravel())
+
+
+@dataclass(frozen=True, eq=False)
+class _Place:
+    """Where the pixel centres of a window of the reference lie in a band's file.
+
+    Neither grid is rotated, so columns depend on x alone and rows on y alone.
+    """
+
+    columns: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    in_columns: NDArray[np.bool_]
+    """True where a column is one of the file."""
+
+    in_rows: NDArray[np.bool_]
+    area: Window | None
+    """The pixels of the file that hold any centre; None: the file does not reach there."""
+
+    @classmethod
+    def of(cls, grid: SourceGrid, window: Window, *, reference: SourceGrid) -> _Place:
+        """The place of a window of `reference` in `grid`."""
+        there = ~grid.transform @ reference.transform
+        columns, rows = (
+            np.floor((np.arange(start, stop) + 0.5) * step + origin).astype(np.int64)
+            for start, stop, step, origin in (
+                (window.column, window.column_stop, there.a, there.c),
+                (window.row, window.row_stop, there.e, there.f),
+            )
+        )
+        in_columns = (columns >= 0) & (columns < grid.width)
+        in_rows = (rows >= 0) & (rows < grid.height)
+        area = None
+        if in_columns.any() and in_rows.any():
+            x, y = columns[in_columns], rows[in_rows]
+            left, top = int(x.min()), int(y.min())
+            area = Window(left, top, int(x.max()) - left + 1, int(y.max()) - top + 1)
+        return cls(columns, rows, in_columns, in_rows, area)

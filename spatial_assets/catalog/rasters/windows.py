@@ -1,0 +1,245 @@
+"""Pixels of a window at full resolution, and which of them could be read.
+
+A file is judged in blocks of 512 x 512 of its own pixels, counted from its pixel (0, 0): if any
+part of a block cannot be decoded, the whole block is unreadable, for every window that touches it.
+So the answer never depends on how the area is cut.
+
+The bytes of the blocks that a window touches: where they lie in a file, and having them here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import rasterio.windows
+from numpy.typing import NDArray
+from rasterio.errors import RasterioError
+
+from spatial_assets.catalog.access.hrefs import is_remote
+from spatial_assets.catalog.access.remote_objects import read_range
+from spatial_assets.catalog.access.source_access import SourceAccess
+from spatial_assets.catalog.cache.sparse_file import Span
+from spatial_assets.catalog.rasters.gdal_datasets import (
+    Dataset,
+    close_dataset,
+    gdal_settings,
+    mirror_of,
+    open_dataset,
+)
+from spatial_assets.catalog.rasters.opening import as_local, opened_or_reason
+from spatial_assets.catalog.scene import BandSource
+from spatial_assets.catalog.scene_facts import BandFacts
+from spatial_assets.errors import SceneError
+from spatial_assets.geo.grid.geobox import Window
+from spatial_assets.project.secrets import mask_secrets
+
+BLOCK = 512
+SECOND_LOOKS = 2  # at a remote block that fails although its bytes arrive; then a copy decides
+UNVERIFIABLE = frozenset({"larger_than_cache", "checksum_mismatch", "size_mismatch"})
+
+Pixels = tuple[NDArray[Any], NDArray[np.bool_]]
+
+
+def read_window(
+    source: BandSource, facts: BandFacts, window: Window, access: SourceAccess
+) -> Pixels:
+    """The pixels of `window` in the file's own type, and True where they could be read.
+
+    Args:
+        source: the band.
+        facts: what was found in its file when the scene was looked into.
+        window: absolute pixel indices of the file, within it.
+        access: how the file is reached.
+
+    Raises:
+        SourceUnavailableError: the archive did not answer.
+        SceneError: the file is gone, or not what it was.
+    """
+    source = as_local(source, access)
+    with gdal_settings(access):
+        dataset = opened_or_reason(source, access)
+        _require_same(dataset, facts, source)
+        return read_blocks(source, dataset, window=window, access=access)
+
+
+read_band = read_window
+
+
+def read_blocks(
+    source: BandSource, dataset: Dataset, *, window: Window, access: SourceAccess
+) -> Pixels:
+    """As `read_window`, from an open dataset; call within `gdal_settings`.
+
+    One read answers for all blocks where it covers every part of each of them.
+    """
+    probe = probing_window(window, dataset)
+    dataset = with_bytes(source, dataset, windows=[probe], access=access)
+    pixels = _read(dataset, source, probe)
+    if pixels is not None:
+        return pixels[window.slices_in(probe)], np.ones(window.shape, dtype=np.bool_)
+    readable = np.zeros(window.shape, dtype=np.bool_)
+    result = np.zeros(window.shape, dtype=dataset.dtypes[source.index - 1])
+    for block in blocks_touching(window, width=dataset.width, height=dataset.height):
+        pixels = _read_block(source, block, access)
+        shared = block.intersection(window)
+        if pixels is not None and shared is not None:
+            inside = shared.slices_in(window)
+            result[inside] = pixels[shared.slices_in(block)]
+            readable[inside] = True
+    return result, readable
+
+
+def blocks_touching(window: Window, *, width: int, height: int) -> Iterator[Window]:
+    """The blocks of a file of `width` x `height` pixels that `window` touches, clipped to it."""
+    for row in range(window.row // BLOCK * BLOCK, window.row_stop, BLOCK):
+        for column in range(window.column // BLOCK * BLOCK, window.column_stop, BLOCK):
+            yield Window(column, row, min(BLOCK, width - column), min(BLOCK, height - row))
+
+
+def probing_window(window: Window, dataset: Dataset) -> Window:
+    """The smallest window whose read decodes every part of every block that `window` touches.
+
+    Where the file's own blocks hold whole 512-blocks, or run across the file, reading a part of
+    one decodes all of it, so nothing has to be added.
+    """
+    rows, columns = dataset.block_shapes[0]
+    left, right = _probing_span(
+        (window.column, window.column_stop), own=columns, total=dataset.width
+    )
+    top, bottom = _probing_span((window.row, window.row_stop), own=rows, total=dataset.height)
+    return Window(left, top, right - left, bottom - top)
+
+
+def _probing_span(span: tuple[int, int], *, own: int, total: int) -> tuple[int, int]:
+    """`probing_window` along one axis."""
+    start, stop = span
+    if own % BLOCK == 0 or own >= total:
+        return span
+    return start // BLOCK * BLOCK, min(-(-stop // BLOCK) * BLOCK, total)
+
+
+def _read(dataset: Dataset, source: BandSource, window: Window) -> NDArray[Any] | None:
+    """One read; None where GDAL fails for whatever reason."""
+    area = rasterio.windows.Window(window.column, window.row, window.width, window.height)
+    with contextlib.suppress(RasterioError):
+        pixels: NDArray[Any] = dataset.read(source.index, window=area)
+        return pixels
+    return None
+
+
+def _read_block(source: BandSource, block: Window, access: SourceAccess) -> NDArray[Any] | None:
+    """One whole block, read again where the network may have been to blame; None: damaged.
+
+    Raises:
+        SourceUnavailableError: the block's bytes do not arrive.
+    """
+    pixels = _read(opened_or_reason(source, access), source, block)
+    if pixels is not None or not is_remote(source.href):
+        return pixels
+    if mirror_of(source, access) is not None:
+        # every byte arrived, so the block is damaged, or was on its way or here: once more, then
+        dataset = opened_or_reason(source, access)
+        dataset = with_bytes(source, dataset, windows=[block], access=access, again=True)
+        return _read(dataset, source, block)
+    for _ in range(SECOND_LOOKS):
+        dataset = open_dataset(source, access)
+        if not _bytes_arrive(source, dataset, block=block, access=access):
+            return None
+        close_dataset(source, access)
+        pixels = _read(opened_or_reason(source, access), source, block)
+        if pixels is not None:
+            return pixels
+    return _read_from_copy(source, block, access)
+
+
+def _read_from_copy(source: BandSource, block: Window, access: SourceAccess) -> NDArray[Any] | None:
+    """One whole block from a copy of the file: over a bad line, the only sure answer.
+
+    Raises:
+        SourceUnavailableError: the copy does not arrive.
+    """
+    try:
+        copy = as_local(source, replace(access, mode="download"))
+    except SceneError as error:
+        if error.reason in UNVERIFIABLE:
+            return None
+        raise
+    return _read(opened_or_reason(copy, access), copy, block)
+
+
+def _bytes_arrive(
+    source: BandSource, dataset: Dataset, *, block: Window, access: SourceAccess
+) -> bool:
+    """Whether the server gives every byte of a block; False: the file ends before.
+
+    Raises:
+        SourceUnavailableError: it gives none now.
+    """
+    for start, stop in ((0, 1), *block_spans(dataset, source, block)):
+        if len(read_range(source, access, start=start, size=stop - start)) < stop - start:
+            return False
+    return True
+
+
+def _require_same(dataset: Dataset, facts: BandFacts, source: BandSource) -> None:
+    """Refuse a file that is not the one that was looked into.
+
+    Raises:
+        SceneError: `changed_since_inspection`.
+    """
+    found = (dataset.width, dataset.height, dataset.dtypes[source.index - 1])
+    expected = (facts.grid.width, facts.grid.height, facts.dtype)
+    if found != expected:
+        raise SceneError(
+            f"{mask_secrets(source.href)} is {found}, and was {expected} when the scene was looked "
+            "into; run again",
+            reason="changed_since_inspection",
+        )
+
+
+def block_spans(dataset: Dataset, source: BandSource, window: Window) -> Iterator[Span]:
+    """Where in a TIFF all that makes up a window lies; nothing for other files."""
+    rows, columns = dataset.block_shapes[0]
+    for y in range(window.row // rows, -(-window.row_stop // rows)):
+        for x in range(window.column // columns, -(-window.column_stop // columns)):
+            start = dataset.get_tag_item(f"BLOCK_OFFSET_{x}_{y}", "TIFF", bidx=source.index)
+            size = dataset.get_tag_item(f"BLOCK_SIZE_{x}_{y}", "TIFF", bidx=source.index)
+            if start and size and int(size) > 0:
+                yield int(start), int(start) + int(size)
+
+
+def with_bytes(
+    source: BandSource,
+    dataset: Dataset,
+    *,
+    windows: Sequence[Window],
+    access: SourceAccess,
+    again: bool = False,
+) -> Dataset:
+    """The dataset to read `windows` from, after their bytes were brought here in one go.
+
+    Call within `gdal_settings`. A file that GDAL reads where it lies is left to it.
+
+    Args:
+        source: whose dataset it is.
+        dataset: open.
+        windows: of the file's pixels.
+        access: how the file is reached.
+        again: fetch also what is here already, and open the file anew.
+
+    Raises:
+        SourceUnavailableError: the archive did not answer.
+        SceneError: the file is gone, or not what it was.
+    """
+    mirror = mirror_of(source, access)
+    if mirror is None:
+        return dataset
+    spans = [span for window in windows for span in block_spans(dataset, source, window)]
+    if not mirror.bring(spans, again=again) or again:
+        close_dataset(source, access)
+        return opened_or_reason(source, access)
+    return dataset

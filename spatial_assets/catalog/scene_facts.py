@@ -1,0 +1,121 @@
+"""What was found in the files of a scene; decided once per scene, so that no tile decides again.
+
+Picklable, and the same after a round trip through JSON.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from affine import Affine
+from pyproj import CRS
+
+from spatial_assets.geo.radiometry import Calibration
+from spatial_assets.geo.warp.source_grid import SourceGrid
+from spatial_assets.geo.warp.warp import Kernel
+
+
+@dataclass(frozen=True, kw_only=True)
+class BandFacts:
+    """The header of one band's file, and what follows from it."""
+
+    grid: SourceGrid
+    dtype: str
+    """Of the pixels in the file, as numpy names it."""
+
+    nodata: float | None
+    """Fill value: of the item, else the file, else the sensor."""
+
+    kernel: Kernel
+    """How the band is resampled; the class band always goes by nearest neighbour instead."""
+
+    calibration: Calibration | None
+    """None for classes and for float reflectance."""
+
+    block: tuple[int, int]
+    """(rows, columns) of a block within the file."""
+
+    driver: str
+    """GDAL's name of the format, by content."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SceneFacts:
+    """A scene that can be used."""
+
+    id: str
+    fingerprint: str
+    """Of the scene."""
+
+    bands: Mapping[str, BandFacts]
+    """By our name, the class band included."""
+
+    figures: Mapping[str, float | int | None]
+    """What the plausibility was judged by: clear pixels, implausible share, percentiles."""
+
+    warnings: tuple[str, ...] = ()
+    """Codes in snake_case, e.g. "offset_maybe_missed"."""
+
+    def to_json(self) -> str:
+        """As JSON text that `from_json` reads back to an equal value."""
+        record = {
+            "id": self.id,
+            "fingerprint": self.fingerprint,
+            "bands": {name: _band_record(band) for name, band in self.bands.items()},
+            "figures": dict(self.figures),
+            "warnings": list(self.warnings),
+        }
+        return json.dumps(record, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> SceneFacts:
+        """What `to_json` wrote."""
+        record = json.loads(text)
+        return cls(
+            id=record["id"],
+            fingerprint=record["fingerprint"],
+            bands={name: _band_facts(band) for name, band in record["bands"].items()},
+            figures=record["figures"],
+            warnings=tuple(record["warnings"]),
+        )
+
+
+def _band_record(band: BandFacts) -> dict[str, object]:
+    """JSON values of one band."""
+    calibration = band.calibration
+    return {
+        "transform": list(band.grid.transform)[:6],
+        "width": band.grid.width,
+        "height": band.grid.height,
+        "crs": band.grid.crs.to_wkt(),
+        "dtype": band.dtype,
+        # JSON has no NaN, and a fill value may be one
+        "nodata": None if band.nodata is None else repr(band.nodata),
+        "kernel": band.kernel,
+        "calibration": None if calibration is None else [calibration.scale, calibration.offset],
+        "block": list(band.block),
+        "driver": band.driver,
+    }
+
+
+def _band_facts(record: Mapping[str, Any]) -> BandFacts:
+    """One band from its JSON values, which `_band_record` wrote."""
+    calibration, nodata = record["calibration"], record["nodata"]
+    rows, columns = record["block"]
+    return BandFacts(
+        grid=SourceGrid(
+            transform=Affine(*record["transform"]),
+            width=record["width"],
+            height=record["height"],
+            crs=CRS.from_wkt(record["crs"]),
+        ),
+        dtype=record["dtype"],
+        nodata=None if nodata is None else float(nodata),
+        kernel=record["kernel"],
+        calibration=None if calibration is None else Calibration(*calibration),
+        block=(rows, columns),
+        driver=record["driver"],
+    )

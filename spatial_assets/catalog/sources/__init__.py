@@ -1,0 +1,1 @@
+"""Catalogues: folders, static catalogues, GeoParquet and STAC APIs, and the search over them."""

@@ -1,0 +1,177 @@
+"""Where items come from, by the form of `[scenes] catalog`: a folder, a static catalogue, others.
+
+A source lists every document it has; what is wanted is decided in selection.py, what an item
+means in items.py.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from spatial_assets.catalog.access.hrefs import is_remote, resolve_href
+from spatial_assets.catalog.access.source_access import SourceAccess
+from spatial_assets.catalog.scene import RejectedScene
+from spatial_assets.catalog.sources.documents import (
+    Found,
+    Listed,
+    document_or_record,
+    features_of,
+    known_record,
+    local_document,
+    parse_document,
+    read_document,
+    read_each,
+    remote_document,
+)
+from spatial_assets.catalog.stac.item_filter import Selection
+from spatial_assets.catalog.stac.items import rejected_document
+from spatial_assets.errors import SceneError, SettingsError, SourceUnavailableError
+
+PARQUET = (".parquet", ".geoparquet")
+MOST_DOCUMENTS = 1_000_000  # a catalogue that goes on after that goes round in circles
+
+Json = Mapping[str, object]
+
+
+def find_items(catalog: str, selection: Selection, access: SourceAccess) -> Iterator[Found]:
+    """Every item of a catalogue; what the source can filter by itself is left out already.
+
+    Raises:
+        SettingsError: there is no such catalogue, or it is none.
+        SourceUnavailableError: it did not answer.
+    """
+    if is_api(catalog):
+        from spatial_assets.catalog.sources.stac_api import items_of_api
+
+        return items_of_api(catalog, selection, access)
+    return (item for _, found in read_each(documents_of(catalog, access)) for item in found)
+
+
+def is_api(catalog: str) -> bool:
+    """Whether a catalogue is searched; any other is a list of documents."""
+    names_a_file = urlsplit(catalog).path.lower().endswith((".json", *PARQUET))
+    return catalog.startswith(("http://", "https://")) and not names_a_file
+
+
+def documents_of(catalog: str, access: SourceAccess) -> Iterator[Listed]:
+    """The documents of a catalogue that is no API, each place once.
+
+    Raises:
+        SettingsError: there is no such catalogue, or it is none.
+        SourceUnavailableError: it did not answer.
+    """
+    path = urlsplit(catalog).path if is_remote(catalog) else catalog
+    if path.lower().endswith(PARQUET):
+        from spatial_assets.catalog.sources.geoparquet import table_document
+
+        return iter((table_document(catalog, access),))
+    if path.lower().endswith(".json"):
+        return documents_of_catalogue(catalog, access)
+    if is_remote(catalog):
+        from spatial_assets.catalog.sources.s3_folder import documents_of_bucket
+
+        return documents_of_bucket(catalog, access)
+    return documents_of_folder(Path(catalog), access)
+
+
+def documents_of_folder(folder: Path, access: SourceAccess) -> Iterator[Listed]:
+    """The *.json files below a folder, in the order of their paths.
+
+    Raises:
+        SettingsError: there is no such folder.
+        SourceUnavailableError: a folder below it cannot be listed at the moment.
+    """
+    if not folder.is_dir():
+        raise SettingsError(
+            f"[scenes] catalog = {folder}: there is no such folder; "
+            "name a folder of STAC items, a catalog.json, a .parquet file or a STAC API"
+        )
+    for parent, folders, files in os.walk(folder, onerror=_refuse_half_a_list):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            if is_item_name(name):
+                yield local_document(Path(parent, name), access)
+
+
+def is_item_name(name: str) -> bool:
+    """Whether a file of a folder may hold an item."""
+    return name.lower().endswith(".json") and not name.startswith(".")
+
+
+def _refuse_half_a_list(error: OSError) -> None:
+    """A disk in trouble is not an empty folder: its scenes would count as withdrawn.
+
+    A folder that others closed to us (such as lost+found), or that was just removed, has none.
+    """
+    if not isinstance(error, PermissionError | FileNotFoundError):
+        raise SourceUnavailableError(f"{error.filename} cannot be listed: {error.strerror}")
+
+
+def documents_of_catalogue(catalog: str, access: SourceAccess) -> Iterator[Listed]:
+    """The items of a static catalogue, found by walking its links, each document once.
+
+    Raises:
+        SettingsError: the first document is not there, or is no catalogue.
+        SourceUnavailableError: a document did not answer.
+    """
+    try:
+        root = parse_document(read_document(catalog, access), catalog)
+    except SceneError as error:
+        raise SettingsError(f"[scenes] catalog = {catalog}: {error}") from error
+    if root.get("type") == "FeatureCollection":
+        yield Listed(catalog, partial(features_of, root, catalog))
+        return
+    if not isinstance(root.get("links"), list):
+        raise SettingsError(
+            f"[scenes] catalog = {catalog} has no links: it is no STAC catalogue or collection"
+        )
+    yield from _walk(root, catalog, access)
+
+
+def _walk(root: Json, place: str, access: SourceAccess) -> Iterator[Listed]:
+    """Depth first, with a list of its own: a deep catalogue must not exhaust the stack."""
+    waiting, seen = [(place, root)], {place}
+    while waiting:
+        base, document = waiting.pop()
+        for relation, target in _targets(document, base):
+            if isinstance(target, RejectedScene):
+                yield known_record(target)
+                continue
+            if target in seen:
+                continue
+            if len(seen) >= MOST_DOCUMENTS:
+                raise SettingsError(f"[scenes] catalog = {place} links to too many documents")
+            seen.add(target)
+            if relation == "item":
+                yield _item_document(target, access)
+                continue
+            child = document_or_record(target, access)
+            if isinstance(child, RejectedScene):
+                yield known_record(child)
+            else:
+                waiting.append((target, child))
+
+
+def _item_document(place: str, access: SourceAccess) -> Listed:
+    """The document that an item link leads to."""
+    remote = is_remote(place)
+    return remote_document(place, access) if remote else local_document(Path(place), access)
+
+
+def _targets(document: Json, base: str) -> Iterator[tuple[str, str | RejectedScene]]:
+    """(relation, place) of the documents that a catalogue links to; bad links are records."""
+    links = document.get("links")
+    for link in links if isinstance(links, list) else []:
+        relation = link.get("rel") if isinstance(link, Mapping) else None
+        if relation not in ("item", "child", "items"):
+            continue
+        try:
+            target = resolve_href(link.get("href"), base)
+        except SceneError as error:
+            yield relation, rejected_document(base, str(link.get("href")).encode(), error)
+            continue
+        yield ("item" if relation == "items" else relation), target.place

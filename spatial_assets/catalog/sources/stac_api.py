@@ -1,0 +1,211 @@
+"""Items of a STAC API. pystac-client speaks the protocol; our own HTTP carries it.
+
+So retries, timeouts and sizes are bounded as everywhere, and no answer can name a local file.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pystac
+from pystac_client import Client, ItemSearch
+from pystac_client.conformance import ConformanceClasses
+from pystac_client.errors import ClientTypeError
+from pystac_client.exceptions import APIError
+from pystac_client.stac_api_io import StacApiIO
+
+from spatial_assets.catalog.access.hrefs import is_remote
+from spatial_assets.catalog.access.requests import Question, exchange
+from spatial_assets.catalog.access.source_access import SourceAccess
+from spatial_assets.catalog.sources.documents import LARGEST_DOCUMENT
+from spatial_assets.catalog.stac.item_filter import BBox, Selection
+from spatial_assets.catalog.stac.items import RawItem
+from spatial_assets.errors import SceneError, SettingsError, SourceUnavailableError
+from spatial_assets.project.secrets import mask_secrets
+
+ITEMS_A_PAGE = 100  # some 4 MB of Sentinel-2 items
+MOST_ITEMS = 1_000_000
+MOST_REPEATS = 3 * ITEMS_A_PAGE  # a server that forgets where a page ended repeats for ever
+METHOD_NOT_ALLOWED = 405
+
+_MALFORMED = (pystac.STACError, ValueError, KeyError, TypeError, AttributeError)
+
+
+@dataclass(frozen=True)
+class Since:
+    """Items that the server has changed, or made, at a moment or later."""
+
+    name: Literal["updated", "created"]
+    """The property that tells."""
+
+    moment: dt.datetime
+
+
+def items_of_api(url: str, selection: Selection, access: SourceAccess) -> Iterator[RawItem]:
+    """The items that the API finds for the selection; it may find more than are wanted.
+
+    Raises:
+        SettingsError: there is an answer, but no STAC API.
+        SourceUnavailableError: there is no answer, or one that makes no sense.
+    """
+    with _errors_of_ours(url):
+        client = _client(url, access)
+        asked: dict[str, Any] = {}
+        if selection.max_cloud_cover < 100:  # noqa: PLR2004 - per cent
+            asked = _condition(client, "eo:cloud_cover", "lte", selection.max_cloud_cover) or {}
+        yield from _found(client, selection, asked, url=url)
+
+
+def changed_items(
+    url: str, selection: Selection, access: SourceAccess, *, since: Since
+) -> list[RawItem] | None:
+    """The items changed since a moment, however cloudy: one may have been clear until then.
+
+    Returns:
+        None where the API cannot be asked that.
+
+    Raises:
+        SettingsError, SourceUnavailableError: as `items_of_api`.
+    """
+    with _errors_of_ours(url):
+        client = _client(url, access)
+        moment = since.moment.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
+        asked = _condition(client, since.name, "gte", moment)
+        return None if asked is None else list(_found(client, selection, asked, url=url))
+
+
+def _found(
+    client: Client, selection: Selection, asked: Mapping[str, Any], *, url: str
+) -> Iterator[RawItem]:
+    """The items of a search of every box, each once."""
+    searches = [_search(client, selection, box, asked) for box in selection.boxes]
+    seen: set[tuple[object, object]] = set()
+    repeats = 0
+    for item in (item for search in searches for item in search.items_as_dicts()):
+        identity = (item.get("collection"), item.get("id"))
+        repeats += identity in seen
+        if repeats > MOST_REPEATS:
+            raise SourceUnavailableError(f"{mask_secrets(url)} repeats its pages without end")
+        if identity not in seen:
+            seen.add(identity)
+            yield RawItem(item, _place_of(item, url))
+
+
+@contextmanager
+def _errors_of_ours(url: str) -> Iterator[None]:
+    """What pystac-client raises, as errors that say whether asking again may help."""
+    try:
+        yield
+    except (NotImplementedError, ClientTypeError, SceneError) as error:
+        raise SettingsError(
+            f"[scenes] catalog = {mask_secrets(url)} is no STAC API with item search: {error}"
+        ) from error
+    except (APIError, *_MALFORMED) as error:
+        raise SourceUnavailableError(
+            f"{mask_secrets(url)} answered something that is no STAC: "
+            f"{type(error).__name__}: {mask_secrets(str(error))}"
+        ) from error
+
+
+def _client(url: str, access: SourceAccess) -> Client:
+    """A client that has asked for the root."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pystac-client warns of every conformance that is missing
+        return Client.open(url, stac_io=_BoundedIO(access))
+
+
+def _search(
+    client: Client, selection: Selection, box: BBox, asked: Mapping[str, Any]
+) -> ItemSearch:
+    """A search of a box; nothing is asked for yet."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as of the client
+        return client.search(
+            bbox=box,
+            datetime=selection.datetime,
+            collections=list(selection.collections) or None,
+            limit=ITEMS_A_PAGE,
+            max_items=MOST_ITEMS,
+            **asked,
+        )
+
+
+def _condition(
+    client: Client, name: str, comparison: Literal["lte", "gte"], value: float | str
+) -> dict[str, Any] | None:
+    """A condition on a property in a way that the server knows; None: it knows none."""
+    if client.conforms_to(ConformanceClasses.QUERY):
+        return {"query": {name: {comparison: value}}}
+    if client.conforms_to(ConformanceClasses.FILTER):
+        told = {"timestamp": value} if isinstance(value, str) else value
+        sign = {"lte": "<=", "gte": ">="}[comparison]
+        return {
+            "filter": {"op": sign, "args": [{"property": name}, told]},
+            "filter_lang": "cql2-json",
+        }
+    return None
+
+
+def _place_of(item: Mapping[str, Any], url: str) -> str:
+    """Where an item is at home: its self link, else where the API would have it."""
+    links = item.get("links")
+    for link in links if isinstance(links, list) else []:
+        href = link.get("href") if isinstance(link, Mapping) and link.get("rel") == "self" else None
+        if isinstance(href, str) and is_remote(href):
+            return href.partition("?")[0]
+    return f"{url.rstrip('/')}/collections/{item.get('collection')}/items/{item.get('id')}"
+
+
+class _BoundedIO(StacApiIO):
+    """pystac-client's requests over our own HTTP."""
+
+    def __init__(self, access: SourceAccess) -> None:
+        super().__init__(max_retries=None)
+        self._access = access
+
+    def read_text(self, source: Any, *args: Any, **kwargs: Any) -> str:  # noqa: ANN401 - pystac's own types
+        href = str(source.to_dict()["href"] if isinstance(source, pystac.Link) else source)
+        if not href.startswith(("http://", "https://")):
+            raise SourceUnavailableError(f"the API links to {href[:200]!r}, which is no URL")
+        return super().read_text(source, *args, **kwargs)
+
+    def request(
+        self,
+        href: str,
+        method: str | None = None,
+        headers: dict[str, str] | None = None,
+        parameters: dict[str, Any] | None = None,
+    ) -> str:
+        verb = (method or "GET").upper()
+        body = json.dumps(parameters or {}).encode() if verb != "GET" else None
+        content_type = {"Content-Type": "application/json"} if body else {}
+        question = Question(
+            url=href,
+            method=verb,
+            headers={**(headers or {}), **content_type},
+            params=_query(parameters) if verb == "GET" and parameters else None,
+            body=body,
+            limit=LARGEST_DOCUMENT,
+            accepts=frozenset({METHOD_NOT_ALLOWED}),
+        )
+        status, content = exchange(question, self._access)
+        if status == METHOD_NOT_ALLOWED:
+            refusal = APIError(f"{verb} is not allowed")
+            refusal.status_code = status  # pystac-client goes on with GET
+            raise refusal
+        return content.decode("utf-8")
+
+
+def _query(parameters: Mapping[str, Any]) -> dict[str, str]:
+    """Parameters as a query string takes them."""
+    return {
+        key: value if isinstance(value, str) else json.dumps(value)
+        for key, value in parameters.items()
+        if value is not None
+    }

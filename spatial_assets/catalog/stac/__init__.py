@@ -1,0 +1,1 @@
+"""STAC items understood: bands, calibration, footprints, duplicates and the item filter."""

@@ -1,0 +1,206 @@
+"""Where a scene lies on the globe, and what day it is there: lon/lat, antimeridian included.
+
+The extent of an item's rasters, as the projection extension tells it: lon/lat.
+
+A footprint shows where data is; the raster's extent shows where pixels are. It is a help for
+finding scenes, never the grid that pixels are read by: that comes from the file.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+
+import numpy as np
+import shapely
+from affine import Affine
+from pyproj import Transformer
+from pyproj.exceptions import CRSError
+from shapely.affinity import translate
+from shapely.errors import ShapelyError
+from shapely.geometry.base import BaseGeometry
+
+from spatial_assets.errors import SceneError
+
+HALF_TURN = 180.0
+FULL_TURN = 360.0
+DEGREES_PER_HOUR = 15.0
+POLE = 90.0
+POLE_SLACK = 1e-6  # catalogues round; the pole is still the pole
+
+_MALFORMED = (
+    *(TypeError, ValueError, KeyError, IndexError, AttributeError),
+    *(OverflowError, RecursionError, ShapelyError),
+)
+
+
+def footprint_of(item: Mapping[str, object]) -> BaseGeometry:
+    """The item's geometry, else its bbox, as polygons in one piece: longitudes may run past 180.
+
+    Raises:
+        SceneError: the item has neither, or what it has is not an area on the globe.
+    """
+    geometry, bbox = item.get("geometry"), item.get("bbox")
+    if geometry is None and bbox is None:
+        raise SceneError("the item has neither geometry nor bbox", reason="no_footprint")
+    try:
+        with np.errstate(invalid="ignore"):  # numbers that are none are refused just below
+            polygons = _polygons(shapely.force_2d(_shape(geometry, bbox)))
+    except _MALFORMED as error:
+        raise SceneError(
+            f"the item's geometry is malformed: {type(error).__name__}: {str(error)[:200]}",
+            reason="bad_footprint",
+        ) from error
+    west, south, east, north = shapely.bounds(polygons)
+    inside = -POLE - POLE_SLACK <= south < north <= POLE + POLE_SLACK
+    if not (inside and -FULL_TURN <= west < east <= 2 * FULL_TURN):
+        raise SceneError(
+            f"the item's geometry is no area on the globe: bounds {west}, {south}, {east}, {north}",
+            reason="bad_footprint",
+        )
+    return _in_one_piece(polygons)
+
+
+def rolled(footprint: BaseGeometry) -> BaseGeometry:
+    """The same area with longitudes within -180..180, cut where it crosses the antimeridian."""
+    west, _, east, _ = shapely.bounds(footprint)
+    if west >= -HALF_TURN and east <= HALF_TURN:
+        return footprint
+    pieces = []
+    first = int(np.floor((west + HALF_TURN) / FULL_TURN))
+    last = int(np.floor((east + HALF_TURN) / FULL_TURN))
+    for turn in range(first, last + 1):
+        middle = turn * FULL_TURN
+        box = shapely.box(middle - HALF_TURN, -POLE, middle + HALF_TURN, POLE)
+        pieces.append(translate(shapely.intersection(footprint, box), xoff=-middle))
+    return _polygons(shapely.union_all(pieces))
+
+
+def solar_day(moment: dt.datetime, footprint: BaseGeometry) -> dt.date:
+    """The date at mean solar time where the footprint's centroid is.
+
+    Args:
+        moment: UTC.
+        footprint: as `footprint_of` gives it, in one piece.
+    """
+    longitude = shapely.centroid(footprint).x
+    longitude = (longitude + HALF_TURN) % FULL_TURN - HALF_TURN
+    return (moment + dt.timedelta(hours=longitude / DEGREES_PER_HOUR)).date()
+
+
+def _shape(geometry: object, bbox: object) -> BaseGeometry:
+    """The geometry, else the box."""
+    if geometry is None:
+        return _box(bbox)
+    return shapely.geometry.shape(geometry)  # type: ignore[arg-type]  # else it is malformed
+
+
+def _box(bbox: object) -> BaseGeometry:
+    """The polygon of a STAC bbox, of four numbers or six; west may be greater than east."""
+    numbers = [float(number) for number in bbox]  # type: ignore[attr-defined]  # else TypeError
+    west, south, east, north = numbers if len(numbers) == 4 else (*numbers[:2], *numbers[3:5])  # noqa: PLR2004 - STAC's two forms
+    return shapely.box(west, south, east + FULL_TURN if east < west else east, north)
+
+
+def _polygons(shape: BaseGeometry) -> BaseGeometry:
+    """The polygonal parts of a geometry, valid; possibly empty."""
+    if not np.isfinite(shapely.get_coordinates(shape)).all():
+        raise ValueError("a coordinate is not a number")
+    whole = shape if shapely.is_valid(shape) else shapely.make_valid(shape)
+    parts = [part for part in _parts(whole) if part.geom_type == "Polygon" and not part.is_empty]
+    if not parts:
+        raise ValueError(f"no polygon in a {shape.geom_type}")
+    return parts[0] if len(parts) == 1 else shapely.union_all(parts)
+
+
+def _parts(shape: BaseGeometry) -> list[BaseGeometry]:
+    """The simple geometries within, however deep."""
+    if not hasattr(shape, "geoms"):
+        return [shape]
+    return [simple for part in shape.geoms for simple in _parts(part)]
+
+
+def _in_one_piece(shape: BaseGeometry) -> BaseGeometry:
+    """Undo a cut, or a jump, at the antimeridian: of two layouts, the narrower is meant."""
+    west, _, east, _ = shapely.bounds(shape)
+    if east - west <= HALF_TURN:
+        return shape
+
+    def eastward(xy: np.ndarray) -> np.ndarray:
+        return np.column_stack([np.where(xy[:, 0] < 0, xy[:, 0] + FULL_TURN, xy[:, 0]), xy[:, 1]])
+
+    moved = shapely.transform(shape, eastward)
+    if not shapely.is_valid(moved):
+        moved = shapely.make_valid(moved)
+    new_west, _, new_east, _ = shapely.bounds(moved)
+    is_narrower = new_east - new_west < east - west and shapely.area(moved) > 0
+    return _polygons(shapely.union_all(moved)) if is_narrower else shape
+
+
+PIECES = 16  # of an edge, as a straight edge of one CRS is curved in another
+FEWEST_NUMBERS = 6  # of proj:transform; some write the third row too
+
+Json = Mapping[str, object]
+
+
+def extent_of(item: Json) -> BaseGeometry | None:
+    """The union of the rasters' extents, or None where the item does not tell any."""
+    found = [ring for ring in map(_lonlat, sorted(set(_extents(item)))) if ring is not None]
+    return rolled(shapely.union_all(found)) if found else None
+
+
+def crs_of(described: Json) -> str | None:
+    """The CRS as `proj:code` (projection extension 2) or `proj:epsg` (1) has it."""
+    code, epsg = described.get("proj:code"), described.get("proj:epsg")
+    if isinstance(code, str):
+        return code
+    return f"EPSG:{epsg}" if isinstance(epsg, int) else None
+
+
+def _extents(item: Json) -> Iterator[tuple[str, tuple[float, float, float, float]]]:
+    """(CRS, corner x, corner y, opposite x, opposite y) of every raster that tells both."""
+    properties, assets = item.get("properties"), item.get("assets")
+    common = properties if isinstance(properties, Mapping) else {}
+    described = [common, *(assets.values() if isinstance(assets, Mapping) else ())]
+    for entry in described:
+        if not isinstance(entry, Mapping):
+            continue
+        shape, transform = entry.get("proj:shape"), entry.get("proj:transform")
+        crs = crs_of(entry) or crs_of(common)
+        if crs is None or not isinstance(shape, list) or not isinstance(transform, list):
+            continue
+        if len(shape) != 2 or len(transform) < FEWEST_NUMBERS:  # noqa: PLR2004 - rows, columns
+            continue
+        numbers = [*shape, *transform[:FEWEST_NUMBERS]]
+        if all(isinstance(number, int | float) for number in numbers):
+            grid = Affine(*transform[:FEWEST_NUMBERS])
+            yield crs, (*(grid @ (0.0, 0.0)), *(grid @ (float(shape[1]), float(shape[0]))))
+
+
+def _lonlat(extent: tuple[str, tuple[float, float, float, float]]) -> BaseGeometry | None:
+    """The polygon of an extent, in one piece; None where its CRS has no place for it."""
+    crs, (left, top, right, bottom) = extent
+    steps = np.linspace(0.0, 1.0, PIECES, endpoint=False)
+    across, down = left + (right - left) * steps, top + (bottom - top) * steps
+    x = np.concatenate(
+        [across, np.full(PIECES, right), (left + right) - across, np.full(PIECES, left)]
+    )
+    y = np.concatenate([np.full(PIECES, top), down, np.full(PIECES, bottom), (top + bottom) - down])
+    try:
+        lon, lat = _to_lonlat(crs).transform(x, y)
+    except CRSError:
+        return None
+    if not (np.isfinite(lon).all() and np.isfinite(lat).all()):
+        return None
+    lon = np.unwrap(np.append(lon, lon[0]), period=FULL_TURN)
+    if abs(lon[-1] - lon[0]) > HALF_TURN:
+        return None  # it runs around a pole
+    polygon = shapely.Polygon(np.column_stack([lon[:-1], lat]))
+    return polygon if polygon.is_valid and polygon.area > 0 else None
+
+
+@lru_cache(maxsize=128)
+def _to_lonlat(crs: str) -> Transformer:
+    """From x/y of a CRS, x first, to lon/lat."""
+    return Transformer.from_crs(crs, "OGC:CRS84", always_xy=True)

@@ -1,0 +1,211 @@
+"""From one STAC Item to a scene, or to the reason why not. No file and no network is touched."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from shapely.geometry.base import BaseGeometry
+
+from spatial_assets.catalog.scene import RejectedScene, Scene
+from spatial_assets.catalog.stac.bands import band_source, class_source
+from spatial_assets.catalog.stac.duplicates import granule_of, platform_of
+from spatial_assets.catalog.stac.footprints import (
+    crs_of,
+    extent_of,
+    footprint_of,
+    rolled,
+    solar_day,
+)
+from spatial_assets.errors import SceneError
+from spatial_assets.project.sensors import SensorProfile
+
+LONGEST_ID = 200  # a file name holds 255 bytes, and suffixes are added
+_SAFE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-+=@~,:]*")
+_VOLATILE = ("updated", "links")
+
+Json = Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class RawItem:
+    """An item as the catalogue holds it, and where it was found."""
+
+    document: Json
+    href: str
+    """Absolute path or URL of the document; relative hrefs are relative to it."""
+
+
+def read_scene(raw: RawItem, profile: SensorProfile, *, needs: Iterable[str]) -> Scene:
+    """The scene of an item, without its fingerprint.
+
+    Args:
+        raw: the item.
+        profile: of the sensor.
+        needs: our names of the reflective bands that the indices need.
+
+    Raises:
+        SceneError: the item is bad; the reason says how.
+    """
+    item = raw.document
+    acquired = _require_known(item)
+    properties = properties_of(item)
+    footprint = footprint_of(item)
+    bands = {
+        name: band_source(item, name, base=raw.href, profile=profile) for name in sorted(set(needs))
+    }
+    baseline = properties.get("s2:processing_baseline")
+    collection = item.get("collection")
+    return Scene(
+        id=safe_id(item),
+        collection=collection if isinstance(collection, str) else None,
+        acquired=acquired,
+        platform=platform_of(properties),
+        footprint=rolled(footprint),
+        # A date without a time is the day of whoever wrote it: there is nothing to shift.
+        solar_day=acquired.date() if _is_date_only(item) else solar_day(acquired, footprint),
+        cloud_cover=cloud_cover_of(item),
+        bands=bands,
+        class_band=class_source(item, base=raw.href, profile=profile),
+        granule=granule_of(item, acquired),
+        baseline=None if baseline is None else str(baseline),
+        created=_moment(properties.get("created")),
+        crs=crs_of(properties),
+        extent=extent_of(item),
+        href=raw.href,
+    )
+
+
+def _require_known(item: Json) -> dt.datetime:
+    """When an item of a version that we know was acquired.
+
+    Raises:
+        SceneError: `stac_version`, `bad_datetime`.
+    """
+    version = item.get("stac_version")
+    if not isinstance(version, str) or not version.startswith("1."):
+        raise SceneError(f"STAC version {version!r}; expected 1.0 or 1.1", reason="stac_version")
+    acquired = acquired_of(item)
+    if acquired is None:
+        raise SceneError("the item has no datetime that can be read", reason="bad_datetime")
+    return acquired
+
+
+def safe_id(item: Json) -> str:
+    """The item's id.
+
+    Raises:
+        SceneError: it cannot be one component of a path.
+    """
+    name = item.get("id")
+    if not isinstance(name, str) or len(name) > LONGEST_ID or not _SAFE_ID.fullmatch(name):
+        raise SceneError(
+            f"item id {str(name)[:80]!r} cannot be a folder name; expected 1 to {LONGEST_ID} of "
+            "A-Z a-z 0-9 _ . - + = @ ~ , : that begin with a letter, digit or underscore",
+            reason="bad_id",
+        )
+    return name
+
+
+def rejected_item(raw: RawItem, error: SceneError) -> RejectedScene:
+    """The record of an item that could not become a scene."""
+    fingerprint = _document_fingerprint(raw.document)
+    try:
+        name, evidence = safe_id(raw.document), {}
+    except SceneError:
+        name = f"bad-id-{fingerprint[:12]}"
+        evidence = {"id": str(raw.document.get("id"))[:LONGEST_ID]}
+    return RejectedScene(
+        id=name,
+        href=raw.href,
+        reason=error.reason,
+        message=str(error),
+        evidence=evidence,
+        footprint=_known_footprint(raw.document),
+        fingerprint=fingerprint,
+    )
+
+
+def rejected_document(href: str, content: bytes, error: SceneError) -> RejectedScene:
+    """The record of a document that is no JSON object at all."""
+    fingerprint = hashlib.sha256(content or href.encode()).hexdigest()
+    stem = href.rpartition("/")[2].removesuffix(".json")
+    is_safe = len(stem) <= LONGEST_ID and _SAFE_ID.fullmatch(stem) is not None
+    return RejectedScene(
+        id=stem if is_safe else f"bad-id-{fingerprint[:12]}",
+        href=href,
+        reason=error.reason,
+        message=str(error),
+        fingerprint=fingerprint,
+    )
+
+
+def properties_of(item: Json) -> Json:
+    """The item's properties, {} where it has none."""
+    properties = item.get("properties")
+    return properties if isinstance(properties, Mapping) else {}
+
+
+def acquired_of(item: Json) -> dt.datetime | None:
+    """When the item was acquired, UTC; the start where only an interval is told."""
+    properties = properties_of(item)
+    return _moment(properties.get("datetime")) or _moment(properties.get("start_datetime"))
+
+
+def moment_of(item: Json, name: str) -> dt.datetime | None:
+    """A property of the item that is a time, UTC; None where it is not told."""
+    return _moment(properties_of(item).get(name))
+
+
+def cloud_cover_of(item: Json) -> float | None:
+    """Per cent, or None where it is not known."""
+    value = properties_of(item).get("eo:cloud_cover")
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and math.isfinite(value) else None  # type: ignore[arg-type]
+
+
+def _moment(value: object) -> dt.datetime | None:
+    """An RFC 3339 time, or a date, in UTC."""
+    try:
+        moment = dt.datetime.fromisoformat(value) if isinstance(value, str) else value
+    except ValueError:
+        return None
+    if not isinstance(moment, dt.datetime):
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).astimezone(dt.UTC)
+
+
+def _is_date_only(item: Json) -> bool:
+    """Whether the item tells a day and no time."""
+    value = properties_of(item).get("datetime")
+    return isinstance(value, str) and len(value) == len("2023-08-01")
+
+
+def _known_footprint(item: Json) -> BaseGeometry | None:
+    """The footprint of a bad item, where at least that can be read."""
+    try:
+        return rolled(footprint_of(item))
+    except SceneError:
+        return None
+
+
+def _document_fingerprint(item: Json) -> str:
+    """Hash of an item without what changes from one answer to the next."""
+    stable = {key: value for key, value in item.items() if key not in _VOLATILE}
+    stable["properties"] = {
+        key: value for key, value in properties_of(item).items() if key not in _VOLATILE
+    }
+    assets = item.get("assets")
+    if isinstance(assets, Mapping):
+        stable["assets"] = {
+            str(key): {**asset, "href": str(asset.get("href")).partition("?")[0]}
+            for key, asset in assets.items()
+            if isinstance(asset, Mapping)
+        }
+    text = json.dumps(stable, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,106 @@
+"""Options that select a part of the area, and assets: --bbox, --area, --region and --select."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import shapely
+from pydantic import ValidationError
+from shapely.geometry.base import BaseGeometry
+
+from spatial_assets.cli.app.open_project import current_project
+from spatial_assets.errors import SettingsError
+from spatial_assets.project.area import box_polygon, read_area
+from spatial_assets.project.area_table import AreaSettings
+
+
+def _parse_bbox(
+    _context: click.Context, _option: click.Parameter, value: str | None
+) -> BaseGeometry | None:
+    """A box of degrees as a polygon; west > east crosses the antimeridian."""
+    if value is None:
+        return None
+    try:
+        edges = [float(edge) for edge in value.split(",")]
+        box = AreaSettings.model_validate({"bbox": edges}).bbox
+    except ValidationError as error:
+        context = error.errors()[0].get("ctx", {})
+        raise click.BadParameter(f"{value}: {context['wrong']}; {context['remedy']}") from error
+    except ValueError as error:
+        message = f"{value}: not four numbers; for example 15.0,45.06,16.44,46.95"
+        raise click.BadParameter(message) from error
+    return None if box is None else box_polygon(*box)
+
+
+def _parse_area(
+    _context: click.Context, _option: click.Parameter, value: Path | None
+) -> BaseGeometry | None:
+    """The polygons of a file, in lon/lat."""
+    if value is None:
+        return None
+    try:
+        return read_area(value)
+    except SettingsError as error:
+        raise click.BadParameter(f"{value}: {error}") from error
+
+
+def _parse_names(
+    _context: click.Context, _option: click.Parameter, values: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Names with commas between them, or given one by one."""
+    return tuple(name for value in values for name in value.split(","))
+
+
+def _tiles_of_regions(
+    _context: click.Context, _option: click.Parameter, names: tuple[str, ...]
+) -> tuple[str, ...]:
+    """The keys of the tiles of the regions; none where none is named."""
+    if not names:
+        return ()
+    project = current_project()
+    for name in names:
+        if name not in project.regions:
+            known = ", ".join(project.regions) or "none"
+            raise click.BadParameter(
+                f"{name}: not in [regions] of {project.file}, which has {known}"
+            )
+    return tuple(tile for name in names for tile in project.region_tiles(name))
+
+
+bbox_option = click.option(
+    "--bbox",
+    metavar="WEST,SOUTH,EAST,NORTH",
+    callback=_parse_bbox,
+    help="Only tiles that touch this box of degrees; west > east crosses the antimeridian.",
+)
+area_option = click.option(
+    "--area",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    callback=_parse_area,
+    help="Only tiles that touch the polygons of this vector file.",
+)
+select_option = click.option(
+    "--select",
+    "names",
+    metavar="ASSET,ASSET",
+    multiple=True,
+    callback=_parse_names,
+    help="Only these assets; default: all, the boundary sets first.",
+)
+
+region_option = click.option(
+    "--region",
+    "regions",
+    metavar="NAME",
+    multiple=True,
+    callback=_tiles_of_regions,
+    help="Only tiles of this region of project.toml; may be given several times.",
+)
+
+
+def selected_area(bbox: BaseGeometry | None, area: BaseGeometry | None) -> BaseGeometry | None:
+    """What --bbox and --area select together: the union; None where neither is given."""
+    parts = [part for part in (bbox, area) if part is not None]
+    return shapely.union_all(parts) if parts else None

@@ -1,0 +1,85 @@
+"""Whether storage and database answer, and may be written to.
+
+Whether the Dask cluster is there, and each of its workers can do the work.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from spatial_assets.cli.diagnosis.finding import Finding, asked
+from spatial_assets.errors import StoreError
+from spatial_assets.project import Project
+
+if TYPE_CHECKING:
+    from spatial_assets.stores.tables.transactions import Transaction
+
+
+PATIENCE_SECONDS = 10.0  # for a DuckDB file that a run holds; longer would look like a hang
+
+
+def storage(project: Project) -> Finding:
+    """Write, read and delete one small object."""
+    from spatial_assets.stores.objects.store import open_store
+
+    def question() -> str:
+        store = open_store(project.storage_url)
+        path, data = f"check-{uuid4().hex}", os.urandom(64)
+        store.put(path, data)
+        try:
+            if store.get(path) != data:
+                message = f"{project.storage_url} gives back other bytes than were written"
+                raise StoreError(message)
+        finally:
+            store.delete(path)
+        return f"{project.storage_url}: written, read and deleted"
+
+    remedy = "make it writable, correct [storage] url or $SPATIAL_ASSETS_STORAGE_URL, or its keys"
+    return asked("storage", question, remedy=remedy)
+
+
+def database(project: Project) -> Finding:
+    """Connect and ask for the spatial extension."""
+    from spatial_assets.stores.tables.database import open_database
+    from spatial_assets.stores.tables.relational import RelationalDatabase
+
+    def question() -> str:
+        url = project.database_url
+        with open_database(url, pool_size=1, lock_timeout=PATIENCE_SECONDS) as connected:
+            version = connected.spatial_version()
+            # Only a query opens a DuckDB file and shows whether it is one.
+            tables: dict[str, dict[str, str]] = {}
+            if isinstance(connected, RelationalDatabase):
+                tables = connected.within(_relations, write=False)
+            return f"{connected.url}: {version}, {len(tables)} tables and views"
+
+    remedy = (
+        "start it, correct [database] url or $SPATIAL_ASSETS_DATABASE_URL; "
+        "in PostgreSQL: CREATE EXTENSION postgis"
+    )
+    return asked("database", question, remedy=remedy)
+
+
+def _relations(transaction: Transaction) -> dict[str, dict[str, str]]:
+    """Tables and views there are."""
+    return transaction.relations()
+
+
+def cluster(project: Project) -> Finding:
+    """Have every worker look at its software and at the store."""
+    from spatial_assets.pipeline.engines.choice import local_folders
+    from spatial_assets.pipeline.engines.dask_engine import ClusterEngine, Patience
+    from spatial_assets.stores.objects.store import open_store
+
+    compute = project.compute
+    engine = ClusterEngine(
+        address=compute.dask,
+        store=open_store(project.storage_url),
+        gdal_cache_mb=compute.gdal_cache_mb,
+        folders=local_folders(project),
+        patience=Patience(scheduler=5.0),
+    )
+    remedy = "start scheduler and workers from the same image as this, or leave out [compute] dask"
+    return asked("Dask cluster", engine.examine, remedy=remedy)

@@ -1,0 +1,166 @@
+"""What a map shows: a period of an index, made small, and the tiles on its pixels.
+
+What a map's colours mean, the same on paper and in a browser.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from pyproj import Geod
+
+from spatial_assets.cli.app.console import counted
+from spatial_assets.cli.app.open_project import Ground
+from spatial_assets.cli.selection.tile_status import Standing, TileStanding
+from spatial_assets.errors import StoreError
+from spatial_assets.geo.grid.geobox import Window
+from spatial_assets.geo.pixels.downsample import Overview
+from spatial_assets.geo.radiometry import INDEX_SCALE, dequantise
+from spatial_assets.project import Project
+from spatial_assets.stores.cube.cube import read_window, stored_cube
+from spatial_assets.stores.cube.export import parts, period_index
+from spatial_assets.stores.cube.metadata import CubeSpec
+
+EARTH = Geod(ellps="WGS84")
+LONGEST = 1024  # cells along the longer side: what fits a screen
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TileOnMap:
+    """A tile, where it is on the map."""
+
+    standing: TileStanding
+    rings: tuple[NDArray[np.float64], ...]
+    """Outlines in cells of the map from its top-left corner, each (points, 2) as x, y."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MapSubject:
+    """What a map shows."""
+
+    index: str
+    period: str
+    """Its label, such as "2023-07"."""
+
+    values: NDArray[np.float64]
+    """Means of the index, NaN where nothing is known, shape (row, column) of cells."""
+
+    metres_of_a_cell: float
+    """True width of a cell on the ground in the middle of the map."""
+
+    tiles: tuple[TileOnMap, ...]
+
+    @property
+    def title(self) -> str:
+        """Such as `NDVI, 2023-07`."""
+        return f"{self.index.upper()}, {self.period}"
+
+
+def newest_period(rows: Sequence[dict[str, object]], index: str) -> str | None:
+    """Label of the newest period of which a tile has a valid pixel; `rows` are of `tile_index`."""
+    seen = [row for row in rows if row["index_name"] == index and row["valid_fraction"]]
+    newest = max(seen, key=lambda row: str(row["period_start"]), default=None)
+    return None if newest is None else str(newest["period"])
+
+
+def map_subject(
+    ground: Ground,
+    tiles: Sequence[TileStanding],
+    *,
+    index: str,
+    period: str | None,
+    longest: int = LONGEST,
+) -> MapSubject:
+    """Read what a map shows.
+
+    Args:
+        ground: the project.
+        tiles: how its tiles stand.
+        index: name of the index.
+        period: its label; None: nothing is made yet, and the map has no pixels.
+        longest: most cells along the longer side.
+
+    Raises:
+        StoreError: there is no cube, or a shard is damaged.
+        GridError: there is no such period.
+    """
+    project = ground.project
+    extent = project.partitioning.extent
+    overview = Overview(extent.shape, longest)
+    if period is not None:
+        spec = stored_cube(ground.store, index)
+        if spec is None:
+            message = f"there is no {index}.zarr in {ground.store.url}; materialize {index} first"
+            raise StoreError(message)
+        _fill(overview, ground, spec, period=period, extent=extent)
+    cell = overview.pixels_of_a_cell
+    return MapSubject(
+        index=index,
+        period=period or "nothing made yet",
+        values=overview.means(),
+        metres_of_a_cell=metres_of_a_pixel(project) * cell,
+        tiles=tuple(_on_map(project, tile, extent=extent, cell=cell) for tile in tiles),
+    )
+
+
+def _fill(
+    overview: Overview, ground: Ground, spec: CubeSpec, *, period: str, extent: Window
+) -> None:
+    """Add the pixels of a period, a shard at a time."""
+    number = period_index(spec, period)
+    within = extent.intersection(spec.extent)
+    for part in () if within is None else parts(within, size=spec.grid.shard):
+        steps, _ = read_window(ground.store, spec.index, period=number, window=part)
+        values, valid = dequantise(steps, INDEX_SCALE)
+        known = np.where(valid, values, np.float32("nan"))
+        overview.add(known, part.row - extent.row, part.column - extent.column)
+
+
+def _on_map(project: Project, tile: TileStanding, *, extent: Window, cell: int) -> TileOnMap:
+    """A tile with its outlines in cells of the map."""
+    grid = project.pixel_grid
+    windows = [grid.shard_window(s) for s in project.partitioning.tile(tile.tile).shards]
+    outline = shapely.union_all(
+        [shapely.box(w.column, w.row, w.column_stop, w.row_stop) for w in windows]
+    )
+    rings = [
+        (shapely.get_coordinates(ring) - [extent.column, extent.row]) / cell
+        for polygon in shapely.get_parts(outline)
+        for ring in (polygon.exterior, *polygon.interiors)
+    ]
+    return TileOnMap(standing=tile, rings=tuple(rings))
+
+
+def metres_of_a_pixel(project: Project) -> float:
+    """True width of a pixel in the middle of the area, metres."""
+    grid, extent = project.pixel_grid, project.partitioning.extent
+    column, row = extent.column + extent.width // 2, extent.row + extent.height // 2
+    ends = [shapely.Point(grid.origin @ (column + step, row)) for step in (0, 1)]
+    (lon, lat), (other_lon, other_lat) = (grid.lonlat(end).coords[0] for end in ends)
+    metres: float = EARTH.inv(lon, lat, other_lon, other_lat)[2]
+    return metres
+
+
+TICKS = (-0.2, 0.0, 0.2, 0.4, 0.6, 0.8)
+MEANINGS = {"ndvi": {-0.2: "water", 0.2: "bare soil", 0.8: "dense leaves"}}
+"""Of an index: what a value stands for."""
+
+TROUBLE = {
+    Standing.FAILED: (214, 69, 48),
+    Standing.QUARANTINED: (232, 146, 22),
+    Standing.MISSING: (120, 120, 120),
+    Standing.EMPTY: (96, 130, 182),
+}
+"""Colour of a tile that is not all there; the others are seen through."""
+
+
+def subtitle_of(project: Project) -> str:
+    """How the values were made, and what the lines are."""
+    time = project.time
+    made = f"{time.composite} of the clear looks of each {time.period}"
+    tiles = counted(len(project.partitioning.keys), "tile")
+    return f"{made[0].upper()}{made[1:]}; {tiles}, each a partition of its own"

@@ -1,0 +1,77 @@
+"""Which class pixels count as clear sky: by a set of classes, or by bits that must not be set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from spatial_assets.errors import RasterError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+Classes: TypeAlias = "NDArray[np.integer[Any]]"
+
+
+@dataclass(frozen=True)
+class ClearClasses:
+    """A band of class numbers, such as the scene classification of Sentinel-2."""
+
+    keep: frozenset[int]
+    """Classes that are clear sky. A class that is not named, known or not, is not clear."""
+
+    def __post_init__(self) -> None:
+        """Refuse a rule under which nothing is ever clear."""
+        if not self.keep:
+            message = "no class counts as clear sky; name at least one"
+            raise RasterError(message, reason="bad_clear_sky_rule")
+
+    @property
+    def unobserved(self) -> int:
+        """A class number that is not clear: what to write where nothing was observed."""
+        return next(number for number in range(len(self.keep) + 1) if number not in self.keep)
+
+    def clear(self, classes: Classes) -> NDArray[np.bool_]:
+        """True where the class is clear sky, in the shape of `classes`."""
+        import numpy as np
+
+        clear = np.zeros(classes.shape, dtype=np.bool_)
+        for number in self.keep:  # a comparison takes less than a look into a table
+            clear |= classes == number
+        return clear
+
+
+@dataclass(frozen=True)
+class ClearBits:
+    """A band of quality bits, such as QA_PIXEL of Landsat."""
+
+    drop: tuple[int, ...]
+    """Bit numbers, counted from the least significant, of which none may be set."""
+
+    def __post_init__(self) -> None:
+        """Refuse bits that no quality band has, and a rule that drops nothing."""
+        if not self.drop or min(self.drop) < 0 or max(self.drop) > 15:  # noqa: PLR2004 - uint16
+            message = f"expected one or more bits of 0 to 15, got {self.drop}"
+            raise RasterError(message, reason="bad_clear_sky_rule")
+
+    @property
+    def unobserved(self) -> int:
+        """A bit pattern that is not clear: what to write where nothing was observed."""
+        return 1 << min(self.drop)
+
+    def clear(self, classes: Classes) -> NDArray[np.bool_]:
+        """True where none of the dropped bits is set, in the shape of `classes`."""
+        import numpy as np
+
+        dropped = sum(1 << bit for bit in set(self.drop))
+        if classes.dtype == np.uint16:
+            free: NDArray[np.bool_] = (classes & np.uint16(dropped)) == 0
+            return free
+        # int64: a dropped bit may not exist in a uint8 band
+        clear: NDArray[np.bool_] = (classes.astype(np.int64, copy=False) & dropped) == 0
+        return clear
+
+
+ClearSky: TypeAlias = ClearClasses | ClearBits

@@ -1,0 +1,298 @@
+"""Three ways to share out the shards of an area: tiles of the set, H3 cells, S2 cells.
+
+Partitions are disjoint and own whole shards, so pixels and files never depend on the scheme.
+
+Partitions of the scheme `tiles`: the tiles of a lower zoom of the grid's own set.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+import shapely
+from morecantile.models import TileMatrix, TileMatrixSet
+from numpy.typing import NDArray
+from shapely.geometry.base import BaseGeometry
+
+from spatial_assets.errors import GridError
+from spatial_assets.geo.grid.area_cover import covering_squares
+from spatial_assets.geo.grid.geobox import Window
+from spatial_assets.geo.grid.pixel_grid import TILE_PIXELS, PixelGrid, Shard, Tile, matrix_at
+from spatial_assets.geo.grid.quadkeys import from_quadkey, from_zxy_key, quadkey, zxy_key
+
+Scheme = Literal["tiles", "h3", "s2"]
+
+MAX_PARTITIONS = 100_000  # what Dagster advises for one asset, and its UI still shows
+
+
+@dataclass(frozen=True)
+class Partitioning:
+    """The tiles of an area under one scheme and level."""
+
+    grid: PixelGrid
+    """The pixels that are shared out."""
+
+    tiles: Mapping[str, Tile]
+    """Tiles by key, in the order of `keys`."""
+
+    @cached_property
+    def keys(self) -> tuple[str, ...]:
+        """Partition keys in the order of the scheme's curve: neighbours come in few runs."""
+        return tuple(self.tiles)
+
+    @cached_property
+    def extent(self) -> Window:
+        """Bounding window of all shards."""
+        return self.grid.shards_window(s for tile in self.tiles.values() for s in tile.shards)
+
+    def tile(self, key: str) -> Tile:
+        """The tile of a key.
+
+        Raises:
+            GridError: the area has no such tile.
+        """
+        try:
+            return self.tiles[key]
+        except KeyError as error:
+            message = (
+                f"no tile {key!r} in this area ({len(self.tiles):,} tiles, from {self.keys[0]} "
+                f"to {self.keys[-1]}); `spatial-assets tiles` lists them"
+            )
+            raise GridError(message) from error
+
+    def touching(self, geometry: BaseGeometry) -> tuple[str, ...]:
+        """Keys of the tiles one of whose shards a lon/lat geometry touches, in their order.
+
+        The geometry may reach anywhere, beyond the grid as well: only what meets a shard counts.
+        """
+        tree, owners = self._shard_tree
+        hits = tree.query(geometry, predicate="intersects")
+        return tuple(self.keys[index] for index in np.unique(owners[hits]))
+
+    @cached_property
+    def _shard_tree(self) -> tuple[shapely.STRtree, NDArray[np.int64]]:
+        """Shards in lon/lat, and for each the index of its tile's key."""
+        shards = [shard for tile in self.tiles.values() for shard in tile.shards]
+        outlines = self.grid.outlines(shards)
+        counts = [len(tile.shards) for tile in self.tiles.values()]
+        return shapely.STRtree(outlines), np.repeat(np.arange(len(counts)), counts)
+
+
+def partition_area(
+    grid: PixelGrid, scheme: Scheme, level: int, *, area: BaseGeometry
+) -> Partitioning:
+    """Share out every shard that a lon/lat `area` touches.
+
+    Raises:
+        GridError: the level does not give whole shards, a cell could own none, there would be
+            more than 100,000 partitions, or the area does not fit the grid.
+    """
+    if scheme == "tiles":
+        tile_level = TileLevel(grid, level)
+        _refuse_too_many_tiles(tile_level, area)
+        shards = grid.shards_touching(area)
+        names = tile_level.keys_of(shards)
+    else:
+        from spatial_assets.geo.grid.h3_s2_cells import owning_cells, shard_centres
+
+        shards = grid.shards_touching(area)
+        names = owning_cells(scheme, level, shard_centres(grid, shards))
+    owned: dict[str, list[Shard]] = {}
+    for name, shard in zip(names, shards, strict=True):
+        owned.setdefault(name, []).append(shard)
+    _refuse_too_many(len(owned), scheme, level, grid=grid)
+    for name, its_shards in owned.items():
+        _refuse_both_edges(grid, name, its_shards)
+    # Shards come in Morton order, and so do their tiles. H3 indices and S2 tokens of one level
+    # have one length, and as text they sort by parent and along the Hilbert curve.
+    keys = list(owned) if scheme == "tiles" else sorted(owned)
+    tiles = {key: Tile(key, tuple(owned[key]), grid.shards_window(owned[key])) for key in keys}
+    return Partitioning(grid, tiles)
+
+
+def cell_polygon(
+    scheme: Scheme, key: str, *, tile_matrix_set: str = "WebMercatorQuad"
+) -> BaseGeometry:
+    """The whole cell of a key in lon/lat, for maps; what a tile owns is `Tile.footprint`.
+
+    Raises:
+        GridError: `key` is not a key of the scheme.
+    """
+    if scheme == "tiles":
+        return tile_outline(key, tile_matrix_set)
+    from spatial_assets.geo.grid import h3_s2_cells
+
+    return h3_s2_cells.cell_outline(scheme, key)
+
+
+def _refuse_too_many_tiles(tile_level: TileLevel, area: BaseGeometry) -> None:
+    """Count tiles before shards, so that a billion of either is refused at once."""
+    grid = tile_level.grid
+    cover = covering_squares(
+        grid.in_pixels(area),
+        size=tile_level.pixels,
+        width=grid.width,
+        height=grid.height,
+        limit=MAX_PARTITIONS,
+    )
+    if cover.size > tile_level.pixels:
+        coarser = (cover.size // tile_level.pixels).bit_length() - 1
+        fits, count = tile_level.level - coarser, len(cover.rows)
+        message = (
+            f"[grid] level = {tile_level.level} gives over {MAX_PARTITIONS:,} partitions: level "
+            f"{fits} has {count:,} in this area and each level more has about four times as many "
+            f"({count:,} x 4^{coarser} = {count * 4**coarser:,}); take level = {fits} or less"
+        )
+        raise GridError(message)
+
+
+def _refuse_too_many(count: int, scheme: Scheme, level: int, *, grid: PixelGrid) -> None:
+    """Refuse what passed the first count, or was never counted: cells of H3 and S2."""
+    if count <= MAX_PARTITIONS:
+        return
+    times = {"tiles": 4, "h3": 7, "s2": 4}[scheme]
+    coarser = 1
+    while count > MAX_PARTITIONS * times**coarser:
+        coarser += 1
+    message = (
+        f"[grid] level = {level} gives {count:,} {scheme} partitions of {grid.shard}-pixel shards, "
+        f"over {MAX_PARTITIONS:,}; each level less has about {times} times fewer "
+        f"({count:,} / {times}^{coarser} = {count // times**coarser:,}): take level = "
+        f"{level - coarser} or less"
+    )
+    raise GridError(message)
+
+
+def _refuse_both_edges(grid: PixelGrid, key: str, shards: list[Shard]) -> None:
+    """Refuse a cell cut by the seam of the grid: its window would run around the earth."""
+    columns = sorted({shard.column for shard in shards})
+    gap = max((b - a for a, b in pairwise(columns)), default=0)
+    if gap * grid.shard > grid.width / 2:
+        window = grid.shards_window(shards)
+        message = (
+            f"cell {key} has shards at both edges of {grid.tile_matrix_set} (columns {columns[0]} "
+            f"and {columns[-1]}): its pixels would span {window.width:,} x {window.height:,}; cut "
+            'the area at the antimeridian, or take [grid] partitions = "tiles"'
+        )
+        raise GridError(message)
+
+
+_CELL_SIZE_TOLERANCE = 1e-6  # sets declare cell sizes rounded to 10 digits, each zoom by itself
+
+
+@dataclass(frozen=True)
+class TileLevel:
+    """One zoom of a grid's set whose tiles are whole numbers of shards."""
+
+    grid: PixelGrid
+    """The pixels that the tiles hold."""
+
+    level: int
+    """Zoom of the tiles, at most the grid's own."""
+
+    def __post_init__(self) -> None:
+        """Refuse a level whose tiles cut shards, or are not nested, or have no name."""
+        _refuse_cut_shards(self.grid, self.level)
+        _refuse_broken_nesting(self.grid, self.level)
+        if self.level == 0 and self.grid.matrices.is_quadtree:
+            message = (
+                "[grid] level = 0 has one tile, whose quadkey would be empty; take level 1 or "
+                "more (the product is the same)"
+            )
+            raise GridError(message)
+
+    @property
+    def pixels(self) -> int:
+        """Pixels along the side of a tile."""
+        return TILE_PIXELS << (self.grid.pixel_zoom - self.level)
+
+    def keys_of(self, shards: Sequence[Shard]) -> list[str]:
+        """Key of the tile that holds each shard."""
+        across = self.pixels // self.grid.shard
+        name = quadkey if self.grid.matrices.is_quadtree else zxy_key
+        places = [(column // across, row // across) for column, row in shards]
+        names = {place: name(self.level, *place) for place in dict.fromkeys(places)}
+        return [names[place] for place in places]
+
+
+def tile_outline(key: str, tile_matrix_set: str) -> BaseGeometry:
+    """The tile of a key in lon/lat.
+
+    Raises:
+        GridError: no such set, or the key names no tile of it.
+    """
+    named = PixelGrid(tile_matrix_set=tile_matrix_set, pixel_zoom=1, chunk=1, shard=1).matrices
+    zoom, column, row = from_quadkey(key) if named.is_quadtree else from_zxy_key(key)
+    grid = PixelGrid(
+        tile_matrix_set=tile_matrix_set, pixel_zoom=zoom, chunk=TILE_PIXELS, shard=TILE_PIXELS
+    )
+    return grid.lonlat(grid.shard_box(Shard(column, row)))
+
+
+def _refuse_cut_shards(grid: PixelGrid, level: int) -> None:
+    """A tile must be a whole number of shards."""
+    pixels = TILE_PIXELS * 2.0 ** (grid.pixel_zoom - level)
+    if level >= 0 and pixels >= 1 and pixels % grid.shard == 0:
+        if level > grid.pixel_zoom:
+            raise GridError(
+                f"[grid] level = {level} is a finer zoom than that of the pixels, pixel_zoom = "
+                f"{grid.pixel_zoom}; take level = {grid.pixel_zoom} or less"
+            )
+        return
+    levels = range(grid.pixel_zoom, -1, -1)
+    fits = [z for z in levels if (TILE_PIXELS << (grid.pixel_zoom - z)) % grid.shard == 0]
+    remedy = (
+        f"take level = {fits[0]} or less"
+        if fits
+        else f"no level fits: take [grid] shard = {TILE_PIXELS} times a power of two"
+    )
+    if level < 0:
+        raise GridError(f"[grid] level = {level} is no zoom; {remedy}")
+    message = (
+        f"[grid] level = {level} has tiles of {TILE_PIXELS} x 2^({grid.pixel_zoom} - {level}) = "
+        f"{pixels:g} pixels, not a whole number of shards of {grid.shard} pixels "
+        f"({pixels:g} / {grid.shard} = {pixels / grid.shard:g}); {remedy}"
+    )
+    raise GridError(message)
+
+
+def _refuse_broken_nesting(grid: PixelGrid, level: int) -> None:
+    """Every tile from `level` to the pixels must be four of the next zoom, from one corner."""
+    for zoom in range(level, grid.pixel_zoom):
+        coarse, fine = matrix_at(grid.matrices, zoom), matrix_at(grid.matrices, zoom + 1)
+        ratio = coarse.cellSize / fine.cellSize
+        if not math.isclose(ratio, 2.0, rel_tol=_CELL_SIZE_TOLERANCE):
+            reason = f"a pixel of zoom {zoom} is {ratio:g} pixels of zoom {zoom + 1}, not 2"
+        elif coarse.pointOfOrigin != fine.pointOfOrigin:
+            reason = f"zooms {zoom} and {zoom + 1} start at different corners"
+        elif coarse.variableMatrixWidths or coarse.tileWidth != TILE_PIXELS:
+            reason = f"zoom {zoom} has tiles of other sizes"
+        else:
+            continue
+        raise GridError(_no_tiles(grid.matrices, reason))
+    _refuse_uncovered(grid, level, matrix_at(grid.matrices, level))
+
+
+def _refuse_uncovered(grid: PixelGrid, level: int, matrix: TileMatrix) -> None:
+    """The tiles of the level must reach as far as the pixels do."""
+    pixels = TILE_PIXELS << (grid.pixel_zoom - level)
+    reach = int(matrix.matrixWidth) * pixels, int(matrix.matrixHeight) * pixels
+    if reach[0] < grid.width or reach[1] < grid.height:
+        reason = (
+            f"zoom {level} ends after {reach[0]} x {reach[1]} pixels, but zoom "
+            f"{grid.pixel_zoom} has {grid.width} x {grid.height}"
+        )
+        raise GridError(_no_tiles(grid.matrices, reason))
+
+
+def _no_tiles(matrices: TileMatrixSet, reason: str) -> str:
+    return (
+        f'{matrices.id} cannot be partitioned by "tiles": {reason}; take [grid] partitions = '
+        '"h3" or "s2", another level, or another tile matrix set'
+    )

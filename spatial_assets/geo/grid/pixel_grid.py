@@ -1,0 +1,292 @@
+"""The pixel grid: one zoom of a tile matrix set, cut into shards by integers alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import morecantile
+import numpy as np
+import shapely
+from affine import Affine
+from morecantile.errors import InvalidIdentifier
+from morecantile.models import TileMatrix, TileMatrixSet
+from numpy.typing import NDArray
+from pyproj import CRS
+from shapely.geometry.base import BaseGeometry
+
+from spatial_assets.errors import GridError
+from spatial_assets.geo.grid import projections
+from spatial_assets.geo.grid.area_cover import MARGIN, covering_squares
+from spatial_assets.geo.grid.geobox import GeoBox, Window
+from spatial_assets.geo.grid.quadkeys import morton_codes
+
+TILE_PIXELS = 256
+MAX_SHARDS = 1 << 20  # a million objects: all the land on earth in 10 m pixels and 2048 px shards
+
+# Footprints bend: an edge of a shard is followed in this many pieces where it must be.
+_PIECES_OF_AN_EDGE = 16
+
+
+class Shard(NamedTuple):
+    """A square of pixels stored as one object; index = absolute pixel index // shard size."""
+
+    column: int
+    row: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PixelGrid:
+    """The pixels of one zoom of a tile matrix set; every window of the product lies on it."""
+
+    tile_matrix_set: str
+    """Name of a morecantile TileMatrixSet, such as "WebMercatorQuad"."""
+
+    pixel_zoom: int
+    """Zoom whose 256-pixel tiles have the pixels of the product."""
+
+    chunk: int
+    """Pixels along the side of a chunk: the least that is read back."""
+
+    shard: int
+    """Pixels along the side of a shard: one stored object, a whole number of chunks."""
+
+    def __post_init__(self) -> None:
+        """Refuse a grid that has no pixels of one size, or whose shards cut chunks."""
+        if self.chunk < 1 or self.shard < 1 or self.shard % self.chunk:
+            message = (
+                f"[grid] shard = {self.shard} is not a whole number of chunks of "
+                f"{self.chunk} pixels ({self.shard} / {self.chunk} = "
+                f"{self.shard / max(self.chunk, 1):g}); take a multiple of [grid] chunk"
+            )
+            raise GridError(message)
+        _refuse_uneven(self._matrix, self)
+
+    @cached_property
+    def matrices(self) -> TileMatrixSet:
+        """The whole tile matrix set."""
+        try:
+            return morecantile.tms.get(self.tile_matrix_set)
+        except InvalidIdentifier as error:
+            message = (
+                f"no tile matrix set is called {self.tile_matrix_set!r}; "
+                f"have {', '.join(morecantile.tms.list())}"
+            )
+            raise GridError(message) from error
+
+    @cached_property
+    def _matrix(self) -> TileMatrix:
+        return matrix_at(self.matrices, self.pixel_zoom)
+
+    @cached_property
+    def crs(self) -> CRS:
+        """Coordinate reference system; its coordinates are used x (east) first, always."""
+        epsg = self.matrices.crs.to_epsg()
+        return CRS.from_user_input(epsg or self.matrices.crs.srs)
+
+    @cached_property
+    def origin(self) -> Affine:
+        """(column, row) of a pixel's top-left corner -> (x, y); absolute, north up."""
+        corner = self.matrices.xy_bounds(morecantile.Tile(0, 0, self.pixel_zoom))
+        size = self.pixel_size
+        return Affine(size, 0.0, corner.left, 0.0, -size, corner.top)
+
+    @property
+    def width(self) -> int:
+        """Pixels of the whole matrix from west to east."""
+        return int(self._matrix.matrixWidth) * TILE_PIXELS
+
+    @property
+    def height(self) -> int:
+        """Pixels of the whole matrix from north to south."""
+        return int(self._matrix.matrixHeight) * TILE_PIXELS
+
+    @property
+    def pixel_size(self) -> float:
+        """Side of a pixel in units of `crs`."""
+        return float(self._matrix.cellSize)
+
+    def geobox(self, window: Window) -> GeoBox:
+        """Place a window of absolute pixel indices on the earth."""
+        return GeoBox(window, self.origin, self.crs)
+
+    def shard_window(self, shard: Shard) -> Window:
+        """Pixels of a shard, cut at the edge of the matrix.
+
+        Raises:
+            GridError: the shard lies outside the matrix.
+        """
+        column, row = shard.column * self.shard, shard.row * self.shard
+        if not (0 <= column < self.width and 0 <= row < self.height):
+            message = (
+                f"{shard} starts at pixel {column}, {row}, outside the {self.width} x "
+                f"{self.height} pixels of {self.tile_matrix_set} zoom {self.pixel_zoom}"
+            )
+            raise GridError(message)
+        width = min(self.shard, self.width - column)
+        return Window(column, row, width, min(self.shard, self.height - row))
+
+    def shard_box(self, shard: Shard) -> BaseGeometry:
+        """Outline of a shard in the grid's own CRS."""
+        return shapely.box(*self.geobox(self.shard_window(shard)).bounds)
+
+    def shards_window(self, shards: Iterable[Shard]) -> Window:
+        """Bounding window of at least one shard."""
+        windows = [self.shard_window(shard) for shard in _corners(shards)]
+        column, row = min(w.column for w in windows), min(w.row for w in windows)
+        stop = max(w.column_stop for w in windows), max(w.row_stop for w in windows)
+        return Window(column, row, stop[0] - column, stop[1] - row)
+
+    def shards_touching(self, area: BaseGeometry) -> tuple[Shard, ...]:
+        """Shards that a lon/lat area reaches into by more than `cover.MARGIN` pixels.
+
+        Returns:
+            The shards in Morton order; never empty.
+
+        Raises:
+            GridError: the area leaves the matrix, is nowhere, or needs over a million shards.
+        """
+        cover = covering_squares(
+            self.in_pixels(area),
+            size=self.shard,
+            width=self.width,
+            height=self.height,
+            limit=MAX_SHARDS,
+        )
+        if cover.size > self.shard:
+            message = (
+                f"the area has over {MAX_SHARDS:,} shards of {self.shard} pixels: it has "
+                f"{len(cover.rows):,} squares of {cover.size} pixels already; lower [grid] "
+                f"pixel_zoom = {self.pixel_zoom} or raise [grid] shard"
+            )
+            raise GridError(message)
+        order = np.argsort(morton_codes(cover.columns, cover.rows), kind="stable")
+        columns, rows = cover.columns[order].tolist(), cover.rows[order].tolist()
+        if not columns:
+            message = f"the area touches no pixel of {self.tile_matrix_set}: it has no extent"
+            raise GridError(message)
+        return tuple(map(Shard, columns, rows))
+
+    def in_pixels(self, area: BaseGeometry) -> BaseGeometry:
+        """A lon/lat area in absolute pixel coordinates, x right and y down.
+
+        Raises:
+            GridError: the area is empty, or not wholly within the matrix.
+        """
+        if shapely.is_empty(area):
+            raise GridError("the area is empty: it has no polygon")
+        inverse = ~self.origin
+        scale, shift = np.array([inverse.a, inverse.e]), np.array([inverse.c, inverse.f])
+        moved = shapely.transform(self.project(area), lambda xy: xy * scale + shift)
+        left, top, right, bottom = shapely.bounds(moved)
+        outside = max(-left, -top, right - self.width, bottom - self.height)
+        if outside > MARGIN:
+            message = (
+                f"the area (lon/lat bounds {_listed(shapely.bounds(area))}) reaches "
+                f"{outside:,.1f} pixels beyond the edge of {self.tile_matrix_set}{self._ends()}; "
+                "cut the area there, or take another tile matrix set"
+            )
+            raise GridError(message)
+        if projections.longest_step(moved) > max(self.width, self.height) / 2:
+            message = (
+                f"the area crosses the seam of {self.crs.name}, where neighbours on the earth "
+                "are at opposite edges; take a tile matrix set whose seam lies elsewhere"
+            )
+            raise GridError(message)
+        return moved
+
+    def _ends(self) -> str:
+        """Where the set ends, in words, where lon/lat can say so."""
+        if not projections.keeps_axes(self.crs):
+            return ""
+        whole = self.geobox(Window(0, 0, self.width, self.height)).bounds
+        west, south = projections.to_lonlat(self.crs).transform(whole[0], whole[1])
+        east, north = projections.to_lonlat(self.crs).transform(whole[2], whole[3])
+        return f", which ends at lon/lat {_listed([west, south, east, north])}"
+
+    def project(self, geometry: BaseGeometry) -> BaseGeometry:
+        """Move a lon/lat geometry to the grid's CRS, densified so that edges stay where they were.
+
+        Raises:
+            GridError: a coordinate is not on the globe, or beyond where the CRS is defined.
+        """
+        return projections.project(geometry, self.crs)
+
+    def lonlat(self, geometry: BaseGeometry) -> BaseGeometry:
+        """Move polygons of the grid's CRS to lon/lat, densified where meridians are not its axes.
+
+        What crosses the antimeridian comes back cut there.
+        """
+        return projections.unproject(geometry, self.crs, step=self._step)
+
+    def outlines(self, shards: Iterable[Shard]) -> list[BaseGeometry]:
+        """Outlines of shards in lon/lat."""
+        boxes = [self.shard_box(shard) for shard in shards]
+        return projections.unproject_all(boxes, self.crs, step=self._step)
+
+    @property
+    def _step(self) -> float:
+        """Longest piece of an edge on its way to lon/lat, in units of the CRS."""
+        return self.shard * self.pixel_size / _PIECES_OF_AN_EDGE
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A partition: the shards that one cell of a scheme owns."""
+
+    key: str
+    """Partition key: a quadkey, `z-x-y`, an H3 index or an S2 token."""
+
+    shards: tuple[Shard, ...]
+    """What the tile owns, in Morton order, at least one."""
+
+    window: Window
+    """Bounding window of the shards; for H3 and S2 it may hold pixels of other tiles."""
+
+    def owned(self, grid: PixelGrid) -> NDArray[np.bool_]:
+        """True where a pixel of `window` lies in a shard of this tile, shape (rows, columns)."""
+        owned = np.zeros(self.window.shape, dtype=np.bool_)
+        for shard in self.shards:
+            owned[grid.shard_window(shard).slices_in(self.window)] = True
+        return owned
+
+    def footprint(self, grid: PixelGrid) -> BaseGeometry:
+        """Outline of the shards in lon/lat: a Polygon or MultiPolygon."""
+        return grid.lonlat(shapely.union_all([grid.shard_box(shard) for shard in self.shards]))
+
+
+def matrix_at(matrices: TileMatrixSet, zoom: int) -> TileMatrix:
+    """The matrix of a zoom that the set declares.
+
+    Raises:
+        GridError: the set has no such zoom.
+    """
+    for matrix in matrices.tileMatrices:
+        if matrix.id == str(zoom):
+            return matrix
+    have = f"{matrices.tileMatrices[0].id} to {matrices.tileMatrices[-1].id}"
+    raise GridError(f"{matrices.id} has no zoom {zoom} (it has {have})")
+
+
+def _refuse_uneven(matrix: TileMatrix, grid: PixelGrid) -> None:
+    """Refuse a matrix whose pixels are not one lattice from the top left."""
+    name = f"{grid.tile_matrix_set} zoom {grid.pixel_zoom}"
+    if matrix.variableMatrixWidths:
+        raise GridError(f"{name} has rows of different widths, so its pixels are of many sizes")
+    if (matrix.tileWidth, matrix.tileHeight) != (TILE_PIXELS, TILE_PIXELS):
+        size = f"{matrix.tileWidth} x {matrix.tileHeight}"
+        raise GridError(f"{name} has tiles of {size} pixels; only {TILE_PIXELS} is understood")
+    if matrix.cornerOfOrigin not in {None, "topLeft"}:
+        raise GridError(f"{name} counts rows from its {matrix.cornerOfOrigin}, not the top left")
+
+
+def _corners(shards: Iterable[Shard]) -> tuple[Shard, Shard]:
+    """The top left and bottom right of the rectangle that holds the shards."""
+    columns, rows = zip(*shards, strict=True)
+    return Shard(min(columns), min(rows)), Shard(max(columns), max(rows))
+
+
+def _listed(numbers: Iterable[float]) -> str:
+    return ", ".join(f"{number:.6g}" for number in numbers)

@@ -1,0 +1,224 @@
+"""Geometries between longitude/latitude and a grid's own coordinates.
+
+Always x before y. An edge that is straight in one system is curved in the other, so edges are
+cut into short pieces before they are moved.
+
+Facts of a CRS about going round the earth: its central meridian, and the length of a turn.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+import shapely
+import shapely.affinity
+from numpy.typing import NDArray
+from pyproj import CRS, Transformer
+from shapely.geometry.base import BaseGeometry
+
+from spatial_assets.errors import GridError
+
+LONLAT = "OGC:CRS84"
+
+MAX_STEP_DEGREES = 0.05
+"""Longest piece of an edge in degrees: its bow is under a metre, even beside a pole."""
+
+_MERCATORS = {
+    "Popular Visualisation Pseudo Mercator",
+    "Mercator (variant A)",
+    "Mercator (variant B)",
+}
+_HALF_TURN = 180.0
+_POLE = 90.0
+_AT_POLE = _POLE - 1e-7  # a centimetre from the pole a longitude is rounding, not a fact
+
+
+@lru_cache(maxsize=32)
+def to_grid(crs: CRS) -> Transformer:
+    """Lon/lat -> x/y of `crs`."""
+    return Transformer.from_crs(LONLAT, crs, always_xy=True)
+
+
+@lru_cache(maxsize=32)
+def to_lonlat(crs: CRS) -> Transformer:
+    """x/y of `crs` -> lon/lat."""
+    return Transformer.from_crs(crs, LONLAT, always_xy=True)
+
+
+@lru_cache(maxsize=32)
+def keeps_axes(crs: CRS) -> bool:
+    """Whether meridians and parallels run along the axes of `crs`, and +-180 is its edge."""
+    if crs.is_geographic:
+        return True
+    operation = crs.coordinate_operation
+    if operation is None or operation.method_name not in _MERCATORS:
+        return False
+    origin: dict[str, object] = {parameter.name: parameter.value for parameter in operation.params}
+    return origin.get("Longitude of natural origin") == 0.0
+
+
+def project(geometry: BaseGeometry, crs: CRS) -> BaseGeometry:
+    """Move a lon/lat geometry to `crs`, its edges cut into short pieces first.
+
+    Raises:
+        GridError: a coordinate is beyond what lon/lat or `crs` can say.
+    """
+    left, bottom, right, top = shapely.bounds(geometry).tolist()
+    bounds = f"lon/lat bounds {left:.6g}, {bottom:.6g}, {right:.6g}, {top:.6g}"
+    if max(-left, right) > _HALF_TURN or max(-bottom, top) > _POLE:
+        message = (
+            f"{bounds} leave the globe; longitudes are -180 to 180, and what crosses the "
+            "antimeridian is a MultiPolygon cut there"
+        )
+        raise GridError(message)
+    moved = _moved(shapely.segmentize(geometry, MAX_STEP_DEGREES), to_grid(crs))
+    if not np.isfinite(shapely.get_coordinates(moved)).all():
+        message = (
+            f"{bounds} reach beyond where {crs.name} is defined; cut the geometry there, or take "
+            "another tile matrix set"
+        )
+        raise GridError(message)
+    # A rectangle around a pole comes out as a ring with a slit: whole again when made valid.
+    if shapely.is_valid(geometry) and not shapely.is_valid(moved):
+        return shapely.make_valid(moved, method="structure", keep_collapsed=False)
+    return moved
+
+
+def unproject(geometry: BaseGeometry, crs: CRS, *, step: float) -> BaseGeometry:
+    """Move a polygonal geometry of `crs` to lon/lat, cut at the antimeridian where it crosses.
+
+    Args:
+        geometry: polygons in x/y of `crs`.
+        crs: where they are.
+        step: longest piece of an edge, in units of `crs`.
+
+    Raises:
+        GridError: a coordinate has no longitude and latitude.
+    """
+    dense = geometry if keeps_axes(crs) else shapely.segmentize(geometry, step)
+    moved = _moved(dense, to_lonlat(crs))
+    coordinates = shapely.get_coordinates(moved)
+    if not np.isfinite(coordinates).all():
+        message = f"part of the grid lies where {crs.name} has no longitude and latitude"
+        raise GridError(message)
+    at_pole = bool((np.abs(coordinates[:, 1]) > _AT_POLE).any())
+    torn = at_pole or longest_step(moved) > _HALF_TURN / 2
+    return untear(moved) if torn and not keeps_axes(crs) else moved
+
+
+def unproject_all(
+    geometries: Sequence[BaseGeometry], crs: CRS, *, step: float
+) -> list[BaseGeometry]:
+    """`unproject` of each; where `crs` keeps its axes all at once, ten times as fast.
+
+    Raises:
+        GridError: a coordinate has no longitude and latitude.
+    """
+    if not keeps_axes(crs):
+        return [unproject(geometry, crs, step=step) for geometry in geometries]
+    together = shapely.geometrycollections([*geometries])
+    return list(shapely.get_parts(unproject(together, crs, step=step)))
+
+
+def longest_step(geometry: BaseGeometry) -> float:
+    """Length of the longest edge of a polygonal geometry, 0 when there is none."""
+    rings = shapely.get_rings(shapely.get_parts(geometry))
+    coordinates, ring = shapely.get_coordinates(rings, return_index=True)
+    steps = np.hypot(*np.diff(coordinates, axis=0).T)[ring[1:] == ring[:-1]]
+    return float(steps.max(initial=0.0))
+
+
+def untear(geometry: BaseGeometry) -> BaseGeometry:
+    """Lay out again lon/lat polygons whose rings jump at +-180 or run around a pole.
+
+    Rings must be densified: two neighbouring vertices are less than half a turn apart.
+    """
+    parts = []
+    for polygon in shapely.get_parts(geometry):
+        holes = [_rolled(_unrolled(hole)) for hole in polygon.interiors]
+        whole = _rolled(_unrolled(polygon.exterior))
+        parts.append(shapely.difference(whole, shapely.union_all(holes)))
+    return shapely.union_all(parts)
+
+
+def _unrolled(ring: BaseGeometry) -> BaseGeometry:
+    """The ring's polygon with longitudes that run on past +-180, closed over a pole it holds."""
+    lon, lat = shapely.get_coordinates(ring)[:-1].T
+    away = np.abs(lat) < _AT_POLE
+    closed = bool(away.all())
+    if closed:
+        lon, lat = np.append(lon, lon[0]), np.append(lat, lat[0])
+    else:
+        # The pole is a vertex: its longitude is rounding, so the ring is open there.
+        start = -int(np.argmin(away)) - 1
+        lon, lat, away = np.roll(lon, start), np.roll(lat, start), np.roll(away, start)
+        lon, lat = lon[away], lat[away]
+    lon = np.unwrap(lon, period=2 * _HALF_TURN)
+    if not closed or abs(lon[-1] - lon[0]) > _HALF_TURN:
+        pole = float(np.copysign(_POLE, lat.sum()))
+        lon, lat = np.append(lon, [lon[-1], lon[0]]), np.append(lat, [pole, pole])
+    return shapely.Polygon(np.column_stack([lon, lat]))
+
+
+def _rolled(geometry: BaseGeometry) -> BaseGeometry:
+    """Bring longitudes back into -180..180, cutting where they pass it."""
+    left, _, right, _ = shapely.bounds(geometry).tolist()
+    turn = 2 * _HALF_TURN
+    first, last = int((left + _HALF_TURN) // turn), int((right + _HALF_TURN) // turn)
+    pieces = []
+    for index in range(first, last + 1):
+        middle = index * turn
+        band = shapely.box(middle - _HALF_TURN, -_POLE, middle + _HALF_TURN, _POLE)
+        piece = shapely.intersection(geometry, band)
+        pieces.append(shapely.affinity.translate(piece, xoff=-middle))
+    polygons = [part for part in shapely.get_parts(pieces) if part.geom_type == "Polygon"]
+    return shapely.union_all(polygons)
+
+
+def _moved(geometry: BaseGeometry, transformer: Transformer) -> BaseGeometry:
+    """Every vertex moved, none added."""
+
+    def move(xy: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.column_stack(transformer.transform(xy[:, 0], xy[:, 1]))
+
+    moved: BaseGeometry = shapely.transform(geometry, move)
+    return moved
+
+
+_MERIDIAN_PARAMETERS: Final = (
+    "Longitude of natural origin",
+    "Longitude of false origin",
+    "Longitude of projection centre",
+    "Longitude of origin",
+)
+_CYLINDRICAL_METHODS: Final = ("mercator", "cylindrical")
+
+
+def central_meridian(crs: CRS) -> float:
+    """Central meridian in degrees of a projected CRS, infinite for any other."""
+    operation = crs.coordinate_operation
+    for parameter in operation.params if operation is not None else ():
+        if parameter.name in _MERIDIAN_PARAMETERS:
+            return math.degrees(float(parameter.value) * float(parameter.unit_conversion_factor))
+    return math.inf
+
+
+@lru_cache(maxsize=64)
+def full_turn(crs: CRS) -> float | None:
+    """What to add to x to come to the same place again, in units of `crs`; None if nothing does."""
+    if crs.is_geographic:
+        return 2.0 * math.pi / float(crs.axis_info[0].unit_conversion_factor)
+    operation, geographic = crs.coordinate_operation, crs.geodetic_crs
+    method = "" if operation is None else operation.method_name.lower()
+    upright = any(name in method for name in _CYLINDRICAL_METHODS)
+    if geographic is None or not upright or "transverse" in method or "oblique" in method:
+        return None
+    transformer = Transformer.from_crs(geographic, crs, always_xy=True)
+    quarter = math.pi / 2.0 / float(geographic.axis_info[0].unit_conversion_factor)
+    origin = central_meridian(crs) * quarter / 90.0
+    east, west = (transformer.transform(origin + side, 0.0)[0] for side in (quarter, -quarter))
+    return 2.0 * float(east - west)

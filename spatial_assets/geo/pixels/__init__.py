@@ -1,0 +1,1 @@
+"""Arithmetic on arrays that are on the pixel grid: indices, composites, mosaics, pictures."""

@@ -1,0 +1,110 @@
+"""Granules of one solar day and platform as one layer, so that their overlaps count once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+from pyproj import CRS
+
+from spatial_assets.errors import RasterError
+from spatial_assets.geo.grid.geobox import GeoBox, Window
+from spatial_assets.geo.grid.projections import central_meridian
+from spatial_assets.geo.pixels.evaluate_index import Band
+from spatial_assets.geo.warp.lattice import Lattice, SourcePlaces
+from spatial_assets.geo.warp.source_grid import SourceGrid
+
+_LONLAT: Final = CRS.from_user_input("OGC:CRS84")
+_DEGREE_STEP: Final = 1e-4
+_LONGITUDES: Final = SourceGrid(
+    transform=Affine(_DEGREE_STEP, 0.0, -180.0, 0.0, -_DEGREE_STEP, 90.0),
+    width=3_600_000,
+    height=1_800_000,
+    crs=_LONLAT,
+)
+"""The whole earth as a grid, so that the lattice of the warp also tells longitudes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Granule:
+    """One reprojected scene on the target's pixels."""
+
+    id: str
+    """Scene id; the alphabet decides between granules of one zone."""
+
+    crs: CRS
+    """CRS that the scene was delivered in: its zone."""
+
+    bands: Mapping[str, NDArray[np.int16]]
+    """Quantised reflectance by common band name, `FILL` where unknown, each (row, column)."""
+
+    @cached_property
+    def meridian(self) -> float:
+        """Central meridian of the zone in degrees; infinite if the CRS has none."""
+        return central_meridian(self.crs)
+
+
+@dataclass(frozen=True, eq=False)
+class Longitudes:
+    """Longitudes of target pixels, the same bits in whatever window they are asked for."""
+
+    target: GeoBox
+
+    @cached_property
+    def _places(self) -> SourcePlaces:
+        return SourcePlaces(_LONGITUDES, Lattice.around(self.target, _LONLAT))
+
+    def of(self, window: Window) -> NDArray[np.float64]:
+        """Longitude in degrees of the pixel centres of `window`, a part of the target."""
+        column, _ = self._places.centres(window)
+        return column * _DEGREE_STEP - 180.0
+
+
+def mosaic(
+    layers: Sequence[Band], granules: Sequence[Granule], *, longitudes: NDArray[np.float64] | None
+) -> Band:
+    """One layer of several: per pixel the granule whose zone is nearest, of those valid there.
+
+    Args:
+        layers: values of the granules, NaN where invalid, all of one shape.
+        granules: in the order of `layers`; between those of one zone the id decides.
+        longitudes: of the pixels in degrees; not needed if all granules share a zone.
+
+    Raises:
+        RasterError: several zones and no longitudes.
+    """
+    order = sorted(range(len(granules)), key=lambda index: granules[index].id)
+    if len(order) == 1:
+        return layers[0]
+    if longitudes is None and several_zones(granules):
+        message = f"granules of several zones need longitudes: {[item.id for item in granules]}"
+        raise RasterError(message, reason="no_longitudes")
+    result = np.full(layers[0].shape, np.nan, dtype=np.float32)
+    nearest = np.full(layers[0].shape, np.nan)
+    for index in order:
+        distance = _distance(longitudes, granules[index].meridian)
+        # Strictly nearer: on a tie the earlier id stays. NaN: nothing valid there so far.
+        taken = np.isfinite(layers[index]) & ~(distance >= nearest)
+        np.copyto(result, layers[index], where=taken)
+        np.copyto(nearest, distance, where=taken)
+    return result
+
+
+def several_zones(granules: Sequence[Granule]) -> bool:
+    """Whether the choice between `granules` depends on the longitude."""
+    return len({granule.meridian for granule in granules}) > 1
+
+
+def _distance(longitudes: NDArray[np.float64] | None, meridian: float) -> NDArray[np.floating[Any]]:
+    """Degrees from `meridian` the short way round; the same everywhere without longitudes."""
+    if longitudes is None or math.isinf(meridian):
+        return np.full(() if longitudes is None else longitudes.shape, np.inf)
+    around: NDArray[np.float64] = np.abs((longitudes - meridian + 180.0) % 360.0 - 180.0)
+    # A pixel without a longitude is as far from every zone: the id decides.
+    return np.where(np.isfinite(around), around, np.inf)

@@ -1,0 +1,1 @@
+"""Geometries: validation, repair, areas, coverage and statistics per boundary."""

@@ -1,0 +1,129 @@
+"""Overlaps and gaps between neighbouring boundaries, as figures; the judgement is a check's.
+
+Polygons that share an edge share its vertices in a clean coverage. Parcels need not touch at all,
+so what is a fault in a set of regions is normal in a set of fields.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from spatial_assets.geo.vectors.areas import area_m2
+from spatial_assets.geo.vectors.repair import polygons_of
+
+NEGLIGIBLE_M2 = 0.01
+"""Smaller overlaps and gaps are rounding of coordinates, not a fault of the boundaries."""
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Ground that two boundaries both claim."""
+
+    keys: tuple[str, str]
+    """The two, in the order of the set."""
+
+    area_m2: float
+    """How much they share."""
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Ground that boundaries enclose and none claims: a sliver, a lake or an enclave."""
+
+    area_m2: float
+    """Its size."""
+
+    roundness: float
+    """4 pi area / perimeter^2 in the lon/lat plane: near 0 a sliver, 1 a circle."""
+
+    centre: tuple[float, float]
+    """(longitude, latitude) of a point inside."""
+
+
+@dataclass(frozen=True)
+class CoverageReport:
+    """How far a set of boundaries is from tiling its area once."""
+
+    overlaps: tuple[Overlap, ...]
+    """Largest first."""
+
+    gaps: tuple[Gap, ...]
+    """Largest first."""
+
+    features_with_invalid_edges: int
+    """Features with an edge that its neighbour does not have: overlapping, or not noded alike."""
+
+    @property
+    def overlap_m2(self) -> float:
+        """Area claimed more than once, each pair counted."""
+        return math.fsum(overlap.area_m2 for overlap in self.overlaps)
+
+    @property
+    def gap_m2(self) -> float:
+        """Area enclosed and claimed by none."""
+        return math.fsum(gap.area_m2 for gap in self.gaps)
+
+    def figures(self, *, largest: int = 10) -> dict[str, object]:
+        """Figures for a check's metadata, with the `largest` cases named; JSON types only."""
+        return {
+            "overlaps": len(self.overlaps),
+            "overlap_m2": self.overlap_m2,
+            "largest_overlaps": [[*o.keys, o.area_m2] for o in self.overlaps[:largest]],
+            "gaps": len(self.gaps),
+            "gap_m2": self.gap_m2,
+            "largest_gaps": [[*g.centre, g.area_m2, g.roundness] for g in self.gaps[:largest]],
+            "features_with_invalid_edges": self.features_with_invalid_edges,
+        }
+
+
+def coverage_report(keys: Sequence[str], geometries: Sequence[BaseGeometry]) -> CoverageReport:
+    """Find overlaps and gaps among valid lon/lat polygons.
+
+    Args:
+        keys: names of the boundaries.
+        geometries: one for each key, valid, EPSG:4326.
+    """
+    if not geometries:
+        return CoverageReport((), (), 0)
+    shapes = np.asarray(geometries, dtype=object)
+    invalid = ~shapely.is_empty(shapely.coverage_invalid_edges(shapes))
+    return CoverageReport(
+        overlaps=_overlaps(keys, shapes, np.flatnonzero(invalid)),
+        gaps=_gaps(shapes),
+        features_with_invalid_edges=int(invalid.sum()),
+    )
+
+
+def _overlaps(
+    keys: Sequence[str], shapes: np.ndarray[tuple[int], np.dtype[np.object_]], suspects: np.ndarray
+) -> tuple[Overlap, ...]:
+    """Of two that overlap one at least has an invalid edge, so a clean coverage costs nothing."""
+    found = []
+    rows, columns = shapely.STRtree(shapes).query(shapes[suspects], predicate="intersects")
+    met = zip(suspects[rows].tolist(), columns.tolist(), strict=True)
+    pairs = {(min(pair), max(pair)) for pair in met if pair[0] != pair[1]}
+    for first, second in pairs:
+        area = area_m2(polygons_of(shapely.intersection(shapes[first], shapes[second])))
+        if area > NEGLIGIBLE_M2:
+            found.append(Overlap((keys[first], keys[second]), area))
+    return tuple(sorted(found, key=lambda overlap: (-overlap.area_m2, overlap.keys)))
+
+
+def _gaps(shapes: np.ndarray[tuple[int], np.dtype[np.object_]]) -> tuple[Gap, ...]:
+    found = []
+    for polygon in polygons_of(shapely.union_all(shapes)).geoms:
+        for ring in polygon.interiors:
+            hole = shapely.Polygon(ring)
+            area = area_m2(hole)
+            if area <= NEGLIGIBLE_M2:
+                continue
+            inside = hole.representative_point()
+            roundness = 4.0 * math.pi * hole.area / hole.length**2
+            found.append(Gap(area, roundness, (inside.x, inside.y)))
+    return tuple(sorted(found, key=lambda gap: (-gap.area_m2, gap.centre)))

@@ -1,0 +1,203 @@
+"""What a feature of a boundaries file is: as read, as usable, as set aside.
+
+Only the shapes of the data and their fingerprints; the rules that sort them are in vectors.py.
+
+What can be wrong with one feature of a boundaries file: every reason code, in one table.
+
+A defect costs its feature, never the file. How defects are found lives in repair.py, lonlat.py
+and vectors.py; how files are read lives in stores/.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+
+import shapely
+from pyproj import CRS
+from shapely.geometry import MultiPolygon
+
+from spatial_assets.errors import VectorError
+
+REASONS: Mapping[str, str] = MappingProxyType(
+    {
+        # not a boundary at all
+        "null_geometry": "the feature has no geometry",
+        "empty_geometry": "the geometry has no coordinates",
+        "wrong_type": "the geometry is a point or a line; a boundary is a polygon",
+        "unreadable_geometry": "the geometry cannot be decoded",
+        "too_large": "the geometry has more bytes than the declared limit",
+        # identity
+        "missing_key": "the key column is null, blank or not a number",
+        "duplicate_key": "an earlier feature already has this key; the first usable one is kept",
+        # coordinates
+        "bad_coordinate": "a coordinate is NaN or infinite",
+        "outside_area_of_use": "the feature lies where its own CRS is not defined",
+        "axes_swapped": "far from every other feature, and among them once x and y are swapped",
+        "contains_pole": "the ring runs around a pole, so it has no inside in lon/lat",
+        # repaired by on_invalid = "repair", quarantined by "quarantine"
+        "unclosed_ring": "the last vertex of a ring is not its first",
+        "mixed_collection": "a collection that holds more than polygons",
+        "self_intersection": "the boundary crosses itself, as a bow-tie does",
+        "ring_self_intersection": "a ring touches itself",
+        "hole_lies_outside_shell": "a hole is not inside its polygon",
+        "holes_are_nested": "a hole lies inside another hole",
+        "nested_shells": "a polygon lies inside another polygon of the same feature",
+        "interior_is_disconnected": "holes cut the polygon in pieces",
+        "duplicate_rings": "the same ring twice",
+        "too_few_points": "a ring with fewer than four vertices",
+        "invalid_geometry": "invalid in a way that has no code of its own; see the message",
+        # not repaired, whatever on_invalid says
+        "repair_ambiguous": "two honest repairs differ by more than 0.1 % of the area",
+        "no_area": "nothing polygonal is left after the repair",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Defect:
+    """One thing that is wrong with one feature."""
+
+    reason: str
+    """A key of `REASONS`."""
+
+    message: str
+    """What we got, what was wanted."""
+
+    evidence: Mapping[str, object] = field(default_factory=dict)
+    """Figures and positions that let a person act; JSON types only."""
+
+    def __post_init__(self) -> None:
+        """Refuse a code that the table does not explain."""
+        if self.reason not in REASONS:
+            message = f"not a reason code: {self.reason!r}; add it to REASONS with its meaning"
+            raise VectorError(message)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RawFeature:
+    """One feature as the file has it."""
+
+    index: int
+    """Position in the file, from 0."""
+
+    properties: Mapping[str, object]
+    """The key column and the wanted columns."""
+
+    wkb: bytes | None
+    """Geometry in the CRS of the file, undecoded; None if there is none."""
+
+    problem: Defect | None = None
+    """What already went wrong while reading this feature."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidFeature:
+    """One usable boundary."""
+
+    key: str
+    """Unique within its set."""
+
+    index: int
+    """Position in the source file."""
+
+    properties: Mapping[str, object]
+    """The configured columns."""
+
+    geometry: MultiPolygon
+    """Lon/lat (EPSG:4326), x before y, 2D, valid, shells counter-clockwise."""
+
+    area_m2: float
+    """Area on the WGS84 ellipsoid."""
+
+    repairs: tuple[Defect, ...] = ()
+    """What was wrong and has been put right."""
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of key, geometry and columns: changes when a statistic or a row would."""
+        columns = json.dumps(dict(self.properties), sort_keys=True, default=str, ensure_ascii=False)
+        digest = hashlib.sha256()
+        for part in (self.key.encode(), _canonical_wkb(self.geometry), columns.encode()):
+            digest.update(len(part).to_bytes(8, "little") + part)
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuarantinedFeature:
+    """One feature set aside, with everything needed to find and correct it."""
+
+    key: str | None
+    """Its key, if it has one."""
+
+    index: int
+    """Position in the source file."""
+
+    reason: str
+    """A key of `defects.REASONS`."""
+
+    message: str
+    """What we got, what was wanted."""
+
+    evidence: Mapping[str, object]
+    """Figures, JSON types only."""
+
+    properties: Mapping[str, object]
+    """As read."""
+
+    wkb: bytes | None
+    """As read, in the CRS of the file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidatedFeatures:
+    """Every feature of a file, sorted into usable and not, each in file order."""
+
+    kept: tuple[ValidFeature, ...]
+    """Usable, keys unique."""
+
+    quarantined: tuple[QuarantinedFeature, ...]
+    """Set aside."""
+
+    source_crs: CRS
+    """What the coordinates of the quarantined features mean."""
+
+    @property
+    def repaired(self) -> int:
+        """How many of the kept features were repaired."""
+        return sum(1 for feature in self.kept if feature.repairs)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of the set of usable features, whatever their order."""
+        prints = sorted(feature.fingerprint for feature in self.kept)
+        return hashlib.sha256("\n".join(prints).encode()).hexdigest()
+
+    @property
+    def report(self) -> dict[str, object]:
+        """Figures for the log and the asset's metadata; JSON types only."""
+        repairs = Counter(defect.reason for f in self.kept for defect in f.repairs)
+        reasons = Counter(feature.reason for feature in self.quarantined)
+        geometries = [feature.geometry for feature in self.kept]
+        return {
+            "features": len(self.kept) + len(self.quarantined),
+            "kept": len(self.kept),
+            "repaired": self.repaired,
+            "quarantined": len(self.quarantined),
+            "repairs": dict(sorted(repairs.items())),
+            "reasons": dict(sorted(reasons.items())),
+            "bounds": shapely.total_bounds(geometries).tolist() if geometries else None,
+            "area_m2": math.fsum(feature.area_m2 for feature in self.kept),
+            "fingerprint": self.fingerprint,
+        }
+
+
+def _canonical_wkb(geometry: MultiPolygon) -> bytes:
+    # little-endian on every machine
+    return bytes(shapely.to_wkb(geometry, byte_order=1, output_dimension=2))

@@ -1,0 +1,152 @@
+"""From well-known binary to a valid 2D MultiPolygon in the CRS of the file, or the defect.
+
+Repair happens before projection, where the edges are the straight lines the author drew.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import shapely
+from shapely.geometry import MultiPolygon, Polygon
+from shapely.geometry.base import BaseGeometry
+
+from spatial_assets.geo.vectors.features import REASONS, Defect
+
+OnInvalid = Literal["repair", "quarantine", "refuse"]
+
+_REASON_OF_GEOS = {"too_few_points_in_geometry_component": "too_few_points"}
+
+
+@dataclass(frozen=True)
+class Polygonal:
+    """The usable outcome of judging one geometry."""
+
+    geometry: MultiPolygon
+    """Valid, 2D, oriented as RFC 7946 has it, in the CRS of the file."""
+
+    repairs: tuple[Defect, ...]
+    """What was wrong and has been put right; empty for a clean feature."""
+
+
+def judge_geometry(
+    wkb: bytes | None, *, on_invalid: OnInvalid, most_differing: float
+) -> Polygonal | Defect:
+    """Decode one geometry and repair what may be repaired.
+
+    Args:
+        wkb: as read from the file, any dimension; None if the feature has no geometry.
+        on_invalid: "repair" mends; anything else returns the defect that would need mending.
+        most_differing: share of the area on which two ways to repair may differ.
+    """
+    if wkb is None:
+        return Defect("null_geometry", "the feature has no geometry")
+    decoded = _decode(wkb)
+    if isinstance(decoded, Defect):
+        return decoded
+    geometry, repairs = decoded
+    checked = _polygonal_part(shapely.force_2d(geometry))
+    if isinstance(checked, Defect):
+        return checked
+    geometry, dropped = checked
+    repairs = repairs + dropped
+    coordinates = shapely.get_coordinates(geometry)
+    if not np.isfinite(coordinates).all():
+        count = int((~np.isfinite(coordinates)).any(axis=1).sum())
+        message = f"{count} of {len(coordinates)} vertices are NaN or infinite"
+        return Defect("bad_coordinate", message, {"vertices": count, "of": len(coordinates)})
+    if not shapely.is_valid(geometry):
+        repairs = (*repairs, _explain(geometry))
+    if repairs and on_invalid != "repair":
+        return repairs[0]
+    return _mended(geometry, repairs, most_differing=most_differing)
+
+
+def polygons_of(geometry: BaseGeometry) -> MultiPolygon:
+    """Every polygon in `geometry`, however nested, as one MultiPolygon; the rest drops out."""
+    if isinstance(geometry, MultiPolygon):
+        return geometry
+    if isinstance(geometry, Polygon):
+        return MultiPolygon([] if geometry.is_empty else [geometry])
+    parts = [
+        polygon for part in getattr(geometry, "geoms", ()) for polygon in polygons_of(part).geoms
+    ]
+    return MultiPolygon(parts)
+
+
+def oriented(geometry: MultiPolygon) -> MultiPolygon:
+    """Shells counter-clockwise and holes clockwise, as RFC 7946 has it."""
+    return polygons_of(shapely.orient_polygons(geometry, exterior_cw=False))
+
+
+def _decode(wkb: bytes) -> tuple[BaseGeometry, tuple[Defect, ...]] | Defect:
+    with warnings.catch_warnings():
+        # numpy warns when a NaN passes through from_wkb; NaN is judged below, by name
+        warnings.simplefilter("ignore", RuntimeWarning)
+        try:
+            return shapely.from_wkb(wkb), ()
+        except (shapely.errors.GEOSException, NotImplementedError) as error:
+            trouble = str(error)
+        try:
+            closed = shapely.from_wkb(wkb, on_invalid="fix")
+        except (shapely.errors.GEOSException, NotImplementedError):
+            closed = None
+    if closed is None:
+        return Defect("unreadable_geometry", f"the geometry cannot be decoded: {trouble}")
+    reason = "unclosed_ring" if "closed" in trouble else "too_few_points"
+    return closed, (Defect(reason, f"{REASONS[reason]}: {trouble}"),)
+
+
+def _polygonal_part(geometry: BaseGeometry) -> tuple[BaseGeometry, tuple[Defect, ...]] | Defect:
+    if geometry.is_empty:
+        return Defect("empty_geometry", f"{geometry.geom_type} without coordinates")
+    if geometry.geom_type in ("Polygon", "MultiPolygon"):
+        return geometry, ()
+    polygons = polygons_of(geometry)
+    if polygons.is_empty:
+        message = f"got a {geometry.geom_type}, want a Polygon or MultiPolygon"
+        return Defect("wrong_type", message, {"type": geometry.geom_type})
+    types = sorted({part.geom_type for part in getattr(geometry, "geoms", ())})
+    if set(types) <= {"Polygon", "MultiPolygon"}:
+        return polygons, ()
+    message = f"a {geometry.geom_type} of {', '.join(types)}; only its polygons are kept"
+    return polygons, (Defect("mixed_collection", message, {"types": types}),)
+
+
+def _explain(geometry: BaseGeometry) -> Defect:
+    explained = str(shapely.is_valid_reason(geometry))
+    phrase, _, place = explained.partition("[")
+    slug = re.sub(r"[^a-z]+", "_", phrase.lower()).strip("_")
+    reason = _REASON_OF_GEOS.get(slug, slug)
+    at = [float(number) for number in place.rstrip("]").split()]
+    return Defect(reason if reason in REASONS else "invalid_geometry", explained, {"at": at})
+
+
+def _mended(
+    geometry: BaseGeometry, repairs: tuple[Defect, ...], *, most_differing: float
+) -> Polygonal | Defect:
+    """'structure' unions what overlaps, 'linework' takes even-odd; a bow-tie is the same in both.
+
+    Where they differ by more, choosing one would be inventing a boundary.
+    """
+    if shapely.is_valid(geometry):
+        return Polygonal(oriented(polygons_of(geometry)), repairs)
+    found = repairs[-1]
+    structure = polygons_of(shapely.make_valid(geometry, method="structure", keep_collapsed=False))
+    if structure.area <= 0.0:
+        return Defect(
+            "no_area", f"{found.message}; nothing polygonal is left", {"was": found.reason}
+        )
+    linework = polygons_of(shapely.make_valid(geometry, method="linework"))
+    share = float(shapely.symmetric_difference(structure, linework).area / structure.area)
+    if share > most_differing:
+        message = (
+            f"{found.message}; its repairs differ by {share:.2%} of the area "
+            f"(at most {most_differing:.1%}): correct it in the source"
+        )
+        return Defect("repair_ambiguous", message, {"was": found.reason, "differ": share})
+    return Polygonal(oriented(structure), repairs)

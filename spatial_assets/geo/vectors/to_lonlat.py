@@ -1,0 +1,215 @@
+"""Between the CRS of a boundaries file, lon/lat and the CRS of the grid; x before y, always.
+
+A stored boundary is straight lines between its vertices in the lon/lat plane (RFC 7946). Coming
+in, vertices alone are transformed, as every GIS does, so that neighbours go on sharing theirs.
+Going out to the grid, and for areas, long edges are divided first, so that a parallel stays one.
+
+Polygons that cross 180 degrees of longitude, cut in two as RFC 7946 asks.
+
+Only whole polygons in lon/lat come in; which coordinates are allowed is judged in lonlat.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import shapely
+import shapely.affinity
+from numpy.typing import NDArray
+from pyproj import CRS, Transformer
+from shapely.geometry import MultiPolygon, Polygon
+from shapely.geometry.base import BaseGeometry
+
+from spatial_assets.errors import VectorError
+from spatial_assets.geo.vectors.features import Defect
+from spatial_assets.geo.vectors.repair import oriented, polygons_of
+
+LONLAT = CRS.from_epsg(4326)
+LONGEST_EDGE_DEGREES = 0.01
+"""A chord this long leaves its parallel by centimetres; 1.1 km at the equator."""
+
+_WORLD_TOLERANCE_DEGREES = 1e-6  # 0.1 m: files are drawn to 180.00000000000006
+
+
+@dataclass(frozen=True)
+class SourceCrs:
+    """The CRS of a file: how to leave it, and where it holds."""
+
+    crs: CRS
+    """Geographic or projected; two-dimensional."""
+
+    @classmethod
+    def of(cls, crs: CRS | None, *, source: str = "the source") -> SourceCrs:
+        """Refuse what has no place on the Earth.
+
+        Raises:
+            VectorError: no CRS, an undefined one, or one of a drawing.
+        """
+        remedy = (
+            "give the file its CRS (for example: ogr2ogr -a_srs EPSG:3794); it is never guessed"
+        )
+        if crs is None:
+            raise VectorError(f"{source} has no CRS: {remedy}")
+        flat = crs.sub_crs_list[0] if crs.is_compound else crs
+        flat = flat.to_2d() if len(flat.axis_info) > 2 else flat  # noqa: PLR2004 - two dimensions
+        undefined = flat.name.lower().startswith(("undefined", "unknown"))
+        if undefined or not (flat.is_geographic or flat.is_projected):
+            raise VectorError(
+                f"{source} has a CRS without a place on the Earth, {flat.name!r}: {remedy}"
+            )
+        return cls(flat)
+
+    @cached_property
+    def _transformer(self) -> Transformer:
+        return Transformer.from_crs(self.crs, LONLAT, always_xy=True)
+
+    @cached_property
+    def limits(self) -> tuple[float, float, float, float] | None:
+        """(west, south, east, north): the area of use and half its size around it.
+
+        Files of one country reach into the next zone; a swapped pair of axes lands far off.
+        East exceeds 180 where the area crosses the antimeridian. None: the CRS does not say.
+        """
+        area = self.crs.area_of_use
+        if area is None and (code := self.crs.to_epsg()) is not None:
+            area = CRS.from_epsg(code).area_of_use
+        if area is None:
+            return None
+        east = area.east + (360.0 if area.east < area.west else 0.0)
+        wide, high = (east - area.west) / 2.0, (area.north - area.south) / 2.0
+        return (area.west - wide, area.south - high, east + wide, area.north + high)
+
+    def to_lonlat(self, geometry: MultiPolygon) -> MultiPolygon | Defect:
+        """Transform a valid MultiPolygon, or say why it has no place in lon/lat."""
+        projected = _transformed(geometry, self._transformer)
+        outside = self._outside(projected)
+        if outside is not None:
+            return outside
+        try:
+            placed = split_at_antimeridian(polygons_of(projected))
+        except ContainsPoleError:
+            return Defect("contains_pole", "the boundary runs around a pole; cut it at 180 degrees")
+        if shapely.is_valid(placed):
+            return oriented(placed)
+        # rounding of coordinates only: the geometry was valid before it was transformed
+        mended = shapely.make_valid(placed, method="structure", keep_collapsed=False)
+        return oriented(polygons_of(mended))
+
+    def _outside(self, projected: BaseGeometry) -> Defect | None:
+        xy = shapely.get_coordinates(projected)
+        if not np.isfinite(xy).all():
+            message = f"{self.crs.name} cannot express these coordinates; are x and y swapped?"
+            return Defect("outside_area_of_use", message)
+        (west, south), (east, north) = xy.min(axis=0).tolist(), xy.max(axis=0).tolist()
+        bounds = {"bounds": [west, south, east, north]}
+        slack = _WORLD_TOLERANCE_DEGREES
+        if max(-west, east) > 180.0 + slack or max(-south, north) > 90.0 + slack:
+            message = f"longitude {west:.6g} to {east:.6g}, latitude {south:.6g} to {north:.6g}"
+            return Defect("outside_area_of_use", f"not on the Earth: {message}; swapped?", bounds)
+        if self.limits is None:
+            return None
+        left, bottom, right, top = self.limits
+        centre = (left + right) / 2.0
+        turned = centre + (xy[:, 0] - centre + 180.0) % 360.0 - 180.0
+        across = left <= turned.min() and turned.max() <= right
+        if across and south >= bottom and north <= top:
+            return None
+        message = (
+            f"at longitude {west:.4f} to {east:.4f}, latitude {south:.4f} to {north:.4f}, "
+            f"beyond where {self.crs.name} is defined ({left:.1f}, {bottom:.1f}, {right:.1f}, "
+            f"{top:.1f}); are x and y swapped?"
+        )
+        return Defect("outside_area_of_use", message, bounds)
+
+
+def _transformed(geometry: BaseGeometry, transformer: Transformer) -> BaseGeometry:
+    def move(xy: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.column_stack(transformer.transform(xy[:, 0], xy[:, 1]))
+
+    return shapely.transform(geometry, move)
+
+
+def project_boundaries(geometries: Sequence[BaseGeometry], crs: CRS) -> list[BaseGeometry]:
+    """Lon/lat boundaries in the CRS of the grid, long edges divided so that they stay straight.
+
+    What the grid cannot express (a pole, in web-mercator) is cut off at its CRS's area of use;
+    a boundary wholly beyond comes back empty.
+    """
+    transformer = Transformer.from_crs(LONLAT, crs, always_xy=True)
+    return [_projected(geometry, transformer, crs) for geometry in geometries]
+
+
+def _projected(geometry: BaseGeometry, transformer: Transformer, crs: CRS) -> BaseGeometry:
+    fine = shapely.segmentize(geometry, LONGEST_EDGE_DEGREES)
+    placed = _transformed(fine, transformer)
+    area = crs.area_of_use
+    if area is None or np.isfinite(shapely.get_coordinates(placed)).all():
+        return placed
+    rim = shapely.box(area.west, area.south, area.east, area.north)
+    cut = polygons_of(shapely.intersection(geometry, rim))
+    return _transformed(shapely.segmentize(cut, LONGEST_EDGE_DEGREES), transformer)
+
+
+HALF_TURN = 180.0
+_LATITUDES = (-90.0, 90.0)
+
+
+class ContainsPoleError(ValueError):
+    """A ring runs around a pole; pure geometry, turned into a defect by the caller."""
+
+
+def split_at_antimeridian(geometry: MultiPolygon) -> MultiPolygon:
+    """Cut what crosses 180 degrees; everything else comes back untouched.
+
+    Raises:
+        ContainsPoleError: a ring goes once around the globe.
+    """
+    if not any(_jumps(np.asarray(polygon.exterior.coords)[:, 0]) for polygon in geometry.geoms):
+        return geometry
+    parts = [part for polygon in geometry.geoms for part in _split(polygon)]
+    return MultiPolygon(parts)
+
+
+def _jumps(longitudes: NDArray[np.float64]) -> bool:
+    """True if an edge is longer than half a turn, and not the seam of a map drawn to its rim."""
+    far = np.abs(np.diff(longitudes)) > HALF_TURN
+    rim = np.abs(longitudes) >= HALF_TURN - 1e-9
+    return bool((far & ~(rim[1:] & rim[:-1])).any())
+
+
+def _split(polygon: Polygon) -> list[Polygon]:
+    if not _jumps(np.asarray(polygon.exterior.coords)[:, 0]):
+        return [polygon]
+    shell = _unwrapped(np.asarray(polygon.exterior.coords))
+    centre = float(shell[:, 0].mean())
+    holes = []
+    for ring in polygon.interiors:
+        hole = _unwrapped(np.asarray(ring.coords))
+        hole[:, 0] += 360.0 * round((centre - float(hole[:, 0].mean())) / 360.0)
+        holes.append(hole)
+    whole = Polygon(shell, holes)
+    parts: list[Polygon] = []
+    for turn in (-1, 0, 1):
+        west = -HALF_TURN + 360.0 * turn
+        cut = shapely.intersection(
+            whole, shapely.box(west, _LATITUDES[0], west + 360.0, _LATITUDES[1])
+        )
+        moved = shapely.transform(cut, _shift(-360.0 * turn))
+        parts.extend(p for p in getattr(moved, "geoms", (moved,)) if isinstance(p, Polygon))
+    return [part for part in parts if not part.is_empty]
+
+
+def _shift(degrees: float) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+    return lambda xy: xy + np.array([degrees, 0.0])
+
+
+def _unwrapped(ring: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The ring with longitudes that never jump; starts where it started."""
+    longitudes = np.unwrap(ring[:, 0], period=360.0)
+    if abs(longitudes[0] - longitudes[-1]) > HALF_TURN:
+        message = "the ring goes once around the globe"
+        raise ContainsPoleError(message)
+    return np.column_stack([longitudes, ring[:, 1]])

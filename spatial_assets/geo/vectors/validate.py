@@ -1,0 +1,192 @@
+"""The rules for a set of boundaries: which features are usable, and why the others are not.
+
+Features come in as read (stores/vectors/read.py reads them); valid lon/lat MultiPolygons come out,
+and everything else is quarantined with its reason. One bad feature never costs the file.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from pyproj import CRS
+from shapely.geometry import MultiPolygon
+
+from spatial_assets.errors import VectorError
+from spatial_assets.geo.vectors.areas import area_m2
+from spatial_assets.geo.vectors.features import (
+    Defect,
+    QuarantinedFeature,
+    RawFeature,
+    ValidatedFeatures,
+    ValidFeature,
+)
+from spatial_assets.geo.vectors.repair import OnInvalid, judge_geometry
+from spatial_assets.geo.vectors.to_lonlat import SourceCrs
+
+# A feature counts as swapped when it is this many times farther from the middle of the file than
+# the file is wide, while its swapped self is not: a far island is not among the others either way.
+_SWAP_FACTOR = 10.0
+_LEAST_SPREAD_DEGREES = 0.1
+_FEWEST_FOR_A_MIDDLE = 3
+_NAMED_IN_A_REFUSAL = 5
+
+
+@dataclass(frozen=True)
+class _Judged:
+    raw: RawFeature
+    key: str
+    geometry: MultiPolygon
+    repairs: tuple[Defect, ...]
+
+
+def validate_features(
+    features: Iterable[RawFeature],
+    *,
+    source_crs: CRS | None,
+    key: str,
+    columns: Sequence[str] = (),
+    on_invalid: OnInvalid = "repair",
+    most_differing: float = 1e-3,
+) -> ValidatedFeatures:
+    """Sort features into usable and quarantined; nothing is dropped silently.
+
+    Args:
+        features: as read.
+        source_crs: where their coordinates are.
+        key: the column that tells one from another.
+        columns: others to carry along.
+        on_invalid: what becomes of an invalid one.
+        most_differing: share of the area on which two ways to repair one may differ.
+
+    Raises:
+        VectorError: `source_crs` is missing or not of the Earth, or a feature has a defect and
+            `on_invalid` is "refuse".
+    """
+    crs = SourceCrs.of(source_crs)
+    judged: list[_Judged] = []
+    rejected: list[QuarantinedFeature] = []
+    for raw in features:
+        outcome = judge_feature(
+            raw, crs=crs, key=key, on_invalid=on_invalid, most_differing=most_differing
+        )
+        if isinstance(outcome, Defect):
+            rejected.append(_quarantined(raw, outcome, key=key))
+        else:
+            judged.append(outcome)
+    swapped = _swapped(judged)
+    for position, defect in (swapped | _duplicates(judged, swapped)).items():
+        rejected.append(_quarantined(judged[position].raw, defect, key=key))
+    refused = {feature.index for feature in rejected}
+    kept = tuple(_valid(one, columns) for one in judged if one.raw.index not in refused)
+    quarantined = tuple(sorted(rejected, key=lambda feature: feature.index))
+    if quarantined and on_invalid == "refuse":
+        raise VectorError(_refusal(quarantined))
+    return ValidatedFeatures(kept=kept, quarantined=quarantined, source_crs=crs.crs)
+
+
+def judge_feature(
+    raw: RawFeature, *, crs: SourceCrs, key: str, on_invalid: OnInvalid, most_differing: float
+) -> _Judged | Defect:
+    """Judge one feature by itself; what needs the others is judged in `validate_features`."""
+    if raw.problem is not None:
+        return raw.problem
+    name = key_text(raw.properties.get(key))
+    if name is None:
+        return Defect("missing_key", f"column {key!r} is {raw.properties.get(key)!r}")
+    polygonal = judge_geometry(raw.wkb, on_invalid=on_invalid, most_differing=most_differing)
+    if isinstance(polygonal, Defect):
+        return polygonal
+    placed = crs.to_lonlat(polygonal.geometry)
+    if isinstance(placed, Defect):
+        return placed
+    return _Judged(raw, name, placed, polygonal.repairs)
+
+
+def key_text(value: object) -> str | None:
+    """A key as text, the same from every format: 7, 7.0 and "7" are "7"; None if it is no key."""
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            return None
+        return str(int(value)) if value.is_integer() else repr(value)
+    if value is None or (text := str(value).strip()) == "":
+        return None
+    return text
+
+
+def _valid(one: _Judged, columns: Sequence[str]) -> ValidFeature:
+    return ValidFeature(
+        key=one.key,
+        index=one.raw.index,
+        properties={name: one.raw.properties.get(name) for name in columns},
+        geometry=one.geometry,
+        area_m2=area_m2(one.geometry),
+        repairs=one.repairs,
+    )
+
+
+def _quarantined(raw: RawFeature, defect: Defect, *, key: str) -> QuarantinedFeature:
+    return QuarantinedFeature(
+        key=key_text(raw.properties.get(key)),
+        index=raw.index,
+        reason=defect.reason,
+        message=defect.message,
+        evidence=defect.evidence,
+        properties=raw.properties,
+        wkb=raw.wkb,
+    )
+
+
+def _swapped(judged: Sequence[_Judged]) -> dict[int, Defect]:
+    """Positions of features that are far from all others, and among them once x and y are swapped.
+
+    In lon/lat a swapped feature is still somewhere on the Earth, so only its neighbours tell.
+    """
+    if len(judged) < _FEWEST_FOR_A_MIDDLE:
+        return {}
+    bounds: NDArray[np.float64] = shapely.bounds([one.geometry for one in judged])
+    centres = (bounds[:, :2] + bounds[:, 2:]) / 2.0
+    middle = np.median(centres, axis=0)
+    away = np.linalg.norm(centres - middle, axis=1)
+    away_swapped = np.linalg.norm(centres[:, ::-1] - middle, axis=1)
+    near = np.maximum(_SWAP_FACTOR * np.median(away), _LEAST_SPREAD_DEGREES)
+    suspects = np.flatnonzero((away_swapped <= near) & (away > _SWAP_FACTOR * near))
+    defects = {}
+    for position in suspects.tolist():
+        x, y = centres[position].tolist()
+        message = (
+            f"at ({x:.4f}, {y:.4f}), {away[position]:.1f} degrees from the middle of the file; "
+            f"swapped it would be {away_swapped[position]:.2f} away: write x (longitude) first"
+        )
+        evidence = {"degrees": float(away[position]), "swapped": float(away_swapped[position])}
+        defects[position] = Defect("axes_swapped", message, evidence)
+    return defects
+
+
+def _duplicates(judged: Sequence[_Judged], unusable: Mapping[int, Defect]) -> dict[int, Defect]:
+    first: dict[str, _Judged] = {}
+    defects = {}
+    for position, one in enumerate(judged):
+        if position in unusable:
+            continue
+        earlier = first.setdefault(one.key, one)
+        if earlier is not one:
+            same = bool(shapely.equals_exact(earlier.geometry, one.geometry, tolerance=0.0))
+            message = f"key {one.key!r} already belongs to feature {earlier.raw.index}"
+            evidence = {"first": earlier.raw.index, "same_geometry": same}
+            defects[position] = Defect("duplicate_key", message, evidence)
+    return defects
+
+
+def _refusal(quarantined: Sequence[QuarantinedFeature]) -> str:
+    shown = quarantined[:_NAMED_IN_A_REFUSAL]
+    named = "; ".join(f"feature {f.index} (key {f.key}): {f.reason}, {f.message}" for f in shown)
+    more = f"; and {len(quarantined) - len(shown)} more" if len(quarantined) > len(shown) else ""
+    return (
+        f"{len(quarantined)} features cannot be used and on_invalid is 'refuse': {named}{more}. "
+        "Correct them in the source, or set on_invalid to 'repair' or 'quarantine'"
+    )

@@ -1,0 +1,1 @@
+"""Resampling of a scene onto the pixel grid: kernels, source coordinates, weights."""

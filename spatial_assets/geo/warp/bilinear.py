@@ -1,0 +1,215 @@
+"""Bilinear and nearest sampling of one block of target pixels.
+
+A pixel is valid only if the source pixel that contains it is; invalid neighbours carry no weight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spatial_assets.errors import RasterError
+from spatial_assets.geo.grid.geobox import Window
+from spatial_assets.geo.warp.lattice import Places
+from spatial_assets.geo.warp.source_grid import SourceGrid
+
+Band: TypeAlias = "tuple[NDArray[Any], NDArray[np.bool_]]"
+"""Source pixels of one band, and True where they were observed."""
+
+
+Sampled: TypeAlias = "tuple[NDArray[np.float32], NDArray[np.bool_]]"
+"""Target values, NaN where invalid, and True where valid."""
+
+NUDGE: Final = 1e-6
+"""Source pixels: a point this close to the next pixel is in it, so that grids which share an edge
+are decided by the edge and not by the last bit of a coordinate."""
+
+_ALL_FOUR: Final = 0b1111
+
+
+@dataclass(frozen=True, eq=False)
+class Taps:
+    """Which four source pixels surround each target pixel of a block, and with what weight."""
+
+    box: Window
+    """Source pixels that are read. May reach one pixel beyond the file; those are never valid."""
+
+    first: NDArray[np.intp]
+    """Index, in `box` row by row, of the upper left of the four."""
+
+    weights: tuple[NDArray[np.float32], ...]
+    """Weights of upper left, upper right, lower left, lower right."""
+
+    container: NDArray[np.uint8]
+    """Which of the four contains the target pixel's centre, 0 to 3."""
+
+    inside: NDArray[np.bool_]
+    """True where the target pixel's centre lies in the file."""
+
+    @classmethod
+    def around(cls, places: Places, source: SourceGrid) -> Taps | None:
+        """Taps of the pixels at `places`; None if all of them miss the file."""
+        inside = inside_file(places, source)
+        if not inside.any():
+            return None
+        column, across, right = _split(places[0], source.width)
+        row, down, lower = _split(places[1], source.height)
+        box = _bounding_window(column, row, inside=inside, extra=1)
+        first = _flat_index(column, row, box=box, extra=1)
+        weights = (
+            (1 - across) * (1 - down),
+            across * (1 - down),
+            (1 - across) * down,
+            across * down,
+        )
+        container = right.astype(np.uint8) + np.uint8(2) * lower.astype(np.uint8)
+        return cls(box, first, weights, container, inside)
+
+
+def sample_bilinear(
+    bands: Sequence[Band], *, window: Window, places: Places, source: SourceGrid
+) -> list[Sampled]:
+    """Values, NaN where invalid, and True where valid, of each band at `places`.
+
+    Args:
+        bands: pixels, and True where they were observed.
+        window: absolute source window of the bands.
+        places: absolute (column, row) in the source of each target pixel.
+        source: the whole file.
+
+    Raises:
+        RasterError: `window` is smaller than what the places need.
+    """
+    taps = Taps.around(places, source)
+    if taps is None:
+        return [unsampled(places[0].shape) for _ in bands]
+    require_window(taps.box, window, source)
+    return [_by_taps(pixels, valid, window=window, taps=taps) for pixels, valid in bands]
+
+
+def unsampled(shape: tuple[int, ...]) -> Sampled:
+    """Nothing valid."""
+    return np.full(shape, np.nan, dtype=np.float32), np.zeros(shape, dtype=np.bool_)
+
+
+def _by_taps(
+    pixels: NDArray[Any], valid: NDArray[np.bool_], *, window: Window, taps: Taps
+) -> Sampled:
+    """One band, step by step."""
+    box = taps.box
+    observed = _cut(valid, window, box=box, outside=False)
+    values = np.where(observed, _cut(pixels, window, box=box, outside=0), 0).astype(np.float32)
+    flat, offsets = values.ravel(), (0, 1, box.width, box.width + 1)
+    result = np.zeros(taps.first.shape, dtype=np.float32)
+    for offset, weight in zip(offsets, taps.weights, strict=True):
+        result += flat[offset:].take(taps.first, mode="clip") * weight
+    quad = _neighbour_bits(observed).ravel().take(taps.first, mode="clip")
+    kept: NDArray[np.bool_] = taps.inside & ((quad >> taps.container) & 1).astype(np.bool_)
+    partial = np.nonzero(kept & (quad != _ALL_FOUR))
+    share = np.zeros(partial[0].shape, dtype=np.float32)
+    for bit, weight in enumerate(taps.weights):
+        share += weight[partial] * ((quad[partial] >> bit) & 1)
+    result[partial] /= share
+    result[~kept] = np.nan
+    return result, kept
+
+
+def sample_nearest(
+    classes: NDArray[Any], *, window: Window, places: Places, source: SourceGrid, fill_value: int
+) -> NDArray[Any]:
+    """The class of the source pixel that contains each place; `fill_value` outside the file."""
+    result = np.full(places[0].shape, fill_value, dtype=classes.dtype)
+    inside = inside_file(places, source)
+    if not inside.any():
+        return result
+    column, row = (np.floor(place + NUDGE) for place in places)
+    box = _bounding_window(column, row, inside=inside, extra=0)
+    require_window(box, window, source)
+    found = _cut(classes, window, box=box, outside=fill_value).ravel()
+    first = _flat_index(column, row, box=box, extra=0)
+    np.copyto(result, found.take(first, mode="clip"), where=inside)
+    return result
+
+
+def inside_file(places: Places, source: SourceGrid) -> NDArray[np.bool_]:
+    """True where a place lies in the file; NaN does not."""
+    column, row = places
+    inside: NDArray[np.bool_] = (column >= -NUDGE) & (column < source.width - NUDGE)
+    inside &= (row >= -NUDGE) & (row < source.height - NUDGE)
+    return inside
+
+
+def require_window(needed: Window, window: Window, source: SourceGrid) -> Window | None:
+    """The part of `needed` that the file has, or None.
+
+    Raises:
+        RasterError: `window` does not hold it: the caller read too little.
+    """
+    present = needed.intersection(source.window)
+    if present is not None and present.intersection(window) != present:
+        message = f"the warp needs source {present}, but was given {window}: see source_window"
+        raise RasterError(message, reason="window_too_small")
+    return present
+
+
+def _split(
+    place: NDArray[np.float64], size: int
+) -> tuple[NDArray[np.float64], NDArray[np.float32], NDArray[np.bool_]]:
+    """The pixel centre at or before `place` along one axis.
+
+    Returns:
+        Its index, kept within -1 to size - 1; the fraction of a pixel after it; and whether the
+        place lies in the next pixel.
+    """
+    from_centre = place - 0.5
+    index = np.floor(from_centre)
+    fraction = from_centre - index
+    later = fraction >= 0.5 - NUDGE
+    # fmin and fmax turn NaN, a place that does not exist, into an index that is ignored later
+    index = np.fmin(np.fmax(index, -1.0), size - 1.0)
+    return index, fraction.astype(np.float32), later
+
+
+def _bounding_window(
+    column: NDArray[np.float64],
+    row: NDArray[np.float64],
+    *,
+    inside: NDArray[np.bool_],
+    extra: int,
+) -> Window:
+    """Window of the indices that are `inside`, with `extra` more at the right and the bottom."""
+    low = [int(np.min(index, where=inside, initial=np.inf)) for index in (column, row)]
+    high = [int(np.max(index, where=inside, initial=-np.inf)) for index in (column, row)]
+    return Window(low[0], low[1], high[0] - low[0] + 1 + extra, high[1] - low[1] + 1 + extra)
+
+
+def _flat_index(
+    column: NDArray[np.float64], row: NDArray[np.float64], *, box: Window, extra: int
+) -> NDArray[np.intp]:
+    """Row-by-row index in `box`; places outside it, all of them ignored later, go to its edge."""
+    across = np.fmin(np.fmax(column - box.column, 0.0), box.width - 1.0 - extra)
+    down = np.fmin(np.fmax(row - box.row, 0.0), box.height - 1.0 - extra)
+    return (down * box.width + across).astype(np.intp)
+
+
+def _cut(array: NDArray[Any], window: Window, *, box: Window, outside: float) -> NDArray[Any]:
+    """A copy of the part of `array` (which covers `window`) that is `box`."""
+    result = np.full(box.shape, outside, dtype=array.dtype)
+    present = box.intersection(window)
+    if present is not None:
+        result[present.slices_in(box)] = array[present.slices_in(window)]
+    return result
+
+
+def _neighbour_bits(observed: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Bits 0 to 3 of a pixel: whether it, its right, lower and lower right neighbour are."""
+    own = observed.astype(np.uint8)
+    bits = own.copy()
+    bits[:, :-1] |= own[:, 1:] << 1
+    bits[:-1, :] |= own[1:, :] << 2
+    bits[:-1, :-1] |= own[1:, 1:] << 3
+    return bits

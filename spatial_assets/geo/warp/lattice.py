@@ -1,0 +1,276 @@
+"""Where target pixels lie in a source: exact at lattice nodes, cubic between them.
+
+The nodes sit on absolute multiples of 32 target pixels, each is transformed on its own, and
+everything between is elementwise arithmetic in a fixed order: a pixel's place has the same bits
+in whatever window it is asked for. A cell whose cubic misses an exact check point, near a pole,
+an antimeridian or the edge of a projection, is transformed pixel by pixel instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Final, TypeAlias
+
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+from pyproj import CRS, Transformer
+from pyproj.exceptions import ProjError
+
+from spatial_assets.errors import RasterError
+from spatial_assets.geo.grid.geobox import GeoBox, Window
+from spatial_assets.geo.grid.projections import full_turn
+from spatial_assets.geo.warp.source_grid import PlacedGrid, SourceGrid
+
+Places: TypeAlias = "tuple[NDArray[np.float64], NDArray[np.float64]]"
+"""(column, row) or (x, y) of each point, NaN where there is none."""
+
+Rows: TypeAlias = (
+    "tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64], NDArray[np.float64], int]"
+)
+"""Nodes, shape (2, rows, columns); of each target column the first of its four nodes, and their
+weights, shape (4, columns); the weights of each phase of a row, shape (STEP, 4); and rows from the
+first cell to the first pixel."""
+
+STEP: Final = 32
+"""Target pixels between nodes."""
+
+TOLERANCE: Final = 1e-4
+"""Largest error of a cubic cell, in pixels of the source or, where larger, of the target."""
+
+_CHECK: Final = (13, 19)
+"""(column, row) of a cell's check point: near the middle, where a cubic is worst, and on no
+symmetry axis, where it could be right by accident."""
+
+
+@dataclass(frozen=True, eq=False)
+class Lattice:
+    """Exact places, in one source CRS, of the nodes around a target window."""
+
+    target: GeoBox
+    """The window asked for, on the absolute grid."""
+
+    crs: CRS
+    """Source coordinate reference system."""
+
+    cells: Window
+    """Lattice cells that hold the window's pixel centres and corners, in units of `STEP`."""
+
+    nodes: Places
+    """(x, y) in `crs`, shape (cells.height + 3, cells.width + 3): one node more on every side."""
+
+    checks: Places
+    """(x, y) in `crs` of one point of every cell, shape `cells.shape`."""
+
+    @classmethod
+    def around(cls, target: GeoBox, crs: CRS) -> Lattice:
+        """Transform the nodes and check points of the cells that `target` touches.
+
+        Raises:
+            RasterError: the target's grid is rotated, or there is no way between the two CRSs.
+        """
+        if target.origin.b != 0 or target.origin.d != 0:
+            message = f"the target grid is rotated: {target.origin}"
+            raise RasterError(message, reason="rotated_grid")
+        window = target.window
+        left, top = window.column // STEP, window.row // STEP
+        # The right and bottom corners count: they open the cell after the last pixel.
+        right, bottom = window.column_stop // STEP, window.row_stop // STEP
+        cells = Window(left, top, right - left + 1, bottom - top + 1)
+        columns = np.arange(left - 1, right + 3, dtype=np.float64) * STEP
+        rows = np.arange(top - 1, bottom + 3, dtype=np.float64) * STEP
+        nodes = np.meshgrid(columns, rows)
+        checks = np.meshgrid(columns[1:-2] + _CHECK[0], rows[1:-2] + _CHECK[1])
+        return cls(
+            target,
+            crs,
+            cells,
+            crs_places(target, crs, nodes[0], v=nodes[1]),
+            crs_places(target, crs, checks[0], v=checks[1]),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class SourcePlaces:
+    """Absolute source pixel coordinates of the pixels of a target window."""
+
+    source: SourceGrid
+    lattice: Lattice
+
+    @cached_property
+    def _nodes(self) -> Places:
+        return in_pixels(self.source, self.lattice.nodes)
+
+    @cached_property
+    def irregular(self) -> NDArray[np.bool_]:
+        """True for a cell whose cubic is not good enough, shape `lattice.cells.shape`."""
+        wanted = in_pixels(self.source, self.lattice.checks)
+        regular = np.ones(self.lattice.cells.shape, dtype=np.bool_)
+        for nodes, exact in zip(self._nodes, wanted, strict=True):
+            across = _combine(
+                [nodes[:, m : m + exact.shape[1]] for m in range(4)], _CHECK_WEIGHTS[0]
+            )
+            found = _combine([across[m : m + exact.shape[0]] for m in range(4)], _CHECK_WEIGHTS[1])
+            spacing = np.abs(nodes[1:-2, 2:-1] - nodes[1:-2, 1:-2])
+            spacing = np.maximum(spacing, np.abs(nodes[2:-1, 1:-2] - nodes[1:-2, 1:-2]))
+            allowed = TOLERANCE * np.maximum(1.0, spacing / STEP)
+            # Written so that NaN, a node that does not transform, is irregular.
+            regular &= np.abs(found - exact) <= allowed
+        return ~regular
+
+    @cached_property
+    def _exact_cells(self) -> NDArray[np.bool_]:
+        """True for an irregular cell of which at least one node or check point transforms."""
+        known = np.isfinite(self._nodes[0])
+        rows, columns = self.irregular.shape
+        some = np.isfinite(self.lattice.checks[0])
+        for row in range(4):
+            for column in range(4):
+                some |= known[row : row + rows, column : column + columns]
+        return self.irregular & some
+
+    def source_pixels_per_target_pixel(self) -> float:
+        """Largest ratio of areas in the window, to plan memory with; 1 if nothing transforms."""
+        column, row = self._nodes
+        across = (np.diff(column, axis=1)[:-1], np.diff(row, axis=1)[:-1])
+        down = (np.diff(column, axis=0)[:, :-1], np.diff(row, axis=0)[:, :-1])
+        areas = np.abs(across[0] * down[1] - across[1] * down[0]) / STEP**2
+        return float(np.fmax.reduce(areas, axis=None, initial=1.0))
+
+    def rows(self) -> Rows | None:
+        """The pixel centres of the target for the compiled loops; None: a cell needs exact ones."""
+        if self._exact_cells.any():
+            return None
+        window, cells = self.lattice.target.window, self.lattice.cells
+        cell, weights = _along_columns(window.column, window.column_stop, 0.5)
+        first = window.row - cells.row * STEP
+        return np.array(self._nodes), cell - cells.column, weights, _WEIGHTS[0.5], first
+
+    def centres(self, window: Window) -> Places:
+        """(column, row) of the pixel centres of `window`, shape `window.shape`."""
+        return self._places(window, 0.5)
+
+    def corners(self, window: Window) -> Places:
+        """(column, row) of the pixel corners of `window`, one more row and column than pixels."""
+        larger = Window(window.column, window.row, window.width + 1, window.height + 1)
+        return self._places(larger, 0.0)
+
+    def _places(self, window: Window, shift: float) -> Places:
+        """Places of the points at (column + shift, row + shift) of `window`."""
+        column, row = (self._interpolate(nodes, window, shift=shift) for nodes in self._nodes)
+        if self._exact_cells.any():
+            self._replace_by_exact((column, row), window, shift=shift)
+        return column, row
+
+    def _interpolate(
+        self, nodes: NDArray[np.float64], window: Window, *, shift: float
+    ) -> NDArray[np.float64]:
+        """Cubic interpolation of `nodes`, along the columns first."""
+        cells = self.lattice.cells
+        cell, across = _along_columns(window.column, window.column_stop, shift)
+        row, phase = np.divmod(np.arange(window.row, window.row_stop), STEP)
+        first, last = int(row[0]), int(row[-1])
+        rows = nodes[first - cells.row : last - cells.row + 4]
+        lines = _combine([rows[:, cell - cells.column + m] for m in range(4)], list(across))
+        down = _WEIGHTS[shift][phase].T[:, :, np.newaxis]
+        at = row - first if last > first else slice(1)  # of one row of cells no copy is needed
+        return _combine([lines[m:][at] for m in range(4)], list(down))
+
+    def _replace_by_exact(self, places: Places, window: Window, *, shift: float) -> None:
+        """Overwrite, in `places`, the points of irregular cells by transforming each of them."""
+        cells = self.lattice.cells
+        rows = np.arange(window.row, window.row_stop)
+        columns = np.arange(window.column, window.column_stop)
+        inexact = self._exact_cells[
+            np.ix_(rows // STEP - cells.row, columns // STEP - cells.column)
+        ]
+        at_row, at_column = np.nonzero(inexact)
+        if not at_row.size:
+            return
+        u = (columns[at_column] + shift).astype(np.float64)
+        v = (rows[at_row] + shift).astype(np.float64)
+        exact = pixel_places(self.source, self.lattice.target, u, v=v)
+        for place, value in zip(places, exact, strict=True):
+            place[at_row, at_column] = value
+
+
+@lru_cache(maxsize=16)
+def _along_columns(
+    start: int, stop: int, shift: float
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Absolute lattice cell and four weights, shape (4, columns), of absolute columns."""
+    cell, phase = np.divmod(np.arange(start, stop), STEP)
+    return cell.astype(np.int64), np.ascontiguousarray(_WEIGHTS[shift][phase].T)
+
+
+def _combine(
+    parts: list[NDArray[np.float64]], weights: Sequence[NDArray[np.float64] | float]
+) -> NDArray[np.float64]:
+    """Weighted sum in the order given; elementwise, so no shape changes a bit."""
+    total: NDArray[np.float64] = parts[0] * weights[0]
+    for part, weight in zip(parts[1:], weights[1:], strict=True):
+        total += part * weight
+    return total
+
+
+def _cubic_weights(t: float) -> list[float]:
+    """Lagrange weights of the nodes at -1, 0, 1 and 2 for a point at `t`."""
+    return [
+        -t * (t - 1.0) * (t - 2.0) / 6.0,
+        (t + 1.0) * (t - 1.0) * (t - 2.0) / 2.0,
+        -(t + 1.0) * t * (t - 2.0) / 2.0,
+        (t + 1.0) * t * (t - 1.0) / 6.0,
+    ]
+
+
+_CHECK_WEIGHTS: Final = (_cubic_weights(_CHECK[0] / STEP), _cubic_weights(_CHECK[1] / STEP))
+_WEIGHTS: Final = {
+    shift: np.array([_cubic_weights((phase + shift) / STEP) for phase in range(STEP)])
+    for shift in (0.0, 0.5)
+}
+
+
+def pixel_places(
+    source: SourceGrid, target: PlacedGrid, u: NDArray[np.float64], *, v: NDArray[np.float64]
+) -> Places:
+    """Exact (column, row) in `source` of absolute target coordinates (u, v)."""
+    return in_pixels(source, crs_places(target, source.crs, u, v=v))
+
+
+def crs_places(
+    target: PlacedGrid, crs: CRS, u: NDArray[np.float64], *, v: NDArray[np.float64]
+) -> Places:
+    """Exact (x, y) in `crs` of absolute target coordinates (u, v), NaN where there is none."""
+    x = u * target.origin.a + target.origin.c
+    y = v * target.origin.e + target.origin.f
+    there_x, there_y = transformer(target.crs, crs).transform(x, y)
+    known = np.isfinite(there_x) & np.isfinite(there_y)
+    return np.where(known, there_x, np.nan), np.where(known, there_y, np.nan)
+
+
+@lru_cache(maxsize=64)
+def transformer(start: CRS, end: CRS) -> Transformer:
+    """The way from one CRS to another, x (or longitude) first.
+
+    Raises:
+        RasterError: there is none.
+    """
+    try:
+        return Transformer.from_crs(start, end, always_xy=True)
+    except ProjError as error:
+        message = f"no transformation from {start.name} to {end.name}: {error}"
+        raise RasterError(message, reason="no_transformation") from error
+
+
+def in_pixels(source: SourceGrid, places: Places) -> Places:
+    """(x, y) in the source's CRS -> absolute (column, row) in its file."""
+    x, y = places
+    transform: Affine = source.transform
+    turn = full_turn(source.crs)
+    if turn is not None:
+        # Half a turn to each side of the source: 179 and -181 degrees are the same place.
+        west = transform.c + transform.a * source.width / 2.0 - turn / 2.0
+        x = x - turn * np.floor((x - west) / turn)
+    return (x - transform.c) / transform.a, (y - transform.f) / transform.e

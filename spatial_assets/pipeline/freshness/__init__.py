@@ -1,0 +1,1 @@
+"""Which tiles no longer match their inputs, and which are overdue."""

@@ -1,0 +1,277 @@
+"""The commit of a tile: database transaction, then manifest, then the caller's event.
+
+The objects are in the store before; whoever dies in between leaves a tile whose manifest does
+not know the new objects, so that the next run makes it again and replaces the same rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, TypeAlias
+
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from spatial_assets.catalog.scene import RejectedScene
+from spatial_assets.geo.grid.pixel_grid import Tile
+from spatial_assets.geo.periods import Periods
+from spatial_assets.pipeline.freshness.stage_inputs import hash_of_boundaries, recipe_of, record_of
+from spatial_assets.pipeline.outcome import BAD, StageOutcome, State, TileOutcome
+from spatial_assets.pipeline.quarantine import (
+    document_of,
+    record_of_scene,
+    record_of_tile,
+    seen_again,
+)
+from spatial_assets.pipeline.run.known_states import STORED, Standing
+from spatial_assets.pipeline.stages import FEATURES, RAW, TILE_INDEX, by_boundary
+from spatial_assets.pipeline.tile.manifest_builder import WHOLE
+from spatial_assets.pipeline.tile.task import TileResult, TileTask
+from spatial_assets.project import Project
+from spatial_assets.stores import layout
+from spatial_assets.stores.objects.manifests import TileManifest, commit_manifest
+from spatial_assets.stores.objects.store import ObjectStore
+from spatial_assets.stores.rows import (
+    Change,
+    QuarantineRecord,
+    Renew,
+    Replace,
+    Row,
+    TileState,
+    Upsert,
+)
+from spatial_assets.stores.tables.database import Database
+
+StateName: TypeAlias = Literal["materialized", "empty", "quarantined", "failed", "unchanged"]
+
+STATE_NAMES: Mapping[State, StateName] = {
+    State.MATERIALIZED: "materialized",
+    State.EMPTY: "empty",
+    State.QUARANTINED: "quarantined",
+    State.FAILED: "failed",
+    State.UNCHANGED: "unchanged",
+}
+"""As the database has them."""
+
+LOOKS_AT_ONCE = 100
+"""Tiles found as they were that are noted together."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Committer:
+    """Writes what a walk returned: the only place where the chain touches the database."""
+
+    project: Project
+    store: ObjectStore
+    database: Database
+    periods: Periods
+    clock: Callable[[], datetime]
+    standing: Standing
+    """What the database said when the run began."""
+
+    _looked: dict[str, datetime] = field(default_factory=dict)
+    """Tile -> when it was looked at and found as it was: written when anything is, or at last."""
+
+    def commit(self, task: TileTask, result: TileResult, *, stored: TileManifest | None) -> None:
+        """Replace the tile's rows in one transaction, then put its manifest.
+
+        What did not change is not written: neither a row nor an object gets a new time.
+
+        Args:
+            task: what was to be done.
+            result: what its walk returned.
+            stored: its manifest before.
+
+        Raises:
+            DatabaseError, StoreError: nothing of this tile was committed, or only its rows.
+        """
+        tile, outcome = task.tile, result.outcome
+        changes: list[Change] = [*self._state_changes(outcome), *self._inputs(task, result)]
+        if result.index_rows is not None:
+            changes.append(self._index_change(tile, result))
+        changes += self._statistics_changes(tile, result)
+        trouble = outcome.trouble
+        if trouble is not None and trouble.state is State.QUARANTINED and not outcome.standing:
+            changes.append(Upsert("quarantine", [self._tile_record(outcome.tile, trouble)]))
+        if changes or len(self._looked) >= LOOKS_AT_ONCE:
+            self._commit(changes)
+        if result.manifest != stored:
+            commit_manifest(self.store, result.manifest)
+        for path in result.dropped_objects:
+            self.store.delete(path)
+        if outcome.tile in self.standing.tiles and not self.standing.still_bad(outcome):
+            self._release("tile", [outcome.tile])
+
+    def finish(self) -> None:
+        """Write what was put off."""
+        self._commit([])
+
+    def reload(self, tiles: Iterable[str]) -> Standing:
+        """What the database says now."""
+        return Standing.load(self.database, self.project.grid_id, tiles)
+
+    def look(self, task: TileTask, outcome: TileOutcome) -> None:
+        """Write that a tile was looked at whose quarantine stands: nothing was computed."""
+        met = self.standing.records.get(("tile", outcome.tile))
+        inputs = self._inputs(task, TileResult(outcome=outcome, manifest=task.manifest))
+        seen = Upsert("quarantine", seen_again([met] if met else [], now=self.clock()))
+        self._commit([*inputs, seen])
+
+    def note(self, outcome: TileOutcome) -> None:
+        """Write the states of a tile whose walk returned no manifest: it died or never began."""
+        self.database.commit([*self._state_changes(outcome)])
+
+    def record_scenes(self, rejected: Iterable[RejectedScene], *, usable: Iterable[str]) -> None:
+        """Write the quarantine records of scenes as rows and in the store; let mended ones go."""
+        known = self.standing.scenes
+        by_id = {scene.id: scene for scene in rejected}
+        new = {
+            name: record_of_scene(self.project.grid_id, scene, now=self.clock())
+            for name, scene in sorted(by_id.items())
+            if known.get(name) != (scene.reason, scene.fingerprint)
+        }
+        for name, record in new.items():
+            since = self.standing.first_seen("scene", name) or record.first_seen
+            self.store.put(layout.quarantine("scene", name), document_of(record, since=since))
+        met = (self.standing.records["scene", name] for name in by_id if name not in new)
+        rows: list[Row] = [*new.values(), *seen_again(met, now=self.clock())]
+        if rows:
+            self.database.commit([Upsert("quarantine", rows)])
+        self._release("scene", sorted(set(usable) & set(self.standing.scenes)))
+
+    def _release(self, kind: str, subjects: Sequence[str]) -> None:
+        """End the quarantine of what is bad no longer."""
+        if not subjects:
+            return
+        where = {"grid_id": self.project.grid_id, "kind": kind, "subject": list(subjects)}
+        self.database.release(where, now=self.clock())
+        for subject in subjects:
+            self.store.delete(layout.quarantine(kind, subject))
+
+    def _state_changes(self, outcome: TileOutcome) -> list[Upsert]:
+        """What `tile_state` does not say yet; a standing quarantine is there already."""
+        states = [self._state(outcome.tile, stage) for stage in outcome.stages]
+        new = [state for state in states if state is not None]
+        return [Upsert("tile_state", new)] if new and not outcome.standing else []
+
+    def _state(self, tile: str, stage: StageOutcome) -> TileState | None:
+        """The row of a stage, or None where it would say what is there."""
+        state = stage.state
+        if state is State.UNCHANGED:
+            if self.standing.is_settled(tile, stage.stage, stage.fingerprint):
+                return None
+            state = State.EMPTY if stage.empty else State.MATERIALIZED
+        evidence = {**stage.evidence, "message": stage.message} if stage.message else {}
+        if state in BAD:
+            evidence[STORED] = self.standing.stored(tile, stage.stage)
+        return TileState(
+            grid_id=self.project.grid_id,
+            tile=tile,
+            stage=stage.stage,
+            state=STATE_NAMES[state],
+            since=self.clock(),
+            reason=stage.reason or None,
+            evidence=evidence,
+            fingerprint=stage.fingerprint,
+        )
+
+    def _commit(self, changes: Sequence[Change]) -> None:
+        """Make changes, and with them those that were put off; none is no transaction."""
+        if self._looked:
+            keys = {"grid_id": self.project.grid_id, "tile": list(self._looked)}
+            first = min(self._looked.values())
+            changes = [*changes, Renew("tile_inputs", keys, "looked_at", first)]
+        self.database.commit(changes)
+        self._looked.clear()
+
+    def _inputs(self, task: TileTask, result: TileResult) -> Iterator[Upsert]:
+        """What the stages followed from; a stage that failed made nothing of its inputs.
+
+        That a tile was looked at again and found as it was is put off: if it is lost with the run,
+        the tile is looked at once more.
+        """
+        tile, before = task.tile.key, self.standing.recipe(task.tile.key)
+        ended = [s.stage for s in result.outcome.stages if s.state is not State.FAILED]
+        recipe = recipe_of(
+            self.project,
+            scenes=task.seen,
+            boundaries=_features(result.manifest),
+            selected=ended,
+            before=before,
+        )
+        looked = RAW in ended
+        if recipe != before:
+            known = self.standing.inputs.get(tile, {}).get("looked_at")
+            at = known if isinstance(known, datetime) and not looked else self.clock()
+            record = record_of(recipe, grid_id=self.project.grid_id, tile=tile, looked_at=at)
+            yield Upsert("tile_inputs", [record])
+        elif looked:
+            self._looked[tile] = self.clock()
+
+    def _index_change(self, tile: Tile, result: TileResult) -> Replace:
+        """All rows of `tile_index` of one tile."""
+        geometry = as_multipolygon(tile.footprint(self.project.pixel_grid))
+        now = self.clock()
+        rows = [
+            {
+                "index_name": row.index,
+                "period": self.periods.label(row.period),
+                "period_start": self.periods.first_day(row.period),
+                "valid_fraction": row.valid_fraction,
+                "observations": row.observations,
+                "scenes": row.scenes,
+                "uri": self.store.uri(layout.cube(row.index)),
+                "fingerprint": row.fingerprint,
+                "geometry": geometry,
+                "refreshed_at": now,
+            }
+            for row in result.index_rows or ()
+        ]
+        return Replace(TILE_INDEX, self._keys(tile), self._keyed(tile, rows))
+
+    def _statistics_changes(self, tile: Tile, result: TileResult) -> list[Change]:
+        """The rows of each (index, period, boundary table) that changed."""
+        changes: list[Change] = []
+        for part in result.statistics:
+            keys = {
+                **self._keys(tile),
+                "period": self.periods.label(part.period),
+                "boundary_table": part.boundary_table,
+            }
+            start = self.periods.first_day(part.period)
+            rows = [{**keys, "period_start": start, **row} for row in part.rows]
+            changes.append(Replace(by_boundary(part.index), keys, rows))
+        return changes
+
+    def _keys(self, tile: Tile) -> dict[str, object]:
+        return {"grid_id": self.project.grid_id, "tile": tile.key}
+
+    def _keyed(
+        self, tile: Tile, rows: Sequence[Mapping[str, object]]
+    ) -> list[Mapping[str, object]]:
+        return [{**self._keys(tile), **row} for row in rows]
+
+    def _tile_record(self, tile: str, trouble: StageOutcome) -> QuarantineRecord:
+        record = record_of_tile(self.project.grid_id, tile, trouble, now=self.clock())
+        since = self.standing.first_seen("tile", tile) or record.first_seen
+        self.store.put(layout.quarantine("tile", tile), document_of(record, since=since))
+        return record
+
+
+def _features(manifest: TileManifest) -> dict[str, str]:
+    """Stage -> hash of the features that touch the tile, as its walk found them."""
+    whole = {stage: entries.get(WHOLE) for stage, entries in manifest.stages.items()}
+    facts = {stage: entry.facts.get(FEATURES) for stage, entry in whole.items() if entry}
+    return {
+        stage: hash_of_boundaries(found)
+        for stage, found in facts.items()
+        if isinstance(found, Mapping)
+    }
+
+
+def as_multipolygon(geometry: BaseGeometry) -> BaseGeometry:
+    """The geometry as tables want it."""
+    parts = shapely.get_parts(geometry)
+    return shapely.MultiPolygon([part for part in parts if part.geom_type == "Polygon"])

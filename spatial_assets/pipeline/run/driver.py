@@ -1,0 +1,169 @@
+"""The driver: plans the tiles of a run, feeds the engine, commits what comes back.
+
+The driver alone writes the database, the manifests and the time axis; workers write
+objects. The order of a commit is in commit.py, what a worker does in walk.py.
+
+The time axis of a run: decided, and made real in the cubes, before any worker starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from spatial_assets.catalog import Catalogue, find_scenes
+from spatial_assets.geo.grid.pixel_grid import Tile
+from spatial_assets.geo.periods import Periods
+from spatial_assets.pipeline.engines.engine import Engine
+from spatial_assets.pipeline.outcome import TileOutcome
+from spatial_assets.pipeline.run.commit import Committer
+from spatial_assets.pipeline.run.known_states import Standing
+from spatial_assets.pipeline.run.run import Run
+from spatial_assets.pipeline.run.run_log import RunLog
+from spatial_assets.pipeline.run.scenes_of_run import SceneSupply
+from spatial_assets.pipeline.run.tile_leases import TileLeases
+from spatial_assets.pipeline.stages import RAW, Chain, chain_of
+from spatial_assets.project import Project
+from spatial_assets.retries import retry_budget
+from spatial_assets.stores.cube.cube import ensure_cube, stored_cube
+from spatial_assets.stores.cube.metadata import CubeSpec
+from spatial_assets.stores.objects.grid_identity import claim_store
+from spatial_assets.stores.objects.store import ObjectStore
+from spatial_assets.stores.tables.database import Database
+
+PATIENCE = timedelta(seconds=120)
+"""How long tiles that another driver holds are waited for while none of them comes free: longer
+than the lease of a driver that died."""
+
+
+@dataclass(kw_only=True)
+class TilePipeline:
+    """A project's chain, ready to run over tiles."""
+
+    project: Project
+    store: ObjectStore
+    database: Database
+    engine: Engine
+    clock: Callable[[], datetime]
+    """The present moment, UTC; passed in so that tests can freeze it."""
+
+    owner: str
+    """Who holds the leases, for people: a run id, or host and process."""
+
+    find: Callable[[Project], Catalogue] = find_scenes
+    """Where the scenes of the project's area come from."""
+
+    patience: timedelta = PATIENCE
+
+    @property
+    def chain(self) -> Chain:
+        """The stages of this project."""
+        return chain_of(self.project)
+
+    def run(self, keys: Sequence[str], *, stages: Iterable[str]) -> Iterator[TileOutcome]:
+        """Walk the tiles `keys` through `stages` and yield each outcome once it is committed.
+
+        Tiles end in any order. Bad tiles are outcomes, not exceptions.
+
+        Raises:
+            GridError: a key is not a tile of this project, or the store holds another grid.
+            SourceUnavailableError: the catalogue did not answer.
+            StoreError, DatabaseError: the ground itself is away.
+        """
+        selected = self.chain.in_order(stages)
+        project = self.project
+        tiles = [project.partitioning.tile(key) for key in dict.fromkeys(keys)]
+        if not tiles or not selected:
+            return
+        retry_budget.refill()
+        claim_store(self.store, project.grid_id, grid=project.grid.model_dump(mode="json"))
+        self.database.ensure_schema(project.boundaries, project.indices.names)
+        log = RunLog(
+            database=self.database,
+            grid_id=project.grid_id,
+            owner=self.owner,
+            stages=selected,
+            workers=self.engine.workers,
+            clock=self.clock,
+        )
+        with self.database.kept_open():
+            yield from log.of(self._walk(tiles, selected))
+
+    def _walk(
+        self, tiles: Sequence[Tile], selected: tuple[str, ...]
+    ) -> Generator[TileOutcome, None, None]:
+        """Yield the outcomes of `tiles`, each once it is committed."""
+        project = self.project
+        supply = SceneSupply(project, self.store, self.engine, self.find)
+        if RAW in selected:
+            supply.gather(tiles)
+        periods = ensure_axes(project, self.store, supply, owner=self.owner, clock=self.clock)
+        standing = Standing.load(self.database, project.grid_id, [tile.key for tile in tiles])
+        committer = Committer(
+            project=project,
+            store=self.store,
+            database=self.database,
+            periods=periods,
+            clock=self.clock,
+            standing=standing,
+        )
+        committer.record_scenes(supply.rejected.values(), usable=supply.records)
+        with TileLeases(self.store, owner=self.owner, clock=self.clock) as leases:
+            run = Run(
+                project=project,
+                chain=self.chain,
+                selected=selected,
+                supply=supply,
+                periods=periods,
+                standing=standing,
+                committer=committer,
+                leases=leases,
+            )
+            try:
+                yield from run.walk(tiles, self.engine, patience=self.patience)
+            finally:
+                committer.finish()
+
+
+def ensure_axes(
+    project: Project,
+    store: ObjectStore,
+    supply: SceneSupply,
+    *,
+    owner: str,
+    clock: Callable[[], datetime],
+) -> Periods:
+    """Create the cubes, or extend them to hold every scene and `[time] end`.
+
+    Returns:
+        The time axis of the project.
+
+    Raises:
+        SettingsError: no start is known.
+        GridError: a stored cube starts elsewhere in space or time.
+    """
+    today = clock().date()
+    periods = project.periods(today, earliest=_earliest(project, store, supply))
+    supply.refuse_before(periods)
+    latest = max((scene.solar_day for scene in supply.catalogue.scenes), default=periods.end)
+    periods = periods.extended_to(max(latest, periods.end))
+    for index in project.indices_in_use:
+        spec = CubeSpec(
+            index=index.name,
+            grid=project.pixel_grid,
+            grid_id=project.grid_id,
+            extent=project.partitioning.extent,
+            periods=periods,
+            long_name=index.description,
+        )
+        ensure_cube(store, spec, owner=owner, clock=clock)
+    return periods
+
+
+def _earliest(project: Project, store: ObjectStore, supply: SceneSupply) -> date | None:
+    """Where the axis starts if the project does not say: where it did, else the earliest scene."""
+    stored = stored_cube(store, project.indices.names[0])
+    if stored is not None:
+        return stored.periods.start
+    return min((scene.solar_day for scene in supply.catalogue.scenes), default=None)

@@ -1,0 +1,166 @@
+"""What the database says of tiles and scenes before a run: what is bad, and which rows it has.
+
+Known bad input is reported again, not computed again, until it changes or a person releases it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from spatial_assets.pipeline.freshness.stage_inputs import Recipe, recorded
+from spatial_assets.pipeline.outcome import BAD, UPSTREAM, StageOutcome, State, TileOutcome
+from spatial_assets.pipeline.stages import RAW
+from spatial_assets.pipeline.tile.manifest_builder import WHOLE
+from spatial_assets.stores.objects.manifests import TileManifest
+from spatial_assets.stores.tables.database import Database
+
+Row = Mapping[str, object]
+
+STORED = "stored_fingerprint"
+"""Where the evidence of a bad state says what is stored all the same."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Some tiles, and all scenes in quarantine, as the database has them."""
+
+    states: Mapping[tuple[str, str], Row]
+    """(tile, stage) -> row of `tile_state`."""
+
+    tiles: frozenset[str]
+    """Tiles whose quarantine is in force: nobody released them."""
+
+    scenes: Mapping[str, tuple[str, str]]
+    """Scene in quarantine -> (reason, fingerprint)."""
+
+    inputs: Mapping[str, Row]
+    """Tile -> row of `tile_inputs`."""
+
+    records: Mapping[tuple[str, str], Row] = field(default_factory=dict)
+    """(kind, subject) -> row of `quarantine`, of tiles and scenes, in force."""
+
+    @classmethod
+    def load(cls, database: Database, grid_id: str, tiles: Iterable[str]) -> Standing:
+        """Read what is known of `tiles`."""
+        of_tiles = {"grid_id": grid_id, "tile": list(tiles)}
+        states = database.rows("tile_state", where=of_tiles)
+        inputs = database.rows("tile_inputs", where=of_tiles)
+        where = {"grid_id": grid_id, "kind": ["tile", "scene"], "released_at": None}
+        in_force = database.rows("quarantine", where=where)
+        return cls(
+            states={(str(row["tile"]), str(row["stage"])): row for row in states},
+            inputs={str(row["tile"]): row for row in inputs},
+            tiles=frozenset(str(row["subject"]) for row in in_force if row["kind"] == "tile"),
+            scenes={
+                str(row["subject"]): (str(row["reason"]), str(row["checksum"]))
+                for row in in_force
+                if row["kind"] == "scene"
+            },
+            records={(str(row["kind"]), str(row["subject"])): row for row in in_force},
+        )
+
+    def recipe(self, tile: str) -> Recipe:
+        """What a tile was last made from, stage by stage; empty where that is not known."""
+        row = self.inputs.get(tile)
+        return {} if row is None else recorded([row])[tile]
+
+    def outcome(
+        self, tile: str, stages: tuple[str, ...], *, upstream: Iterable[str], inputs: str
+    ) -> TileOutcome | None:
+        """The outcome of a tile whose quarantine stands, or None.
+
+        Args:
+            tile: its key.
+            stages: those selected.
+            upstream: those that they stand on and that are not selected.
+            inputs: see `input_fingerprint`; it counts where `raw_tile` is selected.
+        """
+        if RAW in stages:
+            standing = any(self._of(tile, stage, inputs=inputs) for stage in stages)
+        else:
+            standing = any(self._of(tile, stage) for stage in upstream)
+        if not standing:
+            return None
+        rows = [self._of(tile, stage) for stage in stages]
+        return TileOutcome(
+            tile=tile,
+            standing=True,
+            stages=tuple(
+                StageOutcome(
+                    stage=stage,
+                    state=State.QUARANTINED,
+                    fingerprint=inputs,
+                    reason=str(row["reason"]) if row else f"{UPSTREAM}quarantined",
+                    message="still in quarantine: the input has not changed since",
+                    evidence=_mapping(row["evidence"]) if row else {},
+                )
+                for stage, row in zip(stages, rows, strict=True)
+            ),
+        )
+
+    def first_seen(self, kind: str, subject: str) -> datetime | None:
+        """Since when something is in quarantine; None: it is not."""
+        found = self.records.get((kind, subject), {}).get("first_seen")
+        return found if isinstance(found, datetime) else None
+
+    def released(self, tile: str, stages: Iterable[str]) -> bool:
+        """Whether one of these stages is in quarantine by its state, and a person let it go."""
+        found = (self.states.get((tile, stage), {}) for stage in stages)
+        return tile not in self.tiles and any(
+            row.get("state") == State.QUARANTINED for row in found
+        )
+
+    def is_known(self, outcome: TileOutcome) -> bool:
+        """Whether a tile was quarantined before, at the same stage and for the same reason."""
+        trouble = outcome.trouble
+        if trouble is None or trouble.state is not State.QUARANTINED:
+            return False
+        row = self._of(outcome.tile, trouble.stage)
+        return row is not None and row["reason"] == trouble.reason
+
+    def stored(self, tile: str, stage: str) -> str | None:
+        """Fingerprint of what the stage last brought to the store and this database; None: never.
+
+        A stage that ended badly left in place what was there.
+        """
+        row = self.states.get((tile, stage))
+        if row is None:
+            return None
+        found = _mapping(row["evidence"]).get(STORED) if row["state"] in BAD else row["fingerprint"]
+        return None if found is None else str(found)
+
+    def is_settled(self, tile: str, stage: str, fingerprint: str) -> bool:
+        """Whether `tile_state` already says that the stage is good and has this fingerprint."""
+        row = self.states.get((tile, stage))
+        return row is not None and row["state"] not in BAD and row["fingerprint"] == fingerprint
+
+    def has_rows(self, stage: str, manifest: TileManifest) -> bool:
+        """Whether the database holds what the manifest says `stage` brought to it.
+
+        It does not after the project was given another database, or an older copy of one.
+        """
+        whole = manifest.entry(stage, WHOLE)
+        if whole is None:
+            return not manifest.units(stage)
+        return self.stored(manifest.tile, stage) == whole.fingerprint
+
+    def still_bad(self, outcome: TileOutcome) -> bool:
+        """Whether a stage of a tile is, or stays, bad after `outcome`."""
+        ended = {stage.stage for stage in outcome.stages}
+        return any(stage.state in BAD for stage in outcome.stages) or any(
+            tile == outcome.tile and stage not in ended and row["state"] == State.QUARANTINED
+            for (tile, stage), row in self.states.items()
+        )
+
+    def _of(self, tile: str, stage: str, *, inputs: str | None = None) -> Row | None:
+        """The row of a stage in quarantine, if it is in force and of this input."""
+        row = self.states.get((tile, stage))
+        if row is None or row["state"] != State.QUARANTINED or tile not in self.tiles:
+            return None
+        return row if inputs in {None, row["fingerprint"]} else None
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, Mapping) else {}

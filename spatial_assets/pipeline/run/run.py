@@ -1,0 +1,257 @@
+"""One run over some tiles: who needs a worker, in what turn, and what becomes of each result.
+
+Remote scenes of the tiles whose turn comes next, brought here while others are worked on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from functools import cached_property
+
+from spatial_assets.catalog.access.source_access import source_access
+from spatial_assets.catalog.rasters.prefetch import Ahead
+from spatial_assets.errors import LeaseHeldError
+from spatial_assets.geo.grid.pixel_grid import Tile
+from spatial_assets.geo.periods import Periods
+from spatial_assets.pipeline.engines.engine import Engine, InlineEngine, ProcessEngine, WorkerDied
+from spatial_assets.pipeline.failures import outcome_of, worker_died
+from spatial_assets.pipeline.outcome import TileOutcome
+from spatial_assets.pipeline.run.commit import Committer
+from spatial_assets.pipeline.run.known_states import Standing
+from spatial_assets.pipeline.run.memory_planning import refuse_what_cannot_fit
+from spatial_assets.pipeline.run.scenes_of_run import SceneSupply
+from spatial_assets.pipeline.run.tile_leases import TileLeases
+from spatial_assets.pipeline.stages import RAW, TILE_INDEX, Chain, by_boundary
+from spatial_assets.pipeline.tile.raw_tile import remote_windows, scenes_to_read
+from spatial_assets.pipeline.tile.task import TileResult, TileTask, input_fingerprint
+from spatial_assets.pipeline.tile.walk import Walker
+from spatial_assets.project import Project
+from spatial_assets.stores.objects.manifests import TileManifest, read_manifest
+
+POLL = 0.5
+"""Seconds between looks at tiles that another driver holds."""
+
+
+@dataclass(kw_only=True, eq=False)
+class Run:
+    """One run over some tiles."""
+
+    project: Project
+    chain: Chain
+    selected: tuple[str, ...]
+    supply: SceneSupply
+    periods: Periods
+    standing: Standing
+    committer: Committer
+    leases: TileLeases
+    _stored: dict[str, TileManifest | None] = field(default_factory=dict)
+    """Manifests, as they were, of the tiles in flight."""
+
+    _early: list[TileOutcome] = field(default_factory=list)
+    """Outcomes of tiles that need no worker."""
+
+    _elsewhere: dict[str, LeaseHeldError] = field(default_factory=dict)
+    """Tiles that another driver holds."""
+
+    def walk(
+        self, tiles: Sequence[Tile], engine: Engine, *, patience: timedelta
+    ) -> Iterator[TileOutcome]:
+        """Yield the outcome of each tile, committed; tiles held by others come last.
+
+        While waiting for those no lease is held, so that two drivers never wait for each other.
+        """
+        waiting = list(tiles)
+        deadline = time.monotonic() + patience.total_seconds()
+        while waiting:
+            yield from self._walk_once(waiting, engine)
+            held = [tile for tile in waiting if tile.key in self._elsewhere]
+            if len(held) < len(waiting):
+                deadline = time.monotonic() + patience.total_seconds()
+            elif time.monotonic() >= deadline:
+                yield from (self._outcome_of(self._elsewhere[tile.key], tile) for tile in held)
+                return
+            waiting = held
+            if waiting:
+                time.sleep(POLL)
+
+    def _walk_once(self, tiles: Sequence[Tile], engine: Engine) -> Iterator[TileOutcome]:
+        """Yield the outcomes of the tiles that nobody else holds."""
+        self._elsewhere.clear()
+        walker = Walker(self.project.for_workers(), self.committer.store)
+        # Closed before the leases are let go of: no worker writes after that.
+        tasks = self._tasks(tiles)
+        if isinstance(engine, InlineEngine | ProcessEngine):
+            tasks = with_scenes_ahead(tasks, self.project)
+        with closing(engine.run(walker, tasks)) as results:
+            for task, result in results:
+                yield from self._drain_early()
+                yield self._settle(task, result)
+        yield from self._drain_early()
+
+    def _drain_early(self) -> Iterator[TileOutcome]:
+        while self._early:
+            yield self._early.pop(0)
+
+    def _tasks(self, tiles: Sequence[Tile]) -> Iterator[TileTask]:
+        """The tiles that need a worker, each with its lease taken; read lazily by the engine."""
+        due = (task for task in map(self._described, tiles) if not self._stands(task))
+        for task, take in self.leases.ahead(due, self._take):
+            ready = self._ready(task, take)
+            if ready is not None:
+                yield ready
+
+    def _stands(self, task: TileTask) -> bool:
+        """Whether a quarantine stands, so that there is nothing to do, which is noted."""
+        standing = self._standing_outcome(task)
+        if standing is None:
+            return False
+        self.committer.look(task, standing)
+        self._early.append(standing)
+        return True
+
+    def _take(self, task: TileTask) -> TileManifest | None:
+        """Become the tile's only writer; what is stored of it. Called by several threads.
+
+        Raises:
+            LeaseHeldError: another driver is its writer.
+        """
+        key = task.tile.key
+        self.leases.take(key)
+        try:
+            # Only now: until the lease was taken another driver may have written it.
+            return read_manifest(self.committer.store, key)
+        except BaseException:
+            self.leases.release(key)
+            raise
+
+    def _ready(self, task: TileTask, take: Callable[[], TileManifest | None]) -> TileTask | None:
+        """The task with what is stored of its tile; None where it cannot be had, which is noted."""
+        try:
+            stored = take()
+            task = self._completed(task, stored)
+        except LeaseHeldError as error:
+            self._elsewhere[task.tile.key] = error
+            return None
+        except Exception as error:  # noqa: BLE001 - judged by failures.py, the one place for it
+            outcome = self._outcome_of(error, task.tile, inputs=self._inputs(task))
+            self.committer.note(outcome)
+            self._early.append(outcome)
+            return None
+        self._stored[task.tile.key] = stored
+        return task
+
+    def _completed(self, task: TileTask, stored: TileManifest | None) -> TileTask:
+        """The task of a tile that was taken; it is let go of where nothing can be done for it.
+
+        Raises:
+            UnexaminedError: it is not known what is in a scene that reaches it.
+            TooLargeError: the tile cannot be walked in the memory of a worker.
+        """
+        try:
+            self.supply.require_answers(task.tile)
+            if stored is not None:
+                task = replace(task, manifest=self._known(stored))
+            refuse_what_cannot_fit(self.project, task)
+        except BaseException:
+            self.leases.release(task.tile.key)
+            raise
+        return task
+
+    def _described(self, tile: Tile) -> TileTask:
+        """The task of a tile of which nothing is stored."""
+        scenes = self.supply.for_tile(tile)
+        return TileTask(
+            tile=tile,
+            stages=self.selected,
+            scenes=tuple(scene for scene, _ in scenes),
+            raw_bytes=tuple(size for _, size in scenes),
+            rejected=self.supply.rejected_near(tile.footprint(self.project.pixel_grid)),
+            seen=self.supply.seen_from(tile),
+            manifest=TileManifest(grid_id=self.project.grid_id, tile=tile.key),
+            periods=self.periods,
+            product_periods=self._product_periods,
+            boundaries=tuple(each.name for each in self.project.boundaries),
+        )
+
+    @cached_property
+    def _product_periods(self) -> tuple[int, ...]:
+        return self.supply.product_periods(self.periods)
+
+    @cached_property
+    def _upstream(self) -> frozenset[str]:
+        """What the selected stages stand on, near and far, without themselves."""
+        found: set[str] = set()
+        new = set(self.selected)
+        while new:
+            new = {name for stage in new for name in self.chain.upstream_of(stage)} - found
+            found |= new
+        return frozenset(found - set(self.selected))
+
+    def _standing_outcome(self, task: TileTask) -> TileOutcome | None:
+        return self.standing.outcome(
+            task.tile.key, self.selected, upstream=self._upstream, inputs=self._inputs(task)
+        )
+
+    def _known(self, stored: TileManifest) -> TileManifest:
+        """The manifest without the stages whose rows this database does not have."""
+        tabular = [by_boundary(name) for name in self.chain.indices] + [TILE_INDEX]
+        for stage in tabular:
+            if stage in self.selected and not self.standing.has_rows(stage, stored):
+                fresh = self.committer.reload([stored.tile])  # another driver may have been faster
+                if not fresh.has_rows(stage, stored):
+                    stored = stored.without(stage)
+        if self.standing.released(stored.tile, self.selected):
+            return stored.to_make_again(self.selected)
+        return stored
+
+    def _settle(self, task: TileTask, result: TileResult | WorkerDied) -> TileOutcome:
+        """Commit a walked tile and let go of it."""
+        key = task.tile.key
+        stored = self._stored.pop(key)
+        try:
+            with self.leases.settling(key):
+                if isinstance(result, WorkerDied):
+                    memory = self.project.compute.for_tile(key).memory_mb
+                    outcome = worker_died(
+                        key, stages=self.selected, memory_mb=memory, inputs=self._inputs(task)
+                    )
+                    self.committer.note(outcome)
+                    return outcome
+                if RAW not in self.selected and self.standing.is_known(result.outcome):
+                    result = replace(result, outcome=replace(result.outcome, standing=True))
+                self.committer.commit(task, result, stored=stored)
+        except LeaseHeldError as error:
+            return self._outcome_of(error, task.tile, inputs=self._inputs(task))
+        return result.outcome
+
+    def _outcome_of(self, error: Exception, tile: Tile, *, inputs: str = "") -> TileOutcome:
+        return outcome_of(error, tile.key, stages=self.selected, at=self.selected[0], inputs=inputs)
+
+    def _inputs(self, task: TileTask) -> str:
+        return input_fingerprint(task.scenes, task.rejected, self.project.checks)
+
+
+def with_scenes_ahead(tasks: Iterable[TileTask], project: Project) -> Iterator[TileTask]:
+    """The tasks; one that reads remote scenes when those of the next are asked for too.
+
+    For workers of this machine: what is brought here is in their cache.
+    """
+    waiting: TileTask | None = None
+    with Ahead(source_access(project)) as ahead:
+        for task in tasks:
+            box = project.pixel_grid.geobox(task.tile.window)
+            missing = scenes_to_read(task, task.manifest) if RAW in task.stages else []
+            wanted = list(remote_windows(missing, box))
+            ahead.want(wanted)
+            if waiting is not None:
+                yield waiting
+            waiting = task
+            if not wanted:
+                yield task
+                waiting = None
+        if waiting is not None:
+            yield waiting

@@ -1,0 +1,58 @@
+"""Where on the earth a scene may have pixels: quick answers that never leave a scene out."""
+
+from __future__ import annotations
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from pyproj import CRS, Transformer
+from shapely.geometry.base import BaseGeometry
+
+from spatial_assets.catalog.scene import Scene
+from spatial_assets.geo.warp.source_grid import SourceGrid
+from spatial_assets.pipeline.tile.scene_record import SceneRecord
+
+MARGIN_DEGREES = 0.02
+"""Footprints are drawn by hand or simplified: two kilometres are allowed for."""
+
+PIECES = 64  # of an edge, as a straight edge of one CRS is curved in another
+HALF_TURN = 180.0
+EVERYWHERE = shapely.box(-HALF_TURN, -90.0, HALF_TURN, 90.0)
+LONLAT = CRS.from_user_input("OGC:CRS84")
+
+
+def reach_of_item(scene: Scene) -> BaseGeometry:
+    """Where the scene's pixels may lie, lon/lat: its raster's extent if the item says, and more."""
+    known = [scene.footprint] if scene.extent is None else [scene.footprint, scene.extent]
+    return shapely.box(*shapely.union_all(known).bounds).buffer(MARGIN_DEGREES)
+
+
+def reach_of_files(record: SceneRecord) -> BaseGeometry:
+    """Where the scene's files have pixels, lon/lat; everywhere, if that is not one simple box."""
+    grids = {id(facts.grid): facts.grid for facts in record.facts.bands.values()}
+    boxes = [_box(grid) for grid in grids.values()]
+    if any(box is None for box in boxes):
+        return EVERYWHERE
+    return shapely.box(*shapely.union_all(boxes).bounds).buffer(MARGIN_DEGREES)
+
+
+def _box(grid: SourceGrid) -> BaseGeometry | None:
+    """Lon/lat box of a grid; None where it holds a pole or meets the antimeridian."""
+    x, y = _outline(grid)
+    lon, lat = Transformer.from_crs(grid.crs, LONLAT, always_xy=True).transform(x, y)
+    if not (np.isfinite(lon).all() and np.isfinite(lat).all()):
+        return None
+    if np.abs(np.diff(lon, append=lon[0])).max() > HALF_TURN:
+        return None
+    box: BaseGeometry = shapely.box(lon.min(), lat.min(), lon.max(), lat.max())
+    return box
+
+
+def _outline(grid: SourceGrid) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(x, y) along the four edges of a grid, round and round."""
+    ahead = np.linspace(0.0, 1.0, PIECES, endpoint=False)
+    zero, one = np.zeros(PIECES), np.ones(PIECES)
+    columns = np.concatenate([ahead, one, 1.0 - ahead, zero]) * grid.width
+    rows = np.concatenate([zero, ahead, one, 1.0 - ahead]) * grid.height
+    matrix = grid.transform
+    return matrix.a * columns + matrix.c, matrix.e * rows + matrix.f

@@ -1,0 +1,378 @@
+"""The first stage of one tile: the scenes that reach it, and the raw windows of each.
+
+With `raw_tile` selected the scenes are those of the catalogue; else they are the ones stored.
+
+The first stage: the pixels of each scene that a tile needs, as the archive has them.
+
+Stored as GeoTIFF on the scene's own grid. What could not be read is stored as fill, and
+what is handed on is what is stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+
+from spatial_assets.catalog.access.hrefs import is_remote
+from spatial_assets.catalog.access.source_access import SourceAccess
+from spatial_assets.catalog.rasters.prefetch import Wanted, reading_ahead
+from spatial_assets.catalog.rasters.windows import read_window
+from spatial_assets.errors import SceneError
+from spatial_assets.geo.clear_sky import ClearSky
+from spatial_assets.geo.grid.geobox import GeoBox, Window
+from spatial_assets.geo.verdict import Verdict
+from spatial_assets.geo.warp.kernel_choice import class_window_of
+from spatial_assets.pipeline.failures import CHANGED, MissingInputError
+from spatial_assets.pipeline.fingerprints import fingerprint
+from spatial_assets.pipeline.outcome import CheckOutcome
+from spatial_assets.pipeline.stages import CODE_VERSIONS, RAW, REPROJECTED
+from spatial_assets.pipeline.tile.manifest_builder import Ledger
+from spatial_assets.pipeline.tile.scene_record import SceneRecord
+from spatial_assets.pipeline.tile.scene_sampling import Samplings
+from spatial_assets.pipeline.tile.task import TileTask
+from spatial_assets.pipeline.tile.worker_context import Bench
+from spatial_assets.stores import layout
+from spatial_assets.stores.objects.geotiff import read_geotiff, write_geotiff
+from spatial_assets.stores.objects.manifests import StageEntry, TileManifest
+from spatial_assets.stores.objects.store import ObjectStore
+
+HELD_BYTES = 64 << 20
+"""Raw pixels kept between reading and reprojecting; what does not fit is read back from the store,
+which takes a few milliseconds a megapixel."""
+
+UNREADABLE = "unreadable"
+
+
+def scenes_to_read(task: TileTask, stored: TileManifest) -> list[SceneRecord]:
+    """The scenes of a task whose raw windows are not in `stored`, by id."""
+    entries = ((record, stored.entry(RAW, record.id)) for record in task.scenes)
+    return [
+        record
+        for record, entry in entries
+        if entry is None or entry.fingerprint != _fingerprint(task, record)
+    ]
+
+
+def _fingerprint(task: TileTask, record: SceneRecord) -> str:
+    """Of the raw windows of a scene."""
+    return fingerprint(RAW, CODE_VERSIONS[RAW], record.fingerprint, record.files, task.tile.shards)
+
+
+class RawStage:
+    """Reads the scenes of one tile."""
+
+    def __init__(self, task: TileTask, bench: Bench, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self._task = task
+        self._bench = bench
+        self._held: dict[str, RawScene] = {}
+        self._held_bytes = 0
+        self._bytes_read = 0
+        self.unusable: dict[str, str] = {}
+        """Scene id -> why no pixel of it could be read for this tile."""
+
+        self.usable: set[str] = set()
+        """Scenes of which at least one pixel was read."""
+
+    @cached_property
+    def box(self) -> GeoBox:
+        """The tile's window on the earth."""
+        return self._bench.grid.geobox(self._task.tile.window)
+
+    @cached_property
+    def owned(self) -> NDArray[np.bool_]:
+        """True where a pixel belongs to the tile."""
+        return self._task.tile.owned(self._bench.grid)
+
+    @cached_property
+    def records(self) -> Sequence[SceneRecord]:
+        """The scenes of this walk, by id: of the catalogue, else those stored.
+
+        Raises:
+            MissingInputError: nothing is stored to go on from, or not all of it.
+        """
+        return self._task.scenes if RAW in self._task.stages else self.stored(RAW)
+
+    def stored(self, stage: str) -> list[SceneRecord]:
+        """The scenes that the store has at `stage`, by id.
+
+        Raises:
+            MissingInputError: the stage has not run for this tile, or its objects are gone.
+        """
+        self.ledger.require_intact(stage, for_stage=self.ledger.at)
+        if not self.ledger.has_run(stage):
+            message = (
+                f"{stage} of tile {self._task.tile.key} is not in the store; "
+                f'materialize it first, or select it too (--select "{stage}+")'
+            )
+            raise MissingInputError(message)
+        entries = self.ledger.units(stage)
+        documents = (entries[unit].facts["scene"] for unit in sorted(entries))
+        return [SceneRecord.from_document(document) for document in documents]  # type: ignore[arg-type]
+
+    def read(self) -> None:
+        """Bring `raw_tile` up to date, if it is selected."""
+        if RAW not in self._task.stages:
+            return
+        self.ledger.at = RAW
+        self.forget_withdrawn(RAW, self.records)
+        missing = scenes_to_read(self._task, self.ledger.manifest)
+        with reading_ahead(remote_windows(missing, self.box), self._bench.access):
+            for record in missing:
+                self._read_scene(record, _fingerprint(self._task, record))
+        for record in self.records:
+            self._sort(record)
+        units = self.ledger.units(RAW)
+        shares = [float(str(entry.facts["readable_fraction"])) for entry in units.values()]
+        self.ledger.report(
+            RAW,
+            uri=self._bench.store.uri(layout.raw_tile_folder(self._task.tile.key)),
+            scenes=len(units),
+            bytes_read=self._bytes_read,
+            valid_fraction=min(shares, default=0.0),
+        )
+        if not units:
+            self.ledger.empty(RAW)
+        self._judge_sources()
+        if self.usable or not (self.unusable or self._task.rejected):
+            self.ledger.close(RAW, periods=list(self._task.product_periods))
+
+    def take(self, record: SceneRecord) -> RawScene | None:
+        """The raw pixels of a scene: as just read, else from the store; None where it has none."""
+        held = self._held.pop(record.id, None)
+        if held is not None:
+            self._held_bytes -= held.nbytes
+            return held
+        entry = self.ledger.manifest.entry(RAW, record.id)
+        return None if entry is None else load_raw(self._bench.store, entry)
+
+    def forget_withdrawn(self, stage: str, records: Sequence[SceneRecord]) -> None:
+        """Drop what `stage` made from scenes that are no longer there."""
+        present = {record.id for record in records}
+        for unit in set(self.ledger.units(stage)) - present:
+            self.ledger.drop(stage, unit)
+
+    def _read_scene(self, record: SceneRecord, wanted: str) -> None:
+        """Read and store one scene; a scene that cannot be read does not stop the others.
+
+        Raises:
+            SceneError: a file changed during the run: what was found in it no longer holds.
+            SourceUnavailableError: the archive did not answer.
+        """
+        clear = self._bench.project.sensor.clear
+        try:
+            raw = read_raw(record, self.box, access=self._bench.access, clear=clear)
+        except SceneError as error:
+            if error.reason == CHANGED:
+                raise
+            self.unusable[record.id] = error.reason
+            raw = None
+        if raw is None:
+            self.ledger.drop(RAW, record.id)
+            return
+        entry = store_raw(
+            self._bench.store, self._task.tile.key, scene=record, raw=raw, fingerprint=wanted
+        )
+        self.ledger.make(RAW, record.id, entry)
+        self._bytes_read += sum(info.size for info in entry.objects)
+        self._hold(record.id, raw)
+
+    def _hold(self, scene: str, raw: RawScene) -> None:
+        """Keep raw pixels for the next stage while there is room for them."""
+        is_next = REPROJECTED in self._task.stages
+        if is_next and self._held_bytes + raw.nbytes <= HELD_BYTES:
+            self._held[scene] = raw
+            self._held_bytes += raw.nbytes
+
+    def _sort(self, record: SceneRecord) -> None:
+        """Put a scene with the usable ones or the others; one that does not reach is neither."""
+        entry = self.ledger.manifest.entry(RAW, record.id)
+        if entry is None:
+            return
+        if entry.facts["readable_fraction"] == 0.0:
+            self.unusable[record.id] = UNREADABLE
+        else:
+            self.usable.add(record.id)
+
+    def _judge_sources(self) -> None:
+        """Whether the blocks of every scene could be read, and what calibration made of them."""
+        units = self.ledger.units(RAW)
+        lost = {unit: each.facts["unreadable"] for unit, each in units.items()}
+        shares = [float(str(each.facts["readable_fraction"])) for each in units.values()]
+        refused = {scene.id: scene.reason for scene in self._task.rejected} | self.unusable
+        least = self._bench.project.checks.least_readable_share
+        facts = {record.id: record.facts for record in self.records}
+        wrong = [float(each.figures.get("implausible_share") or 0) for each in facts.values()]
+        doubts = {name: list(each.warnings) for name, each in facts.items() if each.warnings}
+        evidence: dict[str, float | int | str] = {
+            "scenes": len(units),
+            "unreadable_pixels": str({k: v for k, v in lost.items() if v} or "none"),
+            "readable_share": min(shares, default=1.0),
+            "least_readable_share": least,
+            "refused_scenes": str(refused or "none"),
+            "largest_implausible_share": max(wrong, default=0.0),
+            "doubts": str(doubts or "none"),
+        }
+        passed = min(shares, default=1.0) >= least and not refused
+        verdict = Verdict(passed=passed, evidence=evidence)
+        self.ledger.check(CheckOutcome(check="source_intact", stage=RAW, verdict=verdict))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RawBand:
+    """One band of one scene, read for one tile."""
+
+    pixels: NDArray[Any]
+    """Digital numbers or classes in the file's type, shape (rows, columns) of `window`."""
+
+    window: Window
+    """Absolute pixel indices of the band's file."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RawScene:
+    """The bands of one scene, read for one tile."""
+
+    bands: Mapping[str, RawBand]
+    unreadable: Mapping[str, int]
+    """Band -> pixels that could not be read; only bands that have some."""
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the pixels take."""
+        return sum(band.pixels.nbytes for band in self.bands.values())
+
+    @property
+    def readable_fraction(self) -> float:
+        """Share of the pixels that could be read, of the worst band: a pixel needs every band."""
+        return min(
+            1.0 - self.unreadable.get(name, 0) / band.pixels.size
+            for name, band in self.bands.items()
+        )
+
+
+def read_raw(
+    scene: SceneRecord, box: GeoBox, *, access: SourceAccess, clear: ClearSky | None
+) -> RawScene | None:
+    """Read every band of `scene` that `box` needs; None where the scene does not reach it.
+
+    Raises:
+        SourceUnavailableError: the archive did not answer.
+        SceneError: a file is not what it was when the scene was looked into.
+    """
+    bands: dict[str, RawBand] = {}
+    unreadable: dict[str, int] = {}
+    windows = raw_windows(scene, box)
+    if windows is None:
+        return None
+    for name, window in windows.items():
+        facts = scene.of_band(name)
+        pixels, readable = read_window(scene.sources[name], facts, window, access=access)
+        lost = int(readable.size - np.count_nonzero(readable))
+        if lost:
+            fill = _fill(scene, name, clear)
+            pixels = np.where(readable, pixels, pixels.dtype.type(fill))
+            unreadable[name] = lost
+        bands[name] = RawBand(pixels=pixels, window=window)
+    return RawScene(bands=bands, unreadable=unreadable)
+
+
+def remote_windows(scenes: Iterable[SceneRecord], box: GeoBox) -> Iterator[Wanted]:
+    """What `read_raw` will read of remote files for `box`, in this order."""
+    for scene in scenes:
+        if any(is_remote(source.href) for source in scene.sources.values()):
+            for name, window in (raw_windows(scene, box) or {}).items():
+                yield scene.sources[name], [window]
+
+
+def raw_windows(scene: SceneRecord, box: GeoBox) -> dict[str, Window] | None:
+    """Absolute windows of the files of `scene` that `box` needs, halo included; None: no overlap.
+
+    The class band must also reach under every band pixel that is averaged.
+    """
+    windows: dict[str, Window] = {}
+    samplings = Samplings(scene, box)
+    for names in samplings.bands_alike(scene.files):
+        kernel = scene.of_band(names[0]).kernel
+        window = samplings.of_band(names[0]).source_window(kernel)
+        if window is None:
+            return None
+        windows |= dict.fromkeys(names, window)
+    if scene.class_band is None:
+        return windows
+    grid = scene.of_band(scene.class_band).grid
+    for name in scene.bands:
+        facts = scene.of_band(name)
+        if facts.kernel == "average":
+            under = class_window_of(grid, facts.grid, band_window=windows[name])
+            if under is not None:
+                windows[scene.class_band] = windows[scene.class_band].hull(under)
+    return windows
+
+
+def raw_bytes(scene: SceneRecord, windows: Mapping[str, Window]) -> int:
+    """Memory that the pixels of `windows` take."""
+    return sum(
+        window.width * window.height * np.dtype(scene.of_band(name).dtype).itemsize
+        for name, window in windows.items()
+    )
+
+
+def store_raw(
+    store: ObjectStore, key: str, *, scene: SceneRecord, raw: RawScene, fingerprint: str
+) -> StageEntry:
+    """Write one GeoTIFF a band, and say what was written."""
+    objects = []
+    windows: dict[str, list[int]] = {}
+    for name, band in raw.bands.items():
+        facts = scene.of_band(name)
+        shift = Affine.translation(band.window.column, band.window.row)
+        data = write_geotiff(
+            band.pixels[np.newaxis],
+            transform=facts.grid.transform @ shift,
+            crs=facts.grid.crs,
+            nodata=facts.nodata,
+            bands=(name,),
+            tags={"scene": scene.id},
+        )
+        objects.append(store.put(layout.raw_tile(key, scene.id, name), data))
+        w = band.window
+        windows[name] = [w.column, w.row, w.width, w.height]
+    facts_of_entry = {
+        "scene": scene.to_document(),
+        "windows": windows,
+        "unreadable": dict(raw.unreadable),
+        "readable_fraction": raw.readable_fraction,
+    }
+    return StageEntry(fingerprint, tuple(objects), facts_of_entry)
+
+
+def load_raw(store: ObjectStore, entry: StageEntry) -> RawScene:
+    """Read back what `store_raw` wrote."""
+    windows: Mapping[str, list[int]] = entry.facts["windows"]  # type: ignore[assignment]
+    unreadable: Mapping[str, int] = entry.facts["unreadable"]  # type: ignore[assignment]
+    by_path = {info.path.rsplit("/", 1)[-1].removesuffix(".tif"): info for info in entry.objects}
+    bands = {
+        name: RawBand(
+            pixels=read_geotiff(store.get(by_path[layout.segment(name)].path)).pixels[0],
+            window=Window(*window),
+        )
+        for name, window in windows.items()
+    }
+    return RawScene(bands=bands, unreadable=unreadable)
+
+
+def _fill(scene: SceneRecord, name: str, clear: ClearSky | None) -> float:
+    """What stands for `not observed` in a band: its fill value, or a class that is not clear."""
+    facts = scene.of_band(name)
+    if name == scene.class_band and clear is not None:
+        return clear.unobserved
+    if facts.nodata is not None:
+        return facts.nodata
+    return float("nan") if np.issubdtype(np.dtype(facts.dtype), np.floating) else 0

@@ -1,0 +1,339 @@
+"""The second stage of one tile: its scenes as layers on the tile's own pixels, period by period.
+
+The second stage: one scene's reflectance under a clear sky, on the tile's pixels.
+
+Stored as int16 reflectance x 10,000 with fill where any band is unknown or the sky is not
+clear; what is handed on is what is stored.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spatial_assets.errors import RasterError
+from spatial_assets.geo.clear_sky import ClearSky
+from spatial_assets.geo.grid.geobox import GeoBox, Window
+from spatial_assets.geo.pixels.placement import MAX_SHIFT_PIXELS, judge_alignment, judge_extent
+from spatial_assets.geo.radiometry import ALREADY_REFLECTANCE, FILL, REFLECTANCE_SCALE, fill_mask
+from spatial_assets.geo.verdict import Verdict
+from spatial_assets.geo.warp.warp import CalibratedBand, classes_on_band_grid
+from spatial_assets.pipeline.fingerprints import fingerprint, rule_of
+from spatial_assets.pipeline.outcome import CheckOutcome
+from spatial_assets.pipeline.stages import CODE_VERSIONS, RAW, REPROJECTED
+from spatial_assets.pipeline.tile.raw_tile import RawScene, RawStage
+from spatial_assets.pipeline.tile.scene_record import SceneRecord
+from spatial_assets.pipeline.tile.scene_sampling import Samplings
+from spatial_assets.pipeline.tile.task import TileTask
+from spatial_assets.pipeline.tile.worker_context import Bench
+from spatial_assets.stores import layout
+from spatial_assets.stores.objects.geotiff import placement, read_geotiff, write_geotiff
+from spatial_assets.stores.objects.manifests import StageEntry
+from spatial_assets.stores.objects.store import ObjectStore
+
+
+@dataclass(eq=False)
+class Layer:
+    """One reprojected scene of a tile; its pixels are read when they are asked for."""
+
+    record: SceneRecord
+    entry: StageEntry
+    _pixels: NDArray[np.int16] | None
+    _bench: Bench
+
+    def pixels(self) -> NDArray[np.int16]:
+        """Quantised reflectance, shape (band, row, column)."""
+        if self._pixels is None:
+            self._pixels = load_reprojected(self._bench.store, self.entry)
+        return self._pixels
+
+
+class LayerStage:
+    """Reprojects the scenes of one tile, or finds them in the store."""
+
+    def __init__(self, task: TileTask, bench: Bench, *, raw: RawStage) -> None:
+        self._task = task
+        self._bench = bench
+        self._raw = raw
+        self._ledger = raw.ledger
+
+    @cached_property
+    def records(self) -> Sequence[SceneRecord]:
+        """The scenes that layers are made of, or were.
+
+        Raises:
+            MissingInputError: they are needed and not in the store.
+        """
+        if REPROJECTED in self._task.stages:
+            self._ledger.at = REPROJECTED
+            return self._raw.records
+        wanted = [name for name in self._bench.project.indices.names if name in self._task.stages]
+        if not wanted:
+            return ()
+        self._ledger.at = wanted[0]
+        return self._raw.stored(REPROJECTED)
+
+    @cached_property
+    def periods(self) -> tuple[int, ...]:
+        """All periods to look at: those of the product, of the scenes, and those made before."""
+        made = {
+            int(str(entry.facts["period"]))
+            for index in self._bench.project.indices.names
+            for entry in self._ledger.units(index).values()
+        }
+        return tuple(sorted({*self._of_product(), *self._by_period, *made}))
+
+    def of_period(self, period: int) -> list[Layer]:
+        """The reprojected scenes of a period, brought up to date if the stage is selected."""
+        layers = []
+        for record in self._by_period.get(period, ()):
+            pixels = None
+            if REPROJECTED in self._task.stages:
+                self._ledger.at = REPROJECTED
+                pixels = self._bring_up_to_date(record)
+            entry = self._ledger.manifest.entry(REPROJECTED, record.id)
+            if entry is not None:
+                layers.append(Layer(record, entry, pixels, self._bench))
+        return layers
+
+    def finish(self) -> None:
+        """Close `reprojected_raster`, if it is selected."""
+        if REPROJECTED not in self._task.stages:
+            return
+        self._ledger.at = REPROJECTED
+        self._raw.forget_withdrawn(REPROJECTED, self.records)
+        units = self._ledger.units(REPROJECTED)
+        shares = [float(str(entry.facts["valid_fraction"])) for entry in units.values()]
+        self._ledger.report(
+            REPROJECTED,
+            uri=self._bench.store.uri(layout.reprojected_folder(self._task.tile.key)),
+            scenes=len(units),
+            valid_fraction=max(shares, default=0.0),
+        )
+        self._say_aligned(units)
+        if not any(shares):
+            self._ledger.empty(REPROJECTED)
+        self._ledger.close(REPROJECTED)
+
+    def _say_aligned(self, units: Mapping[str, StageEntry]) -> None:
+        """Say how well the rasters lie on the tile's pixels; a misplaced one is never written."""
+        found = [entry.facts["alignment"] for entry in units.values()]
+        figures = [each for each in found if isinstance(each, Mapping)]
+        shifts = [float(str(each["shift_pixels"])) for each in figures]
+        looked_at = [int(str(each.get("places_looked_at", 0))) for each in figures]
+        evidence: dict[str, float | int | str] = {
+            "scenes": len(units),
+            "largest_shift_found": max(shifts, default=0.0),
+            "places_looked_at": sum(looked_at),
+        }
+        passed = max(shifts, default=0.0) <= MAX_SHIFT_PIXELS
+        self._check(Verdict(passed=passed, evidence=evidence), severe=False)
+
+    def _check(self, verdict: Verdict, *, severe: bool) -> None:
+        self._ledger.check(
+            CheckOutcome(check="pixel_alignment", stage=REPROJECTED, verdict=verdict, severe=severe)
+        )
+
+    @cached_property
+    def _by_period(self) -> dict[int, list[SceneRecord]]:
+        found: dict[int, list[SceneRecord]] = defaultdict(list)
+        for record in self.records:
+            found[self._task.periods.index_of(record.solar_day)].append(record)
+        return found
+
+    def _of_product(self) -> Iterable[int]:
+        """The periods of the product: as the catalogue has them, else as when it was last asked."""
+        if RAW in self._task.stages:
+            return self._task.product_periods
+        noted = self._ledger.whole(RAW).get("periods", ())
+        return noted if isinstance(noted, list) else ()
+
+    def _bring_up_to_date(self, record: SceneRecord) -> NDArray[np.int16] | None:
+        """Make one scene's raster if it is not there; its pixels if they were made now."""
+        raw_entry = self._ledger.manifest.entry(RAW, record.id)
+        if raw_entry is None:
+            self._ledger.drop(REPROJECTED, record.id)
+            return None
+        sensor = self._bench.project.sensor
+        wanted = fingerprint(
+            REPROJECTED,
+            CODE_VERSIONS[REPROJECTED],
+            raw_entry.fingerprint,
+            rule_of(sensor.clear),
+            asdict(self._bench.grid),
+            record.bands,
+        )
+        raw = None
+        if not self._ledger.standing(REPROJECTED, record.id, wanted):
+            raw = self._raw.take(record)
+        if raw is None:
+            return None
+        pixels = reproject(record, raw, box=self._raw.box, clear=sensor.clear)
+        del raw  # before the next copies are made
+        np.copyto(pixels, FILL, where=~self._raw.owned)
+        try:
+            entry = store_reprojected(
+                self._bench.store,
+                self._task.tile.key,
+                scene=record,
+                pixels=pixels,
+                box=self._raw.box,
+                owned=self._raw.owned,
+                fingerprint=wanted,
+            )
+        except MisplacedError as error:
+            verdict = Verdict(passed=False, evidence={"misplaced": error.scene, **error.evidence})
+            self._check(verdict, severe=True)
+            raise
+        self._ledger.make(REPROJECTED, record.id, entry)
+        return pixels
+
+
+STRIP_PIXELS = 1 << 20
+"""Source pixels that are judged at a time."""
+
+
+class MisplacedError(RasterError):
+    """A raster about to be stored does not lie on the tile's pixels, or off its scene."""
+
+    def __init__(self, scene: str, evidence: Mapping[str, float | int | str]) -> None:
+        super().__init__(
+            f"the pixels of scene {scene} would be stored where they do not belong: {evidence}; "
+            "nothing was written: report it, with the item",
+            reason="misplaced_pixels",
+        )
+        self.scene = scene
+        self.evidence = evidence
+
+
+def reproject(
+    scene: SceneRecord, raw: RawScene, *, box: GeoBox, clear: ClearSky | None
+) -> NDArray[np.int16]:
+    """Warp the clear-sky reflectance of `scene` to `box`.
+
+    Returns:
+        Quantised reflectance, shape (band, row, column) in the order of `scene.bands`; a pixel
+        is `FILL` in all bands unless it is valid in all of them and the sky is clear.
+    """
+    samplings = Samplings(scene, box)
+    known = _clear_on_target(scene, raw, samplings, clear=clear)
+    pixels = np.empty((len(scene.bands), *samplings.shape), dtype=np.int16)
+    groups = samplings.bands_alike(scene.bands)
+    for names in groups:
+        samplings.of_band(names[0]).store(
+            scene.of_band(names[0]).kernel,
+            [_calibrated(scene, raw, name, clear=clear) for name in names],
+            window=raw.bands[names[0]].window,
+            stored=[pixels[scene.bands.index(name)] for name in names],
+            known=known,
+        )
+    if len(groups) > 1:
+        np.copyto(pixels, FILL, where=~known)
+    return pixels
+
+
+def _calibrated(
+    scene: SceneRecord, raw: RawScene, name: str, *, clear: ClearSky | None
+) -> CalibratedBand:
+    """Pixels of one band, and what is known of them before the warp."""
+    facts = scene.of_band(name)
+    valid = _observed(scene, raw, name, clear=clear if facts.kernel == "average" else None)
+    return CalibratedBand(raw.bands[name].pixels, valid, facts.calibration or ALREADY_REFLECTANCE)
+
+
+def _clear_on_target(
+    scene: SceneRecord, raw: RawScene, samplings: Samplings, *, clear: ClearSky | None
+) -> NDArray[np.bool_]:
+    """True where the class pixel that holds a target pixel's centre is clear sky."""
+    averaged = any(scene.of_band(name).kernel == "average" for name in scene.bands)
+    if clear is None or scene.class_band is None or averaged:
+        return np.ones(samplings.shape, dtype=np.bool_)
+    band = raw.bands[scene.class_band]
+    sampling = samplings.of_band(scene.class_band)
+    # judged before the warp: a class band mostly has fewer pixels than the target
+    is_clear = clear.clear(band.pixels)
+    return sampling.nearest(is_clear, window=band.window, fill_value=False)
+
+
+def _observed(
+    scene: SceneRecord, raw: RawScene, name: str, *, clear: ClearSky | None
+) -> NDArray[np.bool_]:
+    """True where a band's own pixel holds an observation, under a clear sky if `clear` is given.
+
+    In strips: a scene much finer than the target has many more pixels than it.
+    """
+    band, facts = raw.bands[name], scene.of_band(name)
+    valid = np.empty(band.window.shape, dtype=np.bool_)
+    for strip in _strips(band.window):
+        at = strip.slices_in(band.window)
+        valid[at] = ~fill_mask(band.pixels[at], facts.nodata)
+        if clear is not None and scene.class_band is not None:
+            classes = raw.bands[scene.class_band]
+            on_band = classes_on_band_grid(
+                classes.pixels,
+                classes.window,
+                class_grid=scene.of_band(scene.class_band).grid,
+                band_grid=facts.grid,
+                band_window=strip,
+                fill_value=clear.unobserved,
+            )
+            valid[at] &= clear.clear(on_band)
+    return valid
+
+
+def _strips(window: Window) -> Iterator[Window]:
+    """`window` in strips of rows of about a million pixels."""
+    rows = max(1, STRIP_PIXELS // window.width)
+    for top in range(window.row, window.row_stop, rows):
+        yield Window(window.column, top, window.width, min(rows, window.row_stop - top))
+
+
+def store_reprojected(  # noqa: PLR0913 - the facts of a file, each by its name
+    store: ObjectStore,
+    key: str,
+    *,
+    scene: SceneRecord,
+    pixels: NDArray[np.int16],
+    box: GeoBox,
+    owned: NDArray[np.bool_],
+    fingerprint: str,
+) -> StageEntry:
+    """Write one GeoTIFF with all bands, and say what was written; `owned` has the tile's pixels.
+
+    Raises:
+        MisplacedError: the pixels lie where they cannot; nothing was written.
+    """
+    data = write_geotiff(
+        pixels,
+        transform=box.transform,
+        crs=box.crs,
+        nodata=FILL,
+        bands=scene.bands,
+        scale=REFLECTANCE_SCALE,
+        tags={"scene": scene.id, "solar_day": scene.solar_day.isoformat()},
+    )
+    transform, shape, crs = placement(data)
+    alignment = judge_alignment(transform, shape, crs=crs, wanted=box)
+    valid = pixels[0] != FILL
+    files = {name: scene.of_band(name).grid for name in scene.bands}
+    extent = judge_extent(valid, owned=owned, box=box, files=files)
+    if not (alignment.passed and extent.passed):
+        raise MisplacedError(scene.id, {**alignment.evidence, **extent.evidence})
+    written = store.put(layout.reprojected_raster(key, scene.id), data)
+    facts = {
+        "scene": scene.to_document(),
+        "alignment": {**alignment.evidence, **extent.evidence},
+        "valid_fraction": float(np.count_nonzero(valid & owned) / np.count_nonzero(owned)),
+    }
+    return StageEntry(fingerprint, (written,), facts)
+
+
+def load_reprojected(store: ObjectStore, entry: StageEntry) -> NDArray[np.int16]:
+    """Read back the pixels that `store_reprojected` wrote."""
+    pixels: NDArray[np.int16] = read_geotiff(store.get(entry.objects[0].path)).pixels
+    return pixels

@@ -1,0 +1,50 @@
+"""How the files of scenes reach a target: what they share is computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+
+from pyproj import CRS
+
+from spatial_assets.geo.grid.geobox import GeoBox
+from spatial_assets.geo.warp.warp import Kernel, Lattice, Sampling
+from spatial_assets.pipeline.tile.scene_record import SceneRecord
+
+
+class Samplings:
+    """How each band of one scene reaches the target: one lattice, one sampling a pixel grid."""
+
+    def __init__(self, scene: SceneRecord, box: GeoBox) -> None:
+        self._scene = scene
+        self._box = box
+        self._lattice = _lattice(box, scene.of_band(scene.bands[0]).grid.crs)
+        self._made: list[Sampling] = []
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns) of the target."""
+        return self._box.window.shape
+
+    def bands_alike(self, names: Iterable[str]) -> list[list[str]]:
+        """Bands in groups that one pass over the target can sample: one grid, one kernel."""
+        found: dict[tuple[int, Kernel], list[str]] = {}
+        for name in names:
+            key = (id(self.of_band(name)), self._scene.of_band(name).kernel)
+            found.setdefault(key, []).append(name)
+        return list(found.values())
+
+    def of_band(self, name: str) -> Sampling:
+        """The sampling of a band, shared by the bands on its grid."""
+        grid = self._scene.of_band(name).grid
+        for sampling in self._made:
+            if sampling.source == grid:
+                return sampling
+        self._made.append(Sampling.of(grid, self._box, lattice=self._lattice))
+        return self._made[-1]
+
+
+@lru_cache(maxsize=4)
+def _lattice(box: GeoBox, crs: CRS) -> Lattice:
+    """Shared by the scenes of a tile that come in one CRS, and by the stages that ask for it."""
+    return Lattice.around(box, crs)

@@ -1,0 +1,106 @@
+"""What a worker is handed for one tile, and what it hands back. Everything here is picklable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from spatial_assets.catalog.scene import RejectedScene
+from spatial_assets.geo.grid.pixel_grid import Tile
+from spatial_assets.geo.periods import Periods
+from spatial_assets.pipeline.fingerprints import fingerprint
+from spatial_assets.pipeline.outcome import TileOutcome
+from spatial_assets.pipeline.stages import CODE_VERSIONS
+from spatial_assets.pipeline.tile.scene_record import SceneRecord
+from spatial_assets.project.checks import ChecksSettings
+from spatial_assets.stores.objects.manifests import TileManifest
+
+
+def input_fingerprint(
+    scenes: Iterable[SceneRecord], rejected: Iterable[RejectedScene], checks: ChecksSettings
+) -> str:
+    """Hash of everything that reaches a tile, good or bad, and of what judges it: code, limits."""
+    good = sorted((scene.id, scene.fingerprint) for scene in scenes)
+    bad = sorted((scene.id, scene.fingerprint, scene.reason) for scene in rejected)
+    return fingerprint("input", good, bad, CODE_VERSIONS, checks.quarantine_removed_share)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TileTask:
+    """One tile to walk through the selected stages."""
+
+    tile: Tile
+    stages: tuple[str, ...]
+    """Selected stages in chain order."""
+
+    scenes: tuple[SceneRecord, ...]
+    """Usable scenes whose pixels reach the tile, by id; empty when `raw_tile` is not selected."""
+
+    raw_bytes: tuple[int, ...]
+    """Memory that the pixels to read of each scene take."""
+
+    rejected: tuple[RejectedScene, ...]
+    """Scenes that reach the tile and cannot be used."""
+
+    seen: str
+    """Hash of the scenes that the catalogue has where the tile is, see recipes.py."""
+
+    manifest: TileManifest
+    """What the store holds of this tile, as far as the database knows of it too."""
+
+    periods: Periods
+    """The time axis."""
+
+    product_periods: tuple[int, ...]
+    """Indices of the periods that any scene of the whole area falls in."""
+
+    boundaries: tuple[str, ...]
+    """Names of the boundary sets."""
+
+    @property
+    def label(self) -> str:
+        """What people know the task by."""
+        return self.tile.key
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexRow:
+    """One row of `tile_index`, before the driver adds grid and geometry."""
+
+    index: str
+    period: int
+    valid_fraction: float
+    observations: float
+    """Clear observations of a pixel, on average."""
+
+    scenes: int
+    fingerprint: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatisticsRows:
+    """The rows of one (index, period, boundary table) of one tile."""
+
+    index: str
+    period: int
+    boundary_table: str
+    rows: tuple[Mapping[str, object], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TileResult:
+    """A walked tile: the objects are in the store, the rest is for the driver to commit."""
+
+    outcome: TileOutcome
+    manifest: TileManifest
+    index_rows: tuple[IndexRow, ...] | None = None
+    """All rows of the tile; None: nothing changed that `tile_index` tells."""
+
+    statistics: tuple[StatisticsRows, ...] = ()
+    """Only what changed."""
+
+    dropped_objects: tuple[str, ...] = ()
+    """Paths no longer named by the manifest, deleted after the commit."""
+
+    transient: bool = False
+    """True: trying the tile again may help."""

@@ -1,0 +1,128 @@
+"""One tile through the selected stages, in a worker: read, compute, store, report.
+
+A worker reads and writes the object store and nothing else. It never raises: whatever goes
+wrong becomes an outcome, and what was finished before is kept.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass, replace
+
+from spatial_assets.geo.pixels.thumbnail import preview_png
+from spatial_assets.pipeline.failures import TileQuarantinedError, outcome_of, trouble_of
+from spatial_assets.pipeline.outcome import TileOutcome
+from spatial_assets.pipeline.stages import RAW
+from spatial_assets.pipeline.tile.manifest_builder import Ledger
+from spatial_assets.pipeline.tile.product_stages import ProductStages
+from spatial_assets.pipeline.tile.raw_tile import RawStage
+from spatial_assets.pipeline.tile.reprojected_raster import LayerStage
+from spatial_assets.pipeline.tile.task import TileResult, TileTask, input_fingerprint
+from spatial_assets.pipeline.tile.worker_context import Bench
+from spatial_assets.project import Project
+from spatial_assets.stores.objects.store import ObjectStore
+
+ATTEMPTS = 3
+"""Of a tile whose trouble may pass; every read and write below has retries of its own."""
+
+FIRST_PAUSE = 1.0
+"""Seconds before the second attempt, doubled each time, with jitter so that workers part."""
+
+
+@dataclass(frozen=True)
+class Walker:
+    """Walks tiles; picklable, so that it is what workers are sent."""
+
+    project: Project
+    store: ObjectStore
+
+    def __call__(self, task: TileTask) -> TileResult:
+        """Walk one tile, again where that may help; what one attempt made the next builds on."""
+        started = time.perf_counter()
+        ledger = Ledger(task)
+        pauses = random.Random(task.tile.key)  # noqa: S311 - jitter guards nothing
+        result = self._attempt(task, ledger)
+        for attempt in range(1, ATTEMPTS):
+            if not result.transient:
+                break
+            time.sleep(FIRST_PAUSE * 2 ** (attempt - 1) * pauses.uniform(0.5, 1.0))
+            result = self._attempt(task, ledger)
+        seconds = time.perf_counter() - started
+        return replace(result, outcome=replace(result.outcome, seconds=seconds))
+
+    def _attempt(self, task: TileTask, ledger: Ledger) -> TileResult:
+        """Walk one tile once; every exception becomes an outcome here."""
+        walk = None
+        try:
+            walk = TileWalk(task, Bench.of(self.project, self.store), ledger)
+            return ledger.result(walk.run(), transient=False)
+        except Exception as error:  # noqa: BLE001 - judged by failures.py, the one place for it
+            if walk is not None:
+                walk.break_off()
+            outcome = outcome_of(
+                error,
+                task.tile.key,
+                stages=task.stages,
+                at=ledger.at,
+                inputs=input_fingerprint(task.scenes, task.rejected, self.project.checks),
+            )
+            return ledger.result(ledger.cut_short(outcome), transient=trouble_of(error).transient)
+
+
+class TileWalk:
+    """The stages of one tile, upstream first."""
+
+    def __init__(self, task: TileTask, bench: Bench, ledger: Ledger) -> None:
+        self._task = task
+        self._bench = bench
+        self._ledger = ledger
+        self._raw = RawStage(task, bench, ledger)
+        self._layers = LayerStage(task, bench, raw=self._raw)
+        self._products = ProductStages(task, bench, ledger)
+
+    def run(self) -> TileOutcome:
+        """Walk; returns how it went.
+
+        Raises:
+            TileQuarantinedError: scenes exist for the tile and none can be used, or a check
+                failed on its pixels.
+            MissingInputError: a stage stands on stored inputs that are not there.
+        """
+        self._ledger.begin(self._bench.store)
+        self._raw.read()
+        if RAW in self._task.stages:
+            self._refuse_unusable()
+        for period in self._layers.periods:
+            # the layers are let go of before the statistics want memory of their own
+            self._products.make_indices(period, self._layers.of_period(period))
+            self._products.make_statistics(period)
+        self._layers.finish()
+        self._products.finish()
+        return TileOutcome(
+            tile=self._task.tile.key,
+            stages=self._ledger.outcomes(),
+            checks=self._ledger.checks,
+            preview=self._preview(),
+        )
+
+    def break_off(self) -> None:
+        """Leave what was finished in a state that can be committed."""
+        self._products.break_off()
+
+    def _refuse_unusable(self) -> None:
+        """Quarantine a tile that scenes were taken of, none of which can be used."""
+        evidence = {scene.id: scene.reason for scene in self._task.rejected} | self._raw.unusable
+        if self._raw.usable or not evidence:
+            return
+        named = ", ".join(f"{scene} ({reason})" for scene, reason in sorted(evidence.items()))
+        message = (
+            f"{len(evidence)} scenes reach the tile and none can be used: {named}; "
+            "replace the files or add another scene, then materialize the tile again"
+        )
+        raise TileQuarantinedError(message, reason="no_usable_scene", evidence={"scenes": evidence})
+
+    def _preview(self) -> bytes:
+        """A small picture of the newest period that was composed in this walk."""
+        newest = self._products.newest
+        return b"" if newest is None else preview_png(newest)

@@ -1,0 +1,47 @@
+"""What a worker process keeps on its bench between tiles: opened once, used for all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from spatial_assets.catalog.access.source_access import SourceAccess, source_access
+from spatial_assets.geo.grid.pixel_grid import PixelGrid
+from spatial_assets.pipeline.tile.boundary_statistics import BoundaryShelf
+from spatial_assets.project import Project
+from spatial_assets.stores.objects.store import ObjectStore
+
+_benches: dict[tuple[str, str, str], Bench] = {}
+
+
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """The project, its store and what was read from it, in one process."""
+
+    project: Project
+    store: ObjectStore
+    """Where the product lives."""
+
+    @classmethod
+    def of(cls, project: Project, store: ObjectStore) -> Bench:
+        """This process's bench for the project."""
+        same = (str(project.file), project.model_dump_json(), store.url)
+        if same not in _benches:
+            _benches.clear()  # a process works for one project at a time
+            _benches[same] = cls(project, store)
+        return _benches[same]
+
+    @cached_property
+    def access(self) -> SourceAccess:
+        """How scenes are read."""
+        return source_access(self.project)
+
+    @cached_property
+    def shelf(self) -> BoundaryShelf:
+        """The validated boundaries."""
+        return BoundaryShelf(self.store, self.grid)
+
+    @property
+    def grid(self) -> PixelGrid:
+        """The pixel grid."""
+        return self.project.pixel_grid

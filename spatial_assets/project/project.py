@@ -1,0 +1,297 @@
+"""The project as one value: its file, where that lies, and what follows from both."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from pydantic import Field
+
+from spatial_assets.errors import GridError, SettingsError
+from spatial_assets.geo.mercator_tiles import MATRIX_SET, TileBlock, tile_block
+from spatial_assets.geo.periods import Periods
+from spatial_assets.geo.spectral import SpectralIndex
+from spatial_assets.indices import INDICES
+from spatial_assets.project.base import Problem, settings_error
+from spatial_assets.project.freshness import TILES, Ages
+from spatial_assets.project.project_file import ProjectFile
+from spatial_assets.project.regions import region_geometry, tiles_of
+from spatial_assets.project.sensors import SensorProfile
+from spatial_assets.project.urls import (
+    DATABASE_REMEDY,
+    DatabaseSettings,
+    resolved_database_url,
+    resolved_reference,
+)
+
+if TYPE_CHECKING:
+    from shapely.geometry.base import BaseGeometry
+
+    from spatial_assets.geo.grid.partitioning import Partitioning
+    from spatial_assets.geo.grid.pixel_grid import PixelGrid
+
+
+# What a GridError speaks of -> the key of [grid] that is to blame.
+_BLAME = {"is called": "tile_matrix_set", "no zoom": "pixel_zoom", "chunks of": "shard"}
+
+
+class Project(ProjectFile):
+    """A project folder's settings, resolved; picklable, and cheap to hand to a worker.
+
+    What is derived is computed on first use and left behind when the project is pickled.
+    """
+
+    root: Path
+    """Absolute path of the project folder."""
+
+    file: Path
+    """Absolute path of the project file."""
+
+    origins: Mapping[str, str] = Field(default_factory=dict)
+    """Dotted key -> the variable that it came from, e.g. {"storage.url": "$..."}."""
+
+    def __getstate__(self) -> dict[Any, Any]:
+        state = super().__getstate__()
+        fields = {name: state["__dict__"][name] for name in type(self).model_fields}
+        return {**state, "__dict__": fields}
+
+    def __copy__(self) -> Self:
+        """Also left behind by `model_copy`, which may change what it follows from."""
+        copied = super().__copy__()
+        for name in copied.__dict__.keys() - type(self).model_fields.keys():
+            del copied.__dict__[name]
+        return copied
+
+    def error(self, key: str, value: object, *, wrong: str, remedy: str) -> SettingsError:
+        """The error that says what is wrong with a setting of this project."""
+        place = self.origins.get(key)
+        problem = Problem(key=key, value=value, wrong=wrong, remedy=remedy, place=place)
+        return settings_error([problem], str(self.file))
+
+    @cached_property
+    def pixel_grid(self) -> PixelGrid:
+        """The pixel grid of [grid]."""
+        from spatial_assets.geo.grid.pixel_grid import PixelGrid
+
+        grid = self.grid
+        try:
+            return PixelGrid(
+                tile_matrix_set=grid.tile_matrix_set,
+                pixel_zoom=grid.pixel_zoom,
+                chunk=grid.chunk,
+                shard=grid.shard,
+            )
+        except GridError as error:
+            told = (key for words, key in _BLAME.items() if words in str(error))
+            raise self._grid_error(error, next(told, "tile_matrix_set")) from error
+
+    @cached_property
+    def partitioning(self) -> Partitioning:
+        """The tiles of the area: their keys, in order, and the shards they own."""
+        from spatial_assets.geo.grid.partitioning import partition_area
+
+        grid = self.grid
+        try:
+            return partition_area(
+                self.pixel_grid, grid.partitions, grid.level, area=self.area_geometry
+            )
+        except GridError as error:
+            raise self._grid_error(error, "level") from error
+
+    @cached_property
+    def tile_keys(self) -> tuple[str, ...]:
+        """The keys of the tiles alone, in their order: what `partitioning` has, often sooner."""
+        return self._block.keys() if self._block else self.partitioning.keys
+
+    @cached_property
+    def _block(self) -> TileBlock | None:
+        """The tiles of a box on the usual grid; None where geometry must tell."""
+        box, grid = self.area.bbox, self.grid
+        if box is None or grid.partitions != "tiles" or grid.tile_matrix_set != MATRIX_SET:
+            return None
+        return tile_block(box, pixel_zoom=grid.pixel_zoom, shard=grid.shard, level=grid.level)
+
+    def refuse_impossible_places(self) -> None:
+        """Look at what could still be wrong with the grid, the area and the regions.
+
+        Raises:
+            SettingsError: there is no such grid, or a file of polygons is none.
+        """
+        if self._block is None:
+            _ = self.pixel_grid, self.area_geometry
+        if any(region.area for region in self.regions.values()):
+            _ = self.region_geometries
+
+    def _grid_error(self, error: GridError, key: str) -> SettingsError:
+        """A GridError as an error about a key of [grid]."""
+        remedy = "change it, or what it does not fit, in [grid] or [area]"
+        value = getattr(self.grid, key)
+        return self.error(f"grid.{key}", value, wrong=str(error), remedy=remedy)
+
+    @cached_property
+    def area_geometry(self) -> BaseGeometry:
+        """The area in lon/lat, polygonal; two parts where it crosses the antimeridian."""
+        from spatial_assets.project.area import area_geometry
+
+        return area_geometry(self.area, self.root, file=str(self.file))
+
+    @cached_property
+    def region_geometries(self) -> Mapping[str, BaseGeometry | None]:
+        """Region -> its place in lon/lat; None for one of key patterns."""
+        return {
+            name: region_geometry(name, region, self.root, file=str(self.file))
+            for name, region in self.regions.items()
+        }
+
+    def region_tiles(self, name: str) -> tuple[str, ...]:
+        """The tiles of a region of [regions], in the order of the partitions; at least one.
+
+        Raises:
+            SettingsError: the area has no tile there.
+        """
+        tiles = self._tiles_by_region[name]
+        if not tiles:
+            key, value = self.regions[name].place
+            remedy = "correct it, or leave out the region; `spatial-assets tiles` lists them"
+            wrong = "[area] has no tile there"
+            raise self.error(f"regions.{name}.{key}", value, wrong=wrong, remedy=remedy)
+        return tiles
+
+    @cached_property
+    def _tiles_by_region(self) -> Mapping[str, tuple[str, ...]]:
+        return {
+            name: tiles_of(region, self.region_geometries[name], self.partitioning)
+            for name, region in self.regions.items()
+        }
+
+    @cached_property
+    def tile_ages(self) -> Mapping[str, Ages]:
+        """Tile -> how old it may grow, of all tiles; nothing without a window for raw_tile."""
+        window = self.freshness.tiles
+        if window is None:
+            return {}
+        ages = dict.fromkeys(self.tile_keys, window.ages)
+        # The first region that holds a tile wins: it is written last.
+        for name, other in reversed(list(self.freshness.regions.items())):
+            ages.update(dict.fromkeys(self.region_tiles(name), other.ages(window.ages)))
+        return ages
+
+    def tile_windows(self) -> Mapping[str, dt.timedelta]:
+        """Tile -> the age from which it is due; nothing without a window for raw_tile."""
+        return self._warnings
+
+    @cached_property
+    def _warnings(self) -> Mapping[str, dt.timedelta]:
+        return {tile: ages.warn for tile, ages in self.tile_ages.items()}
+
+    def tile_window(self, tile: str) -> dt.timedelta:
+        """The age from which a tile of the area is due.
+
+        Raises:
+            SettingsError: the project does not say when a tile is.
+        """
+        if self.freshness.tiles is None:
+            raise self.error(
+                f"freshness.{TILES}",
+                None,
+                wrong="is missing, so no tile is ever stale",
+                remedy=f'add {TILES} = {{ warn = "5 days", fail = "10 days" }} to [freshness]',
+            )
+        return self._warnings[tile]
+
+    @property
+    def grid_id(self) -> str:
+        """Identity of the grid: what the store and every table carry."""
+        return self.grid.identity
+
+    @cached_property
+    def sensor(self) -> SensorProfile:
+        """The sensor that made the scenes."""
+        return self.scenes.profile
+
+    @property
+    def indices_in_use(self) -> tuple[SpectralIndex, ...]:
+        """The indices of [indices], in the order of the file."""
+        return tuple(INDICES[name] for name in self.indices.names)
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """Our names of the bands that the indices need, each once, in order of need."""
+        return tuple(dict.fromkeys(band for index in self.indices_in_use for band in index.needs))
+
+    @property
+    def asset_names(self) -> tuple[str, ...]:
+        """Names of all assets of this project."""
+        per_index = [
+            name for index in self.indices.names for name in (index, f"{index}_by_boundary")
+        ]
+        per_set = [
+            name
+            for boundary in self.boundaries
+            for name in (f"raw_{boundary.name}", f"validated_{boundary.name}", boundary.name)
+        ]
+        return ("raw_tile", "reprojected_raster", *per_index, "tile_index", *per_set)
+
+    @property
+    def storage_url(self) -> str:
+        """Where the product lives: an absolute folder, or s3://bucket/prefix."""
+        return resolved_reference(self.storage.url, self.root).rstrip("/")
+
+    @property
+    def database_url(self) -> str:
+        """The database as SQLAlchemy takes it; may hold a password: mask it when shown."""
+        url = resolved_database_url(self.database.url, self.root)
+        if url is None:
+            wrong = "is neither DuckDB nor PostGIS"
+            raise self.error("database.url", self.database.url, wrong=wrong, remedy=DATABASE_REMEDY)
+        return url
+
+    @property
+    def catalog_url(self) -> str:
+        """The catalogue: an absolute folder or file, or a URL."""
+        return self.resolve(self.scenes.catalog)
+
+    def for_workers(self) -> Self:
+        """The project as workers have it: all but the database, whose URL may hold a password."""
+        return self.model_copy(update={"database": DatabaseSettings()})
+
+    @property
+    def cache_folder(self) -> Path:
+        """Where `access = "download"` keeps whole files."""
+        return Path(self.resolve(self.scenes.cache))
+
+    def resolve(self, reference: str) -> str:
+        """A URL as it is; a path absolute, relative to the project folder."""
+        return resolved_reference(reference, self.root)
+
+    def periods(self, today: dt.date, earliest: dt.date | None = None) -> Periods:
+        """The time axis.
+
+        Args:
+            today: its year is the last one where [time] names no end.
+            earliest: solar day of the earliest item, for a project that names no start.
+
+        Raises:
+            SettingsError: no start is known, or the axis would end before it starts.
+        """
+        start = self.time.start or self._first_scene_day() or earliest
+        if start is None:
+            wrong = "is missing, scenes.datetime has no start, and the catalogue has no item"
+            raise self.error("time.start", None, wrong=wrong, remedy="add start = 2023-01-01")
+        end = self.time.end or dt.date(max(today.year, start.year), 12, 31)
+        if end < start:
+            wrong = f"the time axis would end before it starts, on {start}"
+            raise self.error("time.end", end, wrong=wrong, remedy="make it later, or leave it out")
+        try:
+            return Periods(start, self.time.period, end)
+        except GridError as error:
+            remedy = "change [time] accordingly"
+            raise self.error("time.start", start, wrong=str(error), remedy=remedy) from error
+
+    def _first_scene_day(self) -> dt.date | None:
+        """The day that `[scenes] datetime` starts on."""
+        start = self.scenes.interval.start
+        return start.date() if start else None

@@ -1,0 +1,57 @@
+"""project.toml, table by table; what a table holds belongs in a file of its own."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from spatial_assets.project.area_table import AreaSettings
+from spatial_assets.project.base import Table, Tuple
+from spatial_assets.project.checks import ChecksSettings
+from spatial_assets.project.compute import ComputeSettings
+from spatial_assets.project.freshness import FreshnessSettings, RetentionSettings
+from spatial_assets.project.grid import GridSettings
+from spatial_assets.project.products import BoundarySettings, IndexSettings, TimeSettings
+from spatial_assets.project.regions import Regions
+from spatial_assets.project.scenes import ScenesSettings
+from spatial_assets.project.urls import DatabaseSettings, StorageSettings
+
+
+class ProjectFile(Table):
+    """project.toml, table by table."""
+
+    area: AreaSettings = Field(
+        description="the area", examples=[{"bbox": [15.0, 45.06, 16.44, 46.95]}]
+    )
+    grid: GridSettings = Field(default_factory=GridSettings, description="the pixel grid")
+    scenes: ScenesSettings = Field(
+        description="the scenes",
+        examples=[{"catalog": "https://...", "sensor": "sentinel-2-l2a"}],
+    )
+    time: TimeSettings = Field(default_factory=TimeSettings, description="the time axis")
+    indices: IndexSettings = Field(default_factory=IndexSettings, description="the indices")
+    boundaries: Tuple[BoundarySettings] = Field(
+        default=(), description="[[boundaries]], a table per set"
+    )
+    regions: Regions = Field(
+        default_factory=dict,
+        description="named parts of the area",
+        examples=[{"coast": {"area": "coast.geojson"}}],
+    )
+    checks: ChecksSettings = Field(
+        default_factory=ChecksSettings, description="from where on something is wrong"
+    )
+    freshness: FreshnessSettings = Field(
+        default=FreshnessSettings(),
+        description="a window by asset name",
+        examples=[{"raw_tile": {"warn": "5 days", "fail": "10 days"}}],
+    )
+    retention: RetentionSettings = Field(
+        default_factory=RetentionSettings, description="how long inputs are kept"
+    )
+    storage: StorageSettings = Field(
+        default_factory=StorageSettings, description="the object store"
+    )
+    database: DatabaseSettings = Field(default_factory=DatabaseSettings, description="the database")
+    compute: ComputeSettings = Field(
+        default_factory=ComputeSettings, description="workers and their limits"
+    )

@@ -1,0 +1,1 @@
+"""The Zarr cube: its arrays, metadata and export."""

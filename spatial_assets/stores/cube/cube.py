@@ -1,0 +1,241 @@
+"""One Zarr cube per index: the driver makes and grows it, workers write whole shards.
+
+What the cube is made of is declared in `cube_documents`; here is who may put what, and when.
+A shard is encoded in memory and put as one object, so it is old or new, never half, and its
+size, etag and hash are known for the tile's manifest. Only the driver touches metadata.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+import zarr
+from numpy.typing import NDArray
+from zarr.buffer import cpu
+from zarr.storage import MemoryStore
+
+from spatial_assets.errors import RasterError, StoreError
+from spatial_assets.geo.grid.geobox import Window
+from spatial_assets.geo.grid.pixel_grid import Shard, Tile
+from spatial_assets.geo.radiometry import FILL
+from spatial_assets.stores import layout
+from spatial_assets.stores.cube.metadata import (
+    OBSERVATIONS,
+    ROOT,
+    CubeSpec,
+    cube_documents,
+    parsed_spec,
+)
+from spatial_assets.stores.objects.leases import Clock, lease
+from spatial_assets.stores.objects.store import ObjectInfo, ObjectStore
+
+if TYPE_CHECKING:
+    from zarr.abc.buffer import Buffer
+
+
+SHARD = "c/0/0/0"
+LOCK_TTL = timedelta(minutes=2)  # a dozen small objects, with every retry used up
+LOCK_PATIENCE = timedelta(minutes=3)  # so a driver that died in there is waited out
+
+
+def stored_cube(store: ObjectStore, index: str) -> CubeSpec | None:
+    """What the cube is now, or None where there is none."""
+    root = store.find(f"{layout.cube(index)}/{ROOT}")
+    return None if root is None else parsed_spec(root, index=index)
+
+
+def ensure_cube(store: ObjectStore, wanted: CubeSpec, *, owner: str, clock: Clock) -> CubeSpec:
+    """Make the cube, or grow it in time, to the east and to the south; for the driver only.
+
+    Safe with any number of drivers: metadata changes under an exclusive lease, all arrays
+    together, and no stored shard is touched. A smaller area or a shorter axis changes nothing:
+    tiles that left the area are removed by `prune`.
+
+    Returns:
+        The cube as it is now: at least `wanted`.
+
+    Raises:
+        GridError: stored pixels or periods would have to move; the message has the remedy.
+        LeaseHeldError: another driver did not finish in time.
+    """
+    found = stored_cube(store, wanted.index)
+    if found is not None and found.grown_to(wanted) == found:
+        return found
+    with lease(
+        store,
+        f"cube/{wanted.index}",
+        owner=owner,
+        ttl=LOCK_TTL,
+        clock=clock,
+        patience=LOCK_PATIENCE,
+    ) as held:
+        found = stored_cube(store, wanted.index)
+        grown = wanted if found is None else found.grown_to(wanted)
+        if grown != found:
+            for path, data in cube_documents(grown).items():
+                held.keep_alive()
+                store.put(f"{layout.cube(grown.index)}/{path}", data)
+        return grown
+
+
+def write_tile(
+    store: ObjectStore,
+    index: str,
+    *,
+    period: int,
+    tile: Tile,
+    values: NDArray[np.int16],
+    observations: NDArray[np.uint16],
+) -> tuple[ObjectInfo, ...]:
+    """Write one period of the shards that the tile owns, each whole, as one object.
+
+    `values` (stored steps, fill included) and `observations` have the shape of `tile.window`;
+    what lies in there between the tile's own shards belongs to others and is not written. A
+    shard of nothing but fill is written too: that it was looked at is a fact.
+
+    Returns:
+        The objects, two a shard.
+
+    Raises:
+        StoreError: there is no cube, or its time axis ends before `period`.
+        GridError: a shard lies outside the cube.
+    """
+    root, spec = _root(store, index)
+    _refuse_period(spec, period)
+    written = []
+    for name, pixels in ((index, values), (OBSERVATIONS, observations)):
+        if pixels.shape != tile.window.shape:
+            raise RasterError(
+                f"{name} of tile {tile.key} has shape {pixels.shape}, "
+                f"its window needs {tile.window.shape}"
+            )
+        for shard in tile.shards:
+            part = pixels[spec.grid.shard_window(shard).slices_in(tile.window)]
+            path = shard_path(spec, name, period=period, shard=shard)
+            written.append(store.put(path, _encoded(root, name, part=part)))
+    return tuple(written)
+
+
+def read_window(
+    store: ObjectStore, index: str, *, period: int, window: Window
+) -> tuple[NDArray[np.int16], NDArray[np.uint16]]:
+    """Stored steps and observations of one period; fill and 0 where nothing was written.
+
+    Raises:
+        StoreError: there is no cube, its time axis ends before `period`, or a shard is damaged.
+        GridError: the window reaches outside the cube.
+    """
+    root, spec = _root(store, index)
+    _refuse_period(spec, period)
+    window.slices_in(spec.extent)
+    values = np.full(window.shape, FILL, dtype=np.int16)
+    observations = np.zeros(window.shape, dtype=np.uint16)
+    for shard in _shards_of(window, size=spec.grid.shard):
+        whole = spec.grid.shard_window(shard)
+        common = whole.intersection(window) or whole
+        for name, pixels in ((index, values), (OBSERVATIONS, observations)):
+            path = shard_path(spec, name, period=period, shard=shard)
+            data = store.find(path)
+            if data is not None:
+                part = _decoded(root, name, data=data, uri=store.uri(path))
+                pixels[common.slices_in(window)] = part[common.slices_in(whole)]
+    return values, observations
+
+
+def open_cube(store: ObjectStore, index: str) -> xr.Dataset:
+    """The cube for people: values as numbers, NaN for fill, CRS known to rioxarray; read lazily.
+
+    Raises:
+        StoreError: there is no cube.
+    """
+    _root(store, index)
+    with store.answering("read", layout.cube(index)):
+        dataset: xr.Dataset = xr.open_zarr(
+            store.zarr_store(layout.cube(index)),
+            chunks=None,
+            consolidated=True,
+            decode_coords="all",
+        )
+    return dataset
+
+
+def tile_paths(spec: CubeSpec, tile: Tile) -> tuple[str, ...]:
+    """Every object the tile may have in the cube, written or not; for `prune`."""
+    return tuple(
+        shard_path(spec, name, period=period, shard=shard)
+        for name in (spec.index, OBSERVATIONS)
+        for period in range(spec.periods.count)
+        for shard in tile.shards
+    )
+
+
+def shard_path(spec: CubeSpec, name: str, *, period: int, shard: Shard) -> str:
+    """Where one shard of one array lives.
+
+    Raises:
+        GridError: it lies outside the cube.
+    """
+    spec.grid.shard_window(shard).slices_in(spec.extent)
+    row = shard.row - spec.extent.row // spec.grid.shard
+    column = shard.column - spec.extent.column // spec.grid.shard
+    return f"{layout.cube(spec.index)}/{name}/c/{period}/{row}/{column}"
+
+
+def _root(store: ObjectStore, index: str) -> tuple[bytes, CubeSpec]:
+    path = f"{layout.cube(index)}/{ROOT}"
+    root = store.find(path)
+    if root is None:
+        raise StoreError(
+            f"there is no cube at {store.uri(layout.cube(index))}; "
+            f"materialize {index}, whose driver makes it, first"
+        )
+    return root, parsed_spec(root, index=index)
+
+
+def _refuse_period(spec: CubeSpec, period: int) -> None:
+    if not 0 <= period < spec.periods.count:
+        raise StoreError(
+            f"{spec.index}.zarr has periods 0 to {spec.periods.count - 1} "
+            f"({spec.periods.label(0)} to {spec.periods.label(spec.periods.count - 1)}), "
+            f"not {period}; the driver extends it to [time] end before workers start"
+        )
+
+
+def _shards_of(window: Window, *, size: int) -> Iterator[Shard]:
+    for row in range(window.row // size, (window.row_stop - 1) // size + 1):
+        for column in range(window.column // size, (window.column_stop - 1) // size + 1):
+            yield Shard(column, row)
+
+
+def _encoded(root: bytes, name: str, *, part: NDArray[Any]) -> bytes:
+    """The bytes of one shard; `part` may be smaller, at the edge of the matrix."""
+    memory = _in_memory(root, name)
+    array = zarr.open_array(MemoryStore(memory), mode="r+")
+    whole = np.full(array.shape, array.fill_value, dtype=array.dtype)
+    whole[0, : part.shape[0], : part.shape[1]] = part
+    array.with_config({"write_empty_chunks": True})[...] = whole
+    return memory[SHARD].to_bytes()
+
+
+def _decoded(root: bytes, name: str, *, data: bytes, uri: str) -> NDArray[Any]:
+    """The pixels of one shard, shape (rows, columns) of a whole shard."""
+    remedy = "materialize its tile again"
+    if not data:  # zarr would read it as fill
+        raise StoreError(f"the shard {uri} is damaged (it has no bytes); {remedy}")
+    memory = {**_in_memory(root, name), SHARD: cpu.Buffer.from_bytes(data)}
+    try:
+        return np.asarray(zarr.open_array(MemoryStore(memory), mode="r")[0])
+    except (ValueError, RuntimeError) as error:
+        raise StoreError(f"the shard {uri} is damaged ({error}); {remedy}") from error
+
+
+def _in_memory(root: bytes, name: str) -> dict[str, Buffer]:
+    """The metadata of an array of one shard: zarr itself encodes and decodes, we do the I/O."""
+    document = json.loads(root)["consolidated_metadata"]["metadata"][name]
+    shape = document["chunk_grid"]["configuration"]["chunk_shape"]
+    return {ROOT: cpu.Buffer.from_bytes(json.dumps({**document, "shape": shape}).encode())}

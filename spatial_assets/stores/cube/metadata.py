@@ -1,0 +1,341 @@
+"""What a cube is: every metadata document and coordinate, as bytes, from one declaration.
+
+Pure: a `CubeSpec` in, documents by path out, and back. Which documents are put when, and the
+pixels themselves, belong in `cube`.
+
+How a pixel grid is said in metadata: CF for xarray, `proj:` and `spatial:` for zarr readers.
+
+Only the wording of conventions belongs here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from pyproj import CRS
+from zarr.codecs import BloscCodec
+from zarr.storage import MemoryStore
+
+from spatial_assets.errors import GridError, StoreError
+from spatial_assets.geo.grid.geobox import GeoBox, Window
+from spatial_assets.geo.grid.pixel_grid import PixelGrid
+from spatial_assets.geo.periods import Periods
+from spatial_assets.geo.radiometry import FILL, INDEX_SCALE
+
+if TYPE_CHECKING:
+    from zarr.abc.buffer import Buffer
+
+
+SCHEMA = 1
+OWN = "spatial_assets"
+"""Group attribute that holds the declaration itself."""
+
+OBSERVATIONS = "observations"
+ROOT = "zarr.json"
+EPOCH = date(1970, 1, 1)
+
+# Constant, so that a longer axis adds chunks and changes none: an old reader stays right.
+TIME_CHUNK = 1024
+SPACE_CHUNK = 16384
+
+
+@dataclass(frozen=True, kw_only=True)
+class CubeSpec:
+    """The cube of one index: what is measured, on which pixels, in which periods."""
+
+    index: str
+    """Name of the index and of its array."""
+
+    grid: PixelGrid
+    grid_id: str
+    extent: Window
+    """Absolute pixels of the arrays; starts at the corner of a shard."""
+
+    periods: Periods
+    """The whole time axis."""
+
+    long_name: str = field(default="", compare=False)
+    """What the values are, for the legend of a map."""
+
+    def __post_init__(self) -> None:
+        """Refuse an extent that would cut shards; bring the axis into one form."""
+        shard = self.grid.shard
+        if self.extent.column % shard or self.extent.row % shard:
+            raise GridError(
+                f"the extent {self.extent} starts within a shard of {shard} pixels; "
+                "take the bounding window of whole shards"
+            )
+        first, last = self.periods.first_day(0), self.periods.last_day(self.periods.count - 1)
+        object.__setattr__(self, "periods", Periods(first, self.periods.length, last))
+
+    @property
+    def geobox(self) -> GeoBox:
+        """The extent on the earth."""
+        return self.grid.geobox(self.extent)
+
+    def grown_to(self, wanted: CubeSpec) -> CubeSpec:
+        """The cube that holds this one and `wanted`, without moving a stored shard.
+
+        Raises:
+            GridError: it would have to move pixels or periods, or change their size.
+        """
+        self._refuse_another(wanted)
+        ours, theirs = self.extent, wanted.extent
+        width = max(ours.column_stop, theirs.column_stop) - ours.column
+        height = max(ours.row_stop, theirs.row_stop) - ours.row
+        return replace(
+            wanted,
+            extent=Window(ours.column, ours.row, width, height),
+            periods=self.periods.extended_to(wanted.periods.end),
+        )
+
+    def _refuse_another(self, wanted: CubeSpec) -> None:
+        remedy = "give [storage] url a new prefix, or set it back"
+        if self.grid != wanted.grid:
+            raise GridError(
+                f"{self.index}.zarr has pixels of {self.grid}, the project wants {wanted.grid}; "
+                f"{remedy}"
+            )
+        ours, theirs = self.periods, wanted.periods
+        if (ours.start, ours.length) != (theirs.start, theirs.length):
+            raise GridError(
+                f"the time axis of {self.index}.zarr counts {ours.length}s from {ours.start}, the "
+                f"project's {theirs.length}s from {theirs.start}: every stored period would move; "
+                f"[time] start or period changed: {remedy}"
+            )
+        if wanted.extent.column < self.extent.column or wanted.extent.row < self.extent.row:
+            columns = max(self.extent.column - wanted.extent.column, 0)
+            rows = max(self.extent.row - wanted.extent.row, 0)
+            raise GridError(
+                f"the area now starts {columns} pixels further west and {rows} further north than "
+                f"{self.index}.zarr: every stored shard would move; [area] can grow east and "
+                f"south; {remedy}"
+            )
+
+
+def cube_documents(spec: CubeSpec) -> dict[str, bytes]:
+    """Every object of a cube without pixels, by path within it; the root comes last.
+
+    The root holds all the metadata (consolidated), so whoever puts the documents in this order
+    commits them all with the last.
+    """
+    memory: dict[str, Buffer] = {}
+    group = zarr.create_group(MemoryStore(memory), attributes=group_attributes(spec))
+    shape = (spec.periods.count, *spec.extent.shape)
+    _add_pixels(group, spec, shape=shape)
+    _add_coordinates(group, spec)
+    documents = {path: value.to_bytes() for path, value in sorted(memory.items())}
+    root = json.loads(documents.pop(ROOT))
+    arrays = {
+        path.removesuffix("/" + ROOT): json.loads(data)
+        for path, data in documents.items()
+        if path.endswith("/" + ROOT)
+    }
+    root["consolidated_metadata"] = {
+        "kind": "inline",
+        "must_understand": False,
+        "metadata": arrays,
+    }
+    return {**documents, ROOT: json.dumps(root, indent=1).encode()}
+
+
+@lru_cache(maxsize=16)
+def parsed_spec(root: bytes, *, index: str) -> CubeSpec:
+    """The declaration that a stored root document carries.
+
+    Raises:
+        StoreError: it is damaged, or written by a newer version.
+    """
+    try:
+        own = json.loads(root)["attributes"][OWN]
+        if own["schema"] == SCHEMA:
+            column, row, width, height = own["extent"]
+            first, last = (date.fromisoformat(own["periods"][name]) for name in ("first", "last"))
+            return CubeSpec(
+                index=index,
+                grid=PixelGrid(**own["grid"]),
+                grid_id=own["grid_id"],
+                extent=Window(column, row, width, height),
+                periods=Periods(first, own["periods"]["length"], last),
+                long_name=own["long_name"],
+            )
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"{index}.zarr/{ROOT} is damaged ({error!r}); delete that object: the next run "
+            "writes it again and no pixel is lost"
+        ) from error
+    raise StoreError(
+        f"{index}.zarr has schema {own['schema']!r}, this version reads {SCHEMA}; "
+        "use the version of spatial_assets that wrote it, or a newer one"
+    )
+
+
+def group_attributes(spec: CubeSpec) -> dict[str, Any]:
+    """CF, the geo conventions of zarr, and the declaration itself."""
+    grid, periods = spec.grid, spec.periods
+    return {
+        "Conventions": "CF-1.11",
+        "title": f"{spec.long_name or spec.index} by {periods.length}",
+        **spatial_attributes(spec.geobox),
+        "grid_id": spec.grid_id,
+        OWN: {
+            "schema": SCHEMA,
+            "grid_id": spec.grid_id,
+            "grid": {
+                "tile_matrix_set": grid.tile_matrix_set,
+                "pixel_zoom": grid.pixel_zoom,
+                "chunk": grid.chunk,
+                "shard": grid.shard,
+            },
+            "extent": [spec.extent.column, spec.extent.row, spec.extent.width, spec.extent.height],
+            "periods": {
+                "length": periods.length,
+                "first": periods.start.isoformat(),
+                "last": periods.end.isoformat(),
+            },
+            "long_name": spec.long_name,
+        },
+    }
+
+
+def _add_pixels(group: zarr.Group, spec: CubeSpec, *, shape: tuple[int, ...]) -> None:
+    shared: dict[str, Any] = {
+        "shape": shape,
+        "chunks": (1, spec.grid.chunk, spec.grid.chunk),
+        "shards": (1, spec.grid.shard, spec.grid.shard),
+        "compressors": BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle"),
+        "dimension_names": ("time", "y", "x"),
+    }
+    located = {"grid_mapping": "spatial_ref", "coordinates": "spatial_ref"}
+    group.create_array(
+        spec.index,
+        dtype="int16",
+        fill_value=FILL,
+        attributes={
+            "long_name": spec.long_name or spec.index,
+            "units": "1",
+            "scale_factor": INDEX_SCALE,
+            "add_offset": 0.0,
+            "_FillValue": FILL,  # without it xarray reads fill as a number
+            "ancillary_variables": OBSERVATIONS,
+            **located,
+        },
+        **shared,
+    )
+    group.create_array(
+        OBSERVATIONS,
+        dtype="uint16",
+        fill_value=0,
+        attributes={
+            "long_name": "clear observations in the period",
+            "standard_name": "number_of_observations",
+            "units": "1",
+            **located,
+        },
+        **shared,
+    )
+
+
+def _add_coordinates(group: zarr.Group, spec: CubeSpec) -> None:
+    periods, extent, origin = spec.periods, spec.extent, spec.grid.origin
+    crs = crs_attributes(spec.geobox)
+    days = [(periods.first_day(index) - EPOCH).days for index in range(periods.count)]
+    time = {
+        "standard_name": "time",
+        "long_name": f"first day of the {periods.length}",
+        "axis": "T",
+        "units": f"days since {EPOCH}",
+        "calendar": "proleptic_gregorian",
+    }
+    columns = np.arange(extent.column, extent.column_stop) + 0.5
+    rows = np.arange(extent.row, extent.row_stop) + 0.5
+    for name, values, attributes in (
+        ("time", np.array(days, dtype="int32"), time),
+        ("x", origin.c + origin.a * columns, crs.x),
+        ("y", origin.f + origin.e * rows, crs.y),
+    ):
+        _add_axis(group, name, values=values, attributes=attributes)
+    # The value of a grid mapping variable means nothing; its attributes do.
+    group.create_array("spatial_ref", shape=(), dtype="int64", attributes=dict(crs.grid_mapping))
+
+
+def _add_axis(
+    group: zarr.Group, name: str, *, values: NDArray[Any], attributes: Mapping[str, Any]
+) -> None:
+    chunk = TIME_CHUNK if name == "time" else SPACE_CHUNK
+    array = group.create_array(
+        name,
+        shape=values.shape,
+        chunks=(chunk,),
+        dtype=values.dtype,
+        dimension_names=(name,),
+        attributes=dict(attributes),
+        config={"write_empty_chunks": True},
+    )
+    array[:] = values
+
+
+REGISTRATIONS = tuple(
+    {
+        "name": name,
+        "uuid": uuid,
+        "schema_url": f"https://raw.githubusercontent.com/zarr-conventions/{name}/refs/tags/v0.1/schema.json",
+        "spec_url": f"https://github.com/zarr-conventions/{name}/blob/v0.1/README.md",
+        "description": description,
+    }
+    for name, uuid, description in (
+        (
+            "proj",
+            "f17cb550-5864-4468-aeb7-f3180cfb622f",
+            "Coordinate reference system information for geospatial data",
+        ),
+        ("spatial", "689b58e2-cf7b-45e0-9fff-9cfc0883d6b4", "Spatial coordinate information"),
+    )
+)
+
+
+@dataclass(frozen=True)
+class CrsAttributes:
+    """CF attributes of the variables that carry the CRS."""
+
+    grid_mapping: Mapping[str, Any]
+    x: Mapping[str, Any]
+    y: Mapping[str, Any]
+
+
+def spatial_attributes(geobox: GeoBox) -> dict[str, Any]:
+    """`proj:` and `spatial:` attributes of a group whose arrays have dimensions y and x."""
+    code = geobox.crs.to_authority()
+    attributes: dict[str, Any] = {
+        "zarr_conventions": [dict(registration) for registration in REGISTRATIONS],
+        "proj:wkt2": geobox.crs.to_wkt(),
+        "spatial:dimensions": ["y", "x"],
+        "spatial:transform": list(geobox.transform)[:6],
+        "spatial:bbox": list(geobox.bounds),
+        "spatial:shape": list(geobox.window.shape),
+        "spatial:registration": "pixel",
+    }
+    return attributes if code is None else {**attributes, "proj:code": ":".join(code)}
+
+
+def crs_attributes(geobox: GeoBox) -> CrsAttributes:
+    """CF attributes, with the GeoTransform that rioxarray and GDAL read."""
+    crs, transform = geobox.crs, geobox.transform
+    numbers = " ".join(repr(float(number)) for number in transform.to_gdal())
+    mapping = {**crs.to_cf(), "spatial_ref": crs.to_wkt(), "GeoTransform": numbers}
+    axes = {axis["axis"]: axis for axis in crs.cs_to_cf() if "axis" in axis}
+    return CrsAttributes(mapping, axes.get("X", plain("x", crs)), axes.get("Y", plain("y", crs)))
+
+
+def plain(name: str, crs: CRS) -> dict[str, Any]:
+    """Attributes of an axis that CF has no standard name for."""
+    unit = crs.axis_info[0].unit_name if crs.axis_info else "1"
+    return {"axis": name.upper(), "long_name": f"{name} of {crs.name}", "units": unit}

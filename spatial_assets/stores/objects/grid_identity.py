@@ -1,0 +1,78 @@
+"""A store belongs to one grid: the first use writes which, every later use compares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from spatial_assets.errors import GridError, StoreError
+from spatial_assets.stores import layout
+from spatial_assets.stores.objects.json import from_json, to_json
+from spatial_assets.stores.objects.store import ObjectStore
+
+SCHEMA = 1
+
+
+def claim_store(store: ObjectStore, grid_id: str, *, grid: Mapping[str, object]) -> None:
+    """Make the store this grid's, or see that it is.
+
+    `grid` is the [grid] table that `grid_id` is the hash of, kept for whoever meets the refusal.
+
+    Raises:
+        GridError: the store holds another grid's pixels.
+    """
+    found = stored_grid(store)
+    if found is None:
+        store.create(layout.GRID, identity_document(grid_id, grid))
+        found = stored_grid(store)  # ours, or that of whoever was first
+    if found is None:
+        raise StoreError(f"{store.uri(layout.GRID)} vanished while it was written; start again")
+    if found["grid_id"] != grid_id:
+        raise GridError(refusal(store, found, grid_id=grid_id, grid=grid))
+
+
+def stored_grid(store: ObjectStore) -> dict[str, object] | None:
+    """The identity in the store ({"grid_id", "grid", "schema"}), or None in a new one.
+
+    Raises:
+        StoreError: `grid.json` is damaged, or written by a newer version.
+    """
+    data = store.find(layout.GRID)
+    if data is None:
+        return None
+    where = store.uri(layout.GRID)
+    try:
+        document = from_json(data)
+    except ValueError as error:
+        raise StoreError(
+            f"{where} is damaged ({error}); delete it when you know whose pixels these are: "
+            "the next run writes it again"
+        ) from error
+    if document.get("schema") != SCHEMA or "grid_id" not in document:
+        raise StoreError(
+            f"{where} has schema {document.get('schema')!r}, this version reads {SCHEMA}; "
+            "use the version of spatial_assets that wrote it, or a newer one"
+        )
+    return document
+
+
+def identity_document(grid_id: str, grid: Mapping[str, object]) -> bytes:
+    """The bytes of `grid.json`."""
+    return to_json({"schema": SCHEMA, "grid_id": grid_id, "grid": dict(grid)})
+
+
+def refusal(
+    store: ObjectStore, found: Mapping[str, object], *, grid_id: str, grid: Mapping[str, object]
+) -> str:
+    """Whose store it is, what differs, and the two ways out."""
+    theirs = found.get("grid")
+    theirs = theirs if isinstance(theirs, dict) else {}
+    differing = "; ".join(
+        f"{key}: {theirs.get(key)!r} in the store, {grid.get(key)!r} in the project"
+        for key in sorted({*theirs, *grid})
+        if theirs.get(key) != grid.get(key)
+    )
+    return (
+        f"the store {store.url} belongs to grid {found['grid_id']}, the project's is {grid_id} "
+        f"({differing or 'no setting differs'}); set [grid] back, or give "
+        "[storage] url a new prefix"
+    )

@@ -1,0 +1,232 @@
+"""One writer at a time: a lease is the newest record of an append-only log in the store.
+
+`leases/<name>/<generation>.json`, each put create-only, which folders and S3 both do atomically.
+Taking, renewing, stealing after expiry and releasing all append the next generation, so
+whoever appends after a record knows that nobody else did; nothing is ever overwritten. The
+newest record is never removed: it is what makes a latecomer's number too old.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from spatial_assets.errors import LeaseHeldError, SourceUnavailableError, StoreError
+from spatial_assets.stores import layout
+from spatial_assets.stores.objects.json import from_json, to_json
+from spatial_assets.stores.objects.store import ObjectStore
+
+logger = logging.getLogger(__name__)
+
+Clock = Callable[[], datetime]
+READ_TRIES = 5  # the newest record may be superseded and tidied away while it is looked up
+POLL_SECONDS = 0.2  # of a waiting contender; time axes are locked for less than a second
+
+
+@dataclass(frozen=True)
+class Record:
+    """One entry of the log."""
+
+    generation: int
+    owner: str
+    """Who writes, for a person: host, process, run."""
+
+    token: str
+    """Who writes, for the machine: differs for each record ever appended."""
+
+    until: datetime | None
+    """When it expires (UTC); None: released."""
+
+    def holds(self, now: datetime) -> bool:
+        """Whether its writer may still be writing."""
+        return self.until is not None and now < self.until
+
+
+class Lease:
+    """The right to write, held until it expires or is released."""
+
+    def __init__(self, log: LeaseLog, record: Record, *, ttl: timedelta, clock: Clock) -> None:
+        self._log = log
+        self._record = record
+        self._ttl = ttl
+        self._clock = clock
+
+    @property
+    def owner(self) -> str:
+        """Who holds it."""
+        return self._record.owner
+
+    @property
+    def until(self) -> datetime:
+        """When it expires unless renewed (UTC)."""
+        return self._record.until or datetime.min.replace(tzinfo=UTC)
+
+    def renew(self) -> None:
+        """Hold it for another `ttl` from now.
+
+        Raises:
+            LeaseHeldError: it expired and somebody else took it; stop writing.
+        """
+        now = self._clock()
+        renewed = self._log.append(self._record, owner=self.owner, until=now + self._ttl)
+        if renewed is None:
+            raise self._log.refusal(self._log.newest(), now, lost_by=self.owner)
+        self._record = renewed
+
+    def keep_alive(self) -> None:
+        """Renew once half of the time is gone: a heartbeat cheap enough for every step."""
+        if self._clock() >= self.until - self._ttl / 2:
+            self.renew()
+
+    def release(self) -> None:
+        """Let others write; a lease that was lost meanwhile is left to whoever has it."""
+        self._record = self._log.close(self._record, owner=self.owner)
+
+
+@dataclass(frozen=True)
+class LeaseLog:
+    """The records of one lease name."""
+
+    store: ObjectStore
+    name: str
+
+    def newest(self) -> Record | None:
+        """The record that counts, or None where the lease was never taken."""
+        for _ in range(READ_TRIES):
+            found = self.store.list(layout.lease(self.name))
+            if not found:
+                return None
+            path = found[-1].path
+            data = self.store.find(path)
+            if data is not None:
+                return parsed(data, path=path)
+        raise StoreError(
+            f"the records of lease {self.name} in {self.store.url} change faster than they can "
+            "be read; are the clocks of the machines that write here set?"
+        )
+
+    def append(self, after: Record | None, *, owner: str, until: datetime | None) -> Record | None:
+        """Add the record that follows `after`; None if another writer was first."""
+        generation = 1 if after is None else after.generation + 1
+        record = Record(generation, owner, uuid.uuid4().hex, until)
+        if not self.store.create(self._path(generation), to_bytes(record)):
+            return None
+        older = [info.path for info in self.store.list(layout.lease(self.name))]
+        if older[-1] != self._path(generation):
+            # We came so late that our number was already tidied away: it counts for nothing.
+            self.store.delete(self._path(generation))
+            return None
+        for path in older[:-1]:
+            self.store.delete(path)
+        return record
+
+    def close(self, held: Record, *, owner: str) -> Record:
+        """Add the record that lets go of `held`; what counts after it, or `held` if that is lost.
+
+        Whether the number came too late need not be asked: it would give way to newer ones.
+        """
+        record = Record(held.generation + 1, owner, uuid.uuid4().hex, None)
+        if not self.store.create(self._path(record.generation), to_bytes(record)):
+            return held
+        self.store.delete(self._path(held.generation))
+        return record
+
+    def refusal(
+        self, holder: Record | None, now: datetime, *, lost_by: str | None = None
+    ) -> LeaseHeldError:
+        """The error that names the holder and until when."""
+        lost = f"{lost_by} lost the lease" if lost_by else "the lease"
+        if holder is None or holder.until is None:
+            return LeaseHeldError(f"{lost} {self.name}: another writer was faster; try again")
+        seconds = (holder.until - now).total_seconds()
+        return LeaseHeldError(
+            f"{lost} {self.name} of {self.store.url} is held by {holder.owner} until "
+            f"{holder.until:%Y-%m-%d %H:%M:%S} UTC (in {seconds:.0f} s); wait for it to finish, "
+            "or until then if it died"
+        )
+
+    def _path(self, generation: int) -> str:
+        return f"{layout.lease(self.name)}/{generation:012d}.json"
+
+
+def acquire(store: ObjectStore, name: str, *, owner: str, ttl: timedelta, clock: Clock) -> Lease:
+    """Take the lease if it is free, released or expired.
+
+    Raises:
+        LeaseHeldError: another writer has it; the message says who and until when.
+    """
+    log, now = LeaseLog(store, name), clock()
+    newest = log.newest()
+    if newest is not None and newest.holds(now):
+        raise log.refusal(newest, now)
+    record = log.append(newest, owner=owner, until=now + ttl)
+    if record is None:
+        raise log.refusal(log.newest(), now)
+    return Lease(log, record, ttl=ttl, clock=clock)
+
+
+@contextmanager
+def lease(
+    store: ObjectStore,
+    name: str,
+    *,
+    owner: str,
+    ttl: timedelta,
+    clock: Clock,
+    patience: timedelta = timedelta(0),
+) -> Iterator[Lease]:
+    """Hold the lease for the block; wait for it up to `patience`.
+
+    Raises:
+        LeaseHeldError: it could not be had.
+    """
+    deadline = time.monotonic() + patience.total_seconds()
+    while True:
+        try:
+            held = acquire(store, name, owner=owner, ttl=ttl, clock=clock)
+            break
+        except LeaseHeldError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(POLL_SECONDS)
+    try:
+        yield held
+    finally:
+        try:
+            held.release()
+        except SourceUnavailableError as error:
+            # What was written under the lease is written; it frees itself when it expires.
+            logger.warning("lease %s stays until %s: %s", name, held.until, error)
+
+
+def to_bytes(record: Record) -> bytes:
+    """One record as canonical JSON."""
+    until = record.until and record.until.astimezone(UTC).isoformat()
+    return to_json({"owner": record.owner, "token": record.token, "until": until})
+
+
+def parsed(data: bytes, *, path: str) -> Record:
+    """Read a record; its generation is its name.
+
+    Raises:
+        StoreError: it is damaged.
+    """
+    try:
+        document = from_json(data)
+        until = document["until"]
+        return Record(
+            int(path.rsplit("/", 1)[-1].removesuffix(".json")),
+            str(document["owner"]),
+            str(document["token"]),
+            None if until is None else datetime.fromisoformat(str(until)),
+        )
+    except (ValueError, KeyError) as error:
+        raise StoreError(
+            f"the lease record {path} is damaged ({error!r}); "
+            "see that nobody writes, then delete it"
+        ) from error

@@ -1,0 +1,120 @@
+"""The columns of the tables that people see, said once and in plain words.
+
+The declarations in `tables` are made from them, and so are the column schemas of a user interface,
+which would otherwise load a database library only to show a few names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from spatial_assets.errors import DatabaseError
+from spatial_assets.stores.rows import BoundaryDeclaration, BoundarySet, ColumnType
+from spatial_assets.stores.sql_names import checked_name, refuse_shared_columns
+
+ColumnKind = ColumnType | Literal["multipolygon"]
+
+POSTGIS_TYPES: Mapping[ColumnKind, str] = {
+    "text": "text",
+    "integer": "bigint",
+    "number": "double precision",
+    "date": "date",
+    "timestamp": "timestamp with time zone",
+    "boolean": "boolean",
+    "multipolygon": "geometry(multipolygon,4326)",
+}
+"""Kind -> the type that PostGIS knows it by."""
+
+
+@dataclass(frozen=True)
+class ShownColumn:
+    """A column that says what it holds."""
+
+    name: str
+    kind: ColumnKind
+    comment: str
+    null: bool = False
+    """Whether a value may be unknown."""
+
+    key: bool = False
+    """Whether it is of the primary key; keys are ours to give, never counted by the database."""
+
+    @property
+    def type(self) -> str:
+        """What PostGIS calls it, in lower case."""
+        return POSTGIS_TYPES[self.kind]
+
+
+STATISTICS_COLUMNS = (
+    ShownColumn("grid_id", "text", "Identity of the pixel grid.", key=True),
+    ShownColumn("tile", "text", "Key of the tile.", key=True),
+    ShownColumn("period", "text", "Label of the period, e.g. 2023-08.", key=True),
+    ShownColumn("boundary_table", "text", "Boundary set the boundary is of.", key=True),
+    ShownColumn("boundary_key", "text", "Key of the boundary, as text.", key=True),
+    ShownColumn("period_start", "date", "First day of the period."),
+    ShownColumn("pixels", "number", "Pixels within the boundary, each counted by its coverage."),
+    ShownColumn("weight", "number", "Area of valid pixels within the boundary, square metres."),
+    ShownColumn("sum", "number", "Sum of area x value."),
+    ShownColumn("sum_squares", "number", "Sum of area x value squared."),
+    ShownColumn("min", "number", "Smallest valid value; null if none.", null=True),
+    ShownColumn("max", "number", "Largest valid value; null if none.", null=True),
+    ShownColumn("area_total", "number", "Area of all pixels within the boundary, square metres."),
+)
+"""What each tile contributes to the statistics of each boundary."""
+
+TILE_INDEX_COLUMNS = (
+    ShownColumn("grid_id", "text", "Identity of the pixel grid.", key=True),
+    ShownColumn("tile", "text", "Key of the tile.", key=True),
+    ShownColumn("index_name", "text", "Spectral index, e.g. ndvi.", key=True),
+    ShownColumn("period", "text", "Label of the period, e.g. 2023-08.", key=True),
+    ShownColumn("period_start", "date", "First day of the period."),
+    ShownColumn("valid_fraction", "number", "Share of the tile's pixels that are valid, 0 to 1."),
+    ShownColumn("observations", "number", "Mean number of clear observations of a pixel."),
+    ShownColumn("scenes", "integer", "Scenes that contributed."),
+    ShownColumn("uri", "text", "Where the pixels are."),
+    ShownColumn("fingerprint", "text", "Hash of all that the pixels follow from."),
+    ShownColumn("geometry", "multipolygon", "Footprint of the tile in lon/lat (EPSG:4326)."),
+    ShownColumn("refreshed_at", "timestamp", "When the inputs were last looked at."),
+)
+"""Which pixels exist."""
+
+
+def boundary_columns(declared: BoundaryDeclaration) -> tuple[ShownColumn, ...]:
+    """The columns of the table of one boundary set: ours, and those of its source.
+
+    Raises:
+        DatabaseError: a name cannot be one, or two are the same to a database.
+    """
+    key = keys_of(declared)
+    carried = [*key, *(each for each in declared.columns if each not in key)]
+    types = declared.types if isinstance(declared, BoundarySet) else {}
+    ours = (
+        ShownColumn("boundary_key", "text", "The key as text; statistics refer to it.", key=True),
+        ShownColumn("geometry", "multipolygon", "Boundary in lon/lat (EPSG:4326)."),
+        ShownColumn("area_m2", "number", "True area on the ellipsoid, square metres."),
+        ShownColumn("feature_fingerprint", "text", "Hash of key, columns and geometry."),
+        ShownColumn("source", "text", "File the feature was read from."),
+    )
+    refuse_shared_columns(
+        checked_name(declared.name, "boundary set"), [each.name for each in ours], carried
+    )
+    if not key:
+        message = f"boundary set {declared.name!r} has no key column; name one in `key`"
+        raise DatabaseError(message)
+    theirs = (
+        ShownColumn(
+            each,
+            types.get(each, "text"),
+            "Key, as the source has it." if each in key else "As the source has it.",
+            null=each not in key,
+        )
+        for each in carried
+    )
+    return (ours[0], *theirs, *ours[1:])
+
+
+def keys_of(declared: BoundaryDeclaration) -> tuple[str, ...]:
+    """The columns that tell one feature from another."""
+    return (declared.key,) if isinstance(declared.key, str) else tuple(declared.key)

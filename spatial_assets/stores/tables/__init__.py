@@ -1,0 +1,1 @@
+"""Database tables: declarations, DDL, batches and transactions for PostGIS and DuckDB."""

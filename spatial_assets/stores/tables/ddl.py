@@ -1,0 +1,115 @@
+"""Statements that follow from a declared table, in the words of either database.
+
+DuckDB speaks PostgreSQL's language but for types and geometry functions; those few differences
+are the whole of its dialect here. Both number their parameters ($1), so that no identifier can
+be taken for one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import sqlalchemy as sa
+from geoalchemy2 import Geometry
+from geoalchemy2.functions import ST_AsEWKB, ST_GeomFromEWKB
+from sqlalchemy.dialects.postgresql.base import PGDialect, PGTypeCompiler
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.schema import CreateIndex, CreateTable, SetColumnComment, SetTableComment
+from sqlalchemy.sql.compiler import SQLCompiler
+
+from spatial_assets.stores.tables.columns import SRID
+from spatial_assets.stores.tables.declarations import View
+
+
+class PostgisDialect(PGDialect):
+    """PostgreSQL with numbered parameters and standard strings."""
+
+    supports_statement_cache = True
+    _backslash_escapes = False  # a literal's backslash is itself, as in every server since 9.1
+
+
+class DuckTypes(PGTypeCompiler):
+    """DuckDB's own names, as its catalogue gives them back."""
+
+    def visit_TEXT(self, type_: object, **kw: Any) -> str:  # noqa: ANN401, ARG002, N802 - SQLAlchemy's
+        """Text of any length."""
+        return "VARCHAR"
+
+    def visit_DOUBLE_PRECISION(self, type_: object, **kw: Any) -> str:  # noqa: ANN401, ARG002, N802
+        """A 64-bit float."""
+        return "DOUBLE"
+
+
+class DuckDialect(PostgisDialect):
+    """DuckDB with its spatial extension."""
+
+    name = "duckdb"
+    type_compiler_cls = DuckTypes
+
+
+POSTGIS = PostgisDialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
+DUCKDB = DuckDialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
+
+
+@compiles(Geometry, "duckdb")
+def duck_geometry(_type: object, _compiler: PGTypeCompiler, **_: object) -> str:
+    """DuckDB knows the reference system of a column, but not its kind of geometry."""
+    return f"GEOMETRY('EPSG:{SRID}')"
+
+
+@compiles(ST_AsEWKB, "duckdb")
+def duck_as_wkb(element: sa.FunctionElement[bytes], compiler: SQLCompiler, **kw: object) -> str:
+    """DuckDB has no SRID within a value."""
+    return f"ST_AsWKB({compiler.process(element.clauses, **kw)})"
+
+
+@compiles(ST_GeomFromEWKB, "duckdb")
+def duck_from_wkb(element: sa.FunctionElement[bytes], compiler: SQLCompiler, **kw: object) -> str:
+    """DuckDB has no SRID within a value."""
+    return f"ST_GeomFromWKB({compiler.process(element.clauses, **kw)})"
+
+
+def creation(table: sa.Table, dialect: PGDialect) -> Iterator[str]:
+    """Create a table with its comments, and its indexes where they pay; nothing if it is there.
+
+    DuckDB gets none but the primary key. It scans 100,000 polygons in 15 ms, deletes twenty times
+    slower with an R-tree, and 1.5.5 fails with an internal error when an R-tree is used while the
+    file still has the log of a killed writer.
+    """
+    yield str(CreateTable(table, if_not_exists=True).compile(dialect=dialect))
+    if not isinstance(dialect, DuckDialect):
+        for index in sorted(table.indexes, key=lambda each: str(each.name)):
+            yield str(CreateIndex(index, if_not_exists=True).compile(dialect=dialect))
+    yield str(SetTableComment(table).compile(dialect=dialect))
+    for column in table.columns:
+        yield str(SetColumnComment(column).compile(dialect=dialect))
+
+
+def view_creation(view: View, dialect: PGDialect) -> str:
+    """Create a view, or replace its query."""
+    query = view.query.compile(dialect=dialect, compile_kwargs={"literal_binds": True})
+    return f"CREATE OR REPLACE VIEW {quoted(view.table.name, dialect)} AS {query}"
+
+
+def column_addition(column: sa.Column[object], dialect: PGDialect) -> str:
+    """Add a column that may be null to a table that is there."""
+    table, name = quoted(column.table.name, dialect), quoted(column.name, dialect)
+    return f"ALTER TABLE {table} ADD COLUMN {name} {type_name(column, dialect)}"
+
+
+def type_name(column: sa.Column[object], dialect: PGDialect) -> str:
+    """The type of a column, as the database writes it."""
+    return str(column.type.compile(dialect))
+
+
+def quoted(name: str, dialect: PGDialect) -> str:
+    """An identifier, whatever is in it."""
+    return dialect.identifier_preparer.quote_identifier(name)
+
+
+def parameterised(statement: sa.ClauseElement, dialect: PGDialect) -> tuple[str, list[object]]:
+    """A statement with numbered parameters, and their values in that order."""
+    compiled = statement.compile(dialect=dialect, compile_kwargs={"render_postcompile": True})
+    assert isinstance(compiled, SQLCompiler)  # noqa: S101 - for mypy: what has parameters is one
+    return str(compiled), [compiled.params[name] for name in compiled.positiontup or ()]

@@ -1,0 +1,178 @@
+"""DuckDB with its spatial extension: transactions on one file, and rows loaded through Arrow.
+
+How the file is come by, and shared with other processes, belongs in `duck_file`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import duckdb
+import pyarrow as pa
+import sqlalchemy as sa
+from geoalchemy2 import Geometry
+
+from spatial_assets.errors import DatabaseError
+from spatial_assets.stores.tables.batches import Batch, encoded
+from spatial_assets.stores.tables.ddl import DUCKDB, DuckDialect, quoted
+from spatial_assets.stores.tables.duckdb_file import DuckFile, is_held_by_others
+from spatial_assets.stores.tables.relational import RelationalDatabase
+from spatial_assets.stores.tables.schema import MIGRATIONS, Migration
+from spatial_assets.stores.tables.transactions import Transaction
+
+Result = TypeVar("Result")
+
+INCOMING = "rows to load"
+ARROW_TYPES: Mapping[type, pa.DataType] = {
+    sa.Text: pa.string(),
+    sa.Double: pa.float64(),
+    sa.Integer: pa.int64(),
+    sa.BigInteger: pa.int64(),
+    sa.Boolean: pa.bool_(),
+    sa.Date: pa.date32(),
+    sa.DateTime: pa.timestamp("us", "UTC"),
+    sa.JSON: pa.string(),
+    Geometry: pa.binary(),
+}
+
+
+class DuckTransaction:
+    """An open transaction on the attached file."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+
+    @property
+    def dialect(self) -> DuckDialect:
+        """DuckDB's words."""
+        return DUCKDB
+
+    def run(self, sql: str, values: Sequence[object] = ()) -> list[tuple[object, ...]]:
+        """Execute one statement; what it returns."""
+        # By Arrow, because fetchall() needs pytz for a moment in time.
+        table = self._connection.execute(sql, list(values)).to_arrow_table()
+        columns = [column.to_pylist() for column in table.columns]
+        return list(zip(*columns, strict=True))
+
+    def load(self, batch: Batch) -> None:
+        """Append rows to their table."""
+        names = {name: quoted(name, DUCKDB) for name in batch.columns}
+        sources = [
+            f"ST_GeomFromWKB({quote})" if is_geometry(batch.table.c[name]) else quote
+            for name, quote in names.items()
+        ]
+        with self.staged(batch):
+            # Qualified on both sides: a boundary set may have any name, this one included.
+            self._connection.execute(
+                f"INSERT INTO store.main.{quoted(batch.table.name, DUCKDB)} "  # noqa: S608 - quoted
+                f"({', '.join(names.values())}) "
+                f"SELECT {', '.join(sources)} FROM temp.{quoted(INCOMING, DUCKDB)}"
+            )
+
+    @contextmanager
+    def staged(self, batch: Batch) -> Iterator[sa.TableClause]:
+        """Rows as a table of their own, read from Arrow; geometries are WKB."""
+        arrays = [
+            pa.array(arrow_values(batch, name), ARROW_TYPES[type(batch.table.c[name].type)])
+            for name in batch.columns
+        ]
+        self._connection.register(INCOMING, pa.table(arrays, names=list(batch.columns)))
+        try:
+            columns = [sa.column(each.name, each.type) for each in batch.table.columns]
+            yield sa.table(INCOMING, *columns, schema="temp")
+        finally:
+            self._connection.unregister(INCOMING)
+
+    def lock(self, names: Mapping[str, bool]) -> None:
+        """Nothing: nobody else can write."""
+
+    def relations(self) -> dict[str, dict[str, str]]:
+        """Tables and views there are: name -> column -> type."""
+        rows = self.run(
+            "SELECT table_name, column_name, data_type FROM duckdb_columns() "
+            "WHERE database_name = 'store' AND schema_name = 'main'"
+        )
+        found: dict[str, dict[str, str]] = {}
+        for table, column, kind in rows:
+            found.setdefault(str(table), {})[str(column)] = str(kind)
+        return found
+
+    def make_room(self) -> None:
+        """Nothing: a file has its schema."""
+
+    @contextmanager
+    def filling(self, table: sa.Table) -> Iterator[None]:  # noqa: ARG002 - nothing is to be done
+        """Nothing: there is no index but the key, and DuckDB keeps its statistics."""
+        yield
+
+
+class DuckDatabase(RelationalDatabase):
+    """One DuckDB file."""
+
+    def __init__(
+        self, path: str, *, patience: float = 60.0, migrations: Sequence[Migration] = MIGRATIONS
+    ) -> None:
+        if not path or ":memory:" in path:
+            raise DatabaseError(
+                "duckdb:///: wanted a file, as several processes and runs share it; "
+                "e.g. duckdb:///data/spatial.duckdb"
+            )
+        place = Path(path).resolve()
+        super().__init__(f"duckdb:///{place}", migrations)
+        self._file = DuckFile(place, patience)
+
+    def within(self, work: Callable[[Transaction], Result], *, write: bool) -> Result:
+        """Do `work` in a transaction on the file; the file is made by the first that writes."""
+        with self._explaining(), self._file.attached(write=write) as connection:
+            connection.execute("BEGIN")
+            result = work(DuckTransaction(connection))
+            connection.execute("COMMIT")
+        return result
+
+    @contextmanager
+    def kept_open(self) -> Iterator[None]:
+        """Keep the file between the transactions of this block while nobody else asks for it."""
+        with self._explaining(), self._file.kept():
+            yield
+
+    def spatial_version(self) -> str:
+        """Versions of DuckDB and of its spatial extension."""
+        with self._explaining():
+            return self._file.spatial_version()
+
+    def close(self) -> None:
+        """Let go of the database in memory, and of the file if it is kept."""
+        self._file.close()
+
+    @contextmanager
+    def _explaining(self) -> Iterator[None]:
+        try:
+            yield
+        except duckdb.Error as error:
+            raise DatabaseError(f"{self.url}: {explained(error)}") from error
+
+
+def arrow_values(batch: Batch, name: str) -> Sequence[object]:
+    """Values of a column as Arrow takes them."""
+    values = batch.columns[name]
+    if not is_geometry(batch.table.c[name]):
+        return values
+    return encoded(values, srid=False)
+
+
+def is_geometry(column: sa.Column[object]) -> bool:
+    """Whether a column holds geometries."""
+    return isinstance(column.type, Geometry)
+
+
+def explained(error: duckdb.Error) -> str:
+    """What a DuckDB error means, and what to do."""
+    told = str(error).partition("\n")[0]
+    if is_held_by_others(error):
+        return f"{told}. Another process holds the file: close it, or use PostGIS to share"
+    if isinstance(error, duckdb.CatalogException):
+        return f"{told}. Call ensure_schema first, or run `spatial-assets check`"
+    return told

@@ -1,0 +1,182 @@
+"""PostGIS: pooled psycopg 3 connections, and what is tried again.
+
+What may pass (a deadlock, a lost connection, a server that restarts) is tried again, which is
+harmless because every change is. The password is in no message. What is said within a transaction
+belongs in `postgis_transaction`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
+
+from spatial_assets.errors import DatabaseError
+from spatial_assets.retries import Backoff, retried
+from spatial_assets.stores.tables.postgis_connection import PromptConnection, address_of
+from spatial_assets.stores.tables.postgis_transaction import PostgisTransaction
+from spatial_assets.stores.tables.relational import RelationalDatabase
+from spatial_assets.stores.tables.schema import MIGRATIONS, Migration
+from spatial_assets.stores.tables.transactions import Transaction
+
+Result = TypeVar("Result")
+Connection = PromptConnection
+
+MAY_PASS = {
+    "40001",  # serialization failure
+    "40P01",  # deadlock
+    "53300",  # too many connections
+    "57P01",  # the server is shut down by its operator
+    "57P02",  # the server crashed
+    "57P03",  # the server is starting
+}
+REFUSALS = ("authentication failed", "does not exist", "no pg_hba.conf entry")
+REMEDIES: Mapping[type[psycopg.Error], str] = {
+    psycopg.errors.UndefinedTable: "call ensure_schema first, or run `spatial-assets check`",
+    psycopg.errors.QueryCanceled: "it took too long: look for a lock, or raise the timeout",
+    psycopg.errors.InsufficientPrivilege: "grant this user the right, or use another",
+    psycopg.errors.InvalidCatalogName: "create the database: createdb, or CREATE DATABASE",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How much of a server is used, and how long is waited; times in seconds."""
+
+    pool_size: int = 4
+    """Most connections at a time."""
+
+    connect: float = 10.0
+    statement: float = 300.0
+    wait: float = 60.0
+    """For a connection that others of this process use."""
+
+    patience: float = 6.0
+    """For what may pass; a server that restarts is back, and a person is still there."""
+
+    @property
+    def answer(self) -> float:
+        """The server ends a statement itself, and has as long as for connecting to say so."""
+        return self.statement + self.connect
+
+
+class PostgisDatabase(RelationalDatabase):
+    """A PostGIS database; the first use connects."""
+
+    def __init__(
+        self,
+        url: str,
+        limits: Limits = Limits(),
+        *,
+        migrations: Sequence[Migration] = MIGRATIONS,
+    ) -> None:
+        self._address = address_of(url)
+        super().__init__(self._address.shown, migrations)
+        self._limits = limits
+        self._pool: ConnectionPool[Connection] | None = None
+        self._opening = threading.Lock()
+        self._backoff = Backoff(first=0.05, largest=1.0, patience=limits.patience)
+
+    def within(self, work: Callable[[Transaction], Result], *, write: bool) -> Result:
+        """Do `work` in a transaction; again, on another connection, if it fails in passing."""
+        return self._tried(lambda: self._once(work, write=write))
+
+    def spatial_version(self) -> str:
+        """Versions of PostgreSQL and PostGIS, and of the GEOS and PROJ it is built on."""
+        rows = self.within(
+            lambda open_: open_.run("SELECT version(), postgis_full_version()"), write=False
+        )
+        server, spatial = (str(value) for value in rows[0])
+        return f"{server.partition(' (')[0]}, {spatial}"
+
+    def close(self) -> None:
+        """Close all connections; the next use opens them again."""
+        with self._opening:
+            if self._pool is not None:
+                self._pool.close()
+                self._pool = None
+
+    def _once(self, work: Callable[[Transaction], Result], *, write: bool) -> Result:
+        with self._opened().connection() as connection:
+            connection.read_only = not write
+            return work(PostgisTransaction(connection))
+
+    def _tried(self, work: Callable[[], Result]) -> Result:
+        try:
+            return retried(work, may_pass, backoff=self._backoff, kinds=(psycopg.Error,))
+        except psycopg.Error as error:
+            raise DatabaseError(self._explained(error)) from error
+
+    def _opened(self) -> ConnectionPool[Connection]:
+        """The pool; at first one connection alone says clearly what is wrong with the server."""
+        with self._opening:
+            if self._pool is None:
+                with self._connect() as connection:
+                    self._address.prepare(connection)
+                self._pool = ConnectionPool(
+                    kwargs={**self._address.arguments, **self._connection_settings()},
+                    connection_class=Connection.answering_within(self._limits.connect),
+                    configure=self._configure,
+                    check=self._check,  # a restarted server is not an error
+                    min_size=0,
+                    max_size=self._limits.pool_size,
+                    timeout=self._limits.wait,
+                    name="spatial_assets",
+                    open=True,
+                )
+            return self._pool
+
+    def _connect(self) -> Connection:
+        prompt = Connection.answering_within(self._limits.answer)
+        return prompt.connect(**self._address.arguments, **self._connection_settings())
+
+    def _connection_settings(self) -> dict[str, Any]:
+        return {
+            "connect_timeout": max(1, round(self._limits.connect)),
+            "keepalives_idle": 30,  # a peer that vanished is noticed within a minute
+        }
+
+    def _configure(self, connection: Connection) -> None:
+        """Settings of a new connection; by statement, as a pooler between may refuse options."""
+        settings = {
+            "statement_timeout": f"{round(self._limits.statement * 1000)}ms",
+            "TimeZone": "UTC",
+            "search_path": self._address.search_path(connection),
+        }
+        for name, value in settings.items():
+            connection.execute("SELECT set_config(%s, %s, false)", (name, value))
+        connection.commit()
+        connection.answer_within = self._limits.answer
+
+    def _check(self, connection: Connection) -> None:
+        """Refuse a connection that is dead, in the time that a new one takes."""
+        with connection.hurried(self._limits.connect):
+            ConnectionPool.check_connection(connection)
+
+    def _explained(self, error: psycopg.Error) -> str:
+        """What an error means and what to do, without the password."""
+        if isinstance(error, PoolTimeout | PoolClosed):
+            told = f"no connection was free within {self._limits.wait:g} s"
+            remedy = f"pool_size is {self._limits.pool_size}: raise it, or look for a long query"
+        else:
+            told = " ".join(str(error).split()) or type(error).__name__
+            remedy = next(
+                (text for kind, text in REMEDIES.items() if isinstance(error, kind)),
+                "check the server, and the URL in $SPATIAL_ASSETS_DATABASE_URL",
+            )
+        return self._address.masked(f"{self.url}: {told}; {remedy}")
+
+
+def may_pass(error: Exception) -> bool:
+    """Whether an error may be gone the next time."""
+    if isinstance(error, PoolTimeout | PoolClosed) or not isinstance(error, psycopg.Error):
+        return False
+    state = error.sqlstate
+    if state is None:  # said while connecting, or not by a server: the connection is lost
+        refused = any(sign in str(error) for sign in REFUSALS)
+        return isinstance(error, psycopg.OperationalError) and not refused
+    return state in MAY_PASS or state.startswith("08")

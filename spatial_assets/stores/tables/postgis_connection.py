@@ -1,0 +1,194 @@
+"""Where a PostGIS database is: its URL taken apart, its schema, and whether it is spatial.
+
+The password stays in the arguments of a connection; it is shown nowhere.
+
+A connection to PostGIS whose server must answer in time.
+
+The server's own statement_timeout says nothing where the line is silent: without this a driver
+would wait for a lost answer for ever.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from urllib.parse import quote, quote_plus
+
+import psycopg
+from psycopg import sql
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from spatial_assets.errors import DatabaseError
+
+APPLICATION = "spatial_assets"
+MASK = "***"
+SECRET_OPTIONS = ("password", "sslpassword")
+URL_REMEDY = "wanted postgresql+psycopg://user:password@host:5432/database?schema=name"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Address:
+    """What a URL says."""
+
+    shown: str
+    """The URL without its password."""
+
+    arguments: Mapping[str, Any] = field(repr=False)
+    """What psycopg connects with."""
+
+    schema: str | None = None
+    """Where our tables are; None: where the server's search path begins."""
+
+    def masked(self, text: str) -> str:
+        """`text` without the password, in plain or as a URL writes it."""
+        for name in SECRET_OPTIONS:
+            secret = str(self.arguments.get(name) or "")
+            for form in {secret, quote(secret, safe=""), quote_plus(secret)} - {""}:
+                text = text.replace(form, MASK)
+        return text
+
+    def prepare(self, connection: psycopg.Connection[Any]) -> None:
+        """Make the schema, if it is named, and see that the database is spatial.
+
+        Raises:
+            DatabaseError: PostGIS is neither there nor can be created.
+        """
+        # Two processes that create the same at once collide, "if not exists" or not.
+        connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('spatial_assets', 0))")
+        if extension_schema(connection) is None:
+            create_extension(connection)
+        if self.schema is not None and not has_schema(connection, self.schema):
+            create = sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(self.schema))
+            connection.execute(create)
+        connection.commit()
+
+    def search_path(self, connection: psycopg.Connection[Any]) -> str:
+        """Our schema, then the user's own path, then PostGIS wherever it is installed."""
+        row = connection.execute("SELECT current_setting('search_path')").fetchone()
+        assert row is not None  # noqa: S101 - a SELECT without FROM has one row
+        own = [] if self.schema is None else [self.schema]
+        spatial = extension_schema(connection)
+        quoted = [
+            sql.Identifier(name).as_string(connection)
+            for name in [*own, *([spatial] if spatial else [])]
+        ]
+        first, last = quoted[: len(own)], quoted[len(own) :]
+        return ", ".join([*first, *([str(row[0])] if row[0] else []), *last])
+
+
+def address_of(url: str) -> Address:
+    """Take a URL apart.
+
+    Raises:
+        DatabaseError: it is not one; the message shows nothing of it.
+    """
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError) as error:
+        raise DatabaseError(f"the database URL cannot be read; {URL_REMEDY}") from error
+    options = {
+        name: value if isinstance(value, str) else ",".join(value)
+        for name, value in parsed.query.items()
+    }
+    schema = options.pop("schema", None)
+    known = {
+        "host": parsed.host,
+        "port": parsed.port,
+        "user": parsed.username,
+        "password": parsed.password,
+        "dbname": parsed.database,
+    }
+    arguments = {name: value for name, value in known.items() if value is not None}
+    hidden = {name: MASK for name in SECRET_OPTIONS if name in options}
+    return Address(
+        shown=parsed.update_query_dict(hidden).render_as_string(hide_password=True),
+        arguments={"application_name": APPLICATION, **arguments, **options},
+        schema=schema or None,
+    )
+
+
+def extension_schema(connection: psycopg.Connection[Any]) -> str | None:
+    """The schema PostGIS is installed in, or None."""
+    row = connection.execute(
+        "SELECT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace "
+        "WHERE e.extname = 'postgis'"
+    ).fetchone()
+    return None if row is None else str(row[0])
+
+
+def has_schema(connection: psycopg.Connection[Any], name: str) -> bool:
+    """Whether there is such a schema; a user who may not create one may well use it."""
+    found = connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", (name,))
+    return found.fetchone() is not None
+
+
+def create_extension(connection: psycopg.Connection[Any]) -> None:
+    """Make the database spatial.
+
+    Raises:
+        DatabaseError: PostGIS is not installed on the server, or this user may not.
+    """
+    try:
+        connection.execute("CREATE EXTENSION IF NOT EXISTS postgis")
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise DatabaseError(
+            "the database has no PostGIS, and this user may not add it; let an administrator "
+            "run: CREATE EXTENSION postgis"
+        ) from error
+    except (psycopg.errors.FeatureNotSupported, psycopg.errors.UndefinedFile) as error:
+        raise DatabaseError(
+            "the server has no PostGIS; install it there (Debian: postgresql-NN-postgis-3)"
+        ) from error
+
+
+Result = TypeVar("Result")
+Turns = Generator[Any, Any, Result]
+"""psycopg's conversation with a server: what it waits for, and each tenth of a second nothing."""
+
+
+class PromptConnection(psycopg.Connection[tuple[object, ...]]):
+    """Closes itself when the server does not answer; what was asked may have been done."""
+
+    answer_within = 60.0
+    """Seconds without an answer."""
+
+    @classmethod
+    def answering_within(cls, seconds: float) -> type[PromptConnection]:
+        """The class of connections that wait so long from their first moment."""
+        return type(cls.__name__, (cls,), {"answer_within": seconds})
+
+    @contextmanager
+    def hurried(self, seconds: float) -> Iterator[None]:
+        """Wait only so long in this block."""
+        usual, self.answer_within = self.answer_within, seconds
+        try:
+            yield
+        finally:
+            self.answer_within = usual
+
+    def wait(self, gen: Turns[Result], *options: Any, **named: Any) -> Result:  # noqa: ANN401 - psycopg's
+        """Go through with a conversation.
+
+        Raises:
+            psycopg.OperationalError: there was no answer in time.
+        """
+        return super().wait(self._in_time(gen), *options, **named)
+
+    def _in_time(self, turns: Turns[Result]) -> Turns[Result]:
+        deadline = time.monotonic() + self.answer_within
+        try:
+            wanted = next(turns)
+            while True:
+                ready = yield wanted
+                if not ready and time.monotonic() > deadline:
+                    self.pgconn.finish()
+                    message = f"the server did not answer within {self.answer_within:g} s"
+                    raise psycopg.OperationalError(message)
+                wanted = turns.send(ready)
+        except StopIteration as ended:
+            result: Result = ended.value
+            return result

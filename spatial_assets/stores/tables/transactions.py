@@ -1,0 +1,296 @@
+"""What both databases do in the same way, over a transaction that each opens in its own.
+
+Which statements make a change, and how what is read becomes rows again. Connections, locks and
+bulk loading belong in `postgis` and `duck`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Protocol
+
+import shapely
+import sqlalchemy as sa
+from geoalchemy2 import Geometry
+from shapely.geometry.base import BaseGeometry
+from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.dialects.postgresql.base import PGDialect
+
+from spatial_assets.errors import DatabaseError
+from spatial_assets.stores.rows import Change, Renew, Replace, ReplaceAll, Upsert
+from spatial_assets.stores.tables.batches import Batch, converted, prepare, refuse_repeated_keys
+from spatial_assets.stores.tables.columns import SRID
+from spatial_assets.stores.tables.ddl import parameterised
+from spatial_assets.stores.tables.declarations import Tables
+
+TILE = ("grid_id", "tile")
+SPELT_OUT = 100
+"""Values that a statement lists one by one; more go as one array: PostgreSQL takes 65,535, and for
+100,000 DuckDB takes minutes."""
+
+
+class Transaction(Protocol):
+    """An open transaction of either database."""
+
+    @property
+    def dialect(self) -> PGDialect:
+        """The words it is spoken to with."""
+
+    def run(self, sql: str, values: Sequence[object] = ()) -> list[tuple[object, ...]]:
+        """Execute one statement; what it returns."""
+
+    def staged(self, batch: Batch) -> AbstractContextManager[sa.TableClause]:
+        """Rows without geometries as a table of their own, for one statement."""
+
+    def load(self, batch: Batch) -> None:
+        """Append rows to their table, in bulk."""
+
+    def lock(self, names: Mapping[str, bool]) -> None:
+        """Wait until these names are ours until the end (True: alone, False: shared)."""
+
+    def relations(self) -> dict[str, dict[str, str]]:
+        """Tables and views there are: name -> column -> type, in the words of the database."""
+
+    def make_room(self) -> None:
+        """Create what tables are created in."""
+
+    def filling(self, table: sa.Table) -> AbstractContextManager[None]:
+        """All rows of a table are written in this block; what follows from them is made after."""
+
+
+class Prepared:
+    """A change whose rows have been checked, so that a transaction may be tried again."""
+
+    def __init__(self, tables: Tables, change: Replace | ReplaceAll | Upsert) -> None:
+        self.table = tables.table(change.table)
+        self.keys = dict(change.keys) if isinstance(change, Replace) else {}
+        if isinstance(change, Replace):
+            refuse_bad_keys(self.table, self.keys)
+        self.merges = not isinstance(change, Replace | ReplaceAll)
+        self.everything = isinstance(change, ReplaceAll)
+        if self.merges and "merge" not in self.table.info:
+            raise DatabaseError(f"{self.table.name}: rows are replaced, not merged; use Replace")
+        self.batch = prepare(self.table, change.rows, self.keys)
+        if not self.merges:
+            refuse_repeated_keys(self.batch)
+
+    def locks(self) -> dict[str, bool]:
+        """What to lock: its tile, or else the whole table."""
+        if self.merges:
+            return {}
+        if all(name in self.keys for name in TILE):
+            tile = json.dumps([self.table.name, *(str(self.keys[name]) for name in TILE)])
+            return {self.table.name: False, tile: True}
+        return {self.table.name: True}
+
+    def apply(self, transaction: Transaction) -> None:
+        """Make the change."""
+        if self.merges:
+            merge(transaction, self.batch)
+            return
+        with transaction.filling(self.table) if self.everything else nullcontext():
+            statement = deleting(self.table, tuple(self.keys), transaction.dialect)
+            transaction.run(statement, list(self.keys.values()))
+            if len(self.batch):
+                transaction.load(self.batch)
+
+
+class Renewal:
+    """Newer moments for rows that are there."""
+
+    def __init__(self, tables: Tables, change: Renew) -> None:
+        table = tables.table(change.table)
+        column = known_column(table, change.column)
+        moment = converted(column, [change.moment])[0]
+        self._statement = (
+            sa.update(table)
+            .where(*conditions(table, change.keys), column < moment)
+            .values({column: moment})
+        )
+
+    def locks(self) -> dict[str, bool]:
+        """Nothing: what another writes is newer, or is made newer."""
+        return {}
+
+    def apply(self, transaction: Transaction) -> None:
+        """Make the change."""
+        execute(transaction, self._statement)
+
+
+def prepared(tables: Tables, change: Change) -> Prepared | Renewal:
+    """A change, checked."""
+    return Renewal(tables, change) if isinstance(change, Renew) else Prepared(tables, change)
+
+
+def apply_all(transaction: Transaction, changes: Sequence[Prepared | Renewal]) -> None:
+    """Make all changes; what they lock is locked first, and all in one order: no deadlock."""
+    locks: dict[str, bool] = {}
+    for change in changes:
+        for name, alone in change.locks().items():
+            locks[name] = locks.get(name, False) or alone
+    transaction.lock(locks)
+    for change in changes:
+        change.apply(transaction)
+
+
+def merge(transaction: Transaction, batch: Batch) -> None:
+    """Add rows, or merge each with the one of the same key, as its table says."""
+    with transaction.staged(batch.in_order_of_key()) as staged:
+        transaction.run(merging(batch.table, str(staged.schema), staged.name, transaction.dialect))
+
+
+@lru_cache(maxsize=64)
+def deleting(table: sa.Table, names: tuple[str, ...], dialect: PGDialect) -> str:
+    """The statement that deletes the rows with some keys, given in that order."""
+    condition = [table.c[name] == sa.bindparam(name) for name in names]
+    return parameterised(sa.delete(table).where(*condition), dialect)[0]
+
+
+@lru_cache(maxsize=64)
+def merging(table: sa.Table, schema: str, name: str, dialect: PGDialect) -> str:
+    """The statement that merges staged rows into a table: the same for every tile."""
+    staged = sa.table(name, *(sa.column(each.name, each.type) for each in table.columns))
+    staged.schema = schema
+    keys, columns = [each.name for each in table.primary_key], list(table.columns.keys())
+    rows = sa.select(*(staged.c[each] for each in columns))
+    statement = insert(table).from_select(columns, rows)
+    changed = {each: statement.excluded[each] for each in columns if each not in keys}
+    changed |= table.info["merge"](table, statement.excluded)
+    merged = statement.on_conflict_do_update(index_elements=keys, set_=changed)
+    sql, values = parameterised(merged, dialect)
+    assert not values  # noqa: S101 - all of its values are staged rows
+    return sql
+
+
+def select_rows(
+    transaction: Transaction,
+    table: sa.Table,
+    *,
+    where: Mapping[str, object],
+    touching: BaseGeometry | None,
+    columns: Sequence[str] | None = None,
+) -> list[dict[str, object]]:
+    """Rows of a table or view, in the order of its key; of some columns: each combination once."""
+    wanted = list(table.columns) if columns is None else [known_column(table, c) for c in columns]
+    order = table.primary_key if columns is None else wanted
+    statement = sa.select(*wanted).order_by(*order).where(*conditions(table, where))
+    if columns is not None:
+        statement = statement.distinct()
+    if touching is not None:
+        shape = shapely.to_wkb(shapely.set_srid(touching, SRID), include_srid=True)
+        given = sa.func.ST_GeomFromEWKB(sa.bindparam("shape", shape, type_=sa.LargeBinary))
+        statement = statement.where(sa.func.ST_Intersects(known_column(table, "geometry"), given))
+    readers = [(each.name, reader(each.type)) for each in wanted]
+    return [
+        {name: read(value) for (name, read), value in zip(readers, row, strict=True)}
+        for row in execute(transaction, statement)
+    ]
+
+
+def release(
+    transaction: Transaction, table: sa.Table, where: Mapping[str, object], *, now: datetime
+) -> int:
+    """Let quarantined subjects go; how many there were."""
+    released = converted(table.c.released_at, [now])[0]
+    statement = (
+        sa.update(table)
+        .where(*conditions(table, where), table.c.released_at.is_(None))
+        .values(released_at=released)
+        .returning(table.c.subject)
+    )
+    return len(execute(transaction, statement))
+
+
+def conditions(table: sa.Table, where: Mapping[str, object]) -> list[sa.ColumnElement[bool]]:
+    """Column = value, column in values, or column is null."""
+    result: list[sa.ColumnElement[bool]] = []
+    for name, value in where.items():
+        column = known_column(table, name)
+        if value is None:
+            result.append(column.is_(None))
+        elif isinstance(value, list | tuple | set | frozenset):
+            result.append(among(column, converted(column, list(value))))
+        else:
+            result.append(column == converted(column, [value])[0])
+    return result
+
+
+def among(column: sa.Column[object], values: Sequence[object]) -> sa.ColumnElement[bool]:
+    """Whether a column is one of some values."""
+    if len(values) <= SPELT_OUT:
+        return column.in_(values)
+    kind = ARRAY(column.type)
+    given = sa.cast(sa.bindparam(None, list(values), type_=kind), kind)
+    return column.in_(sa.select(sa.func.unnest(given)))
+
+
+def execute(transaction: Transaction, statement: sa.ClauseElement) -> list[tuple[object, ...]]:
+    """Execute a statement of SQLAlchemy's."""
+    sql, values = parameterised(statement, transaction.dialect)
+    return transaction.run(sql, values)
+
+
+def known_column(table: sa.Table, name: str) -> sa.Column[object]:
+    """A column by name.
+
+    Raises:
+        DatabaseError: there is none.
+    """
+    column: sa.Column[object] | None = table.columns.get(name)
+    if column is None:
+        raise DatabaseError(
+            f"{table.name} has no column {name!r} (it has {', '.join(table.columns.keys())})"
+        )
+    return column
+
+
+def refuse_bad_keys(table: sa.Table, keys: Mapping[str, object]) -> None:
+    """Refuse keys that would replace everything, or nothing."""
+    if not keys:
+        raise DatabaseError(f"{table.name}: no keys to replace by; to replace all, use ReplaceAll")
+    for name, value in keys.items():
+        converted(known_column(table, name), [value])
+        if value is None:
+            raise DatabaseError(f"{table.name}: cannot replace rows whose {name!r} is unknown")
+
+
+def reader(kind: sa.types.TypeEngine[object]) -> Callable[[object], object]:
+    """What makes a value read the same from either database."""
+    if isinstance(kind, Geometry):
+        return read_geometry
+    if isinstance(kind, sa.JSON):
+        return read_json
+    if isinstance(kind, sa.DateTime):
+        return read_moment
+    return as_it_is
+
+
+def as_it_is(value: object) -> object:
+    """The value."""
+    return value
+
+
+def read_geometry(value: object) -> object:
+    """A shapely geometry with its SRID."""
+    return shapely.set_srid(shapely.from_wkb(value), SRID) if isinstance(value, bytes) else None
+
+
+def read_json(value: object) -> object:
+    """What the JSON says."""
+    return json.loads(value) if isinstance(value, str | bytes) else value
+
+
+def read_moment(value: object) -> object:
+    """A moment in UTC."""
+    return value.astimezone(UTC) if isinstance(value, datetime) else value
+
+
+def lock_number(name: str) -> int:
+    """A name as the 64-bit number that PostgreSQL's advisory locks go by."""
+    digest = hashlib.sha256(f"spatial_assets {name}".encode(errors="replace")).digest()
+    return int.from_bytes(digest[:8], "big", signed=True)

@@ -1,0 +1,1 @@
+"""Boundary files: read with GDAL or Arrow, and written as validated GeoParquet."""
