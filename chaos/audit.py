@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from spatial_assets.pipeline.run.known_states import Standing
+from spatial_assets.pipeline.run.known_states import KnownStates
 from spatial_assets.pipeline.stages import TILE_INDEX, by_boundary
 from spatial_assets.pipeline.tile.manifest_builder import lost_units
 from spatial_assets.project import Project
@@ -99,7 +99,7 @@ def half_written(project: Project, environment: Mapping[str, str], findings: Fin
     store = open_store(project.storage_url, environment)
     with open_database(project.database_url) as database:
         database.ensure_schema(project.boundaries, project.indices.names)
-        standing = Standing.load(database, project.grid_id, project.partitioning.keys)
+        standing = KnownStates.load(database, project.grid_id, project.partitioning.keys)
     for key in project.partitioning.keys:
         manifest = read_manifest(store, key)
         if manifest is None:

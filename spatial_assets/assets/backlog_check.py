@@ -13,7 +13,7 @@ from spatial_assets.pipeline.stages import RAW
 from spatial_assets.project import Project
 
 if TYPE_CHECKING:
-    from spatial_assets.pipeline.freshness.backlog import Arrear, Backlog
+    from spatial_assets.pipeline.freshness.backlog import Backlog, BacklogEntry
 
 
 BACKLOG = "backlog"
@@ -61,7 +61,7 @@ def backlog_evaluation(backlog: Backlog) -> dg.AssetCheckEvaluation:
     )
 
 
-def _record(arrear: Arrear) -> dg.TableRecord:
+def _record(arrear: BacklogEntry) -> dg.TableRecord:
     return dg.TableRecord(
         {
             "tile": arrear.tile,

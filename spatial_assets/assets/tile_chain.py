@@ -2,7 +2,7 @@
 
 One step, because in separate steps two bad tiles of ten would lose all ten downstream.
 
-Progress of a long step in its log: rarely, because every line is an event in a database.
+TileProgress of a long step in its log: rarely, because every line is an event in a database.
 """
 
 
@@ -102,7 +102,7 @@ def walked(
     keys = context.partition_keys
     stages = [key.to_user_string() for key in context.selected_asset_keys]
     events = TileEvents(context, pipeline.chain, database=pipeline.database.url)
-    progress = Progress(context.log.info, total=len(keys))
+    progress = TileProgress(context.log.info, total=len(keys))
     for outcome in pipeline.run(keys, stages=stages):
         report.add(outcome)
         yield from events.of(outcome)
@@ -119,7 +119,7 @@ LINES = 20
 
 
 @dataclass
-class Progress:
+class TileProgress:
     """Counts tiles, and says now and then how far the run is and how long it will take."""
 
     say: Callable[[str], None]

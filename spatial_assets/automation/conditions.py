@@ -12,7 +12,7 @@ import dagster as dg
 from spatial_assets.automation.records import Recorded, Records
 from spatial_assets.automation.tile_due import Clock, Pause, TileDue, never_stale
 from spatial_assets.automation.tile_quarantined import TileQuarantined
-from spatial_assets.pipeline.due import Pace
+from spatial_assets.pipeline.due import RequestLimits
 from spatial_assets.pipeline.stages import RAW, chain_of
 from spatial_assets.project import Project
 from spatial_assets.project.pauses import paused_until
@@ -57,7 +57,7 @@ def tile_refresh(
         changes_of=RAW,
         retries_failed=True,
         but_not=(being_made(), TileQuarantined(records)),
-        pace=Pace(
+        pace=RequestLimits(
             limit=project.compute.max_tiles_per_run,
             never_made=window.never_made if window else "leave",
         ),
@@ -78,7 +78,7 @@ def statistics_refresh(
         records=records,
         changes_of=stage,
         but_not=(being_made(),),
-        pace=Pace(limit=project.compute.max_tiles_per_run, never_made="leave"),
+        pace=RequestLimits(limit=project.compute.max_tiles_per_run, never_made="leave"),
         paused=pauses_of(project),
         clock=clock,
     )

@@ -25,7 +25,7 @@ from spatial_assets.project import Project
 from spatial_assets.resources import DatabaseResource, now
 
 if TYPE_CHECKING:
-    from spatial_assets.pipeline.freshness.change_detection import Lookout
+    from spatial_assets.pipeline.freshness.change_detection import ChangeDetector
 
 
 SENSOR = "tile_automation"
@@ -139,15 +139,15 @@ def changed_boundaries(
 
 
 @contextmanager
-def lookout(project: Project) -> "Iterator[Lookout]":
+def lookout(project: Project) -> "Iterator[ChangeDetector]":
     """What sees arrivals, with the project's store and database open."""
-    from spatial_assets.pipeline.freshness.change_detection import Lookout
+    from spatial_assets.pipeline.freshness.change_detection import ChangeDetector
     from spatial_assets.stores.objects.store import open_store
     from spatial_assets.stores.tables.database import open_database
 
     store = open_store(project.storage_url)
     with open_database(project.database_url, pool_size=1) as database:
-        yield Lookout(project=project, store=store, database=database)
+        yield ChangeDetector(project=project, store=store, database=database)
 
 
 BACKLOG_SENSOR = "backlog_hourly"

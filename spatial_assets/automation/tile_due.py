@@ -21,18 +21,18 @@ import dagster as dg
 from spatial_assets.assets.dagster_internals import TimeWindowFreshnessPolicy
 from spatial_assets.automation.records import Recorded, Records
 from spatial_assets.automation.tile_quarantined import among_candidates
-from spatial_assets.pipeline.due import Asked, Pace, Plan, TileFacts, Why, tiles_due
+from spatial_assets.pipeline.due import Plan, Request, RequestLimits, TileFacts, Why, tiles_due
 from spatial_assets.resources import now
 
 Clock: TypeAlias = Callable[[], dt.datetime]
-Window: TypeAlias = Callable[[str], dt.timedelta]
+MaxAge: TypeAlias = Callable[[str], dt.timedelta]
 """Tile -> the age from which it is due."""
 
 Pause: TypeAlias = Callable[[dt.datetime], dt.datetime | None]
 """The present moment -> until when nothing is asked for; None: nothing is in the way."""
 
 MOST_AT_ONCE = 2000  # planned events take 7 ms each in SQLite: a run this long waits 14 s
-DEFAULT_PACE = Pace(limit=MOST_AT_ONCE)
+DEFAULT_PACE = RequestLimits(limit=MOST_AT_ONCE)
 MADE_WHEN = {"first": ", before all others", "last": ", after the others"}
 
 
@@ -51,7 +51,7 @@ def never_paused(_: dt.datetime) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class Because(dg.AutomationCondition[dg.AssetKey]):
+class DueReason(dg.AutomationCondition[dg.AssetKey]):
     """One reason to ask for tiles, so that the automation tab shows how many go by it."""
 
     why: Why
@@ -87,7 +87,7 @@ class TileDue(dg.AutomationCondition[dg.AssetKey]):
     these say which tiles are stale, and in which order.
     """
 
-    window: Window | None = None
+    window: MaxAge | None = None
     """None: `warn` (or else `fail`) of the asset's own FreshnessPolicy, for every tile."""
 
     records: Records = nothing_recorded
@@ -100,10 +100,10 @@ class TileDue(dg.AutomationCondition[dg.AssetKey]):
     """Whether a tile of which a stage failed is due again."""
 
     but_not: Sequence[dg.AutomationCondition[Any]] = ()
-    """Conditions of tiles to leave alone. Asked here, and not by `~` beside this one: a negation
+    """Conditions of tiles to leave alone. Request here, and not by `~` beside this one: a negation
     holds for nearly every tile, and Dagster keeps what holds in the sensor's cursor."""
 
-    pace: Pace = DEFAULT_PACE
+    pace: RequestLimits = DEFAULT_PACE
     paused: Pause = never_paused
     clock: Clock = now
     """Not Dagster's evaluation time, which its daemon lets nobody set."""
@@ -129,8 +129,8 @@ class TileDue(dg.AutomationCondition[dg.AssetKey]):
         return (*self._because, *self.but_not)
 
     @property
-    def _because(self) -> Sequence[Because]:
-        return tuple(Because(why, label) for why, label in self._reasons().items())
+    def _because(self) -> Sequence[DueReason]:
+        return tuple(DueReason(why, label) for why, label in self._reasons().items())
 
     def _reasons(self) -> Mapping[Why, str]:
         hours = self.pace.retry_after / dt.timedelta(hours=1)
@@ -228,7 +228,7 @@ def _child(
     )
 
 
-def _window_of_policy(context: dg.AutomationContext[dg.AssetKey]) -> Window:
+def _window_of_policy(context: dg.AutomationContext[dg.AssetKey]) -> MaxAge:
     policy = context.asset_graph.get(context.key).freshness_policy
     if not isinstance(policy, TimeWindowFreshnessPolicy):
         message = (
@@ -247,15 +247,15 @@ def _newest_before(instance: dg.DagsterInstance, key: dg.AssetKey, moment: dt.da
     return records[0].storage_id if records else 0
 
 
-def recall(cursor: str | None, tiles: Sequence[str]) -> Mapping[str, Asked[int]]:
+def recall(cursor: str | None, tiles: Sequence[str]) -> Mapping[str, Request[int]]:
     """What `remember` wrote of these tiles; nothing of a tile that the area has no more."""
     kept: dict[str, Sequence[Any]] = json.loads(cursor) if cursor else {}
-    found: dict[str, Asked[int]] = {}
+    found: dict[str, Request[int]] = {}
     for tile in tiles if kept else ():
         if tile in kept:
             at, after, *wanted = kept[tile]
             moment = dt.datetime.fromtimestamp(at, dt.UTC)
-            found[tile] = Asked(at=moment, after=after, wanted="".join(wanted))
+            found[tile] = Request(at=moment, after=after, wanted="".join(wanted))
     return found
 
 

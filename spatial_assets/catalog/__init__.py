@@ -8,7 +8,7 @@ from spatial_assets.catalog.scene import (
     Catalogue,
     RejectedScene,
     Scene,
-    Sighting,
+    SceneVersion,
     SupersededScene,
 )
 from spatial_assets.catalog.sources.search import find_scenes
@@ -18,7 +18,7 @@ __all__ = [
     "Catalogue",
     "RejectedScene",
     "Scene",
-    "Sighting",
+    "SceneVersion",
     "SupersededScene",
     "find_scenes",
 ]

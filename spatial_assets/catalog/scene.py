@@ -17,7 +17,7 @@ from spatial_assets.geo.radiometry import Calibration
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sighting:
+class SceneVersion:
     """One scene as its catalogue has it: no image was opened, no server asked for its files."""
 
     id: str
@@ -172,7 +172,7 @@ class Catalogue:
     scenes: tuple[Scene, ...]
     rejected: tuple[RejectedScene, ...]
     superseded: tuple[SupersededScene, ...] = ()
-    sightings: tuple[Sighting, ...] = ()
+    scene_versions: tuple[SceneVersion, ...] = ()
     """Of every scene that is used or was refused, as the catalogue alone has it."""
 
 

@@ -16,7 +16,7 @@ from spatial_assets.project import load_project
 from spatial_assets.project.loading import PROJECT_VARIABLE
 
 if TYPE_CHECKING:
-    from spatial_assets.cli.app.open_project import Ground
+    from spatial_assets.cli.app.open_project import OpenProject
     from spatial_assets.cli.demo_run.summary import Story
     from spatial_assets.cli.mapping.map_data import MapSubject
 
@@ -30,7 +30,7 @@ def demo(folder: Path | None, *, inputs_only: bool) -> None:
     Takes under a minute; a second time it finds everything unchanged. Default for DIR: the
     project folder in force, else the demo's place in this checkout, else a new folder `demo`.
     """
-    from spatial_assets.cli.app.open_project import open_ground
+    from spatial_assets.cli.app.open_project import open_project
     from spatial_assets.cli.demo_run import dagster_run
     from spatial_assets.cli.demo_run.folder import (
         chosen_place,
@@ -62,7 +62,7 @@ def demo(folder: Path | None, *, inputs_only: bool) -> None:
     # A log may lose lines on the way, an exit code does not; the story tells what is stored.
     told = end.sentence or f"all {len(project.partitioning.keys)} tiles"
     click.echo(f"Made by Dagster, {seconds} in all: {told}.")
-    with open_ground(project) as ground:
+    with open_project(project) as ground:
         story = read_story(ground)
         tell(story)
         show(ground, story)
@@ -92,7 +92,7 @@ def tell(story: Story) -> None:
         click.echo(f"  {line}")
 
 
-def show(ground: Ground, story: Story) -> None:
+def show(ground: OpenProject, story: Story) -> None:
     """The newest period: in the terminal where that has colours, and as a file."""
     from spatial_assets.cli.app.console import console
     from spatial_assets.cli.demo_run.summary import shown

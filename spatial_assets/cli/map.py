@@ -29,7 +29,7 @@ def draw_map(destination: Path, index: str | None, *, period: str | None, size: 
     OUT.html is one page for a browser, without a network: pointing at a tile says how it stands.
     OUT.png is a picture with a legend.
     """
-    from spatial_assets.cli.app.open_project import open_ground
+    from spatial_assets.cli.app.open_project import open_project
     from spatial_assets.cli.mapping.html import map_page
     from spatial_assets.cli.mapping.map_data import map_subject, newest_period, subtitle_of
     from spatial_assets.cli.mapping.png import map_png
@@ -41,7 +41,7 @@ def draw_map(destination: Path, index: str | None, *, period: str | None, size: 
         raise click.BadParameter(message, param_hint="OUT")
     project = current_project()
     index = index or project.indices.names[0]
-    with open_ground(project) as ground:
+    with open_project(project) as ground:
         inventory = Inventory(ground)
         period = period or newest_period(inventory.rows("tile_index"), index)
         tiles = inventory.tiles()

@@ -15,7 +15,7 @@ from spatial_assets.cli.selection.tile_options import Selectors, selecting_tiles
 from spatial_assets.project import Project
 
 if TYPE_CHECKING:
-    from spatial_assets.cli.selection.asset_options import Selection
+    from spatial_assets.cli.selection.asset_options import AssetSelection
     from spatial_assets.pipeline.outcome import RunReport
 
 
@@ -71,20 +71,20 @@ def materialize(
 
 
 def make_here(
-    project: Project, selectors: Selectors, selection: Selection, *, workers: int | None
+    project: Project, selectors: Selectors, selection: AssetSelection, *, workers: int | None
 ) -> None:
     """Make the tiles in this process.
 
     Raises:
         ClickException: a tile is newly bad.
     """
-    from spatial_assets.cli.app.open_project import open_ground
+    from spatial_assets.cli.app.open_project import open_project
     from spatial_assets.cli.local_run.progress import meter
     from spatial_assets.cli.local_run.run_here import bring_up_to_date, engine_of, now, walk
     from spatial_assets.cli.selection.inventory import Inventory
 
     started = time.monotonic()
-    with open_ground(project) as ground, meter() as gauge:
+    with open_project(project) as ground, meter() as gauge:
         update = partial(bring_up_to_date, ground, selection.boundaries, clock=now, say=gauge.say)
         if selectors.changed:
             update()  # whether a tile's boundaries changed is seen in those that are validated

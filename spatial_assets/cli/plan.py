@@ -21,7 +21,7 @@ def plan(*, selectors: Selectors, names: tuple[str, ...], as_json: bool) -> None
 
     Asks the catalogue, but opens no image: what only the files know, a run finds out.
     """
-    from spatial_assets.cli.app.open_project import open_ground
+    from spatial_assets.cli.app.open_project import open_project
     from spatial_assets.cli.local_run.run_here import now
     from spatial_assets.cli.planning import plan_text
     from spatial_assets.cli.planning.forecast import forecast
@@ -32,7 +32,7 @@ def plan(*, selectors: Selectors, names: tuple[str, ...], as_json: bool) -> None
 
     project = current_project()
     stages = selection_of(project, names).stages
-    with open_ground(project) as ground:
+    with open_project(project) as ground:
         inventory = Inventory(ground)
         choice = inventory.chosen(selectors, stages, now=now())
         if not choice.keys:

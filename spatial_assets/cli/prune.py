@@ -26,12 +26,12 @@ def prune(*, yes: bool) -> None:
     Tiles that a smaller [area] no longer has, with their objects, rows and manifest; and objects
     that no manifest names, as killed runs leave them. A tile that a run works on is left alone.
     """
-    from spatial_assets.cli.app.open_project import open_ground
+    from spatial_assets.cli.app.open_project import open_project
     from spatial_assets.cli.pruning.leftovers import find_leftovers, remove
     from spatial_assets.stores.objects.grid_identity import claim_store, stored_grid
 
     project = current_project()
-    with open_ground(project) as ground:
+    with open_project(project) as ground:
         if not ground.has_store or stored_grid(ground.store) is None:
             click.echo("Nothing to prune: nothing was made here yet.")
             return

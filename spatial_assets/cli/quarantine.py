@@ -16,7 +16,7 @@ from spatial_assets.project.secrets import mask_secrets
 from spatial_assets.stores.rows import QUARANTINE_KINDS
 
 if TYPE_CHECKING:
-    from spatial_assets.cli.app.open_project import Ground
+    from spatial_assets.cli.app.open_project import OpenProject
     from spatial_assets.pipeline.quarantine import Quarantine
 
 
@@ -118,20 +118,20 @@ def release(*, subjects: tuple[str, ...], kinds: tuple[str, ...], reasons: tuple
 
 
 @contextmanager
-def _opened() -> Iterator[tuple[Ground, Quarantine]]:
+def _opened() -> Iterator[tuple[OpenProject, Quarantine]]:
     """The ground of the project, and what is in quarantine there."""
-    from spatial_assets.cli.app.open_project import open_ground
+    from spatial_assets.cli.app.open_project import open_project
     from spatial_assets.pipeline.quarantine import Quarantine
 
     project = current_project()
-    with open_ground(project) as ground:
+    with open_project(project) as ground:
         yield (
             ground,
             Quarantine(grid_id=project.grid_id, store=ground.store, database=ground.database),
         )
 
 
-def _told(ground: Ground, held: Quarantine, row: Row) -> dict[str, object]:
+def _told(ground: OpenProject, held: Quarantine, row: Row) -> dict[str, object]:
     """A record, what of the area it touches, and what the store says of it."""
     told = _chosen(row, ALL)
     tiles = _tiles(ground, row)
@@ -152,7 +152,7 @@ def _feature(document: dict[str, object], row: Row) -> object:
     return next((each for each in found if each.get("index") == index), "nothing")
 
 
-def _tiles(ground: Ground, row: Row) -> list[str] | None:
+def _tiles(ground: OpenProject, row: Row) -> list[str] | None:
     """The tiles that a scene touches; None: it is no scene, or nobody knows where it lies."""
     import shapely
 

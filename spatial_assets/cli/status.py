@@ -34,14 +34,14 @@ def status(*, as_json: bool, geojson: Path | None, verify: bool) -> None:
 
     Reads the database and the store, and writes nothing but the FILE of --geojson.
     """
-    from spatial_assets.cli.app.open_project import open_ground
+    from spatial_assets.cli.app.open_project import open_project
     from spatial_assets.cli.local_run.run_here import now
     from spatial_assets.cli.selection import report
     from spatial_assets.cli.selection.inventory import Inventory
     from spatial_assets.cli.selection.run_rates import throughput_of
 
     project = current_project()
-    with open_ground(project) as ground:
+    with open_project(project) as ground:
         inventory = Inventory(ground)
         found = report.Report(
             project=project,

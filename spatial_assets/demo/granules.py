@@ -22,7 +22,7 @@ SWATH_LEAN = 0.22  # metres east per metre north of the edge of a descending orb
 
 
 @dataclass(frozen=True, kw_only=True)
-class Granule:
+class MadeGranule:
     """One square of the satellite's grid: a window of a UTM zone."""
 
     square: str
@@ -110,7 +110,7 @@ class View:
     """How far it is to the next row, 0 to 1."""
 
     @classmethod
-    def of(cls, granule: Granule, pixel: int) -> View:
+    def of(cls, granule: MadeGranule, pixel: int) -> View:
         """The view of a granule's pixels of a size in metres."""
         x, y = (place - np.float32(0.5) for place in granule.places(pixel))
         column, row = np.floor(x).astype(np.intp), np.floor(y).astype(np.intp)

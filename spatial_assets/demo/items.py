@@ -11,7 +11,7 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
-from spatial_assets.demo.granules import CLASS_PIXEL, PIXEL, Granule
+from spatial_assets.demo.granules import CLASS_PIXEL, PIXEL, MadeGranule
 from spatial_assets.demo.passes import CENTRAL_WAVELENGTH, SUN, Pass
 
 BASELINE = "05.09"
@@ -47,7 +47,7 @@ class BandFile:
 
 def stac_item(
     seen: Pass,
-    granule: Granule,
+    granule: MadeGranule,
     *,
     files: list[BandFile],
     classes: NDArray[np.uint8],
@@ -83,7 +83,7 @@ def stac_item(
     }
 
 
-def _properties(seen: Pass, granule: Granule, classes: NDArray[np.uint8]) -> Json:
+def _properties(seen: Pass, granule: MadeGranule, classes: NDArray[np.uint8]) -> Json:
     """What Earth Search says of a scene."""
     moment = f"{seen.moment:%Y-%m-%dT%H:%M:%S.%f}Z"
     made = f"{seen.day:%Y-%m-%d}T17:04:00Z"
@@ -123,7 +123,7 @@ def _percentages(classes: NDArray[np.uint8]) -> dict[str, float]:
     }
 
 
-def _asset(file: BandFile, granule: Granule) -> Json:
+def _asset(file: BandFile, granule: MadeGranule) -> Json:
     """One file of a scene."""
     pixel = CLASS_PIXEL if file.name == "scl" else PIXEL
     common: Json = {

@@ -33,7 +33,7 @@ _GROUND = Affine(CELL, 0.0, -HALF_WIDTH, 0.0, -CELL, HALF_HEIGHT)
 _SEED = 20230605
 
 
-class Cover(IntEnum):
+class LandCover(IntEnum):
     """What covers the ground."""
 
     WATER = 0
@@ -52,14 +52,14 @@ class Cover(IntEnum):
 
 
 _CROPS = (
-    Cover.WHEAT,
-    Cover.RAPESEED,
-    Cover.MAIZE,
-    Cover.SUNFLOWER,
-    Cover.SOY,
-    Cover.ALFALFA,
-    Cover.MEADOW,
-    Cover.FALLOW,
+    LandCover.WHEAT,
+    LandCover.RAPESEED,
+    LandCover.MAIZE,
+    LandCover.SUNFLOWER,
+    LandCover.SOY,
+    LandCover.ALFALFA,
+    LandCover.MEADOW,
+    LandCover.FALLOW,
 )
 _FOOT, _CREST = 0.45, 0.95  # heights between which vines grow, and above which forest does
 _GROVE, _GROVE_COUNTRY = 1.5, 0.2  # how wild a spot must be to be left to trees, and where
@@ -72,7 +72,7 @@ class Landscape:
     """Maps of one lattice, shape (row, column); row 0 is the northern edge."""
 
     cover: NDArray[np.uint8]
-    """What covers the ground, a `Cover`."""
+    """What covers the ground, a `LandCover`."""
 
     delay: Field
     """Days by which the crop of a parcel is later than its kind."""
@@ -112,11 +112,11 @@ def make_landscape() -> Landscape:
     _lay_out_hills(cover, wild, rng)
     _lay_out_water(cover, wild, rng)
     # Trees and gardens know nothing of the parcels that were drawn below them.
-    vigour[(cover == Cover.FOREST) | (cover == Cover.TOWN)] = 1.0
+    vigour[(cover == LandCover.FOREST) | (cover == LandCover.TOWN)] = 1.0
     vigour += 0.03 * fractal_noise(SHAPE, 45.0, octaves=5, rng=rng)
     grain = blurred(rng.standard_normal(SHAPE, dtype=np.float32))
     # A grain is a tuft in a field, but in town it is a row of houses beside its gardens.
-    vigour += grain * np.where(cover == Cover.TOWN, np.float32(0.12), np.float32(0.03))
+    vigour += grain * np.where(cover == LandCover.TOWN, np.float32(0.12), np.float32(0.03))
     soil = 1 + 0.16 * fractal_noise(SHAPE, 160.0, octaves=5, rng=rng)
     return Landscape(cover, delay, vigour, soil)
 
@@ -138,7 +138,7 @@ def _farmland(rng: np.random.Generator) -> tuple[NDArray[np.uint8], Field, Field
     vigour = (1 + 0.07 * rng.standard_normal(count)).astype(np.float32)
     cover = crops[number]
     tracks = [shapely.buffer(block.boundary, 7.0) for block in land]
-    cover[_burnt(tracks, [1] * len(tracks)) == 1] = Cover.MEADOW
+    cover[_burnt(tracks, [1] * len(tracks)) == 1] = LandCover.MEADOW
     return cover, delay[number], vigour[number]
 
 
@@ -148,10 +148,12 @@ def _lay_out_hills(cover: NDArray[np.uint8], wild: Field, rng: np.random.Generat
     height = fractal_noise(SHAPE, 420.0, octaves=7, rng=rng) + 0.22 * wild
     height += 0.72 - 2.0 * rows / SHAPE[0] - 0.9 * columns / SHAPE[1]
     slope = (height > _FOOT) & (height < _CREST)
-    cover[slope & np.isin(cover, [Cover.WHEAT, Cover.RAPESEED, Cover.SOY])] = Cover.VINEYARD
-    cover[height > _CREST] = Cover.FOREST
+    cover[slope & np.isin(cover, [LandCover.WHEAT, LandCover.RAPESEED, LandCover.SOY])] = (
+        LandCover.VINEYARD
+    )
+    cover[height > _CREST] = LandCover.FOREST
     groves = (wild > _GROVE) & (smooth_noise(SHAPE, 300.0, rng) > _GROVE_COUNTRY)
-    cover[groves] = Cover.FOREST
+    cover[groves] = LandCover.FOREST
 
 
 def _lay_out_water(cover: NDArray[np.uint8], wild: Field, rng: np.random.Generator) -> None:
@@ -161,12 +163,12 @@ def _lay_out_water(cover: NDArray[np.uint8], wild: Field, rng: np.random.Generat
     # Nested strips stand for the distance to water: 1 far, 8 beside it.
     strips = [river.buffer(180.0 * n).union(still.buffer(60.0 * n)) for n in range(8, 0, -1)]
     wetness = _burnt(strips, range(1, 9)) + 2.2 * wild
-    cover[wetness > _DAMP] = Cover.MEADOW
-    cover[wetness > _WET] = Cover.FOREST
+    cover[wetness > _DAMP] = LandCover.MEADOW
+    cover[wetness > _WET] = LandCover.FOREST
     houses = [terrain.town_outline(rng), *terrain.village_outlines(rng)]
-    cover[_burnt([terrain.main_roads(rng).buffer(11.0)], [1]) == 1] = Cover.ROAD
-    cover[_burnt(houses, [1] * len(houses)) == 1] = Cover.TOWN
-    cover[_burnt([still, river.buffer(105.0)], [1, 1]) == 1] = Cover.WATER
+    cover[_burnt([terrain.main_roads(rng).buffer(11.0)], [1]) == 1] = LandCover.ROAD
+    cover[_burnt(houses, [1] * len(houses)) == 1] = LandCover.TOWN
+    cover[_burnt([still, river.buffer(105.0)], [1, 1]) == 1] = LandCover.WATER
 
 
 def _burnt(

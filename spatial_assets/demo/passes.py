@@ -6,12 +6,12 @@ import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from spatial_assets.demo.granules import Granule
+from spatial_assets.demo.granules import MadeGranule
 from spatial_assets.demo.weather import Weather
 
 GRANULES = (
-    Granule(square="33TYL", epsg=32633, bounds=(17.748, 45.763, 18.052, 46.017)),
-    Granule(square="34TBR", epsg=32634, bounds=(17.953, 45.763, 18.287, 46.017)),
+    MadeGranule(square="33TYL", epsg=32633, bounds=(17.748, 45.763, 18.052, 46.017)),
+    MadeGranule(square="34TBR", epsg=32634, bounds=(17.953, 45.763, 18.287, 46.017)),
 )
 """Two neighbours across the 18th meridian, which see the same 7 km between them."""
 
@@ -43,7 +43,7 @@ class Pass:
         """1 on New Year's Day."""
         return self.day.timetuple().tm_yday
 
-    def item_id(self, granule: Granule) -> str:
+    def item_id(self, granule: MadeGranule) -> str:
         """Name of the scene, as Earth Search gives it."""
         satellite = self.platform.removeprefix("sentinel-").upper()
         return f"S{satellite}_{granule.square}_{self.day:%Y%m%d}_0_L2A"

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from rasterio.io import MemoryFile
 from shapely.geometry.base import BaseGeometry
 
-from spatial_assets.demo.granules import CLASS_PIXEL, PIXEL, Granule, View, swath
+from spatial_assets.demo.granules import CLASS_PIXEL, PIXEL, MadeGranule, View, swath
 from spatial_assets.demo.items import OFFSET, SCALE, BandFile, stac_item
-from spatial_assets.demo.landscape import SHAPE, Cover, Landscape, make_landscape, on_lattice
+from spatial_assets.demo.landscape import SHAPE, LandCover, Landscape, make_landscape, on_lattice
 from spatial_assets.demo.noise import Field, blurred
 from spatial_assets.demo.passes import GRANULES, PASSES, SUN, Pass
 from spatial_assets.demo.seasons import reflectances
@@ -78,7 +78,7 @@ def _day(landscape: Landscape, seen: Pass, edge: BaseGeometry) -> Day:
     red, nir = reflectances(landscape, seen.day_of_year)
     sky = make_sky(seen.weather, SHAPE, sun=SUN)
     classes = np.where(nir - red > _GREEN * (nir + red), VEGETATION, SOIL).astype(np.uint8)
-    classes[landscape.cover == Cover.WATER] = WATER
+    classes[landscape.cover == LandCover.WATER] = WATER
     classes[_widened(sky.shadow) > _TOUCHED] = SHADOW
     classes[_widened(sky.cloud) > _TOUCHED] = CLOUD_MAYBE
     classes[sky.cloud > _THICK] = CLOUD
@@ -92,7 +92,7 @@ def _day(landscape: Landscape, seen: Pass, edge: BaseGeometry) -> Day:
 
 
 def _bands(
-    day: Day, seen: Pass, granule: Granule, *, view: View, looked: NDArray[np.bool_]
+    day: Day, seen: Pass, granule: MadeGranule, *, view: View, looked: NDArray[np.bool_]
 ) -> Iterator[BandFile]:
     """The reflective bands as digital numbers; 0 only where the classification has no data."""
     beyond = ~np.repeat(np.repeat(looked, 2, axis=0), 2, axis=1)
@@ -106,7 +106,7 @@ def _bands(
         yield _file(name, code, pixels, granule)
 
 
-def _file(name: str, code: str, pixels: NDArray[np.generic], granule: Granule) -> BandFile:
+def _file(name: str, code: str, pixels: NDArray[np.generic], granule: MadeGranule) -> BandFile:
     """A band as a tiled GeoTIFF."""
     pixel = CLASS_PIXEL if name == "scl" else PIXEL
     left, top = granule.corner

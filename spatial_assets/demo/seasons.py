@@ -5,33 +5,33 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from spatial_assets.demo.landscape import Cover, Landscape
+from spatial_assets.demo.landscape import LandCover, Landscape
 from spatial_assets.demo.noise import Field
 
 # Day of the year when a crop has closed half its canopy, and when it has lost half of it again.
 _SEASONS = {
-    Cover.MEADOW: (85.0, 330.0),
-    Cover.WHEAT: (92.0, 177.0),
-    Cover.RAPESEED: (80.0, 168.0),
-    Cover.MAIZE: (163.0, 262.0),
-    Cover.SUNFLOWER: (158.0, 232.0),
-    Cover.SOY: (170.0, 255.0),
-    Cover.ALFALFA: (75.0, 330.0),
-    Cover.VINEYARD: (125.0, 300.0),
-    Cover.FALLOW: (140.0, 240.0),
+    LandCover.MEADOW: (85.0, 330.0),
+    LandCover.WHEAT: (92.0, 177.0),
+    LandCover.RAPESEED: (80.0, 168.0),
+    LandCover.MAIZE: (163.0, 262.0),
+    LandCover.SUNFLOWER: (158.0, 232.0),
+    LandCover.SOY: (170.0, 255.0),
+    LandCover.ALFALFA: (75.0, 330.0),
+    LandCover.VINEYARD: (125.0, 300.0),
+    LandCover.FALLOW: (140.0, 240.0),
 }
 _DENSEST = {
-    Cover.MEADOW: 0.72,
-    Cover.WHEAT: 0.93,
-    Cover.RAPESEED: 0.92,
-    Cover.MAIZE: 0.96,
-    Cover.SUNFLOWER: 0.90,
-    Cover.SOY: 0.95,
-    Cover.ALFALFA: 0.88,
-    Cover.VINEYARD: 0.52,
-    Cover.FALLOW: 0.34,
+    LandCover.MEADOW: 0.72,
+    LandCover.WHEAT: 0.93,
+    LandCover.RAPESEED: 0.92,
+    LandCover.MAIZE: 0.96,
+    LandCover.SUNFLOWER: 0.90,
+    LandCover.SOY: 0.95,
+    LandCover.ALFALFA: 0.88,
+    LandCover.VINEYARD: 0.52,
+    LandCover.FALLOW: 0.34,
 }
-_RIPENS_TO_STRAW = {Cover.WHEAT, Cover.RAPESEED}
+_RIPENS_TO_STRAW = {LandCover.WHEAT, LandCover.RAPESEED}
 _DAYS_OF_RIPENING = 20.0
 _DAYS_OF_A_CUT = 38.0  # from one cut of alfalfa to the next
 
@@ -39,16 +39,16 @@ _DAYS_OF_A_CUT = 38.0  # from one cut of alfalfa to the next
 _LEAF = (0.030, 0.470)
 _SOIL = (0.135, 0.205)
 _STRAW = (0.185, 0.300)
-_PLAIN = {Cover.WATER: (0.042, 0.021), Cover.ROAD: (0.150, 0.215)}
+_PLAIN = {LandCover.WATER: (0.042, 0.021), LandCover.ROAD: (0.150, 0.215)}
 
 
-def canopy(cover: Cover, day: float, delay: Field) -> Field:
+def canopy(cover: LandCover, day: float, delay: Field) -> Field:
     """Share of the ground under green leaves, 0 to 1, for a crop some days late."""
     start, end = _SEASONS[cover]
     grown = 1 / (1 + np.exp(-(day - start - delay) / 6.5))
     lost = 1 / (1 + np.exp((day - end - delay) / 5.0))
     share: Field = (np.float32(_DENSEST[cover]) * grown * lost).astype(np.float32)
-    if cover is Cover.ALFALFA:
+    if cover is LandCover.ALFALFA:
         since_cut = np.mod(day - delay * 5.0, _DAYS_OF_A_CUT) / _DAYS_OF_A_CUT
         share *= np.clip(0.35 + 1.3 * since_cut, 0, 1)
     return share
@@ -57,7 +57,7 @@ def canopy(cover: Cover, day: float, delay: Field) -> Field:
 def reflectances(landscape: Landscape, day: float) -> tuple[Field, Field]:
     """Red and near-infrared reflectance of the ground on a day of the year, without clouds."""
     red, nir = np.empty((2, *landscape.cover.shape), dtype=np.float32)
-    for cover in Cover:
+    for cover in LandCover:
         here = landscape.cover == cover
         vigour, soil = landscape.vigour[here], landscape.soil[here]
         red[here], nir[here] = _look(cover, day, landscape.delay[here], vigour=vigour, soil=soil)
@@ -65,15 +65,15 @@ def reflectances(landscape: Landscape, day: float) -> tuple[Field, Field]:
 
 
 def _look(
-    cover: Cover, day: float, delay: Field, *, vigour: Field, soil: Field
+    cover: LandCover, day: float, delay: Field, *, vigour: Field, soil: Field
 ) -> tuple[Field, Field]:
     """Red and near-infrared of the cells of one cover."""
     if cover in _PLAIN:
         red, nir = _PLAIN[cover]
         return red * (0.7 + 0.3 * soil), nir * (0.7 + 0.3 * soil)
-    if cover is Cover.FOREST:
+    if cover is LandCover.FOREST:
         return 0.027 * _stretched(vigour, -4.0), 0.385 * _stretched(vigour, 2.2)
-    if cover is Cover.TOWN:
+    if cover is LandCover.TOWN:
         gardens = np.clip(0.36 + 5.0 * (vigour - 1.0), 0.05, 0.8).astype(np.float32)
         return _mixed(gardens, (0.170, 0.215), soil)
     weeds = np.clip(0.05 + vigour - 1, 0, 0.2)

@@ -13,7 +13,7 @@ _CLOUD_BASE = 1_500.0  # metres above the ground
 
 
 @dataclass(frozen=True, eq=False)
-class Sky:
+class CloudCover:
     """What stands between the ground and the satellite."""
 
     cloud: Field
@@ -40,7 +40,7 @@ class Weather:
     """Pixels from one cloud to the next."""
 
 
-def make_sky(weather: Weather, shape: tuple[int, int], *, sun: tuple[float, float]) -> Sky:
+def make_sky(weather: Weather, shape: tuple[int, int], *, sun: tuple[float, float]) -> CloudCover:
     """The sky of a day.
 
     Args:
@@ -58,7 +58,7 @@ def make_sky(weather: Weather, shape: tuple[int, int], *, sun: tuple[float, floa
     # A shadow falls away from the sun; north is up, so rows grow to the south.
     down, right = round(reach * np.cos(azimuth)), round(-reach * np.sin(azimuth))
     brightness = 0.52 + 0.09 * np.clip(heaps - np.float32(edge), 0, 3)
-    return Sky(cloud, _moved(cloud, down, right), brightness.astype(np.float32))
+    return CloudCover(cloud, _moved(cloud, down, right), brightness.astype(np.float32))
 
 
 def _moved(values: Field, down: int, right: int) -> Field:

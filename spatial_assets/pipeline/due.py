@@ -31,7 +31,7 @@ Moment = TypeVar("Moment", bound=Comparable)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pace:
+class RequestLimits:
     """How much is asked for at a time, and what comes first."""
 
     limit: int
@@ -52,7 +52,7 @@ class Pace:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked(Generic[Moment]):
+class Request(Generic[Moment]):
     """A tile was asked for."""
 
     at: datetime
@@ -79,7 +79,7 @@ class TileFacts(Generic[Moment]):
     failed: Collection[str] = frozenset()
     """Tiles with a later stage that failed: due, however fresh they are."""
 
-    asked: Mapping[str, Asked[Moment]] = field(default_factory=dict)
+    asked: Mapping[str, Request[Moment]] = field(default_factory=dict)
     """Tile -> when it was last asked for."""
 
     def why(self, tile: str) -> Why | None:
@@ -93,12 +93,12 @@ class TileFacts(Generic[Moment]):
             return "stale"
         return "failed" if tile in self.failed else None
 
-    def unanswered(self, tile: str) -> Asked[Moment] | None:
+    def unanswered(self, tile: str) -> Request[Moment] | None:
         """When a tile was asked for, if it has not been made since; it may be under way."""
         asked = self.asked.get(tile)
         return asked if asked and self.refreshed_at.get(tile) == asked.after else None
 
-    def asked_in_vain(self, tile: str) -> Asked[Moment] | None:
+    def asked_in_vain(self, tile: str) -> Request[Moment] | None:
         """When a tile was asked for, if it is due all the same.
 
         An input that has changed since is another matter, and worth another try at once.
@@ -152,7 +152,7 @@ def tiles_due(
     *,
     excluded: Collection[str],
     now: datetime,
-    pace: Pace,
+    pace: RequestLimits,
 ) -> Plan:
     """Pick the tiles to ask for: the changed, the stale by age, those never made, then retries.
 

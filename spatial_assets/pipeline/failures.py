@@ -56,7 +56,7 @@ class TileQuarantinedError(SpatialAssetsError):
 
 
 @dataclass(frozen=True)
-class Trouble:
+class Failure:
     """What an exception means for the tile it struck."""
 
     state: State
@@ -73,17 +73,17 @@ Kind = type[BaseException] | str | int
 """A class; the full name of one, where its library is not to be imported for this; or an errno."""
 
 
-def _lasting(reason: str) -> Trouble:
-    return Trouble(State.FAILED, reason, transient=False)
+def _lasting(reason: str) -> Failure:
+    return Failure(State.FAILED, reason, transient=False)
 
 
-def _passing(reason: str) -> Trouble:
-    return Trouble(State.FAILED, reason, transient=True)
+def _passing(reason: str) -> Failure:
+    return Failure(State.FAILED, reason, transient=True)
 
 
-_BAD_INPUT = Trouble(State.QUARANTINED, OWN, transient=False)
+_BAD_INPUT = Failure(State.QUARANTINED, OWN, transient=False)
 
-TROUBLES: tuple[tuple[Kind, Trouble], ...] = (
+TROUBLES: tuple[tuple[Kind, Failure], ...] = (
     (MissingInputError, _lasting("missing_input")),
     (TooLargeError, _lasting("too_large")),
     (UnexaminedError, _lasting(OWN)),
@@ -134,7 +134,7 @@ TROUBLES: tuple[tuple[Kind, Trouble], ...] = (
 UNEXPECTED = _lasting("unexpected")
 
 
-def trouble_of(error: BaseException) -> Trouble:
+def trouble_of(error: BaseException) -> Failure:
     """Judge an exception."""
     if isinstance(error, SceneError) and error.reason == CHANGED:
         return _lasting(CHANGED)

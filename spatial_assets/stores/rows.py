@@ -188,7 +188,7 @@ class Renew:
     """UTC-aware; rows that have this or a later one are left alone."""
 
 
-Change = Replace | ReplaceAll | Upsert | Renew
+RowChange = Replace | ReplaceAll | Upsert | Renew
 
 
 def fields_of(row: Row) -> Mapping[str, object]:

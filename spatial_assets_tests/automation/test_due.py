@@ -11,7 +11,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spatial_assets.pipeline.due import Asked, Pace, Plan, TileFacts, tiles_due
+from spatial_assets.pipeline.due import Plan, Request, RequestLimits, TileFacts, tiles_due
 from spatial_assets.project.freshness import NeverMade
 
 NOW = dt.datetime(2023, 9, 15, 12, tzinfo=dt.UTC)
@@ -29,7 +29,7 @@ def facts_of(
     windows: Mapping[str, dt.timedelta] | None = None,
     changed: Mapping[str, str] | None = None,
     failed: Collection[str] = (),
-    asked: Mapping[str, Asked[dt.datetime]] | None = None,
+    asked: Mapping[str, Request[dt.datetime]] | None = None,
     now: dt.datetime = NOW,
 ) -> Facts:
     return TileFacts(
@@ -49,7 +49,7 @@ def plan_of(
     never_made: NeverMade = "last",
     tiles: Collection[str] = TILES,
 ) -> Plan:
-    pace = Pace(limit=limit, never_made=never_made)
+    pace = RequestLimits(limit=limit, never_made=never_made)
     return tiles_due(tiles, facts, excluded=excluded, now=NOW, pace=pace)
 
 
@@ -62,7 +62,7 @@ moments = st.integers(0, 10 * 24).map(lambda hours: NOW - dt.timedelta(hours=hou
 def histories(draw: st.DrawFn) -> Facts:
     refreshed_at = draw(st.dictionaries(st.sampled_from(TILES), moments))
     after = st.sampled_from([None, *refreshed_at.values()])
-    asked = st.builds(Asked[dt.datetime], at=moments, after=after, wanted=changes | st.just(""))
+    asked = st.builds(Request[dt.datetime], at=moments, after=after, wanted=changes | st.just(""))
     return facts_of(
         refreshed_at,
         windows=draw(st.dictionaries(st.sampled_from(TILES), st.sampled_from(WINDOWS))),
@@ -143,9 +143,9 @@ def test_every_tile_gets_its_turn_and_those_that_cannot_succeed_rest_in_between(
     facts: Facts, hopeless: frozenset[str], excluded: frozenset[str], limit: int
 ) -> None:
     """Applied tick by tick for two days, with tiles that never succeed among them."""
-    pace = Pace(limit=limit)
+    pace = RequestLimits(limit=limit)
     refreshed_at = dict(facts.refreshed_at)
-    asked: dict[str, Asked[dt.datetime]] = {}
+    asked: dict[str, Request[dt.datetime]] = {}
     times: dict[str, list[dt.datetime]] = {tile: [] for tile in TILES}
     due = {tile for tile in TILES if facts.why(tile) in {"stale", "never made"}} - excluded
 
@@ -155,7 +155,7 @@ def test_every_tile_gets_its_turn_and_those_that_cannot_succeed_rest_in_between(
         plan = tiles_due(TILES, known, excluded=excluded, now=now, pace=pace)
         for tile in plan.tiles:
             times[tile].append(now)
-            asked[tile] = Asked(at=now, after=refreshed_at.get(tile))
+            asked[tile] = Request(at=now, after=refreshed_at.get(tile))
             if tile not in hopeless:
                 refreshed_at[tile] = now
 
@@ -171,7 +171,7 @@ def test_every_tile_gets_its_turn_and_those_that_cannot_succeed_rest_in_between(
 
 def test_what_cannot_succeed_never_holds_up_what_can() -> None:
     old, older = NOW - 6 * DAY, NOW - 9 * DAY
-    asked = {"00": Asked(at=NOW - DAY, after=older)}
+    asked = {"00": Request(at=NOW - DAY, after=older)}
     facts = facts_of({**dict.fromkeys(TILES, NOW), "00": older, "07": old}, asked=asked)
 
     assert plan_of(facts).tiles == ("07", "00")
@@ -180,7 +180,7 @@ def test_what_cannot_succeed_never_holds_up_what_can() -> None:
 
 def test_a_tile_that_came_to_something_is_no_retry_when_it_grows_old_again() -> None:
     old = NOW - 6 * DAY
-    asked = {"00": Asked(at=NOW - dt.timedelta(hours=1), after=NOW - 20 * DAY)}
+    asked = {"00": Request(at=NOW - dt.timedelta(hours=1), after=NOW - 20 * DAY)}
     facts = facts_of({**dict.fromkeys(TILES, NOW), "00": old}, asked=asked)
 
     assert plan_of(facts).tiles == ("00",)
@@ -202,7 +202,7 @@ def test_a_changed_tile_comes_before_any_that_is_merely_old(
 
 def test_a_change_is_followed_at_once_and_then_on_the_slow_cadence() -> None:
     fresh, lately = dict.fromkeys(TILES, NOW), NOW - dt.timedelta(hours=1)
-    asked = {"03": Asked(at=lately, after=NOW, wanted="one")}
+    asked = {"03": Request(at=lately, after=NOW, wanted="one")}
 
     assert plan_of(facts_of(fresh, changed={"03": "one"})).tiles == ("03",)
     assert plan_of(facts_of(fresh, changed={"03": "one"}, asked=asked)).resting == 1
@@ -212,7 +212,7 @@ def test_a_change_is_followed_at_once_and_then_on_the_slow_cadence() -> None:
 
 def test_a_fresh_tile_with_a_failed_stage_is_tried_again_on_the_slow_cadence() -> None:
     fresh = dict.fromkeys(TILES, NOW)
-    an_hour_ago = {"03": Asked(at=NOW - dt.timedelta(hours=1), after=NOW - DAY)}
+    an_hour_ago = {"03": Request(at=NOW - dt.timedelta(hours=1), after=NOW - DAY)}
 
     assert plan_of(facts_of(fresh, failed={"03"})).tiles == ("03",)
     assert plan_of(facts_of(fresh, failed={"03"}, asked=an_hour_ago)).tiles == ()
@@ -220,7 +220,7 @@ def test_a_fresh_tile_with_a_failed_stage_is_tried_again_on_the_slow_cadence() -
 
 def test_what_is_under_way_takes_its_place_within_the_limit() -> None:
     old = NOW - 6 * DAY
-    asked = {tile: Asked(at=NOW - TICK, after=old) for tile in TILES[:3]}
+    asked = {tile: Request(at=NOW - TICK, after=old) for tile in TILES[:3]}
     facts = facts_of(dict.fromkeys(TILES, old), asked=asked)
 
     plan = plan_of(facts, excluded=TILES[:3], limit=5)

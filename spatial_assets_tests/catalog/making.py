@@ -15,14 +15,14 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning
 
-from spatial_assets.catalog.access.source_access import Patience, SourceAccess
+from spatial_assets.catalog.access.source_access import RetryPolicy, SourceAccess
 from spatial_assets.catalog.scene import BandSource, Scene
 from spatial_assets.project import Project, load_project
 
 ORIGIN = (499_980.0, 5_100_000.0)  # of MGRS tile 33TWL, as all its products
 PIXEL = 120.0
 NORTH_UP = Affine(PIXEL, 0.0, ORIGIN[0], 0.0, -PIXEL, ORIGIN[1])
-QUICK = Patience(
+QUICK = RetryPolicy(
     attempts=3, first_delay=0.01, longest_delay=0.02, connect_timeout=2.0, read_timeout=2.0
 )
 FOOTPRINT: dict[str, Any] = {

@@ -14,7 +14,7 @@ import pytest
 
 from spatial_assets.catalog import find_scenes
 from spatial_assets.catalog.access.source_access import SourceAccess
-from spatial_assets.catalog.changes import Snapshot, look
+from spatial_assets.catalog.changes import Snapshot, poll
 from spatial_assets.errors import SettingsError, SourceUnavailableError
 from spatial_assets.project import Project
 from spatial_assets_tests.catalog.archive import CHECKSUM
@@ -107,30 +107,30 @@ def test_a_bucket_is_searched_to_its_depths(
 
 def test_a_bucket_is_seen_to_change(tmp_path: Path, bucket: Bucket, access: SourceAccess) -> None:
     project = project_of(tmp_path, bucket)
-    first = look(project, None, access=access, now=NOW)
+    first = poll(project, None, access=access, now=NOW)
     bucket.put("some items/a.json", item("a", **{"proj:epsg": 32634}))
     bucket.put("some items/new.json", item("new", datetime="2023-08-20T10:00:00Z"))
     bucket.remove("some items/2023/08/b.json")
 
     stored = Snapshot.from_bytes(first.to_bytes())
-    second = look(project, stored, access=access, now=NOW)
+    second = poll(project, stored, access=access, now=NOW)
 
     assert [one.id for one in second.changes_since(first)] == ["a", "b", "new"]
-    assert second.sightings == find_scenes(project, access).sightings
+    assert second.scene_versions == find_scenes(project, access).scene_versions
 
 
 def test_objects_that_did_not_change_are_not_read_again(
     tmp_path: Path, bucket: Bucket, access: SourceAccess
 ) -> None:
     project = project_of(tmp_path, bucket)
-    first = look(project, None, access=access, now=NOW)
+    first = poll(project, None, access=access, now=NOW)
     blank = tuple(replace(document, candidates=()) for document in first.documents)
     bucket.put("some items/a.json", item("a", **{"proj:epsg": 32634}))
 
-    second = look(project, replace(first, documents=blank), access=access, now=NOW)
+    second = poll(project, replace(first, documents=blank), access=access, now=NOW)
 
-    assert [one.id for one in first.sightings] == ["a", "b"]
-    assert [one.id for one in second.sightings] == ["a"]
+    assert [one.id for one in first.scene_versions] == ["a", "b"]
+    assert [one.id for one in second.scene_versions] == ["a"]
 
 
 def test_a_prefix_without_anything_is_a_mistake(
@@ -183,7 +183,7 @@ def test_a_listing_that_breaks_off_is_begun_again(tmp_path: Path, web: Web, faul
     access = quick_access(tmp_path / "cache", endpoint=web.url)
     project = project_in(tmp_path / "project", "s3://b/s")
 
-    snapshot = look(project, None, access=access, now=NOW)
+    snapshot = poll(project, None, access=access, now=NOW)
 
-    assert [one.id for one in snapshot.sightings] == ["a"]
+    assert [one.id for one in snapshot.scene_versions] == ["a"]
     assert len(web.asked_for("/b")) == 2

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from spatial_assets.catalog.access.rate_limit import FIRST, MOST, Crowd, crowd_at
+from spatial_assets.catalog.access.rate_limit import FIRST, MOST, HostLimiter, crowd_at
 from spatial_assets.catalog.access.source_access import SourceAccess
 from spatial_assets.geo.grid.geobox import Window
 from spatial_assets_tests.catalog.making import write_raster
@@ -17,35 +17,35 @@ from spatial_assets_tests.catalog.web import Web
 
 
 def test_one_refusal_halves_the_number_and_so_does_a_whole_flight_of_them() -> None:
-    crowd = Crowd()
+    crowd = HostLimiter()
 
     with contextlib.ExitStack() as flight:
         for _ in range(4):
             flight.enter_context(crowd.turn())
         for _ in range(4):
-            crowd.hear(503)
+            crowd.record(503)
     assert crowd.allowed == FIRST / 2
 
-    crowd.hear(429)
+    crowd.record(429)
     assert crowd.allowed == FIRST / 4
 
 
 def test_answers_raise_the_number_again_up_to_a_bound_and_refusals_leave_one() -> None:
-    crowd = Crowd()
+    crowd = HostLimiter()
     for _ in range(20):
-        crowd.hear(503)
+        crowd.record(503)
     assert crowd.allowed == 1.0
 
-    crowd.hear(206)
+    crowd.record(206)
     assert crowd.allowed == 2.0
     for _ in range(1000):
-        crowd.hear(206)
+        crowd.record(206)
     assert crowd.allowed == MOST
 
 
 def test_no_more_ask_at_a_time_than_are_allowed() -> None:
-    crowd, most, lock = Crowd(), [0, 0], threading.Lock()
-    crowd.hear(503)
+    crowd, most, lock = HostLimiter(), [0, 0], threading.Lock()
+    crowd.record(503)
 
     def ask() -> None:
         with crowd.turn():

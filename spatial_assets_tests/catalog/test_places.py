@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from spatial_assets.catalog import find_scenes
-from spatial_assets.catalog.access.allowed_places import Nearness, Places, nearness_of
+from spatial_assets.catalog.access.allowed_places import AllowedPlaces, Nearness, nearness_of
 from spatial_assets.catalog.access.requests import fetch
 from spatial_assets.catalog.access.source_access import SourceAccess, source_access
 from spatial_assets.catalog.rasters.gdal_datasets import gdal_settings, open_dataset
@@ -20,7 +20,7 @@ from spatial_assets_tests.catalog.making import meadow, project_in, write_raster
 from spatial_assets_tests.catalog.web import Web
 
 LINK_LOCAL = "http://169.254.169.254/latest/meta-data/iam"
-ON_THE_INTERNET = Places(nearest=Nearness.PUBLIC)
+ON_THE_INTERNET = AllowedPlaces(nearest=Nearness.PUBLIC)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_an_address_is_as_near_as_its_network(url: str, nearness: Nearness) -> N
 
 @pytest.mark.parametrize("near", list(Nearness))
 def test_a_catalogue_may_name_what_is_no_nearer_than_itself(near: Nearness) -> None:
-    places = Places(nearest=near)
+    places = AllowedPlaces(nearest=near)
     urls = ["http://8.8.8.8/", "http://10.1.2.3/", "http://127.0.0.1/", LINK_LOCAL]
 
     for level, url in enumerate(urls):
@@ -63,7 +63,7 @@ def test_a_catalogue_may_name_what_is_no_nearer_than_itself(near: Nearness) -> N
 
 
 def test_hosts_of_the_project_file_are_the_only_ones_and_need_not_be_far() -> None:
-    places = Places(
+    places = AllowedPlaces(
         nearest=Nearness.PUBLIC,
         trusted=frozenset({"127.0.0.1:9000"}),
         hosts=("*.example.org", "10.1.2.3", "s3://scenes-*"),
@@ -95,7 +95,7 @@ def test_a_signature_in_a_refused_url_is_not_told() -> None:
 
 
 def test_a_public_server_cannot_redirect_to_a_nearer_one() -> None:
-    local = Places(nearest=Nearness.OWN)  # as a folder of items has it
+    local = AllowedPlaces(nearest=Nearness.OWN)  # as a folder of items has it
 
     local.require("http://127.0.0.1/")
     local.require_redirect("http://127.0.0.1/a", "http://127.0.0.1/b")
@@ -104,7 +104,7 @@ def test_a_public_server_cannot_redirect_to_a_nearer_one() -> None:
 
 
 def of_the_web(access: SourceAccess, **places: object) -> SourceAccess:
-    found = Places(nearest=Nearness.OWN, **places)  # type: ignore[arg-type]
+    found = AllowedPlaces(nearest=Nearness.OWN, **places)  # type: ignore[arg-type]
     return replace(access, places=found)
 
 
@@ -199,7 +199,7 @@ def point_red_at(catalog: Path, href: str) -> None:
 
 
 def test_a_neighbour_whose_name_begins_alike_is_another_folder(access: SourceAccess) -> None:
-    places = Places(folders=("/data/scenes",))
+    places = AllowedPlaces(folders=("/data/scenes",))
 
     places.require("/data/scenes/a.tif")
     for refused in ("/data/scenes-of-others/a.tif", "/data/scenes/../a.tif", "/data"):

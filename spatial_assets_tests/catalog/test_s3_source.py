@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from spatial_assets.catalog import Scene, find_scenes
-from spatial_assets.catalog.access.allowed_places import Nearness, Places
+from spatial_assets.catalog.access.allowed_places import AllowedPlaces, Nearness
 from spatial_assets.catalog.access.file_versions import with_fingerprint
 from spatial_assets.catalog.access.source_access import SourceAccess
 from spatial_assets.catalog.cache.sparse_file import SUFFIX
@@ -162,7 +162,7 @@ def test_a_bucket_that_is_listed_is_read_wherever_its_server_is(
 ) -> None:
     scene, project = stored
     bucket = scene.bands["red"].href.split("/")[2]
-    listed = Places(nearest=Nearness.PUBLIC, hosts=(f"s3://{bucket}",))
+    listed = AllowedPlaces(nearest=Nearness.PUBLIC, hosts=(f"s3://{bucket}",))
     access = replace(s3_access, sign=sign, places=listed)  # type: ignore[arg-type]  # a literal
 
     pixels = red_of(scene, inspect_scene(scene, project, access), access)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import shapely
 
-from spatial_assets.catalog import Sighting
+from spatial_assets.catalog import SceneVersion
 from spatial_assets.catalog.access.source_access import SourceAccess
 from spatial_assets.catalog.stac.candidates import candidate_of, sightings_of
 from spatial_assets.catalog.stac.items import RawItem, read_scene
@@ -23,8 +23,8 @@ from spatial_assets_tests.catalog.web import Web
 Edit = Callable[[dict[str, Any]], object]
 
 
-def seen(tmp_path: Path) -> tuple[Sighting, ...]:
-    return find(tmp_path, tmp_path / "s").sightings
+def seen(tmp_path: Path) -> tuple[SceneVersion, ...]:
+    return find(tmp_path, tmp_path / "s").scene_versions
 
 
 def remote_item() -> dict[str, Any]:
@@ -34,7 +34,7 @@ def remote_item() -> dict[str, Any]:
     return item
 
 
-def sighting(item: dict[str, Any]) -> Sighting:
+def sighting(item: dict[str, Any]) -> SceneVersion:
     raw = RawItem(item, "https://example.org/a.json")
     scene = read_scene(raw, SENSORS["sentinel-2-l2a"], needs=["red", "nir"])
     (one,) = sightings_of([candidate_of(scene)])
@@ -52,12 +52,12 @@ def test_every_scene_is_sighted_in_the_order_of_ids(tmp_path: Path) -> None:
     write_scene(tmp_path / "s", item_of("a"))
     write_item(tmp_path / "s", {**item_of("c"), "stac_version": "0.9.0"})
 
-    sightings = seen(tmp_path)
+    scene_versions = seen(tmp_path)
 
-    assert [one.id for one in sightings] == ["a", "b", "c"]
-    assert sightings == seen(tmp_path)
+    assert [one.id for one in scene_versions] == ["a", "b", "c"]
+    assert scene_versions == seen(tmp_path)
     footprint = shapely.geometry.shape(FOOTPRINT)
-    assert all(one.reach is not None and one.reach.equals(footprint) for one in sightings)
+    assert all(one.reach is not None and one.reach.equals(footprint) for one in scene_versions)
 
 
 def test_the_reach_is_the_footprint_without_the_empty_corners_of_the_rasters() -> None:
@@ -178,4 +178,4 @@ def test_a_scene_whose_files_are_missing_or_away_is_sighted_all_the_same(
     catalogue = find(tmp_path, tmp_path / "s", use=access)
 
     assert ids(catalogue) == []
-    assert [one.id for one in catalogue.sightings] == ["a", "b"]
+    assert [one.id for one in catalogue.scene_versions] == ["a", "b"]

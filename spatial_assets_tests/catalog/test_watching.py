@@ -17,7 +17,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from spatial_assets.catalog import find_scenes
-from spatial_assets.catalog.changes import Change, Snapshot, look
+from spatial_assets.catalog.changes import Change, Snapshot, poll
 from spatial_assets.errors import SettingsError
 from spatial_assets.project import Project
 from spatial_assets.stores import layout
@@ -106,9 +106,9 @@ def test_a_look_that_remembers_sees_what_a_full_search_finds(steps: list[tuple[A
             take(folder, step)
             stored = snapshot.to_bytes() if snapshot else None
 
-            snapshot = look(folder.project, Snapshot.from_bytes(stored), now=LATER_ON)
+            snapshot = poll(folder.project, Snapshot.from_bytes(stored), now=LATER_ON)
 
-            assert snapshot.sightings == find_scenes(folder.project).sightings
+            assert snapshot.scene_versions == find_scenes(folder.project).scene_versions
 
 
 @pytest.fixture
@@ -131,51 +131,51 @@ def kinds(changes: tuple[Change, ...]) -> dict[str, str]:
 
 
 def test_what_did_not_change_is_not_read_again(project: Project) -> None:
-    first = look(project, None, now=LATER_ON)
+    first = poll(project, None, now=LATER_ON)
 
-    second = look(project, forgetful(first), now=LATER_ON)
+    second = poll(project, forgetful(first), now=LATER_ON)
 
-    assert [one.id for one in first.sightings] == ["a", "b"]
-    assert second.sightings == ()
+    assert [one.id for one in first.scene_versions] == ["a", "b"]
+    assert second.scene_versions == ()
 
 
 def test_a_file_that_was_just_written_is_read_again(project: Project) -> None:
-    just_now = look(project, None, now=dt.datetime.now(tz=dt.UTC))
+    just_now = poll(project, None, now=dt.datetime.now(tz=dt.UTC))
 
     assert {document.state for document in just_now.documents} == {None}
     assert None not in {
-        document.state for document in look(project, just_now, now=LATER_ON).documents
+        document.state for document in poll(project, just_now, now=LATER_ON).documents
     }
 
 
 def test_a_change_within_the_tick_of_a_clock_is_seen(project: Project, tmp_path: Path) -> None:
     item = tmp_path / "s" / "a.json"
     now = dt.datetime.now(tz=dt.UTC)
-    before = look(project, None, now=now)
+    before = poll(project, None, now=now)
     times = item.stat()
     item.write_text(item.read_text().replace("MGRS-33TWL", "MGRS-33TWM"))
     os.utime(item, ns=(times.st_atime_ns, times.st_mtime_ns))
 
-    after = look(project, before, now=now)
+    after = poll(project, before, now=now)
 
     assert kinds(after.changes_since(before)) == {"a": "changed"}
 
 
 def test_changes_are_told_one_by_one(project: Project, tmp_path: Path) -> None:
-    before = look(project, None, now=LATER_ON)
+    before = poll(project, None, now=LATER_ON)
     (tmp_path / "s" / "b.json").unlink()
     moved = {**item_of("a"), "geometry": shifted(0.5)}
     write_item(tmp_path / "s", moved)
     write_item(tmp_path / "s", item_of("c", datetime="2023-08-20T10:00:00Z"))
 
-    after = look(project, before, now=LATER_ON)
+    after = poll(project, before, now=LATER_ON)
     changes = after.changes_since(before)
 
     assert kinds(changes) == {"a": "changed", "b": "withdrawn", "c": "new"}
     old, new = changes[0].before, changes[0].after
     assert old is not None
     assert new is not None
-    assert (old.reach, new.reach) == (before.sightings[0].reach, after.sightings[0].reach)
+    assert (old.reach, new.reach) == (before.scene_versions[0].reach, after.scene_versions[0].reach)
     assert old.reach != new.reach
     assert after.changes_since(after) == ()
     assert kinds(after.changes_since(None)) == {"a": "new", "c": "new"}
@@ -183,14 +183,14 @@ def test_changes_are_told_one_by_one(project: Project, tmp_path: Path) -> None:
 
 def test_a_snapshot_survives_being_stored(project: Project, tmp_path: Path) -> None:
     (tmp_path / "s" / "torn.json").write_text("{")
-    snapshot = look(project, None, now=LATER_ON)
+    snapshot = poll(project, None, now=LATER_ON)
 
     assert Snapshot.from_bytes(snapshot.to_bytes()) == snapshot
 
 
 @pytest.mark.parametrize("place", [0, 40, 5000, -5, -1])
 def test_a_damaged_snapshot_is_none(project: Project, place: int) -> None:
-    data = bytearray(look(project, None, now=LATER_ON).to_bytes())
+    data = bytearray(poll(project, None, now=LATER_ON).to_bytes())
     data[place] ^= 1
 
     assert Snapshot.from_bytes(bytes(data)) is None
@@ -206,20 +206,20 @@ def test_a_damaged_snapshot_is_none(project: Project, place: int) -> None:
 def test_a_snapshot_of_other_settings_is_of_no_use(
     project: Project, tmp_path: Path, settings_changed: dict[str, Any]
 ) -> None:
-    before = look(project, None, now=LATER_ON)
+    before = poll(project, None, now=LATER_ON)
     other = project_in(tmp_path / "project", tmp_path / "s", **settings_changed)
 
-    after = look(other, forgetful(before), now=LATER_ON)
+    after = poll(other, forgetful(before), now=LATER_ON)
 
-    assert after.sightings == find_scenes(other).sightings != ()
+    assert after.scene_versions == find_scenes(other).scene_versions != ()
 
 
 def test_a_folder_that_is_gone_is_no_empty_catalogue(project: Project, tmp_path: Path) -> None:
-    before = look(project, None, now=LATER_ON)
+    before = poll(project, None, now=LATER_ON)
     (tmp_path / "s").rename(tmp_path / "elsewhere")
 
     with pytest.raises(SettingsError, match="no such folder"):
-        look(project, before, now=LATER_ON)
+        poll(project, before, now=LATER_ON)
 
 
 def test_no_scene_is_kept_under_the_name_of_the_snapshot() -> None:

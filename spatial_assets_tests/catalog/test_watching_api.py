@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from spatial_assets.catalog import find_scenes
 from spatial_assets.catalog.access.source_access import SourceAccess
-from spatial_assets.catalog.changes import FULL_LOOK_EVERY, Snapshot, look
+from spatial_assets.catalog.changes import FULL_LOOK_EVERY, Snapshot, poll
 from spatial_assets.errors import SourceUnavailableError
 from spatial_assets.project import Project
 from spatial_assets_tests.catalog.archive import Archive
@@ -33,18 +33,18 @@ class Watcher:
         self.kept: bytes | None = None
         self.skew = dt.timedelta()
 
-    def look(self) -> Snapshot:
+    def poll(self) -> Snapshot:
         now = self.archive.now + self.skew
-        snapshot = look(self.project, Snapshot.from_bytes(self.kept), access=self.access, now=now)
+        snapshot = poll(self.project, Snapshot.from_bytes(self.kept), access=self.access, now=now)
         self.kept = snapshot.to_bytes()
         return snapshot
 
     def sees(self) -> dict[str, str]:
-        return {one.id: one.version for one in self.look().sightings}
+        return {one.id: one.version for one in self.poll().scene_versions}
 
     def would_find(self) -> dict[str, str]:
         found = find_scenes(self.project, self.access)
-        return {one.id: one.version for one in found.sightings}
+        return {one.id: one.version for one in found.scene_versions}
 
 
 @pytest.fixture(params=["query", "filter"])
@@ -67,7 +67,7 @@ def watcher(tmp_path: Path, archive: Archive, access: SourceAccess) -> Watcher:
 def test_an_unchanged_api_is_asked_for_changes_only(watcher: Watcher, archive: Archive) -> None:
     before = watcher.kept
 
-    assert watcher.look().changes_since(Snapshot.from_bytes(before)) == ()
+    assert watcher.poll().changes_since(Snapshot.from_bytes(before)) == ()
     assert not archive.asked_for_all()
 
 
@@ -115,7 +115,7 @@ def test_a_late_item_is_seen_if_it_is_no_later_than_the_overlap(
 
 def test_an_item_later_than_that_is_seen_within_a_day(watcher: Watcher, archive: Archive) -> None:
     archive.put("b", LATER)
-    watcher.look()
+    watcher.poll()
     archive.put("late", at=archive.now - 30 * HOURS, told=NEXT)
 
     assert "late" not in watcher.sees()
@@ -163,11 +163,11 @@ def test_a_withdrawn_item_is_seen_to_go_within_a_day_and_the_one_before_it_retur
 def test_an_item_delivered_twice_is_one_sighting_and_no_change(
     watcher: Watcher, archive: Archive
 ) -> None:
-    before = watcher.look()
+    before = watcher.poll()
     archive.delivers_twice = True
     archive.now += MINUTES
 
-    after = watcher.look()
+    after = watcher.poll()
 
     assert after.changes_since(before) == ()
     assert after.documents == before.documents
@@ -178,7 +178,7 @@ def test_our_clock_need_not_agree_with_the_servers(
     watcher: Watcher, archive: Archive, skew: dt.timedelta
 ) -> None:
     watcher.skew = skew
-    watcher.look()
+    watcher.poll()
     archive.put("b", LATER)
     archive.now += MINUTES
 
@@ -208,7 +208,7 @@ def test_an_api_that_cannot_tell_is_searched_in_full_each_time(
     archive.put("a")
     archive.put("c", NEXT)
     watcher = Watcher(project_in(tmp_path / "project", archive.url), access, archive)
-    watcher.look()
+    watcher.poll()
     archive.put("b", LATER)
     del archive.items["a"]
 
@@ -222,7 +222,7 @@ def test_where_items_tell_no_update_their_making_is_asked_for(
     archive = Archive(web, tells=("created",))
     archive.put("a")
     watcher = Watcher(project_in(tmp_path / "project", archive.url), access, archive)
-    watcher.look()
+    watcher.poll()
     archive.now += 2 * HOURS
     archive.put("b", LATER)
 
@@ -237,7 +237,7 @@ def test_an_api_that_is_away_leaves_the_snapshot_as_it_was(
     web.always["/api/search"] = 503
 
     with pytest.raises(SourceUnavailableError):
-        watcher.look()
+        watcher.poll()
 
     assert watcher.kept == before
     del web.always["/api/search"]

@@ -15,7 +15,7 @@ import stac_geoparquet.arrow
 
 from spatial_assets.catalog import find_scenes
 from spatial_assets.catalog.access.source_access import SourceAccess
-from spatial_assets.catalog.changes import Snapshot, look
+from spatial_assets.catalog.changes import Snapshot, poll
 from spatial_assets.errors import SourceUnavailableError
 from spatial_assets_tests.catalog.archive import CHECKSUM
 from spatial_assets_tests.catalog.finding import LATER
@@ -72,7 +72,7 @@ def remembered(snapshot: Snapshot) -> Snapshot | None:
 
 
 def names(snapshot: Snapshot) -> list[str]:
-    return [one.id for one in snapshot.sightings]
+    return [one.id for one in snapshot.scene_versions]
 
 
 FIRST = [item("a"), item("b", **LATER)]
@@ -88,14 +88,14 @@ def test_a_catalogue_in_files_is_seen_to_change(
     catalog = f"{web.url}/{name}" if is_remote else str(web.folder / name)
     project = project_in(tmp_path / "project", catalog)
 
-    first = look(project, None, access=access, now=LATER_ON)
+    first = poll(project, None, access=access, now=LATER_ON)
     write(web.folder, THEN)
-    second = look(project, remembered(first), access=access, now=LATER_ON)
+    second = poll(project, remembered(first), access=access, now=LATER_ON)
 
     assert names(first) == ["a", "b"]
     assert names(second) == ["a-again", "b"]
-    assert second.sightings == find_scenes(project, access).sightings
-    assert second.sightings[1] != first.sightings[1]
+    assert second.scene_versions == find_scenes(project, access).scene_versions
+    assert second.scene_versions[1] != first.scene_versions[1]
 
 
 @pytest.mark.parametrize("write", [write_linked, write_table])
@@ -103,21 +103,21 @@ def test_files_that_did_not_change_are_not_read_again(
     tmp_path: Path, access: SourceAccess, write: Write
 ) -> None:
     project = project_in(tmp_path / "project", tmp_path / "s" / write(tmp_path / "s", FIRST))
-    first = look(project, None, access=access, now=LATER_ON)
+    first = poll(project, None, access=access, now=LATER_ON)
 
-    assert names(look(project, forgetful(first), access=access, now=LATER_ON)) == []
+    assert names(poll(project, forgetful(first), access=access, now=LATER_ON)) == []
 
 
 def test_a_table_on_the_web_is_read_again_only_when_its_etag_changed(
     tmp_path: Path, web: Web, access: SourceAccess
 ) -> None:
     project = project_in(tmp_path / "project", f"{web.url}/{write_table(web.folder, FIRST)}")
-    first = look(project, None, access=access, now=LATER_ON)
+    first = poll(project, None, access=access, now=LATER_ON)
     web.requests.clear()
 
-    second = look(project, remembered(first), access=access, now=LATER_ON)
+    second = poll(project, remembered(first), access=access, now=LATER_ON)
 
-    assert second.sightings == first.sightings
+    assert second.scene_versions == first.scene_versions
     assert [request.method for request in web.requests] == ["HEAD"]
 
 
@@ -126,11 +126,11 @@ def test_a_table_whose_server_is_away_is_away(
 ) -> None:
     name = write_table(web.folder, FIRST)
     project = project_in(tmp_path / "project", f"{web.url}/{name}")
-    first = look(project, None, access=access, now=LATER_ON)
+    first = poll(project, None, access=access, now=LATER_ON)
     web.always[f"/{name}"] = 503
 
     with pytest.raises(SourceUnavailableError, match="503"):
-        look(project, first, access=access, now=LATER_ON)
+        poll(project, first, access=access, now=LATER_ON)
 
 
 def test_one_document_that_does_not_answer_fails_the_look(
@@ -140,4 +140,4 @@ def test_one_document_that_does_not_answer_fails_the_look(
     web.always["/inner/b.json"] = 503
 
     with pytest.raises(SourceUnavailableError, match="503"):
-        look(project, None, access=access, now=LATER_ON)
+        poll(project, None, access=access, now=LATER_ON)

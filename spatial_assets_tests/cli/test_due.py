@@ -13,7 +13,7 @@ import pytest
 from click.testing import Result
 
 from spatial_assets.cli.selection.stale_tiles import is_stale, windows_of
-from spatial_assets.cli.selection.tile_status import Standing, TileStanding, standing_of
+from spatial_assets.cli.selection.tile_status import TileStanding, TileStatus, standing_of
 from spatial_assets.project import Project, load_project
 from spatial_assets.stores.rows import Upsert
 from spatial_assets.stores.tables.database import open_database
@@ -164,7 +164,7 @@ def test_throughput_is_that_of_the_last_runs(run: Run, country: Path) -> None:
 
 
 def standing(tile: str, looked_at: dt.datetime | None) -> TileStanding:
-    return TileStanding(tile=tile, standing=Standing.MATERIALIZED, refreshed_at=looked_at)
+    return TileStanding(tile=tile, standing=TileStatus.MATERIALIZED, refreshed_at=looked_at)
 
 
 def test_the_next_due_is_the_oldest_that_is_not_due(country: Path) -> None:

@@ -6,10 +6,10 @@ import pytest
 from click import ClickException
 
 from spatial_assets.cli.launching.backfill import Backfill
-from spatial_assets.cli.launching.launch import Following, Progress, tell_the_end
+from spatial_assets.cli.launching.launch import BackfillProgress, Following, tell_the_end
 from spatial_assets.cli.launching.webserver_client import Webserver
 from spatial_assets.cli.local_run.progress import LineMeter
-from spatial_assets.cli.selection.tile_status import Standing, TileStanding
+from spatial_assets.cli.selection.tile_status import TileStanding, TileStatus
 from spatial_assets.errors import LaunchError
 from spatial_assets_tests.catalog.web import Web
 from spatial_assets_tests.cli.served import Dagster, progress
@@ -37,7 +37,7 @@ def test_progress_is_told_until_all_have_ended(web: Web, dagster: Dagster) -> No
 
     (ended,) = following(web, said).to_the_end([Backfill("b1", "", 4, 1)])
 
-    assert ended == Progress("COMPLETED_FAILED", made=3, failed=1)
+    assert ended == BackfillProgress("COMPLETED_FAILED", made=3, failed=1)
     assert [line.split(",")[0].strip() for line in said] == [
         "tile_index in Dagster ...",
         *(f"{number} of 4" for number in (1, 2, 3, 4)),
@@ -60,13 +60,13 @@ def test_waiting_ends_when_it_stays_away(web: Web) -> None:
         following(web, [], waits=50).to_the_end([Backfill("b1", "", 4, 1)])
 
 
-def tile(key: str, standing: Standing = Standing.QUARANTINED) -> TileStanding:
+def tile(key: str, standing: TileStatus = TileStatus.QUARANTINED) -> TileStanding:
     return TileStanding(tile=key, standing=standing, stage="ndvi", reason="why", message="told")
 
 
 def test_tiles_that_were_bad_before_are_no_error(capsys: pytest.CaptureFixture[str]) -> None:
     bad = {"0": tile("0")}
-    ended = [Progress("COMPLETED_FAILED", made=3, failed=1)]
+    ended = [BackfillProgress("COMPLETED_FAILED", made=3, failed=1)]
 
     tell_the_end(ended, before=bad, after=bad, urls=["u"])
 
@@ -80,28 +80,30 @@ def test_tiles_that_were_bad_before_are_no_error(capsys: pytest.CaptureFixture[s
     ("ended", "after", "told"),
     [
         pytest.param(
-            Progress("COMPLETED_FAILED", 3, 1), {"1": tile("1")}, "1 tile newly", id="new"
+            BackfillProgress("COMPLETED_FAILED", 3, 1), {"1": tile("1")}, "1 tile newly", id="new"
         ),
         pytest.param(
-            Progress("COMPLETED_FAILED", 3, 1),
-            {"0": tile("0", Standing.FAILED)},
+            BackfillProgress("COMPLETED_FAILED", 3, 1),
+            {"0": tile("0", TileStatus.FAILED)},
             "1 tile newly bad",
             id="bad-otherwise",
         ),
         pytest.param(
-            Progress("COMPLETED_FAILED", 2, 2),
+            BackfillProgress("COMPLETED_FAILED", 2, 2),
             {"0": tile("0")},
             "COMPLETED_FAILED: u",
             id="run-died",
         ),
         pytest.param(
-            Progress("CANCELED", 2, 0), {}, "no tile is newly bad; .* CANCELED", id="cancel"
+            BackfillProgress("CANCELED", 2, 0), {}, "no tile is newly bad; .* CANCELED", id="cancel"
         ),
-        pytest.param(Progress("FAILED", 0, 0, "gone"), {}, "Dagster says gone", id="daemon"),
+        pytest.param(
+            BackfillProgress("FAILED", 0, 0, "gone"), {}, "Dagster says gone", id="daemon"
+        ),
     ],
 )
 def test_what_went_wrong_meanwhile_is_exit_code_1(
-    ended: Progress, after: dict[str, TileStanding], told: str
+    ended: BackfillProgress, after: dict[str, TileStanding], told: str
 ) -> None:
     with pytest.raises(ClickException, match=told):
         tell_the_end([ended], before={"0": tile("0")}, after=after, urls=["u"])

@@ -13,7 +13,7 @@ import geopandas as gpd
 import pytest
 from click.testing import Result
 
-from spatial_assets.cli.selection.tile_status import Standing, standing_of
+from spatial_assets.cli.selection.tile_status import TileStatus, standing_of
 from spatial_assets.project import load_project
 from spatial_assets.stores.tables.database import open_database
 from spatial_assets_tests.pipeline import world
@@ -138,28 +138,28 @@ def state(stage: str, state: str, since: dt.datetime = NOON, **more: object) -> 
 @pytest.mark.parametrize(
     ("rows", "expected"),
     [
-        pytest.param([], (Standing.MISSING, "raw_tile"), id="never-made"),
+        pytest.param([], (TileStatus.MISSING, "raw_tile"), id="never-made"),
         pytest.param(
-            [state("raw_tile", "materialized")], (Standing.MISSING, "ndvi"), id="made-in-part"
+            [state("raw_tile", "materialized")], (TileStatus.MISSING, "ndvi"), id="made-in-part"
         ),
         pytest.param(
             [state("raw_tile", "materialized"), state("ndvi", "materialized")],
-            (Standing.MATERIALIZED, ""),
+            (TileStatus.MATERIALIZED, ""),
             id="whole",
         ),
         pytest.param(
             [state("raw_tile", "materialized"), state("ndvi", "empty")],
-            (Standing.EMPTY, ""),
+            (TileStatus.EMPTY, ""),
             id="nothing-clear",
         ),
         pytest.param(
             [state("raw_tile", "quarantined"), state("ndvi", "failed")],
-            (Standing.FAILED, "ndvi"),
+            (TileStatus.FAILED, "ndvi"),
             id="failed-before-quarantined",
         ),
         pytest.param(
             [state("raw_tile", "quarantined")],
-            (Standing.QUARANTINED, "raw_tile"),
+            (TileStatus.QUARANTINED, "raw_tile"),
             id="quarantined-before-missing",
         ),
         pytest.param(
@@ -168,13 +168,13 @@ def state(stage: str, state: str, since: dt.datetime = NOON, **more: object) -> 
                 state("ndvi", "materialized"),
                 state("ndvi_by_boundary", "failed"),
             ],
-            (Standing.MATERIALIZED, ""),
+            (TileStatus.MATERIALIZED, ""),
             id="other-stages-do-not-count",
         ),
     ],
 )
 def test_a_tile_stands_in_one_place(
-    rows: list[dict[str, object]], expected: tuple[Standing, str]
+    rows: list[dict[str, object]], expected: tuple[TileStatus, str]
 ) -> None:
     found = standing_of("t", rows, stages=STAGES)
 

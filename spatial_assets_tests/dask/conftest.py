@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from spatial_assets.pipeline.engines.dask_engine import ClusterEngine, Patience
+from spatial_assets.pipeline.engines.dask_engine import ClusterEngine, ClusterTimeouts
 from spatial_assets.stores.objects.store import open_store
 from spatial_assets_tests.dask.clusters import Scheduler, scheduler, worker
 from spatial_assets_tests.pipeline.world import COUNTRY, write_country
 
-SHORT = Patience(scheduler=1.0, workers=1.5, recall=0.5)
+SHORT = ClusterTimeouts(scheduler=1.0, workers=1.5, recall=0.5)
 
 
 @pytest.fixture(scope="session")
@@ -39,13 +39,15 @@ def engine(cluster: Scheduler, tmp_path: Path) -> ClusterEngine:
     return engine_at(cluster, tmp_path)
 
 
-def engine_at(cluster: Scheduler, folder: Path, patience: Patience | None = None) -> ClusterEngine:
+def engine_at(
+    cluster: Scheduler, folder: Path, patience: ClusterTimeouts | None = None
+) -> ClusterEngine:
     """An engine on a cluster, with a store in a folder."""
     return ClusterEngine(
         address=cluster.address,
         store=open_store(str(folder / "store")),
         gdal_cache_mb=77,
-        patience=patience or Patience(recall=0.5),
+        patience=patience or ClusterTimeouts(recall=0.5),
     )
 
 

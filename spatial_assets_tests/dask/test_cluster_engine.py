@@ -14,7 +14,7 @@ import pytest
 
 from spatial_assets.errors import ClusterError, StoreError
 from spatial_assets.pipeline.engines.dask_cluster import connected
-from spatial_assets.pipeline.engines.dask_engine import ClusterEngine, Patience
+from spatial_assets.pipeline.engines.dask_engine import ClusterEngine, ClusterTimeouts
 from spatial_assets.pipeline.engines.engine import WorkerDied
 from spatial_assets.stores.objects.cancellation import recall
 from spatial_assets_tests.dask.clusters import Scheduler
@@ -67,7 +67,7 @@ def test_a_worker_that_is_stuck_is_named_and_its_job_done_by_another(
     engine: ClusterEngine, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     stuck = StuckOnce(victim=3, mark=tmp_path / "mark", seconds=8.0)
-    impatient = replace(engine, patience=Patience(slow=0.7, times=0.0, recall=0.0))
+    impatient = replace(engine, patience=ClusterTimeouts(slow=0.7, times=0.0, recall=0.0))
     started = time.monotonic()
 
     found = dict(impatient.run(stuck, range(40)))

@@ -11,10 +11,10 @@ import shapely
 from spatial_assets.errors import DatabaseError
 from spatial_assets.stores.rows import (
     BoundarySet,
-    Change,
     Renew,
     Replace,
     ReplaceAll,
+    RowChange,
     TileInputs,
     TileWanted,
     Upsert,
@@ -80,7 +80,7 @@ def test_replacing_by_nothing_leaves_nothing(database: Database) -> None:
 
 
 def test_several_tables_change_together_or_not_at_all(database: Database) -> None:
-    changes: list[Change] = [
+    changes: list[RowChange] = [
         Replace("ndvi_by_boundary", AUGUST, [part("a")]),
         Replace("tile_index", AUGUST, [tile_row()]),
         Upsert("tile_state", [state()]),

@@ -24,7 +24,7 @@ from spatial_assets.catalog.scene import RejectedScene, Scene
 from spatial_assets.catalog.scene_facts import SceneFacts
 from spatial_assets.pipeline.boundaries import BoundaryPipeline
 from spatial_assets.pipeline.failures import UNEXPECTED
-from spatial_assets.pipeline.run.scenes_of_run import look_into
+from spatial_assets.pipeline.run.scenes_of_run import inspect_in_worker
 from spatial_assets.pipeline.tile.raw_tile import read_raw
 from spatial_assets.pipeline.tile.scene_record import SceneRecord
 from spatial_assets.project import Project, load_project
@@ -79,7 +79,7 @@ def _looked_into(scene: Scene, project: Project) -> str:
     """What becomes of a scene: its verdict, and the pixels of one tile."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        found = look_into(scene, project=project)
+        found = inspect_in_worker(scene, project=project)
     if isinstance(found, RejectedScene):
         _require_silence([found])
         return f"rejected: {found.reason}"

@@ -16,7 +16,7 @@ from pyproj import CRS
 from spatial_assets.errors import RasterError
 from spatial_assets.geo.grid.geobox import GeoBox, Window
 from spatial_assets.geo.pixels.composite import Method, compose_index, composite
-from spatial_assets.geo.pixels.mosaic import Granule
+from spatial_assets.geo.pixels.mosaic import GranuleLayer
 from spatial_assets.geo.radiometry import FILL
 from spatial_assets.indices import INDICES
 from spatial_assets_tests.geo.warping import matrix_origin
@@ -27,9 +27,9 @@ UTM33, UTM34 = CRS(32633), CRS(32634)
 TARGET = GeoBox(Window(0, 0, 2, 1), Affine(10, 0, 500000, 0, -10, 5000000), UTM33)
 
 
-def granule(name: str, red: list[int], nir: list[int], *, crs: CRS = UTM33) -> Granule:
+def granule(name: str, red: list[int], nir: list[int], *, crs: CRS = UTM33) -> GranuleLayer:
     bands = {"red": np.array([red], dtype=np.int16), "nir": np.array([nir], dtype=np.int16)}
-    return Granule(name, crs, bands)
+    return GranuleLayer(name, crs, bands)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_shapes_and_empty_layers_are_refused() -> None:
         compose_index(NDVI, [[]], target=TARGET, method="max")
 
 
-def random_days(seed: int, shape: tuple[int, int]) -> list[list[Granule]]:
+def random_days(seed: int, shape: tuple[int, int]) -> list[list[GranuleLayer]]:
     random = np.random.default_rng(seed)
     days = []
     for day in range(3):
@@ -120,7 +120,7 @@ def random_days(seed: int, shape: tuple[int, int]) -> list[list[Granule]]:
                 name: random.integers(100, 5000, shape).astype(np.int16) for name in NDVI.needs
             }
             bands["red"][random.random(shape) < 0.4] = FILL
-            granules.append(Granule(f"{day}-{crs.to_epsg()}", crs, bands))
+            granules.append(GranuleLayer(f"{day}-{crs.to_epsg()}", crs, bands))
         days.append(granules)
     return days
 
@@ -140,7 +140,10 @@ def test_any_part_has_the_bits_of_the_whole(
     part = GeoBox(Window(left - 20 + column, top + row, 40 - column, 30 - row), origin, crs)
     days = random_days(seed, (30, 40))
     cut = [
-        [Granule(g.id, g.crs, {n: band[row:, column:] for n, band in g.bands.items()}) for g in day]
+        [
+            GranuleLayer(g.id, g.crs, {n: band[row:, column:] for n, band in g.bands.items()})
+            for g in day
+        ]
         for day in days
     ]
 
@@ -158,7 +161,7 @@ def test_a_window_that_is_worked_on_in_strips_has_the_bits_of_its_parts() -> Non
     whole = GeoBox(Window(144000, 92000, 700, 700), origin, crs)
     part = GeoBox(Window(144000, 92450, 700, 100), origin, crs)
     cut = [
-        [Granule(g.id, g.crs, {n: b[450:550] for n, b in g.bands.items()}) for g in day]
+        [GranuleLayer(g.id, g.crs, {n: b[450:550] for n, b in g.bands.items()}) for g in day]
         for day in days
     ]
 

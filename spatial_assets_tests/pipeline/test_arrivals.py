@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from spatial_assets.errors import SourceUnavailableError
-from spatial_assets.pipeline.freshness.change_detection import FIRST_LOOK, Lookout
+from spatial_assets.pipeline.freshness.change_detection import FIRST_LOOK, ChangeDetector
 from spatial_assets.pipeline.outcome import State
 from spatial_assets.project import Project
 from spatial_assets.stores import layout
@@ -40,9 +40,9 @@ def project(catalog: Path, tmp_path: Path) -> Project:
 
 
 @contextmanager
-def lookout(project: Project) -> Iterator[Lookout]:
+def lookout(project: Project) -> Iterator[ChangeDetector]:
     with open_database(project.database_url) as database:
-        yield Lookout(project=project, store=store_of(project), database=database)
+        yield ChangeDetector(project=project, store=store_of(project), database=database)
 
 
 def noted(project: Project, *, now: dt.datetime = LATER) -> dict[str, str]:
@@ -144,7 +144,7 @@ def test_a_catalogue_that_does_not_answer_leaves_everything_as_it_was(
     write_granule(catalog, village(project, tile, id="new"))
 
     with lookout(project) as found, pytest.raises(SourceUnavailableError):
-        replace(found, look=no_answer).note_scenes(now=LATER)  # type: ignore[arg-type]
+        replace(found, poll=no_answer).note_scenes(now=LATER)  # type: ignore[arg-type]
 
     assert rows(project, "tile_wanted") == []
     assert noted(project) == {tile: "scene new is new"}

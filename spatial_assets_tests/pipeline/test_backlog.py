@@ -9,7 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spatial_assets.pipeline.freshness.backlog import Backlog, Records, Trouble, backlog_of
+from spatial_assets.pipeline.freshness.backlog import (
+    Backlog,
+    BacklogReason,
+    BacklogRecords,
+    backlog_of,
+)
 from spatial_assets.project.freshness import Ages
 
 NOW = dt.datetime(2026, 11, 22, 12, tzinfo=dt.UTC)
@@ -31,7 +36,7 @@ def state(
     }
 
 
-def judged(records: Records, *, allowed: int = 0, ages: Ages | None = AGES) -> Backlog:
+def judged(records: BacklogRecords, *, allowed: int = 0, ages: Ages | None = AGES) -> Backlog:
     windows = dict.fromkeys(TILES, ages) if ages else {}
     return backlog_of(TILES, records, ages=windows, allowed=allowed, now=NOW)
 
@@ -42,17 +47,17 @@ def looked(**days: float) -> dict[str, dt.datetime]:
 
 
 def test_a_tile_is_overdue_from_fail_on_and_not_from_warn_on() -> None:
-    backlog = judged(Records(looked_at=looked(a=10.001, b=10, c=6, d=0)))
+    backlog = judged(BacklogRecords(looked_at=looked(a=10.001, b=10, c=6, d=0)))
 
     (arrear,) = backlog.arrears
-    assert (arrear.tile, arrear.trouble) == ("a", Trouble.OVERDUE)
+    assert (arrear.tile, arrear.trouble) == ("a", BacklogReason.OVERDUE)
     assert arrear.since == NOW - 0.001 * DAY
     assert arrear.reason == "last looked at 2026-11-12 11:58 UTC"
     assert backlog.never_made == 4
 
 
 def test_without_a_window_no_tile_is_overdue_and_failures_count_all_the_same() -> None:
-    records = Records(looked_at=looked(a=1000, b=1000), bad=[state("b", "failed")])
+    records = BacklogRecords(looked_at=looked(a=1000, b=1000), bad=[state("b", "failed")])
 
     assert [arrear.tile for arrear in judged(records, ages=None).arrears] == ["b"]
 
@@ -60,7 +65,7 @@ def test_without_a_window_no_tile_is_overdue_and_failures_count_all_the_same() -
 def test_a_quarantine_counts_until_somebody_releases_it() -> None:
     bad = [state("a", "quarantined"), state("b", "quarantined")]
 
-    backlog = judged(Records(bad=bad, held=frozenset("a")))
+    backlog = judged(BacklogRecords(bad=bad, held=frozenset("a")))
 
     assert [(each.tile, each.trouble) for each in backlog.arrears] == [("a", "quarantined")]
 
@@ -73,7 +78,7 @@ def test_a_tile_counts_once_by_its_worst_stage_and_the_oldest_comes_first() -> N
         state("a", "failed", reason="store_down", days=2),
         state("gone", "failed"),
     ]
-    records = Records(looked_at=looked(a=99, b=99, c=12), bad=bad, held=frozenset("ab"))
+    records = BacklogRecords(looked_at=looked(a=99, b=99, c=12), bad=bad, held=frozenset("ab"))
 
     backlog = judged(records)
 
@@ -97,11 +102,11 @@ def test_a_tile_counts_once_by_its_worst_stage_and_the_oldest_comes_first() -> N
 
 @pytest.mark.parametrize(("allowed", "passes"), [(0, False), (1, False), (2, True), (3, True)])
 def test_it_fails_when_it_grows_past_what_is_allowed(allowed: int, *, passes: bool) -> None:
-    assert judged(Records(looked_at=looked(a=11, b=12)), allowed=allowed).passed == passes
+    assert judged(BacklogRecords(looked_at=looked(a=11, b=12)), allowed=allowed).passed == passes
 
 
 def test_bad_scenes_are_told_and_are_no_backlog() -> None:
-    backlog = judged(Records(scenes=7))
+    backlog = judged(BacklogRecords(scenes=7))
 
     assert backlog.passed
     assert backlog.counts["scenes_in_quarantine"] == 7
@@ -116,7 +121,7 @@ rows = st.builds(
     days=st.integers(0, 40),
 )
 records = st.builds(
-    Records,
+    BacklogRecords,
     looked_at=st.dictionaries(st.sampled_from(TILES), st.integers(0, 40)).map(
         lambda days: looked(**days)
     ),
@@ -126,23 +131,23 @@ records = st.builds(
 
 
 @given(records)
-def test_every_tile_is_counted_once_and_in_one_order(records: Records) -> None:
+def test_every_tile_is_counted_once_and_in_one_order(records: BacklogRecords) -> None:
     backlog = judged(records)
 
     tiles = [arrear.tile for arrear in backlog.arrears]
     failed = {row["tile"] for row in records.bad if row["state"] == "failed"} & set(TILES)
     assert len(tiles) == len(set(tiles)) <= len(TILES)
-    assert {each.tile for each in backlog.arrears if each.trouble is Trouble.FAILED} == failed
+    assert {each.tile for each in backlog.arrears if each.trouble is BacklogReason.FAILED} == failed
     assert [each.since for each in backlog.arrears] == sorted(
         each.since for each in backlog.arrears
     )
-    assert sum(backlog.counts[trouble] for trouble in Trouble) == len(tiles)
+    assert sum(backlog.counts[trouble] for trouble in BacklogReason) == len(tiles)
     backwards = replace(records, bad=records.bad[::-1])
     assert [each.tile for each in judged(backwards).arrears] == tiles
 
 
 @given(records, st.integers(1, 40))
-def test_time_alone_never_makes_a_backlog_smaller(records: Records, days: int) -> None:
+def test_time_alone_never_makes_a_backlog_smaller(records: BacklogRecords, days: int) -> None:
     windows = dict.fromkeys(TILES, AGES)
     later = backlog_of(TILES, records, ages=windows, allowed=0, now=NOW + days * DAY)
 

@@ -10,7 +10,7 @@ import pytest
 
 from spatial_assets.errors import LeaseHeldError
 from spatial_assets.pipeline.engines.engine import ProcessEngine
-from spatial_assets.pipeline.freshness.change_detection import Lookout
+from spatial_assets.pipeline.freshness.change_detection import ChangeDetector
 from spatial_assets.pipeline.outcome import State
 from spatial_assets.pipeline.run.tile_leases import AHEAD, TileLeases
 from spatial_assets.project import Project, load_project
@@ -83,7 +83,7 @@ def test_on_servers_too_an_arrival_is_noted_until_it_is_followed(
 ) -> None:
     def wanted() -> list[str]:
         with open_database(served.database_url) as database:
-            lookout = Lookout(project=served, store=store_of(served), database=database)
+            lookout = ChangeDetector(project=served, store=store_of(served), database=database)
             return [each.tile for each in lookout.note_scenes(now=NOON).wanted]
 
     walk(served)

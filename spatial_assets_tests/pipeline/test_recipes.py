@@ -13,7 +13,7 @@ import pytest
 import shapely
 
 from spatial_assets.catalog import find_scenes
-from spatial_assets.catalog.scene import Catalogue, Sighting
+from spatial_assets.catalog.scene import Catalogue, SceneVersion
 from spatial_assets.pipeline.boundaries import BoundaryPipeline
 from spatial_assets.pipeline.engines.engine import InlineEngine
 from spatial_assets.pipeline.freshness.outdated import (
@@ -24,8 +24,8 @@ from spatial_assets.pipeline.freshness.outdated import (
     still_wanted,
 )
 from spatial_assets.pipeline.freshness.stage_inputs import (
-    Recipe,
-    Sky,
+    InputsByStage,
+    SceneIndex,
     hash_of_boundaries,
     recipe_of,
     recorded,
@@ -33,7 +33,7 @@ from spatial_assets.pipeline.freshness.stage_inputs import (
 from spatial_assets.pipeline.outcome import State, TileOutcome
 from spatial_assets.pipeline.run.driver import TilePipeline
 from spatial_assets.pipeline.stages import RAW, chain_of
-from spatial_assets.pipeline.tile.boundary_statistics import BoundaryShelf
+from spatial_assets.pipeline.tile.boundary_statistics import ValidatedBoundaries
 from spatial_assets.project import Project
 from spatial_assets.stores.tables.database import open_database
 from spatial_assets_tests.pipeline.runs import NOON, rows, stage_of, states, store_of, walk
@@ -57,13 +57,13 @@ def project(catalog: Path, tmp_path: Path) -> Project:
     return ten_villages(tmp_path / "project", catalog)
 
 
-def recipes(project: Project) -> dict[str, Recipe]:
+def recipes(project: Project) -> dict[str, InputsByStage]:
     return recorded(rows(project, "tile_inputs"))
 
 
 def features_of(project: Project) -> Features:
     """The boundaries that touch a tile, as they are validated now."""
-    shelf = BoundaryShelf(store_of(project), project.pixel_grid)
+    shelf = ValidatedBoundaries(store_of(project), project.pixel_grid)
     return lambda tile: hash_of_boundaries(shelf.features(["ponds"], tile))
 
 
@@ -88,7 +88,7 @@ def validate_ponds(project: Project, tiles: Sequence[str], *, wider: str = "") -
 def outdated(project: Project, **changes: object) -> dict[str, dict[str, tuple[str, ...]]]:
     """Tile -> stage -> what changed, of a project whose settings are changed."""
     now = project.model_copy(update=changes)
-    sky = Sky(find_scenes(now).sightings)
+    sky = SceneIndex(find_scenes(now).scene_versions)
     found = {
         tile: outdated_stages(now, tile, before=before, sky=sky, features=None)
         for tile, before in recipes(project).items()
@@ -227,14 +227,16 @@ def test_a_stage_that_failed_made_nothing_of_its_inputs(project: Project, catalo
 
 
 def test_a_scene_that_says_nothing_of_its_place_is_nowhere() -> None:
-    nowhere = Sighting(id="a", version="1", reach=None)
-    here = Sighting(id="b", version="1", reach=shapely.box(0, 0, 2, 2))
+    nowhere = SceneVersion(id="a", version="1", reach=None)
+    here = SceneVersion(id="b", version="1", reach=shapely.box(0, 0, 2, 2))
     place = shapely.box(1, 1, 3, 3)
 
-    assert Sky([nowhere, here]).over(place) == (here,)
-    assert Sky([nowhere, here]).seen_from(place) == Sky([here]).seen_from(place)
-    assert Sky([here]).seen_from(place) != Sky([]).seen_from(place)
-    assert Sky([replace(here, version="2")]).seen_from(place) != Sky([here]).seen_from(place)
+    assert SceneIndex([nowhere, here]).over(place) == (here,)
+    assert SceneIndex([nowhere, here]).seen_from(place) == SceneIndex([here]).seen_from(place)
+    assert SceneIndex([here]).seen_from(place) != SceneIndex([]).seen_from(place)
+    assert SceneIndex([replace(here, version="2")]).seen_from(place) != SceneIndex(
+        [here]
+    ).seen_from(place)
 
 
 def test_only_the_tiles_under_a_change_are_wanted_and_only_until_they_are_made(
@@ -243,7 +245,7 @@ def test_only_the_tiles_under_a_change_are_wanted_and_only_until_they_are_made(
     walk(project)
     tile, other = ten_tiles(project)[3:5]
     write_granule(catalog, village(project, tile, id="new"))
-    sky = Sky(find_scenes(project).sightings)
+    sky = SceneIndex(find_scenes(project).scene_versions)
     why = {tile: "scene new is new", other: "scene new is new"}
 
     (wanted,) = scenes_wanted(project, sky, recipes(project), why=why, now=LATER)
@@ -257,13 +259,15 @@ def test_only_the_tiles_under_a_change_are_wanted_and_only_until_they_are_made(
 
 def test_a_catalogue_that_tells_no_sightings_outdates_nothing(project: Project) -> None:
     def find(project: Project) -> Catalogue:
-        return replace(find_scenes(project), sightings=())
+        return replace(find_scenes(project), scene_versions=())
 
     (tile,) = tiles = ten_tiles(project)[:1]
     walk(project, keys=tiles, find=find)
 
     assert (
-        outdated_stages(project, tile, before=recipes(project)[tile], sky=Sky(()), features=None)
+        outdated_stages(
+            project, tile, before=recipes(project)[tile], sky=SceneIndex(()), features=None
+        )
         == {}
     )
 
@@ -281,7 +285,7 @@ def test_a_changed_boundary_is_wanted_by_the_statistics_of_the_tiles_it_touches(
 
     (wanted,) = boundaries_wanted(project, features_of(project), recipes(project), now=LATER)
     assert (wanted.tile, wanted.stage) == (tiles[2], "ndvi_by_boundary")
-    sky = Sky(find_scenes(project).sightings)
+    sky = SceneIndex(find_scenes(project).scene_versions)
     assert outdated_stages(
         project,
         tiles[2],

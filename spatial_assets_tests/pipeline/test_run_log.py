@@ -15,7 +15,7 @@ from spatial_assets.pipeline.engines.engine import Engine, InlineEngine
 from spatial_assets.pipeline.outcome import StageOutcome, State, TileOutcome
 from spatial_assets.pipeline.run.run_log import KEPT, RunLog
 from spatial_assets.project import Project
-from spatial_assets.stores.rows import Change
+from spatial_assets.stores.rows import RowChange
 from spatial_assets.stores.tables.database import Database, open_database
 from spatial_assets.stores.tables.duckdb import DuckDatabase
 from spatial_assets_tests.pipeline.runs import NOON, PIXELS, rows, store_of, walk
@@ -200,7 +200,7 @@ def test_the_oldest_rows_are_forgotten(database: Database) -> None:
 class Away(DuckDatabase):
     """A database that cannot be used when a run has begun."""
 
-    def commit(self, changes: Sequence[Change]) -> None:
+    def commit(self, changes: Sequence[RowChange]) -> None:
         message = f"{len(changes)} changes were not made: the database is away"
         raise DatabaseError(message)
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from spatial_assets.catalog import Catalogue, find_scenes
-from spatial_assets.catalog.access.source_access import Patience, source_access
+from spatial_assets.catalog.access.source_access import RetryPolicy, source_access
 from spatial_assets.pipeline.outcome import State
 from spatial_assets.project import Project
 from spatial_assets_tests.pipeline.deadly import DeadlyEngine
@@ -77,7 +77,7 @@ def test_a_tile_under_cloud_is_empty_with_a_row_that_says_so(tmp_path: Path) -> 
 
 def find_impatiently(project: Project) -> Catalogue:
     """The catalogue, without waiting for files that are away."""
-    return find_scenes(project, replace(source_access(project), patience=Patience(attempts=1)))
+    return find_scenes(project, replace(source_access(project), patience=RetryPolicy(attempts=1)))
 
 
 def test_an_archive_that_does_not_answer_fails_its_tiles_and_no_others(tmp_path: Path) -> None:

@@ -21,10 +21,10 @@ from spatial_assets.pipeline.failures import (
     CHANGED,
     TROUBLES,
     UNEXPECTED,
+    Failure,
     MissingInputError,
     TileQuarantinedError,
     TooLargeError,
-    Trouble,
     UnexaminedError,
     outcome_of,
     trouble_of,
@@ -90,13 +90,13 @@ def test_every_row_of_the_table_has_its_case() -> None:
     ],
 )
 def test_an_exception_falls_into_its_row(
-    error: Exception, row: Trouble, *, kind: str, reason: str
+    error: Exception, row: Failure, *, kind: str, reason: str
 ) -> None:
     state = State.QUARANTINED if kind == BAD_INPUT else State.FAILED
 
     found = trouble_of(error)
 
-    assert found == Trouble(state, reason, transient=kind == PASSING)
+    assert found == Failure(state, reason, transient=kind == PASSING)
     assert (row.state, row.transient, row.reason or reason) == (state, kind == PASSING, reason)
 
 
@@ -114,4 +114,4 @@ def test_what_is_not_in_the_table_is_a_bug_and_not_tried_again(error: Exception)
 def test_a_scene_that_changed_during_the_run_is_looked_into_by_the_next() -> None:
     found = trouble_of(errors.SceneError("x", reason=CHANGED))
 
-    assert found == Trouble(State.FAILED, CHANGED, transient=False)
+    assert found == Failure(State.FAILED, CHANGED, transient=False)

@@ -43,7 +43,7 @@ class Nearness(IntEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Places:
+class AllowedPlaces:
     """What the documents of a catalogue may name."""
 
     nearest: Nearness = Nearness.LINK
@@ -116,7 +116,7 @@ _TOLD = {
     Nearness.LINK: "of this machine's link",
 }
 
-ANYWHERE = Places()
+ANYWHERE = AllowedPlaces()
 """For places that a person names, not a document."""
 
 

@@ -17,7 +17,7 @@ SLOW_DOWN = frozenset({429, 503})
 """Statuses by which a server says that it is asked too much."""
 
 
-class Crowd:
+class HostLimiter:
     """The requests of this process to one host."""
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class Crowd:
                 self._asking -= 1
                 self._turns.notify_all()
 
-    def hear(self, status: int) -> None:
+    def record(self, status: int) -> None:
         """Note what an answer says of how much may be asked.
 
         Of the requests that are under way together, one that is refused halves the number.
@@ -54,11 +54,11 @@ class Crowd:
                 logger.info("asked too much: %d requests at a time from here on", self.allowed)
 
 
-def crowd_at(url: str) -> Crowd:
+def crowd_at(url: str) -> HostLimiter:
     """The crowd before the host of a URL."""
     return _crowd(urlsplit(url).netloc)
 
 
 @lru_cache(maxsize=256)
-def _crowd(_host: str) -> Crowd:
-    return Crowd()
+def _crowd(_host: str) -> HostLimiter:
+    return HostLimiter()

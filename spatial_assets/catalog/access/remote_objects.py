@@ -19,8 +19,8 @@ from spatial_assets.catalog.access.requests import (
     _body,
     check_status,
     object_facts,
-    patiently,
     shared_client,
+    with_retries,
 )
 from spatial_assets.catalog.access.signing import (
     Method,
@@ -56,7 +56,7 @@ def look_up_document(place: str, access: SourceAccess) -> ObjectFacts:
     def ask() -> ObjectFacts:
         return _facts(lambda method: signed_url(place, access, method=method), access, place=place)
 
-    return patiently(ask, access.patience, place=place)
+    return with_retries(ask, access.patience, place=place)
 
 
 def _facts(link: Callable[[Method], SignedUrl], access: SourceAccess, *, place: str) -> ObjectFacts:
@@ -93,7 +93,7 @@ def read_range(source: BandSource, access: SourceAccess, *, start: int, size: in
 
 @contextlib.contextmanager
 def streamed(source: BandSource, access: SourceAccess) -> Iterator[httpx.Response]:
-    """The body of a source, to be read in pieces within `patiently`."""
+    """The body of a source, to be read in pieces within `with_retries`."""
     with shared_client(access).stream("GET", readable_url(source, access).url) as answer:
         check_status(answer, source.href)
         yield answer
@@ -119,15 +119,15 @@ def final_url(source: BandSource, access: SourceAccess) -> SignedUrl:
             return SignedUrl(str(answer.url), signed.expires)
         return signed
 
-    return patiently(ask, access.patience, place=source.href)
+    return with_retries(ask, access.patience, place=source.href)
 
 
 def _with_new_token_once(ask: Callable[[], Result], access: SourceAccess, *, place: str) -> Result:
-    """As `patiently`; a token that was revoked before its time is replaced once."""
+    """As `with_retries`; a token that was revoked before its time is replaced once."""
     try:
-        return patiently(ask, access.patience, place=place)
+        return with_retries(ask, access.patience, place=place)
     except SceneError as error:
         if error.reason != "forbidden" or access.sign != "planetary-computer":
             raise
         tokens.forget()
-        return patiently(ask, access.patience, place=place)
+        return with_retries(ask, access.patience, place=place)

@@ -14,8 +14,8 @@ from typing import TypeVar
 
 import httpx
 
-from spatial_assets.catalog.access.allowed_places import Places
-from spatial_assets.catalog.access.source_access import Patience, SourceAccess
+from spatial_assets.catalog.access.allowed_places import AllowedPlaces
+from spatial_assets.catalog.access.source_access import RetryPolicy, SourceAccess
 from spatial_assets.errors import SceneError, SourceUnavailableError
 from spatial_assets.project.secrets import mask_secrets
 from spatial_assets.retries import retry_budget
@@ -121,10 +121,10 @@ def exchange(question: Question, access: SourceAccess) -> tuple[int, bytes]:
                 )
             return answer.status_code, body
 
-    return patiently(ask, access.patience, place=url)
+    return with_retries(ask, access.patience, place=url)
 
 
-def patiently(ask: Callable[[], Result], patience: Patience, *, place: str) -> Result:
+def with_retries(ask: Callable[[], Result], patience: RetryPolicy, *, place: str) -> Result:
     """The answer of `ask`, tried again, later each time, while the trouble may pass.
 
     Raises:
@@ -217,7 +217,7 @@ def shared_client(access: SourceAccess) -> httpx.Client:
 
 
 @lru_cache(maxsize=4)
-def _client(patience: Patience, places: Places, pid: int) -> httpx.Client:  # noqa: ARG001 - a key
+def _client(patience: RetryPolicy, places: AllowedPlaces, pid: int) -> httpx.Client:  # noqa: ARG001 - a key
     mask_logs()
 
     def require_allowed(request: httpx.Request) -> None:

@@ -10,7 +10,12 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from spatial_assets.catalog.access.allowed_places import ANYWHERE, Nearness, Places, nearness_of
+from spatial_assets.catalog.access.allowed_places import (
+    ANYWHERE,
+    AllowedPlaces,
+    Nearness,
+    nearness_of,
+)
 from spatial_assets.catalog.access.hrefs import is_remote
 from spatial_assets.project import Project
 from spatial_assets.retries import answer_within
@@ -21,7 +26,7 @@ Sign = Literal["none", "s3-presign", "planetary-computer"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Patience:
+class RetryPolicy:
     """How long a source that does not answer is waited for."""
 
     attempts: int = 5
@@ -73,8 +78,8 @@ class SourceAccess:
     threads: int = 1
     """That GDAL may use to decode."""
 
-    patience: Patience = field(default_factory=Patience)
-    places: Places = ANYWHERE
+    patience: RetryPolicy = field(default_factory=RetryPolicy)
+    places: AllowedPlaces = ANYWHERE
     """Where documents of the catalogue may send us."""
 
 
@@ -82,7 +87,7 @@ def source_access(project: Project) -> SourceAccess:
     """The access that a project asks for."""
     source = project.scenes.source
     tokens = os.environ.get(TOKEN_ENDPOINT_VARIABLE) or PLANETARY_COMPUTER_TOKENS
-    answer = answer_within(os.environ, default=Patience.read_timeout)
+    answer = answer_within(os.environ, default=RetryPolicy.read_timeout)
     return SourceAccess(
         mode=project.scenes.access,
         cache_folder=project.cache_folder,
@@ -95,13 +100,13 @@ def source_access(project: Project) -> SourceAccess:
         gdal_cache_mb=project.compute.gdal_cache_mb,
         threads=project.compute.threads,
         places=_places(project, tokens),
-        patience=Patience(
-            connect_timeout=min(answer, Patience.connect_timeout), read_timeout=answer
+        patience=RetryPolicy(
+            connect_timeout=min(answer, RetryPolicy.connect_timeout), read_timeout=answer
         ),
     )
 
 
-def _places(project: Project, tokens: str) -> Places:
+def _places(project: Project, tokens: str) -> AllowedPlaces:
     """What the project's catalogue may name."""
     catalog, endpoint = project.catalog_url, project.scenes.source.endpoint
     named = [catalog] if catalog.startswith(("http://", "https://")) else []
@@ -114,7 +119,7 @@ def _places(project: Project, tokens: str) -> Places:
     if not is_remote(catalog):
         own = Path(catalog)
         folders += [str(project.root), str(own.parent if own.suffix else own)]
-    return Places(
+    return AllowedPlaces(
         nearest=nearest,
         trusted=frozenset(urlsplit(url).netloc.lower() for url in named),
         hosts=project.scenes.hosts,

@@ -21,7 +21,7 @@ from typing import Protocol
 from spatial_assets.catalog.access.file_versions import local_version
 from spatial_assets.catalog.access.hrefs import is_remote
 from spatial_assets.catalog.access.remote_objects import streamed
-from spatial_assets.catalog.access.requests import patiently, short_body
+from spatial_assets.catalog.access.requests import short_body, with_retries
 from spatial_assets.catalog.access.source_access import SourceAccess
 from spatial_assets.catalog.cache.eviction import COPY, PARTIAL, make_room
 from spatial_assets.catalog.scene import BandSource
@@ -95,7 +95,7 @@ def _one_at_a_time(copy: Path) -> Iterator[None]:
 
 def _download(source: BandSource, copy: Path, access: SourceAccess) -> None:
     """Bring the file in, verify it, make room, and let it appear."""
-    partial = patiently(
+    partial = with_retries(
         lambda: _fetched(source, copy.parent, access), access.patience, place=source.href
     )
     try:

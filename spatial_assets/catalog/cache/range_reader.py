@@ -18,9 +18,9 @@ from spatial_assets.catalog.access.requests import (
     ObjectFacts,
     check_status,
     object_facts,
-    patiently,
     shared_client,
     short_body,
+    with_retries,
 )
 from spatial_assets.catalog.access.signing import EXPIRY_MARGIN, readable_url, tokens
 from spatial_assets.catalog.access.source_access import SourceAccess
@@ -138,16 +138,16 @@ class RangedObject:
                 "GET", url, headers=headers, extensions=self._extensions
             ) as answer,
         ):
-            crowd.hear(answer.status_code)
+            crowd.record(answer.status_code)
             yield answer
 
     def _asked(self, ask: Callable[[], Result]) -> Result:
-        """As `patiently`; a link that was kept, or a token, and is refused is made anew once."""
+        """As `with_retries`; a link that was kept, or a token, and is refused is made anew once."""
         place, patience = self._source.href, self._access.patience
         patience = replace(patience, attempts=patience.attempts + MORE_ATTEMPTS)
         kept = _links.get(self._key)
         try:
-            return patiently(ask, patience, place=place)
+            return with_retries(ask, patience, place=place)
         except SceneError as error:
             may_be_old = kept is not None or self._access.sign == "planetary-computer"
             if error.reason not in {"forbidden", "missing_object"} or not may_be_old:
@@ -155,7 +155,7 @@ class RangedObject:
             if _links.get(self._key) == kept:  # else another thread has made it anew
                 _links.pop(self._key, None)
             tokens.forget()
-            return patiently(ask, patience, place=place)
+            return with_retries(ask, patience, place=place)
 
     @property
     def _key(self) -> tuple[str, str]:

@@ -39,7 +39,7 @@ Telling = Literal["updated", "created"]
 _TELLING: tuple[Telling, ...] = ("updated", "created")
 
 
-def look(
+def poll(
     project: Project,
     before: Snapshot | None,
     *,

@@ -23,7 +23,7 @@ import pyproj
 import shapely
 
 from spatial_assets import __version__
-from spatial_assets.catalog.scene import Sighting
+from spatial_assets.catalog.scene import SceneVersion
 from spatial_assets.catalog.stac.candidates import Candidate, chosen, sighting_of
 
 
@@ -46,10 +46,10 @@ class Change:
     """What became of one scene between two looks; one of both sightings may be None."""
 
     id: str
-    before: Sighting | None
+    before: SceneVersion | None
     """None: the scene is new."""
 
-    after: Sighting | None
+    after: SceneVersion | None
     """None: the scene was withdrawn."""
 
 
@@ -67,13 +67,13 @@ class Snapshot:
     """When everything was last asked for, whatever had changed; UTC."""
 
     documents: tuple[Document, ...]
-    sightings: tuple[Sighting, ...]
+    scene_versions: tuple[SceneVersion, ...]
     """As of `Catalogue`: the same catalogue gives the same sightings, however it was looked at."""
 
     def changes_since(self, before: Snapshot | None) -> tuple[Change, ...]:
         """New, changed and withdrawn scenes, in the order of ids; all are new after None."""
-        old = {one.id: one for one in before.sightings} if before else {}
-        new = {one.id: one for one in self.sightings}
+        old = {one.id: one for one in before.scene_versions} if before else {}
+        new = {one.id: one for one in self.scene_versions}
         return tuple(
             Change(id=name, before=old.get(name), after=new.get(name))
             for name in sorted(old.keys() | new.keys())
@@ -100,7 +100,7 @@ def snapshot_of(
         looked=looked,
         searched=searched,
         documents=documents,
-        sightings=tuple(map(sighting_of, chosen(candidates))),
+        scene_versions=tuple(map(sighting_of, chosen(candidates))),
     )
 
 
@@ -163,14 +163,14 @@ def decoded(data: bytes) -> Snapshot | None:
         looked=dt.datetime.fromisoformat(header["looked"]),
         searched=dt.datetime.fromisoformat(header["searched"]),
         documents=tuple(_documents(rows)),
-        sightings=_sightings(rows),
+        scene_versions=_sightings(rows),
     )
 
 
 def _rows(snapshot: Snapshot) -> Iterator[dict[str, Any]]:
     """A row for each candidate, and for each document that has none."""
     candidates = [one for document in snapshot.documents for one in document.candidates]
-    seen = zip(chosen(candidates), snapshot.sightings, strict=True)
+    seen = zip(chosen(candidates), snapshot.scene_versions, strict=True)
     versions = {candidate: sighting.version for candidate, sighting in seen}
     for number, document in enumerate(snapshot.documents):
         told = {"document": number, "place": document.place, "state": document.state}
@@ -221,10 +221,10 @@ def _candidate(row: Mapping[str, Any]) -> Candidate:
     )
 
 
-def _sightings(rows: list[dict[str, Any]]) -> tuple[Sighting, ...]:
+def _sightings(rows: list[dict[str, Any]]) -> tuple[SceneVersion, ...]:
     """The sightings among the rows, in the order of ids."""
     found = {
-        row["id"]: Sighting(id=row["id"], version=row["version"].hex(), reach=row["reach"])
+        row["id"]: SceneVersion(id=row["id"], version=row["version"].hex(), reach=row["reach"])
         for row in rows
         if row["version"] is not None
     }

@@ -11,7 +11,7 @@ from spatial_assets.catalog.sources.documents import Found
 from spatial_assets.catalog.sources.sources import find_items
 from spatial_assets.catalog.stac.candidates import candidate_of, refused_candidate, sightings_of
 from spatial_assets.catalog.stac.duplicates import without_duplicates, without_namesakes
-from spatial_assets.catalog.stac.item_filter import Selection, selection_of
+from spatial_assets.catalog.stac.item_filter import ItemFilter, selection_of
 from spatial_assets.catalog.stac.items import RawItem, read_scene, rejected_item
 from spatial_assets.errors import SceneError
 from spatial_assets.project import Project
@@ -37,7 +37,7 @@ def find_scenes(project: Project, access: SourceAccess | None = None) -> Catalog
     unread = [one for one in read if isinstance(one, RejectedScene)]
     scenes, superseded = without_duplicates(usable_items)
     # Before the files are looked up: what changes in between is then seen as a change, not missed.
-    sightings = sightings_of([*map(candidate_of, scenes), *map(refused_candidate, unread)])
+    scene_versions = sightings_of([*map(candidate_of, scenes), *map(refused_candidate, unread)])
     looked_up = list(with_fingerprints(scenes, access))
     usable = tuple(scene for scene in looked_up if isinstance(scene, Scene))
     bad = [*unread, *(scene for scene in looked_up if isinstance(scene, RejectedScene))]
@@ -46,12 +46,12 @@ def find_scenes(project: Project, access: SourceAccess | None = None) -> Catalog
         scenes=usable,
         rejected=rejected,
         superseded=(*superseded, *replaced),
-        sightings=sightings,
+        scene_versions=scene_versions,
     )
 
 
 def read_found(
-    found: Iterable[Found], project: Project, selection: Selection
+    found: Iterable[Found], project: Project, selection: ItemFilter
 ) -> Iterator[Scene | RejectedScene]:
     """The wanted ones among items as scenes without fingerprints, or as records of why not."""
     sensor, needs = project.sensor, project.bands

@@ -27,7 +27,7 @@ from spatial_assets.catalog.sources.documents import (
     read_each,
     remote_document,
 )
-from spatial_assets.catalog.stac.item_filter import Selection
+from spatial_assets.catalog.stac.item_filter import ItemFilter
 from spatial_assets.catalog.stac.items import rejected_document
 from spatial_assets.errors import SceneError, SettingsError, SourceUnavailableError
 
@@ -37,7 +37,7 @@ MOST_DOCUMENTS = 1_000_000  # a catalogue that goes on after that goes round in 
 Json = Mapping[str, object]
 
 
-def find_items(catalog: str, selection: Selection, access: SourceAccess) -> Iterator[Found]:
+def find_items(catalog: str, selection: ItemFilter, access: SourceAccess) -> Iterator[Found]:
     """Every item of a catalogue; what the source can filter by itself is left out already.
 
     Raises:

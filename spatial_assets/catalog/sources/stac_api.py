@@ -24,7 +24,7 @@ from spatial_assets.catalog.access.hrefs import is_remote
 from spatial_assets.catalog.access.requests import Question, exchange
 from spatial_assets.catalog.access.source_access import SourceAccess
 from spatial_assets.catalog.sources.documents import LARGEST_DOCUMENT
-from spatial_assets.catalog.stac.item_filter import BBox, Selection
+from spatial_assets.catalog.stac.item_filter import BBox, ItemFilter
 from spatial_assets.catalog.stac.items import RawItem
 from spatial_assets.errors import SceneError, SettingsError, SourceUnavailableError
 from spatial_assets.project.secrets import mask_secrets
@@ -47,7 +47,7 @@ class Since:
     moment: dt.datetime
 
 
-def items_of_api(url: str, selection: Selection, access: SourceAccess) -> Iterator[RawItem]:
+def items_of_api(url: str, selection: ItemFilter, access: SourceAccess) -> Iterator[RawItem]:
     """The items that the API finds for the selection; it may find more than are wanted.
 
     Raises:
@@ -63,7 +63,7 @@ def items_of_api(url: str, selection: Selection, access: SourceAccess) -> Iterat
 
 
 def changed_items(
-    url: str, selection: Selection, access: SourceAccess, *, since: Since
+    url: str, selection: ItemFilter, access: SourceAccess, *, since: Since
 ) -> list[RawItem] | None:
     """The items changed since a moment, however cloudy: one may have been clear until then.
 
@@ -81,7 +81,7 @@ def changed_items(
 
 
 def _found(
-    client: Client, selection: Selection, asked: Mapping[str, Any], *, url: str
+    client: Client, selection: ItemFilter, asked: Mapping[str, Any], *, url: str
 ) -> Iterator[RawItem]:
     """The items of a search of every box, each once."""
     searches = [_search(client, selection, box, asked) for box in selection.boxes]
@@ -121,7 +121,7 @@ def _client(url: str, access: SourceAccess) -> Client:
 
 
 def _search(
-    client: Client, selection: Selection, box: BBox, asked: Mapping[str, Any]
+    client: Client, selection: ItemFilter, box: BBox, asked: Mapping[str, Any]
 ) -> ItemSearch:
     """A search of a box; nothing is asked for yet."""
     with warnings.catch_warnings():

@@ -18,7 +18,7 @@ from shapely.geometry.base import BaseGeometry
 
 from spatial_assets.catalog.access.file_versions import MISSING, local_version, source_record
 from spatial_assets.catalog.access.hrefs import is_remote
-from spatial_assets.catalog.scene import RejectedScene, Scene, Sighting
+from spatial_assets.catalog.scene import RejectedScene, Scene, SceneVersion
 from spatial_assets.catalog.stac.duplicates import best_of_each, first_of_each_id
 from spatial_assets.errors import SceneError
 
@@ -45,7 +45,7 @@ class Candidate:
     """Paths of the local files that it names."""
 
     reach: BaseGeometry | None
-    """As of a `Sighting`."""
+    """As of a `SceneVersion`."""
 
 
 def candidate_of(scene: Scene) -> Candidate:
@@ -88,7 +88,7 @@ def refused_candidate(record: RejectedScene) -> Candidate:
     )
 
 
-def sightings_of(candidates: Iterable[Candidate]) -> tuple[Sighting, ...]:
+def sightings_of(candidates: Iterable[Candidate]) -> tuple[SceneVersion, ...]:
     """The sightings of all candidates, in the order of ids."""
     return tuple(map(sighting_of, chosen(candidates)))
 
@@ -104,10 +104,10 @@ def chosen(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
     return tuple(seen[name] for name in sorted(seen))
 
 
-def sighting_of(candidate: Candidate) -> Sighting:
+def sighting_of(candidate: Candidate) -> SceneVersion:
     """A candidate with what its local files are now; their contents are not read."""
     files = [_file_record(path) for path in candidate.files]
-    return Sighting(
+    return SceneVersion(
         id=candidate.id,
         version=_hash([candidate.digest, files]) if files else candidate.digest,
         reach=candidate.reach,

@@ -23,7 +23,7 @@ BBox = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Selection:
+class ItemFilter:
     """What `[scenes]` and `[area]` ask of an item."""
 
     collections: tuple[str, ...]
@@ -82,10 +82,10 @@ class Selection:
         return "/".join(f"{end:%Y-%m-%dT%H:%M:%SZ}" if end else ".." for end in ends)
 
 
-def selection_of(project: Project) -> Selection:
+def selection_of(project: Project) -> ItemFilter:
     """The selection that a project asks for."""
     shapely.prepare(project.area_geometry)
-    return Selection(
+    return ItemFilter(
         collections=tuple(project.scenes.collections),
         interval=project.scenes.interval,
         max_cloud_cover=project.scenes.max_cloud_cover,

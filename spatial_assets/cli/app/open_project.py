@@ -19,7 +19,7 @@ from spatial_assets.stores.tables.database import Database, open_database
 
 
 @dataclass(frozen=True, eq=False)
-class Ground:
+class OpenProject:
     """A project, and where its product lives."""
 
     project: Project
@@ -33,10 +33,10 @@ class Ground:
 
 
 @contextmanager
-def open_ground(project: Project) -> Iterator[Ground]:
+def open_project(project: Project) -> Iterator[OpenProject]:
     """The ground of a project: nothing is made by opening it; connections are let go at the end."""
     with open_database(project.database_url, pool_size=project.database.pool_size) as database:
-        yield Ground(project, open_store(project.storage_url), database)
+        yield OpenProject(project, open_store(project.storage_url), database)
 
 
 def chosen_folder() -> Path | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from spatial_assets.catalog import find_scenes
 from spatial_assets.cli.app.console import counted, listed
-from spatial_assets.cli.app.open_project import Ground
+from spatial_assets.cli.app.open_project import OpenProject
 from spatial_assets.cli.mapping.map_data import metres_of_a_pixel, newest_period
 from spatial_assets.cli.selection.inventory import Inventory
 from spatial_assets.cli.selection.tile_status import Row, TileStanding
@@ -36,7 +36,7 @@ class Story:
     """What became of what was not as it should be."""
 
 
-def read_story(ground: Ground) -> Story:
+def read_story(ground: OpenProject) -> Story:
     """Read it from the store, the database and the catalogue."""
     project, inventory = ground.project, Inventory(ground)
     ground.database.ensure_schema(project.boundaries, project.indices.names)
@@ -56,7 +56,7 @@ def read_story(ground: Ground) -> Story:
     )
 
 
-def _arrays(ground: Ground, rows: Iterable[Row]) -> Iterator[tuple[str, str]]:
+def _arrays(ground: OpenProject, rows: Iterable[Row]) -> Iterator[tuple[str, str]]:
     """The cubes."""
     project = ground.project
     extent = project.partitioning.extent
@@ -69,7 +69,7 @@ def _arrays(ground: Ground, rows: Iterable[Row]) -> Iterator[tuple[str, str]]:
         yield shown(ground.store.uri(layout.cube(index))), told
 
 
-def _tables(ground: Ground, period: str | None) -> Iterator[tuple[str, str]]:
+def _tables(ground: OpenProject, period: str | None) -> Iterator[tuple[str, str]]:
     """The database, with its tables."""
     project = ground.project
     merged = [f"{by_boundary(index)}_merged" for index in project.indices.names]
@@ -80,7 +80,7 @@ def _tables(ground: Ground, period: str | None) -> Iterator[tuple[str, str]]:
     yield shown(ground.database.url), "\n".join(lines)
 
 
-def _extremes(ground: Ground, period: str | None) -> Iterator[str]:
+def _extremes(ground: OpenProject, period: str | None) -> Iterator[str]:
     """The boundaries with the highest and the lowest mean of the newest period."""
     index = ground.project.indices.names[0]
     for boundary in ground.project.boundaries:
@@ -101,7 +101,7 @@ def _extremes(ground: Ground, period: str | None) -> Iterator[str]:
             )
 
 
-def _files(ground: Ground) -> Iterator[tuple[str, str]]:
+def _files(ground: OpenProject) -> Iterator[tuple[str, str]]:
     """Everything else in the store."""
     objects = ground.store.list()
     size = sum(info.size for info in objects) / 1e6
@@ -136,7 +136,7 @@ def _bad_scenes(quarantine: Iterable[Row]) -> Iterator[str]:
             )
 
 
-def _overcast(ground: Ground) -> Iterator[str]:
+def _overcast(ground: OpenProject) -> Iterator[str]:
     """Days that had nothing to give."""
     scenes = [
         scene
@@ -147,7 +147,7 @@ def _overcast(ground: Ground) -> Iterator[str]:
         yield f"{day} was overcast: none of its pixels is in the product"
 
 
-def _features(ground: Ground) -> Iterator[str]:
+def _features(ground: OpenProject) -> Iterator[str]:
     """Boundaries that were repaired or set aside."""
     for boundary in ground.project.boundaries:
         data = ground.store.find(layout.validated_boundaries(boundary.name))

@@ -70,7 +70,7 @@ def _relations(transaction: Transaction) -> dict[str, dict[str, str]]:
 def cluster(project: Project) -> Finding:
     """Have every worker look at its software and at the store."""
     from spatial_assets.pipeline.engines.choice import local_folders
-    from spatial_assets.pipeline.engines.dask_engine import ClusterEngine, Patience
+    from spatial_assets.pipeline.engines.dask_engine import ClusterEngine, ClusterTimeouts
     from spatial_assets.stores.objects.store import open_store
 
     compute = project.compute
@@ -79,7 +79,7 @@ def cluster(project: Project) -> Finding:
         store=open_store(project.storage_url),
         gdal_cache_mb=compute.gdal_cache_mb,
         folders=local_folders(project),
-        patience=Patience(scheduler=5.0),
+        patience=ClusterTimeouts(scheduler=5.0),
     )
     remedy = "start scheduler and workers from the same image as this, or leave out [compute] dask"
     return asked("Dask cluster", engine.examine, remedy=remedy)

@@ -13,28 +13,28 @@ from dataclasses import dataclass
 import click
 
 from spatial_assets.cli.app.console import counted
-from spatial_assets.cli.app.open_project import Ground, open_ground
+from spatial_assets.cli.app.open_project import OpenProject, open_project
 from spatial_assets.cli.launching.backfill import Backfill, launch, require_our_project
 from spatial_assets.cli.launching.webserver_client import Webserver, webserver_of
 from spatial_assets.cli.local_run.progress import Meter, meter
 from spatial_assets.cli.local_run.run_here import now
-from spatial_assets.cli.selection.asset_options import Selection
+from spatial_assets.cli.selection.asset_options import AssetSelection
 from spatial_assets.cli.selection.changes import features_now
 from spatial_assets.cli.selection.inventory import Inventory
 from spatial_assets.cli.selection.tile_options import Selectors
-from spatial_assets.cli.selection.tile_status import Standing, TileStanding
+from spatial_assets.cli.selection.tile_status import TileStanding, TileStatus
 from spatial_assets.errors import LaunchError
 from spatial_assets.pipeline.stages import chain_of
 from spatial_assets.project import Project
 
-BAD = frozenset({Standing.FAILED, Standing.QUARANTINED})
+BAD = frozenset({TileStatus.FAILED, TileStatus.QUARANTINED})
 STOPPED = frozenset({"FAILED", "CANCELED"})
 
 Bad = Mapping[str, TileStanding]
 
 
 def hand_over(
-    project: Project, selectors: Selectors, selection: Selection, *, url: str, wait: bool
+    project: Project, selectors: Selectors, selection: AssetSelection, *, url: str, wait: bool
 ) -> None:
     """Launch a backfill of the chosen tiles, say where it is, and wait for its end if asked to.
 
@@ -46,7 +46,7 @@ def hand_over(
         message = "only boundary sets are selected, which have no tiles; launch them in the UI"
         raise LaunchError(message)
     webserver = webserver_of(url, os.environ)
-    with open_ground(project) as ground:
+    with open_project(project) as ground:
         keys = Inventory(ground).chosen(selectors, selection.stages, now=now()).keys
         boundaries = boundaries_along(ground, selection)
     if not keys:
@@ -66,7 +66,7 @@ def hand_over(
         tell_the_end(ended, before=before, after=after, urls=[each.url for each in backfills])
 
 
-def boundaries_along(ground: Ground, selection: Selection) -> tuple[str, ...]:
+def boundaries_along(ground: OpenProject, selection: AssetSelection) -> tuple[str, ...]:
     """The assets of boundary sets that go with the tiles.
 
     Those that were named; else all of them if one was never made and is needed. Not always: with
@@ -79,7 +79,7 @@ def boundaries_along(ground: Ground, selection: Selection) -> tuple[str, ...]:
 
 def follow(
     webserver: Webserver, backfills: Sequence[Backfill], *, stage: str
-) -> tuple[Progress, ...]:
+) -> tuple[BackfillProgress, ...]:
     """How they ended, with their progress shown until then."""
     with meter() as gauge:
         following = Following(webserver=webserver, stage=stage, meter=gauge)
@@ -88,13 +88,13 @@ def follow(
 
 def bad_tiles(project: Project, keys: Sequence[str], stages: Sequence[str]) -> Bad:
     """Those of the tiles that failed or are in quarantine now."""
-    with open_ground(project) as ground:
+    with open_project(project) as ground:
         tiles = Inventory(ground).tiles(stages, keys=keys)
     return {tile.tile: tile for tile in tiles if tile.standing in BAD}
 
 
 def tell_the_end(
-    ended: Sequence[Progress], *, before: Bad, after: Bad, urls: Sequence[str]
+    ended: Sequence[BackfillProgress], *, before: Bad, after: Bad, urls: Sequence[str]
 ) -> None:
     """Say what came of it.
 
@@ -119,7 +119,7 @@ def tell_the_end(
 
 
 PROGRESS = """
-query Progress($backfill: String!) {
+query BackfillProgress($backfill: String!) {
   partitionBackfillOrError(backfillId: $backfill) {
     ... on Error { message }
     ... on PartitionBackfill {
@@ -149,7 +149,7 @@ ENDED = frozenset({GOOD, "COMPLETED_FAILED", "COMPLETED", "FAILED", "CANCELED"})
 
 
 @dataclass(frozen=True)
-class Progress:
+class BackfillProgress:
     """How far a backfill is."""
 
     status: str
@@ -181,7 +181,7 @@ class Following:
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
 
-    def to_the_end(self, backfills: Sequence[Backfill]) -> tuple[Progress, ...]:
+    def to_the_end(self, backfills: Sequence[Backfill]) -> tuple[BackfillProgress, ...]:
         """How each ended.
 
         Raises:
@@ -199,7 +199,7 @@ class Following:
                 return found
             self.sleep(EVERY)
 
-    def _seen(self, backfills: Sequence[Backfill]) -> tuple[Progress, ...]:
+    def _seen(self, backfills: Sequence[Backfill]) -> tuple[BackfillProgress, ...]:
         """How far they are; a webserver that is away for a moment is waited for."""
         deadline = self.clock() + PATIENCE
         while True:
@@ -211,7 +211,7 @@ class Following:
                 self.sleep(EVERY)
 
 
-def progress_of(webserver: Webserver, backfill: str, stage: str) -> Progress:
+def progress_of(webserver: Webserver, backfill: str, stage: str) -> BackfillProgress:
     """How far one backfill is.
 
     Raises:
@@ -226,7 +226,7 @@ def progress_of(webserver: Webserver, backfill: str, stage: str) -> Progress:
     counts = [
         each for each in data["assetBackfillStatuses"] if each.get("assetKey") == {"path": [stage]}
     ]
-    return Progress(
+    return BackfillProgress(
         status=str(found["status"]),
         made=sum(each["numPartitionsMaterialized"] for each in counts),
         failed=sum(each["numPartitionsFailed"] for each in counts),

@@ -12,7 +12,7 @@ import socket
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 
-from spatial_assets.cli.app.open_project import Ground
+from spatial_assets.cli.app.open_project import OpenProject
 from spatial_assets.cli.local_run.progress import Meter
 from spatial_assets.cli.selection.asset_options import steps_of
 from spatial_assets.pipeline.boundaries import BoundaryPipeline, BoundaryStep
@@ -32,7 +32,7 @@ def owner() -> str:
     return f"{socket.gethostname()} process {os.getpid()}"
 
 
-def engine_of(ground: Ground, workers: int | None) -> Engine:
+def engine_of(ground: OpenProject, workers: int | None) -> Engine:
     """The engine for a number of processes here; None: as the project says, 0: this process."""
     compute = ground.project.compute
     return chosen_engine(
@@ -45,7 +45,7 @@ def engine_of(ground: Ground, workers: int | None) -> Engine:
 
 
 def walk(
-    ground: Ground,
+    ground: OpenProject,
     keys: Sequence[str],
     *,
     stages: Sequence[str],
@@ -82,7 +82,7 @@ def told(outcome: TileOutcome) -> str:
 
 
 def bring_up_to_date(
-    ground: Ground,
+    ground: OpenProject,
     wanted: Collection[str],
     *,
     clock: Callable[[], datetime],

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from spatial_assets.cli.mapping.map_data import TICKS, TROUBLE, MapSubject, TileOnMap
-from spatial_assets.cli.selection.tile_status import Standing, TileStanding
+from spatial_assets.cli.selection.tile_status import TileStanding, TileStatus
 from spatial_assets.geo.pixels.colour_ramp import HIGHEST, LOWEST, UNKNOWN, colours_of
 from spatial_assets.project.secrets import mask_secrets
 
@@ -53,7 +53,7 @@ def document(subject: MapSubject) -> dict[str, object]:
         ],
         "states": {
             str(standing): {"colour": css(TROUBLE.get(standing)), "count": counts[standing]}
-            for standing in Standing
+            for standing in TileStatus
             if counts[standing]
         },
         "ramp": [css(tuple(colour)) for colour in ramp],

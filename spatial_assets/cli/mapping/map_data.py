@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from pyproj import Geod
 
 from spatial_assets.cli.app.console import counted
-from spatial_assets.cli.app.open_project import Ground
-from spatial_assets.cli.selection.tile_status import Standing, TileStanding
+from spatial_assets.cli.app.open_project import OpenProject
+from spatial_assets.cli.selection.tile_status import TileStanding, TileStatus
 from spatial_assets.errors import StoreError
 from spatial_assets.geo.grid.geobox import Window
 from spatial_assets.geo.pixels.downsample import Overview
@@ -68,7 +68,7 @@ def newest_period(rows: Sequence[dict[str, object]], index: str) -> str | None:
 
 
 def map_subject(
-    ground: Ground,
+    ground: OpenProject,
     tiles: Sequence[TileStanding],
     *,
     index: str,
@@ -108,7 +108,7 @@ def map_subject(
 
 
 def _fill(
-    overview: Overview, ground: Ground, spec: CubeSpec, *, period: str, extent: Window
+    overview: Overview, ground: OpenProject, spec: CubeSpec, *, period: str, extent: Window
 ) -> None:
     """Add the pixels of a period, a shard at a time."""
     number = period_index(spec, period)
@@ -150,10 +150,10 @@ MEANINGS = {"ndvi": {-0.2: "water", 0.2: "bare soil", 0.8: "dense leaves"}}
 """Of an index: what a value stands for."""
 
 TROUBLE = {
-    Standing.FAILED: (214, 69, 48),
-    Standing.QUARANTINED: (232, 146, 22),
-    Standing.MISSING: (120, 120, 120),
-    Standing.EMPTY: (96, 130, 182),
+    TileStatus.FAILED: (214, 69, 48),
+    TileStatus.QUARANTINED: (232, 146, 22),
+    TileStatus.MISSING: (120, 120, 120),
+    TileStatus.EMPTY: (96, 130, 182),
 }
 """Colour of a tile that is not all there; the others are seen through."""
 

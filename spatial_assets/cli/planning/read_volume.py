@@ -18,7 +18,7 @@ import shapely
 from spatial_assets.catalog import Scene
 from spatial_assets.catalog.scene import BandSource
 from spatial_assets.catalog.scene_facts import SceneFacts
-from spatial_assets.cli.app.open_project import Ground
+from spatial_assets.cli.app.open_project import OpenProject
 from spatial_assets.geo.grid.pixel_grid import Tile
 from spatial_assets.pipeline.engines.engine import InlineEngine
 from spatial_assets.pipeline.run.memory_planning import SOURCE_RATIO
@@ -52,7 +52,7 @@ class Reading:
 
 
 def expected_reading(
-    ground: Ground, near: Mapping[Tile, Sequence[Scene]], *, stages: Collection[str]
+    ground: OpenProject, near: Mapping[Tile, Sequence[Scene]], *, stages: Collection[str]
 ) -> Reading:
     """What these stages read for tiles, each with the scenes that may reach it; at least one."""
     if RAW not in stages:
@@ -111,7 +111,7 @@ def reading_of(
     )
 
 
-def read_already(ground: Ground, key: str) -> frozenset[tuple[str, str]]:
+def read_already(ground: OpenProject, key: str) -> frozenset[tuple[str, str]]:
     """(scene, fingerprint) of what the store holds of a tile's scenes."""
     manifest = read_manifest(ground.store, key)
     entries = {} if manifest is None else manifest.units(RAW)

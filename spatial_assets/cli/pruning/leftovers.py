@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from spatial_assets.cli.app.open_project import Ground
+from spatial_assets.cli.app.open_project import OpenProject
 from spatial_assets.cli.local_run.run_here import now, owner
 from spatial_assets.cli.selection.inventory import LOOK_UPS_AT_ONCE, Inventory
 from spatial_assets.errors import LeaseHeldError
@@ -57,13 +57,13 @@ class Leftovers:
         return bool(self.gone or self.rows or self.orphans)
 
 
-def tables_of_tiles(ground: Ground) -> tuple[str, ...]:
+def tables_of_tiles(ground: OpenProject) -> tuple[str, ...]:
     """The tables that have a column `tile`, as far as rows follow from tiles."""
     statistics = [by_boundary(index) for index in ground.project.indices.names]
     return (*statistics, TILE_INDEX, "tile_state")
 
 
-def find_leftovers(ground: Ground) -> Leftovers:
+def find_leftovers(ground: OpenProject) -> Leftovers:
     """Compare store and database with the area; nothing is changed."""
     keys = set(ground.project.partitioning.keys)
     objects = ground.store.list()
@@ -88,7 +88,7 @@ def find_leftovers(ground: Ground) -> Leftovers:
     return Leftovers(gone=dict(gone), rows=left, orphans=dict(orphans))
 
 
-def named_objects(ground: Ground, keys: Iterable[str]) -> dict[str, frozenset[str]]:
+def named_objects(ground: OpenProject, keys: Iterable[str]) -> dict[str, frozenset[str]]:
     """Tile -> paths that its manifest vouches for."""
     asked = sorted(keys)
 
@@ -100,7 +100,7 @@ def named_objects(ground: Ground, keys: Iterable[str]) -> dict[str, frozenset[st
         return dict(zip(asked, pool.map(paths, asked), strict=True))
 
 
-def rows_by_tile(ground: Ground) -> dict[str, int]:
+def rows_by_tile(ground: OpenProject) -> dict[str, int]:
     """Tile -> its rows over all tables."""
     inventory = Inventory(ground)
     counts: defaultdict[str, int] = defaultdict(int)
@@ -119,7 +119,7 @@ def key_of_manifest(path: str) -> str | None:
 class Owners:
     """Whose an object is, by where it lies."""
 
-    def __init__(self, ground: Ground) -> None:
+    def __init__(self, ground: OpenProject) -> None:
         self._shards = {
             shard: key
             for key, tile in ground.project.partitioning.tiles.items()
@@ -134,7 +134,7 @@ class Owners:
             return rest.partition("/")[0]
         return key_of_manifest(path) or self._of_shard(path)
 
-    def _read_cubes(self, ground: Ground) -> Iterator[tuple[str, Shard]]:
+    def _read_cubes(self, ground: OpenProject) -> Iterator[tuple[str, Shard]]:
         """Folder of the chunks of each array -> the shard in its corner."""
         for index in ground.project.indices.names:
             spec = stored_cube(ground.store, index)
@@ -157,7 +157,7 @@ TTL = timedelta(minutes=2)  # renewed while objects are deleted; so soon a kille
 
 
 def remove(
-    ground: Ground,
+    ground: OpenProject,
     left: Leftovers,
     *,
     say: Callable[[str], None],
@@ -177,7 +177,7 @@ def remove(
     return removed + _delete(ground, left.orphans.get(NOBODY, ()), None)
 
 
-def _remove_tile(ground: Ground, key: str, objects: Sequence[ObjectInfo], held: Lease) -> int:
+def _remove_tile(ground: OpenProject, key: str, objects: Sequence[ObjectInfo], held: Lease) -> int:
     """Remove a tile that the area no longer has."""
     keys = {"grid_id": ground.project.grid_id, "tile": key}
     ground.database.commit([Replace(table, keys, []) for table in tables_of_tiles(ground)])
@@ -188,13 +188,15 @@ def _remove_tile(ground: Ground, key: str, objects: Sequence[ObjectInfo], held: 
     return _delete(ground, manifest_first, held)
 
 
-def _remove_orphans(ground: Ground, key: str, objects: Iterable[ObjectInfo], held: Lease) -> int:
+def _remove_orphans(
+    ground: OpenProject, key: str, objects: Iterable[ObjectInfo], held: Lease
+) -> int:
     """Remove what the manifest of a tile, as it is now, does not name."""
     named = named_objects(ground, [key])[key]
     return _delete(ground, [info for info in objects if info.path not in named], held)
 
 
-def _delete(ground: Ground, objects: Iterable[ObjectInfo], held: Lease | None) -> int:
+def _delete(ground: OpenProject, objects: Iterable[ObjectInfo], held: Lease | None) -> int:
     """Delete objects under a lease."""
     count = 0
     for info in objects:

@@ -12,7 +12,7 @@ from spatial_assets.project import Project
 
 
 @dataclass(frozen=True)
-class Selection:
+class AssetSelection:
     """What was selected."""
 
     stages: tuple[str, ...]
@@ -30,7 +30,7 @@ def steps_of(name: str) -> tuple[str, str, str]:
     return (f"raw_{name}", f"validated_{name}", name)
 
 
-def selection_of(project: Project, names: Sequence[str]) -> Selection:
+def selection_of(project: Project, names: Sequence[str]) -> AssetSelection:
     """The assets of these names; all of them where none is named.
 
     Raises:
@@ -44,7 +44,7 @@ def selection_of(project: Project, names: Sequence[str]) -> Selection:
         message = f"{', '.join(unknown)}: no asset of {project.file}, which has "
         message += ", ".join((*stages, *steps))
         raise click.BadParameter(message, param_hint="--select")
-    return Selection(
+    return AssetSelection(
         stages=tuple(name for name in stages if name in wanted),
         boundaries=tuple(name for name in steps if name in wanted),
         is_named=bool(names),

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from spatial_assets.catalog import Catalogue
-from spatial_assets.cli.app.open_project import Ground
+from spatial_assets.cli.app.open_project import OpenProject
 from spatial_assets.cli.selection.tile_status import Row
 from spatial_assets.geo.grid.pixel_grid import Tile
 from spatial_assets.pipeline.failures import MissingInputError
 from spatial_assets.pipeline.freshness.outdated import Features, outdated_stages
-from spatial_assets.pipeline.freshness.stage_inputs import Sky, hash_of_boundaries, recorded
-from spatial_assets.pipeline.tile.boundary_statistics import BoundaryShelf
+from spatial_assets.pipeline.freshness.stage_inputs import SceneIndex, hash_of_boundaries, recorded
+from spatial_assets.pipeline.tile.boundary_statistics import ValidatedBoundaries
 
 CAUSES = ("scenes", "settings", "boundaries")
 """In the order in which they are told."""
@@ -25,7 +25,7 @@ Changes = Mapping[str, tuple[str, ...]]
 
 
 def changed_tiles(
-    ground: Ground,
+    ground: OpenProject,
     catalogue: Catalogue,
     inputs: Iterable[Row],
     *,
@@ -41,7 +41,7 @@ def changed_tiles(
         keys: the tiles to look at.
         stages: those that count.
     """
-    sky, recipes = Sky(catalogue.sightings), recorded(inputs)
+    sky, recipes = SceneIndex(catalogue.scene_versions), recorded(inputs)
     features = features_now(ground)
     changed = {}
     for key in keys:
@@ -56,11 +56,11 @@ def changed_tiles(
     return changed
 
 
-def features_now(ground: Ground) -> Features | None:
+def features_now(ground: OpenProject) -> Features | None:
     """The boundaries that touch a tile, as they are validated now; None where a set is not."""
     if not ground.project.boundaries or not ground.has_store:
         return None
-    shelf = BoundaryShelf(ground.store, ground.project.pixel_grid)
+    shelf = ValidatedBoundaries(ground.store, ground.project.pixel_grid)
     try:
         layers = [shelf.layer(each.name) for each in ground.project.boundaries]
     except MissingInputError:

@@ -10,12 +10,12 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from spatial_assets.cli.app.open_project import Ground
+from spatial_assets.cli.app.open_project import OpenProject
 from spatial_assets.cli.selection.tile_options import Selectors
 from spatial_assets.cli.selection.tile_status import (
     Row,
-    Standing,
     TileStanding,
+    TileStatus,
     moment,
     standing_of,
 )
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from spatial_assets.cli.selection.changes import Changes
 
 
-GOOD = frozenset({Standing.EMPTY, Standing.MATERIALIZED})
+GOOD = frozenset({TileStatus.EMPTY, TileStatus.MATERIALIZED})
 LOOK_UPS_AT_ONCE = 16  # of manifests: small objects, each a round trip where the store is far
 
 
@@ -51,7 +51,7 @@ class Choice:
 class Inventory:
     """What is known of a project's tiles."""
 
-    ground: Ground
+    ground: OpenProject
 
     @property
     def project(self) -> Project:
@@ -81,7 +81,7 @@ class Inventory:
         if not selectors.asks_for_states:
             return Choice(keys)
         counted = chain_of(self.project).in_order(stages) or chain_of(self.project).stages
-        verify = Standing.MISSING in selectors.standings
+        verify = TileStatus.MISSING in selectors.standings
         tiles = self.tiles(counted, keys=keys, verify=verify)
         changed = self._changes(keys, counted) if selectors.changed else {}
         among = selectors.among(tiles, self.project, now=now, changed=changed)
@@ -165,7 +165,7 @@ class Inventory:
                 message = f"objects of {stage} are gone from the store, or are others"
                 yield TileStanding(
                     tile=tile.tile,
-                    standing=Standing.MISSING,
+                    standing=TileStatus.MISSING,
                     stage=stage,
                     reason="objects_gone",
                     message=message,

@@ -14,7 +14,7 @@ import shapely
 from spatial_assets.cli.app.console import counted, duration, listed
 from spatial_assets.cli.selection.run_rates import Throughput
 from spatial_assets.cli.selection.stale_tiles import WindowStanding, due_at, windows_of
-from spatial_assets.cli.selection.tile_status import Row, Standing, TileStanding
+from spatial_assets.cli.selection.tile_status import Row, TileStanding, TileStatus
 from spatial_assets.project import Project
 from spatial_assets.project.times import spoken
 
@@ -45,7 +45,7 @@ class Report:
 
 def summary(report: Report) -> Iterator[tuple[str, ...]]:
     """A row for each state that occurs: how many, how old, why, and the first of them."""
-    for standing in Standing:
+    for standing in TileStatus:
         found = [tile for tile in report.tiles if tile.standing is standing]
         if found:
             reasons = Counter(tile.reason or tile.stage for tile in found)
@@ -94,7 +94,7 @@ def document(report: Report) -> dict[str, object]:
     return {
         "project": str(report.project.file),
         "grid_id": report.project.grid_id,
-        "counts": {str(standing): counts[str(standing)] for standing in Standing},
+        "counts": {str(standing): counts[str(standing)] for standing in TileStatus},
         "freshness": [
             {
                 "due_after_seconds": each.window.total_seconds(),

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from spatial_assets.cli.selection.tile_status import Standing, TileStanding
+from spatial_assets.cli.selection.tile_status import TileStanding, TileStatus
 from spatial_assets.project import Project
 
-NOT_BY_AGE = frozenset({Standing.FAILED, Standing.QUARANTINED})
+NOT_BY_AGE = frozenset({TileStatus.FAILED, TileStatus.QUARANTINED})
 """How a tile stands for which age says nothing: trying again is a matter of its trouble."""
 
 

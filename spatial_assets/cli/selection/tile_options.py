@@ -20,7 +20,7 @@ from shapely.geometry.base import BaseGeometry
 
 from spatial_assets.cli.app.options import area_option, bbox_option, region_option, selected_area
 from spatial_assets.cli.selection.stale_tiles import is_stale
-from spatial_assets.cli.selection.tile_status import Standing, TileStanding
+from spatial_assets.cli.selection.tile_status import TileStanding, TileStatus
 from spatial_assets.errors import GridError
 from spatial_assets.geo.grid.partitioning import Partitioning
 from spatial_assets.project import Project
@@ -49,7 +49,7 @@ class Selectors:
     keys: tuple[str, ...] = ()
     """--tiles: keys and patterns; and the keys of --region."""
 
-    standings: frozenset[Standing] = frozenset()
+    standings: frozenset[TileStatus] = frozenset()
     """--missing, --failed, --quarantined."""
 
     stale: bool = False
@@ -115,7 +115,7 @@ def selecting_tiles(command: Callable[..., Result]) -> Callable[..., Result]:
         **others: object,
     ) -> Result:
         asked = frozenset(
-            standing for standing in Standing if others.pop(str(standing), False) is True
+            standing for standing in TileStatus if others.pop(str(standing), False) is True
         )
         selectors = Selectors(
             area=selected_area(bbox, area),

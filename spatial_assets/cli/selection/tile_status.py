@@ -12,7 +12,7 @@ from spatial_assets.pipeline.outcome import State
 Row = Mapping[str, object]
 
 
-class Standing(StrEnum):
+class TileStatus(StrEnum):
     """Where a tile stands; the first that holds counts, so that each stands in one place."""
 
     FAILED = "failed"
@@ -23,8 +23,8 @@ class Standing(StrEnum):
 
 
 STANDING_OF_A_BAD_STATE = {
-    State.FAILED: Standing.FAILED,
-    State.QUARANTINED: Standing.QUARANTINED,
+    State.FAILED: TileStatus.FAILED,
+    State.QUARANTINED: TileStatus.QUARANTINED,
 }
 
 
@@ -33,7 +33,7 @@ class TileStanding:
     """One tile of the area."""
 
     tile: str
-    standing: Standing
+    standing: TileStatus
     stage: str = ""
     """Where it went wrong, or what is missing first; empty where all is well."""
 
@@ -75,8 +75,8 @@ def standing_of(
     evidence = row.get("evidence")
     message = str(evidence.get("message", "")) if isinstance(evidence, Mapping) else ""
     reason = str(row.get("reason") or "")
-    if standing is Standing.QUARANTINED and not quarantined:
-        standing, message = Standing.MISSING, f"released from quarantine ({reason})"
+    if standing is TileStatus.QUARANTINED and not quarantined:
+        standing, message = TileStatus.MISSING, f"released from quarantine ({reason})"
         reason = "released"
     since = [moment(rows[name]["since"]) for name in ([stage] if stage else stages) if name in rows]
     return TileStanding(
@@ -97,7 +97,7 @@ def _valid_fraction(pixels: Sequence[Row]) -> float | None:
     return None if newest is None else float(str(newest["valid_fraction"]))
 
 
-def _verdict(rows: Mapping[str, Row], stages: Sequence[str]) -> tuple[Standing, str]:
+def _verdict(rows: Mapping[str, Row], stages: Sequence[str]) -> tuple[TileStatus, str]:
     """The standing, and the first stage it holds for; none where all is well."""
     for state, standing in STANDING_OF_A_BAD_STATE.items():
         bad = [name for name in stages if name in rows and rows[name]["state"] == state]
@@ -105,9 +105,9 @@ def _verdict(rows: Mapping[str, Row], stages: Sequence[str]) -> tuple[Standing, 
             return standing, bad[0]
     absent = [name for name in stages if name not in rows]
     if absent:
-        return Standing.MISSING, absent[0]
+        return TileStatus.MISSING, absent[0]
     is_empty = any(rows[name]["state"] == State.EMPTY for name in stages)
-    return (Standing.EMPTY if is_empty else Standing.MATERIALIZED), ""
+    return (TileStatus.EMPTY if is_empty else TileStatus.MATERIALIZED), ""
 
 
 def moment(value: object) -> datetime:

@@ -22,7 +22,7 @@ the rounding of a projection) does not cover it: no zero-area neighbours.
 
 
 @dataclass(frozen=True, eq=False)
-class Cover:
+class AreaCover:
     """Squares of one size that together hold an area."""
 
     columns: NDArray[np.int64]
@@ -37,7 +37,7 @@ class Cover:
 
 def covering_squares(
     area: BaseGeometry, *, size: int, width: int, height: int, limit: int
-) -> Cover:
+) -> AreaCover:
     """Squares of `size` pixels within a grid of `width` x `height` that `area` touches.
 
     Walks down from one square that holds all by halving, and stops where the number of squares
@@ -67,7 +67,7 @@ def covering_squares(
         side = half
     if levels == 0:
         columns, rows, inside = _touched(area, columns, rows, inside, size=side)
-    return Cover(columns, rows, side)
+    return AreaCover(columns, rows, side)
 
 
 def _children(

@@ -14,7 +14,7 @@ from spatial_assets.errors import RasterError
 from spatial_assets.geo import numba_loader
 from spatial_assets.geo.grid.geobox import GeoBox, Window
 from spatial_assets.geo.pixels.evaluate_index import Band, SpectralIndex, apply_index
-from spatial_assets.geo.pixels.mosaic import Granule, Longitudes, mosaic, several_zones
+from spatial_assets.geo.pixels.mosaic import GranuleLayer, Longitudes, mosaic, several_zones
 from spatial_assets.geo.radiometry import (
     FILL,
     INDEX_SCALE,
@@ -24,7 +24,7 @@ from spatial_assets.geo.radiometry import (
     quantise,
 )
 
-__all__ = ["Composite", "Granule", "Method", "compose_index", "composite", "mosaic"]
+__all__ = ["Composite", "GranuleLayer", "Method", "compose_index", "composite", "mosaic"]
 
 Method: TypeAlias = Literal["median", "max", "latest"]
 
@@ -46,7 +46,7 @@ class Composite:
     """Number of (solar day, platform) layers that were valid."""
 
     computed: int
-    """Granule pixels whose bands were all known."""
+    """GranuleLayer pixels whose bands were all known."""
 
     kept: int
     """Those of them whose index meant something; see `judge_range`."""
@@ -54,7 +54,7 @@ class Composite:
 
 def compose_index(
     index: SpectralIndex,
-    layers: Sequence[Sequence[Granule]],
+    layers: Sequence[Sequence[GranuleLayer]],
     *,
     target: GeoBox,
     method: Method,
@@ -158,7 +158,7 @@ class _Evaluated:
     """Those of them whose index means something."""
 
 
-def _evaluate(index: SpectralIndex, granule: Granule, at: tuple[slice, slice]) -> _Evaluated:
+def _evaluate(index: SpectralIndex, granule: GranuleLayer, at: tuple[slice, slice]) -> _Evaluated:
     """Evaluate `index` on one strip of a granule."""
     stored = {name: granule.bands[name][at] for name in index.needs if name in granule.bands}
     compiled = numba_loader.loaded()
@@ -214,7 +214,7 @@ def _strips(window: Window, layers: int) -> Iterator[Window]:
         yield Window(window.column, top, window.width, min(rows, window.row_stop - top))
 
 
-def _require_shapes(layers: Sequence[Sequence[Granule]], shape: tuple[int, int]) -> None:
+def _require_shapes(layers: Sequence[Sequence[GranuleLayer]], shape: tuple[int, int]) -> None:
     """Refuse granules that do not cover the target's pixels."""
     for granule in (granule for granules in layers for granule in granules):
         for name, band in granule.bands.items():

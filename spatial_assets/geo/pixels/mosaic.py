@@ -32,7 +32,7 @@ _LONGITUDES: Final = SourceGrid(
 
 
 @dataclass(frozen=True, eq=False)
-class Granule:
+class GranuleLayer:
     """One reprojected scene on the target's pixels."""
 
     id: str
@@ -67,7 +67,10 @@ class Longitudes:
 
 
 def mosaic(
-    layers: Sequence[Band], granules: Sequence[Granule], *, longitudes: NDArray[np.float64] | None
+    layers: Sequence[Band],
+    granules: Sequence[GranuleLayer],
+    *,
+    longitudes: NDArray[np.float64] | None,
 ) -> Band:
     """One layer of several: per pixel the granule whose zone is nearest, of those valid there.
 
@@ -96,7 +99,7 @@ def mosaic(
     return result
 
 
-def several_zones(granules: Sequence[Granule]) -> bool:
+def several_zones(granules: Sequence[GranuleLayer]) -> bool:
     """Whether the choice between `granules` depends on the longitude."""
     return len({granule.meridian for granule in granules}) > 1
 

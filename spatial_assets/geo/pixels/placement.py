@@ -17,7 +17,7 @@ from pyproj import CRS
 from spatial_assets.geo.grid.geobox import GeoBox
 from spatial_assets.geo.verdict import Verdict
 from spatial_assets.geo.warp.kernel_choice import pixel_ratio
-from spatial_assets.geo.warp.lattice import Places, crs_places, in_pixels
+from spatial_assets.geo.warp.lattice import Coordinates, crs_places, in_pixels
 from spatial_assets.geo.warp.source_grid import SourceGrid
 
 STRIDE: Final = 8
@@ -82,7 +82,7 @@ def _off(grid: SourceGrid, box: GeoBox, seen: NDArray[np.bool_]) -> int:
 
 
 @lru_cache(maxsize=2)
-def _places(box: GeoBox, crs: CRS) -> Places:
+def _places(box: GeoBox, crs: CRS) -> Coordinates:
     """(x, y) in `crs` of the pixels that are looked at: the scenes of a tile share them."""
     window = box.window
     columns, rows = np.arange(0, window.width, STRIDE), np.arange(0, window.height, STRIDE)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatial_assets.geo.grid.geobox import Window
-from spatial_assets.geo.warp.lattice import Places
+from spatial_assets.geo.warp.lattice import Coordinates
 from spatial_assets.geo.warp.source_grid import SourceGrid
 
 LEAST_OBSERVED: Final = 0.5
@@ -51,7 +51,7 @@ class Footprints:
     """Area before clipping, in source pixels; NaN where a corner has no place."""
 
     @classmethod
-    def between(cls, corners: Places, source: SourceGrid) -> Footprints | None:
+    def between(cls, corners: Coordinates, source: SourceGrid) -> Footprints | None:
         """Footprints between the corners of pixels; None if all of them miss the file."""
         columns, rows = _side(corners[0]), _side(corners[1])
         area = (columns[1] - columns[0]) * (rows[1] - rows[0])

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from spatial_assets.errors import RasterError
 from spatial_assets.geo.grid.geobox import Window
-from spatial_assets.geo.warp.lattice import Places
+from spatial_assets.geo.warp.lattice import Coordinates
 from spatial_assets.geo.warp.source_grid import SourceGrid
 
-Band: TypeAlias = "tuple[NDArray[Any], NDArray[np.bool_]]"
+MaskedBand: TypeAlias = "tuple[NDArray[Any], NDArray[np.bool_]]"
 """Source pixels of one band, and True where they were observed."""
 
 
@@ -51,7 +51,7 @@ class Taps:
     """True where the target pixel's centre lies in the file."""
 
     @classmethod
-    def around(cls, places: Places, source: SourceGrid) -> Taps | None:
+    def around(cls, places: Coordinates, source: SourceGrid) -> Taps | None:
         """Taps of the pixels at `places`; None if all of them miss the file."""
         inside = inside_file(places, source)
         if not inside.any():
@@ -71,7 +71,7 @@ class Taps:
 
 
 def sample_bilinear(
-    bands: Sequence[Band], *, window: Window, places: Places, source: SourceGrid
+    bands: Sequence[MaskedBand], *, window: Window, places: Coordinates, source: SourceGrid
 ) -> list[Sampled]:
     """Values, NaN where invalid, and True where valid, of each band at `places`.
 
@@ -119,7 +119,12 @@ def _by_taps(
 
 
 def sample_nearest(
-    classes: NDArray[Any], *, window: Window, places: Places, source: SourceGrid, fill_value: int
+    classes: NDArray[Any],
+    *,
+    window: Window,
+    places: Coordinates,
+    source: SourceGrid,
+    fill_value: int,
 ) -> NDArray[Any]:
     """The class of the source pixel that contains each place; `fill_value` outside the file."""
     result = np.full(places[0].shape, fill_value, dtype=classes.dtype)
@@ -135,7 +140,7 @@ def sample_nearest(
     return result
 
 
-def inside_file(places: Places, source: SourceGrid) -> NDArray[np.bool_]:
+def inside_file(places: Coordinates, source: SourceGrid) -> NDArray[np.bool_]:
     """True where a place lies in the file; NaN does not."""
     column, row = places
     inside: NDArray[np.bool_] = (column >= -NUDGE) & (column < source.width - NUDGE)

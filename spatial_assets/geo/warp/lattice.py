@@ -24,7 +24,7 @@ from spatial_assets.geo.grid.geobox import GeoBox, Window
 from spatial_assets.geo.grid.projections import full_turn
 from spatial_assets.geo.warp.source_grid import PlacedGrid, SourceGrid
 
-Places: TypeAlias = "tuple[NDArray[np.float64], NDArray[np.float64]]"
+Coordinates: TypeAlias = "tuple[NDArray[np.float64], NDArray[np.float64]]"
 """(column, row) or (x, y) of each point, NaN where there is none."""
 
 Rows: TypeAlias = (
@@ -58,10 +58,10 @@ class Lattice:
     cells: Window
     """Lattice cells that hold the window's pixel centres and corners, in units of `STEP`."""
 
-    nodes: Places
+    nodes: Coordinates
     """(x, y) in `crs`, shape (cells.height + 3, cells.width + 3): one node more on every side."""
 
-    checks: Places
+    checks: Coordinates
     """(x, y) in `crs` of one point of every cell, shape `cells.shape`."""
 
     @classmethod
@@ -100,7 +100,7 @@ class SourcePlaces:
     lattice: Lattice
 
     @cached_property
-    def _nodes(self) -> Places:
+    def _nodes(self) -> Coordinates:
         return in_pixels(self.source, self.lattice.nodes)
 
     @cached_property
@@ -148,17 +148,17 @@ class SourcePlaces:
         first = window.row - cells.row * STEP
         return np.array(self._nodes), cell - cells.column, weights, _WEIGHTS[0.5], first
 
-    def centres(self, window: Window) -> Places:
+    def centres(self, window: Window) -> Coordinates:
         """(column, row) of the pixel centres of `window`, shape `window.shape`."""
         return self._places(window, 0.5)
 
-    def corners(self, window: Window) -> Places:
+    def corners(self, window: Window) -> Coordinates:
         """(column, row) of the pixel corners of `window`, one more row and column than pixels."""
         larger = Window(window.column, window.row, window.width + 1, window.height + 1)
         return self._places(larger, 0.0)
 
-    def _places(self, window: Window, shift: float) -> Places:
-        """Places of the points at (column + shift, row + shift) of `window`."""
+    def _places(self, window: Window, shift: float) -> Coordinates:
+        """Coordinates of the points at (column + shift, row + shift) of `window`."""
         column, row = (self._interpolate(nodes, window, shift=shift) for nodes in self._nodes)
         if self._exact_cells.any():
             self._replace_by_exact((column, row), window, shift=shift)
@@ -178,7 +178,7 @@ class SourcePlaces:
         at = row - first if last > first else slice(1)  # of one row of cells no copy is needed
         return _combine([lines[m:][at] for m in range(4)], list(down))
 
-    def _replace_by_exact(self, places: Places, window: Window, *, shift: float) -> None:
+    def _replace_by_exact(self, places: Coordinates, window: Window, *, shift: float) -> None:
         """Overwrite, in `places`, the points of irregular cells by transforming each of them."""
         cells = self.lattice.cells
         rows = np.arange(window.row, window.row_stop)
@@ -234,14 +234,14 @@ _WEIGHTS: Final = {
 
 def pixel_places(
     source: SourceGrid, target: PlacedGrid, u: NDArray[np.float64], *, v: NDArray[np.float64]
-) -> Places:
+) -> Coordinates:
     """Exact (column, row) in `source` of absolute target coordinates (u, v)."""
     return in_pixels(source, crs_places(target, source.crs, u, v=v))
 
 
 def crs_places(
     target: PlacedGrid, crs: CRS, u: NDArray[np.float64], *, v: NDArray[np.float64]
-) -> Places:
+) -> Coordinates:
     """Exact (x, y) in `crs` of absolute target coordinates (u, v), NaN where there is none."""
     x = u * target.origin.a + target.origin.c
     y = v * target.origin.e + target.origin.f
@@ -264,7 +264,7 @@ def transformer(start: CRS, end: CRS) -> Transformer:
         raise RasterError(message, reason="no_transformation") from error
 
 
-def in_pixels(source: SourceGrid, places: Places) -> Places:
+def in_pixels(source: SourceGrid, places: Coordinates) -> Coordinates:
     """(x, y) in the source's CRS -> absolute (column, row) in its file."""
     x, y = places
     transform: Affine = source.transform

@@ -19,7 +19,7 @@ from spatial_assets.geo.grid.geobox import GeoBox, Window
 from spatial_assets.geo.warp import fused
 from spatial_assets.geo.warp.average import Footprints, sample_average
 from spatial_assets.geo.warp.bilinear import (
-    Band,
+    MaskedBand,
     Sampled,
     require_window,
     sample_bilinear,
@@ -28,7 +28,7 @@ from spatial_assets.geo.warp.bilinear import (
 )
 from spatial_assets.geo.warp.fused import CalibratedBand, store_sampled
 from spatial_assets.geo.warp.kernel_choice import Kernel, choose_kernel, classes_on_band_grid
-from spatial_assets.geo.warp.lattice import STEP, Lattice, Places, SourcePlaces
+from spatial_assets.geo.warp.lattice import STEP, Coordinates, Lattice, SourcePlaces
 from spatial_assets.geo.warp.source_grid import SourceGrid
 
 __all__ = [
@@ -81,7 +81,7 @@ class Sampling:
         """The grid that is sampled."""
         return self.places.source
 
-    def bilinear(self, bands: Sequence[Band], *, window: Window) -> list[Warped]:
+    def bilinear(self, bands: Sequence[MaskedBand], *, window: Window) -> list[Warped]:
         """Bilinear values of bands whose pixels cover the absolute source `window`.
 
         Validity, here, is being observed: a cloud mask is applied afterwards, so that a clear
@@ -92,7 +92,7 @@ class Sampling:
         """
         return self._gathered("bilinear", bands, window=window)
 
-    def average(self, bands: Sequence[Band], *, window: Window) -> list[Warped]:
+    def average(self, bands: Sequence[MaskedBand], *, window: Window) -> list[Warped]:
         """Means over the footprints, of bands whose pixels cover the absolute source `window`.
 
         Validity, here, is being observed under a clear sky: see `classes_on_band_grid`.
@@ -148,7 +148,9 @@ class Sampling:
         """Now that pixels are to be sampled: who only plans a tile does without the compiler."""
         numba_loader.load_for(self.target.window.width * self.target.window.height)
 
-    def _gathered(self, kernel: Kernel, bands: Sequence[Band], *, window: Window) -> list[Warped]:
+    def _gathered(
+        self, kernel: Kernel, bands: Sequence[MaskedBand], *, window: Window
+    ) -> list[Warped]:
         results = [unsampled(self.target.window.shape) for _ in bands]
         ready = [_ready(pixels, valid, window) for pixels, valid in bands]
         sample = self._average if kernel == "average" else self._bilinear
@@ -159,11 +161,15 @@ class Sampling:
                 values[at], kept[at] = new_values, new_kept
         return results
 
-    def _bilinear(self, bands: Sequence[Band], block: Window, *, window: Window) -> list[Warped]:
+    def _bilinear(
+        self, bands: Sequence[MaskedBand], block: Window, *, window: Window
+    ) -> list[Warped]:
         places = self.places.centres(block)
         return sample_bilinear(bands, window=window, places=places, source=self.source)
 
-    def _average(self, bands: Sequence[Band], block: Window, *, window: Window) -> list[Warped]:
+    def _average(
+        self, bands: Sequence[MaskedBand], block: Window, *, window: Window
+    ) -> list[Warped]:
         footprints = Footprints.between(self.places.corners(block), self.source)
         if footprints is None:
             return [unsampled(block.shape) for _ in bands]
@@ -216,8 +222,8 @@ class Sampling:
         stop = np.clip(np.ceil(high) + 2, first + 1, sizes).astype(int)
         return Window(int(first[0]), int(first[1]), *map(int, stop - first))
 
-    def _outline(self, kernel: Kernel) -> Iterable[Places]:
-        """Places that the extremes are among: the rim of the window, or all, where it is torn."""
+    def _outline(self, kernel: Kernel) -> Iterable[Coordinates]:
+        """Coordinates that include the extremes: the rim of the window, or all where it is torn."""
         window = self.target.window
         places = self.places.corners if kernel == "average" else self.places.centres
         if self.places.irregular.any():
@@ -281,7 +287,7 @@ def _blocks(window: Window, rows: int, *, columns: int) -> Iterator[Window]:
                 yield block
 
 
-def _ready(pixels: NDArray[Any], valid: NDArray[np.bool_], window: Window) -> Band:
+def _ready(pixels: NDArray[Any], valid: NDArray[np.bool_], window: Window) -> MaskedBand:
     """A band as every sampler takes it: contiguous, and valid only where float32 can hold it."""
     _require_shape(pixels, window)
     _require_shape(valid, window)

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from spatial_assets.errors import ClusterError, SpatialAssetsError
 from spatial_assets.pipeline.engines.dask_worker import (
     PACKAGES,
-    Orders,
-    Parcel,
+    Pickled,
+    RunSpec,
     differing,
     perform,
     software_here,
@@ -83,13 +83,13 @@ class Cluster:
         return f"the Dask scheduler at {self.address} has no worker; start some with `{start}`"
 
     def send(
-        self, orders: Orders, job: object, *, key: str, by: str | None, rather: Sequence[str]
+        self, orders: RunSpec, job: object, *, key: str, by: str | None, rather: Sequence[str]
     ) -> Future[Any]:
         """Have a job done: anywhere, by one worker, or rather by some than by the others."""
         return self.client.submit(
             perform,
             orders,
-            Parcel.of(job),
+            Pickled.of(job),
             key=key,
             workers=[by] if by else list(rather) or None,
             allow_other_workers=not by and bool(rather),
@@ -122,7 +122,7 @@ class Cluster:
             return self.client.sync(question, callback_timeout=within)
         return None
 
-    def try_out(self, orders: Orders, workers: Sequence[str]) -> None:
+    def try_out(self, orders: RunSpec, workers: Sequence[str]) -> None:
         """Have each of some workers do nothing, for which it is fitted out.
 
         Raises:

@@ -25,7 +25,12 @@ from uuid import uuid4
 
 from spatial_assets.errors import ClusterError
 from spatial_assets.pipeline.engines.dask_cluster import Cluster, connected
-from spatial_assets.pipeline.engines.dask_worker import Ground, Orders, Parcel, software_here
+from spatial_assets.pipeline.engines.dask_worker import (
+    Pickled,
+    RunSpec,
+    WorkerRequirements,
+    software_here,
+)
 from spatial_assets.pipeline.engines.engine import IN_FLIGHT_PER_WORKER, Results, WorkerDied
 from spatial_assets.stores import layout
 from spatial_assets.stores.objects.store import ObjectStore
@@ -55,7 +60,7 @@ RECENT = 200
 
 
 @dataclass(frozen=True, kw_only=True)
-class Patience:
+class ClusterTimeouts:
     """How long what is waited for, in seconds."""
 
     scheduler: float = 30.0
@@ -90,10 +95,10 @@ class Flown(Generic[Job]):
     """Whether it was taken from a worker that was slow with it."""
 
 
-class Flight(Generic[Job, Result]):
+class JobsInFlight(Generic[Job, Result]):
     """The jobs of one run in flight in a cluster."""
 
-    def __init__(self, cluster: Cluster, orders: Orders, patience: Patience) -> None:
+    def __init__(self, cluster: Cluster, orders: RunSpec, patience: ClusterTimeouts) -> None:
         self._cluster = cluster
         self._orders = orders
         self._patience = patience
@@ -296,7 +301,7 @@ class ClusterEngine:
     folders: tuple[str, ...] = ()
     """Local folders and files that jobs read, so that workers must see them too."""
 
-    patience: Patience = field(default_factory=Patience)
+    patience: ClusterTimeouts = field(default_factory=ClusterTimeouts)
 
     @property
     def workers(self) -> int:
@@ -325,7 +330,7 @@ class ClusterEngine:
             cluster.refuse_other_software()
             with self._probed() as ground:
                 orders = self._orders(work, ground, cluster)
-                flight: Flight[Job, Result] = Flight(cluster, orders, self.patience)
+                flight: JobsInFlight[Job, Result] = JobsInFlight(cluster, orders, self.patience)
                 try:
                     yield from flight.drain(chain(first, queue))
                 finally:
@@ -346,11 +351,13 @@ class ClusterEngine:
                 cluster.try_out(self._orders(_nothing, ground, cluster), workers)
             return f"{self.address}: {len(workers)} workers, all fit; {cluster.memory()}"
 
-    def _orders(self, work: Callable[[Job], Result], ground: Ground, cluster: Cluster) -> Orders:
+    def _orders(
+        self, work: Callable[[Job], Result], ground: WorkerRequirements, cluster: Cluster
+    ) -> RunSpec:
         """What each worker is told before its first job."""
-        return Orders(
+        return RunSpec(
             run=uuid4().hex[:12],
-            work=Parcel.of(work),
+            work=Pickled.of(work),
             software=software_here(),
             ground=ground,
             gdal_cache_mb=self.gdal_cache_mb,
@@ -358,11 +365,13 @@ class ClusterEngine:
         )
 
     @contextmanager
-    def _probed(self) -> Iterator[Ground]:
+    def _probed(self) -> Iterator[WorkerRequirements]:
         """An object in the store for workers to find, as long as the block lasts."""
         path, content = layout.probe(uuid4().hex), os.urandom(32)
         self.store.put(path, content)
         try:
-            yield Ground(store=self.store, probe=path, content=content, folders=self.folders)
+            yield WorkerRequirements(
+                store=self.store, probe=path, content=content, folders=self.folders
+            )
         finally:
             self.store.delete(path)

@@ -34,13 +34,13 @@ KEPT = 4
 
 
 @dataclass(frozen=True)
-class Parcel:
+class Pickled:
     """Something packed for the way; neither a log nor a dashboard shows what is in it."""
 
     data: bytes
 
     @classmethod
-    def of(cls, content: object) -> Parcel:
+    def of(cls, content: object) -> Pickled:
         """Pack something picklable."""
         return cls(pickle.dumps(content, protocol=pickle.HIGHEST_PROTOCOL))
 
@@ -49,11 +49,11 @@ class Parcel:
         return pickle.loads(self.data)  # noqa: S301 - from our own driver or worker
 
     def __repr__(self) -> str:
-        return f"Parcel({len(self.data)} bytes)"
+        return f"Pickled({len(self.data)} bytes)"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ground:
+class WorkerRequirements:
     """What a worker must see to do the work of a driver."""
 
     store: ObjectStore
@@ -89,7 +89,7 @@ class Ground:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Orders:
+class RunSpec:
     """What a worker is told of a run: what to work with, on what ground, in which limits.
 
     They ride along with each job, some 3 kB, and are unpacked once a process. Kept in the cluster
@@ -97,17 +97,17 @@ class Orders:
     """
 
     run: str
-    work: Parcel
+    work: Pickled
     software: Mapping[str, str]
     """Of the driver."""
 
-    ground: Ground
+    ground: WorkerRequirements
     gdal_cache_mb: int
     retries: float
     """Share of the run's retries that one process has."""
 
     def __repr__(self) -> str:
-        return f"Orders({self.run})"
+        return f"RunSpec({self.run})"
 
 
 def software_here() -> dict[str, str]:
@@ -130,7 +130,7 @@ def differing(ours: Mapping[str, str], theirs: Mapping[str, str]) -> str:
     )
 
 
-def perform(orders: Orders, job: Parcel) -> Parcel:
+def perform(orders: RunSpec, job: Pickled) -> Pickled:
     """Do one job; what it writes counts only while the driver waits for it.
 
     Raises:
@@ -141,14 +141,14 @@ def perform(orders: Orders, job: Parcel) -> Parcel:
     worker = get_worker()
     work = _fitted_out(orders, worker)
     with recall.heeding(partial(_is_wanted, worker, worker.get_current_task())):
-        return Parcel.of(work(job.open()))
+        return Pickled.of(work(job.open()))
 
 
 _works: dict[str, Callable[[Any], object]] = {}
 """Run -> what to do with its jobs, in this process."""
 
 
-def _fitted_out(orders: Orders, worker: Worker) -> Callable[[Any], object]:
+def _fitted_out(orders: RunSpec, worker: Worker) -> Callable[[Any], object]:
     """The work of a run, for which this process is examined and prepared at its first job."""
     work = _works.get(orders.run)
     if work is None:
@@ -161,7 +161,7 @@ def _fitted_out(orders: Orders, worker: Worker) -> Callable[[Any], object]:
     return work
 
 
-def _refuse_unfit(orders: Orders, worker: Worker) -> None:
+def _refuse_unfit(orders: RunSpec, worker: Worker) -> None:
     """Refuse to make what would not be what the driver would make.
 
     Raises:

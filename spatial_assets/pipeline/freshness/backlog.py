@@ -1,6 +1,6 @@
 """The backlog: tiles that are not as they should be, and whether they are too many.
 
-The judgement is pure; `Records.load` alone asks the database.
+The judgement is pure; `BacklogRecords.load` alone asks the database.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from spatial_assets.stores.tables.database import Database
 Row = Mapping[str, object]
 
 
-class Trouble(StrEnum):
+class BacklogReason(StrEnum):
     """Why a tile is in the backlog; the first that holds counts."""
 
     FAILED = "failed"
@@ -29,11 +29,11 @@ class Trouble(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arrear:
+class BacklogEntry:
     """A tile in the backlog."""
 
     tile: str
-    trouble: Trouble
+    trouble: BacklogReason
     since: datetime
     """When the trouble began, UTC."""
 
@@ -42,7 +42,7 @@ class Arrear:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Records:
+class BacklogRecords:
     """What the database says of a project's tiles."""
 
     looked_at: Mapping[str, datetime] = field(default_factory=dict)
@@ -58,7 +58,7 @@ class Records:
     """Scenes in quarantine that nobody released."""
 
     @classmethod
-    def load(cls, database: Database, grid_id: str) -> Records:
+    def load(cls, database: Database, grid_id: str) -> BacklogRecords:
         """Read what is known."""
         looked = database.rows(
             "tile_inputs", where={"grid_id": grid_id}, columns=("tile", "looked_at")
@@ -77,7 +77,7 @@ class Records:
 class Backlog:
     """All that is not as it should be, the longest standing first."""
 
-    arrears: tuple[Arrear, ...]
+    arrears: tuple[BacklogEntry, ...]
     tiles: int
     """Tiles of the area."""
 
@@ -100,7 +100,7 @@ class Backlog:
         """The figures, by name."""
         counted = Counter(arrear.trouble for arrear in self.arrears)
         return {
-            **{str(trouble): counted[trouble] for trouble in Trouble},
+            **{str(trouble): counted[trouble] for trouble in BacklogReason},
             "backlog": len(self.arrears),
             "allowed": self.allowed,
             "tiles": self.tiles,
@@ -111,7 +111,7 @@ class Backlog:
 
 def backlog_of(
     tiles: Sequence[str],
-    records: Records,
+    records: BacklogRecords,
     *,
     ages: Mapping[str, Ages],
     allowed: int,
@@ -148,26 +148,26 @@ def backlog_now(project: Project, database: Database, *, now: datetime) -> Backl
     tiles = project.tile_keys
     return backlog_of(
         tiles,
-        Records.load(database, project.grid_id),
+        BacklogRecords.load(database, project.grid_id),
         ages=project.tile_ages,
         allowed=project.freshness.backlog.allowed(len(tiles)),
         now=now,
     )
 
 
-def _bad_stages(records: Records) -> Mapping[str, Arrear]:
+def _bad_stages(records: BacklogRecords) -> Mapping[str, BacklogEntry]:
     """Tile -> its worst stage: the one that failed, or is in quarantine, by itself."""
-    found: dict[str, Arrear] = {}
+    found: dict[str, BacklogEntry] = {}
     for arrear in sorted(_bad_rows(records), key=_severity, reverse=True):
         found[arrear.tile] = arrear
     return found
 
 
-def _bad_rows(records: Records) -> Iterator[Arrear]:
+def _bad_rows(records: BacklogRecords) -> Iterator[BacklogEntry]:
     for row in records.bad:
-        tile, trouble = str(row["tile"]), Trouble(str(row["state"]))
-        if trouble is Trouble.FAILED or tile in records.held:
-            yield Arrear(
+        tile, trouble = str(row["tile"]), BacklogReason(str(row["state"]))
+        if trouble is BacklogReason.FAILED or tile in records.held:
+            yield BacklogEntry(
                 tile=tile,
                 trouble=trouble,
                 since=moment(row["since"]),
@@ -175,21 +175,25 @@ def _bad_rows(records: Records) -> Iterator[Arrear]:
             )
 
 
-def _severity(arrear: Arrear) -> tuple[bool, bool, datetime]:
+def _severity(arrear: BacklogEntry) -> tuple[bool, bool, datetime]:
     """Smaller is worse: failed, of itself rather than by what is upstream, and long ago."""
-    return arrear.trouble is not Trouble.FAILED, f": {UPSTREAM}" in arrear.reason, arrear.since
+    return (
+        arrear.trouble is not BacklogReason.FAILED,
+        f": {UPSTREAM}" in arrear.reason,
+        arrear.since,
+    )
 
 
 def _overdue(
-    tile: str, records: Records, *, ages: Mapping[str, Ages], now: datetime
-) -> Arrear | None:
+    tile: str, records: BacklogRecords, *, ages: Mapping[str, Ages], now: datetime
+) -> BacklogEntry | None:
     """A tile older than it should ever get."""
     looked, age = records.looked_at.get(tile), ages.get(tile)
     if looked is None or age is None or now - looked <= age.fail:
         return None
-    return Arrear(
+    return BacklogEntry(
         tile=tile,
-        trouble=Trouble.OVERDUE,
+        trouble=BacklogReason.OVERDUE,
         since=looked + age.fail,
         reason=f"last looked at {looked:%Y-%m-%d %H:%M} UTC",
     )

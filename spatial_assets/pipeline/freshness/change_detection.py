@@ -14,29 +14,33 @@ from datetime import datetime
 
 import shapely
 
-from spatial_assets.catalog.changes import Change, Snapshot, look
+from spatial_assets.catalog.changes import Change, Snapshot, poll
 from spatial_assets.errors import SourceUnavailableError
 from spatial_assets.pipeline.boundaries import BoundaryPipeline
 from spatial_assets.pipeline.fingerprints import fingerprint
 from spatial_assets.pipeline.freshness.outdated import Features, boundaries_wanted, scenes_wanted
-from spatial_assets.pipeline.freshness.stage_inputs import Recipe, Sky, hash_of_boundaries, recorded
+from spatial_assets.pipeline.freshness.stage_inputs import (
+    InputsByStage,
+    SceneIndex,
+    hash_of_boundaries,
+    recorded,
+)
 from spatial_assets.pipeline.stages import RAW, chain_of
-from spatial_assets.pipeline.tile.boundary_statistics import BoundaryShelf
+from spatial_assets.pipeline.tile.boundary_statistics import ValidatedBoundaries
 from spatial_assets.project import Project
 from spatial_assets.project.secrets import mask_secrets
 from spatial_assets.stores import layout
 from spatial_assets.stores.objects.store import ObjectStore
-from spatial_assets.stores.rows import Change as RowChange
-from spatial_assets.stores.rows import Replace, TileWanted, Upsert
+from spatial_assets.stores.rows import Replace, RowChange, TileWanted, Upsert
 from spatial_assets.stores.tables.database import Database, rows_if_any
 
-Look = Callable[..., Snapshot]
+Poll = Callable[..., Snapshot]
 FIRST_LOOK = "the catalogue is not as it was when the tile was made"
 NAMED = 3  # scenes in a reason: it is a line in a table
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arrivals:
+class DetectedChanges:
     """What a look found."""
 
     changes: tuple[Change, ...]
@@ -58,16 +62,16 @@ class Arrivals:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lookout:
+class ChangeDetector:
     """Sees what has arrived for a project."""
 
     project: Project
     store: ObjectStore
     database: Database
-    look: Look = look
+    poll: Poll = poll
 
-    def note_scenes(self, *, now: datetime) -> Arrivals:
-        """Look at the catalogue, and note the tiles under what is new, changed or withdrawn.
+    def note_scenes(self, *, now: datetime) -> DetectedChanges:
+        """Poll at the catalogue, and note the tiles under what is new, changed or withdrawn.
 
         Raises:
             SourceUnavailableError: the catalogue did not answer, or has lost all of its scenes
@@ -76,18 +80,18 @@ class Lookout:
         """
         path = layout.catalogue_seen()
         before = Snapshot.from_bytes(self.store.find(path))
-        after = self.look(self.project, before, now=now)
-        if before and before.sightings and not after.sightings:
-            raise SourceUnavailableError(self._emptied(len(before.sightings), path))
+        after = self.poll(self.project, before, now=now)
+        if before and before.scene_versions and not after.scene_versions:
+            raise SourceUnavailableError(self._emptied(len(before.scene_versions), path))
         changes = after.changes_since(before) if before else ()
         noted = self._noted()
         why = {each.tile: each.why for each in noted if each.stage == RAW}
         why |= _why(self.project, changes) if before else self._all_made()
-        sky, recipes = Sky(after.sightings), self._recipes(why)
+        sky, recipes = SceneIndex(after.scene_versions), self._recipes(why)
         found = tuple(scenes_wanted(self.project, sky, recipes, why=why, now=now))
         self._write(found, noted, stages=[RAW])
         self.store.put(path, after.to_bytes())
-        return Arrivals(changes=changes, wanted=found)
+        return DetectedChanges(changes=changes, wanted=found)
 
     def _emptied(self, scenes: int, path: str) -> str:
         """What to say of a catalogue that has nothing any more: most often it is not mounted."""
@@ -140,7 +144,7 @@ class Lookout:
         made = {str(row["tile"]) for row in rows}
         return {tile: FIRST_LOOK for tile in self.project.tile_keys if tile in made}
 
-    def _recipes(self, tiles: Iterable[str]) -> Mapping[str, Recipe]:
+    def _recipes(self, tiles: Iterable[str]) -> Mapping[str, InputsByStage]:
         """What some tiles were made from."""
         where = {"grid_id": self.project.grid_id, "tile": list(tiles)}
         return recorded(rows_if_any(self.database, "tile_inputs", where)) if tiles else {}
@@ -167,7 +171,7 @@ class Lookout:
 
 def features_of(project: Project, store: ObjectStore) -> Features:
     """Tile -> hash of the boundaries that touch it, as they are validated now."""
-    shelf = BoundaryShelf(store, project.pixel_grid)
+    shelf = ValidatedBoundaries(store, project.pixel_grid)
     names = [each.name for each in project.boundaries]
     return lambda tile: hash_of_boundaries(shelf.features(names, tile))
 
@@ -183,8 +187,8 @@ def _why(project: Project, changes: Iterable[Change]) -> dict[str, str]:
     """Tile -> what changed over it."""
     found: defaultdict[str, list[str]] = defaultdict(list)
     for change in changes:
-        sightings = [each for each in (change.before, change.after) if each]
-        reaches = [each.reach for each in sightings if each.reach is not None]
+        scene_versions = [each for each in (change.before, change.after) if each]
+        reaches = [each.reach for each in scene_versions if each.reach is not None]
         if reaches:
             for tile in project.partitioning.touching(shapely.union_all(reaches)):
                 found[tile].append(f"{change.id} is {kind_of(change)}")

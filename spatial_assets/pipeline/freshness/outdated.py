@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 
 from spatial_assets.geo.grid.pixel_grid import Tile
-from spatial_assets.pipeline.freshness.stage_inputs import Recipe, Sky, recipe_of
+from spatial_assets.pipeline.freshness.stage_inputs import InputsByStage, SceneIndex, recipe_of
 from spatial_assets.pipeline.stages import RAW, chain_of
 from spatial_assets.project import Project
 from spatial_assets.stores.rows import TileWanted
@@ -21,7 +21,12 @@ Features = Callable[[Tile], str]
 
 
 def outdated_stages(
-    project: Project, tile: str, *, before: Recipe, sky: Sky, features: Features | None
+    project: Project,
+    tile: str,
+    *,
+    before: InputsByStage,
+    sky: SceneIndex,
+    features: Features | None,
 ) -> dict[str, tuple[str, ...]]:
     """Stage -> what is not as it was made from: `scenes`, `settings`, `boundaries`.
 
@@ -51,8 +56,8 @@ def outdated_stages(
 
 def scenes_wanted(
     project: Project,
-    sky: Sky,
-    recipes: Mapping[str, Recipe],
+    sky: SceneIndex,
+    recipes: Mapping[str, InputsByStage],
     *,
     why: Mapping[str, str],
     now: datetime,
@@ -75,7 +80,7 @@ def scenes_wanted(
 
 
 def boundaries_wanted(
-    project: Project, features: Features, recipes: Mapping[str, Recipe], *, now: datetime
+    project: Project, features: Features, recipes: Mapping[str, InputsByStage], *, now: datetime
 ) -> Iterator[TileWanted]:
     """The boundaries that the statistics of tiles are to be made from.
 
@@ -95,14 +100,16 @@ def boundaries_wanted(
                 yield _wanted(project, tile, stage, wanted=touching, why=why, now=now)
 
 
-def still_wanted(wanted: Iterable[TileWanted], recipes: Mapping[str, Recipe]) -> list[TileWanted]:
+def still_wanted(
+    wanted: Iterable[TileWanted], recipes: Mapping[str, InputsByStage]
+) -> list[TileWanted]:
     """Those of `wanted` that the tile has not been made from yet."""
     return [
         each for each in wanted if each.wanted != _made_from(recipes.get(each.tile, {}), each.stage)
     ]
 
 
-def _made_from(recipe: Recipe, stage: str) -> str | None:
+def _made_from(recipe: InputsByStage, stage: str) -> str | None:
     """What `TileWanted.wanted` is compared with."""
     inputs = recipe.get(stage)
     if inputs is None:

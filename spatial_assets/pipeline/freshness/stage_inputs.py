@@ -21,10 +21,10 @@ from spatial_assets.project import Project
 from spatial_assets.stores.rows import TileInputs
 
 if TYPE_CHECKING:
-    from spatial_assets.catalog.scene import Sighting
+    from spatial_assets.catalog.scene import SceneVersion
 
 
-Recipe = Mapping[str, "StageInputs"]
+InputsByStage = Mapping[str, "StageInputs"]
 """Stage -> what it follows from."""
 
 
@@ -52,15 +52,15 @@ class StageInputs:
         )
 
 
-class Sky:
+class SceneIndex:
     """Everything that a catalogue has, to be asked what is over a place."""
 
-    def __init__(self, sightings: Iterable[Sighting]) -> None:
-        known = [(each, each.reach) for each in sightings]
+    def __init__(self, scene_versions: Iterable[SceneVersion]) -> None:
+        known = [(each, each.reach) for each in scene_versions]
         self._placed = [(each, reach) for each, reach in known if reach is not None]
         self._tree = shapely.STRtree([reach for _, reach in self._placed])
 
-    def over(self, place: BaseGeometry) -> tuple[Sighting, ...]:
+    def over(self, place: BaseGeometry) -> tuple[SceneVersion, ...]:
         """The sightings that touch a place in lon/lat; one without a place touches none."""
         found = self._tree.query(place, predicate="intersects")
         return tuple(self._placed[number][0] for number in sorted(found))
@@ -75,15 +75,15 @@ def hash_of_boundaries(features: Mapping[str, str]) -> str:
     return fingerprint("features", sorted(features.items())) if features else ""
 
 
-def record_of(recipe: Recipe, *, grid_id: str, tile: str, looked_at: datetime) -> TileInputs:
+def record_of(recipe: InputsByStage, *, grid_id: str, tile: str, looked_at: datetime) -> TileInputs:
     """The row of `tile_inputs` that `recorded` reads."""
     inputs = {stage: asdict(each) for stage, each in sorted(recipe.items())}
     return TileInputs(grid_id=grid_id, tile=tile, inputs=inputs, looked_at=looked_at)
 
 
-def recorded(rows: Iterable[Mapping[str, object]]) -> dict[str, Recipe]:
+def recorded(rows: Iterable[Mapping[str, object]]) -> dict[str, InputsByStage]:
     """Tile -> what it was last made from, out of rows of `tile_inputs`."""
-    found: dict[str, Recipe] = {}
+    found: dict[str, InputsByStage] = {}
     for row in rows:
         stages = row["inputs"]
         if isinstance(stages, Mapping):
@@ -99,13 +99,13 @@ def recipe_of(
     scenes: str,
     boundaries: Mapping[str, str],
     selected: Iterable[str] | None = None,
-    before: Recipe | None = None,
-) -> Recipe:
+    before: InputsByStage | None = None,
+) -> InputsByStage:
     """What the stages of a tile follow from when they are made now.
 
     Args:
         project: its settings.
-        scenes: see `Sky.seen_from`; it counts where `raw_tile` is made.
+        scenes: see `SceneIndex.seen_from`; it counts where `raw_tile` is made.
         boundaries: stage that reads them -> see `hash_of_boundaries`.
         selected: the stages that are made; default: all.
         before: what the other stages followed from, when they were made; where that is not

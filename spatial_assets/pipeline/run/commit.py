@@ -25,7 +25,7 @@ from spatial_assets.pipeline.quarantine import (
     record_of_tile,
     seen_again,
 )
-from spatial_assets.pipeline.run.known_states import STORED, Standing
+from spatial_assets.pipeline.run.known_states import STORED, KnownStates
 from spatial_assets.pipeline.stages import FEATURES, RAW, TILE_INDEX, by_boundary
 from spatial_assets.pipeline.tile.manifest_builder import WHOLE
 from spatial_assets.pipeline.tile.task import TileResult, TileTask
@@ -34,11 +34,11 @@ from spatial_assets.stores import layout
 from spatial_assets.stores.objects.manifests import TileManifest, commit_manifest
 from spatial_assets.stores.objects.store import ObjectStore
 from spatial_assets.stores.rows import (
-    Change,
     QuarantineRecord,
     Renew,
     Replace,
     Row,
+    RowChange,
     TileState,
     Upsert,
 )
@@ -68,7 +68,7 @@ class Committer:
     database: Database
     periods: Periods
     clock: Callable[[], datetime]
-    standing: Standing
+    standing: KnownStates
     """What the database said when the run began."""
 
     _looked: dict[str, datetime] = field(default_factory=dict)
@@ -88,7 +88,7 @@ class Committer:
             DatabaseError, StoreError: nothing of this tile was committed, or only its rows.
         """
         tile, outcome = task.tile, result.outcome
-        changes: list[Change] = [*self._state_changes(outcome), *self._inputs(task, result)]
+        changes: list[RowChange] = [*self._state_changes(outcome), *self._inputs(task, result)]
         if result.index_rows is not None:
             changes.append(self._index_change(tile, result))
         changes += self._statistics_changes(tile, result)
@@ -108,9 +108,9 @@ class Committer:
         """Write what was put off."""
         self._commit([])
 
-    def reload(self, tiles: Iterable[str]) -> Standing:
+    def reload(self, tiles: Iterable[str]) -> KnownStates:
         """What the database says now."""
-        return Standing.load(self.database, self.project.grid_id, tiles)
+        return KnownStates.load(self.database, self.project.grid_id, tiles)
 
     def look(self, task: TileTask, outcome: TileOutcome) -> None:
         """Write that a tile was looked at whose quarantine stands: nothing was computed."""
@@ -177,7 +177,7 @@ class Committer:
             fingerprint=stage.fingerprint,
         )
 
-    def _commit(self, changes: Sequence[Change]) -> None:
+    def _commit(self, changes: Sequence[RowChange]) -> None:
         """Make changes, and with them those that were put off; none is no transaction."""
         if self._looked:
             keys = {"grid_id": self.project.grid_id, "tile": list(self._looked)}
@@ -231,9 +231,9 @@ class Committer:
         ]
         return Replace(TILE_INDEX, self._keys(tile), self._keyed(tile, rows))
 
-    def _statistics_changes(self, tile: Tile, result: TileResult) -> list[Change]:
+    def _statistics_changes(self, tile: Tile, result: TileResult) -> list[RowChange]:
         """The rows of each (index, period, boundary table) that changed."""
-        changes: list[Change] = []
+        changes: list[RowChange] = []
         for part in result.statistics:
             keys = {
                 **self._keys(tile),

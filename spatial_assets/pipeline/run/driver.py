@@ -18,7 +18,7 @@ from spatial_assets.geo.periods import Periods
 from spatial_assets.pipeline.engines.engine import Engine
 from spatial_assets.pipeline.outcome import TileOutcome
 from spatial_assets.pipeline.run.commit import Committer
-from spatial_assets.pipeline.run.known_states import Standing
+from spatial_assets.pipeline.run.known_states import KnownStates
 from spatial_assets.pipeline.run.run import Run
 from spatial_assets.pipeline.run.run_log import RunLog
 from spatial_assets.pipeline.run.scenes_of_run import SceneSupply
@@ -99,7 +99,7 @@ class TilePipeline:
         if RAW in selected:
             supply.gather(tiles)
         periods = ensure_axes(project, self.store, supply, owner=self.owner, clock=self.clock)
-        standing = Standing.load(self.database, project.grid_id, [tile.key for tile in tiles])
+        standing = KnownStates.load(self.database, project.grid_id, [tile.key for tile in tiles])
         committer = Committer(
             project=project,
             store=self.store,

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from spatial_assets.pipeline.freshness.stage_inputs import Recipe, recorded
+from spatial_assets.pipeline.freshness.stage_inputs import InputsByStage, recorded
 from spatial_assets.pipeline.outcome import BAD, UPSTREAM, StageOutcome, State, TileOutcome
 from spatial_assets.pipeline.stages import RAW
 from spatial_assets.pipeline.tile.manifest_builder import WHOLE
@@ -23,7 +23,7 @@ STORED = "stored_fingerprint"
 
 
 @dataclass(frozen=True)
-class Standing:
+class KnownStates:
     """Some tiles, and all scenes in quarantine, as the database has them."""
 
     states: Mapping[tuple[str, str], Row]
@@ -42,7 +42,7 @@ class Standing:
     """(kind, subject) -> row of `quarantine`, of tiles and scenes, in force."""
 
     @classmethod
-    def load(cls, database: Database, grid_id: str, tiles: Iterable[str]) -> Standing:
+    def load(cls, database: Database, grid_id: str, tiles: Iterable[str]) -> KnownStates:
         """Read what is known of `tiles`."""
         of_tiles = {"grid_id": grid_id, "tile": list(tiles)}
         states = database.rows("tile_state", where=of_tiles)
@@ -61,7 +61,7 @@ class Standing:
             records={(str(row["kind"]), str(row["subject"])): row for row in in_force},
         )
 
-    def recipe(self, tile: str) -> Recipe:
+    def recipe(self, tile: str) -> InputsByStage:
         """What a tile was last made from, stage by stage; empty where that is not known."""
         row = self.inputs.get(tile)
         return {} if row is None else recorded([row])[tile]

@@ -21,7 +21,7 @@ from spatial_assets.pipeline.engines.engine import Engine, InlineEngine, Process
 from spatial_assets.pipeline.failures import outcome_of, worker_died
 from spatial_assets.pipeline.outcome import TileOutcome
 from spatial_assets.pipeline.run.commit import Committer
-from spatial_assets.pipeline.run.known_states import Standing
+from spatial_assets.pipeline.run.known_states import KnownStates
 from spatial_assets.pipeline.run.memory_planning import refuse_what_cannot_fit
 from spatial_assets.pipeline.run.scenes_of_run import SceneSupply
 from spatial_assets.pipeline.run.tile_leases import TileLeases
@@ -45,7 +45,7 @@ class Run:
     selected: tuple[str, ...]
     supply: SceneSupply
     periods: Periods
-    standing: Standing
+    standing: KnownStates
     committer: Committer
     leases: TileLeases
     _stored: dict[str, TileManifest | None] = field(default_factory=dict)

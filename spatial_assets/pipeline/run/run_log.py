@@ -16,7 +16,7 @@ from uuid import uuid4
 from spatial_assets.errors import DatabaseError
 from spatial_assets.pipeline.outcome import State, TileOutcome
 from spatial_assets.pipeline.stages import RAW
-from spatial_assets.stores.rows import Change, Replace
+from spatial_assets.stores.rows import Replace, RowChange
 from spatial_assets.stores.tables.database import Database
 from spatial_assets.stores.tables.declarations import RUN_LOG
 
@@ -99,7 +99,7 @@ class RunLog:
             return
         self._commit([Replace(RUN_LOG, self._key(str(row["run"])), []) for row in rows[:-KEPT]])
 
-    def _commit(self, changes: Sequence[Change]) -> None:
+    def _commit(self, changes: Sequence[RowChange]) -> None:
         try:
             self.database.commit(changes)
         except DatabaseError as error:

@@ -31,7 +31,7 @@ from spatial_assets.geo.periods import Periods
 from spatial_assets.pipeline.engines.engine import Engine, WorkerDied
 from spatial_assets.pipeline.failures import UnexaminedError, trouble_of
 from spatial_assets.pipeline.fingerprints import fingerprint, rule_of
-from spatial_assets.pipeline.freshness.stage_inputs import Sky
+from spatial_assets.pipeline.freshness.stage_inputs import SceneIndex
 from spatial_assets.pipeline.outcome import State
 from spatial_assets.pipeline.run.scene_extent import reach_of_files, reach_of_item
 from spatial_assets.pipeline.stages import CODE_VERSIONS
@@ -45,7 +45,7 @@ from spatial_assets.stores.objects.store import ObjectStore
 
 
 @dataclass(frozen=True)
-class NotLookedInto:
+class InspectionFailed:
     """A scene of which nothing is known: neither good nor bad."""
 
     reason: str
@@ -54,7 +54,9 @@ class NotLookedInto:
     message: str
 
 
-def look_into(scene: Scene, *, project: Project) -> SceneFacts | RejectedScene | NotLookedInto:
+def inspect_in_worker(
+    scene: Scene, *, project: Project
+) -> SceneFacts | RejectedScene | InspectionFailed:
     """Open the scene's files and judge a sample of their pixels."""
     try:
         return inspect_scene(scene, project)
@@ -63,7 +65,7 @@ def look_into(scene: Scene, *, project: Project) -> SceneFacts | RejectedScene |
         message = mask_secrets(f"{type(error).__name__}: {error}")
         if trouble.state is State.QUARANTINED:
             return rejected(scene, trouble.reason, message)
-        return NotLookedInto(trouble.reason, message)
+        return InspectionFailed(trouble.reason, message)
 
 
 logger = logging.getLogger(__name__)
@@ -84,7 +86,7 @@ class SceneSupply:
     rejected: dict[str, RejectedScene] = field(default_factory=dict, init=False)
     """Scenes that cannot be used, by id."""
 
-    unexamined: dict[str, NotLookedInto] = field(default_factory=dict, init=False)
+    unexamined: dict[str, InspectionFailed] = field(default_factory=dict, init=False)
     """Scene id -> why its files could not be looked into; the tiles it reaches fail."""
 
     _reaches: dict[str, BaseGeometry] = field(default_factory=dict, init=False)
@@ -121,17 +123,17 @@ class SceneSupply:
 
     def _look_into(self, scenes: Iterable[Scene]) -> None:
         """Read headers and the fixed sample of each scene, on the engine."""
-        look = partial(look_into, project=self.project.for_workers())
+        look = partial(inspect_in_worker, project=self.project.for_workers())
         for scene, found in self.engine.run(look, scenes):
             if isinstance(found, SceneFacts | RejectedScene):
                 self._memory.keep(scene, found)
                 self._take(scene, found)
             elif isinstance(found, WorkerDied):
-                self._leave(scene, NotLookedInto("worker_died", found.detail))
+                self._leave(scene, InspectionFailed("worker_died", found.detail))
             else:
                 self._leave(scene, found)
 
-    def _leave(self, scene: Scene, why: NotLookedInto) -> None:
+    def _leave(self, scene: Scene, why: InspectionFailed) -> None:
         logger.warning("scene %s could not be looked into: %s", scene.id, why.message)
         self.unexamined[scene.id] = why
 
@@ -175,9 +177,9 @@ class SceneSupply:
         return self._sky.seen_from(tile.footprint(self.project.pixel_grid))
 
     @cached_property
-    def _sky(self) -> Sky:
+    def _sky(self) -> SceneIndex:
         """Read after `gather`; nothing before."""
-        return Sky(self.catalogue.sightings)
+        return SceneIndex(self.catalogue.scene_versions)
 
     def require_answers(self, tile: Tile) -> None:
         """Refuse to go on without a scene that may reach the tile.

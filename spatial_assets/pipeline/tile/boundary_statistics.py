@@ -58,7 +58,7 @@ class BoundaryLayer:
         return fingerprint("boundaries", sorted(self.digests[position] for position in positions))
 
 
-class BoundaryShelf:
+class ValidatedBoundaries:
     """The boundary layers of a process, read once for each version of their object."""
 
     def __init__(self, store: ObjectStore, grid: PixelGrid) -> None:

@@ -26,7 +26,7 @@ WHOLE = ""
 """The unit of a manifest that stands for a whole stage: it says that the stage has run."""
 
 
-class Ledger:
+class ManifestBuilder:
     """Counts what a walk does, over all its attempts, and turns it into a manifest and outcomes."""
 
     def __init__(self, task: TileTask) -> None:

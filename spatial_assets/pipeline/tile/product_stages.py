@@ -19,11 +19,11 @@ from spatial_assets.pipeline.failures import MissingInputError, TileQuarantinedE
 from spatial_assets.pipeline.fingerprints import fingerprint
 from spatial_assets.pipeline.stages import CODE_VERSIONS, FEATURES, TILE_INDEX, by_boundary
 from spatial_assets.pipeline.tile.boundary_statistics import statistics_rows
-from spatial_assets.pipeline.tile.manifest_builder import WHOLE, Ledger
+from spatial_assets.pipeline.tile.manifest_builder import WHOLE, ManifestBuilder
 from spatial_assets.pipeline.tile.reprojected_raster import Layer
 from spatial_assets.pipeline.tile.spectral_index import IndexRanges, compose
 from spatial_assets.pipeline.tile.task import IndexRow, StatisticsRows, TileTask
-from spatial_assets.pipeline.tile.worker_context import Bench
+from spatial_assets.pipeline.tile.worker_context import WorkerContext
 from spatial_assets.stores import layout
 from spatial_assets.stores.cube.cube import read_window, write_tile
 from spatial_assets.stores.objects.manifests import StageEntry, TileManifest
@@ -35,7 +35,7 @@ ROWS = "rows"
 class ProductStages:
     """Makes what the selected product stages say, period by period."""
 
-    def __init__(self, task: TileTask, bench: Bench, ledger: Ledger) -> None:
+    def __init__(self, task: TileTask, bench: WorkerContext, ledger: ManifestBuilder) -> None:
         self._task = task
         self._bench = bench
         self._ledger = ledger

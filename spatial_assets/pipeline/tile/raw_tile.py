@@ -32,11 +32,11 @@ from spatial_assets.pipeline.failures import CHANGED, MissingInputError
 from spatial_assets.pipeline.fingerprints import fingerprint
 from spatial_assets.pipeline.outcome import CheckOutcome
 from spatial_assets.pipeline.stages import CODE_VERSIONS, RAW, REPROJECTED
-from spatial_assets.pipeline.tile.manifest_builder import Ledger
+from spatial_assets.pipeline.tile.manifest_builder import ManifestBuilder
 from spatial_assets.pipeline.tile.scene_record import SceneRecord
 from spatial_assets.pipeline.tile.scene_sampling import Samplings
 from spatial_assets.pipeline.tile.task import TileTask
-from spatial_assets.pipeline.tile.worker_context import Bench
+from spatial_assets.pipeline.tile.worker_context import WorkerContext
 from spatial_assets.stores import layout
 from spatial_assets.stores.objects.geotiff import read_geotiff, write_geotiff
 from spatial_assets.stores.objects.manifests import StageEntry, TileManifest
@@ -67,7 +67,7 @@ def _fingerprint(task: TileTask, record: SceneRecord) -> str:
 class RawStage:
     """Reads the scenes of one tile."""
 
-    def __init__(self, task: TileTask, bench: Bench, ledger: Ledger) -> None:
+    def __init__(self, task: TileTask, bench: WorkerContext, ledger: ManifestBuilder) -> None:
         self.ledger = ledger
         self._task = task
         self._bench = bench

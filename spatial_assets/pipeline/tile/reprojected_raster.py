@@ -30,7 +30,7 @@ from spatial_assets.pipeline.tile.raw_tile import RawScene, RawStage
 from spatial_assets.pipeline.tile.scene_record import SceneRecord
 from spatial_assets.pipeline.tile.scene_sampling import Samplings
 from spatial_assets.pipeline.tile.task import TileTask
-from spatial_assets.pipeline.tile.worker_context import Bench
+from spatial_assets.pipeline.tile.worker_context import WorkerContext
 from spatial_assets.stores import layout
 from spatial_assets.stores.objects.geotiff import placement, read_geotiff, write_geotiff
 from spatial_assets.stores.objects.manifests import StageEntry
@@ -44,7 +44,7 @@ class Layer:
     record: SceneRecord
     entry: StageEntry
     _pixels: NDArray[np.int16] | None
-    _bench: Bench
+    _bench: WorkerContext
 
     def pixels(self) -> NDArray[np.int16]:
         """Quantised reflectance, shape (band, row, column)."""
@@ -56,7 +56,7 @@ class Layer:
 class LayerStage:
     """Reprojects the scenes of one tile, or finds them in the store."""
 
-    def __init__(self, task: TileTask, bench: Bench, *, raw: RawStage) -> None:
+    def __init__(self, task: TileTask, bench: WorkerContext, *, raw: RawStage) -> None:
         self._task = task
         self._bench = bench
         self._raw = raw

@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from spatial_assets.geo.grid.geobox import GeoBox
 from spatial_assets.geo.pixels.composite import Method, compose_index
 from spatial_assets.geo.pixels.evaluate_index import SpectralIndex, judge_range
-from spatial_assets.geo.pixels.mosaic import Granule
+from spatial_assets.geo.pixels.mosaic import GranuleLayer
 from spatial_assets.geo.verdict import Verdict
 from spatial_assets.pipeline.failures import TileQuarantinedError
 from spatial_assets.pipeline.outcome import CheckOutcome
 from spatial_assets.pipeline.stages import INDEX_RANGE
-from spatial_assets.pipeline.tile.manifest_builder import Ledger
+from spatial_assets.pipeline.tile.manifest_builder import ManifestBuilder
 from spatial_assets.pipeline.tile.reprojected_raster import Layer
 from spatial_assets.project.checks import ChecksSettings
 
@@ -50,13 +50,13 @@ def compose(
         method: how days become one value.
         most: share of the values that may be out of range.
     """
-    days: dict[tuple[date, str], list[Granule]] = defaultdict(list)
+    days: dict[tuple[date, str], list[GranuleLayer]] = defaultdict(list)
     for layer in sorted(layers, key=lambda layer: layer.record.id):
         record = layer.record
         pixels = layer.pixels()
         bands = {name: pixels[at] for at, name in enumerate(record.bands)}
         crs = record.of_band(record.bands[0]).grid.crs
-        days[(record.solar_day, record.platform)].append(Granule(record.id, crs, bands))
+        days[(record.solar_day, record.platform)].append(GranuleLayer(record.id, crs, bands))
     composite = compose_index(index, [days[day] for day in sorted(days)], target=box, method=method)
     verdict = judge_range(index, composite.computed, kept=composite.kept, most=most)
     return Composed(composite.values, composite.observations, verdict)
@@ -68,7 +68,9 @@ Evidence = Mapping[str, float | int | str]
 class IndexRanges:
     """Judges the indices of one tile."""
 
-    def __init__(self, checks: ChecksSettings, indices: Sequence[str], ledger: Ledger) -> None:
+    def __init__(
+        self, checks: ChecksSettings, indices: Sequence[str], ledger: ManifestBuilder
+    ) -> None:
         self._checks = checks
         self._indices = indices
         self._ledger = ledger

@@ -14,12 +14,12 @@ from spatial_assets.geo.pixels.thumbnail import preview_png
 from spatial_assets.pipeline.failures import TileQuarantinedError, outcome_of, trouble_of
 from spatial_assets.pipeline.outcome import TileOutcome
 from spatial_assets.pipeline.stages import RAW
-from spatial_assets.pipeline.tile.manifest_builder import Ledger
+from spatial_assets.pipeline.tile.manifest_builder import ManifestBuilder
 from spatial_assets.pipeline.tile.product_stages import ProductStages
 from spatial_assets.pipeline.tile.raw_tile import RawStage
 from spatial_assets.pipeline.tile.reprojected_raster import LayerStage
 from spatial_assets.pipeline.tile.task import TileResult, TileTask, input_fingerprint
-from spatial_assets.pipeline.tile.worker_context import Bench
+from spatial_assets.pipeline.tile.worker_context import WorkerContext
 from spatial_assets.project import Project
 from spatial_assets.stores.objects.store import ObjectStore
 
@@ -40,7 +40,7 @@ class Walker:
     def __call__(self, task: TileTask) -> TileResult:
         """Walk one tile, again where that may help; what one attempt made the next builds on."""
         started = time.perf_counter()
-        ledger = Ledger(task)
+        ledger = ManifestBuilder(task)
         pauses = random.Random(task.tile.key)  # noqa: S311 - jitter guards nothing
         result = self._attempt(task, ledger)
         for attempt in range(1, ATTEMPTS):
@@ -51,11 +51,11 @@ class Walker:
         seconds = time.perf_counter() - started
         return replace(result, outcome=replace(result.outcome, seconds=seconds))
 
-    def _attempt(self, task: TileTask, ledger: Ledger) -> TileResult:
+    def _attempt(self, task: TileTask, ledger: ManifestBuilder) -> TileResult:
         """Walk one tile once; every exception becomes an outcome here."""
         walk = None
         try:
-            walk = TileWalk(task, Bench.of(self.project, self.store), ledger)
+            walk = TileWalk(task, WorkerContext.of(self.project, self.store), ledger)
             return ledger.result(walk.run(), transient=False)
         except Exception as error:  # noqa: BLE001 - judged by failures.py, the one place for it
             if walk is not None:
@@ -73,7 +73,7 @@ class Walker:
 class TileWalk:
     """The stages of one tile, upstream first."""
 
-    def __init__(self, task: TileTask, bench: Bench, ledger: Ledger) -> None:
+    def __init__(self, task: TileTask, bench: WorkerContext, ledger: ManifestBuilder) -> None:
         self._task = task
         self._bench = bench
         self._ledger = ledger

@@ -7,15 +7,15 @@ from functools import cached_property
 
 from spatial_assets.catalog.access.source_access import SourceAccess, source_access
 from spatial_assets.geo.grid.pixel_grid import PixelGrid
-from spatial_assets.pipeline.tile.boundary_statistics import BoundaryShelf
+from spatial_assets.pipeline.tile.boundary_statistics import ValidatedBoundaries
 from spatial_assets.project import Project
 from spatial_assets.stores.objects.store import ObjectStore
 
-_benches: dict[tuple[str, str, str], Bench] = {}
+_benches: dict[tuple[str, str, str], WorkerContext] = {}
 
 
 @dataclass(frozen=True, eq=False)
-class Bench:
+class WorkerContext:
     """The project, its store and what was read from it, in one process."""
 
     project: Project
@@ -23,7 +23,7 @@ class Bench:
     """Where the product lives."""
 
     @classmethod
-    def of(cls, project: Project, store: ObjectStore) -> Bench:
+    def of(cls, project: Project, store: ObjectStore) -> WorkerContext:
         """This process's bench for the project."""
         same = (str(project.file), project.model_dump_json(), store.url)
         if same not in _benches:
@@ -37,9 +37,9 @@ class Bench:
         return source_access(self.project)
 
     @cached_property
-    def shelf(self) -> BoundaryShelf:
+    def shelf(self) -> ValidatedBoundaries:
         """The validated boundaries."""
-        return BoundaryShelf(self.store, self.grid)
+        return ValidatedBoundaries(self.store, self.grid)
 
     @property
     def grid(self) -> PixelGrid:

@@ -37,7 +37,7 @@ BACKOFF = Backoff(first=0.4, largest=8.0, patience=20.0, at_most=180.0)
 Answer = TypeVar("Answer")
 
 
-def patiently(ask: Callable[[], Answer]) -> Answer:
+def with_retries(ask: Callable[[], Answer]) -> Answer:
     """Ask, and ask again while the trouble may pass and the run has retries left.
 
     `ask` may have worked although it raised, so doing it twice must be doing it once.

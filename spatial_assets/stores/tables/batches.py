@@ -85,7 +85,7 @@ def converted(column: sa.Column[object], values: Sequence[object]) -> Sequence[o
     if not column.nullable:
         for number, value in enumerate(present):
             if value is None:
-                raise misfit(column, number, value, "a value")
+                raise bad_value(column, number, value, "a value")
     if isinstance(column.type, Geometry):
         return multipolygons(column, present)
     convert = CONVERTERS[type(column.type)]
@@ -95,7 +95,7 @@ def converted(column: sa.Column[object], values: Sequence[object]) -> Sequence[o
             result.append(None if value is None else convert(value))
         except (TypeError, ValueError, OverflowError) as error:
             wanted = f"{column.type.__class__.__name__.lower()} ({error})"
-            raise misfit(column, number, value, wanted) from error
+            raise bad_value(column, number, value, wanted) from error
     return result
 
 
@@ -121,12 +121,12 @@ def multipolygons(column: sa.Column[object], values: Sequence[object]) -> Sequen
             whole = shapely.MultiPolygon([value] if not value.is_empty else [])
             shapes[row] = shapely.set_srid(whole, shapely.get_srid(value))
         elif value is not None:
-            raise misfit(column, int(row), type(value).__name__, wanted)
+            raise bad_value(column, int(row), type(value).__name__, wanted)
     srids = shapely.get_srid(shapes)
     strange = np.flatnonzero((srids > 0) & (srids != SRID))
     if len(strange):
         number = int(strange[0])
-        raise misfit(column, number, f"SRID {srids[number]}", wanted)
+        raise bad_value(column, number, f"SRID {srids[number]}", wanted)
     deep = shapely.get_coordinate_dimension(shapes) > FLAT
     shapes[deep] = shapely.force_2d(shapes[deep])
     bounds = shapely.bounds(shapes)
@@ -135,7 +135,7 @@ def multipolygons(column: sa.Column[object], values: Sequence[object]) -> Sequen
     outside = there & ~(np.abs(bounds) <= limits).all(axis=1)
     if outside.any():
         number = int(np.argmax(outside))
-        raise misfit(column, number, f"bounds {bounds[number].tolist()}", wanted)
+        raise bad_value(column, number, f"bounds {bounds[number].tolist()}", wanted)
     bare = shapely.get_srid(shapes) <= 0
     shapes[bare] = shapely.set_srid(shapes[bare], SRID)
     flat: Sequence[object] = shapes.tolist()
@@ -252,7 +252,7 @@ def refuse_other_keys(batch: Batch, keys: Mapping[str, object]) -> None:
         wanted = converted(batch.table.c[name], [value])[0]
         for number, found in enumerate(batch.columns[name]):
             if found != wanted:
-                raise misfit(batch.table.c[name], number, found, f"{wanted!r}, as replaced")
+                raise bad_value(batch.table.c[name], number, found, f"{wanted!r}, as replaced")
 
 
 def refuse_repeated_keys(batch: Batch) -> None:
@@ -270,7 +270,7 @@ def refuse_repeated_keys(batch: Batch) -> None:
             )
 
 
-def misfit(column: sa.Column[object], number: int, value: object, wanted: str) -> DatabaseError:
+def bad_value(column: sa.Column[object], number: int, value: object, wanted: str) -> DatabaseError:
     """What to raise for a value that does not fit its column."""
     shown = repr(value)
     if len(shown) > 80:  # noqa: PLR2004 - a message stays on a screen
@@ -306,7 +306,7 @@ def gathered(
     mappings = [{**keys, **fields_of(row)} for row in rows]
     for number, row in enumerate(mappings):
         if not row.keys() <= known:
-            raise surplus(table, f"row {number}", row.keys() - known)
+            raise unknown_columns(table, f"row {number}", row.keys() - known)
         if "key" in table.info and row.get("boundary_key") is None:
             row["boundary_key"] = boundary_key(*(row.get(part) for part in table.info["key"]))
     return {each.name: [row.get(each.name) for row in mappings] for each in table.columns}
@@ -319,14 +319,14 @@ def shared(
     nothing: Sequence[object] = [None] * len(rows)
     given = {**{name: [value] * len(rows) for name, value in keys.items()}, **rows.values}
     if not given.keys() <= set(table.columns.keys()):
-        raise surplus(table, "what is given", given.keys() - set(table.columns.keys()))
+        raise unknown_columns(table, "what is given", given.keys() - set(table.columns.keys()))
     if "key" in table.info and "boundary_key" not in given:
         parts = [given.get(part, nothing) for part in table.info["key"]]
         given["boundary_key"] = [boundary_key(*each) for each in zip(*parts, strict=True)]
     return {each.name: given.get(each.name, nothing) for each in table.columns}
 
 
-def surplus(table: sa.Table, who: str, names: Iterable[str]) -> DatabaseError:
+def unknown_columns(table: sa.Table, who: str, names: Iterable[str]) -> DatabaseError:
     """What to raise for columns that the table has not."""
     return DatabaseError(
         f"{table.name}: {who} has {', '.join(sorted(names))}, which the table has not "

@@ -18,9 +18,9 @@ from spatial_assets.errors import DatabaseError
 from spatial_assets.retries import answer_within
 from spatial_assets.stores.rows import (
     BoundaryDeclaration,
-    Change,
     QuarantineRecord,
     Row,
+    RowChange,
     Rows,
     TileState,
 )
@@ -54,7 +54,7 @@ class Database(Protocol):
                 there is no spatial extension.
         """
 
-    def commit(self, changes: Sequence[Change]) -> None:
+    def commit(self, changes: Sequence[RowChange]) -> None:
         """Make all changes, or none.
 
         Raises:

@@ -19,7 +19,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable, SetColumnComment, SetTab
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from spatial_assets.stores.tables.columns import SRID
-from spatial_assets.stores.tables.declarations import View
+from spatial_assets.stores.tables.declarations import DatabaseView
 
 
 class PostgisDialect(PGDialect):
@@ -86,7 +86,7 @@ def creation(table: sa.Table, dialect: PGDialect) -> Iterator[str]:
         yield str(SetColumnComment(column).compile(dialect=dialect))
 
 
-def view_creation(view: View, dialect: PGDialect) -> str:
+def view_creation(view: DatabaseView, dialect: PGDialect) -> str:
     """Create a view, or replace its query."""
     query = view.query.compile(dialect=dialect, compile_kwargs={"literal_binds": True})
     return f"CREATE OR REPLACE VIEW {quoted(view.table.name, dialect)} AS {query}"

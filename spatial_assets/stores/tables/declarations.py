@@ -43,7 +43,7 @@ from spatial_assets.stores.tables.columns import (
 
 
 @dataclass(frozen=True)
-class View:
+class DatabaseView:
     """A view: its columns as a table, and the query behind it."""
 
     table: sa.Table
@@ -55,7 +55,7 @@ class Tables:
     """Everything declared for one project."""
 
     metadata: sa.MetaData
-    views: Mapping[str, View]
+    views: Mapping[str, DatabaseView]
 
     def table(self, name: str) -> sa.Table:
         """A table that rows are written to.
@@ -106,7 +106,7 @@ def declare(boundaries: Iterable[BoundaryDeclaration], indices: Iterable[str]) -
             )
         taken.add(declared.name.casefold())
         areas.append(boundary_table(metadata, declared))
-    views = [View(merged_table(parts), merging(parts, areas)) for parts in statistics]
+    views = [DatabaseView(merged_table(parts), merging(parts, areas)) for parts in statistics]
     return Tables(metadata, {view.table.name: view for view in views})
 
 

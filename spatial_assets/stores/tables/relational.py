@@ -16,11 +16,11 @@ from shapely.geometry.base import BaseGeometry
 
 from spatial_assets.stores.rows import (
     BoundaryDeclaration,
-    Change,
     QuarantineRecord,
     Replace,
     ReplaceAll,
     Row,
+    RowChange,
     Rows,
     TileState,
     Upsert,
@@ -91,7 +91,7 @@ class RelationalDatabase(ABC):
             return
         self.within(self._bring_up_to_date, write=True)
 
-    def commit(self, changes: Sequence[Change]) -> None:
+    def commit(self, changes: Sequence[RowChange]) -> None:
         """Make all changes, or none."""
         checked = [prepared(self._tables, change) for change in changes]
         if checked:

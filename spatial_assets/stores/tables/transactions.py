@@ -22,7 +22,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from spatial_assets.errors import DatabaseError
-from spatial_assets.stores.rows import Change, Renew, Replace, ReplaceAll, Upsert
+from spatial_assets.stores.rows import Renew, Replace, ReplaceAll, RowChange, Upsert
 from spatial_assets.stores.tables.batches import Batch, converted, prepare, refuse_repeated_keys
 from spatial_assets.stores.tables.columns import SRID
 from spatial_assets.stores.tables.ddl import parameterised
@@ -122,7 +122,7 @@ class Renewal:
         execute(transaction, self._statement)
 
 
-def prepared(tables: Tables, change: Change) -> Prepared | Renewal:
+def prepared(tables: Tables, change: RowChange) -> Prepared | Renewal:
     """A change, checked."""
     return Renewal(tables, change) if isinstance(change, Renew) else Prepared(tables, change)
 
