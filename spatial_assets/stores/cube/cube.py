@@ -31,6 +31,7 @@ from spatial_assets.stores.cube.metadata import (
     cube_documents,
     parsed_spec,
 )
+from spatial_assets.stores.cube.zarr_store import ZarrView
 from spatial_assets.stores.objects.leases import Clock, lease
 from spatial_assets.stores.objects.store import ObjectInfo, ObjectStore
 
@@ -156,7 +157,7 @@ def open_cube(store: ObjectStore, index: str) -> xr.Dataset:
     _root(store, index)
     with store.answering("read", layout.cube(index)):
         dataset: xr.Dataset = xr.open_zarr(
-            store.zarr_store(layout.cube(index)),
+            ZarrView(store, layout.cube(index)),
             chunks=None,
             consolidated=True,
             decode_coords="all",

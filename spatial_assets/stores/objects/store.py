@@ -1,4 +1,4 @@
-"""Objects by path: a local folder or an S3 prefix behind the same eight methods.
+"""Objects by path: a local folder or an S3 prefix behind the same seven methods.
 
 What the bytes mean belongs to the other modules of this package, and where they live to
 `layout`. Retries, timeouts and what an answer means belong here, and nowhere else.
@@ -34,9 +34,6 @@ from spatial_assets.stores.objects.store_errors import explained, with_retries
 if TYPE_CHECKING:
     from obstore import GetOptions, OffsetRange, PutResult, SuffixRange
     from obstore.store import ObjectStore as Backend
-
-    from spatial_assets.stores.cube.zarr_store import ZarrView
-
 
 PART_BYTES = 8 * 1024 * 1024  # larger objects go up in parts, each retried on its own
 
@@ -183,12 +180,6 @@ class ObjectStore:
             for meta in batch
         )
         return tuple(sorted(found, key=lambda info: info.path))
-
-    def zarr_store(self, prefix: str) -> ZarrView:
-        """The folder `prefix` for zarr and xarray, to read only."""
-        from spatial_assets.stores.cube.zarr_store import ZarrView
-
-        return ZarrView(self, checked(prefix))
 
     @contextmanager
     def answering(
