@@ -11,7 +11,7 @@ import dagster as dg
 
 from spatial_assets.assets.run_checks import SOUND, TABLE_IS_SOUND, judge_table
 from spatial_assets.project import Project
-from spatial_assets.project.products import BoundarySettings
+from spatial_assets.project.sections.products import BoundarySettings
 from spatial_assets.resources import DatabaseResource, StoreResource
 from spatial_assets.stores import layout
 

@@ -14,7 +14,7 @@ from spatial_assets.assets.run_failures import failing_plainly
 from spatial_assets.assets.specs import database_kind
 from spatial_assets.io_managers import TILE_IO_MANAGER
 from spatial_assets.project import Project
-from spatial_assets.project.products import BoundarySettings
+from spatial_assets.project.sections.products import BoundarySettings
 from spatial_assets.resources import DatabaseResource, StoreResource, now
 from spatial_assets.stores.public_columns import boundary_columns
 

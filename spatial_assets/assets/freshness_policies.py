@@ -13,7 +13,7 @@ import dagster as dg
 
 from spatial_assets.pipeline.stages import RAW
 from spatial_assets.project import Project
-from spatial_assets.project.freshness import Ages
+from spatial_assets.project.sections.freshness import Ages
 
 DAILY = Ages(warn=timedelta(days=2), fail=timedelta(days=7))
 """Where a schedule looks every day. One day in vain may be the source's trouble; after a week

@@ -15,7 +15,7 @@ from spatial_assets.automation.tile_quarantined import TileQuarantined
 from spatial_assets.pipeline.due import RequestLimits
 from spatial_assets.pipeline.stages import RAW, chain_of
 from spatial_assets.project import Project
-from spatial_assets.project.pauses import paused_until
+from spatial_assets.project.sections.pauses import paused_until
 from spatial_assets.resources import now
 
 

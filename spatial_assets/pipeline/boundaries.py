@@ -27,7 +27,7 @@ from spatial_assets.pipeline.fingerprints import fingerprint
 from spatial_assets.pipeline.outcome import State
 from spatial_assets.pipeline.quarantine import others_of_set, records_of_features
 from spatial_assets.project import Project
-from spatial_assets.project.products import BoundarySettings
+from spatial_assets.project.sections.products import BoundarySettings
 from spatial_assets.stores import layout
 from spatial_assets.stores.objects.json import from_json, to_json
 from spatial_assets.stores.objects.store import ObjectStore

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar, get_args
 
-from spatial_assets.project.freshness import NeverMade
+from spatial_assets.project.sections.freshness import NeverMade
 
 RETRY_AFTER = timedelta(hours=6)
 """An archive that is down is back by then; a tile that cannot succeed costs four tries a day."""

@@ -16,13 +16,14 @@ from spatial_assets.geo.periods import Periods
 from spatial_assets.geo.spectral import SpectralIndex
 from spatial_assets.indices import INDICES
 from spatial_assets.project.base import Problem, settings_error
-from spatial_assets.project.freshness import TILES, Ages
 from spatial_assets.project.project_file import ProjectFile
-from spatial_assets.project.regions import region_geometry, tiles_of
+from spatial_assets.project.sections.area import BBox, lonlat_geometry
+from spatial_assets.project.sections.freshness import TILES, Ages
+from spatial_assets.project.sections.regions import tiles_of
+from spatial_assets.project.sections.storage import DatabaseSettings
 from spatial_assets.project.sensors import SensorProfile
 from spatial_assets.project.urls import (
     DATABASE_REMEDY,
-    DatabaseSettings,
     resolved_database_url,
     resolved_reference,
 )
@@ -134,17 +135,20 @@ class Project(ProjectFile):
     @cached_property
     def area_geometry(self) -> BaseGeometry:
         """The area in lon/lat, polygonal; two parts where it crosses the antimeridian."""
-        from spatial_assets.project.area import area_geometry
-
-        return area_geometry(self.area, self.root, file=str(self.file))
+        return self._geometry(self.area.bbox, self.area.file, key="area.file")
 
     @cached_property
     def region_geometries(self) -> Mapping[str, BaseGeometry | None]:
         """Region -> its place in lon/lat; None for one of key patterns."""
         return {
-            name: region_geometry(name, region, self.root, file=str(self.file))
+            name: None
+            if region.tiles is not None
+            else self._geometry(region.bbox, region.area, key=f"regions.{name}.area")
             for name, region in self.regions.items()
         }
+
+    def _geometry(self, bbox: BBox | None, vector_file: str | None, *, key: str) -> BaseGeometry:
+        return lonlat_geometry(bbox, vector_file, key=key, root=self.root, file=str(self.file))
 
     def region_tiles(self, name: str) -> tuple[str, ...]:
         """The tiles of a region of [regions], in the order of the partitions; at least one.

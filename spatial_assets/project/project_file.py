@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from spatial_assets.project.area_table import AreaSettings
 from spatial_assets.project.base import Table, Tuple
-from spatial_assets.project.checks import ChecksSettings
-from spatial_assets.project.compute import ComputeSettings
-from spatial_assets.project.freshness import FreshnessSettings, RetentionSettings
-from spatial_assets.project.grid import GridSettings
-from spatial_assets.project.products import BoundarySettings, IndexSettings, TimeSettings
-from spatial_assets.project.regions import Regions
-from spatial_assets.project.scenes import ScenesSettings
-from spatial_assets.project.urls import DatabaseSettings, StorageSettings
+from spatial_assets.project.sections.area import AreaSettings
+from spatial_assets.project.sections.checks import ChecksSettings
+from spatial_assets.project.sections.compute import ComputeSettings
+from spatial_assets.project.sections.freshness import FreshnessSettings, RetentionSettings
+from spatial_assets.project.sections.grid import GridSettings
+from spatial_assets.project.sections.products import BoundarySettings, IndexSettings, TimeSettings
+from spatial_assets.project.sections.regions import Regions
+from spatial_assets.project.sections.scenes import ScenesSettings
+from spatial_assets.project.sections.storage import DatabaseSettings, StorageSettings
 
 
 class ProjectFile(Table):

@@ -1,13 +1,9 @@
-"""[storage] and [database]: where the product lives, as URLs without secrets."""
+"""URLs and paths of storage, database and sources, resolved against the project folder."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-
-from pydantic import Field
-
-from spatial_assets.project.base import Table
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
 _DUCKDB = "duckdb:///"
@@ -17,32 +13,6 @@ STORAGE_REMEDY = 'give a folder or "s3://bucket/prefix"'
 DATABASE_REMEDY = (
     'give "duckdb:///data/spatial.duckdb" or "postgresql+psycopg://user@host:5432/database"'
 )
-
-
-class StorageSettings(Table):
-    """The object store."""
-
-    url: str = Field(
-        default="data",
-        min_length=1,
-        description="a folder or s3://bucket/prefix",
-        examples=["data"],
-    )
-
-
-class DatabaseSettings(Table):
-    """The database of boundaries, statistics and states."""
-
-    url: str = Field(
-        default="duckdb:///data/spatial.duckdb",
-        repr=False,  # may come from the environment with a password
-        min_length=1,
-        description="a DuckDB file or a PostGIS database",
-        examples=["duckdb:///data/spatial.duckdb"],
-    )
-    pool_size: int = Field(
-        default=4, ge=1, description="connections kept open to PostGIS", examples=[4]
-    )
 
 
 def is_url(reference: str) -> bool:

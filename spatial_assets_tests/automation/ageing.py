@@ -13,9 +13,13 @@ import dagster as dg
 
 from spatial_assets.definitions import build_definitions
 from spatial_assets.project import Project
-from spatial_assets.project.freshness import FreshnessSettings, FreshnessWindow, RegionWindow
-from spatial_assets.project.pauses import PausedHours
-from spatial_assets.project.regions import RegionSettings
+from spatial_assets.project.sections.freshness import (
+    FreshnessSettings,
+    FreshnessWindow,
+    RegionWindow,
+)
+from spatial_assets.project.sections.pauses import PausedHours
+from spatial_assets.project.sections.regions import RegionSettings
 from spatial_assets.stores.rows import (
     QuarantineRecord,
     Row,

@@ -18,7 +18,7 @@ import shapely
 from spatial_assets.catalog.rasters import gdal_datasets
 from spatial_assets.definitions import build_definitions
 from spatial_assets.project import Project
-from spatial_assets.project.urls import DatabaseSettings, StorageSettings
+from spatial_assets.project.sections.storage import DatabaseSettings, StorageSettings
 from spatial_assets.resources import EngineResource
 from spatial_assets_tests.automation.ageing import CHAIN, WARN
 from spatial_assets_tests.automation.mortal import Services

@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 
 from spatial_assets.automation.sensors import BACKLOG_SENSOR
-from spatial_assets.project.freshness import BacklogSettings
+from spatial_assets.project.sections.freshness import BacklogSettings
 from spatial_assets.resources import project_resources
 from spatial_assets.stores.rows import TileInputs, Upsert
 from spatial_assets.stores.tables.database import open_database

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spatial_assets.pipeline.due import Plan, Request, RequestLimits, TileFacts, tiles_due
-from spatial_assets.project.freshness import NeverMade
+from spatial_assets.project.sections.freshness import NeverMade
 
 NOW = dt.datetime(2023, 9, 15, 12, tzinfo=dt.UTC)
 DAY = dt.timedelta(days=1)

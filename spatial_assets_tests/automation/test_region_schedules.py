@@ -12,7 +12,7 @@ import pytest
 from spatial_assets.automation.schedules import FIRST, LAST, span_of, tiles_under_way
 from spatial_assets.definitions import build_definitions
 from spatial_assets.project import Project
-from spatial_assets.project.regions import RegionSettings
+from spatial_assets.project.sections.regions import RegionSettings
 from spatial_assets.resources import EngineResource
 from spatial_assets_tests.automation.ageing import CHAIN, Ageing, windowed_project
 from spatial_assets_tests.pipeline.villages import ten_tiles, ten_villages

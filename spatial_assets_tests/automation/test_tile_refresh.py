@@ -11,7 +11,7 @@ from spatial_assets import tile_asset
 from spatial_assets.automation import SENSOR, TileDue
 from spatial_assets.definitions import build_definitions
 from spatial_assets.errors import DatabaseError
-from spatial_assets.project.freshness import FreshnessSettings
+from spatial_assets.project.sections.freshness import FreshnessSettings
 from spatial_assets_tests.automation.ageing import CHAIN, EVERYTHING, WARN, Ageing
 
 HOUR = dt.timedelta(hours=1)

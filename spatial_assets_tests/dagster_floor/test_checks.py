@@ -14,7 +14,7 @@ import shapely
 
 from spatial_assets.assets.run_checks import judge_orphans, judge_parts
 from spatial_assets.project import Project
-from spatial_assets.project.checks import ChecksSettings
+from spatial_assets.project.sections.checks import ChecksSettings
 from spatial_assets.stores.tables.database import open_database
 from spatial_assets_tests.dagster_floor.land import first
 from spatial_assets_tests.dagster_floor.running import (

@@ -28,7 +28,7 @@ from spatial_assets.pipeline.run.scenes_of_run import inspect_in_worker
 from spatial_assets.pipeline.tile.raw_tile import read_raw
 from spatial_assets.pipeline.tile.scene_record import SceneRecord
 from spatial_assets.project import Project, load_project
-from spatial_assets.project.products import BoundarySettings
+from spatial_assets.project.sections.products import BoundarySettings
 from spatial_assets.stores.objects.store import open_store
 from spatial_assets_tests.catalog.making import project_in, write_scene
 from spatial_assets_tests.fuzz.inputs import LAYOUTS, PROJECT

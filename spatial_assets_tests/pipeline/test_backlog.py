@@ -15,7 +15,7 @@ from spatial_assets.pipeline.freshness.backlog import (
     BacklogRecords,
     backlog_of,
 )
-from spatial_assets.project.freshness import Ages
+from spatial_assets.project.sections.freshness import Ages
 
 NOW = dt.datetime(2026, 11, 22, 12, tzinfo=dt.UTC)
 DAY = dt.timedelta(days=1)

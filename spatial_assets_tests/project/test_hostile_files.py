@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from spatial_assets.errors import SettingsError
-from spatial_assets.project import area, load_project, loading
-from spatial_assets.project.area import read_area
+from spatial_assets.project import load_project, loading, polygons
+from spatial_assets.project.polygons import read_area
 
 GOOD = """
 [area]
@@ -69,8 +69,8 @@ def test_an_area_that_is_no_area_is_refused(tmp_path: Path, content: bytes) -> N
 def test_an_area_of_hostile_size_is_not_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(area, "LARGEST_GEOJSON", 1000)
-    monkeypatch.setattr(area, "LARGEST_VECTORS", 1000)
+    monkeypatch.setattr(polygons, "LARGEST_GEOJSON", 1000)
+    monkeypatch.setattr(polygons, "LARGEST_VECTORS", 1000)
     for name in ("area.geojson", "area.gpkg"):
         path = tmp_path / name
         path.write_bytes(b" " * 1001)

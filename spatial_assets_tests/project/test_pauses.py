@@ -11,7 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from spatial_assets.project import Project
-from spatial_assets.project.pauses import WEEK, PausedHours, longest_pause, paused_until
+from spatial_assets.project.sections.pauses import WEEK, PausedHours, longest_pause, paused_until
 
 Load = Callable[..., Project]
 Refusal = Callable[..., str]

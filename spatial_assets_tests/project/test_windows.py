@@ -9,7 +9,7 @@ import pytest
 
 from spatial_assets.errors import SettingsError
 from spatial_assets.project import Project
-from spatial_assets.project.freshness import FreshnessSettings
+from spatial_assets.project.sections.freshness import FreshnessSettings
 
 Load = Callable[..., Project]
 Refusal = Callable[..., str]

@@ -16,7 +16,7 @@ from spatial_assets.catalog.stac.footprints import footprint_of, rolled
 from spatial_assets.catalog.stac.items import acquired_of, cloud_cover_of
 from spatial_assets.errors import SceneError
 from spatial_assets.project import Project
-from spatial_assets.project.scenes import Interval
+from spatial_assets.project.sections.scenes import Interval
 
 HALF_TURN = 180.0
 BBox = tuple[float, float, float, float]

@@ -11,8 +11,8 @@ from shapely.geometry.base import BaseGeometry
 
 from spatial_assets.cli.app.open_project import current_project
 from spatial_assets.errors import SettingsError
-from spatial_assets.project.area import box_polygon, read_area
-from spatial_assets.project.area_table import AreaSettings
+from spatial_assets.project.polygons import box_polygon, read_area
+from spatial_assets.project.sections.area import AreaSettings
 
 
 def _parse_bbox(

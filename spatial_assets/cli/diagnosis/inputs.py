@@ -8,7 +8,7 @@ from itertools import islice
 from spatial_assets.cli.diagnosis.finding import Finding, asked
 from spatial_assets.errors import SourceUnavailableError, VectorError
 from spatial_assets.project import Project
-from spatial_assets.project.products import BoundarySettings
+from spatial_assets.project.sections.products import BoundarySettings
 
 MOST_COUNTED = 10_000  # items: a hundred pages of an API; past that the number no longer matters
 

@@ -26,7 +26,7 @@ from spatial_assets.pipeline.outcome import CheckOutcome
 from spatial_assets.pipeline.stages import INDEX_RANGE
 from spatial_assets.pipeline.tile.manifest_builder import ManifestBuilder
 from spatial_assets.pipeline.tile.reprojected_raster import Layer
-from spatial_assets.project.checks import ChecksSettings
+from spatial_assets.project.sections.checks import ChecksSettings
 
 
 @dataclass(frozen=True, eq=False)

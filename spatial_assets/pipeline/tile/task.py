@@ -12,7 +12,7 @@ from spatial_assets.pipeline.fingerprints import fingerprint
 from spatial_assets.pipeline.outcome import TileOutcome
 from spatial_assets.pipeline.stages import CODE_VERSIONS
 from spatial_assets.pipeline.tile.scene_record import SceneRecord
-from spatial_assets.project.checks import ChecksSettings
+from spatial_assets.project.sections.checks import ChecksSettings
 from spatial_assets.stores.objects.manifests import TileManifest
 
 

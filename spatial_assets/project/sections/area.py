@@ -1,13 +1,18 @@
-"""[area] of project.toml: a box, or a file of polygons; `area.py` makes a geometry of it."""
+"""[area]: a box, or a file of polygons."""
 
 from __future__ import annotations
 
 import math
-from typing import Annotated, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from spatial_assets.project.base import Table, refusal
+from spatial_assets.errors import SettingsError
+from spatial_assets.project.base import Problem, Table, refusal, settings_error
+
+if TYPE_CHECKING:
+    from shapely.geometry.base import BaseGeometry
 
 _BBOX_REMEDY = "write west, south, east, north in degrees, e.g. 15.0, 45.06, 16.44, 46.95"
 
@@ -54,3 +59,30 @@ class AreaSettings(Table):
             wrong = "bbox and file are both missing" if self.bbox is None else "both bbox and file"
             raise refusal(wrong, "give exactly one of bbox and file")
         return self
+
+
+def lonlat_geometry(
+    bbox: BBox | None, vector_file: str | None, *, key: str, root: Path, file: str
+) -> BaseGeometry:
+    """Return the box, or the union of the file's polygons, in longitude and latitude.
+
+    Args:
+        bbox: a box in degrees; it is preferred to the file.
+        vector_file: path of a vector file, absolute or relative to `root`.
+        key: setting that names the vector file, for the message.
+        root: the project folder.
+        file: path of the project file, for the message.
+
+    Raises:
+        SettingsError: the vector file cannot be read, or holds no valid area.
+    """
+    from spatial_assets.project.polygons import box_polygon, read_area
+
+    if bbox is not None:
+        return box_polygon(*bbox)
+    try:
+        return read_area(root / (vector_file or ""))
+    except SettingsError as error:
+        wrong, _, remedy = str(error).partition("; ")
+        problem = Problem(key=key, value=vector_file, wrong=wrong, remedy=remedy)
+        raise settings_error([problem], file) from error

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from spatial_assets.errors import SettingsError
-from spatial_assets.project.area_table import BBox
-from spatial_assets.project.base import Problem, Table, Tuple, refusal, settings_error
-from spatial_assets.project.products import BOUNDARY_NAME
+from spatial_assets.project.base import Table, Tuple, refusal
+from spatial_assets.project.sections.area import BBox
+from spatial_assets.project.sections.products import BOUNDARY_NAME
 from spatial_assets.project.times import Cron
 
 if TYPE_CHECKING:
@@ -80,35 +78,6 @@ class RegionSettings(Table):
 
 
 Regions = Mapping[RegionName, RegionSettings]
-
-
-def region_geometry(
-    name: str, region: RegionSettings, root: Path, *, file: str
-) -> BaseGeometry | None:
-    """The place of a region in lon/lat; None for one of patterns.
-
-    Args:
-        name: of the region, for the message.
-        region: what the project file says.
-        root: folder that a relative file is relative to.
-        file: path of the project file, for the message.
-
-    Raises:
-        SettingsError: the region's file cannot be read, or is no valid area.
-    """
-    if region.bbox is None and region.area is None:
-        return None
-    from spatial_assets.project.area import box_polygon, read_area
-
-    if region.bbox is not None:
-        return box_polygon(*region.bbox)
-    try:
-        return read_area(root / (region.area or ""))
-    except SettingsError as error:
-        wrong, _, remedy = str(error).partition("; ")
-        key = f"regions.{name}.area"
-        problem = Problem(key=key, value=region.area, wrong=wrong, remedy=remedy)
-        raise settings_error([problem], file) from error
 
 
 def tiles_of(

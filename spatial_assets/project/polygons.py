@@ -1,6 +1,6 @@
-"""The part of the earth that a box or a file means, always as longitudes and latitudes.
+"""Polygons of a box or of a vector file, always in longitude and latitude.
 
-What [area] may say belongs in `area_table.py`, which loads no geometry library.
+The only module of this floor that loads numpy, shapely and pyproj: import it in a function.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
 from spatial_assets.errors import SettingsError
-from spatial_assets.project.area_table import AreaSettings
-from spatial_assets.project.base import Problem, bounded_bytes, settings_error
+from spatial_assets.project.base import bounded_bytes
 
 _GEOJSON = {".geojson", ".json"}
 _LONLAT = CRS("OGC:CRS84")
@@ -42,27 +41,6 @@ def box_polygon(west: float, south: float, east: float, north: float) -> Polygon
     parts = [(west, 180.0), (-180.0, east)]
     boxes = [shapely.box(left, south, right, north) for left, right in parts if left < right]
     return boxes[0] if len(boxes) == 1 else MultiPolygon(boxes)
-
-
-def area_geometry(area: AreaSettings, root: Path, *, file: str) -> BaseGeometry:
-    """The area in lon/lat, polygonal and valid.
-
-    Args:
-        area: what the project file says.
-        root: folder that a relative file is relative to.
-        file: path of the project file, for the message.
-
-    Raises:
-        SettingsError: the area's file cannot be read, or is no valid area.
-    """
-    if area.bbox is not None:
-        return box_polygon(*area.bbox)
-    try:
-        return read_area(root / (area.file or ""))
-    except SettingsError as error:
-        wrong, _, remedy = str(error).partition("; ")
-        problem = Problem(key="area.file", value=area.file, wrong=wrong, remedy=remedy)
-        raise settings_error([problem], file) from error
 
 
 def read_area(path: Path) -> BaseGeometry:

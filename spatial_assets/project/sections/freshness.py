@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self, cast
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from spatial_assets.project.base import Table, Tuple, refusal
-from spatial_assets.project.pauses import LONGEST, PausedHours, longest_pause
+from spatial_assets.project.sections.pauses import LONGEST, PausedHours, longest_pause
 from spatial_assets.project.times import Duration, Keep, spoken
 
 SHORTEST_WINDOW = timedelta(minutes=1)  # Dagster refuses a shorter freshness window

@@ -1,0 +1,1 @@
+"""Tables of project.toml as frozen models, one file each."""

@@ -1,0 +1,33 @@
+"""[storage] and [database]: where the product lives, as URLs without secrets."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from spatial_assets.project.base import Table
+
+
+class StorageSettings(Table):
+    """The object store."""
+
+    url: str = Field(
+        default="data",
+        min_length=1,
+        description="a folder or s3://bucket/prefix",
+        examples=["data"],
+    )
+
+
+class DatabaseSettings(Table):
+    """The database of boundaries, statistics and states."""
+
+    url: str = Field(
+        default="duckdb:///data/spatial.duckdb",
+        repr=False,  # may come from the environment with a password
+        min_length=1,
+        description="a DuckDB file or a PostGIS database",
+        examples=["duckdb:///data/spatial.duckdb"],
+    )
+    pool_size: int = Field(
+        default=4, ge=1, description="connections kept open to PostGIS", examples=[4]
+    )
