@@ -12,7 +12,7 @@ from benchmarks.contestants.task import CRS, AbsentError, Contestant, Task, Tile
 from spatial_assets.catalog import find_scenes
 from spatial_assets.catalog.access.source_access import source_access
 from spatial_assets.catalog.rasters.inspect import inspect_scene
-from spatial_assets.catalog.rasters.prefetch import reading_ahead
+from spatial_assets.catalog.rasters.prefetch import prefetching
 from spatial_assets.catalog.scene_facts import SceneFacts
 from spatial_assets.pipeline.tile.raw_tile import read_raw, remote_windows
 from spatial_assets.pipeline.tile.scene_record import SceneRecord
@@ -37,7 +37,7 @@ def ours(task: Task) -> None:
     scenes = records(project)
     for tile in task.tiles:
         box = project.pixel_grid.geobox(project.partitioning.tile(tile.key).window)
-        with reading_ahead(remote_windows(scenes, box), access):
+        with prefetching(remote_windows(scenes, box), access):
             for scene in scenes:
                 read_raw(scene, box, access=access, clear=project.sensor.clear)
 

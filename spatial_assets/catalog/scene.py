@@ -15,6 +15,9 @@ from shapely.geometry.base import BaseGeometry
 
 from spatial_assets.geo.radiometry import Calibration
 
+CHANGED_SINCE_INSPECTION = "changed_since_inspection"
+"""Reason code of a file that is not the one that was inspected; a new run may succeed."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SceneVersion:
@@ -29,7 +32,7 @@ class SceneVersion:
     Never with `updated`, `links` or a signature; 64 hexadecimal digits.
     """
 
-    reach: BaseGeometry | None
+    footprint: BaseGeometry | None
     """Lon/lat: the footprint that the item tells, without any margin.
 
     None: unknown, which counts as nowhere.

@@ -28,7 +28,7 @@ _CLASS_SHARES = {
 _EXTENSIONS = ("eo/v1.1.0", "file/v2.1.0", "grid/v1.0.0", "mgrs/v1.0.0", "processing/v1.1.0")
 _MORE_EXTENSIONS = ("projection/v1.1.0", "raster/v1.1.0", "view/v1.0.0")
 
-Json = dict[str, object]
+JsonDict = dict[str, object]
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +52,7 @@ def stac_item(
     files: list[BandFile],
     classes: NDArray[np.uint8],
     swath: BaseGeometry,
-) -> Json:
+) -> JsonDict:
     """The item of one granule of one pass.
 
     Args:
@@ -83,7 +83,7 @@ def stac_item(
     }
 
 
-def _properties(seen: Pass, granule: MadeGranule, classes: NDArray[np.uint8]) -> Json:
+def _properties(seen: Pass, granule: MadeGranule, classes: NDArray[np.uint8]) -> JsonDict:
     """What Earth Search says of a scene."""
     moment = f"{seen.moment:%Y-%m-%dT%H:%M:%S.%f}Z"
     made = f"{seen.day:%Y-%m-%d}T17:04:00Z"
@@ -123,10 +123,10 @@ def _percentages(classes: NDArray[np.uint8]) -> dict[str, float]:
     }
 
 
-def _asset(file: BandFile, granule: MadeGranule) -> Json:
+def _asset(file: BandFile, granule: MadeGranule) -> JsonDict:
     """One file of a scene."""
     pixel = CLASS_PIXEL if file.name == "scl" else PIXEL
-    common: Json = {
+    common: JsonDict = {
         "href": f"./{file.href}",
         "type": "image/tiff; application=geotiff",
         "roles": ["data", "reflectance"] if file.name != "scl" else ["data"],

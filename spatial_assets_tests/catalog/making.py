@@ -23,7 +23,7 @@ ORIGIN = (499_980.0, 5_100_000.0)  # of MGRS tile 33TWL, as all its products
 PIXEL = 120.0
 NORTH_UP = Affine(PIXEL, 0.0, ORIGIN[0], 0.0, -PIXEL, ORIGIN[1])
 QUICK = RetryPolicy(
-    attempts=3, first_delay=0.01, longest_delay=0.02, connect_timeout=2.0, read_timeout=2.0
+    attempts=3, first_delay=0.01, max_delay=0.02, connect_timeout=2.0, read_timeout=2.0
 )
 FOOTPRINT: dict[str, Any] = {
     "type": "Polygon",
@@ -166,4 +166,4 @@ def with_band(scene: Scene, name: str, **changes: Any) -> Scene:  # noqa: ANN401
 
 def quick_access(folder: Path, **changes: Any) -> SourceAccess:  # noqa: ANN401 - any field
     """Access that does not wait long for anything."""
-    return SourceAccess(cache_folder=folder, patience=QUICK, gdal_cache_mb=64, **changes)
+    return SourceAccess(cache_folder=folder, retry_policy=QUICK, gdal_cache_mb=64, **changes)

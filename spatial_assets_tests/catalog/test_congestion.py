@@ -8,7 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from spatial_assets.catalog.access.rate_limit import FIRST, MOST, HostLimiter, crowd_at
+from spatial_assets.catalog.access.rate_limit import (
+    INITIAL_REQUESTS,
+    MAX_REQUESTS,
+    HostLimiter,
+    limiter_of,
+)
 from spatial_assets.catalog.access.source_access import SourceAccess
 from spatial_assets.geo.grid.geobox import Window
 from spatial_assets_tests.catalog.making import write_raster
@@ -17,38 +22,38 @@ from spatial_assets_tests.catalog.web import Web
 
 
 def test_one_refusal_halves_the_number_and_so_does_a_whole_flight_of_them() -> None:
-    crowd = HostLimiter()
+    limiter = HostLimiter()
 
     with contextlib.ExitStack() as flight:
         for _ in range(4):
-            flight.enter_context(crowd.turn())
+            flight.enter_context(limiter.slot())
         for _ in range(4):
-            crowd.record(503)
-    assert crowd.allowed == FIRST / 2
+            limiter.record(503)
+    assert limiter.allowed == INITIAL_REQUESTS / 2
 
-    crowd.record(429)
-    assert crowd.allowed == FIRST / 4
+    limiter.record(429)
+    assert limiter.allowed == INITIAL_REQUESTS / 4
 
 
 def test_answers_raise_the_number_again_up_to_a_bound_and_refusals_leave_one() -> None:
-    crowd = HostLimiter()
+    limiter = HostLimiter()
     for _ in range(20):
-        crowd.record(503)
-    assert crowd.allowed == 1.0
+        limiter.record(503)
+    assert limiter.allowed == 1.0
 
-    crowd.record(206)
-    assert crowd.allowed == 2.0
+    limiter.record(206)
+    assert limiter.allowed == 2.0
     for _ in range(1000):
-        crowd.record(206)
-    assert crowd.allowed == MOST
+        limiter.record(206)
+    assert limiter.allowed == MAX_REQUESTS
 
 
 def test_no_more_ask_at_a_time_than_are_allowed() -> None:
-    crowd, most, lock = HostLimiter(), [0, 0], threading.Lock()
-    crowd.record(503)
+    limiter, most, lock = HostLimiter(), [0, 0], threading.Lock()
+    limiter.record(503)
 
     def ask() -> None:
-        with crowd.turn():
+        with limiter.slot():
             with lock:
                 most[0] += 1
                 most[1] = max(most)
@@ -60,7 +65,7 @@ def test_no_more_ask_at_a_time_than_are_allowed() -> None:
         for _ in range(40):
             pool.submit(ask)
 
-    assert most == [0, int(FIRST / 2)]
+    assert most == [0, int(INITIAL_REQUESTS / 2)]
 
 
 def test_a_server_that_says_slow_down_is_asked_less_and_gives_all_pixels(
@@ -75,4 +80,4 @@ def test_a_server_that_says_slow_down_is_asked_less_and_gives_all_pixels(
 
     assert readable.all()
     assert np.array_equal(pixels, noise()[:600, :600])
-    assert crowd_at(url).allowed < FIRST
+    assert limiter_of(url).allowed < INITIAL_REQUESTS

@@ -15,7 +15,7 @@ from spatial_assets.catalog.access.file_versions import version_of
 from spatial_assets.catalog.access.source_access import SourceAccess
 from spatial_assets.catalog.cache.download import digest_of, local_copy
 from spatial_assets.catalog.rasters.gdal_datasets import gdal_settings
-from spatial_assets.catalog.rasters.opening import as_local, opened_or_reason
+from spatial_assets.catalog.rasters.opening import as_local, open_or_explain
 from spatial_assets.catalog.scene import BandSource
 from spatial_assets.errors import SceneError, SourceUnavailableError
 from spatial_assets_tests.catalog.making import quick_access, source_of, write_raster
@@ -179,7 +179,7 @@ def test_a_downloaded_raster_is_read(web: Web, access: SourceAccess) -> None:
     source = source_of(f"{web.url}/a.tif")
 
     with gdal_settings(access):
-        pixels = opened_or_reason(as_local(source, access), access).read(1)
+        pixels = open_or_explain(as_local(source, access), access).read(1)
 
     assert (pixels == 7).all()
     assert len(web.asked_for("/a.tif")) == 1

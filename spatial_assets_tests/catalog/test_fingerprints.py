@@ -9,7 +9,11 @@ from pathlib import Path
 import pytest
 
 from spatial_assets.catalog import Scene, find_scenes
-from spatial_assets.catalog.access.file_versions import AWAY, with_fingerprint, with_fingerprints
+from spatial_assets.catalog.access.file_versions import (
+    UNREACHABLE_VERSION,
+    with_fingerprint,
+    with_fingerprints,
+)
 from spatial_assets.catalog.access.source_access import SourceAccess
 from spatial_assets.catalog.scene import RejectedScene
 from spatial_assets.geo.radiometry import Calibration
@@ -134,7 +138,7 @@ def test_a_scene_whose_server_is_away_is_kept_and_unlike_any_other(
     found = with_fingerprint(scene, access)
 
     assert isinstance(found, Scene)
-    assert found.bands["red"].version == AWAY
+    assert found.bands["red"].version == UNREACHABLE_VERSION
     assert found.fingerprint != known
 
 
@@ -149,7 +153,9 @@ def test_a_host_that_is_away_is_not_waited_for_scene_by_scene(
 
     found = list(with_fingerprints(scenes, access))
 
-    assert {one.bands["red"].version for one in found if isinstance(one, Scene)} == {AWAY}
+    assert {one.bands["red"].version for one in found if isinstance(one, Scene)} == {
+        UNREACHABLE_VERSION
+    }
     assert len(web.requests) < 200
 
 

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from spatial_assets.catalog.access.file_versions import version_of
 from spatial_assets.catalog.access.source_access import SourceAccess
 from spatial_assets.catalog.cache import cached_tiff
-from spatial_assets.catalog.cache.sparse_file import PAGE, SUFFIX, disk_bytes
+from spatial_assets.catalog.cache.sparse_file import PAGE_BYTES, SPARSE_SUFFIX, disk_bytes
 from spatial_assets.catalog.rasters.gdal_datasets import close_all
-from spatial_assets.catalog.rasters.prefetch import reading_ahead
+from spatial_assets.catalog.rasters.prefetch import prefetching
 from spatial_assets.catalog.rasters.windows import read_window
 from spatial_assets.catalog.scene import BandSource
 from spatial_assets.errors import SceneError, SourceUnavailableError
@@ -118,7 +118,7 @@ def test_two_workers_fetch_nothing_twice(web: Web, access: SourceAccess) -> None
 def test_what_is_read_ahead_is_not_asked_for_again(web: Web, access: SourceAccess) -> None:
     source = served(web, access)
 
-    with reading_ahead([(source, [WHOLE])], access):
+    with prefetching([(source, [WHOLE])], access):
         pixels = pixels_of(source, WHOLE, access)
 
     assert np.array_equal(pixels, noise())
@@ -193,8 +193,8 @@ def test_bytes_that_this_machine_spoiled_are_fetched_once_more(
     close_all()
     (kept,) = access.cache_folder.iterdir()
     with kept.open("r+b") as file:
-        file.seek(10 * PAGE)
-        file.write(b"\xff" * PAGE)
+        file.seek(10 * PAGE_BYTES)
+        file.write(b"\xff" * PAGE_BYTES)
 
     pixels = pixels_of(source, WHOLE, access)
 
@@ -237,8 +237,10 @@ def test_the_bound_of_the_cache_is_kept(web: Web, access: SourceAccess) -> None:
 
         pixels_of(source, WHOLE, small)
 
-        taken = sum(disk_bytes(path.stat()) for path in access.cache_folder.glob(f"*{SUFFIX}"))
-        assert 0 < taken <= small.cache_bytes + 2 * PAGE
+        taken = sum(
+            disk_bytes(path.stat()) for path in access.cache_folder.glob(f"*{SPARSE_SUFFIX}")
+        )
+        assert 0 < taken <= small.cache_bytes + 2 * PAGE_BYTES
     assert len(list(access.cache_folder.iterdir())) < 6
 
 
@@ -273,4 +275,4 @@ def test_a_server_without_ranges_is_left_to_gdal(web: Web, access: SourceAccess)
     content = (web.folder / "b.tif").read_bytes()
     web.routes["/whole.tif"] = lambda _: (200, content)
 
-    assert cached_tiff.open_mirror(source_of(f"{web.url}/whole.tif"), access) is None
+    assert cached_tiff.open_cached_tiff(source_of(f"{web.url}/whole.tif"), access) is None

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from spatial_assets.catalog import find_scenes
-from spatial_assets.catalog.access.allowed_places import AllowedPlaces, Nearness, nearness_of
+from spatial_assets.catalog.access.allowed_places import AllowedPlaces, Proximity, proximity_of
 from spatial_assets.catalog.access.requests import fetch
 from spatial_assets.catalog.access.source_access import SourceAccess, source_access
 from spatial_assets.catalog.rasters.gdal_datasets import gdal_settings, open_dataset
@@ -20,51 +20,51 @@ from spatial_assets_tests.catalog.making import meadow, project_in, write_raster
 from spatial_assets_tests.catalog.web import Web
 
 LINK_LOCAL = "http://169.254.169.254/latest/meta-data/iam"
-ON_THE_INTERNET = AllowedPlaces(nearest=Nearness.PUBLIC)
+ON_THE_INTERNET = AllowedPlaces(nearest=Proximity.PUBLIC)
 
 
 @pytest.mark.parametrize(
     ("url", "nearness"),
     [
-        ("https://8.8.8.8/a.tif", Nearness.PUBLIC),
-        ("http://10.1.2.3/a.tif", Nearness.PRIVATE),
-        ("http://192.168.0.1:8080/", Nearness.PRIVATE),
-        ("http://100.100.100.200/", Nearness.PRIVATE),
-        ("http://[fd00:ec2::254]/", Nearness.PRIVATE),
-        ("http://127.0.0.1/", Nearness.OWN),
-        ("http://localhost:6379/", Nearness.OWN),
-        ("http://0.0.0.0/", Nearness.OWN),
-        ("http://[::1]/", Nearness.OWN),
-        ("http://[::ffff:127.0.0.1]/", Nearness.OWN),
-        ("http://2130706433/", Nearness.OWN),
-        ("http://0x7f.1/", Nearness.OWN),
-        (LINK_LOCAL, Nearness.LINK),
-        ("http://[fe80::1]/", Nearness.LINK),
-        ("http://224.0.0.1/", Nearness.LINK),
-        ("s3://bucket/key", Nearness.PUBLIC),
+        ("https://8.8.8.8/a.tif", Proximity.PUBLIC),
+        ("http://10.1.2.3/a.tif", Proximity.PRIVATE),
+        ("http://192.168.0.1:8080/", Proximity.PRIVATE),
+        ("http://100.100.100.200/", Proximity.PRIVATE),
+        ("http://[fd00:ec2::254]/", Proximity.PRIVATE),
+        ("http://127.0.0.1/", Proximity.OWN),
+        ("http://localhost:6379/", Proximity.OWN),
+        ("http://0.0.0.0/", Proximity.OWN),
+        ("http://[::1]/", Proximity.OWN),
+        ("http://[::ffff:127.0.0.1]/", Proximity.OWN),
+        ("http://2130706433/", Proximity.OWN),
+        ("http://0x7f.1/", Proximity.OWN),
+        (LINK_LOCAL, Proximity.LINK),
+        ("http://[fe80::1]/", Proximity.LINK),
+        ("http://224.0.0.1/", Proximity.LINK),
+        ("s3://bucket/key", Proximity.PUBLIC),
     ],
 )
-def test_an_address_is_as_near_as_its_network(url: str, nearness: Nearness) -> None:
-    assert nearness_of(url) is nearness
+def test_an_address_is_as_near_as_its_network(url: str, nearness: Proximity) -> None:
+    assert proximity_of(url) is nearness
 
 
-@pytest.mark.parametrize("near", list(Nearness))
-def test_a_catalogue_may_name_what_is_no_nearer_than_itself(near: Nearness) -> None:
-    places = AllowedPlaces(nearest=near)
+@pytest.mark.parametrize("near", list(Proximity))
+def test_a_catalogue_may_name_what_is_no_nearer_than_itself(near: Proximity) -> None:
+    allowed_places = AllowedPlaces(nearest=near)
     urls = ["http://8.8.8.8/", "http://10.1.2.3/", "http://127.0.0.1/", LINK_LOCAL]
 
     for level, url in enumerate(urls):
         if level <= near:
-            places.require(url)
+            allowed_places.require(url)
         else:
             with pytest.raises(SceneError, match="nearer than") as caught:
-                places.require(url)
+                allowed_places.require(url)
             assert caught.value.reason == "forbidden_host"
 
 
 def test_hosts_of_the_project_file_are_the_only_ones_and_need_not_be_far() -> None:
-    places = AllowedPlaces(
-        nearest=Nearness.PUBLIC,
+    allowed_places = AllowedPlaces(
+        nearest=Proximity.PUBLIC,
         trusted=frozenset({"127.0.0.1:9000"}),
         hosts=("*.example.org", "10.1.2.3", "s3://scenes-*"),
     )
@@ -75,7 +75,7 @@ def test_hosts_of_the_project_file_are_the_only_ones_and_need_not_be_far() -> No
         "s3://scenes-l2a/x.tif",
         "http://127.0.0.1:9000/bucket/x.tif",
     ):
-        places.require(allowed)
+        allowed_places.require(allowed)
     for refused in (
         "https://example.org.evil.com/x.tif",
         "https://evil.com/?a.example.org",
@@ -84,7 +84,7 @@ def test_hosts_of_the_project_file_are_the_only_ones_and_need_not_be_far() -> No
         "s3://127.0.0.1:9000/x.tif",
     ):
         with pytest.raises(SceneError, match="not one of"):
-            places.require(refused)
+            allowed_places.require(refused)
 
 
 def test_a_signature_in_a_refused_url_is_not_told() -> None:
@@ -95,7 +95,7 @@ def test_a_signature_in_a_refused_url_is_not_told() -> None:
 
 
 def test_a_public_server_cannot_redirect_to_a_nearer_one() -> None:
-    local = AllowedPlaces(nearest=Nearness.OWN)  # as a folder of items has it
+    local = AllowedPlaces(nearest=Proximity.OWN)  # as a folder of items has it
 
     local.require("http://127.0.0.1/")
     local.require_redirect("http://127.0.0.1/a", "http://127.0.0.1/b")
@@ -103,9 +103,9 @@ def test_a_public_server_cannot_redirect_to_a_nearer_one() -> None:
         local.require_redirect("http://8.8.8.8/a", "http://127.0.0.1/b")
 
 
-def of_the_web(access: SourceAccess, **places: object) -> SourceAccess:
-    found = AllowedPlaces(nearest=Nearness.OWN, **places)  # type: ignore[arg-type]
-    return replace(access, places=found)
+def of_the_web(access: SourceAccess, **allowed_places: object) -> SourceAccess:
+    found = AllowedPlaces(nearest=Proximity.OWN, **allowed_places)  # type: ignore[arg-type]
+    return replace(access, allowed_places=found)
 
 
 def test_a_redirect_to_link_local_is_not_followed(web: Web, access: SourceAccess) -> None:
@@ -155,12 +155,12 @@ def band(href: str) -> BandSource:
 def test_a_remote_project_trusts_its_catalogue_and_nothing_nearer(tmp_path: Path) -> None:
     project = project_in(tmp_path, tmp_path)
     scenes = project.scenes.model_copy(update={"catalog": "https://8.8.8.8/v1"})
-    places = source_access(project.model_copy(update={"scenes": scenes})).places
+    allowed_places = source_access(project.model_copy(update={"scenes": scenes})).allowed_places
 
-    places.require("https://8.8.4.4/x.tif")
+    allowed_places.require("https://8.8.4.4/x.tif")
     for refused in ("http://127.0.0.1/x.tif", "http://10.0.0.1/x.tif", LINK_LOCAL, "/etc/passwd"):
         with pytest.raises(SceneError):
-            places.require(refused)
+            allowed_places.require(refused)
 
 
 @pytest.mark.parametrize(
@@ -199,11 +199,11 @@ def point_red_at(catalog: Path, href: str) -> None:
 
 
 def test_a_neighbour_whose_name_begins_alike_is_another_folder(access: SourceAccess) -> None:
-    places = AllowedPlaces(folders=("/data/scenes",))
+    allowed_places = AllowedPlaces(folders=("/data/scenes",))
 
-    places.require("/data/scenes/a.tif")
+    allowed_places.require("/data/scenes/a.tif")
     for refused in ("/data/scenes-of-others/a.tif", "/data/scenes/../a.tif", "/data"):
         with pytest.raises(SceneError, match="outside"):
-            places.require(refused)
+            allowed_places.require(refused)
     with pytest.raises(SceneError, match="outside"):
-        read_document("/etc/hostname", replace(access, places=places))
+        read_document("/etc/hostname", replace(access, allowed_places=allowed_places))

@@ -13,7 +13,7 @@ from rasterio.env import get_gdal_config
 
 from spatial_assets.catalog.access.source_access import SourceAccess
 from spatial_assets.catalog.rasters.gdal_datasets import close_all, gdal_settings
-from spatial_assets.catalog.rasters.windows import BLOCK, probing_window, read_window
+from spatial_assets.catalog.rasters.windows import READ_BLOCK, probing_window, read_window
 from spatial_assets.errors import SceneError
 from spatial_assets.geo.grid.geobox import Window
 from spatial_assets_tests.catalog.making import quick_access, source_of, write_raster
@@ -72,9 +72,9 @@ def test_a_block_is_bad_for_every_window_or_for_none(
 def test_only_whole_512_blocks_are_unreadable(damaged: Path, access: SourceAccess) -> None:
     _, readable = read(damaged, Window(0, 0, COLUMNS, ROWS), access)
 
-    for row in range(0, ROWS, BLOCK):
-        for column in range(0, COLUMNS, BLOCK):
-            block = readable[row : row + BLOCK, column : column + BLOCK]
+    for row in range(0, ROWS, READ_BLOCK):
+        for column in range(0, COLUMNS, READ_BLOCK):
+            block = readable[row : row + READ_BLOCK, column : column + READ_BLOCK]
             assert block.all() or not block.any()
     assert not readable.all()
     assert not readable[600, 600]

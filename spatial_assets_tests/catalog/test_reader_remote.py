@@ -115,7 +115,7 @@ def test_over_a_bad_line_no_good_block_is_called_damaged(
     damage(web.folder / "b.tif", x=0, y=0)
     source = source_of(url)
     facts = facts_of(source, access)
-    patient = replace(access, patience=replace(QUICK, attempts=12))
+    patient = replace(access, retry_policy=replace(QUICK, attempts=12))
     odds = random.Random(seed)  # noqa: S311 - the same faults every time
     web.only = lambda _: odds.random() < 0.25
     web.always["/b.tif"] = odds.choice([503, "reset", "truncate"])
@@ -135,7 +135,7 @@ def test_over_a_bad_line_no_wrong_pixel_arrives_uncompressed(
     write_raster(web.folder / "b.tif", noise(), blockysize=16)
     source = source_of(f"{web.url}/b.tif")
     facts = facts_of(source, access)
-    patient = replace(access, patience=replace(QUICK, attempts=12))
+    patient = replace(access, retry_policy=replace(QUICK, attempts=12))
     odds = random.Random(seed)  # noqa: S311 - the same faults every time
     web.only = lambda _: odds.random() < 0.25
     web.always["/b.tif"] = odds.choice(["reset", "truncate"])

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from spatial_assets.catalog import Scene, find_scenes
-from spatial_assets.catalog.access.allowed_places import AllowedPlaces, Nearness
+from spatial_assets.catalog.access.allowed_places import AllowedPlaces, Proximity
 from spatial_assets.catalog.access.file_versions import with_fingerprint
 from spatial_assets.catalog.access.source_access import SourceAccess
-from spatial_assets.catalog.cache.sparse_file import SUFFIX
+from spatial_assets.catalog.cache.sparse_file import SPARSE_SUFFIX
 from spatial_assets.catalog.rasters.gdal_datasets import close_all, gdal_path
 from spatial_assets.catalog.rasters.inspect import inspect_scene
 from spatial_assets.catalog.rasters.windows import read_window
@@ -162,10 +162,10 @@ def test_a_bucket_that_is_listed_is_read_wherever_its_server_is(
 ) -> None:
     scene, project = stored
     bucket = scene.bands["red"].href.split("/")[2]
-    listed = AllowedPlaces(nearest=Nearness.PUBLIC, hosts=(f"s3://{bucket}",))
-    access = replace(s3_access, sign=sign, places=listed)  # type: ignore[arg-type]  # a literal
+    listed = AllowedPlaces(nearest=Proximity.PUBLIC, hosts=(f"s3://{bucket}",))
+    access = replace(s3_access, sign=sign, allowed_places=listed)  # type: ignore[arg-type]  # a literal
 
     pixels = red_of(scene, inspect_scene(scene, project, access), access)
 
     assert np.array_equal(pixels, meadow()["red"][5:35, 3:43])
-    assert list(access.cache_folder.glob(f"*{SUFFIX}"))
+    assert list(access.cache_folder.glob(f"*{SPARSE_SUFFIX}"))

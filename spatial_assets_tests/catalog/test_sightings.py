@@ -13,7 +13,7 @@ import shapely
 
 from spatial_assets.catalog import SceneVersion
 from spatial_assets.catalog.access.source_access import SourceAccess
-from spatial_assets.catalog.stac.candidates import candidate_of, sightings_of
+from spatial_assets.catalog.stac.candidates import candidate_of, scene_versions_of
 from spatial_assets.catalog.stac.items import RawItem, read_scene
 from spatial_assets.project import SENSORS
 from spatial_assets_tests.catalog.finding import LATER, find, ids
@@ -37,7 +37,7 @@ def remote_item() -> dict[str, Any]:
 def sighting(item: dict[str, Any]) -> SceneVersion:
     raw = RawItem(item, "https://example.org/a.json")
     scene = read_scene(raw, SENSORS["sentinel-2-l2a"], needs=["red", "nir"])
-    (one,) = sightings_of([candidate_of(scene)])
+    (one,) = scene_versions_of([candidate_of(scene)])
     return one
 
 
@@ -57,7 +57,9 @@ def test_every_scene_is_sighted_in_the_order_of_ids(tmp_path: Path) -> None:
     assert [one.id for one in scene_versions] == ["a", "b", "c"]
     assert scene_versions == seen(tmp_path)
     footprint = shapely.geometry.shape(FOOTPRINT)
-    assert all(one.reach is not None and one.reach.equals(footprint) for one in scene_versions)
+    assert all(
+        one.footprint is not None and one.footprint.equals(footprint) for one in scene_versions
+    )
 
 
 def test_the_reach_is_the_footprint_without_the_empty_corners_of_the_rasters() -> None:
@@ -68,12 +70,12 @@ def test_the_reach_is_the_footprint_without_the_empty_corners_of_the_rasters() -
     }
     scene = read_scene(RawItem(item, "https://e.org/a.json"), SENSORS["sentinel-2-l2a"], needs=[])
 
-    reach = sighting(item).reach
+    footprint = sighting(item).footprint
 
     assert scene.extent is not None
-    assert reach is not None
-    assert reach.equals(scene.footprint)
-    assert not reach.equals(scene.extent.union(scene.footprint))
+    assert footprint is not None
+    assert footprint.equals(scene.footprint)
+    assert not footprint.equals(scene.extent.union(scene.footprint))
 
 
 def test_a_document_that_cannot_be_read_reaches_nowhere(tmp_path: Path) -> None:
@@ -82,7 +84,7 @@ def test_a_document_that_cannot_be_read_reaches_nowhere(tmp_path: Path) -> None:
 
     (one,) = seen(tmp_path)
 
-    assert (one.id, one.reach) == ("torn", None)
+    assert (one.id, one.footprint) == ("torn", None)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from spatial_assets.catalog.access.requests import mask_logs
 from spatial_assets.catalog.access.signing import readable_url, source_credentials, tokens
 from spatial_assets.catalog.access.source_access import SourceAccess
 from spatial_assets.catalog.rasters.gdal_datasets import gdal_path, gdal_settings
-from spatial_assets.catalog.rasters.opening import opened_or_reason
+from spatial_assets.catalog.rasters.opening import open_or_explain
 from spatial_assets.errors import SceneError, SettingsError, SourceUnavailableError
 from spatial_assets_tests.catalog.making import quick_access, source_of, write_raster
 from spatial_assets_tests.catalog.web import Request, Web
@@ -136,7 +136,7 @@ class TokenService:
 
 @pytest.fixture
 def azure(web: Web, tmp_path: Path) -> SourceAccess:
-    tokens.forget()
+    tokens.clear()
     return quick_access(
         tmp_path / "cache",
         sign="planetary-computer",
@@ -206,7 +206,7 @@ def test_a_raster_is_read_with_a_token(web: Web, azure: SourceAccess) -> None:
     source = source_of(f"{web.url}/b.tif", collection="sentinel-2-l2a")
 
     with gdal_settings(azure):
-        pixels = opened_or_reason(source, azure).read(1)
+        pixels = open_or_explain(source, azure).read(1)
 
     assert (pixels == 1).all()
 
@@ -226,7 +226,7 @@ def test_signatures_are_kept_out_of_errors_and_logs(
         else:
             web.always["/b.tif"] = trouble
         with gdal_settings(access), pytest.raises((SceneError, SourceUnavailableError)) as caught:
-            opened_or_reason(source, access)
+            open_or_explain(source, access)
         told.append(str(caught.value))
 
     assert web.requests[0].query == "st=1&sig=TOPSECRET"

@@ -56,7 +56,7 @@ def test_an_unreadable_item_is_a_record_and_the_others_go_on(
 
 
 def test_an_oversized_item_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(documents_module, "LARGEST_DOCUMENT", 5000)
+    monkeypatch.setattr(documents_module, "MAX_DOCUMENT_BYTES", 5000)
     write_scene(tmp_path / "s", item_of("good"))
     write_item(tmp_path / "s", {**item_of("bad"), "padding": "x" * 5000})
 

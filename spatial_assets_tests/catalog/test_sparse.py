@@ -12,44 +12,60 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spatial_assets.catalog.cache import sparse_file
-from spatial_assets.catalog.cache.sparse_file import GAP, LONGEST_RUN, PAGE, SparseFile
+from spatial_assets.catalog.cache.sparse_file import (
+    MAX_GAP_PAGES,
+    MAX_RUN_BYTES,
+    PAGE_BYTES,
+    SparseFile,
+)
 
-SIZE = 100 * PAGE + 77
+SIZE = 100 * PAGE_BYTES + 77
 
 
 def made(folder: Path, name: str = "a") -> SparseFile:
-    return SparseFile.create(folder / name, size=SIZE, etag="e", first=b"x" * PAGE)
+    return SparseFile.create(folder / name, size=SIZE, etag="e", first=b"x" * PAGE_BYTES)
 
 
 def test_a_file_begins_with_its_first_page_and_nothing_else(tmp_path: Path) -> None:
     file = made(tmp_path)
 
-    assert file.has(0, PAGE)
-    assert not file.has(0, PAGE + 1)
-    assert file.absent([(0, PAGE)]) == []
-    assert file.absent([(PAGE + 5, PAGE + 6)]) == [(PAGE, 2 * PAGE)]
-    assert file.absent([(SIZE - 1, SIZE + 1000)]) == [(100 * PAGE, SIZE)]
+    assert file.has(0, PAGE_BYTES)
+    assert not file.has(0, PAGE_BYTES + 1)
+    assert file.absent([(0, PAGE_BYTES)]) == []
+    assert file.absent([(PAGE_BYTES + 5, PAGE_BYTES + 6)]) == [(PAGE_BYTES, 2 * PAGE_BYTES)]
+    assert file.absent([(SIZE - 1, SIZE + 1000)]) == [(100 * PAGE_BYTES, SIZE)]
 
 
 def test_near_runs_are_one_and_far_ones_are_two(tmp_path: Path) -> None:
     file = made(tmp_path)
-    near = [(2 * PAGE, 3 * PAGE), ((3 + GAP) * PAGE, (4 + GAP) * PAGE)]
-    far = [(2 * PAGE, 3 * PAGE), ((4 + GAP) * PAGE, (5 + GAP) * PAGE)]
+    near = [
+        (2 * PAGE_BYTES, 3 * PAGE_BYTES),
+        ((3 + MAX_GAP_PAGES) * PAGE_BYTES, (4 + MAX_GAP_PAGES) * PAGE_BYTES),
+    ]
+    far = [
+        (2 * PAGE_BYTES, 3 * PAGE_BYTES),
+        ((4 + MAX_GAP_PAGES) * PAGE_BYTES, (5 + MAX_GAP_PAGES) * PAGE_BYTES),
+    ]
 
-    assert file.absent(near) == [(2 * PAGE, (4 + GAP) * PAGE)]
+    assert file.absent(near) == [(2 * PAGE_BYTES, (4 + MAX_GAP_PAGES) * PAGE_BYTES)]
     assert file.absent(far) == far
 
 
 def test_what_is_here_already_is_not_fetched_to_fill_a_gap(tmp_path: Path) -> None:
     file = made(tmp_path)
-    file.mark((3 * PAGE, 4 * PAGE))
+    file.mark_present((3 * PAGE_BYTES, 4 * PAGE_BYTES))
 
-    assert file.absent([(2 * PAGE, 5 * PAGE)]) == [(2 * PAGE, 3 * PAGE), (4 * PAGE, 5 * PAGE)]
+    assert file.absent([(2 * PAGE_BYTES, 5 * PAGE_BYTES)]) == [
+        (2 * PAGE_BYTES, 3 * PAGE_BYTES),
+        (4 * PAGE_BYTES, 5 * PAGE_BYTES),
+    ]
 
 
 @settings(max_examples=30, deadline=None)
 @given(
-    wanted=st.lists(st.tuples(st.integers(0, SIZE - 1), st.integers(1, 9 * PAGE)), max_size=6),
+    wanted=st.lists(
+        st.tuples(st.integers(0, SIZE - 1), st.integers(1, 9 * PAGE_BYTES)), max_size=6
+    ),
     here=st.lists(st.integers(0, 99), max_size=20),
 )
 def test_after_fetching_what_is_absent_all_that_was_wanted_is_here(
@@ -57,26 +73,26 @@ def test_after_fetching_what_is_absent_all_that_was_wanted_is_here(
 ) -> None:
     file = made(tmp_path_factory.mktemp("sparse"))
     for page in here:
-        file.mark((page * PAGE, (page + 1) * PAGE))
+        file.mark_present((page * PAGE_BYTES, (page + 1) * PAGE_BYTES))
     spans = [(start, start + size) for start, size in wanted]
 
     for start, stop in file.absent(spans):
-        assert not any(start <= page * PAGE < stop for page in here)
-        file.mark((start, stop))
+        assert not any(start <= page * PAGE_BYTES < stop for page in here)
+        file.mark_present((start, stop))
 
     assert file.absent(spans) == []
     assert all(file.has(start, stop) for start, stop in spans)
 
 
 def test_a_long_run_comes_in_pieces(tmp_path: Path) -> None:
-    size = 3 * LONGEST_RUN + 5
+    size = 3 * MAX_RUN_BYTES + 5
     file = SparseFile.create(tmp_path / "a", size=size, etag=None, first=b"")
 
     pieces = file.absent([(0, size)])
 
     assert [pieces[0][0], pieces[-1][1]] == [0, size]
     assert all(a[1] == b[0] for a, b in pairwise(pieces))
-    assert all(stop - start <= LONGEST_RUN for start, stop in pieces)
+    assert all(stop - start <= MAX_RUN_BYTES for start, stop in pieces)
 
 
 def test_what_was_written_and_not_marked_is_absent(tmp_path: Path) -> None:
@@ -90,9 +106,9 @@ def test_what_was_written_and_not_marked_is_absent(tmp_path: Path) -> None:
     assert child.exitcode == 9
     assert found is not None
     assert (found.size, found.etag) == (SIZE, "e")
-    assert found.has(5 * PAGE, 6 * PAGE)
-    assert found.read(5 * PAGE, 6 * PAGE) == b"y" * PAGE
-    assert found.absent([(6 * PAGE, 7 * PAGE)]) == [(6 * PAGE, 7 * PAGE)]
+    assert found.has(5 * PAGE_BYTES, 6 * PAGE_BYTES)
+    assert found.read(5 * PAGE_BYTES, 6 * PAGE_BYTES) == b"y" * PAGE_BYTES
+    assert found.absent([(6 * PAGE_BYTES, 7 * PAGE_BYTES)]) == [(6 * PAGE_BYTES, 7 * PAGE_BYTES)]
     with found.fetching():
         pass  # the lock died with its holder
 
@@ -101,9 +117,9 @@ def die_writing(path: Path) -> None:
     file = SparseFile.open(path)
     assert file is not None
     with file.fetching():
-        file.put(5 * PAGE, b"y" * PAGE)
-        file.mark((5 * PAGE, 6 * PAGE))
-        file.put(6 * PAGE, b"y" * (PAGE // 2))
+        file.write(5 * PAGE_BYTES, b"y" * PAGE_BYTES)
+        file.mark_present((5 * PAGE_BYTES, 6 * PAGE_BYTES))
+        file.write(6 * PAGE_BYTES, b"y" * (PAGE_BYTES // 2))
         os._exit(9)
 
 
@@ -111,7 +127,7 @@ def test_a_file_from_before_the_machine_started_is_not_believed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made(tmp_path).close()
-    monkeypatch.setattr(sparse_file, "boot", lambda: "another")
+    monkeypatch.setattr(sparse_file, "boot_id", lambda: "another")
 
     assert SparseFile.open(tmp_path / "a") is None
     assert not (tmp_path / "a").exists()
@@ -127,11 +143,11 @@ def test_a_file_of_something_else_is_not_believed(tmp_path: Path, content: bytes
 def test_who_comes_second_uses_the_file_of_the_first(tmp_path: Path) -> None:
     first, second = made(tmp_path), made(tmp_path)
 
-    first.put(9 * PAGE, b"z" * PAGE)
-    first.mark((9 * PAGE, 10 * PAGE))
+    first.write(9 * PAGE_BYTES, b"z" * PAGE_BYTES)
+    first.mark_present((9 * PAGE_BYTES, 10 * PAGE_BYTES))
 
-    assert second.has(9 * PAGE, 10 * PAGE)
-    assert second.read(9 * PAGE, 9 * PAGE + 1) == b"z"
+    assert second.has(9 * PAGE_BYTES, 10 * PAGE_BYTES)
+    assert second.read(9 * PAGE_BYTES, 9 * PAGE_BYTES + 1) == b"z"
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
@@ -139,8 +155,8 @@ def test_a_removed_file_serves_who_has_it_open_and_nobody_else(tmp_path: Path) -
     old = made(tmp_path)
     (tmp_path / "a").unlink()
     new = made(tmp_path)
-    new.mark((3 * PAGE, 4 * PAGE))
+    new.mark_present((3 * PAGE_BYTES, 4 * PAGE_BYTES))
 
     assert old.is_removed
     assert not new.is_removed
-    assert not old.has(3 * PAGE, 4 * PAGE)
+    assert not old.has(3 * PAGE_BYTES, 4 * PAGE_BYTES)

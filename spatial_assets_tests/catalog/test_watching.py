@@ -17,7 +17,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from spatial_assets.catalog import find_scenes
-from spatial_assets.catalog.changes import Change, Snapshot, poll
+from spatial_assets.catalog.changes import SceneChange, Snapshot, poll
 from spatial_assets.errors import SettingsError
 from spatial_assets.project import Project
 from spatial_assets.stores import layout
@@ -125,7 +125,7 @@ def forgetful(snapshot: Snapshot) -> Snapshot:
     return replace(snapshot, documents=tuple(blank))
 
 
-def kinds(changes: tuple[Change, ...]) -> dict[str, str]:
+def kinds(changes: tuple[SceneChange, ...]) -> dict[str, str]:
     named = {(True, False): "withdrawn", (False, True): "new", (True, True): "changed"}
     return {one.id: named[one.before is not None, one.after is not None] for one in changes}
 
@@ -175,8 +175,11 @@ def test_changes_are_told_one_by_one(project: Project, tmp_path: Path) -> None:
     old, new = changes[0].before, changes[0].after
     assert old is not None
     assert new is not None
-    assert (old.reach, new.reach) == (before.scene_versions[0].reach, after.scene_versions[0].reach)
-    assert old.reach != new.reach
+    assert (old.footprint, new.footprint) == (
+        before.scene_versions[0].footprint,
+        after.scene_versions[0].footprint,
+    )
+    assert old.footprint != new.footprint
     assert after.changes_since(after) == ()
     assert kinds(after.changes_since(None)) == {"a": "new", "c": "new"}
 

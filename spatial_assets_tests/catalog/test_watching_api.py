@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from spatial_assets.catalog import find_scenes
 from spatial_assets.catalog.access.source_access import SourceAccess
-from spatial_assets.catalog.changes import FULL_LOOK_EVERY, Snapshot, poll
+from spatial_assets.catalog.changes import FULL_POLL_EVERY, Snapshot, poll
 from spatial_assets.errors import SourceUnavailableError
 from spatial_assets.project import Project
 from spatial_assets_tests.catalog.archive import Archive
@@ -119,7 +119,7 @@ def test_an_item_later_than_that_is_seen_within_a_day(watcher: Watcher, archive:
     archive.put("late", at=archive.now - 30 * HOURS, told=NEXT)
 
     assert "late" not in watcher.sees()
-    archive.now += FULL_LOOK_EVERY
+    archive.now += FULL_POLL_EVERY
     assert "late" in watcher.sees()
 
 
@@ -155,7 +155,7 @@ def test_a_withdrawn_item_is_seen_to_go_within_a_day_and_the_one_before_it_retur
     archive.now += HOURS
 
     assert list(watcher.sees()) == ["a-again"]
-    archive.now += FULL_LOOK_EVERY
+    archive.now += FULL_POLL_EVERY
     assert list(watcher.sees()) == ["a"]
     assert archive.asked_for_all()
 
@@ -266,7 +266,7 @@ def take(archive: Archive, step: tuple[str, ...]) -> None:
         archive.put(name, {"grid:code": tile}, baseline=baseline)
     elif kind == "withdraw" and what[0] in archive.items:
         del archive.items[what[0]]
-        archive.now += FULL_LOOK_EVERY
+        archive.now += FULL_POLL_EVERY
 
 
 @settings(

@@ -34,6 +34,6 @@ def test_more_files_than_may_be_open_are_read_all_the_same(tmp_path: Path) -> No
 
     states = run(project.root, ENOUGH)
 
-    assert len(scenes) > 2 * gdal_datasets.MOST_OPEN
+    assert len(scenes) > 2 * gdal_datasets.MAX_OPEN_DATASETS
     assert set(states) == set(project.partitioning.keys)
     assert set(states.values()) <= {"materialized", "empty"}

@@ -227,8 +227,8 @@ def test_a_stage_that_failed_made_nothing_of_its_inputs(project: Project, catalo
 
 
 def test_a_scene_that_says_nothing_of_its_place_is_nowhere() -> None:
-    nowhere = SceneVersion(id="a", version="1", reach=None)
-    here = SceneVersion(id="b", version="1", reach=shapely.box(0, 0, 2, 2))
+    nowhere = SceneVersion(id="a", version="1", footprint=None)
+    here = SceneVersion(id="b", version="1", footprint=shapely.box(0, 0, 2, 2))
     place = shapely.box(1, 1, 3, 3)
 
     assert SceneIndex([nowhere, here]).over(place) == (here,)

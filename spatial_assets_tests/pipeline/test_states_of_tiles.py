@@ -77,7 +77,9 @@ def test_a_tile_under_cloud_is_empty_with_a_row_that_says_so(tmp_path: Path) -> 
 
 def find_impatiently(project: Project) -> Catalogue:
     """The catalogue, without waiting for files that are away."""
-    return find_scenes(project, replace(source_access(project), patience=RetryPolicy(attempts=1)))
+    return find_scenes(
+        project, replace(source_access(project), retry_policy=RetryPolicy(attempts=1))
+    )
 
 
 def test_an_archive_that_does_not_answer_fails_its_tiles_and_no_others(tmp_path: Path) -> None:

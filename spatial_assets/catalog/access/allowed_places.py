@@ -24,11 +24,11 @@ from spatial_assets.catalog.access.hrefs import is_remote
 from spatial_assets.errors import SceneError
 from spatial_assets.project.secrets import mask_secrets
 
-LISTED = "list it in [scenes] hosts of project.toml if you trust it"
-LISTED_FOLDER = "list it in [scenes] folders of project.toml if you trust the catalogue"
+HOST_REMEDY = "list it in [scenes] hosts of project.toml if you trust it"
+FOLDER_REMEDY = "list it in [scenes] folders of project.toml if you trust the catalogue"
 
 
-class Nearness(IntEnum):
+class Proximity(IntEnum):
     """How near an address is to this machine."""
 
     PUBLIC = 0
@@ -46,7 +46,7 @@ class Nearness(IntEnum):
 class AllowedPlaces:
     """What the documents of a catalogue may name."""
 
-    nearest: Nearness = Nearness.LINK
+    nearest: Proximity = Proximity.LINK
     """No address may be nearer than this."""
 
     trusted: frozenset[str] = frozenset()
@@ -68,7 +68,7 @@ class AllowedPlaces:
             self._require_folder(place)
         elif not self._is_named(place):
             if self.hosts:
-                raise _refused(place, "is not one of [scenes] hosts", remedy=LISTED)
+                raise _refused(place, "is not one of [scenes] hosts", remedy=HOST_REMEDY)
             self._require_far_enough(place, self.nearest)
 
     def require_redirect(self, start: str, end: str) -> None:
@@ -81,13 +81,13 @@ class AllowedPlaces:
             raise _refused(end, "is where a server led, and no URL", remedy="tell its owner")
         self.require(end)
         if not self._is_named(end):
-            self._require_far_enough(end, nearness_of(start))
+            self._require_far_enough(end, proximity_of(start))
 
-    def _require_far_enough(self, place: str, nearest: Nearness) -> None:
-        found = nearness_of(place)
+    def _require_far_enough(self, place: str, nearest: Proximity) -> None:
+        found = proximity_of(place)
         if found > nearest:
             why = f"is an address {_TOLD[found]}, nearer than who named it"
-            raise _refused(place, why, remedy=LISTED)
+            raise _refused(place, why, remedy=HOST_REMEDY)
 
     def _is_named(self, place: str) -> bool:
         """Whether the project itself names a place."""
@@ -104,30 +104,30 @@ class AllowedPlaces:
         ):
             return
         raise SceneError(
-            f"{path} lies outside of the catalogue's own folder; {LISTED_FOLDER}",
+            f"{path} lies outside of the catalogue's own folder; {FOLDER_REMEDY}",
             reason="forbidden_folder",
         )
 
 
 _TOLD = {
-    Nearness.PUBLIC: "of the internet",
-    Nearness.PRIVATE: "of a private network",
-    Nearness.OWN: "of this machine",
-    Nearness.LINK: "of this machine's link",
+    Proximity.PUBLIC: "of the internet",
+    Proximity.PRIVATE: "of a private network",
+    Proximity.OWN: "of this machine",
+    Proximity.LINK: "of this machine's link",
 }
 
 ANYWHERE = AllowedPlaces()
 """For places that a person names, not a document."""
 
 
-def nearness_of(url: str) -> Nearness:
+def proximity_of(url: str) -> Proximity:
     """How near the host of an http(s) URL is, by the nearest of its addresses."""
     parts = urlsplit(url)
     if parts.scheme == "s3" or not parts.hostname:
-        return Nearness.PUBLIC
+        return Proximity.PUBLIC
     minute = int(time.monotonic() // 60)
     found = map(_nearness, _addresses(parts.hostname, minute))
-    return max(found, default=Nearness.PUBLIC)
+    return max(found, default=Proximity.PUBLIC)
 
 
 @lru_cache(maxsize=1024)
@@ -140,14 +140,14 @@ def _addresses(host: str, _minute: int) -> tuple[str, ...]:
     return tuple(sorted({str(each[4][0]) for each in found}))
 
 
-def _nearness(address: str) -> Nearness:
+def _nearness(address: str) -> Proximity:
     ip = ipaddress.ip_address(address.partition("%")[0])
     ip = (ip.ipv4_mapped or ip) if isinstance(ip, ipaddress.IPv6Address) else ip
     if ip.is_link_local or ip.is_multicast:
-        return Nearness.LINK
+        return Proximity.LINK
     if ip.is_loopback or ip.is_unspecified:
-        return Nearness.OWN
-    return Nearness.PUBLIC if ip.is_global else Nearness.PRIVATE
+        return Proximity.OWN
+    return Proximity.PUBLIC if ip.is_global else Proximity.PRIVATE
 
 
 def _refused(place: str, why: str, *, remedy: str) -> SceneError:

@@ -21,16 +21,16 @@ from spatial_assets.catalog.access.source_access import SourceAccess
 from spatial_assets.catalog.scene import BandSource, RejectedScene, Scene, rejected
 from spatial_assets.errors import SceneError, SourceUnavailableError
 
-LOOK_UPS_AT_ONCE = 16
-FAILURES_OF_A_HOST = 3
-AWAY = "away"
+CONCURRENT_FILE_LOOKUPS = 16
+MAX_HOST_FAILURES = 3
+UNREACHABLE_VERSION = "away"
 """Version of a file whose server did not answer: like no other, so nothing counts as known."""
 
-MISSING = "missing"
+MISSING_VERSION = "missing"
 """Version of a file that is not there, so that a file that appears is a change."""
 
 
-class AwayHosts:
+class UnreachableHosts:
     """Hosts that did not answer, so that thousands of files need not wait for them one by one."""
 
     def __init__(self) -> None:
@@ -42,14 +42,14 @@ class AwayHosts:
 
     def __contains__(self, href: str) -> bool:
         """Whether the host of `href` has failed often enough not to be asked again."""
-        return self._failures[urlsplit(href).netloc] >= FAILURES_OF_A_HOST
+        return self._failures[urlsplit(href).netloc] >= MAX_HOST_FAILURES
 
 
 def with_fingerprints(
     scenes: Iterable[Scene], access: SourceAccess
 ) -> Iterator[Scene | RejectedScene]:
     """The scenes with versions and fingerprints, in order; a missing file rejects its scene."""
-    away = AwayHosts()
+    away = UnreachableHosts()
 
     def look_up(scene: Scene) -> Scene | RejectedScene:
         return with_fingerprint(scene, access, away)
@@ -58,15 +58,15 @@ def with_fingerprints(
     if not any(is_remote(source.href) for scene in waiting for source in scene.sources):
         yield from map(look_up, waiting)
         return
-    with ThreadPoolExecutor(LOOK_UPS_AT_ONCE) as pool:
+    with ThreadPoolExecutor(CONCURRENT_FILE_LOOKUPS) as pool:
         yield from pool.map(look_up, waiting)
 
 
 def with_fingerprint(
-    scene: Scene, access: SourceAccess, away: AwayHosts | None = None
+    scene: Scene, access: SourceAccess, away: UnreachableHosts | None = None
 ) -> Scene | RejectedScene:
     """One scene with versions and fingerprint, or its rejection."""
-    known_away = AwayHosts() if away is None else away
+    known_away = UnreachableHosts() if away is None else away
     refusals: list[SceneError] = []
 
     def versioned(source: BandSource) -> BandSource:
@@ -74,7 +74,7 @@ def with_fingerprint(
             return replace(source, version=_version_of(source, access, known_away))
         except SceneError as error:
             refusals.append(error)
-            return replace(source, version=MISSING)
+            return replace(source, version=MISSING_VERSION)
 
     known = replace(
         scene,
@@ -95,7 +95,7 @@ def version_of(source: BandSource, access: SourceAccess) -> str:
             cannot be had.
         SourceUnavailableError: the archive did not answer.
     """
-    access.places.require(source.href)
+    access.allowed_places.require(source.href)
     if not is_remote(source.href):
         return local_version(Path(source.href))
     if source.checksum is not None:
@@ -105,19 +105,19 @@ def version_of(source: BandSource, access: SourceAccess) -> str:
     return look_up(source, access).version
 
 
-def _version_of(source: BandSource, access: SourceAccess, away: AwayHosts) -> str:
+def _version_of(source: BandSource, access: SourceAccess, away: UnreachableHosts) -> str:
     """As `version_of`; the tiles of a scene that is away find out, the others do not fail with it.
 
     Raises:
         SceneError: the file cannot be had.
     """
     if source.href in away:
-        return AWAY
+        return UNREACHABLE_VERSION
     try:
         return version_of(source, access)
     except SourceUnavailableError:
         away.add(source.href)
-        return AWAY
+        return UNREACHABLE_VERSION
 
 
 def local_version(path: Path) -> str:

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 from spatial_assets.errors import SceneError
 
 REMOTE_SCHEMES = ("http", "https", "s3")
-LONGEST_HREF = 4096
+MAX_HREF_LENGTH = 4096
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
@@ -43,7 +43,7 @@ def resolve_href(href: object, base: str) -> Href:
         SceneError: it names nothing we may read.
     """
     text = href.strip() if isinstance(href, str) else ""
-    if not text or len(text) > LONGEST_HREF or _UNPRINTABLE.search(text):
+    if not text or len(text) > MAX_HREF_LENGTH or _UNPRINTABLE.search(text):
         raise _refused(text, "is empty, too long or has control characters")
     scheme = _SCHEME.match(text)
     if scheme and scheme[1].lower() in REMOTE_SCHEMES:

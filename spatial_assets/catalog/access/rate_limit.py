@@ -11,9 +11,11 @@ from urllib.parse import urlsplit
 
 logger = logging.getLogger(__name__)
 
-MOST = 16  # requests of one process: what fills a line of a gigabit with pieces of a megabyte
-FIRST = 6.0
-SLOW_DOWN = frozenset({429, 503})
+MAX_REQUESTS = (
+    16  # requests of one process: what fills a line of a gigabit with pieces of a megabyte
+)
+INITIAL_REQUESTS = 6.0
+SLOW_DOWN_STATUSES = frozenset({429, 503})
 """Statuses by which a server says that it is asked too much."""
 
 
@@ -24,11 +26,11 @@ class HostLimiter:
         self._turns = threading.Condition()
         self._asking = 0
         self._settling = 0
-        self.allowed = FIRST
+        self.allowed = INITIAL_REQUESTS
         """Requests at a time, the part of one that the next answers will complete included."""
 
     @contextlib.contextmanager
-    def turn(self) -> Iterator[None]:
+    def slot(self) -> Iterator[None]:
         """Wait until one more request is allowed, and make it within the block."""
         with self._turns:
             self._turns.wait_for(lambda: self._asking < int(self.allowed))
@@ -47,18 +49,18 @@ class HostLimiter:
         """
         with self._turns:
             self._settling = max(0, self._settling - 1)
-            if status not in SLOW_DOWN:
-                self.allowed = min(MOST, self.allowed + 1 / self.allowed)
+            if status not in SLOW_DOWN_STATUSES:
+                self.allowed = min(MAX_REQUESTS, self.allowed + 1 / self.allowed)
             elif not self._settling:
                 self.allowed, self._settling = max(1.0, self.allowed / 2), self._asking
                 logger.info("asked too much: %d requests at a time from here on", self.allowed)
 
 
-def crowd_at(url: str) -> HostLimiter:
+def limiter_of(url: str) -> HostLimiter:
     """The crowd before the host of a URL."""
-    return _crowd(urlsplit(url).netloc)
+    return _limiter(urlsplit(url).netloc)
 
 
 @lru_cache(maxsize=256)
-def _crowd(_host: str) -> HostLimiter:
+def _limiter(_host: str) -> HostLimiter:
     return HostLimiter()

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 import httpx
 
 from spatial_assets.catalog.access.requests import (
-    NO_HEAD,
-    UNSATISFIABLE,
+    HEAD_REFUSED_STATUSES,
+    RANGE_NOT_SATISFIABLE,
     ObjectFacts,
     Result,
     _body,
@@ -23,7 +23,7 @@ from spatial_assets.catalog.access.requests import (
     with_retries,
 )
 from spatial_assets.catalog.access.signing import (
-    Method,
+    HttpMethod,
     SignedUrl,
     readable_url,
     signed_url,
@@ -56,14 +56,16 @@ def look_up_document(place: str, access: SourceAccess) -> ObjectFacts:
     def ask() -> ObjectFacts:
         return _facts(lambda method: signed_url(place, access, method=method), access, place=place)
 
-    return with_retries(ask, access.patience, place=place)
+    return with_retries(ask, access.retry_policy, place=place)
 
 
-def _facts(link: Callable[[Method], SignedUrl], access: SourceAccess, *, place: str) -> ObjectFacts:
+def _facts(
+    link: Callable[[HttpMethod], SignedUrl], access: SourceAccess, *, place: str
+) -> ObjectFacts:
     """One try to learn size and etag; a server that knows no HEAD is asked for a byte."""
     client = shared_client(access)
     answer = client.head(link("HEAD").url)
-    if answer.status_code in NO_HEAD:
+    if answer.status_code in HEAD_REFUSED_STATUSES:
         with client.stream("GET", link("GET").url, headers={"Range": "bytes=0-0"}) as got:
             answer = got
     check_status(answer, place)
@@ -82,7 +84,7 @@ def read_range(source: BandSource, access: SourceAccess, *, start: int, size: in
         with shared_client(access).stream(
             "GET", readable_url(source, access).url, headers=headers
         ) as answer:
-            if answer.status_code == UNSATISFIABLE:
+            if answer.status_code == RANGE_NOT_SATISFIABLE:
                 return b""
             check_status(answer, source.href)
             whole = answer.status_code == httpx.codes.OK  # a server that ignores ranges
@@ -110,7 +112,7 @@ def final_url(source: BandSource, access: SourceAccess) -> SignedUrl:
 
     def ask() -> SignedUrl:
         answer = shared_client(access).head(signed.url)
-        if answer.status_code in NO_HEAD:
+        if answer.status_code in HEAD_REFUSED_STATUSES:
             with shared_client(access).stream(
                 "GET", signed.url, headers={"Range": "bytes=0-0"}
             ) as got:
@@ -119,15 +121,15 @@ def final_url(source: BandSource, access: SourceAccess) -> SignedUrl:
             return SignedUrl(str(answer.url), signed.expires)
         return signed
 
-    return with_retries(ask, access.patience, place=source.href)
+    return with_retries(ask, access.retry_policy, place=source.href)
 
 
 def _with_new_token_once(ask: Callable[[], Result], access: SourceAccess, *, place: str) -> Result:
     """As `with_retries`; a token that was revoked before its time is replaced once."""
     try:
-        return with_retries(ask, access.patience, place=place)
+        return with_retries(ask, access.retry_policy, place=place)
     except SceneError as error:
         if error.reason != "forbidden" or access.sign != "planetary-computer":
             raise
-        tokens.forget()
-        return with_retries(ask, access.patience, place=place)
+        tokens.clear()
+        return with_retries(ask, access.retry_policy, place=place)

@@ -39,11 +39,13 @@ class _MaskingFilter(logging.Filter):
         return True
 
 
-TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
-MISSING = frozenset({404, 410})
-FORBIDDEN = frozenset({401, 402, 403, 407, 451})
-NO_HEAD = frozenset({400, 405, 501})  # servers, and presigned URLs, that know GET only
-UNSATISFIABLE = 416
+TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+MISSING_STATUSES = frozenset({404, 410})
+FORBIDDEN_STATUSES = frozenset({401, 402, 403, 407, 451})
+HEAD_REFUSED_STATUSES = frozenset(
+    {400, 405, 501}
+)  # servers, and presigned URLs, that know GET only
+RANGE_NOT_SATISFIABLE = 416
 
 Result = TypeVar("Result")
 
@@ -71,7 +73,7 @@ class _TransientError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
+class HttpRequest:
     """One request."""
 
     url: str = field(repr=False)
@@ -93,26 +95,26 @@ def fetch(url: str, *, limit: int, access: SourceAccess) -> bytes:
         SceneError: as `look_up`; `too_large` beyond `limit` bytes.
         SourceUnavailableError: no answer after all retries.
     """
-    return exchange(Question(url=url, limit=limit), access)[1]
+    return exchange(HttpRequest(url=url, limit=limit), access)[1]
 
 
-def exchange(question: Question, access: SourceAccess) -> tuple[int, bytes]:
+def exchange(request: HttpRequest, access: SourceAccess) -> tuple[int, bytes]:
     """Status and whole body of the answer to a request.
 
     Raises:
         SceneError, SourceUnavailableError: as `fetch`.
     """
-    url, limit = question.url, question.limit
+    url, limit = request.url, request.limit
 
     def ask() -> tuple[int, bytes]:
         with shared_client(access).stream(
-            question.method,
+            request.method,
             url,
-            headers=dict(question.headers),
-            params=question.params,
-            content=question.body,
+            headers=dict(request.headers),
+            params=request.params,
+            content=request.body,
         ) as answer:
-            if answer.status_code not in question.accepts:
+            if answer.status_code not in request.accepts:
                 check_status(answer, url)
             body = _body(answer, limit=limit + 1)
             if len(body) > limit:
@@ -121,16 +123,16 @@ def exchange(question: Question, access: SourceAccess) -> tuple[int, bytes]:
                 )
             return answer.status_code, body
 
-    return with_retries(ask, access.patience, place=url)
+    return with_retries(ask, access.retry_policy, place=url)
 
 
-def with_retries(ask: Callable[[], Result], patience: RetryPolicy, *, place: str) -> Result:
+def with_retries(ask: Callable[[], Result], retry_policy: RetryPolicy, *, place: str) -> Result:
     """The answer of `ask`, tried again, later each time, while the trouble may pass.
 
     Raises:
         SourceUnavailableError: the last try failed too.
     """
-    delays = patience.delays()
+    delays = retry_policy.delays()
     while True:
         try:
             answer = ask()
@@ -143,11 +145,11 @@ def with_retries(ask: Callable[[], Result], patience: RetryPolicy, *, place: str
             delay = next(delays, None)
             if delay is None or not retry_budget.take():
                 raise SourceUnavailableError(
-                    f"{mask_secrets(place)} did not answer in up to {patience.attempts} tries: "
+                    f"{mask_secrets(place)} did not answer in up to {retry_policy.attempts} tries: "
                     f"{mask_secrets(str(error)) or type(error).__name__}; try again later"
                 ) from error
             wait = getattr(error, "wait", None) or 0.0
-            time.sleep(max(delay, min(wait, patience.longest_delay)))
+            time.sleep(max(delay, min(wait, retry_policy.max_delay)))
         else:
             retry_budget.earn()
             return answer
@@ -162,12 +164,12 @@ def check_status(answer: httpx.Response, place: str) -> None:
     status, shown = answer.status_code, mask_secrets(place)
     if answer.is_success:
         return
-    if status in TRANSIENT:
+    if status in TRANSIENT_STATUSES:
         wait = answer.headers.get("retry-after", "")
         raise _TransientError(f"HTTP {status}", float(wait) if wait.isdigit() else None)
-    if status in MISSING:
+    if status in MISSING_STATUSES:
         raise SceneError(f"{shown} does not exist (HTTP {status})", reason="missing_object")
-    if status in FORBIDDEN:
+    if status in FORBIDDEN_STATUSES:
         raise SceneError(
             f"{shown} may not be read (HTTP {status}); check [scenes.source] and the keys",
             reason="forbidden",
@@ -207,28 +209,28 @@ def object_facts(answer: httpx.Response) -> ObjectFacts:
     )
 
 
-PLACE = "place"
+JUDGED_HREF = "place"
 """Extension of a request: the s3:// href that its URL was made from, which is what is judged."""
 
 
 def shared_client(access: SourceAccess) -> httpx.Client:
     """One pool of connections a process; a forked child must not share its parent's."""
-    return _client(access.patience, access.places, os.getpid())
+    return _client(access.retry_policy, access.allowed_places, os.getpid())
 
 
 @lru_cache(maxsize=4)
-def _client(patience: RetryPolicy, places: AllowedPlaces, pid: int) -> httpx.Client:  # noqa: ARG001 - a key
+def _client(retry_policy: RetryPolicy, allowed_places: AllowedPlaces, pid: int) -> httpx.Client:  # noqa: ARG001 - a key
     mask_logs()
 
     def require_allowed(request: httpx.Request) -> None:
-        places.require(request.extensions.get(PLACE) or str(request.url))
+        allowed_places.require(request.extensions.get(JUDGED_HREF) or str(request.url))
 
     def require_allowed_next(answer: httpx.Response) -> None:
         if answer.next_request is not None:
-            places.require_redirect(str(answer.url), str(answer.next_request.url))
+            allowed_places.require_redirect(str(answer.url), str(answer.next_request.url))
 
     client = httpx.Client(
-        timeout=httpx.Timeout(patience.read_timeout, connect=patience.connect_timeout),
+        timeout=httpx.Timeout(retry_policy.read_timeout, connect=retry_policy.connect_timeout),
         follow_redirects=True,
         max_redirects=5,
         event_hooks={"request": [require_allowed], "response": [require_allowed_next]},

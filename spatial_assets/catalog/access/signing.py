@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 
 KEYS_PREFIX = "SPATIAL_ASSETS_SOURCE_"
-PRESIGNED_FOR = dt.timedelta(hours=1)
-EXPIRY_MARGIN = 120.0  # seconds: a read that starts now must end before its signature does
+PRESIGN_DURATION = dt.timedelta(hours=1)
+EXPIRY_MARGIN_SECONDS = 120.0  # seconds: a read that starts now must end before its signature does
 AZURE_BLOBS = ".blob.core.windows.net"
 DEFAULT_REGION = "us-east-1"
 
-Method = Literal["GET", "HEAD"]
+HttpMethod = Literal["GET", "HEAD"]
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,9 @@ def source_credentials(env: Mapping[str, str] | None = None) -> Credentials | No
     return Credentials(key, secret, token) if key else None
 
 
-def readable_url(source: BandSource, access: SourceAccess, *, method: Method = "GET") -> SignedUrl:
+def readable_url(
+    source: BandSource, access: SourceAccess, *, method: HttpMethod = "GET"
+) -> SignedUrl:
     """The http(s) URL under which a remote source can be read now, signed where that is asked."""
     if access.sign == "planetary-computer" and _takes_token(source.href, access):
         token = tokens.token(source.collection, access)
@@ -74,7 +76,7 @@ def readable_url(source: BandSource, access: SourceAccess, *, method: Method = "
 
 
 def signed_url(
-    href: str, access: SourceAccess, *, query: str = "", method: Method = "GET"
+    href: str, access: SourceAccess, *, query: str = "", method: HttpMethod = "GET"
 ) -> SignedUrl:
     """As `readable_url`, for what belongs to no collection, such as a catalogue."""
     s3 = href if href.startswith("s3://") else None
@@ -85,15 +87,15 @@ def signed_url(
     return SignedUrl(f"{href}{f'?{query}' if query else ''}", None)
 
 
-def _s3_url(href: str, access: SourceAccess, *, method: Method) -> SignedUrl:
+def _s3_url(href: str, access: SourceAccess, *, method: HttpMethod) -> SignedUrl:
     """The URL of an s3:// href: presigned where there are keys, else plain."""
     bucket, _, key = href.removeprefix("s3://").partition("/")
     if _keys(access) is None:
         return SignedUrl(_plain_s3_url(bucket, key, access), None)
     import obstore
 
-    url = str(obstore.sign(source_store(bucket, access), method, key, PRESIGNED_FOR))
-    return SignedUrl(url, time.time() + PRESIGNED_FOR.total_seconds())
+    url = str(obstore.sign(source_store(bucket, access), method, key, PRESIGN_DURATION))
+    return SignedUrl(url, time.time() + PRESIGN_DURATION.total_seconds())
 
 
 def source_store(bucket: str, access: SourceAccess) -> S3Store:
@@ -104,7 +106,7 @@ def source_store(bucket: str, access: SourceAccess) -> S3Store:
     """
     from obstore.store import S3Store
 
-    keys, patience = _keys(access), access.patience
+    keys, retry_policy = _keys(access), access.retry_policy
     config: S3Config = {
         "region": access.region or DEFAULT_REGION,
         "request_payer": access.requester_pays,
@@ -124,17 +126,19 @@ def source_store(bucket: str, access: SourceAccess) -> S3Store:
         config=config,
         client_options={
             "allow_http": True,
-            "connect_timeout": dt.timedelta(seconds=patience.connect_timeout),
-            "timeout": dt.timedelta(seconds=patience.read_timeout),
+            "connect_timeout": dt.timedelta(seconds=retry_policy.connect_timeout),
+            "timeout": dt.timedelta(seconds=retry_policy.read_timeout),
         },
         retry_config={
-            "max_retries": patience.attempts - 1,
+            "max_retries": retry_policy.attempts - 1,
             "backoff": {
-                "init_backoff": dt.timedelta(seconds=patience.first_delay),
-                "max_backoff": dt.timedelta(seconds=patience.longest_delay),
+                "init_backoff": dt.timedelta(seconds=retry_policy.first_delay),
+                "max_backoff": dt.timedelta(seconds=retry_policy.max_delay),
                 "base": 2,
             },
-            "retry_timeout": dt.timedelta(seconds=patience.attempts * patience.read_timeout),
+            "retry_timeout": dt.timedelta(
+                seconds=retry_policy.attempts * retry_policy.read_timeout
+            ),
         },
     )
 
@@ -209,12 +213,12 @@ class TokenCache:
         key = (access.token_endpoint, collection)
         with self._lock:
             known = self._tokens.get(key)
-            if known is None or known.expires - time.time() < EXPIRY_MARGIN:
+            if known is None or known.expires - time.time() < EXPIRY_MARGIN_SECONDS:
                 known = _new_token(collection, access)
                 self._tokens[key] = known
             return known
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Ask for new tokens from now on."""
         with self._lock:
             self._tokens.clear()

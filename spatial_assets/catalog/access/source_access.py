@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 from spatial_assets.catalog.access.allowed_places import (
     ANYWHERE,
     AllowedPlaces,
-    Nearness,
-    nearness_of,
+    Proximity,
+    proximity_of,
 )
 from spatial_assets.catalog.access.hrefs import is_remote
 from spatial_assets.project import Project
@@ -35,7 +35,7 @@ class RetryPolicy:
     first_delay: float = 0.5
     """Seconds before the second try; doubled each time, with jitter."""
 
-    longest_delay: float = 8.0
+    max_delay: float = 8.0
     """Seconds; a server's Retry-After is honoured up to this."""
 
     connect_timeout: float = 10.0
@@ -48,7 +48,7 @@ class RetryPolicy:
         """Seconds to wait after each failed try but the last."""
         spread = random.Random()  # noqa: S311 - jitter keeps workers apart; it guards nothing
         for attempt in range(self.attempts - 1):
-            ceiling = min(self.first_delay * 2**attempt, self.longest_delay)
+            ceiling = min(self.first_delay * 2**attempt, self.max_delay)
             yield ceiling * spread.uniform(0.5, 1.0)
 
 
@@ -78,8 +78,8 @@ class SourceAccess:
     threads: int = 1
     """That GDAL may use to decode."""
 
-    patience: RetryPolicy = field(default_factory=RetryPolicy)
-    places: AllowedPlaces = ANYWHERE
+    retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
+    allowed_places: AllowedPlaces = ANYWHERE
     """Where documents of the catalogue may send us."""
 
 
@@ -99,22 +99,22 @@ def source_access(project: Project) -> SourceAccess:
         token_endpoint=tokens,
         gdal_cache_mb=project.compute.gdal_cache_mb,
         threads=project.compute.threads,
-        places=_places(project, tokens),
-        patience=RetryPolicy(
+        allowed_places=_allowed_places(project, tokens),
+        retry_policy=RetryPolicy(
             connect_timeout=min(answer, RetryPolicy.connect_timeout), read_timeout=answer
         ),
     )
 
 
-def _places(project: Project, tokens: str) -> AllowedPlaces:
+def _allowed_places(project: Project, tokens: str) -> AllowedPlaces:
     """What the project's catalogue may name."""
     catalog, endpoint = project.catalog_url, project.scenes.source.endpoint
     named = [catalog] if catalog.startswith(("http://", "https://")) else []
     named += [url for url in (endpoint, tokens) if url]
     if not is_remote(catalog):
-        nearest = Nearness.OWN
+        nearest = Proximity.OWN
     else:
-        nearest = nearness_of(endpoint if catalog.startswith("s3://") else catalog)
+        nearest = proximity_of(endpoint if catalog.startswith("s3://") else catalog)
     folders = [str(project.cache_folder), *map(project.resolve, project.scenes.folders)]
     if not is_remote(catalog):
         own = Path(catalog)

@@ -23,13 +23,14 @@ from spatial_assets.catalog.access.hrefs import is_remote
 from spatial_assets.catalog.access.remote_objects import streamed
 from spatial_assets.catalog.access.requests import short_body, with_retries
 from spatial_assets.catalog.access.source_access import SourceAccess
-from spatial_assets.catalog.cache.eviction import COPY, PARTIAL, make_room
+from spatial_assets.catalog.cache.eviction import COPY_SUFFIX, evict
+from spatial_assets.catalog.cache.sparse_file import PARTIAL_SUFFIX
 from spatial_assets.catalog.scene import BandSource
 from spatial_assets.errors import SceneError, SourceUnavailableError
 from spatial_assets.project.secrets import mask_secrets
 
-PIECE = 1 << 20
-LOCK = ".lock"
+DOWNLOAD_CHUNK_BYTES = 1 << 20
+LOCK_SUFFIX = ".lock"
 
 _verified: set[tuple[str, str, str | None, int | None]] = set()
 """Local files whose content was compared with their items by this process."""
@@ -60,7 +61,7 @@ def _verified_in_place(source: BandSource) -> Path:
     if key not in _verified:
         digest = digest_of(source.checksum)
         with path.open("rb") as file:
-            while piece := file.read(PIECE):
+            while piece := file.read(DOWNLOAD_CHUNK_BYTES):
                 digest.update(piece)
         _require_promised(source, digest)
         _verified.add(key)
@@ -70,7 +71,7 @@ def _verified_in_place(source: BandSource) -> Path:
 def _name(source: BandSource) -> str:
     """The name of a copy."""
     identity = f"{source.href}\n{source.version}\n{source.checksum}"
-    return f"{hashlib.sha256(identity.encode()).hexdigest()[:40]}{COPY}"
+    return f"{hashlib.sha256(identity.encode()).hexdigest()[:40]}{COPY_SUFFIX}"
 
 
 def _is_there(copy: Path) -> bool:
@@ -85,21 +86,21 @@ def _is_there(copy: Path) -> bool:
 def _one_at_a_time(copy: Path) -> Iterator[None]:
     """Let one process of the machine download a file while the others wait for it."""
     copy.parent.mkdir(parents=True, exist_ok=True)
-    with copy.with_suffix(LOCK).open("w") as lock:
+    with copy.with_suffix(LOCK_SUFFIX).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:
             yield
         finally:
-            copy.with_suffix(LOCK).unlink(missing_ok=True)
+            copy.with_suffix(LOCK_SUFFIX).unlink(missing_ok=True)
 
 
 def _download(source: BandSource, copy: Path, access: SourceAccess) -> None:
     """Bring the file in, verify it, make room, and let it appear."""
     partial = with_retries(
-        lambda: _fetched(source, copy.parent, access), access.patience, place=source.href
+        lambda: _fetched(source, copy.parent, access), access.retry_policy, place=source.href
     )
     try:
-        make_room(copy.parent, access, incoming=partial.stat().st_size)
+        evict(copy.parent, access, incoming=partial.stat().st_size)
         partial.replace(copy)
     except OSError as error:
         partial.unlink(missing_ok=True)
@@ -111,13 +112,13 @@ def _download(source: BandSource, copy: Path, access: SourceAccess) -> None:
 def _fetched(source: BandSource, folder: Path, access: SourceAccess) -> Path:
     """The whole, verified body in a partial file; nothing is left behind if that fails."""
     digest = digest_of(source.checksum)
-    handle, name = tempfile.mkstemp(suffix=PARTIAL, dir=folder)
+    handle, name = tempfile.mkstemp(suffix=PARTIAL_SUFFIX, dir=folder)
     partial = Path(name)
     try:
         with os.fdopen(handle, "wb") as file, streamed(source, access) as answer:
             promised = answer.headers.get("content-length", "")
             _require_room(source, int(promised) if promised.isdigit() else 0, access)
-            for piece in answer.iter_raw(PIECE):
+            for piece in answer.iter_raw(DOWNLOAD_CHUNK_BYTES):
                 digest.update(piece)
                 file.write(piece)
                 _require_room(source, digest.size, access)

@@ -8,29 +8,29 @@ from collections import Counter
 from pathlib import Path
 
 from spatial_assets.catalog.access.source_access import SourceAccess
-from spatial_assets.catalog.cache.sparse_file import SUFFIX as SPARSE
-from spatial_assets.catalog.cache.sparse_file import disk_bytes
+from spatial_assets.catalog.cache.sparse_file import PARTIAL_SUFFIX, SPARSE_SUFFIX, disk_bytes
 
-COPY = ".raster"
-PARTIAL = ".part"
-ABANDONED = 24 * 3600.0  # seconds: a partial file that old belongs to nobody
-LOOKS = 64  # at the folder, while a process fills the cache once: a look costs a call a file
-RESERVED = 8  # processes that may fill their share between two looks
+COPY_SUFFIX = ".raster"
+ABANDONED_SECONDS = 24 * 3600.0  # seconds: a partial file that old belongs to nobody
+SCANS_PER_FILL = (
+    64  # at the folder, while a process fills the cache once: a look costs a call a file
+)
+RESERVED_SHARES = 8  # processes that may fill their share between two looks
 
 _grown: Counter[Path] = Counter()
 """Folder -> bytes that this process has put into sparse files since it last looked."""
 
 
-def make_room(folder: Path, access: SourceAccess, *, incoming: int) -> None:
+def evict(folder: Path, access: SourceAccess, *, incoming: int) -> None:
     """Remove what was abandoned, then the least recently used files, until `incoming` fits."""
     used = []
     for path in folder.iterdir():
         with contextlib.suppress(FileNotFoundError):  # another process makes room too
             facts = path.stat()
-            if path.suffix == PARTIAL and time.time() - facts.st_mtime > ABANDONED:
+            if path.suffix == PARTIAL_SUFFIX and time.time() - facts.st_mtime > ABANDONED_SECONDS:
                 path.unlink()
-            elif path.suffix in {COPY, SPARSE}:
-                size = disk_bytes(facts) if path.suffix == SPARSE else facts.st_size
+            elif path.suffix in {COPY_SUFFIX, SPARSE_SUFFIX}:
+                size = disk_bytes(facts) if path.suffix == SPARSE_SUFFIX else facts.st_size
                 used.append((facts.st_mtime, path.name, size))
     total = sum(size for _, _, size in used)
     for _, name, size in sorted(used):
@@ -40,10 +40,10 @@ def make_room(folder: Path, access: SourceAccess, *, incoming: int) -> None:
         total -= size
 
 
-def room_to_grow(folder: Path, access: SourceAccess, *, incoming: int) -> None:
-    """As `make_room`, for sparse files, which grow little by little: mostly without looking."""
-    share = access.cache_bytes // LOOKS
+def evict_for_growth(folder: Path, access: SourceAccess, *, incoming: int) -> None:
+    """As `evict`, for sparse files, which grow little by little: mostly without looking."""
+    share = access.cache_bytes // SCANS_PER_FILL
     if folder not in _grown or _grown[folder] + incoming > share:
-        make_room(folder, access, incoming=incoming + share * RESERVED)
+        evict(folder, access, incoming=incoming + share * RESERVED_SHARES)
         _grown[folder] = 0
     _grown[folder] += incoming

@@ -10,11 +10,11 @@ from typing import TypeVar
 
 import httpx
 
-from spatial_assets.catalog.access.rate_limit import crowd_at
+from spatial_assets.catalog.access.rate_limit import limiter_of
 from spatial_assets.catalog.access.remote_objects import final_url
 from spatial_assets.catalog.access.requests import (
-    PLACE,
-    UNSATISFIABLE,
+    JUDGED_HREF,
+    RANGE_NOT_SATISFIABLE,
     ObjectFacts,
     check_status,
     object_facts,
@@ -22,21 +22,19 @@ from spatial_assets.catalog.access.requests import (
     short_body,
     with_retries,
 )
-from spatial_assets.catalog.access.signing import EXPIRY_MARGIN, readable_url, tokens
+from spatial_assets.catalog.access.signing import EXPIRY_MARGIN_SECONDS, readable_url, tokens
 from spatial_assets.catalog.access.source_access import SourceAccess
-from spatial_assets.catalog.cache.sparse_file import Span, SparseFile
-from spatial_assets.catalog.scene import BandSource
+from spatial_assets.catalog.cache.sparse_file import ByteSpan, SparseFile
+from spatial_assets.catalog.scene import CHANGED_SINCE_INSPECTION, BandSource
 from spatial_assets.errors import SceneError
 from spatial_assets.project.secrets import mask_secrets
 
-PIECE = 1 << 18
+RANGE_CHUNK_BYTES = 1 << 18
 LINK_SECONDS = 300.0
 """That the end of a redirect is believed in."""
 
-MORE_ATTEMPTS = 4
+EXTRA_ATTEMPTS = 4
 """Than of other requests: one range that fails costs its tile what all others brought."""
-
-CHANGED = "changed_since_inspection"
 
 Result = TypeVar("Result")
 
@@ -44,15 +42,15 @@ _links: dict[tuple[str, str], tuple[str, float]] = {}
 """(href, query) -> where its redirects lead, and until when that holds; of this process."""
 
 
-class RangedObject:
+class RangeReader:
     """A remote object that is read in parts."""
 
     def __init__(self, source: BandSource, access: SourceAccess) -> None:
         self._source = source
         self._access = access
-        self._extensions = {PLACE: source.href} if source.href.startswith("s3://") else {}
+        self._extensions = {JUDGED_HREF: source.href} if source.href.startswith("s3://") else {}
 
-    def beginning(self, size: int) -> tuple[ObjectFacts, bytes] | None:
+    def read_header(self, size: int) -> tuple[ObjectFacts, bytes] | None:
         """What the object is, and its first bytes; None: there are none, or no parts to be had.
 
         Raises:
@@ -62,7 +60,7 @@ class RangedObject:
 
         def ask() -> tuple[ObjectFacts, bytes] | None:
             with self._answer((0, size)) as answer:
-                if answer.status_code == UNSATISFIABLE:
+                if answer.status_code == RANGE_NOT_SATISFIABLE:
                     return None
                 check_status(answer, self._source.href)
                 if answer.status_code != httpx.codes.PARTIAL_CONTENT:
@@ -76,7 +74,7 @@ class RangedObject:
 
         return self._asked(ask)
 
-    def fetch(self, span: Span, into: SparseFile) -> None:
+    def fetch(self, span: ByteSpan, into: SparseFile) -> None:
         """Write the bytes of a span, and mark them as here.
 
         Raises:
@@ -89,20 +87,20 @@ class RangedObject:
         def ask() -> None:
             nonlocal start  # a broken answer is gone on with where it broke
             with self._answer((start, stop)) as answer:
-                if answer.status_code == UNSATISFIABLE:
+                if answer.status_code == RANGE_NOT_SATISFIABLE:
                     raise self.changed()
                 check_status(answer, self._source.href)
                 if not answer.headers.get("content-range", "").startswith(f"bytes {start}-"):
                     raise short_body("an answer without the range that was asked for")
                 self._require_same(object_facts(answer), into)
-                for piece in answer.iter_raw(PIECE):
-                    into.put(start, piece[: stop - start])
+                for piece in answer.iter_raw(RANGE_CHUNK_BYTES):
+                    into.write(start, piece[: stop - start])
                     start += len(piece)
                 if start < stop:
                     raise short_body(f"{stop - start} bytes too few")
 
         self._asked(ask)
-        into.mark(span)
+        into.mark_present(span)
 
     def _require_same(self, found: ObjectFacts, into: SparseFile) -> None:
         """Refuse parts of two objects as one."""
@@ -110,7 +108,7 @@ class RangedObject:
         if differs or found.size != into.size:
             raise self.changed()
 
-    def contradicts(self, found: ObjectFacts) -> bool:
+    def differs_from_catalogue(self, found: ObjectFacts) -> bool:
         """Whether the object is not the one that the catalogue was asked about."""
         if self._source.checksum is not None:
             return False
@@ -123,39 +121,39 @@ class RangedObject:
         """The error of an object that is not what it was."""
         return SceneError(
             f"{mask_secrets(self._source.href)} was replaced while it was read; run again",
-            reason=CHANGED,
+            reason=CHANGED_SINCE_INSPECTION,
         )
 
     @contextlib.contextmanager
-    def _answer(self, span: Span) -> Iterator[httpx.Response]:
+    def _answer(self, span: ByteSpan) -> Iterator[httpx.Response]:
         """The answer to one request for a span, made when its turn comes."""
         url = self._link()
-        crowd = crowd_at(url)
+        limiter = limiter_of(url)
         headers = {"Range": f"bytes={span[0]}-{span[1] - 1}"}
         with (
-            crowd.turn(),
+            limiter.slot(),
             shared_client(self._access).stream(
                 "GET", url, headers=headers, extensions=self._extensions
             ) as answer,
         ):
-            crowd.record(answer.status_code)
+            limiter.record(answer.status_code)
             yield answer
 
     def _asked(self, ask: Callable[[], Result]) -> Result:
         """As `with_retries`; a link that was kept, or a token, and is refused is made anew once."""
-        place, patience = self._source.href, self._access.patience
-        patience = replace(patience, attempts=patience.attempts + MORE_ATTEMPTS)
+        place, retry_policy = self._source.href, self._access.retry_policy
+        retry_policy = replace(retry_policy, attempts=retry_policy.attempts + EXTRA_ATTEMPTS)
         kept = _links.get(self._key)
         try:
-            return with_retries(ask, patience, place=place)
+            return with_retries(ask, retry_policy, place=place)
         except SceneError as error:
             may_be_old = kept is not None or self._access.sign == "planetary-computer"
             if error.reason not in {"forbidden", "missing_object"} or not may_be_old:
                 raise
             if _links.get(self._key) == kept:  # else another thread has made it anew
                 _links.pop(self._key, None)
-            tokens.forget()
-            return with_retries(ask, patience, place=place)
+            tokens.clear()
+            return with_retries(ask, retry_policy, place=place)
 
     @property
     def _key(self) -> tuple[str, str]:
@@ -171,6 +169,6 @@ class RangedObject:
         link = final_url(self._source, self._access)
         until = time.time() + LINK_SECONDS
         if link.expires is not None:
-            until = min(until, link.expires - EXPIRY_MARGIN)
+            until = min(until, link.expires - EXPIRY_MARGIN_SECONDS)
         _links[self._key] = (link.url, until)
         return link.url

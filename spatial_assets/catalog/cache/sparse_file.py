@@ -22,18 +22,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-SUFFIX = ".sparse"
-UNFINISHED = ".part"
-PAGE = 1 << 14  # bytes: 1 % of a block of a megapixel
-GAP = 4  # absent pages between two runs that are cheaper to fetch than another request is
-LONGEST_RUN = 8 << 20  # bytes: what is fetched again when a connection breaks
-TAIL = 1 << 14  # more than the headers of an answer may have
-HERE = b"\x01"
+SPARSE_SUFFIX = ".sparse"
+PARTIAL_SUFFIX = ".part"
+PAGE_BYTES = 1 << 14  # bytes: 1 % of a block of a megapixel
+MAX_GAP_PAGES = 4  # absent pages between two runs that are cheaper to fetch than another request is
+MAX_RUN_BYTES = 8 << 20  # bytes: what is fetched again when a connection breaks
+TRAILER_BYTES = 1 << 14  # more than the headers of an answer may have
+PRESENT = b"\x01"
 ABSENT = b"\x00"
 _SECOND_USE = 60.0  # seconds after which a file that is read counts as used again
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
-Span = tuple[int, int]
+ByteSpan = tuple[int, int]
 """First byte, and the one after the last."""
 
 
@@ -69,13 +69,13 @@ class SparseFile:
         Raises:
             OSError: the folder cannot be written.
         """
-        handle, name = tempfile.mkstemp(suffix=UNFINISHED, dir=path.parent)
+        handle, name = tempfile.mkstemp(suffix=PARTIAL_SUFFIX, dir=path.parent)
         made = cls(handle, size=size, etag=etag)
         try:
-            told = json.dumps({"size": size, "etag": etag, "boot": boot()}).encode()
-            os.pwrite(handle, told.ljust(TAIL), made._length - TAIL)
-            made.put(0, first)
-            made.mark((0, len(first)))
+            told = json.dumps({"size": size, "etag": etag, "boot": boot_id()}).encode()
+            os.pwrite(handle, told.ljust(TRAILER_BYTES), made._length - TRAILER_BYTES)
+            made.write(0, first)
+            made.mark_present((0, len(first)))
             with contextlib.suppress(FileExistsError):
                 os.link(name, path)
                 return made
@@ -87,38 +87,41 @@ class SparseFile:
         made.close()
         return cls.open(path) or cls.create(path, size=size, etag=etag, first=first)
 
-    def absent(self, spans: Iterable[Span]) -> list[Span]:
+    def absent(self, spans: Iterable[ByteSpan]) -> list[ByteSpan]:
         """What of `spans` is not here yet: whole pages, near ones together, in order."""
         wanted = np.zeros(self._pages, dtype=np.bool_)
         for start, stop in spans:
-            wanted[start // PAGE : -(-min(stop, self.size) // PAGE)] = True
+            wanted[start // PAGE_BYTES : -(-min(stop, self.size) // PAGE_BYTES)] = True
         gone = self._map() == 0
         wanted &= gone
-        runs = [(a * PAGE, min(b * PAGE, self.size)) for a, b in _joined(_runs(wanted), gone)]
+        runs = [
+            (a * PAGE_BYTES, min(b * PAGE_BYTES, self.size))
+            for a, b in _joined(_runs(wanted), gone)
+        ]
         return [piece for run in runs for piece in _pieces(run)]
 
     def has(self, start: int, stop: int) -> bool:
         """Whether all bytes of a span are here."""
-        first, last = start // PAGE, -(-min(stop, self.size) // PAGE)
+        first, last = start // PAGE_BYTES, -(-min(stop, self.size) // PAGE_BYTES)
         if last <= first:
             return True
         return ABSENT not in os.pread(self._handle, last - first, self._map_start + first)
 
-    def put(self, start: int, data: bytes) -> None:
+    def write(self, start: int, data: bytes) -> None:
         """Write bytes of the object; they count once they are marked."""
         os.pwrite(self._handle, data, start)
 
-    def mark(self, span: Span) -> None:
+    def mark_present(self, span: ByteSpan) -> None:
         """Count the pages that lie in `span` as here."""
         start, stop = span
-        first = -(-start // PAGE)
-        last = self._pages if stop >= self.size else stop // PAGE
-        os.pwrite(self._handle, HERE * (last - first), self._map_start + first)
+        first = -(-start // PAGE_BYTES)
+        last = self._pages if stop >= self.size else stop // PAGE_BYTES
+        os.pwrite(self._handle, PRESENT * (last - first), self._map_start + first)
 
-    def forget(self, spans: Iterable[Span]) -> None:
+    def mark_absent(self, spans: Iterable[ByteSpan]) -> None:
         """Have the pages of `spans` fetched again."""
         for start, stop in spans:
-            first, last = start // PAGE, -(-min(stop, self.size) // PAGE)
+            first, last = start // PAGE_BYTES, -(-min(stop, self.size) // PAGE_BYTES)
             os.pwrite(self._handle, ABSENT * (last - first), self._map_start + first)
 
     def read(self, start: int, stop: int) -> bytes:
@@ -158,26 +161,26 @@ class SparseFile:
         """Read what the file says of itself; False: it is not one to believe."""
         length = os.fstat(self._handle).st_size
         try:
-            told = json.loads(os.pread(self._handle, TAIL, max(0, length - TAIL)))
+            told = json.loads(os.pread(self._handle, TRAILER_BYTES, max(0, length - TRAILER_BYTES)))
             self.size, self.etag = int(told["size"]), told["etag"]
-            return bool(told["boot"] == boot() and length == self._length)
+            return bool(told["boot"] == boot_id() and length == self._length)
         except (ValueError, KeyError, TypeError):
             return False
 
     @property
     def _pages(self) -> int:
-        return -(-self.size // PAGE)
+        return -(-self.size // PAGE_BYTES)
 
     def _map(self) -> NDArray[np.uint8]:
         return np.frombuffer(os.pread(self._handle, self._pages, self._map_start), dtype=np.uint8)
 
     @property
     def _map_start(self) -> int:
-        return self._pages * PAGE
+        return self._pages * PAGE_BYTES
 
     @property
     def _length(self) -> int:
-        return self._map_start + self._pages + TAIL
+        return self._map_start + self._pages + TRAILER_BYTES
 
 
 def disk_bytes(facts: os.stat_result) -> int:
@@ -186,34 +189,34 @@ def disk_bytes(facts: os.stat_result) -> int:
 
 
 @lru_cache(maxsize=1)
-def boot() -> str:
+def boot_id() -> str:
     """What tells this start of the machine from any other."""
     with contextlib.suppress(OSError):
         return _BOOT_ID.read_text().strip()
     return f"{round((time.time() - time.monotonic()) / 600)}"  # to ten minutes: clocks are set
 
 
-def _runs(wanted: NDArray[np.bool_]) -> list[Span]:
+def _runs(wanted: NDArray[np.bool_]) -> list[ByteSpan]:
     """(first, one after last) of each run of True."""
     edges = np.flatnonzero(np.diff(wanted, prepend=False, append=False))
     return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
 
 
-def _joined(runs: list[Span], gone: NDArray[np.bool_]) -> list[Span]:
+def _joined(runs: list[ByteSpan], gone: NDArray[np.bool_]) -> list[ByteSpan]:
     """Runs with few absent pages between them as one."""
-    joined: list[Span] = []
+    joined: list[ByteSpan] = []
     for first, last in runs:
         before = joined[-1][1] if joined else -1
-        if joined and first - before <= GAP and gone[before:first].all():
+        if joined and first - before <= MAX_GAP_PAGES and gone[before:first].all():
             joined[-1] = (joined[-1][0], last)
         else:
             joined.append((first, last))
     return joined
 
 
-def _pieces(run: Span) -> list[Span]:
+def _pieces(run: ByteSpan) -> list[ByteSpan]:
     """A run in pieces of bounded length, all about the same."""
     start, stop = run
-    count = -(-(stop - start) // LONGEST_RUN)
-    length = -(-(stop - start) // count // PAGE) * PAGE
+    count = -(-(stop - start) // MAX_RUN_BYTES)
+    length = -(-(stop - start) // count // PAGE_BYTES) * PAGE_BYTES
     return [(at, min(at + length, stop)) for at in range(start, stop, length)]

@@ -4,7 +4,7 @@
 snapshot but time: without one, a look reads everything and comes to the same sightings.
 """
 
-from spatial_assets.catalog.changes.poll import FULL_LOOK_EVERY, poll
-from spatial_assets.catalog.changes.snapshot import Change, Snapshot
+from spatial_assets.catalog.changes.polling import FULL_POLL_EVERY, poll
+from spatial_assets.catalog.changes.snapshot import SceneChange, Snapshot
 
-__all__ = ["FULL_LOOK_EVERY", "Change", "Snapshot", "poll"]
+__all__ = ["FULL_POLL_EVERY", "SceneChange", "Snapshot", "poll"]

@@ -24,11 +24,11 @@ import shapely
 
 from spatial_assets import __version__
 from spatial_assets.catalog.scene import SceneVersion
-from spatial_assets.catalog.stac.candidates import Candidate, chosen, sighting_of
+from spatial_assets.catalog.stac.candidates import Candidate, chosen, scene_version_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class Document:
+class PolledDocument:
     """One document of a catalogue, or one item of an API, as it was read."""
 
     place: str
@@ -42,7 +42,7 @@ class Document:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Change:
+class SceneChange:
     """What became of one scene between two looks; one of both sightings may be None."""
 
     id: str
@@ -57,25 +57,25 @@ class Change:
 class Snapshot:
     """What the catalogue held when it was looked at."""
 
-    question: str
+    settings_hash: str
     """Hash of all settings that decide what is found: an answer to another one is of no use."""
 
-    looked: dt.datetime
+    polled_at: dt.datetime
     """When, UTC."""
 
-    searched: dt.datetime
+    fully_polled_at: dt.datetime
     """When everything was last asked for, whatever had changed; UTC."""
 
-    documents: tuple[Document, ...]
+    documents: tuple[PolledDocument, ...]
     scene_versions: tuple[SceneVersion, ...]
     """As of `Catalogue`: the same catalogue gives the same sightings, however it was looked at."""
 
-    def changes_since(self, before: Snapshot | None) -> tuple[Change, ...]:
+    def changes_since(self, before: Snapshot | None) -> tuple[SceneChange, ...]:
         """New, changed and withdrawn scenes, in the order of ids; all are new after None."""
         old = {one.id: one for one in before.scene_versions} if before else {}
         new = {one.id: one for one in self.scene_versions}
         return tuple(
-            Change(id=name, before=old.get(name), after=new.get(name))
+            SceneChange(id=name, before=old.get(name), after=new.get(name))
             for name in sorted(old.keys() | new.keys())
             if old.get(name) != new.get(name)
         )
@@ -91,25 +91,29 @@ class Snapshot:
 
 
 def snapshot_of(
-    documents: tuple[Document, ...], *, question: str, looked: dt.datetime, searched: dt.datetime
+    documents: tuple[PolledDocument, ...],
+    *,
+    settings_hash: str,
+    polled_at: dt.datetime,
+    fully_polled_at: dt.datetime,
 ) -> Snapshot:
     """The snapshot of documents; the local files that their items name are looked at now."""
     candidates = [one for document in documents for one in document.candidates]
     return Snapshot(
-        question=question,
-        looked=looked,
-        searched=searched,
+        settings_hash=settings_hash,
+        polled_at=polled_at,
+        fully_polled_at=fully_polled_at,
         documents=documents,
-        scene_versions=tuple(map(sighting_of, chosen(candidates))),
+        scene_versions=tuple(map(scene_version_of, chosen(candidates))),
     )
 
 
-FORMAT = 1
-MADE_BY = [FORMAT, __version__, shapely.geos_version_string, pyproj.proj_version_str]
+SNAPSHOT_FORMAT = 1
+MADE_BY = [SNAPSHOT_FORMAT, __version__, shapely.geos_version_string, pyproj.proj_version_str]
 """What decides the answers beside the settings: a footprint's last digits depend on GEOS."""
 
 HASH_BYTES = 32
-HEADER = b"spatial_assets"  # key of the table's metadata
+METADATA_KEY = b"spatial_assets"  # key of the table's metadata
 
 _HASH = pa.binary(HASH_BYTES)
 _SCHEMA = pa.schema(
@@ -134,12 +138,12 @@ def encoded(snapshot: Snapshot) -> bytes:
     """The bytes of a snapshot: a hash, then the table."""
     header = {
         "made_by": MADE_BY,
-        "question": snapshot.question,
-        "looked": snapshot.looked.isoformat(),
-        "searched": snapshot.searched.isoformat(),
+        "question": snapshot.settings_hash,
+        "looked": snapshot.polled_at.isoformat(),
+        "searched": snapshot.fully_polled_at.isoformat(),
     }
     table = pa.Table.from_pylist(list(_rows(snapshot)), schema=_SCHEMA)
-    table = table.replace_schema_metadata({HEADER: json.dumps(header).encode()})
+    table = table.replace_schema_metadata({METADATA_KEY: json.dumps(header).encode()})
     stream = io.BytesIO()
     pq.write_table(table, stream, compression="zstd")
     content = stream.getvalue()
@@ -152,16 +156,16 @@ def decoded(data: bytes) -> Snapshot | None:
     if hashlib.sha256(content).digest() != data[:HASH_BYTES]:
         return None
     table = pq.read_table(io.BytesIO(content))
-    header = json.loads(table.schema.metadata[HEADER])
+    header = json.loads(table.schema.metadata[METADATA_KEY])
     if header["made_by"] != MADE_BY:
         return None
     rows = table.to_pylist()
-    for row, reach in zip(rows, shapely.from_wkb(table["reach"].to_numpy()), strict=True):
-        row["reach"] = reach
+    for row, footprint in zip(rows, shapely.from_wkb(table["reach"].to_numpy()), strict=True):
+        row["reach"] = footprint
     return Snapshot(
-        question=header["question"],
-        looked=dt.datetime.fromisoformat(header["looked"]),
-        searched=dt.datetime.fromisoformat(header["searched"]),
+        settings_hash=header["question"],
+        polled_at=dt.datetime.fromisoformat(header["looked"]),
+        fully_polled_at=dt.datetime.fromisoformat(header["searched"]),
         documents=tuple(_documents(rows)),
         scene_versions=_sightings(rows),
     )
@@ -190,16 +194,16 @@ def _row(candidate: Candidate, version: str | None) -> dict[str, Any]:
         "created": candidate.created,
         "digest": bytes.fromhex(candidate.digest),
         "files": candidate.files,
-        "reach": None if candidate.reach is None else shapely.to_wkb(candidate.reach),
+        "reach": None if candidate.footprint is None else shapely.to_wkb(candidate.footprint),
         "version": None if version is None else bytes.fromhex(version),
     }
 
 
-def _documents(rows: list[dict[str, Any]]) -> Iterator[Document]:
+def _documents(rows: list[dict[str, Any]]) -> Iterator[PolledDocument]:
     """The documents of consecutive rows."""
     for _, group in groupby(rows, key=lambda row: row["document"]):
         members = list(group)
-        yield Document(
+        yield PolledDocument(
             place=members[0]["place"],
             state=members[0]["state"],
             candidates=tuple(_candidate(row) for row in members if row["id"] is not None),
@@ -217,14 +221,14 @@ def _candidate(row: Mapping[str, Any]) -> Candidate:
         created=created and created.astimezone(dt.UTC),
         digest=row["digest"].hex(),
         files=tuple(row["files"]),
-        reach=row["reach"],
+        footprint=row["reach"],
     )
 
 
 def _sightings(rows: list[dict[str, Any]]) -> tuple[SceneVersion, ...]:
     """The sightings among the rows, in the order of ids."""
     found = {
-        row["id"]: SceneVersion(id=row["id"], version=row["version"].hex(), reach=row["reach"])
+        row["id"]: SceneVersion(id=row["id"], version=row["version"].hex(), footprint=row["reach"])
         for row in rows
         if row["version"] is not None
     }

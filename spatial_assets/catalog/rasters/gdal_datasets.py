@@ -27,7 +27,7 @@ from spatial_assets.catalog.access.file_versions import local_version
 from spatial_assets.catalog.access.hrefs import is_remote
 from spatial_assets.catalog.access.requests import mask_logs
 from spatial_assets.catalog.access.signing import (
-    EXPIRY_MARGIN,
+    EXPIRY_MARGIN_SECONDS,
     SignedUrl,
     readable_url,
     source_credentials,
@@ -37,14 +37,17 @@ from spatial_assets.catalog.scene import BandSource
 from spatial_assets.errors import SceneError
 
 if TYPE_CHECKING:
-    from spatial_assets.catalog.cache.cached_tiff import Mirror
+    from spatial_assets.catalog.cache.cached_tiff import CachedTiff
 
 
 Dataset: TypeAlias = Any
 """rasterio's DatasetReader, which has no types."""
 
-DRIVERS = ("GTiff", "JP2OpenJPEG")  # a VRT or a service file would name other files, any files
-MOST_OPEN = 12  # the bands of a few scenes; each remote one holds a connection and a header
+RASTER_DRIVERS = (
+    "GTiff",
+    "JP2OpenJPEG",
+)  # a VRT or a service file would name other files, any files
+MAX_OPEN_DATASETS = 12  # the bands of a few scenes; each remote one holds a connection and a header
 GDAL_RETRIES = 2  # of one request, by GDAL itself; reader.py tries whole reads again
 RETRY_CODES = "429,500,502,503,504"
 
@@ -55,14 +58,14 @@ class _Opened:
 
     dataset: Dataset
     expires: float | None
-    mirror: Mirror | None = None
+    cached_tiff: CachedTiff | None = None
     """What the dataset reads through; None: GDAL reads the file itself."""
 
     @property
     def is_over(self) -> bool:
         """Whether it has to be opened anew."""
         is_expired = self.expires is not None and self.expires < time.time()
-        return is_expired or (self.mirror is not None and self.mirror.is_removed)
+        return is_expired or (self.cached_tiff is not None and self.cached_tiff.is_removed)
 
 
 class _OpenFiles(threading.local):
@@ -103,17 +106,17 @@ def open_dataset(source: BandSource, access: SourceAccess) -> Dataset:
     """
     found = _kept(source, access)
     if found is None:
-        found = _mirrored(source, access)
+        found = _opened_through_cache(source, access)
     if found is None:
         path, expires = gdal_path(source, access, _straight(source, access))
         found = _Opened(_open(path), expires)
     return _keep(found, source, access)
 
 
-def open_mirrored(source: BandSource, access: SourceAccess) -> Dataset | None:
+def open_cached(source: BandSource, access: SourceAccess) -> Dataset | None:
     """As `open_dataset`; None where it would not read through a mirror."""
-    found = _kept(source, access) or _mirrored(source, access)
-    return None if found is None or found.mirror is None else _keep(found, source, access)
+    found = _kept(source, access) or _opened_through_cache(source, access)
+    return None if found is None or found.cached_tiff is None else _keep(found, source, access)
 
 
 def _kept(source: BandSource, access: SourceAccess) -> _Opened | None:
@@ -121,7 +124,7 @@ def _kept(source: BandSource, access: SourceAccess) -> _Opened | None:
     known, key = _open_files.of_this_process(), _key(source, access)
     if key in known and known[key].is_over:
         known.pop(key).dataset.close()
-    while key not in known and len(known) >= MOST_OPEN:
+    while key not in known and len(known) >= MAX_OPEN_DATASETS:
         known.popitem(last=False)[1].dataset.close()
     return known.get(key)
 
@@ -134,18 +137,20 @@ def _keep(found: _Opened, source: BandSource, access: SourceAccess) -> Dataset:
     return found.dataset
 
 
-def _mirrored(source: BandSource, access: SourceAccess) -> _Opened | None:
+def _opened_through_cache(source: BandSource, access: SourceAccess) -> _Opened | None:
     """A remote TIFF opened by way of its mirror."""
     if not is_remote(source.href):
         return None
-    from spatial_assets.catalog.cache.cached_tiff import open_mirror
+    from spatial_assets.catalog.cache.cached_tiff import open_cached_tiff
 
-    mirror = open_mirror(source, access)
-    if mirror is None:
+    cached_tiff = open_cached_tiff(source, access)
+    if cached_tiff is None:
         return None
     _close_at_exit(os.getpid())
-    opened = rasterio.open(mirror.name, driver=DRIVERS[0], sharing=False, opener=mirror.opened)
-    return _Opened(opened, None, mirror)
+    opened = rasterio.open(
+        cached_tiff.name, driver=RASTER_DRIVERS[0], sharing=False, opener=cached_tiff.opener
+    )
+    return _Opened(opened, None, cached_tiff)
 
 
 @lru_cache(maxsize=1)
@@ -154,10 +159,10 @@ def _close_at_exit(_pid: int) -> None:
     atexit.register(close_all)
 
 
-def mirror_of(source: BandSource, access: SourceAccess) -> Mirror | None:
+def cached_tiff_of(source: BandSource, access: SourceAccess) -> CachedTiff | None:
     """The mirror that the source's dataset reads through, if it is open and has one."""
     found = _open_files.of_this_process().get(_key(source, access))
-    return None if found is None else found.mirror
+    return None if found is None else found.cached_tiff
 
 
 def _straight(source: BandSource, access: SourceAccess) -> SignedUrl | None:
@@ -191,19 +196,19 @@ def gdal_path(
     Raises:
         SceneError: `forbidden_host` or `forbidden_folder`.
     """
-    access.places.require(source.href)
+    access.allowed_places.require(source.href)
     if not is_remote(source.href):
         return source.href, None
     if source.href.startswith("s3://") and access.sign != "s3-presign":
         return f"/vsis3/{source.href.removeprefix('s3://')}", None
     signed = readable_url(source, access) if link is None else link
-    expires = None if signed.expires is None else signed.expires - EXPIRY_MARGIN
+    expires = None if signed.expires is None else signed.expires - EXPIRY_MARGIN_SECONDS
     return f"/vsicurl/{signed.url}", expires
 
 
 def _open(path: str) -> Dataset:
     """A dataset of its own: a handle that GDAL shares may be of the file before it changed."""
-    first, second = DRIVERS
+    first, second = RASTER_DRIVERS
     try:
         return rasterio.open(path, driver=first, sharing=False)
     except RasterioIOError as error:
@@ -239,7 +244,7 @@ def _session(access: SourceAccess) -> AWSSession:
 def _options(access: SourceAccess) -> dict[str, Any]:
     """GDAL's configuration options."""
     mask_logs()
-    patience = access.patience
+    retry_policy = access.retry_policy
     options: dict[str, Any] = {
         "GDAL_CACHEMAX": access.gdal_cache_mb << 20,  # rasterio hands bytes on, as they are
         "GDAL_NUM_THREADS": access.threads,
@@ -247,10 +252,10 @@ def _options(access: SourceAccess) -> dict[str, Any]:
         "GDAL_PAM_ENABLED": False,
         "GTIFF_IGNORE_READ_ERRORS": False,
         "GDAL_HTTP_MAX_RETRY": GDAL_RETRIES,
-        "GDAL_HTTP_RETRY_DELAY": patience.first_delay,
+        "GDAL_HTTP_RETRY_DELAY": retry_policy.first_delay,
         "GDAL_HTTP_RETRY_CODES": RETRY_CODES,
-        "GDAL_HTTP_CONNECTTIMEOUT": max(1, round(patience.connect_timeout)),
-        "GDAL_HTTP_LOW_SPEED_TIME": max(1, round(patience.read_timeout)),
+        "GDAL_HTTP_CONNECTTIMEOUT": max(1, round(retry_policy.connect_timeout)),
+        "GDAL_HTTP_LOW_SPEED_TIME": max(1, round(retry_policy.read_timeout)),
         "GDAL_HTTP_LOW_SPEED_LIMIT": 1,
         "GDAL_INGESTED_BYTES_AT_OPEN": 32768,  # the header of a COG in one request
         "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": True,

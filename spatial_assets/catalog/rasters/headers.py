@@ -18,11 +18,11 @@ from spatial_assets.geo.radiometry import Calibration
 from spatial_assets.geo.warp.source_grid import SourceGrid
 from spatial_assets.project.secrets import mask_secrets
 
-MOST_COLUMNS = 1 << 20  # a Sentinel-2 tile has 10,980 columns, a global mosaic at 100 m 400,752
-MOST_BANDS = 1024
-LARGEST_BLOCK_MB = 256  # decoded: GDAL allocates a whole block to read one pixel of it
-LEAST_BYTES_A_BLOCK = 4  # offset and byte count as shorts: a block costs that, even if sparse
-NO_DRIFT = 1e-3  # pixels from one side of the file to the other
+MAX_SIDE_PIXELS = 1 << 20  # a Sentinel-2 tile has 10,980 columns, a global mosaic at 100 m 400,752
+MAX_BANDS = 1024
+MAX_BLOCK_MB = 256  # decoded: GDAL allocates a whole block to read one pixel of it
+MIN_BYTES_PER_BLOCK = 4  # offset and byte count as shorts: a block costs that, even if sparse
+MAX_DRIFT_PIXELS = 1e-3  # pixels from one side of the file to the other
 PIXEL_TYPES = frozenset(
     {"uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64"}
 )
@@ -73,7 +73,7 @@ def grid_of(dataset: Dataset, source: BandSource, *, size: int | None) -> Source
 def _turns(transform: Affine, *, width: int, height: int) -> bool:
     """Whether a geotransform turns or skews the grid by more than the last digits of a float."""
     drift = max(abs(transform.b) * height, abs(transform.d) * width)
-    return drift > NO_DRIFT * max(abs(transform.a), abs(transform.e))
+    return drift > MAX_DRIFT_PIXELS * max(abs(transform.a), abs(transform.e))
 
 
 def nodata_of(dataset: Dataset, source: BandSource) -> float | None:
@@ -132,10 +132,10 @@ def _require_sane(dataset: Dataset, source: BandSource, *, size: int | None) -> 
     """Refuse a header that would cost far more than the file is worth, or lacks the band."""
     shown = mask_secrets(source.href)
     width, height, count = dataset.width, dataset.height, dataset.count
-    if not (0 < width <= MOST_COLUMNS and 0 < height <= MOST_COLUMNS and count <= MOST_BANDS):
+    if not (0 < width <= MAX_SIDE_PIXELS and 0 < height <= MAX_SIDE_PIXELS and count <= MAX_BANDS):
         raise SceneError(
-            f"{shown} claims {width} x {height} pixels and {count} bands; at most {MOST_COLUMNS} x "
-            f"{MOST_COLUMNS} and {MOST_BANDS} are believed",
+            f"{shown} claims {width} x {height} pixels and {count} bands; at most "
+            f"{MAX_SIDE_PIXELS} x {MAX_SIDE_PIXELS} pixels and {MAX_BANDS} bands are accepted",
             reason="absurd_header",
         )
     if source.index > count:
@@ -156,14 +156,14 @@ def _require_sane_blocks(dataset: Dataset, source: BandSource, *, size: int | No
     is_pixel_interleaved = dataset.interleaving == Interleaving.pixel
     values = rows * columns * (dataset.count if is_pixel_interleaved else 1)
     megabytes = values * np.dtype(dataset.dtypes[number]).itemsize >> 20
-    if megabytes > LARGEST_BLOCK_MB:
+    if megabytes > MAX_BLOCK_MB:
         raise SceneError(
             f"{shown} has blocks of {columns} x {rows} pixels, {megabytes} MB each; "
-            f"at most {LARGEST_BLOCK_MB} MB are decoded at once: tile the file",
+            f"at most {MAX_BLOCK_MB} MB are decoded at once: tile the file",
             reason="absurd_header",
         )
     blocks = math.ceil(dataset.height / rows) * math.ceil(dataset.width / columns)
-    if dataset.driver == "GTiff" and size is not None and size < blocks * LEAST_BYTES_A_BLOCK:
+    if dataset.driver == "GTiff" and size is not None and size < blocks * MIN_BYTES_PER_BLOCK:
         raise SceneError(
             f"{shown} claims {blocks} blocks, more than its {size} bytes can list",
             reason="absurd_header",

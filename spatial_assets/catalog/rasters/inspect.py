@@ -20,9 +20,9 @@ from spatial_assets.catalog.rasters.headers import (
     require_one_crs,
     same_crs,
 )
-from spatial_assets.catalog.rasters.opening import as_local, opened_or_reason
+from spatial_assets.catalog.rasters.opening import as_local, open_or_explain
 from spatial_assets.catalog.rasters.plausibility import Plausibility, judge
-from spatial_assets.catalog.rasters.prefetch import reading_ahead
+from spatial_assets.catalog.rasters.prefetch import prefetching
 from spatial_assets.catalog.rasters.sampling import take_sample
 from spatial_assets.catalog.scene import BandSource, RejectedScene, Scene, rejected
 from spatial_assets.catalog.scene_facts import BandFacts, SceneFacts
@@ -48,7 +48,7 @@ def inspect_scene(
     try:
         local = _as_local(scene, access)
         with gdal_settings(access):
-            with reading_ahead(((source, []) for source in local.sources), access):
+            with prefetching(((source, []) for source in local.sources), access):
                 facts = _band_facts(local, project, access)
             require_one_crs((name, band.grid) for name, band in facts.items())
             sample = take_sample(local, facts, clear=project.sensor.clear, access=access)
@@ -78,7 +78,7 @@ def _band_facts(scene: Scene, project: Project, access: SourceAccess) -> dict[st
     """The facts of every file of a scene."""
     facts: dict[str, BandFacts] = {}
     for source in scene.sources:
-        dataset = opened_or_reason(source, access)
+        dataset = open_or_explain(source, access)
         is_class = source is scene.class_band
         if is_class and is_float(dataset, source):
             raise SceneError(

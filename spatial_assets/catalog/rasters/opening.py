@@ -19,7 +19,7 @@ from spatial_assets.catalog.scene import BandSource
 from spatial_assets.errors import SceneError
 from spatial_assets.project.secrets import mask_secrets
 
-FIRST_BYTES = 512
+MAGIC_READ_BYTES = 512
 
 _TIFF = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 _JPEG2000 = (b"\xff\x4f\xff\x51", b"\x00\x00\x00\x0cjP  ")
@@ -39,14 +39,14 @@ def as_local(source: BandSource, access: SourceAccess) -> BandSource:
     return replace(source, href=str(local_copy(source, access)), query="", version=None)
 
 
-def opened_or_reason(source: BandSource, access: SourceAccess) -> Dataset:
+def open_or_explain(source: BandSource, access: SourceAccess) -> Dataset:
     """The open dataset; call within `gdal_settings`.
 
     Raises:
         SceneError: `not_a_raster`, `missing_object`, `forbidden`, `unreadable_file`.
         SourceUnavailableError: the archive did not answer.
     """
-    delays = access.patience.delays() if is_remote(source.href) else iter(())
+    delays = access.retry_policy.delays() if is_remote(source.href) else iter(())
     while True:
         try:
             return open_dataset(source, access)
@@ -72,7 +72,7 @@ def examine(source: BandSource, access: SourceAccess, *, why: str) -> None:
     """
     shown = mask_secrets(source.href)
     if is_remote(source.href):
-        head = read_range(source, access, start=0, size=FIRST_BYTES)
+        head = read_range(source, access, start=0, size=MAGIC_READ_BYTES)
     else:
         head = _head_of(Path(source.href))
     if not head:
@@ -93,7 +93,7 @@ def _head_of(path: Path) -> bytes:
     """
     try:
         with path.open("rb") as file:
-            return file.read(FIRST_BYTES)
+            return file.read(MAGIC_READ_BYTES)
     except FileNotFoundError as error:
         raise SceneError(f"{path} does not exist", reason="missing_object") from error
     except OSError as error:

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from spatial_assets.geo.radiometry import ALREADY_REFLECTANCE, Calibration, fill_mask
 
-FEWEST_PIXELS = 500  # clear sample pixels; a share of fewer says nothing
-LARGEST_REFLECTANCE = 3.2767  # what int16 x 1e-4 holds
+MIN_CLEAR_PIXELS = 500  # clear sample pixels; a share of fewer says nothing
+MAX_REFLECTANCE = 3.2767  # what int16 x 1e-4 holds
 DARK_PERCENTILE = 1.0
 MISSED_OFFSET_DN = 1000.0  # what ESA adds: no clear land is that bright at its darkest but deserts
 
@@ -77,7 +77,7 @@ def judge(sample: Sample) -> Plausibility:
     for band in sample.bands.values():
         clear &= ~fill_mask(band.dn, band.nodata)
     count = int(np.count_nonzero(clear))
-    if count < FEWEST_PIXELS:
+    if count < MIN_CLEAR_PIXELS:
         return Plausibility(None, None, count, None, {"clear_sample_pixels": count})
     has_both = {"red", "nir"} <= set(sample.bands)
     judged = ["nir", "red"] if has_both else sorted(sample.bands)
@@ -87,7 +87,7 @@ def judge(sample: Sample) -> Plausibility:
     for name, value in values.items():
         wrong |= value < 0
         if sample.bands[name].calibration is None:
-            beyond |= value > LARGEST_REFLECTANCE
+            beyond |= value > MAX_REFLECTANCE
     red = sample.bands.get("red")
     dark = None if red is None else float(np.percentile(red.dn[clear], DARK_PERCENTILE))
     ndvi = _ndvi(values)

@@ -11,25 +11,25 @@ from typing import Self
 
 from spatial_assets.catalog.access.hrefs import is_remote
 from spatial_assets.catalog.access.source_access import SourceAccess
-from spatial_assets.catalog.rasters.gdal_datasets import gdal_environment, open_mirrored
+from spatial_assets.catalog.rasters.gdal_datasets import gdal_environment, open_cached
 from spatial_assets.catalog.rasters.windows import probing_window, with_bytes
 from spatial_assets.catalog.scene import BandSource
 from spatial_assets.geo.grid.geobox import Window
 
-FILES_AT_ONCE = 2  # one is asked for while another arrives
+CONCURRENT_FILES = 2  # one is asked for while another arrives
 
-Wanted = tuple[BandSource, Sequence[Window]]
+FileWindows = tuple[BandSource, Sequence[Window]]
 """Windows of one file."""
 
 
-class Ahead:
+class Prefetch:
     """Files that are asked for ahead; a context: what was not begun at its end is not wanted."""
 
     def __init__(self, access: SourceAccess) -> None:
         self._access = access
         self._under_way: list[Future[None]] = []
 
-    def want(self, wanted: Iterable[Wanted]) -> None:
+    def request(self, wanted: Iterable[FileWindows]) -> None:
         """Bring remote files here, in this order, after those that were wanted before.
 
         Trouble is left to the reader, who meets it again.
@@ -55,17 +55,17 @@ class Ahead:
 
 
 @contextlib.contextmanager
-def reading_ahead(wanted: Iterable[Wanted], access: SourceAccess) -> Iterator[None]:
+def prefetching(wanted: Iterable[FileWindows], access: SourceAccess) -> Iterator[None]:
     """Within the block, bring remote files here in the order in which they will be read."""
-    with Ahead(access) as ahead:
-        ahead.want(wanted)
+    with Prefetch(access) as ahead:
+        ahead.request(wanted)
         yield
 
 
 def _bring(source: BandSource, windows: Sequence[Window], access: SourceAccess) -> None:
     """What the windows of one file need; raises what it likes, nobody asks."""
     with gdal_environment(access):
-        dataset = open_mirrored(source, access)
+        dataset = open_cached(source, access)
         if dataset is None:
             return  # to be read where it lies
         probes = [probing_window(window, dataset) for window in windows]
@@ -75,4 +75,4 @@ def _bring(source: BandSource, windows: Sequence[Window], access: SourceAccess) 
 @lru_cache(maxsize=1)
 def _pool(pid: int) -> ThreadPoolExecutor:
     """Threads of this process; a forked child must not wait for its parent's."""
-    return ThreadPoolExecutor(FILES_AT_ONCE, thread_name_prefix=f"ahead-{pid}")
+    return ThreadPoolExecutor(CONCURRENT_FILES, thread_name_prefix=f"ahead-{pid}")

@@ -13,19 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatial_assets.catalog.access.source_access import SourceAccess
-from spatial_assets.catalog.rasters.opening import opened_or_reason
+from spatial_assets.catalog.rasters.opening import open_or_explain
 from spatial_assets.catalog.rasters.plausibility import Sample, SampleBand
-from spatial_assets.catalog.rasters.prefetch import reading_ahead
-from spatial_assets.catalog.rasters.windows import BLOCK, read_blocks, with_bytes
+from spatial_assets.catalog.rasters.prefetch import prefetching
+from spatial_assets.catalog.rasters.windows import READ_BLOCK, read_blocks, with_bytes
 from spatial_assets.catalog.scene import BandSource, Scene
 from spatial_assets.catalog.scene_facts import BandFacts
 from spatial_assets.geo.clear_sky import ClearSky
 from spatial_assets.geo.grid.geobox import Window
 from spatial_assets.geo.warp.source_grid import SourceGrid
 
-WHOLE_SCENE = 1 << 20  # pixels
-LATTICE = 4  # windows a side
-WINDOW = 128  # pixels a side
+WHOLE_SCENE_PIXELS = 1 << 20  # pixels
+SAMPLE_WINDOWS_PER_SIDE = 4  # windows a side
+SAMPLE_WINDOW_PIXELS = 128  # pixels a side
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +54,7 @@ def take_sample(
         (source, [place.area for place in places[source.name] if place.area is not None])
         for source in scene.sources
     ]
-    with reading_ahead(areas, access):
+    with prefetching(areas, access):
         taken = {
             source.name: _take(source, places[source.name], access) for source in scene.sources
         }
@@ -78,7 +78,7 @@ def sample_windows(grid: SourceGrid, block: tuple[int, int]) -> Iterator[Window]
         grid: of the file that is sampled.
         block: (rows, columns) of its own blocks.
     """
-    if grid.width * grid.height <= WHOLE_SCENE:
+    if grid.width * grid.height <= WHOLE_SCENE_PIXELS:
         yield grid.window
         return
     rows, columns = (
@@ -87,7 +87,10 @@ def sample_windows(grid: SourceGrid, block: tuple[int, int]) -> Iterator[Window]
     for row in rows:
         for column in columns:
             yield Window(
-                column, row, min(WINDOW, grid.width - column), min(WINDOW, grid.height - row)
+                column,
+                row,
+                min(SAMPLE_WINDOW_PIXELS, grid.width - column),
+                min(SAMPLE_WINDOW_PIXELS, grid.height - row),
             )
 
 
@@ -96,20 +99,22 @@ def _starts(total: int, *, own: int) -> list[int]:
 
     Moved so far that a window lies in one block: reading it then decodes, and fetches, one.
     """
-    block = own if own % BLOCK == 0 else BLOCK
+    block = own if own % READ_BLOCK == 0 else READ_BLOCK
     starts = set()
-    for number in range(LATTICE):
-        centre = (2 * number + 1) * total // (2 * LATTICE)
+    for number in range(SAMPLE_WINDOWS_PER_SIDE):
+        centre = (2 * number + 1) * total // (2 * SAMPLE_WINDOWS_PER_SIDE)
         first = centre // block * block
-        start = min(max(centre - WINDOW // 2, first), first + block - WINDOW)
-        starts.add(max(0, min(start, total - WINDOW)))
+        start = min(
+            max(centre - SAMPLE_WINDOW_PIXELS // 2, first), first + block - SAMPLE_WINDOW_PIXELS
+        )
+        starts.add(max(0, min(start, total - SAMPLE_WINDOW_PIXELS)))
     return sorted(starts)
 
 
 def _take(source: BandSource, places: Sequence[_Place], access: SourceAccess) -> _Values:
     """One band at the pixels that hold the centres of the reference's sample pixels."""
     areas = [place.area for place in places if place.area is not None]
-    dataset = opened_or_reason(source, access)
+    dataset = open_or_explain(source, access)
     with_bytes(source, dataset, windows=areas, access=access)
     parts = [_take_window(source, place, access) for place in places]
     return _Values(
@@ -120,7 +125,7 @@ def _take(source: BandSource, places: Sequence[_Place], access: SourceAccess) ->
 
 def _take_window(source: BandSource, place: _Place, access: SourceAccess) -> _Values:
     """One window of `_take`; pixels outside the band's file are not known."""
-    dataset = opened_or_reason(source, access)
+    dataset = open_or_explain(source, access)
     shape = place.in_rows.size, place.in_columns.size
     values = np.zeros(shape, dtype=dataset.dtypes[source.index - 1])
     known = np.zeros(shape, dtype=np.bool_)

@@ -22,24 +22,24 @@ from rasterio.errors import RasterioError
 from spatial_assets.catalog.access.hrefs import is_remote
 from spatial_assets.catalog.access.remote_objects import read_range
 from spatial_assets.catalog.access.source_access import SourceAccess
-from spatial_assets.catalog.cache.sparse_file import Span
+from spatial_assets.catalog.cache.sparse_file import ByteSpan
 from spatial_assets.catalog.rasters.gdal_datasets import (
     Dataset,
+    cached_tiff_of,
     close_dataset,
     gdal_settings,
-    mirror_of,
     open_dataset,
 )
-from spatial_assets.catalog.rasters.opening import as_local, opened_or_reason
-from spatial_assets.catalog.scene import BandSource
+from spatial_assets.catalog.rasters.opening import as_local, open_or_explain
+from spatial_assets.catalog.scene import CHANGED_SINCE_INSPECTION, BandSource
 from spatial_assets.catalog.scene_facts import BandFacts
 from spatial_assets.errors import SceneError
 from spatial_assets.geo.grid.geobox import Window
 from spatial_assets.project.secrets import mask_secrets
 
-BLOCK = 512
-SECOND_LOOKS = 2  # at a remote block that fails although its bytes arrive; then a copy decides
-UNVERIFIABLE = frozenset({"larger_than_cache", "checksum_mismatch", "size_mismatch"})
+READ_BLOCK = 512
+BLOCK_RETRIES = 2  # at a remote block that fails although its bytes arrive; then a copy decides
+UNVERIFIABLE_COPY = frozenset({"larger_than_cache", "checksum_mismatch", "size_mismatch"})
 
 Pixels = tuple[NDArray[Any], NDArray[np.bool_]]
 
@@ -61,12 +61,9 @@ def read_window(
     """
     source = as_local(source, access)
     with gdal_settings(access):
-        dataset = opened_or_reason(source, access)
+        dataset = open_or_explain(source, access)
         _require_same(dataset, facts, source)
         return read_blocks(source, dataset, window=window, access=access)
-
-
-read_band = read_window
 
 
 def read_blocks(
@@ -95,9 +92,13 @@ def read_blocks(
 
 def blocks_touching(window: Window, *, width: int, height: int) -> Iterator[Window]:
     """The blocks of a file of `width` x `height` pixels that `window` touches, clipped to it."""
-    for row in range(window.row // BLOCK * BLOCK, window.row_stop, BLOCK):
-        for column in range(window.column // BLOCK * BLOCK, window.column_stop, BLOCK):
-            yield Window(column, row, min(BLOCK, width - column), min(BLOCK, height - row))
+    for row in range(window.row // READ_BLOCK * READ_BLOCK, window.row_stop, READ_BLOCK):
+        for column in range(
+            window.column // READ_BLOCK * READ_BLOCK, window.column_stop, READ_BLOCK
+        ):
+            yield Window(
+                column, row, min(READ_BLOCK, width - column), min(READ_BLOCK, height - row)
+            )
 
 
 def probing_window(window: Window, dataset: Dataset) -> Window:
@@ -117,9 +118,9 @@ def probing_window(window: Window, dataset: Dataset) -> Window:
 def _probing_span(span: tuple[int, int], *, own: int, total: int) -> tuple[int, int]:
     """`probing_window` along one axis."""
     start, stop = span
-    if own % BLOCK == 0 or own >= total:
+    if own % READ_BLOCK == 0 or own >= total:
         return span
-    return start // BLOCK * BLOCK, min(-(-stop // BLOCK) * BLOCK, total)
+    return start // READ_BLOCK * READ_BLOCK, min(-(-stop // READ_BLOCK) * READ_BLOCK, total)
 
 
 def _read(dataset: Dataset, source: BandSource, window: Window) -> NDArray[Any] | None:
@@ -137,20 +138,20 @@ def _read_block(source: BandSource, block: Window, access: SourceAccess) -> NDAr
     Raises:
         SourceUnavailableError: the block's bytes do not arrive.
     """
-    pixels = _read(opened_or_reason(source, access), source, block)
+    pixels = _read(open_or_explain(source, access), source, block)
     if pixels is not None or not is_remote(source.href):
         return pixels
-    if mirror_of(source, access) is not None:
+    if cached_tiff_of(source, access) is not None:
         # every byte arrived, so the block is damaged, or was on its way or here: once more, then
-        dataset = opened_or_reason(source, access)
-        dataset = with_bytes(source, dataset, windows=[block], access=access, again=True)
+        dataset = open_or_explain(source, access)
+        dataset = with_bytes(source, dataset, windows=[block], access=access, refetch=True)
         return _read(dataset, source, block)
-    for _ in range(SECOND_LOOKS):
+    for _ in range(BLOCK_RETRIES):
         dataset = open_dataset(source, access)
         if not _bytes_arrive(source, dataset, block=block, access=access):
             return None
         close_dataset(source, access)
-        pixels = _read(opened_or_reason(source, access), source, block)
+        pixels = _read(open_or_explain(source, access), source, block)
         if pixels is not None:
             return pixels
     return _read_from_copy(source, block, access)
@@ -165,10 +166,10 @@ def _read_from_copy(source: BandSource, block: Window, access: SourceAccess) -> 
     try:
         copy = as_local(source, replace(access, mode="download"))
     except SceneError as error:
-        if error.reason in UNVERIFIABLE:
+        if error.reason in UNVERIFIABLE_COPY:
             return None
         raise
-    return _read(opened_or_reason(copy, access), copy, block)
+    return _read(open_or_explain(copy, access), copy, block)
 
 
 def _bytes_arrive(
@@ -197,11 +198,11 @@ def _require_same(dataset: Dataset, facts: BandFacts, source: BandSource) -> Non
         raise SceneError(
             f"{mask_secrets(source.href)} is {found}, and was {expected} when the scene was looked "
             "into; run again",
-            reason="changed_since_inspection",
+            reason=CHANGED_SINCE_INSPECTION,
         )
 
 
-def block_spans(dataset: Dataset, source: BandSource, window: Window) -> Iterator[Span]:
+def block_spans(dataset: Dataset, source: BandSource, window: Window) -> Iterator[ByteSpan]:
     """Where in a TIFF all that makes up a window lies; nothing for other files."""
     rows, columns = dataset.block_shapes[0]
     for y in range(window.row // rows, -(-window.row_stop // rows)):
@@ -218,7 +219,7 @@ def with_bytes(
     *,
     windows: Sequence[Window],
     access: SourceAccess,
-    again: bool = False,
+    refetch: bool = False,
 ) -> Dataset:
     """The dataset to read `windows` from, after their bytes were brought here in one go.
 
@@ -229,17 +230,17 @@ def with_bytes(
         dataset: open.
         windows: of the file's pixels.
         access: how the file is reached.
-        again: fetch also what is here already, and open the file anew.
+        refetch: fetch also what is here already, and open the file anew.
 
     Raises:
         SourceUnavailableError: the archive did not answer.
         SceneError: the file is gone, or not what it was.
     """
-    mirror = mirror_of(source, access)
-    if mirror is None:
+    cached_tiff = cached_tiff_of(source, access)
+    if cached_tiff is None:
         return dataset
     spans = [span for window in windows for span in block_spans(dataset, source, window)]
-    if not mirror.bring(spans, again=again) or again:
+    if not cached_tiff.fetch_spans(spans, refetch=refetch) or refetch:
         close_dataset(source, access)
-        return opened_or_reason(source, access)
+        return open_or_explain(source, access)
     return dataset

@@ -19,14 +19,14 @@ from typing import Any
 
 from spatial_assets.catalog.access.hrefs import is_remote
 from spatial_assets.catalog.access.source_access import SourceAccess
+from spatial_assets.catalog.json_object import JsonObject
 from spatial_assets.catalog.scene import RejectedScene
 from spatial_assets.catalog.stac.items import RawItem, rejected_document
 from spatial_assets.errors import SceneError
 
-READS_AT_ONCE = 16
+CONCURRENT_READS = 16
 
-Found = RawItem | RejectedScene
-Json = Mapping[str, object]
+ItemOrRejection = RawItem | RejectedScene
 
 
 @dataclass(frozen=True)
@@ -44,47 +44,49 @@ def unknown_state() -> DocumentState | None:
 
 
 @dataclass(frozen=True)
-class Listed:
+class ListedDocument:
     """One document that may hold items."""
 
     place: str
     """Absolute path or URL."""
 
-    read: Callable[[], Iterable[Found]]
+    read: Callable[[], Iterable[ItemOrRejection]]
     """The items in it, or the record of a document that cannot be read; asks a server."""
 
     state: Callable[[], DocumentState | None] = unknown_state
     """None: it cannot be told, so it has to be read."""
 
 
-def local_document(path: Path, access: SourceAccess) -> Listed:
+def local_document(path: Path, access: SourceAccess) -> ListedDocument:
     """A JSON document of this machine."""
-    return Listed(
+    return ListedDocument(
         str(path), partial(items_of_document, str(path), access), partial(state_of_file, path)
     )
 
 
 def remote_document(
     place: str, access: SourceAccess, *, state: DocumentState | None = None
-) -> Listed:
+) -> ListedDocument:
     """A JSON document of another machine, and its state where its server told."""
-    return Listed(place, partial(items_of_document, place, access), lambda: state)
+    return ListedDocument(place, partial(items_of_document, place, access), lambda: state)
 
 
-def known_record(record: RejectedScene) -> Listed:
+def known_record(record: RejectedScene) -> ListedDocument:
     """What turned out to be no document."""
-    return Listed(record.href, lambda: (record,))
+    return ListedDocument(record.href, lambda: (record,))
 
 
-def read_each(documents: Iterable[Listed]) -> Iterator[tuple[Listed, Iterable[Found]]]:
+def read_each(
+    documents: Iterable[ListedDocument],
+) -> Iterator[tuple[ListedDocument, Iterable[ItemOrRejection]]]:
     """Documents with what is in them, in order; of remote ones several are asked for at once.
 
     Raises:
         SourceUnavailableError: one did not answer.
     """
     waiting = iter(documents)
-    with ThreadPoolExecutor(READS_AT_ONCE) as pool:
-        while batch := list(islice(waiting, READS_AT_ONCE)):
+    with ThreadPoolExecutor(CONCURRENT_READS) as pool:
+        while batch := list(islice(waiting, CONCURRENT_READS)):
             if len(batch) > 1 and any(is_remote(document.place) for document in batch):
                 yield from zip(batch, pool.map(lambda one: list(one.read()), batch), strict=True)
             else:
@@ -104,7 +106,7 @@ def state_of_file(path: Path) -> DocumentState | None:
     )
 
 
-def items_of_document(place: str, access: SourceAccess) -> Iterator[Found]:
+def items_of_document(place: str, access: SourceAccess) -> Iterator[ItemOrRejection]:
     """The item of a document, several of a feature collection, none of anything else."""
     document = document_or_record(place, access)
     if isinstance(document, RejectedScene):
@@ -115,7 +117,7 @@ def items_of_document(place: str, access: SourceAccess) -> Iterator[Found]:
         yield from features_of(document, place)
 
 
-def document_or_record(place: str, access: SourceAccess) -> Json | RejectedScene:
+def document_or_record(place: str, access: SourceAccess) -> JsonObject | RejectedScene:
     """A document, or the record of one that cannot be read."""
     content = b""
     try:
@@ -125,7 +127,7 @@ def document_or_record(place: str, access: SourceAccess) -> Json | RejectedScene
         return rejected_document(place, content, error)
 
 
-def features_of(collection: Json, place: str) -> Iterator[RawItem]:
+def features_of(collection: JsonObject, place: str) -> Iterator[RawItem]:
     """The items of a feature collection."""
     features = collection.get("features")
     for feature in features if isinstance(features, list) else []:
@@ -133,12 +135,12 @@ def features_of(collection: Json, place: str) -> Iterator[RawItem]:
             yield RawItem(feature, place)
 
 
-def is_item(document: Json) -> bool:
+def is_item(document: JsonObject) -> bool:
     """Whether a document means to be a STAC item: other GeoJSON may lie beside them."""
     return document.get("type") == "Feature" and "stac_version" in document
 
 
-LARGEST_DOCUMENT = 16 << 20  # bytes; the largest item of a real archive has some 50 kB
+MAX_DOCUMENT_BYTES = 16 << 20  # bytes; the largest item of a real archive has some 50 kB
 
 
 def read_document(place: str, access: SourceAccess) -> bytes:
@@ -148,14 +150,14 @@ def read_document(place: str, access: SourceAccess) -> bytes:
         SceneError: `missing_object`, `forbidden_host`, `too_large` or another lasting reason.
         SourceUnavailableError: a remote place does not answer.
     """
-    access.places.require(place)
+    access.allowed_places.require(place)
     if not is_remote(place):
         return _read_file(Path(place))
     from spatial_assets.catalog.access.requests import fetch
     from spatial_assets.catalog.access.signing import signed_url
 
     url = signed_url(place, access).url
-    return fetch(url, limit=LARGEST_DOCUMENT, access=access)
+    return fetch(url, limit=MAX_DOCUMENT_BYTES, access=access)
 
 
 def parse_document(content: bytes, place: str) -> Mapping[str, Any]:
@@ -179,15 +181,15 @@ def _read_file(path: Path) -> bytes:
     """The bytes of a local document."""
     try:
         with path.open("rb") as file:
-            content = file.read(LARGEST_DOCUMENT + 1)
+            content = file.read(MAX_DOCUMENT_BYTES + 1)
     except FileNotFoundError as error:
         raise SceneError(f"{path} does not exist", reason="missing_object") from error
     except PermissionError as error:
         raise SceneError(f"{path} may not be read", reason="forbidden") from error
     except OSError as error:
         raise SceneError(f"{path} cannot be read: {error}", reason="unreadable_file") from error
-    if len(content) > LARGEST_DOCUMENT:
+    if len(content) > MAX_DOCUMENT_BYTES:
         raise SceneError(
-            f"{path} has more than {LARGEST_DOCUMENT} bytes; no STAC item has", reason="too_large"
+            f"{path} has more than {MAX_DOCUMENT_BYTES} bytes; no STAC item has", reason="too_large"
         )
     return content

@@ -16,17 +16,17 @@ from spatial_assets.catalog.access.remote_objects import look_up_document
 from spatial_assets.catalog.access.requests import fetch
 from spatial_assets.catalog.access.signing import signed_url
 from spatial_assets.catalog.access.source_access import SourceAccess
-from spatial_assets.catalog.sources.documents import DocumentState, Listed, state_of_file
+from spatial_assets.catalog.sources.documents import DocumentState, ListedDocument, state_of_file
 from spatial_assets.catalog.stac.items import RawItem
 from spatial_assets.errors import SceneError, SettingsError
 
-LARGEST_TABLE = 1 << 30  # bytes of a remote file, which is held in memory; a local one is not
-ROWS_AT_ONCE = 1000
+MAX_TABLE_BYTES = 1 << 30  # bytes of a remote file, which is held in memory; a local one is not
+ROWS_PER_BATCH = 1000
 
 
-def table_document(catalog: str, access: SourceAccess) -> Listed:
+def table_document(catalog: str, access: SourceAccess) -> ListedDocument:
     """The table as one document: it is read whole, or not at all."""
-    return Listed(
+    return ListedDocument(
         catalog, partial(items_of_table, catalog, access), partial(_state, catalog, access)
     )
 
@@ -40,7 +40,7 @@ def items_of_table(catalog: str, access: SourceAccess) -> Iterator[RawItem]:
     """
     try:
         with pq.ParquetFile(_source(catalog, access)) as file:
-            for batch in file.iter_batches(batch_size=ROWS_AT_ONCE):
+            for batch in file.iter_batches(batch_size=ROWS_PER_BATCH):
                 for item in stac_table_to_items(pa.Table.from_batches([batch])):
                     yield RawItem(item, catalog)
     except (pa.ArrowException, OSError, KeyError, ValueError, TypeError, SceneError) as error:
@@ -70,4 +70,4 @@ def _source(catalog: str, access: SourceAccess) -> Path | io.BytesIO:
     if not is_remote(catalog):
         return Path(catalog)
     url = signed_url(catalog, access).url
-    return io.BytesIO(fetch(url, limit=LARGEST_TABLE, access=access))
+    return io.BytesIO(fetch(url, limit=MAX_TABLE_BYTES, access=access))

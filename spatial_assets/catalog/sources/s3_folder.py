@@ -15,10 +15,10 @@ from obstore.exceptions import (
     UnauthenticatedError,
 )
 
-from spatial_assets.catalog.access.requests import FORBIDDEN, MISSING
+from spatial_assets.catalog.access.requests import FORBIDDEN_STATUSES, MISSING_STATUSES
 from spatial_assets.catalog.access.signing import source_store
 from spatial_assets.catalog.access.source_access import SourceAccess
-from spatial_assets.catalog.sources.documents import DocumentState, Listed, remote_document
+from spatial_assets.catalog.sources.documents import DocumentState, ListedDocument, remote_document
 from spatial_assets.errors import SettingsError, SourceUnavailableError
 from spatial_assets.project.secrets import mask_secrets
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from obstore import ObjectMeta
 
 
-MOST_OBJECTS = 1_000_000
-OBJECTS_A_PAGE = 1000  # what S3 gives at once
+MAX_OBJECTS = 1_000_000
+OBJECTS_PER_PAGE = 1000  # what S3 gives at once
 
 # obstore tries a request again, but not one whose answer broke off half way.
 _USED_UP = re.compile(r"after (\d+) retries, max_retries: \1,")
@@ -35,7 +35,7 @@ _STATUS = re.compile(r"status code: (\d{3})")
 _ELSEWHERE = re.compile(r"without LOCATION")  # a redirect of S3: another region has the bucket
 
 
-def documents_of_bucket(folder: str, access: SourceAccess) -> Iterator[Listed]:
+def documents_of_bucket(folder: str, access: SourceAccess) -> Iterator[ListedDocument]:
     """The *.json objects below s3://bucket/prefix, in the order of their keys.
 
     Args:
@@ -63,7 +63,7 @@ def documents_of_bucket(folder: str, access: SourceAccess) -> Iterator[Listed]:
 
 def _objects(folder: str, access: SourceAccess) -> list[ObjectMeta]:
     """Every object below the prefix; a listing that broke off is begun again."""
-    delays = access.patience.delays()
+    delays = access.retry_policy.delays()
     while True:
         try:
             return _listing(folder, access)
@@ -81,11 +81,11 @@ def _listing(folder: str, access: SourceAccess) -> list[ObjectMeta]:
     bucket, _, prefix = folder.removeprefix("s3://").partition("/")
     store = source_store(bucket, access)
     found: list[ObjectMeta] = []
-    for page in obstore.list(store, prefix.strip("/") or None, chunk_size=OBJECTS_A_PAGE):
+    for page in obstore.list(store, prefix.strip("/") or None, chunk_size=OBJECTS_PER_PAGE):
         found += page
-        if len(found) > MOST_OBJECTS:
+        if len(found) > MAX_OBJECTS:
             raise SettingsError(
-                f"[scenes] catalog = {folder} holds more than {MOST_OBJECTS:,} objects; "
+                f"[scenes] catalog = {folder} holds more than {MAX_OBJECTS:,} objects; "
                 "name a narrower prefix, or a .parquet file that lists them"
             )
     return found
@@ -96,11 +96,11 @@ def _refusal(error: Exception, folder: str) -> SettingsError | SourceUnavailable
     said = str(error).partition("\n\nDebug source")[0].strip()
     answered = _STATUS.search(said)
     status = int(answered[1]) if answered else None
-    if isinstance(error, FileNotFoundError | NotFoundError) or status in MISSING:
+    if isinstance(error, FileNotFoundError | NotFoundError) or status in MISSING_STATUSES:
         return SettingsError(f"[scenes] catalog = {folder}: there is no such bucket")
     if (
         isinstance(error, PermissionError | PermissionDeniedError | UnauthenticatedError)
-        or status in FORBIDDEN
+        or status in FORBIDDEN_STATUSES
     ):
         return SettingsError(
             f"[scenes] catalog = {folder} may not be listed; check [scenes.source] and "

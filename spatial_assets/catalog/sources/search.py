@@ -7,11 +7,15 @@ from collections.abc import Iterable, Iterator
 from spatial_assets.catalog.access.file_versions import with_fingerprints
 from spatial_assets.catalog.access.source_access import SourceAccess, source_access
 from spatial_assets.catalog.scene import Catalogue, RejectedScene, Scene
-from spatial_assets.catalog.sources.documents import Found
+from spatial_assets.catalog.sources.documents import ItemOrRejection
 from spatial_assets.catalog.sources.sources import find_items
-from spatial_assets.catalog.stac.candidates import candidate_of, refused_candidate, sightings_of
+from spatial_assets.catalog.stac.candidates import (
+    candidate_of,
+    refused_candidate,
+    scene_versions_of,
+)
 from spatial_assets.catalog.stac.duplicates import without_duplicates, without_namesakes
-from spatial_assets.catalog.stac.item_filter import ItemFilter, selection_of
+from spatial_assets.catalog.stac.item_filter import ItemFilter, item_filter_of
 from spatial_assets.catalog.stac.items import RawItem, read_scene, rejected_item
 from spatial_assets.errors import SceneError
 from spatial_assets.project import Project
@@ -30,14 +34,16 @@ def find_scenes(project: Project, access: SourceAccess | None = None) -> Catalog
         SourceUnavailableError: the catalogue did not answer.
     """
     access = access or source_access(project)
-    selection = selection_of(project)
-    found = find_items(project.catalog_url, selection, access)
-    read = list(read_found(found, project, selection))
+    item_filter = item_filter_of(project)
+    found = find_items(project.catalog_url, item_filter, access)
+    read = list(read_found(found, project, item_filter))
     usable_items = [one for one in read if isinstance(one, Scene)]
     unread = [one for one in read if isinstance(one, RejectedScene)]
     scenes, superseded = without_duplicates(usable_items)
     # Before the files are looked up: what changes in between is then seen as a change, not missed.
-    scene_versions = sightings_of([*map(candidate_of, scenes), *map(refused_candidate, unread)])
+    scene_versions = scene_versions_of(
+        [*map(candidate_of, scenes), *map(refused_candidate, unread)]
+    )
     looked_up = list(with_fingerprints(scenes, access))
     usable = tuple(scene for scene in looked_up if isinstance(scene, Scene))
     bad = [*unread, *(scene for scene in looked_up if isinstance(scene, RejectedScene))]
@@ -51,14 +57,14 @@ def find_scenes(project: Project, access: SourceAccess | None = None) -> Catalog
 
 
 def read_found(
-    found: Iterable[Found], project: Project, selection: ItemFilter
+    found: Iterable[ItemOrRejection], project: Project, item_filter: ItemFilter
 ) -> Iterator[Scene | RejectedScene]:
     """The wanted ones among items as scenes without fingerprints, or as records of why not."""
     sensor, needs = project.sensor, project.bands
     for item in found:
         if isinstance(item, RejectedScene):
             yield item
-        elif selection.wants(item.document):
+        elif item_filter.matches(item.document):
             yield _read(item, sensor, needs)
 
 

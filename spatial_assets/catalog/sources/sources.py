@@ -14,10 +14,11 @@ from urllib.parse import urlsplit
 
 from spatial_assets.catalog.access.hrefs import is_remote, resolve_href
 from spatial_assets.catalog.access.source_access import SourceAccess
+from spatial_assets.catalog.json_object import JsonObject
 from spatial_assets.catalog.scene import RejectedScene
 from spatial_assets.catalog.sources.documents import (
-    Found,
-    Listed,
+    ItemOrRejection,
+    ListedDocument,
     document_or_record,
     features_of,
     known_record,
@@ -31,13 +32,13 @@ from spatial_assets.catalog.stac.item_filter import ItemFilter
 from spatial_assets.catalog.stac.items import rejected_document
 from spatial_assets.errors import SceneError, SettingsError, SourceUnavailableError
 
-PARQUET = (".parquet", ".geoparquet")
-MOST_DOCUMENTS = 1_000_000  # a catalogue that goes on after that goes round in circles
-
-Json = Mapping[str, object]
+PARQUET_SUFFIXES = (".parquet", ".geoparquet")
+MAX_DOCUMENTS = 1_000_000  # a catalogue that goes on after that goes round in circles
 
 
-def find_items(catalog: str, selection: ItemFilter, access: SourceAccess) -> Iterator[Found]:
+def find_items(
+    catalog: str, item_filter: ItemFilter, access: SourceAccess
+) -> Iterator[ItemOrRejection]:
     """Every item of a catalogue; what the source can filter by itself is left out already.
 
     Raises:
@@ -47,17 +48,17 @@ def find_items(catalog: str, selection: ItemFilter, access: SourceAccess) -> Ite
     if is_api(catalog):
         from spatial_assets.catalog.sources.stac_api import items_of_api
 
-        return items_of_api(catalog, selection, access)
+        return items_of_api(catalog, item_filter, access)
     return (item for _, found in read_each(documents_of(catalog, access)) for item in found)
 
 
 def is_api(catalog: str) -> bool:
     """Whether a catalogue is searched; any other is a list of documents."""
-    names_a_file = urlsplit(catalog).path.lower().endswith((".json", *PARQUET))
+    names_a_file = urlsplit(catalog).path.lower().endswith((".json", *PARQUET_SUFFIXES))
     return catalog.startswith(("http://", "https://")) and not names_a_file
 
 
-def documents_of(catalog: str, access: SourceAccess) -> Iterator[Listed]:
+def documents_of(catalog: str, access: SourceAccess) -> Iterator[ListedDocument]:
     """The documents of a catalogue that is no API, each place once.
 
     Raises:
@@ -65,7 +66,7 @@ def documents_of(catalog: str, access: SourceAccess) -> Iterator[Listed]:
         SourceUnavailableError: it did not answer.
     """
     path = urlsplit(catalog).path if is_remote(catalog) else catalog
-    if path.lower().endswith(PARQUET):
+    if path.lower().endswith(PARQUET_SUFFIXES):
         from spatial_assets.catalog.sources.geoparquet import table_document
 
         return iter((table_document(catalog, access),))
@@ -78,7 +79,7 @@ def documents_of(catalog: str, access: SourceAccess) -> Iterator[Listed]:
     return documents_of_folder(Path(catalog), access)
 
 
-def documents_of_folder(folder: Path, access: SourceAccess) -> Iterator[Listed]:
+def documents_of_folder(folder: Path, access: SourceAccess) -> Iterator[ListedDocument]:
     """The *.json files below a folder, in the order of their paths.
 
     Raises:
@@ -111,7 +112,7 @@ def _refuse_half_a_list(error: OSError) -> None:
         raise SourceUnavailableError(f"{error.filename} cannot be listed: {error.strerror}")
 
 
-def documents_of_catalogue(catalog: str, access: SourceAccess) -> Iterator[Listed]:
+def documents_of_catalogue(catalog: str, access: SourceAccess) -> Iterator[ListedDocument]:
     """The items of a static catalogue, found by walking its links, each document once.
 
     Raises:
@@ -123,7 +124,7 @@ def documents_of_catalogue(catalog: str, access: SourceAccess) -> Iterator[Liste
     except SceneError as error:
         raise SettingsError(f"[scenes] catalog = {catalog}: {error}") from error
     if root.get("type") == "FeatureCollection":
-        yield Listed(catalog, partial(features_of, root, catalog))
+        yield ListedDocument(catalog, partial(features_of, root, catalog))
         return
     if not isinstance(root.get("links"), list):
         raise SettingsError(
@@ -132,7 +133,7 @@ def documents_of_catalogue(catalog: str, access: SourceAccess) -> Iterator[Liste
     yield from _walk(root, catalog, access)
 
 
-def _walk(root: Json, place: str, access: SourceAccess) -> Iterator[Listed]:
+def _walk(root: JsonObject, place: str, access: SourceAccess) -> Iterator[ListedDocument]:
     """Depth first, with a list of its own: a deep catalogue must not exhaust the stack."""
     waiting, seen = [(place, root)], {place}
     while waiting:
@@ -143,7 +144,7 @@ def _walk(root: Json, place: str, access: SourceAccess) -> Iterator[Listed]:
                 continue
             if target in seen:
                 continue
-            if len(seen) >= MOST_DOCUMENTS:
+            if len(seen) >= MAX_DOCUMENTS:
                 raise SettingsError(f"[scenes] catalog = {place} links to too many documents")
             seen.add(target)
             if relation == "item":
@@ -156,13 +157,13 @@ def _walk(root: Json, place: str, access: SourceAccess) -> Iterator[Listed]:
                 waiting.append((target, child))
 
 
-def _item_document(place: str, access: SourceAccess) -> Listed:
+def _item_document(place: str, access: SourceAccess) -> ListedDocument:
     """The document that an item link leads to."""
     remote = is_remote(place)
     return remote_document(place, access) if remote else local_document(Path(place), access)
 
 
-def _targets(document: Json, base: str) -> Iterator[tuple[str, str | RejectedScene]]:
+def _targets(document: JsonObject, base: str) -> Iterator[tuple[str, str | RejectedScene]]:
     """(relation, place) of the documents that a catalogue links to; bad links are records."""
     links = document.get("links")
     for link in links if isinstance(links, list) else []:

@@ -21,24 +21,24 @@ from pystac_client.exceptions import APIError
 from pystac_client.stac_api_io import StacApiIO
 
 from spatial_assets.catalog.access.hrefs import is_remote
-from spatial_assets.catalog.access.requests import Question, exchange
+from spatial_assets.catalog.access.requests import HttpRequest, exchange
 from spatial_assets.catalog.access.source_access import SourceAccess
-from spatial_assets.catalog.sources.documents import LARGEST_DOCUMENT
-from spatial_assets.catalog.stac.item_filter import BBox, ItemFilter
+from spatial_assets.catalog.sources.documents import MAX_DOCUMENT_BYTES
+from spatial_assets.catalog.stac.item_filter import Bounds, ItemFilter
 from spatial_assets.catalog.stac.items import RawItem
 from spatial_assets.errors import SceneError, SettingsError, SourceUnavailableError
 from spatial_assets.project.secrets import mask_secrets
 
-ITEMS_A_PAGE = 100  # some 4 MB of Sentinel-2 items
-MOST_ITEMS = 1_000_000
-MOST_REPEATS = 3 * ITEMS_A_PAGE  # a server that forgets where a page ended repeats for ever
+ITEMS_PER_PAGE = 100  # some 4 MB of Sentinel-2 items
+MAX_ITEMS = 1_000_000
+MAX_REPEATED_ITEMS = 3 * ITEMS_PER_PAGE  # a server that forgets where a page ended repeats for ever
 METHOD_NOT_ALLOWED = 405
 
 _MALFORMED = (pystac.STACError, ValueError, KeyError, TypeError, AttributeError)
 
 
 @dataclass(frozen=True)
-class Since:
+class ChangedSince:
     """Items that the server has changed, or made, at a moment or later."""
 
     name: Literal["updated", "created"]
@@ -47,7 +47,7 @@ class Since:
     moment: dt.datetime
 
 
-def items_of_api(url: str, selection: ItemFilter, access: SourceAccess) -> Iterator[RawItem]:
+def items_of_api(url: str, item_filter: ItemFilter, access: SourceAccess) -> Iterator[RawItem]:
     """The items that the API finds for the selection; it may find more than are wanted.
 
     Raises:
@@ -57,13 +57,13 @@ def items_of_api(url: str, selection: ItemFilter, access: SourceAccess) -> Itera
     with _errors_of_ours(url):
         client = _client(url, access)
         asked: dict[str, Any] = {}
-        if selection.max_cloud_cover < 100:  # noqa: PLR2004 - per cent
-            asked = _condition(client, "eo:cloud_cover", "lte", selection.max_cloud_cover) or {}
-        yield from _found(client, selection, asked, url=url)
+        if item_filter.max_cloud_cover < 100:  # noqa: PLR2004 - per cent
+            asked = _condition(client, "eo:cloud_cover", "lte", item_filter.max_cloud_cover) or {}
+        yield from _found(client, item_filter, asked, url=url)
 
 
 def changed_items(
-    url: str, selection: ItemFilter, access: SourceAccess, *, since: Since
+    url: str, item_filter: ItemFilter, access: SourceAccess, *, since: ChangedSince
 ) -> list[RawItem] | None:
     """The items changed since a moment, however cloudy: one may have been clear until then.
 
@@ -77,20 +77,20 @@ def changed_items(
         client = _client(url, access)
         moment = since.moment.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
         asked = _condition(client, since.name, "gte", moment)
-        return None if asked is None else list(_found(client, selection, asked, url=url))
+        return None if asked is None else list(_found(client, item_filter, asked, url=url))
 
 
 def _found(
-    client: Client, selection: ItemFilter, asked: Mapping[str, Any], *, url: str
+    client: Client, item_filter: ItemFilter, asked: Mapping[str, Any], *, url: str
 ) -> Iterator[RawItem]:
     """The items of a search of every box, each once."""
-    searches = [_search(client, selection, box, asked) for box in selection.boxes]
+    searches = [_search(client, item_filter, box, asked) for box in item_filter.boxes]
     seen: set[tuple[object, object]] = set()
     repeats = 0
     for item in (item for search in searches for item in search.items_as_dicts()):
         identity = (item.get("collection"), item.get("id"))
         repeats += identity in seen
-        if repeats > MOST_REPEATS:
+        if repeats > MAX_REPEATED_ITEMS:
             raise SourceUnavailableError(f"{mask_secrets(url)} repeats its pages without end")
         if identity not in seen:
             seen.add(identity)
@@ -121,17 +121,17 @@ def _client(url: str, access: SourceAccess) -> Client:
 
 
 def _search(
-    client: Client, selection: ItemFilter, box: BBox, asked: Mapping[str, Any]
+    client: Client, item_filter: ItemFilter, box: Bounds, asked: Mapping[str, Any]
 ) -> ItemSearch:
     """A search of a box; nothing is asked for yet."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # as of the client
         return client.search(
             bbox=box,
-            datetime=selection.datetime,
-            collections=list(selection.collections) or None,
-            limit=ITEMS_A_PAGE,
-            max_items=MOST_ITEMS,
+            datetime=item_filter.datetime,
+            collections=list(item_filter.collections) or None,
+            limit=ITEMS_PER_PAGE,
+            max_items=MAX_ITEMS,
             **asked,
         )
 
@@ -185,16 +185,16 @@ class _BoundedIO(StacApiIO):
         verb = (method or "GET").upper()
         body = json.dumps(parameters or {}).encode() if verb != "GET" else None
         content_type = {"Content-Type": "application/json"} if body else {}
-        question = Question(
+        request = HttpRequest(
             url=href,
             method=verb,
             headers={**(headers or {}), **content_type},
             params=_query(parameters) if verb == "GET" and parameters else None,
             body=body,
-            limit=LARGEST_DOCUMENT,
+            limit=MAX_DOCUMENT_BYTES,
             accepts=frozenset({METHOD_NOT_ALLOWED}),
         )
-        status, content = exchange(question, self._access)
+        status, content = exchange(request, self._access)
         if status == METHOD_NOT_ALLOWED:
             refusal = APIError(f"{verb} is not allowed")
             refusal.status_code = status  # pystac-client goes on with GET

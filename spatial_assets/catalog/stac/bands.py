@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from spatial_assets.catalog.access.hrefs import resolve_href
+from spatial_assets.catalog.json_object import JsonObject, assets_of, properties_of
 from spatial_assets.catalog.scene import BandSource
 from spatial_assets.catalog.stac.calibration import (
     band_metadata,
@@ -19,21 +20,19 @@ from spatial_assets.catalog.stac.calibration import (
 from spatial_assets.errors import SceneError
 from spatial_assets.project.sensors import SensorProfile
 
-Json = Mapping[str, object]
-
 _PICTURES = frozenset({"visual", "overview", "thumbnail", "metadata"})
 
 
 @dataclass(frozen=True)
-class FoundBand:
+class AssetBand:
     """An asset and the number of a band within it, from 1."""
 
     key: str
-    asset: Json
+    asset: JsonObject
     index: int
 
 
-def band_source(item: Json, name: str, *, base: str, profile: SensorProfile) -> BandSource:
+def band_source(item: JsonObject, name: str, *, base: str, profile: SensorProfile) -> BandSource:
     """The source of the reflective band that we call `name`.
 
     Raises:
@@ -42,12 +41,9 @@ def band_source(item: Json, name: str, *, base: str, profile: SensorProfile) -> 
     found = _find_band(item, profile.bands.get(name, (name,)))
     if found is None:
         raise _missing(item, name, profile.bands.get(name, (name,)))
-    properties = item.get("properties")
     metadata = band_metadata(item, found.asset, found.index)
     try:
-        calibration = resolve_calibration(
-            properties if isinstance(properties, Mapping) else {}, metadata, profile=profile
-        )
+        calibration = resolve_calibration(properties_of(item), metadata, profile=profile)
     except SceneError as error:
         raise SceneError(f"asset {found.key!r}: {error}", reason=error.reason) from error
     nodata = declared_number(metadata, "nodata")
@@ -61,7 +57,7 @@ def band_source(item: Json, name: str, *, base: str, profile: SensorProfile) -> 
     )
 
 
-def class_source(item: Json, *, base: str, profile: SensorProfile) -> BandSource | None:
+def class_source(item: JsonObject, *, base: str, profile: SensorProfile) -> BandSource | None:
     """The source of the band of classes or flags; None where the sensor has none.
 
     Raises:
@@ -69,11 +65,11 @@ def class_source(item: Json, *, base: str, profile: SensorProfile) -> BandSource
     """
     if profile.class_band is None:
         return None
-    assets = _assets(item)
+    assets = assets_of(item)
     key = next((key for key in profile.class_assets if key in assets), None)
     if key is None:
         raise _missing(item, profile.class_band, profile.class_assets)
-    found = FoundBand(key, assets[key], 1)
+    found = AssetBand(key, assets[key], 1)
     metadata = band_metadata(item, found.asset, found.index)
     return _source(
         item,
@@ -86,7 +82,7 @@ def class_source(item: Json, *, base: str, profile: SensorProfile) -> BandSource
 
 
 def _source(
-    item: Json, found: FoundBand, *, name: str, base: str, **resolved: object
+    item: JsonObject, found: AssetBand, *, name: str, base: str, **resolved: object
 ) -> BandSource:
     """A band source with what the asset says of its file."""
     href = resolve_href(found.asset.get("href"), base)
@@ -104,15 +100,15 @@ def _source(
     )
 
 
-def _find_band(item: Json, accepted: Sequence[str]) -> FoundBand | None:
+def _find_band(item: JsonObject, accepted: Sequence[str]) -> AssetBand | None:
     """The first accepted name that is an asset key, else the first that is a common name."""
-    assets = _assets(item)
+    assets = assets_of(item)
     for name in accepted:
         if name in assets:
-            return FoundBand(name, assets[name], _index_of(assets[name], accepted) or 1)
+            return AssetBand(name, assets[name], _index_of(assets[name], accepted) or 1)
     for name in accepted:
         found = [
-            FoundBand(key, asset, index)
+            AssetBand(key, asset, index)
             for key, asset in sorted(assets.items())
             if not _is_picture(asset) and (index := _index_of(asset, (name,))) is not None
         ]
@@ -121,15 +117,7 @@ def _find_band(item: Json, accepted: Sequence[str]) -> FoundBand | None:
     return None
 
 
-def _assets(item: Json) -> Mapping[str, Json]:
-    """The item's assets that are objects."""
-    assets = item.get("assets")
-    if not isinstance(assets, Mapping):
-        return {}
-    return {str(key): asset for key, asset in assets.items() if isinstance(asset, Mapping)}
-
-
-def _index_of(asset: Json, names: Sequence[str]) -> int | None:
+def _index_of(asset: JsonObject, names: Sequence[str]) -> int | None:
     """Number, from 1, of the first band of an asset that goes by one of `names`."""
     for key in ("bands", "eo:bands"):
         entries = asset.get(key)
@@ -139,13 +127,13 @@ def _index_of(asset: Json, names: Sequence[str]) -> int | None:
     return None
 
 
-def names_of(band: Json) -> set[str]:
+def names_of(band: JsonObject) -> set[str]:
     """What a band description calls itself, STAC 1.0 and 1.1."""
     keys = ("name", "common_name", "eo:common_name")
     return {str(band[key]) for key in keys if isinstance(band.get(key), str)}
 
 
-def _is_picture(asset: Json) -> bool:
+def _is_picture(asset: JsonObject) -> bool:
     """Whether an asset is for the eye: its numbers are no measurement."""
     roles = asset.get("roles")
     return isinstance(roles, list) and not _PICTURES.isdisjoint(
@@ -153,7 +141,7 @@ def _is_picture(asset: Json) -> bool:
     )
 
 
-def _resolution(item: Json, found: FoundBand) -> tuple[float, str]:
+def _resolution(item: JsonObject, found: AssetBand) -> tuple[float, str]:
     """Pixel size as far as it is told, for choosing the finest; ties go by key."""
     metadata = band_metadata(item, found.asset, found.index)
     for value in (metadata.get("spatial_resolution"), found.asset.get("gsd")):
@@ -162,9 +150,9 @@ def _resolution(item: Json, found: FoundBand) -> tuple[float, str]:
     return (math.inf, found.key)
 
 
-def _missing(item: Json, name: str, accepted: Sequence[str]) -> SceneError:
+def _missing(item: JsonObject, name: str, accepted: Sequence[str]) -> SceneError:
     """The refusal of an item without a band."""
-    keys = ", ".join(sorted(_assets(item))) or "none"
+    keys = ", ".join(sorted(assets_of(item))) or "none"
     return SceneError(
         f"no asset for the band {name!r}: wanted the key or common name {', '.join(accepted)}; "
         f"the item has the assets {keys[:300]}",

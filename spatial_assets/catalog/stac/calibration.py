@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Mapping
 
+from spatial_assets.catalog.json_object import JsonObject
 from spatial_assets.errors import RasterError, SceneError
 from spatial_assets.geo.radiometry import Calibration
 from spatial_assets.project.sensors import SensorProfile
@@ -21,11 +22,9 @@ LANDSAT_COLLECTION = 2
 
 _BASELINE = re.compile(r"N?(\d{1,2})[._]?(\d{0,2})")
 
-Json = Mapping[str, object]
-
 
 def resolve_calibration(
-    properties: Json, band: Json, *, profile: SensorProfile
+    properties: JsonObject, band: JsonObject, *, profile: SensorProfile
 ) -> Calibration | None:
     """The calibration of one band, or None where its numbers are reflectance already.
 
@@ -62,7 +61,7 @@ def resolve_calibration(
         ) from (error)
 
 
-def band_metadata(item: Json, asset: Json, index: int) -> Json:
+def band_metadata(item: JsonObject, asset: JsonObject, index: int) -> JsonObject:
     """What is said of band `index` (from 1) of an asset: STAC 1.0 and 1.1, nearest word first."""
     merged: dict[str, object] = {}
     for source in (item.get("properties"), asset, _nth(asset, "bands", index)):
@@ -72,7 +71,7 @@ def band_metadata(item: Json, asset: Json, index: int) -> Json:
     return merged
 
 
-def declared_number(band: Json, key: str) -> float | None:
+def declared_number(band: JsonObject, key: str) -> float | None:
     """A number of the band's metadata, which may be NaN or infinite, or None where it has none.
 
     Raises:
@@ -99,7 +98,7 @@ def parse_baseline(text: object) -> tuple[int, int] | None:
 
 
 def _default(
-    properties: Json, profile: SensorProfile, *, scale: float | None
+    properties: JsonObject, profile: SensorProfile, *, scale: float | None
 ) -> tuple[float | None, float | None]:
     """(scale, offset) for what the item does not declare."""
     if profile.radiometry == "sentinel-2":
@@ -115,14 +114,14 @@ def _default(
     return profile.scale, profile.offset
 
 
-def _is_landsat_level_2(properties: Json) -> bool:
+def _is_landsat_level_2(properties: JsonObject) -> bool:
     """Whether nothing in the item says that it is of another collection or level."""
     correction = str(properties.get("landsat:correction", "L2"))
     number = str(properties.get("landsat:collection_number", LANDSAT_COLLECTION))
     return correction.upper().startswith("L2") and number.lstrip("0") == str(LANDSAT_COLLECTION)
 
 
-def _unknown(properties: Json, profile: SensorProfile) -> SceneError:
+def _unknown(properties: JsonObject, profile: SensorProfile) -> SceneError:
     """The refusal of an item that does not say how its numbers scale."""
     wanted = {
         "sentinel-2": "s2:processing_baseline",
@@ -141,7 +140,7 @@ def _unknown(properties: Json, profile: SensorProfile) -> SceneError:
     )
 
 
-def _nth(asset: Json, key: str, index: int) -> Json:
+def _nth(asset: JsonObject, key: str, index: int) -> JsonObject:
     """Entry `index` (from 1) of a list of band descriptions, {} where there is none."""
     entries = asset.get(key)
     if not isinstance(entries, list) or not 1 <= index <= len(entries):

@@ -16,13 +16,17 @@ from pathlib import Path
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from spatial_assets.catalog.access.file_versions import MISSING, local_version, source_record
+from spatial_assets.catalog.access.file_versions import (
+    MISSING_VERSION,
+    local_version,
+    source_record,
+)
 from spatial_assets.catalog.access.hrefs import is_remote
 from spatial_assets.catalog.scene import RejectedScene, Scene, SceneVersion
 from spatial_assets.catalog.stac.duplicates import best_of_each, first_of_each_id
 from spatial_assets.errors import SceneError
 
-DECIMALS = 4  # of a degree, some 10 m: the last digits of a reprojected extent depend on PROJ
+WKT_DECIMALS = 4  # of a degree, some 10 m: the last digits of a reprojected extent depend on PROJ
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +48,7 @@ class Candidate:
     files: tuple[str, ...] = ()
     """Paths of the local files that it names."""
 
-    reach: BaseGeometry | None
+    footprint: BaseGeometry | None
     """As of a `SceneVersion`."""
 
 
@@ -73,7 +77,7 @@ def candidate_of(scene: Scene) -> Candidate:
         files=tuple(source.href for source in scene.sources if not is_remote(source.href)),
         # Not the extent of the rasters: their corners hold no pixels, and a change would make
         # tiles there again for nothing.
-        reach=scene.footprint,
+        footprint=scene.footprint,
     )
 
 
@@ -84,13 +88,13 @@ def refused_candidate(record: RejectedScene) -> Candidate:
         href=record.href,
         granule=None,
         digest=_hash([record.fingerprint, record.reason]),
-        reach=record.footprint,
+        footprint=record.footprint,
     )
 
 
-def sightings_of(candidates: Iterable[Candidate]) -> tuple[SceneVersion, ...]:
+def scene_versions_of(candidates: Iterable[Candidate]) -> tuple[SceneVersion, ...]:
     """The sightings of all candidates, in the order of ids."""
-    return tuple(map(sighting_of, chosen(candidates)))
+    return tuple(map(scene_version_of, chosen(candidates)))
 
 
 def chosen(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
@@ -104,13 +108,13 @@ def chosen(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
     return tuple(seen[name] for name in sorted(seen))
 
 
-def sighting_of(candidate: Candidate) -> SceneVersion:
+def scene_version_of(candidate: Candidate) -> SceneVersion:
     """A candidate with what its local files are now; their contents are not read."""
     files = [_file_record(path) for path in candidate.files]
     return SceneVersion(
         id=candidate.id,
         version=_hash([candidate.digest, files]) if files else candidate.digest,
-        reach=candidate.reach,
+        footprint=candidate.footprint,
     )
 
 
@@ -119,12 +123,12 @@ def _file_record(path: str) -> str:
     try:
         return local_version(Path(path))
     except SceneError:
-        return MISSING
+        return MISSING_VERSION
 
 
 def _shape_record(shape: BaseGeometry | None) -> str | None:
     """A geometry as text."""
-    return None if shape is None else str(shapely.to_wkt(shape, rounding_precision=DECIMALS))
+    return None if shape is None else str(shapely.to_wkt(shape, rounding_precision=WKT_DECIMALS))
 
 
 def _hash(record: Sequence[object]) -> str:

@@ -8,16 +8,17 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Protocol, TypeVar
 
+from spatial_assets.catalog.json_object import JsonObject, properties_of
 from spatial_assets.catalog.scene import RejectedScene, Scene, SupersededScene
 from spatial_assets.catalog.stac.calibration import parse_baseline
 
 _NEVER = dt.datetime.min.replace(tzinfo=dt.UTC)
 
 
-class Placed(Protocol):
+class Located(Protocol):
     """What was found under an id, at a place."""
 
     @property
@@ -29,7 +30,7 @@ class Placed(Protocol):
         """Where the item was found."""
 
 
-class Processed(Placed, Protocol):
+class Processed(Located, Protocol):
     """One processing of a granule."""
 
     @property
@@ -41,7 +42,7 @@ class Processed(Placed, Protocol):
         """When the product was made, UTC."""
 
 
-Item = TypeVar("Item", bound=Placed)
+Item = TypeVar("Item", bound=Located)
 Product = TypeVar("Product", bound=Processed)
 
 
@@ -113,8 +114,6 @@ def _rank(item: Processed) -> tuple[tuple[int, int], dt.datetime, str, str]:
     )
 
 
-Json = Mapping[str, object]
-
 # S2A_MSIL2A_20230818T100031_N0509_R122_T33TWL_20230818T143300.SAFE
 _PRODUCT = re.compile(r"(S2[A-Z])_MSIL\d[A-Z]_(\d{8}T\d{6})_N\d{4}_R\d{3}_T(\w{5})_\d{8}T\d{6}.*")
 # S2A_OPER_MSI_L2A_DS_2APS_20230818T143300_S20230818T100032_N05.09
@@ -124,7 +123,7 @@ _MGRS = re.compile(r"(?:MGRS-)?0?(\d{1,2}[A-Z]{3})")
 _LANDSAT = re.compile(r"(L[A-Z]\d\d)_\w{4}_(\d{3})(\d{3})_(\d{8})_.*")
 
 
-def platform_of(properties: Json) -> str:
+def platform_of(properties: JsonObject) -> str:
     """The satellite, spelled one way: "Sentinel-2B" and "LANDSAT_8" are sentinel-2b, landsat-8."""
     for key in ("platform", "eo:platform", "constellation"):
         value = properties.get(key)
@@ -133,10 +132,9 @@ def platform_of(properties: Json) -> str:
     return "unknown"
 
 
-def granule_of(item: Json, acquired: dt.datetime) -> str:
+def granule_of(item: JsonObject, acquired: dt.datetime) -> str:
     """The identity of an item's granule; the item's id where nothing better is told."""
-    found = item.get("properties")
-    properties = found if isinstance(found, Mapping) else {}
+    properties = properties_of(item)
     platform = platform_of(properties)
     return (
         _sentinel_2(properties, platform, acquired)
@@ -145,7 +143,7 @@ def granule_of(item: Json, acquired: dt.datetime) -> str:
     )
 
 
-def _sentinel_2(properties: Json, platform: str, acquired: dt.datetime) -> str | None:
+def _sentinel_2(properties: JsonObject, platform: str, acquired: dt.datetime) -> str | None:
     """Tile, datatake and datastrip: two halves of a tile from two datastrips are two granules."""
     product = _PRODUCT.fullmatch(str(properties.get("s2:product_uri", "")))
     strip = _DATASTRIP.fullmatch(str(properties.get("s2:datastrip_id", "")))
@@ -156,7 +154,7 @@ def _sentinel_2(properties: Json, platform: str, acquired: dt.datetime) -> str |
     return "/".join(("s2", platform, tile.lstrip("0"), taken, strip[1] if strip else ""))
 
 
-def _mgrs_tile(properties: Json) -> str | None:
+def _mgrs_tile(properties: JsonObject) -> str | None:
     """The MGRS tile of an item that names one."""
     parts = [
         properties.get(f"mgrs:{part}") for part in ("utm_zone", "latitude_band", "grid_square")
@@ -170,7 +168,9 @@ def _mgrs_tile(properties: Json) -> str | None:
     return None
 
 
-def _landsat(properties: Json, name: str, *, platform: str, acquired: dt.datetime) -> str | None:
+def _landsat(
+    properties: JsonObject, name: str, *, platform: str, acquired: dt.datetime
+) -> str | None:
     """Satellite, path, row and date."""
     path, row = properties.get("landsat:wrs_path"), properties.get("landsat:wrs_row")
     if str(path).isdigit() and str(row).isdigit():

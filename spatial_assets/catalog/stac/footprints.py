@@ -21,13 +21,14 @@ from shapely.affinity import translate
 from shapely.errors import ShapelyError
 from shapely.geometry.base import BaseGeometry
 
+from spatial_assets.catalog.json_object import JsonObject
 from spatial_assets.errors import SceneError
 
 HALF_TURN = 180.0
 FULL_TURN = 360.0
 DEGREES_PER_HOUR = 15.0
-POLE = 90.0
-POLE_SLACK = 1e-6  # catalogues round; the pole is still the pole
+POLE_LATITUDE = 90.0
+POLE_TOLERANCE = 1e-6  # catalogues round; the pole is still the pole
 
 _MALFORMED = (
     *(TypeError, ValueError, KeyError, IndexError, AttributeError),
@@ -53,7 +54,7 @@ def footprint_of(item: Mapping[str, object]) -> BaseGeometry:
             reason="bad_footprint",
         ) from error
     west, south, east, north = shapely.bounds(polygons)
-    inside = -POLE - POLE_SLACK <= south < north <= POLE + POLE_SLACK
+    inside = -POLE_LATITUDE - POLE_TOLERANCE <= south < north <= POLE_LATITUDE + POLE_TOLERANCE
     if not (inside and -FULL_TURN <= west < east <= 2 * FULL_TURN):
         raise SceneError(
             f"the item's geometry is no area on the globe: bounds {west}, {south}, {east}, {north}",
@@ -72,7 +73,7 @@ def rolled(footprint: BaseGeometry) -> BaseGeometry:
     last = int(np.floor((east + HALF_TURN) / FULL_TURN))
     for turn in range(first, last + 1):
         middle = turn * FULL_TURN
-        box = shapely.box(middle - HALF_TURN, -POLE, middle + HALF_TURN, POLE)
+        box = shapely.box(middle - HALF_TURN, -POLE_LATITUDE, middle + HALF_TURN, POLE_LATITUDE)
         pieces.append(translate(shapely.intersection(footprint, box), xoff=-middle))
     return _polygons(shapely.union_all(pieces))
 
@@ -138,19 +139,17 @@ def _in_one_piece(shape: BaseGeometry) -> BaseGeometry:
     return _polygons(shapely.union_all(moved)) if is_narrower else shape
 
 
-PIECES = 16  # of an edge, as a straight edge of one CRS is curved in another
-FEWEST_NUMBERS = 6  # of proj:transform; some write the third row too
-
-Json = Mapping[str, object]
+EDGE_POINTS = 16  # of an edge, as a straight edge of one CRS is curved in another
+MIN_TRANSFORM_NUMBERS = 6  # of proj:transform; some write the third row too
 
 
-def extent_of(item: Json) -> BaseGeometry | None:
+def extent_of(item: JsonObject) -> BaseGeometry | None:
     """The union of the rasters' extents, or None where the item does not tell any."""
     found = [ring for ring in map(_lonlat, sorted(set(_extents(item)))) if ring is not None]
     return rolled(shapely.union_all(found)) if found else None
 
 
-def crs_of(described: Json) -> str | None:
+def crs_of(described: JsonObject) -> str | None:
     """The CRS as `proj:code` (projection extension 2) or `proj:epsg` (1) has it."""
     code, epsg = described.get("proj:code"), described.get("proj:epsg")
     if isinstance(code, str):
@@ -158,7 +157,7 @@ def crs_of(described: Json) -> str | None:
     return f"EPSG:{epsg}" if isinstance(epsg, int) else None
 
 
-def _extents(item: Json) -> Iterator[tuple[str, tuple[float, float, float, float]]]:
+def _extents(item: JsonObject) -> Iterator[tuple[str, tuple[float, float, float, float]]]:
     """(CRS, corner x, corner y, opposite x, opposite y) of every raster that tells both."""
     properties, assets = item.get("properties"), item.get("assets")
     common = properties if isinstance(properties, Mapping) else {}
@@ -170,23 +169,25 @@ def _extents(item: Json) -> Iterator[tuple[str, tuple[float, float, float, float
         crs = crs_of(entry) or crs_of(common)
         if crs is None or not isinstance(shape, list) or not isinstance(transform, list):
             continue
-        if len(shape) != 2 or len(transform) < FEWEST_NUMBERS:  # noqa: PLR2004 - rows, columns
+        if len(shape) != 2 or len(transform) < MIN_TRANSFORM_NUMBERS:  # noqa: PLR2004 - rows, columns
             continue
-        numbers = [*shape, *transform[:FEWEST_NUMBERS]]
+        numbers = [*shape, *transform[:MIN_TRANSFORM_NUMBERS]]
         if all(isinstance(number, int | float) for number in numbers):
-            grid = Affine(*transform[:FEWEST_NUMBERS])
+            grid = Affine(*transform[:MIN_TRANSFORM_NUMBERS])
             yield crs, (*(grid @ (0.0, 0.0)), *(grid @ (float(shape[1]), float(shape[0]))))
 
 
 def _lonlat(extent: tuple[str, tuple[float, float, float, float]]) -> BaseGeometry | None:
     """The polygon of an extent, in one piece; None where its CRS has no place for it."""
     crs, (left, top, right, bottom) = extent
-    steps = np.linspace(0.0, 1.0, PIECES, endpoint=False)
+    steps = np.linspace(0.0, 1.0, EDGE_POINTS, endpoint=False)
     across, down = left + (right - left) * steps, top + (bottom - top) * steps
     x = np.concatenate(
-        [across, np.full(PIECES, right), (left + right) - across, np.full(PIECES, left)]
+        [across, np.full(EDGE_POINTS, right), (left + right) - across, np.full(EDGE_POINTS, left)]
     )
-    y = np.concatenate([np.full(PIECES, top), down, np.full(PIECES, bottom), (top + bottom) - down])
+    y = np.concatenate(
+        [np.full(EDGE_POINTS, top), down, np.full(EDGE_POINTS, bottom), (top + bottom) - down]
+    )
     try:
         lon, lat = _to_lonlat(crs).transform(x, y)
     except CRSError:

@@ -12,14 +12,13 @@ from dataclasses import dataclass
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from spatial_assets.catalog.stac.footprints import footprint_of, rolled
+from spatial_assets.catalog.stac.footprints import HALF_TURN, footprint_of, rolled
 from spatial_assets.catalog.stac.items import acquired_of, cloud_cover_of
 from spatial_assets.errors import SceneError
 from spatial_assets.project import Project
 from spatial_assets.project.sections.scenes import Interval
 
-HALF_TURN = 180.0
-BBox = tuple[float, float, float, float]
+Bounds = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +35,7 @@ class ItemFilter:
     area: BaseGeometry
     """Lon/lat, within -180..180."""
 
-    def wants(self, item: Mapping[str, object]) -> bool:
+    def matches(self, item: Mapping[str, object]) -> bool:
         """Whether nothing that the item says speaks against it; cheap questions first."""
         collection = item.get("collection")
         if self.collections and collection not in self.collections:
@@ -60,7 +59,7 @@ class ItemFilter:
         return after_start and (end is None or acquired.replace(microsecond=0) <= end)
 
     @property
-    def boxes(self) -> tuple[BBox, ...]:
+    def boxes(self) -> tuple[Bounds, ...]:
         """The area's bounds; two boxes where the area crosses the antimeridian."""
         west, south, east, north = shapely.bounds(self.area)
         parts = shapely.get_parts(self.area)
@@ -82,7 +81,7 @@ class ItemFilter:
         return "/".join(f"{end:%Y-%m-%dT%H:%M:%SZ}" if end else ".." for end in ends)
 
 
-def selection_of(project: Project) -> ItemFilter:
+def item_filter_of(project: Project) -> ItemFilter:
     """The selection that a project asks for."""
     shapely.prepare(project.area_geometry)
     return ItemFilter(

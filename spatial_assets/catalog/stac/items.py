@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from shapely.geometry.base import BaseGeometry
 
+from spatial_assets.catalog.json_object import JsonObject, properties_of
 from spatial_assets.catalog.scene import RejectedScene, Scene
 from spatial_assets.catalog.stac.bands import band_source, class_source
 from spatial_assets.catalog.stac.duplicates import granule_of, platform_of
@@ -25,18 +26,16 @@ from spatial_assets.catalog.stac.footprints import (
 from spatial_assets.errors import SceneError
 from spatial_assets.project.sensors import SensorProfile
 
-LONGEST_ID = 200  # a file name holds 255 bytes, and suffixes are added
+MAX_ID_LENGTH = 200  # a file name holds 255 bytes, and suffixes are added
 _SAFE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-+=@~,:]*")
 _VOLATILE = ("updated", "links")
-
-Json = Mapping[str, object]
 
 
 @dataclass(frozen=True)
 class RawItem:
     """An item as the catalogue holds it, and where it was found."""
 
-    document: Json
+    document: JsonObject
     href: str
     """Absolute path or URL of the document; relative hrefs are relative to it."""
 
@@ -81,7 +80,7 @@ def read_scene(raw: RawItem, profile: SensorProfile, *, needs: Iterable[str]) ->
     )
 
 
-def _require_known(item: Json) -> dt.datetime:
+def _require_known(item: JsonObject) -> dt.datetime:
     """When an item of a version that we know was acquired.
 
     Raises:
@@ -96,16 +95,16 @@ def _require_known(item: Json) -> dt.datetime:
     return acquired
 
 
-def safe_id(item: Json) -> str:
+def safe_id(item: JsonObject) -> str:
     """The item's id.
 
     Raises:
         SceneError: it cannot be one component of a path.
     """
     name = item.get("id")
-    if not isinstance(name, str) or len(name) > LONGEST_ID or not _SAFE_ID.fullmatch(name):
+    if not isinstance(name, str) or len(name) > MAX_ID_LENGTH or not _SAFE_ID.fullmatch(name):
         raise SceneError(
-            f"item id {str(name)[:80]!r} cannot be a folder name; expected 1 to {LONGEST_ID} of "
+            f"item id {str(name)[:80]!r} cannot be a folder name; expected 1 to {MAX_ID_LENGTH} of "
             "A-Z a-z 0-9 _ . - + = @ ~ , : that begin with a letter, digit or underscore",
             reason="bad_id",
         )
@@ -119,7 +118,7 @@ def rejected_item(raw: RawItem, error: SceneError) -> RejectedScene:
         name, evidence = safe_id(raw.document), {}
     except SceneError:
         name = f"bad-id-{fingerprint[:12]}"
-        evidence = {"id": str(raw.document.get("id"))[:LONGEST_ID]}
+        evidence = {"id": str(raw.document.get("id"))[:MAX_ID_LENGTH]}
     return RejectedScene(
         id=name,
         href=raw.href,
@@ -135,7 +134,7 @@ def rejected_document(href: str, content: bytes, error: SceneError) -> RejectedS
     """The record of a document that is no JSON object at all."""
     fingerprint = hashlib.sha256(content or href.encode()).hexdigest()
     stem = href.rpartition("/")[2].removesuffix(".json")
-    is_safe = len(stem) <= LONGEST_ID and _SAFE_ID.fullmatch(stem) is not None
+    is_safe = len(stem) <= MAX_ID_LENGTH and _SAFE_ID.fullmatch(stem) is not None
     return RejectedScene(
         id=stem if is_safe else f"bad-id-{fingerprint[:12]}",
         href=href,
@@ -145,24 +144,18 @@ def rejected_document(href: str, content: bytes, error: SceneError) -> RejectedS
     )
 
 
-def properties_of(item: Json) -> Json:
-    """The item's properties, {} where it has none."""
-    properties = item.get("properties")
-    return properties if isinstance(properties, Mapping) else {}
-
-
-def acquired_of(item: Json) -> dt.datetime | None:
+def acquired_of(item: JsonObject) -> dt.datetime | None:
     """When the item was acquired, UTC; the start where only an interval is told."""
     properties = properties_of(item)
     return _moment(properties.get("datetime")) or _moment(properties.get("start_datetime"))
 
 
-def moment_of(item: Json, name: str) -> dt.datetime | None:
+def moment_of(item: JsonObject, name: str) -> dt.datetime | None:
     """A property of the item that is a time, UTC; None where it is not told."""
     return _moment(properties_of(item).get(name))
 
 
-def cloud_cover_of(item: Json) -> float | None:
+def cloud_cover_of(item: JsonObject) -> float | None:
     """Per cent, or None where it is not known."""
     value = properties_of(item).get("eo:cloud_cover")
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -180,13 +173,13 @@ def _moment(value: object) -> dt.datetime | None:
     return (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).astimezone(dt.UTC)
 
 
-def _is_date_only(item: Json) -> bool:
+def _is_date_only(item: JsonObject) -> bool:
     """Whether the item tells a day and no time."""
     value = properties_of(item).get("datetime")
     return isinstance(value, str) and len(value) == len("2023-08-01")
 
 
-def _known_footprint(item: Json) -> BaseGeometry | None:
+def _known_footprint(item: JsonObject) -> BaseGeometry | None:
     """The footprint of a bad item, where at least that can be read."""
     try:
         return rolled(footprint_of(item))
@@ -194,7 +187,7 @@ def _known_footprint(item: Json) -> BaseGeometry | None:
         return None
 
 
-def _document_fingerprint(item: Json) -> str:
+def _document_fingerprint(item: JsonObject) -> str:
     """Hash of an item without what changes from one answer to the next."""
     stable = {key: value for key, value in item.items() if key not in _VOLATILE}
     stable["properties"] = {

@@ -17,16 +17,16 @@ def catalogue(project: Project) -> Finding:
     """Search the catalogue as a run would, and count what it has."""
     from spatial_assets.catalog.access.source_access import source_access
     from spatial_assets.catalog.sources.sources import find_items
-    from spatial_assets.catalog.stac.item_filter import selection_of
+    from spatial_assets.catalog.stac.item_filter import item_filter_of
     from spatial_assets.catalog.stac.items import RawItem
 
     def question() -> str:
-        selection = selection_of(project)
-        found = find_items(project.catalog_url, selection, source_access(project))
+        item_filter = item_filter_of(project)
+        found = find_items(project.catalog_url, item_filter, source_access(project))
         wanted = (
             item
             for item in found
-            if not isinstance(item, RawItem) or selection.wants(item.document)
+            if not isinstance(item, RawItem) or item_filter.matches(item.document)
         )
         number = sum(1 for _ in islice(wanted, MOST_COUNTED))
         if not number:

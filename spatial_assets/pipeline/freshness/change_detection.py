@@ -14,7 +14,7 @@ from datetime import datetime
 
 import shapely
 
-from spatial_assets.catalog.changes import Change, Snapshot, poll
+from spatial_assets.catalog.changes import SceneChange, Snapshot, poll
 from spatial_assets.errors import SourceUnavailableError
 from spatial_assets.pipeline.boundaries import BoundaryPipeline
 from spatial_assets.pipeline.fingerprints import fingerprint
@@ -43,7 +43,7 @@ NAMED = 3  # scenes in a reason: it is a line in a table
 class DetectedChanges:
     """What a look found."""
 
-    changes: tuple[Change, ...]
+    changes: tuple[SceneChange, ...]
     """Scenes that are new, changed or withdrawn since the last look."""
 
     wanted: tuple[TileWanted, ...]
@@ -176,19 +176,19 @@ def features_of(project: Project, store: ObjectStore) -> Features:
     return lambda tile: hash_of_boundaries(shelf.features(names, tile))
 
 
-def kind_of(change: Change) -> str:
+def kind_of(change: SceneChange) -> str:
     """`new`, `changed` or `withdrawn`."""
     if change.before is None:
         return "new"
     return "withdrawn" if change.after is None else "changed"
 
 
-def _why(project: Project, changes: Iterable[Change]) -> dict[str, str]:
+def _why(project: Project, changes: Iterable[SceneChange]) -> dict[str, str]:
     """Tile -> what changed over it."""
     found: defaultdict[str, list[str]] = defaultdict(list)
     for change in changes:
         scene_versions = [each for each in (change.before, change.after) if each]
-        reaches = [each.reach for each in scene_versions if each.reach is not None]
+        reaches = [each.footprint for each in scene_versions if each.footprint is not None]
         if reaches:
             for tile in project.partitioning.touching(shapely.union_all(reaches)):
                 found[tile].append(f"{change.id} is {kind_of(change)}")

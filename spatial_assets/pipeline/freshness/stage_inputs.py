@@ -56,9 +56,9 @@ class SceneIndex:
     """Everything that a catalogue has, to be asked what is over a place."""
 
     def __init__(self, scene_versions: Iterable[SceneVersion]) -> None:
-        known = [(each, each.reach) for each in scene_versions]
-        self._placed = [(each, reach) for each, reach in known if reach is not None]
-        self._tree = shapely.STRtree([reach for _, reach in self._placed])
+        known = [(each, each.footprint) for each in scene_versions]
+        self._placed = [(each, footprint) for each, footprint in known if footprint is not None]
+        self._tree = shapely.STRtree([footprint for _, footprint in self._placed])
 
     def over(self, place: BaseGeometry) -> tuple[SceneVersion, ...]:
         """The sightings that touch a place in lon/lat; one without a place touches none."""

@@ -13,7 +13,7 @@ from datetime import timedelta
 from functools import cached_property
 
 from spatial_assets.catalog.access.source_access import source_access
-from spatial_assets.catalog.rasters.prefetch import Ahead
+from spatial_assets.catalog.rasters.prefetch import Prefetch
 from spatial_assets.errors import LeaseHeldError
 from spatial_assets.geo.grid.pixel_grid import Tile
 from spatial_assets.geo.periods import Periods
@@ -241,12 +241,12 @@ def with_scenes_ahead(tasks: Iterable[TileTask], project: Project) -> Iterator[T
     For workers of this machine: what is brought here is in their cache.
     """
     waiting: TileTask | None = None
-    with Ahead(source_access(project)) as ahead:
+    with Prefetch(source_access(project)) as ahead:
         for task in tasks:
             box = project.pixel_grid.geobox(task.tile.window)
             missing = scenes_to_read(task, task.manifest) if RAW in task.stages else []
             wanted = list(remote_windows(missing, box))
-            ahead.want(wanted)
+            ahead.request(wanted)
             if waiting is not None:
                 yield waiting
             waiting = task

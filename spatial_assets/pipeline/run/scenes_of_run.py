@@ -22,7 +22,7 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from spatial_assets.catalog import find_scenes
-from spatial_assets.catalog.access.file_versions import AWAY
+from spatial_assets.catalog.access.file_versions import UNREACHABLE_VERSION
 from spatial_assets.catalog.rasters.inspect import inspect_scene
 from spatial_assets.catalog.scene import Catalogue, RejectedScene, Scene, rejected
 from spatial_assets.catalog.scene_facts import SceneFacts
@@ -269,4 +269,7 @@ class SceneMemory:
 
 def _follows_bytes(scene: Scene) -> bool:
     """Whether other bytes under the same names would give the scene another fingerprint."""
-    return all(source.version not in {AWAY, source.checksum, None} for source in scene.sources)
+    return all(
+        source.version not in {UNREACHABLE_VERSION, source.checksum, None}
+        for source in scene.sources
+    )

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from spatial_assets.catalog.access.hrefs import is_remote
 from spatial_assets.catalog.access.source_access import SourceAccess
-from spatial_assets.catalog.rasters.prefetch import Wanted, reading_ahead
+from spatial_assets.catalog.rasters.prefetch import FileWindows, prefetching
 from spatial_assets.catalog.rasters.windows import read_window
 from spatial_assets.errors import SceneError
 from spatial_assets.geo.clear_sky import ClearSky
@@ -123,7 +123,7 @@ class RawStage:
         self.ledger.at = RAW
         self.forget_withdrawn(RAW, self.records)
         missing = scenes_to_read(self._task, self.ledger.manifest)
-        with reading_ahead(remote_windows(missing, self.box), self._bench.access):
+        with prefetching(remote_windows(missing, self.box), self._bench.access):
             for record in missing:
                 self._read_scene(record, _fingerprint(self._task, record))
         for record in self.records:
@@ -283,7 +283,7 @@ def read_raw(
     return RawScene(bands=bands, unreadable=unreadable)
 
 
-def remote_windows(scenes: Iterable[SceneRecord], box: GeoBox) -> Iterator[Wanted]:
+def remote_windows(scenes: Iterable[SceneRecord], box: GeoBox) -> Iterator[FileWindows]:
     """What `read_raw` will read of remote files for `box`, in this order."""
     for scene in scenes:
         if any(is_remote(source.href) for source in scene.sources.values()):
