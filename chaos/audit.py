@@ -77,7 +77,7 @@ def snapshot(project: Project, environment: Mapping[str, str]) -> Snapshot:
     objects = {
         info.path: _digest(store, info.path)
         for info in store.list()
-        if not info.path.startswith(f"{layout.LEASES}/")
+        if not info.path.startswith(f"{layout.LEASES_FOLDER}/")
     }
     return Snapshot(objects, rows)
 
@@ -120,12 +120,12 @@ def leases(
     """Note leases that are still held, and logs of more than their newest record."""
     store = open_store(project.storage_url, environment)
     newest: dict[str, str] = {}
-    for info in store.list(layout.LEASES):
+    for info in store.list(layout.LEASES_FOLDER):
         name = info.path.rpartition("/")[0]
         newest[name] = info.path
     for name, path in sorted(newest.items()):
         record = parsed(store.get(path), path=path)
-        if record.holds(datetime.now(UTC) + ahead):
+        if record.is_active(datetime.now(UTC) + ahead):
             findings.left_over.append(f"{name}, held by {record.owner}")
 
 
@@ -148,6 +148,6 @@ def _rows(database: Database, table: str, url: str) -> Iterable[tuple[str, str]]
 def _digest(store: ObjectStore, path: str) -> str:
     """Of the bytes, without where the store is and what it calls its versions."""
     data = store.get(path).replace(store.url.encode(), b"")
-    if path.startswith(f"{layout.MANIFESTS}/"):
+    if path.startswith(f"{layout.MANIFESTS_FOLDER}/"):
         data = re.sub(rb'"etag": *"(?:[^"\\]|\\.)*"', b"", data)
     return f"{len(data)} bytes {hashlib.sha256(data).hexdigest()[:16]}"

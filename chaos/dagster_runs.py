@@ -94,7 +94,7 @@ class DagsterStep:
 def forget_leases(order: Order, direct: Mapping[str, str]) -> None:
     """Let the time of all leases have passed: Dagster's clock cannot be put forward."""
     store = open_store(load_project(order.folder, direct).storage_url, direct)
-    for info in store.list(layout.LEASES):
+    for info in store.list(layout.LEASES_FOLDER):
         store.delete(info.path)
 
 

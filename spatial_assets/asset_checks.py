@@ -125,7 +125,7 @@ def table_is_sound(project: Project, settings: BoundarySettings) -> dg.AssetChec
     @dg.asset_check(asset=settings.name, name=TABLE_IS_SOUND, description=SOUND)
     def check(database: DatabaseResource) -> dg.AssetCheckResult:
         with database.open(project) as opened:
-            verdict = judge_table(opened.examine(settings.name))
+            verdict = judge_table(opened.inspect_table(settings.name))
         return dg.AssetCheckResult(passed=verdict.passed, metadata=dict(verdict.evidence))
 
     return check

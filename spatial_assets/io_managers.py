@@ -72,7 +72,11 @@ class TileIOManager(dg.IOManager):
             dg.DagsterInvariantViolationError: it is neither a table nor a raster, or of a run
                 of several tiles.
         """
-        from spatial_assets.stores.objects.user_values import SUFFIXES, UnkeepableError, encode
+        from spatial_assets.stores.objects.user_values import (
+            SUFFIXES,
+            UnsupportedValueError,
+            encode,
+        )
 
         if obj is None:
             return
@@ -85,7 +89,7 @@ class TileIOManager(dg.IOManager):
             )
         try:
             suffix, data = encode(obj)
-        except UnkeepableError as error:
+        except UnsupportedValueError as error:
             raise dg.DagsterInvariantViolationError(f"{name} returned {error}") from error
         store = self._store.open()
         written = store.put(layout.tile_asset(name, "".join(tiles), suffix), data)

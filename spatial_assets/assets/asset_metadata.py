@@ -11,7 +11,7 @@ import dagster as dg
 
 from spatial_assets.pipeline.outcome import CheckOutcome, StageOutcome, TileOutcome
 from spatial_assets.pipeline.stages import CODE_VERSIONS, RAW, REPROJECTED, TILE_INDEX
-from spatial_assets.stores.public_columns import ShownColumn
+from spatial_assets.stores.public_columns import PublicColumn
 
 OWNERS = ("team:spatial-data",)
 PREVIEW = "preview"
@@ -70,7 +70,7 @@ def picture(png: bytes, *, alt: str) -> dg.MetadataValue:
     return dg.MetadataValue.md(f"![{alt}](data:image/png;base64,{data})")
 
 
-def column_schema(columns: Iterable[ShownColumn]) -> dg.TableSchema:
+def column_schema(columns: Iterable[PublicColumn]) -> dg.TableSchema:
     """The columns of a table for the UI."""
     return dg.TableSchema(
         columns=[dg.TableColumn(each.name, each.type, description=each.comment) for each in columns]

@@ -37,7 +37,7 @@ def judge_tables(project: Project, database: Database) -> Iterator[CheckOutcome]
     found = database.rows(TILE_INDEX, columns=("grid_id", "tile"))
     verdict = judge_orphans(project, [(str(row["grid_id"]), str(row["tile"])) for row in found])
     yield CheckOutcome(check=NO_ORPHANS, stage=TILE_INDEX, verdict=verdict)
-    sound = judge_table(database.examine(TILE_INDEX))
+    sound = judge_table(database.inspect_table(TILE_INDEX))
     yield CheckOutcome(check=TABLE_IS_SOUND, stage=TILE_INDEX, verdict=sound)
     names = project.indices.names
     if len(names) > 1:

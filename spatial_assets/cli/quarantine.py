@@ -13,14 +13,12 @@ import click
 from spatial_assets.cli.app.console import console, counted, listed, table
 from spatial_assets.cli.app.open_project import current_project
 from spatial_assets.project.secrets import mask_secrets
-from spatial_assets.stores.rows import QUARANTINE_KINDS
+from spatial_assets.stores.rows import QUARANTINE_KINDS, Row
 
 if TYPE_CHECKING:
     from spatial_assets.cli.app.open_project import OpenProject
     from spatial_assets.pipeline.quarantine import Quarantine
 
-
-Row = Mapping[str, object]
 
 COLUMNS = ("kind", "subject", "reason", "since", "last seen", "href")
 FIELDS = ("kind", "subject", "reason", "message", "first_seen", "last_seen", "href")

@@ -15,7 +15,7 @@ from spatial_assets.errors import SettingsError
 from spatial_assets.project.secrets import mask_secrets
 
 if TYPE_CHECKING:
-    from spatial_assets.cli.selection.tile_status import Row
+    from spatial_assets.stores.rows import Row
 
 
 @click.command("status")

@@ -20,10 +20,8 @@ from spatial_assets.project.secrets import mask_secrets
 from spatial_assets.stores import layout
 from spatial_assets.stores.objects.json import to_json
 from spatial_assets.stores.objects.store import ObjectStore
-from spatial_assets.stores.rows import QuarantineRecord
+from spatial_assets.stores.rows import QuarantineRecord, Row
 from spatial_assets.stores.tables.database import Database
-
-Row = Mapping[str, object]
 
 SEEN_EVERY = timedelta(hours=1)
 """How far `last_seen` may lag: a run a minute need not write each bad scene each time."""
@@ -159,7 +157,7 @@ class Quarantine:
         subjects: Sequence[str] = (),
     ) -> list[dict[str, object]]:
         """Records in force by kind and subject; no filter: all."""
-        if not self.database.holds("quarantine"):
+        if not self.database.has_table("quarantine"):
             return []
         wanted = {"kind": kinds, "reason": reasons, "subject": subjects}
         where: dict[str, object] = {"grid_id": self.grid_id, "released_at": None}

@@ -10,13 +10,13 @@ from urllib.parse import quote
 GRID = "grid.json"
 """Identity of the grid that everything in this store was cut from."""
 
-RAW_TILES = "raw_tile"
-REPROJECTED = "reprojected_raster"
-MANIFESTS = "manifests"
-LEASES = "leases"
-SCENES = "scenes"
-QUARANTINE = "quarantine"
-PROBES = "probes"
+RAW_TILES_FOLDER = "raw_tile"
+REPROJECTED_FOLDER = "reprojected_raster"
+MANIFESTS_FOLDER = "manifests"
+LEASES_FOLDER = "leases"
+SCENES_FOLDER = "scenes"
+QUARANTINE_FOLDER = "quarantine"
+PROBES_FOLDER = "probes"
 
 
 def raw_tile(key: str, scene: str, band: str) -> str:
@@ -31,7 +31,7 @@ def raw_tile_scene(key: str, scene: str) -> str:
 
 def raw_tile_folder(key: str) -> str:
     """Folder of all that was read for a tile."""
-    return f"{RAW_TILES}/{segment(key)}"
+    return f"{RAW_TILES_FOLDER}/{segment(key)}"
 
 
 def reprojected_raster(key: str, scene: str) -> str:
@@ -41,7 +41,7 @@ def reprojected_raster(key: str, scene: str) -> str:
 
 def reprojected_folder(key: str) -> str:
     """Folder of the reflectance of all scenes on a tile's pixels."""
-    return f"{REPROJECTED}/{segment(key)}"
+    return f"{REPROJECTED_FOLDER}/{segment(key)}"
 
 
 def cube(index: str) -> str:
@@ -51,22 +51,22 @@ def cube(index: str) -> str:
 
 def manifest(key: str) -> str:
     """What the store holds of one tile."""
-    return f"{MANIFESTS}/{segment(key)}.json"
+    return f"{MANIFESTS_FOLDER}/{segment(key)}.json"
 
 
 def lease(name: str) -> str:
     """Folder of the lease records of one name, such as `tile/0231` or `cube/ndvi`."""
-    return "/".join([LEASES, *(segment(part) for part in name.split("/"))])
+    return "/".join([LEASES_FOLDER, *(segment(part) for part in name.split("/"))])
 
 
 def scene_facts(scene: str) -> str:
     """What the headers of a scene's files said."""
-    return f"{SCENES}/{segment(scene)}.json"
+    return f"{SCENES_FOLDER}/{segment(scene)}.json"
 
 
-def catalogue_seen() -> str:
+def catalogue_snapshot() -> str:
     """What the catalogue held when it was last looked at; no scene's facts end like that."""
-    return f"{SCENES}/catalogue.seen"
+    return f"{SCENES_FOLDER}/catalogue.seen"
 
 
 def raw_boundaries(name: str, suffix: str) -> str:
@@ -86,12 +86,12 @@ def tile_asset(name: str, key: str, suffix: str) -> str:
 
 def probe(name: str) -> str:
     """What a driver puts there for workers elsewhere to find."""
-    return f"{PROBES}/{segment(name)}"
+    return f"{PROBES_FOLDER}/{segment(name)}"
 
 
 def quarantine(kind: str, name: str) -> str:
     """The record of something refused: kind `scene`, `tile` or a boundaries name."""
-    return f"{QUARANTINE}/{segment(kind)}/{segment(name)}.json"
+    return f"{QUARANTINE_FOLDER}/{segment(kind)}/{segment(name)}.json"
 
 
 def segment(name: str) -> str:

@@ -29,7 +29,7 @@ POSTGIS_TYPES: Mapping[ColumnKind, str] = {
 
 
 @dataclass(frozen=True)
-class ShownColumn:
+class PublicColumn:
     """A column that says what it holds."""
 
     name: str
@@ -48,40 +48,40 @@ class ShownColumn:
 
 
 STATISTICS_COLUMNS = (
-    ShownColumn("grid_id", "text", "Identity of the pixel grid.", key=True),
-    ShownColumn("tile", "text", "Key of the tile.", key=True),
-    ShownColumn("period", "text", "Label of the period, e.g. 2023-08.", key=True),
-    ShownColumn("boundary_table", "text", "Boundary set the boundary is of.", key=True),
-    ShownColumn("boundary_key", "text", "Key of the boundary, as text.", key=True),
-    ShownColumn("period_start", "date", "First day of the period."),
-    ShownColumn("pixels", "number", "Pixels within the boundary, each counted by its coverage."),
-    ShownColumn("weight", "number", "Area of valid pixels within the boundary, square metres."),
-    ShownColumn("sum", "number", "Sum of area x value."),
-    ShownColumn("sum_squares", "number", "Sum of area x value squared."),
-    ShownColumn("min", "number", "Smallest valid value; null if none.", null=True),
-    ShownColumn("max", "number", "Largest valid value; null if none.", null=True),
-    ShownColumn("area_total", "number", "Area of all pixels within the boundary, square metres."),
+    PublicColumn("grid_id", "text", "Identity of the pixel grid.", key=True),
+    PublicColumn("tile", "text", "Key of the tile.", key=True),
+    PublicColumn("period", "text", "Label of the period, e.g. 2023-08.", key=True),
+    PublicColumn("boundary_table", "text", "Boundary set the boundary is of.", key=True),
+    PublicColumn("boundary_key", "text", "Key of the boundary, as text.", key=True),
+    PublicColumn("period_start", "date", "First day of the period."),
+    PublicColumn("pixels", "number", "Pixels within the boundary, each counted by its coverage."),
+    PublicColumn("weight", "number", "Area of valid pixels within the boundary, square metres."),
+    PublicColumn("sum", "number", "Sum of area x value."),
+    PublicColumn("sum_squares", "number", "Sum of area x value squared."),
+    PublicColumn("min", "number", "Smallest valid value; null if none.", null=True),
+    PublicColumn("max", "number", "Largest valid value; null if none.", null=True),
+    PublicColumn("area_total", "number", "Area of all pixels within the boundary, square metres."),
 )
 """What each tile contributes to the statistics of each boundary."""
 
 TILE_INDEX_COLUMNS = (
-    ShownColumn("grid_id", "text", "Identity of the pixel grid.", key=True),
-    ShownColumn("tile", "text", "Key of the tile.", key=True),
-    ShownColumn("index_name", "text", "Spectral index, e.g. ndvi.", key=True),
-    ShownColumn("period", "text", "Label of the period, e.g. 2023-08.", key=True),
-    ShownColumn("period_start", "date", "First day of the period."),
-    ShownColumn("valid_fraction", "number", "Share of the tile's pixels that are valid, 0 to 1."),
-    ShownColumn("observations", "number", "Mean number of clear observations of a pixel."),
-    ShownColumn("scenes", "integer", "Scenes that contributed."),
-    ShownColumn("uri", "text", "Where the pixels are."),
-    ShownColumn("fingerprint", "text", "Hash of all that the pixels follow from."),
-    ShownColumn("geometry", "multipolygon", "Footprint of the tile in lon/lat (EPSG:4326)."),
-    ShownColumn("refreshed_at", "timestamp", "When the inputs were last looked at."),
+    PublicColumn("grid_id", "text", "Identity of the pixel grid.", key=True),
+    PublicColumn("tile", "text", "Key of the tile.", key=True),
+    PublicColumn("index_name", "text", "Spectral index, e.g. ndvi.", key=True),
+    PublicColumn("period", "text", "Label of the period, e.g. 2023-08.", key=True),
+    PublicColumn("period_start", "date", "First day of the period."),
+    PublicColumn("valid_fraction", "number", "Share of the tile's pixels that are valid, 0 to 1."),
+    PublicColumn("observations", "number", "Mean number of clear observations of a pixel."),
+    PublicColumn("scenes", "integer", "Scenes that contributed."),
+    PublicColumn("uri", "text", "Where the pixels are."),
+    PublicColumn("fingerprint", "text", "Hash of all that the pixels follow from."),
+    PublicColumn("geometry", "multipolygon", "Footprint of the tile in lon/lat (EPSG:4326)."),
+    PublicColumn("refreshed_at", "timestamp", "When the inputs were last looked at."),
 )
 """Which pixels exist."""
 
 
-def boundary_columns(declared: BoundaryDeclaration) -> tuple[ShownColumn, ...]:
+def boundary_columns(declared: BoundaryDeclaration) -> tuple[PublicColumn, ...]:
     """The columns of the table of one boundary set: ours, and those of its source.
 
     Raises:
@@ -91,11 +91,11 @@ def boundary_columns(declared: BoundaryDeclaration) -> tuple[ShownColumn, ...]:
     carried = [*key, *(each for each in declared.columns if each not in key)]
     types = declared.types if isinstance(declared, BoundarySet) else {}
     ours = (
-        ShownColumn("boundary_key", "text", "The key as text; statistics refer to it.", key=True),
-        ShownColumn("geometry", "multipolygon", "Boundary in lon/lat (EPSG:4326)."),
-        ShownColumn("area_m2", "number", "True area on the ellipsoid, square metres."),
-        ShownColumn("feature_fingerprint", "text", "Hash of key, columns and geometry."),
-        ShownColumn("source", "text", "File the feature was read from."),
+        PublicColumn("boundary_key", "text", "The key as text; statistics refer to it.", key=True),
+        PublicColumn("geometry", "multipolygon", "Boundary in lon/lat (EPSG:4326)."),
+        PublicColumn("area_m2", "number", "True area on the ellipsoid, square metres."),
+        PublicColumn("feature_fingerprint", "text", "Hash of key, columns and geometry."),
+        PublicColumn("source", "text", "File the feature was read from."),
     )
     refuse_shared_columns(
         checked_name(declared.name, "boundary set"), [each.name for each in ours], carried
@@ -104,7 +104,7 @@ def boundary_columns(declared: BoundaryDeclaration) -> tuple[ShownColumn, ...]:
         message = f"boundary set {declared.name!r} has no key column; name one in `key`"
         raise DatabaseError(message)
     theirs = (
-        ShownColumn(
+        PublicColumn(
             each,
             types.get(each, "text"),
             "Key, as the source has it." if each in key else "As the source has it.",

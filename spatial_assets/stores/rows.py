@@ -24,7 +24,11 @@ class RowDataclass(Protocol):
     __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
 
 
-Row = Mapping[str, object] | RowDataclass
+Row = Mapping[str, object]
+"""Column name -> value, as `Database.rows` returns them."""
+
+RowLike = Row | RowDataclass
+"""A row to be written."""
 
 
 class BoundaryDeclaration(Protocol):
@@ -147,7 +151,7 @@ class Columns:
         return len(next(iter(self.values.values())))
 
 
-Rows = Iterable[Row] | Columns
+RowsLike = Iterable[RowLike] | Columns
 
 
 @dataclass(frozen=True)
@@ -156,7 +160,7 @@ class Replace:
 
     table: str
     keys: Mapping[str, object]
-    rows: Rows
+    rows: RowsLike
 
 
 @dataclass(frozen=True)
@@ -164,20 +168,20 @@ class ReplaceAll:
     """All rows of `table` become `rows`."""
 
     table: str
-    rows: Rows
+    rows: RowsLike
 
 
 @dataclass(frozen=True)
 class Upsert:
-    """Rows are added, or merged with the one of the same key as their table says."""
+    """RowsLike are added, or merged with the one of the same key as their table says."""
 
     table: str
-    rows: Rows
+    rows: RowsLike
 
 
 @dataclass(frozen=True)
 class Renew:
-    """Rows of `table` that have these keys get a newer moment; no row is added."""
+    """RowsLike of `table` that have these keys get a newer moment; no row is added."""
 
     table: str
     keys: Mapping[str, object]
@@ -191,7 +195,7 @@ class Renew:
 RowChange = Replace | ReplaceAll | Upsert | Renew
 
 
-def fields_of(row: Row) -> Mapping[str, object]:
+def fields_of(row: RowLike) -> Mapping[str, object]:
     """A row as column name -> value."""
     if isinstance(row, Mapping):
         return row

@@ -22,7 +22,7 @@ from spatial_assets.project.sections.pauses import PausedHours
 from spatial_assets.project.sections.regions import RegionSettings
 from spatial_assets.stores.rows import (
     QuarantineRecord,
-    Row,
+    RowLike,
     TileInputs,
     TileState,
     TileWanted,
@@ -166,7 +166,7 @@ class Ageing:
         )
         self._commit("tile_inputs", made)
 
-    def _commit(self, table: str, row: Row) -> None:
+    def _commit(self, table: str, row: RowLike) -> None:
         with open_database(self.project.database_url) as database:
             database.ensure_schema(self.project.boundaries, self.project.indices.names)
             database.commit([Upsert(table, [row])])

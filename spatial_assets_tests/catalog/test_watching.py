@@ -228,4 +228,4 @@ def test_a_folder_that_is_gone_is_no_empty_catalogue(project: Project, tmp_path:
 def test_no_scene_is_kept_under_the_name_of_the_snapshot() -> None:
     names = {layout.scene_facts(name) for name in ("catalogue.seen", "catalogue", "../catalogue")}
 
-    assert layout.catalogue_seen() not in names
+    assert layout.catalogue_snapshot() not in names

@@ -16,7 +16,7 @@ from spatial_assets.errors import ClusterError, StoreError
 from spatial_assets.pipeline.engines.dask_cluster import connected
 from spatial_assets.pipeline.engines.dask_engine import ClusterEngine, ClusterTimeouts
 from spatial_assets.pipeline.engines.engine import WorkerDied
-from spatial_assets.stores.objects.cancellation import recall
+from spatial_assets.stores.objects.cancellation import cancellation
 from spatial_assets_tests.dask.clusters import Scheduler
 from spatial_assets_tests.dask.works import StuckOnce, Waiting, square, whoami
 from spatial_assets_tests.servers.process import REPOSITORY
@@ -145,9 +145,12 @@ def wait_for(folder: Path, pattern: str, number: int) -> int:
 
 
 def test_what_is_recalled_is_not_written(engine: ClusterEngine) -> None:
-    with recall.heeding(lambda: False), pytest.raises(StoreError, match="gave this work up"):
+    with (
+        cancellation.checked_by(lambda: False),
+        pytest.raises(StoreError, match="gave this work up"),
+    ):
         engine.store.put("a", b"")
-    with recall.heeding(lambda: True):
+    with cancellation.checked_by(lambda: True):
         engine.store.put("b", b"")
 
     engine.store.put("c", b"")

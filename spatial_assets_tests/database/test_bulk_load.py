@@ -94,7 +94,7 @@ def test_the_indexes_of_a_filled_table_are_those_that_were_declared(postgis_url:
         for keys in (["a"], ["a", "b"]):
             database.replace_all("regions", columns(*keys))
             assert definitions(postgis_url) == declared
-            assert database.examine("regions").is_sound
+            assert database.inspect_table("regions").is_sound
 
     assert INDEX in str(declared)
 

@@ -14,12 +14,12 @@ from spatial_assets.retries import Backoff, retried
 from spatial_assets.stores.public_columns import (
     STATISTICS_COLUMNS,
     TILE_INDEX_COLUMNS,
-    ShownColumn,
+    PublicColumn,
     boundary_columns,
 )
 from spatial_assets.stores.rows import boundary_key
 from spatial_assets.stores.tables.database import open_database
-from spatial_assets.stores.tables.ddl import DUCKDB, POSTGIS, creation
+from spatial_assets.stores.tables.ddl import DUCKDB_DIALECT, POSTGIS_DIALECT, creation
 from spatial_assets.stores.tables.declarations import columns_of, declare
 from spatial_assets_tests.database.sample_rows import REGIONS
 
@@ -72,7 +72,7 @@ def test_columns_are_listed_as_a_user_interface_shows_them() -> None:
     ],
 )
 def test_columns_shown_without_a_database_library_are_those_of_the_table(
-    table: str, shown: tuple[ShownColumn, ...]
+    table: str, shown: tuple[PublicColumn, ...]
 ) -> None:
     told = [(each.name, each.type, each.comment) for each in shown]
 
@@ -82,7 +82,9 @@ def test_columns_shown_without_a_database_library_are_those_of_the_table(
 def test_both_databases_get_the_same_tables_in_their_own_words() -> None:
     table = declare([REGIONS], ["ndvi"]).table("regions")
 
-    postgis, duckdb = (next(creation(table, dialect)) for dialect in (POSTGIS, DUCKDB))
+    postgis, duckdb = (
+        next(creation(table, dialect)) for dialect in (POSTGIS_DIALECT, DUCKDB_DIALECT)
+    )
 
     assert "geometry geometry(MULTIPOLYGON,4326) NOT NULL" in postgis.replace('"', "")
     assert "geometry GEOMETRY('EPSG:4326') NOT NULL" in duckdb.replace('"', "")
@@ -155,7 +157,8 @@ def test_a_url_that_cannot_be_read_is_not_repeated() -> None:
 
 def test_nothing_is_imported_before_a_url_asks_for_it() -> None:
     code = (
-        "import sys; from spatial_assets.stores import database, records; "
+        "import sys; from spatial_assets.stores import rows; "
+        "from spatial_assets.stores.tables import database; "
         "print(sorted({'duckdb', 'psycopg', 'geoalchemy2', 'sqlalchemy', 'pyarrow'} "
         "& set(sys.modules)))"
     )

@@ -120,7 +120,7 @@ def test_a_reader_reads_what_a_killed_writer_had_committed(file: Path) -> None:
 
     with DuckDatabase(str(file)) as database:
         database.ensure_schema([REGIONS])
-        found = database.rows("regions", touching=shapely.box(5.05, 46, 8.05, 47))
+        found = database.rows("regions", intersecting=shapely.box(5.05, 46, 8.05, 47))
         database.replace_all("regions", [region("a")])
 
         assert {row["region_id"] for row in found} == {"5", "6", "8"}

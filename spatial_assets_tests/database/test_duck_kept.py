@@ -84,7 +84,7 @@ def tiles(database: DuckDatabase) -> Sequence[str]:
 def test_a_run_keeps_the_file_until_it_ends(file: Path) -> None:
     with DuckDatabase(str(file)) as database:
         database.ensure_schema([REGIONS])
-        with database.kept_open():
+        with database.keep_open():
             database.set_states([state("1")])
             database.rows("tile_state")
             assert not opens_elsewhere(file)
@@ -96,7 +96,7 @@ def test_a_file_kept_by_an_idle_run_is_given_to_a_process_that_asks(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(duckdb_file, "KEPT_IDLE", 20)
-    with DuckDatabase(str(file)) as database, database.kept_open():
+    with DuckDatabase(str(file)) as database, database.keep_open():
         database.ensure_schema([REGIONS])
         database.set_states([state("mine")])
 
@@ -122,7 +122,7 @@ def test_a_run_killed_while_it_keeps_the_file_loses_nothing_and_blocks_nobody(fi
     process.communicate(timeout=120)
     assert process.returncode == -signal.SIGKILL
 
-    with DuckDatabase(str(file), patience=5) as database, database.kept_open():
+    with DuckDatabase(str(file), patience=5) as database, database.keep_open():
         database.ensure_schema([REGIONS])
         database.set_states([state("5")])
 
@@ -133,7 +133,7 @@ def test_a_kept_file_that_nobody_uses_is_let_go_of(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(duckdb_file, "KEPT_IDLE", 0.1)
-    with DuckDatabase(str(file)) as database, database.kept_open():
+    with DuckDatabase(str(file)) as database, database.keep_open():
         database.ensure_schema([REGIONS])
         time.sleep(0.5)
 
@@ -143,7 +143,7 @@ def test_a_kept_file_that_nobody_uses_is_let_go_of(
 
 
 def test_what_failed_is_undone_and_what_was_committed_before_stays(file: Path) -> None:
-    with DuckDatabase(str(file)) as database, database.kept_open():
+    with DuckDatabase(str(file)) as database, database.keep_open():
         database.ensure_schema([REGIONS])
         database.set_states([state("good")])
 
@@ -161,7 +161,7 @@ def test_several_objects_of_a_process_pass_a_kept_file_on(file: Path) -> None:
     with ExitStack() as stack:
         first, second = (stack.enter_context(DuckDatabase(str(file))) for _ in range(2))
         for database in (first, second):
-            stack.enter_context(database.kept_open())
+            stack.enter_context(database.keep_open())
             database.ensure_schema([REGIONS])
 
         def write(database: DuckDatabase, name: str) -> None:
@@ -181,12 +181,12 @@ def test_several_objects_of_a_process_pass_a_kept_file_on(file: Path) -> None:
 
 
 def test_a_run_that_only_reads_makes_no_file_and_sees_it_when_another_did(file: Path) -> None:
-    with DuckDatabase(str(file)) as database, database.kept_open():
-        assert not database.holds("tile_state")
+    with DuckDatabase(str(file)) as database, database.keep_open():
+        assert not database.has_table("tile_state")
         assert not file.exists()
 
         with DuckDatabase(str(file)) as other:
             other.ensure_schema([REGIONS])
             other.replace_all("regions", [region("a")])
 
-        assert database.holds("tile_state")
+        assert database.has_table("tile_state")

@@ -70,7 +70,7 @@ def test_the_pipeline_needs_no_more_than_its_own_schema(roles: Roles, tmp_path: 
     assert len(rows(project, "tile_index")) == 2
     with open_database(url) as database:
         database.ensure_schema(project.boundaries, project.indices.names)
-        assert database.examine("tile_index").is_sound
+        assert database.inspect_table("tile_index").is_sound
     with psycopg.connect(roles.reader) as connection:
         found = connection.execute("SELECT count(*) FROM product.tile_index").fetchone()
         assert found == (2,)

@@ -188,7 +188,7 @@ def test_tables_may_live_in_a_schema_of_their_own(postgis_url: str) -> None:
             database.ensure_schema([REGIONS], ["ndvi"])
         own.replace_all("regions", [region("a")])
 
-        assert len(own.rows("regions", touching=shapely.Point(15.05, 46.05))) == 1
+        assert len(own.rows("regions", intersecting=shapely.Point(15.05, 46.05))) == 1
         assert other.rows("regions") == []
     with raw(postgis_url) as connection:
         found = connection.execute(
@@ -208,7 +208,7 @@ def test_postgis_is_found_wherever_it_is_installed(postgis_url: str) -> None:
         database.ensure_schema([REGIONS])
         database.replace_all("regions", [region("a")])
 
-        assert len(database.rows("regions", touching=shapely.Point(15.05, 46.05))) == 1
+        assert len(database.rows("regions", intersecting=shapely.Point(15.05, 46.05))) == 1
 
 
 def test_a_database_without_postgis_is_made_spatial(

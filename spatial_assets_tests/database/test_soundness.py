@@ -14,7 +14,7 @@ pytestmark = pytest.mark.servers
 
 def test_tables_as_declared_are_sound_in_either_database(database: Database) -> None:
     for table in ("tile_index", REGIONS.name):
-        facts = database.examine(table)
+        facts = database.inspect_table(table)
         assert facts.is_sound, facts
         assert judge_table(facts).passed
 
@@ -22,7 +22,7 @@ def test_tables_as_declared_are_sound_in_either_database(database: Database) -> 
 def test_postgis_answers_a_query_by_place_from_the_index(postgis_url: str) -> None:
     with open_database(postgis_url) as database:
         database.ensure_schema([REGIONS], ["ndvi"])
-        facts = database.examine("tile_index")
+        facts = database.inspect_table("tile_index")
 
     assert facts.uses_index is True
     assert "ix_tile_index_geometry" in facts.plan
@@ -52,7 +52,7 @@ def test_what_somebody_altered_by_hand_is_found(postgis_url: str, harm: str, tol
         with psycopg.connect(postgis_url.replace("+psycopg", ""), autocommit=True) as connection:
             connection.execute(harm.encode())
 
-        verdict = judge_table(database.examine("tile_index"))
+        verdict = judge_table(database.inspect_table("tile_index"))
 
     assert not verdict.passed
     assert told in str(verdict.evidence)

@@ -117,7 +117,7 @@ def test_twenty_thousand_polygons_are_loaded_and_found_again(database: Database)
     database.replace_all("regions", rows)
 
     assert len(database.rows("regions")) == 20_000
-    near = database.rows("regions", touching=shapely.Point(-179 + 100.005, 46.05))
+    near = database.rows("regions", intersecting=shapely.Point(-179 + 100.005, 46.05))
     assert {row["region_id"] for row in near} == {str(n) for n in range(9_991, 10_001)}
 
 

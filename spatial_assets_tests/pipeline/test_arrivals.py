@@ -106,16 +106,16 @@ def test_a_folder_that_is_not_mounted_is_no_withdrawal_of_all_scenes(
         noted(project)
 
     assert rows(project, "tile_wanted") == []
-    store_of(project).delete(layout.catalogue_seen())
+    store_of(project).delete(layout.catalogue_snapshot())
     assert set(noted(project)) == set(ten_tiles(project)[:4])
 
 
 def test_the_first_look_compares_with_what_was_made(project: Project, catalog: Path) -> None:
     tile = ten_tiles(project)[3]
-    store_of(project).delete(layout.catalogue_seen())
+    store_of(project).delete(layout.catalogue_snapshot())
     assert noted(project) == {}
 
-    store_of(project).delete(layout.catalogue_seen())
+    store_of(project).delete(layout.catalogue_snapshot())
     write_granule(catalog, village(project, tile, id="new"))
 
     assert noted(project) == {tile: FIRST_LOOK}
@@ -123,7 +123,7 @@ def test_the_first_look_compares_with_what_was_made(project: Project, catalog: P
 
 def test_who_dies_before_the_mark_is_set_looks_again(project: Project, catalog: Path) -> None:
     tile, next_tile = ten_tiles(project)[:2]
-    store, mark = store_of(project), layout.catalogue_seen()
+    store, mark = store_of(project), layout.catalogue_snapshot()
     before = store.get(mark)
     write_granule(catalog, village(project, tile, id="new"))
     assert noted(project) == {tile: "scene new is new"}
@@ -161,4 +161,4 @@ def test_a_project_in_which_nothing_was_made_is_looked_at_and_gets_no_database(
     assert arrivals.wanted == ()
     assert arrivals.sentence == "scenes: as before; tiles to follow: none"
     with lookout(project) as found:
-        assert not found.database.holds("tile_wanted")
+        assert not found.database.has_table("tile_wanted")

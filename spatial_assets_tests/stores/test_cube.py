@@ -23,7 +23,7 @@ from spatial_assets.stores.cube.cube import (
     tile_paths,
     write_tile,
 )
-from spatial_assets.stores.cube.zarr_store import ZarrView
+from spatial_assets.stores.cube.zarr_store import ReadOnlyZarrStore
 from spatial_assets.stores.objects.store import ObjectStore
 from spatial_assets_tests.stores.cubes import (
     GRID,
@@ -233,7 +233,7 @@ def test_zarr_lists_and_reads_a_cube_but_cannot_write_it(store: ObjectStore) -> 
     make(store)
     values = write(store, ONE)
 
-    view = ZarrView(store, "ndvi.zarr")
+    view = ReadOnlyZarrStore(store, "ndvi.zarr")
 
     group = zarr.open_group(view, mode="r", use_consolidated=False)
     assert {name for name, _ in group.arrays()} == {

@@ -100,12 +100,12 @@ def test_a_renewed_lease_is_not_stolen(store: ObjectStore) -> None:
 def test_a_heartbeat_costs_nothing_until_half_of_the_time_is_gone(store: ObjectStore) -> None:
     clock = Clock()
     ann = take(store, "ann", clock)
-    before = store.list(layout.LEASES)
+    before = store.list(layout.LEASES_FOLDER)
     clock.later(MINUTE / 3)
 
     ann.keep_alive()
 
-    assert store.list(layout.LEASES) == before
+    assert store.list(layout.LEASES_FOLDER) == before
 
 
 def test_an_expired_lease_that_nobody_took_can_be_renewed(store: ObjectStore) -> None:
@@ -125,14 +125,14 @@ def test_one_record_a_lease_is_all_that_stays(store: ObjectStore) -> None:
         held.renew()
         held.release()
 
-    assert len(store.list(layout.LEASES)) == 1
+    assert len(store.list(layout.LEASES_FOLDER)) == 1
 
 
 def test_a_latecomer_with_a_tidied_number_gets_nothing(store: ObjectStore) -> None:
     """It saw no lease, slept while others took and left, and then makes its first record."""
     clock = Clock()
     ann = take(store, "ann", clock)
-    first = store.list(layout.LEASES)[0].path
+    first = store.list(layout.LEASES_FOLDER)[0].path
     ann.release()
     bob = take(store, "bob", clock)
 
@@ -157,7 +157,7 @@ def test_a_release_whose_number_was_tidied_away_changes_nothing(store: ObjectSto
 
 def test_a_damaged_record_is_named(store: ObjectStore) -> None:
     take(store, "ann", Clock())
-    path = store.list(layout.LEASES)[0].path
+    path = store.list(layout.LEASES_FOLDER)[0].path
     store.put(path, b"{")
 
     with pytest.raises(StoreError, match=path):

@@ -12,10 +12,11 @@ from spatial_assets.cli.app.console import counted, listed
 from spatial_assets.cli.app.open_project import OpenProject
 from spatial_assets.cli.mapping.map_data import metres_of_a_pixel, newest_period
 from spatial_assets.cli.selection.inventory import Inventory
-from spatial_assets.cli.selection.tile_status import Row, TileStanding
+from spatial_assets.cli.selection.tile_status import TileStanding
 from spatial_assets.pipeline.stages import TILE_INDEX, by_boundary
 from spatial_assets.stores import layout
-from spatial_assets.stores.tables.database import DUCKDB
+from spatial_assets.stores.rows import Row
+from spatial_assets.stores.tables.database import DUCKDB_PREFIX
 from spatial_assets.stores.vectors.validated import read_validated
 
 OVERCAST = 99.0  # per cent of cloud from which a scene has nothing to give
@@ -107,14 +108,15 @@ def _files(ground: OpenProject) -> Iterator[tuple[str, str]]:
     size = sum(info.size for info in objects) / 1e6
     kinds = Counter(info.path.partition("/")[0] for info in objects)
     told = ", ".join(
-        f"{kinds[name]:,} files of {name}" for name in (layout.RAW_TILES, layout.REPROJECTED)
+        f"{kinds[name]:,} files of {name}"
+        for name in (layout.RAW_TILES_FOLDER, layout.REPROJECTED_FOLDER)
     )
     yield shown(ground.store.url), f"{size:,.0f} MB in all: also {told}, and a manifest a tile"
 
 
 def shown(url: str) -> str:
     """A URL as it is; a path, from where we are if it is below."""
-    path = Path(url.removeprefix(DUCKDB))
+    path = Path(url.removeprefix(DUCKDB_PREFIX))
     is_below = path.is_absolute() and path.is_relative_to(Path.cwd())
     return str(path.relative_to(Path.cwd())) if is_below else url
 

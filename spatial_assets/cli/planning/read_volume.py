@@ -63,7 +63,7 @@ def expected_reading(
     stored: dict[str, frozenset[tuple[str, str]]] = {}
     if ground.has_store:
         supply = SceneSupply(project, ground.store, InlineEngine())
-        there = {info.path for info in ground.store.list(layout.MANIFESTS)}
+        there = {info.path for info in ground.store.list(layout.MANIFESTS_FOLDER)}
         keys = [tile.key for tile in near if layout.manifest(tile.key) in there]
         with ThreadPoolExecutor(LOOK_UPS_AT_ONCE) as pool:
             facts = dict(zip(scenes, pool.map(supply.remembered, scenes.values()), strict=True))

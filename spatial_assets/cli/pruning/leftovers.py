@@ -112,7 +112,7 @@ def rows_by_tile(ground: OpenProject) -> dict[str, int]:
 
 def key_of_manifest(path: str) -> str | None:
     """The tile whose manifest lies at a path; None for anything else."""
-    found = re.fullmatch(rf"{layout.MANIFESTS}/(.+)\.json", path)
+    found = re.fullmatch(rf"{layout.MANIFESTS_FOLDER}/(.+)\.json", path)
     return found[1] if found else None
 
 
@@ -130,7 +130,7 @@ class Owners:
     def of(self, path: str) -> str | None:
         """Key of the tile, NOBODY for pixels outside of all; None: it is of no tile's kind."""
         top, _, rest = path.partition("/")
-        if top in {layout.RAW_TILES, layout.REPROJECTED}:
+        if top in {layout.RAW_TILES_FOLDER, layout.REPROJECTED_FOLDER}:
             return rest.partition("/")[0]
         return key_of_manifest(path) or self._of_shard(path)
 

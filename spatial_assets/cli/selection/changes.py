@@ -10,12 +10,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from spatial_assets.catalog import Catalogue
 from spatial_assets.cli.app.open_project import OpenProject
-from spatial_assets.cli.selection.tile_status import Row
 from spatial_assets.geo.grid.pixel_grid import Tile
 from spatial_assets.pipeline.failures import MissingInputError
 from spatial_assets.pipeline.freshness.outdated import Features, outdated_stages
 from spatial_assets.pipeline.freshness.stage_inputs import SceneIndex, hash_of_boundaries, recorded
 from spatial_assets.pipeline.tile.boundary_statistics import ValidatedBoundaries
+from spatial_assets.stores.rows import Row
 
 CAUSES = ("scenes", "settings", "boundaries")
 """In the order in which they are told."""

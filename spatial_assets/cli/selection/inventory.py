@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from spatial_assets.cli.app.open_project import OpenProject
 from spatial_assets.cli.selection.tile_options import Selectors
 from spatial_assets.cli.selection.tile_status import (
-    Row,
     TileStanding,
     TileStatus,
     moment,
@@ -24,6 +23,7 @@ from spatial_assets.pipeline.tile.manifest_builder import lost_units
 from spatial_assets.project import Project
 from spatial_assets.stores import layout
 from spatial_assets.stores.objects.manifests import read_manifest
+from spatial_assets.stores.rows import Row
 from spatial_assets.stores.tables.relational import RelationalDatabase
 from spatial_assets.stores.tables.transactions import Transaction
 
@@ -151,7 +151,7 @@ class Inventory:
         self, tiles: Sequence[TileStanding], stages: Sequence[str], *, verify: bool
     ) -> Iterator[TileStanding]:
         """The tiles; what the database calls good and the store has not is missing."""
-        listed = self.ground.store.list(layout.MANIFESTS) if self.ground.has_store else ()
+        listed = self.ground.store.list(layout.MANIFESTS_FOLDER) if self.ground.has_store else ()
         manifests = {info.path for info in listed}
         lost = {tile.tile: "" for tile in tiles if layout.manifest(tile.tile) not in manifests}
         if verify:

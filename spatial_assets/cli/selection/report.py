@@ -14,9 +14,10 @@ import shapely
 from spatial_assets.cli.app.console import counted, duration, listed
 from spatial_assets.cli.selection.run_rates import Throughput
 from spatial_assets.cli.selection.stale_tiles import WindowStanding, due_at, windows_of
-from spatial_assets.cli.selection.tile_status import Row, TileStanding, TileStatus
+from spatial_assets.cli.selection.tile_status import TileStanding, TileStatus
 from spatial_assets.project import Project
 from spatial_assets.project.times import spoken
+from spatial_assets.stores.rows import Row
 
 NAMED = 3  # tiles of a row of the table; JSON and GeoJSON name all
 DIGITS = 7  # of a degree: a centimetre

@@ -5,12 +5,12 @@ Nothing is made up: where no run has computed a tile, there is no rate.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import median
 
-Row = Mapping[str, object]
+from spatial_assets.stores.rows import Row
 
 RECENT = 10
 """Runs that a rate is taken from: enough to even out one bad night, few enough to follow change."""

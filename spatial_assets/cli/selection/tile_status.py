@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from spatial_assets.pipeline.outcome import State
-
-Row = Mapping[str, object]
+from spatial_assets.stores.rows import Row
 
 
 class TileStatus(StrEnum):

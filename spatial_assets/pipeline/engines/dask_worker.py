@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from spatial_assets.errors import ClusterError, SpatialAssetsError
 from spatial_assets.pipeline.engines.engine import limit_process
 from spatial_assets.retries import retry_budget
-from spatial_assets.stores.objects.cancellation import recall
+from spatial_assets.stores.objects.cancellation import cancellation
 from spatial_assets.stores.objects.store import ObjectStore
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def perform(orders: RunSpec, job: Pickled) -> Pickled:
 
     worker = get_worker()
     work = _fitted_out(orders, worker)
-    with recall.heeding(partial(_is_wanted, worker, worker.get_current_task())):
+    with cancellation.checked_by(partial(_is_wanted, worker, worker.get_current_task())):
         return Pickled.of(work(job.open()))
 
 

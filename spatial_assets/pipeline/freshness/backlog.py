@@ -14,10 +14,9 @@ from enum import StrEnum
 from spatial_assets.pipeline.outcome import UPSTREAM, State
 from spatial_assets.project import Project
 from spatial_assets.project.sections.freshness import Ages
+from spatial_assets.stores.rows import Row
 from spatial_assets.stores.tables.batches import moment
 from spatial_assets.stores.tables.database import Database
-
-Row = Mapping[str, object]
 
 
 class BacklogReason(StrEnum):

@@ -78,7 +78,7 @@ class ChangeDetector:
                 at once; nothing is noted.
             SettingsError: there is no such catalogue.
         """
-        path = layout.catalogue_seen()
+        path = layout.catalogue_snapshot()
         before = Snapshot.from_bytes(self.store.find(path))
         after = self.poll(self.project, before, now=now)
         if before and before.scene_versions and not after.scene_versions:
@@ -138,7 +138,7 @@ class ChangeDetector:
     def _all_made(self) -> dict[str, str]:
         """Every tile of the area that was ever made -> why it is looked at."""
         grid = {"grid_id": self.project.grid_id}
-        if not self.database.holds("tile_inputs"):
+        if not self.database.has_table("tile_inputs"):
             return {}
         rows = self.database.rows("tile_inputs", grid, columns=["tile"])
         made = {str(row["tile"]) for row in rows}

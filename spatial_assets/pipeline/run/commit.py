@@ -37,8 +37,8 @@ from spatial_assets.stores.rows import (
     QuarantineRecord,
     Renew,
     Replace,
-    Row,
     RowChange,
+    RowLike,
     TileState,
     Upsert,
 )
@@ -136,7 +136,7 @@ class Committer:
             since = self.standing.first_seen("scene", name) or record.first_seen
             self.store.put(layout.quarantine("scene", name), document_of(record, since=since))
         met = (self.standing.records["scene", name] for name in by_id if name not in new)
-        rows: list[Row] = [*new.values(), *seen_again(met, now=self.clock())]
+        rows: list[RowLike] = [*new.values(), *seen_again(met, now=self.clock())]
         if rows:
             self.database.commit([Upsert("quarantine", rows)])
         self._release("scene", sorted(set(usable) & set(self.standing.scenes)))

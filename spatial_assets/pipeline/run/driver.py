@@ -87,7 +87,7 @@ class TilePipeline:
             workers=self.engine.workers,
             clock=self.clock,
         )
-        with self.database.kept_open():
+        with self.database.keep_open():
             yield from log.of(self._walk(tiles, selected))
 
     def _walk(

@@ -14,9 +14,8 @@ from spatial_assets.pipeline.outcome import BAD, UPSTREAM, StageOutcome, State, 
 from spatial_assets.pipeline.stages import RAW
 from spatial_assets.pipeline.tile.manifest_builder import WHOLE
 from spatial_assets.stores.objects.manifests import TileManifest
+from spatial_assets.stores.rows import Row
 from spatial_assets.stores.tables.database import Database
-
-Row = Mapping[str, object]
 
 STORED = "stored_fingerprint"
 """Where the evidence of a bad state says what is stored all the same."""

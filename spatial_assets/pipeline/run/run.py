@@ -205,7 +205,7 @@ class Run:
                 if not fresh.has_rows(stage, stored):
                     stored = stored.without(stage)
         if self.standing.released(stored.tile, self.selected):
-            return stored.to_make_again(self.selected)
+            return stored.invalidated(self.selected)
         return stored
 
     def _settle(self, task: TileTask, result: TileResult | WorkerDied) -> TileOutcome:

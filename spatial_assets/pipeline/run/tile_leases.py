@@ -75,7 +75,7 @@ class TileLeases:
         self._hands.shutdown(cancel_futures=True)
         self._over.set()
         self._thread.join()
-        with ThreadPoolExecutor(AHEAD if self._store.is_far else 1) as hands:
+        with ThreadPoolExecutor(AHEAD if self._store.is_remote else 1) as hands:
             list(hands.map(self.release, list(self._held)))
 
     def ahead(
@@ -88,7 +88,7 @@ class TileLeases:
         """
         under_way: deque[tuple[Job, Callable[[], Result]]] = deque()
         for job in jobs:
-            if not self._store.is_far:
+            if not self._store.is_remote:
                 yield job, partial(work, job)
                 continue
             under_way.append((job, self._hands.submit(work, job).result))
@@ -121,7 +121,7 @@ class TileLeases:
                 self._held[key].keep_alive()
             yield
         finally:
-            if self._store.is_far:
+            if self._store.is_remote:
                 self._hands.submit(self.release, key)
             else:
                 self.release(key)

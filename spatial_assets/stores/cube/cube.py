@@ -8,8 +8,8 @@ size, etag and hash are known for the tile's manifest. Only the driver touches m
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from datetime import timedelta
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,8 +31,8 @@ from spatial_assets.stores.cube.metadata import (
     cube_documents,
     parsed_spec,
 )
-from spatial_assets.stores.cube.zarr_store import ZarrView
-from spatial_assets.stores.objects.leases import Clock, lease
+from spatial_assets.stores.cube.zarr_store import ReadOnlyZarrStore
+from spatial_assets.stores.objects.leases import lease
 from spatial_assets.stores.objects.store import ObjectInfo, ObjectStore
 
 if TYPE_CHECKING:
@@ -50,7 +50,9 @@ def stored_cube(store: ObjectStore, index: str) -> CubeSpec | None:
     return None if root is None else parsed_spec(root, index=index)
 
 
-def ensure_cube(store: ObjectStore, wanted: CubeSpec, *, owner: str, clock: Clock) -> CubeSpec:
+def ensure_cube(
+    store: ObjectStore, wanted: CubeSpec, *, owner: str, clock: Callable[[], datetime]
+) -> CubeSpec:
     """Make the cube, or grow it in time, to the east and to the south; for the driver only.
 
     Safe with any number of drivers: metadata changes under an exclusive lease, all arrays
@@ -157,7 +159,7 @@ def open_cube(store: ObjectStore, index: str) -> xr.Dataset:
     _root(store, index)
     with store.answering("read", layout.cube(index)):
         dataset: xr.Dataset = xr.open_zarr(
-            ZarrView(store, layout.cube(index)),
+            ReadOnlyZarrStore(store, layout.cube(index)),
             chunks=None,
             consolidated=True,
             decode_coords="all",

@@ -25,7 +25,7 @@ from spatial_assets.geo.radiometry import FILL, INDEX_SCALE
 from spatial_assets.stores import layout
 from spatial_assets.stores.cube.cube import read_window, stored_cube
 from spatial_assets.stores.cube.metadata import CubeSpec
-from spatial_assets.stores.objects.geotiff import BLOCK, CREATION, gdal_crs
+from spatial_assets.stores.objects.geotiff import BLOCK_PIXELS, CREATION, gdal_crs
 from spatial_assets.stores.objects.store import ObjectStore
 
 EDGE = 1e-6  # pixels; an edge of the area that lies on one of a pixel takes no more pixels
@@ -34,7 +34,7 @@ COG: dict[str, Any] = {
     "driver": "COG",
     "compress": "DEFLATE",  # every GDAL reads it; many builds lack ZSTD
     "predictor": "YES",
-    "blocksize": BLOCK,
+    "blocksize": BLOCK_PIXELS,
     "overview_resampling": "AVERAGE",  # of the valid pixels
     "bigtiff": "IF_SAFER",
 }

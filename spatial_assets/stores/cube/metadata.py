@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from zarr.abc.buffer import Buffer
 
 
-SCHEMA = 1
-OWN = "spatial_assets"
+CUBE_SCHEMA = 1
+SPEC_ATTRIBUTE = "spatial_assets"
 """Group attribute that holds the declaration itself."""
 
 OBSERVATIONS = "observations"
@@ -155,8 +155,8 @@ def parsed_spec(root: bytes, *, index: str) -> CubeSpec:
         StoreError: it is damaged, or written by a newer version.
     """
     try:
-        own = json.loads(root)["attributes"][OWN]
-        if own["schema"] == SCHEMA:
+        own = json.loads(root)["attributes"][SPEC_ATTRIBUTE]
+        if own["schema"] == CUBE_SCHEMA:
             column, row, width, height = own["extent"]
             first, last = (date.fromisoformat(own["periods"][name]) for name in ("first", "last"))
             return CubeSpec(
@@ -173,7 +173,7 @@ def parsed_spec(root: bytes, *, index: str) -> CubeSpec:
             "writes it again and no pixel is lost"
         ) from error
     raise StoreError(
-        f"{index}.zarr has schema {own['schema']!r}, this version reads {SCHEMA}; "
+        f"{index}.zarr has schema {own['schema']!r}, this version reads {CUBE_SCHEMA}; "
         "use the version of spatial_assets that wrote it, or a newer one"
     )
 
@@ -186,8 +186,8 @@ def group_attributes(spec: CubeSpec) -> dict[str, Any]:
         "title": f"{spec.long_name or spec.index} by {periods.length}",
         **spatial_attributes(spec.geobox),
         "grid_id": spec.grid_id,
-        OWN: {
-            "schema": SCHEMA,
+        SPEC_ATTRIBUTE: {
+            "schema": CUBE_SCHEMA,
             "grid_id": spec.grid_id,
             "grid": {
                 "tile_matrix_set": grid.tile_matrix_set,

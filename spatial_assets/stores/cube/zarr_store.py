@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from spatial_assets.stores.objects.store import ObjectStore
 
 
-class ZarrView(Store):
+class ReadOnlyZarrStore(Store):
     """The objects below one folder."""
 
     supports_writes = False
@@ -38,7 +38,7 @@ class ZarrView(Store):
         self._folder = folder
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, ZarrView) and str(other) == str(self)
+        return isinstance(other, ReadOnlyZarrStore) and str(other) == str(self)
 
     def __hash__(self) -> int:
         return hash(str(self))
@@ -47,7 +47,7 @@ class ZarrView(Store):
         return self._store.uri(self._folder)
 
     def __repr__(self) -> str:
-        return f"ZarrView({str(self)!r})"
+        return f"ReadOnlyZarrStore({str(self)!r})"
 
     async def get(
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None

@@ -12,14 +12,14 @@ from contextlib import contextmanager
 from spatial_assets.errors import StoreError
 
 
-class Recall:
+class Cancellation:
     """Stands between a process and its writes; of the whole process, helper threads included."""
 
     def __init__(self) -> None:
         self._is_wanted: Callable[[], bool] | None = None
 
     @contextmanager
-    def heeding(self, is_wanted: Callable[[], bool]) -> Iterator[None]:
+    def checked_by(self, is_wanted: Callable[[], bool]) -> Iterator[None]:
         """Write nothing in this block from when `is_wanted()` no longer holds."""
         self._is_wanted = is_wanted
         try:
@@ -27,7 +27,7 @@ class Recall:
         finally:
             self._is_wanted = None
 
-    def refuse_if_recalled(self, uri: str) -> None:
+    def refuse_if_cancelled(self, uri: str) -> None:
         """Refuse to write an object that nobody wants from this process any more.
 
         Raises:
@@ -38,5 +38,5 @@ class Recall:
             raise StoreError(message)
 
 
-recall = Recall()
+cancellation = Cancellation()
 """Of this process."""

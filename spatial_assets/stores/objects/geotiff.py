@@ -19,15 +19,15 @@ from rasterio.io import MemoryFile
 
 from spatial_assets.errors import RasterError, StoreError
 
-BLOCK = 512
+BLOCK_PIXELS = 512
 PREDICTORS = {"float32": 3, "int16": 2, "uint16": 2, "uint8": 2}
 """Pixel types that can be stored -> GDAL's predictor for them: differences of neighbours."""
 
 CREATION = {
     "driver": "GTiff",
     "tiled": True,
-    "blockxsize": BLOCK,
-    "blockysize": BLOCK,
+    "blockxsize": BLOCK_PIXELS,
+    "blockysize": BLOCK_PIXELS,
     "interleave": "band",  # a band is read without decoding the others
     "compress": "ZSTD",
     "zstd_level": 1,  # 8 times faster than DEFLATE, a few percent larger

@@ -9,7 +9,7 @@ from spatial_assets.stores import layout
 from spatial_assets.stores.objects.json import from_json, to_json
 from spatial_assets.stores.objects.store import ObjectStore
 
-SCHEMA = 1
+GRID_SCHEMA = 1
 
 
 def claim_store(store: ObjectStore, grid_id: str, *, grid: Mapping[str, object]) -> None:
@@ -47,9 +47,9 @@ def stored_grid(store: ObjectStore) -> dict[str, object] | None:
             f"{where} is damaged ({error}); delete it when you know whose pixels these are: "
             "the next run writes it again"
         ) from error
-    if document.get("schema") != SCHEMA or "grid_id" not in document:
+    if document.get("schema") != GRID_SCHEMA or "grid_id" not in document:
         raise StoreError(
-            f"{where} has schema {document.get('schema')!r}, this version reads {SCHEMA}; "
+            f"{where} has schema {document.get('schema')!r}, this version reads {GRID_SCHEMA}; "
             "use the version of spatial_assets that wrote it, or a newer one"
         )
     return document
@@ -57,7 +57,7 @@ def stored_grid(store: ObjectStore) -> dict[str, object] | None:
 
 def identity_document(grid_id: str, grid: Mapping[str, object]) -> bytes:
     """The bytes of `grid.json`."""
-    return to_json({"schema": SCHEMA, "grid_id": grid_id, "grid": dict(grid)})
+    return to_json({"schema": GRID_SCHEMA, "grid_id": grid_id, "grid": dict(grid)})
 
 
 def refusal(

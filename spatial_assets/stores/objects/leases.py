@@ -23,13 +23,12 @@ from spatial_assets.stores.objects.store import ObjectStore
 
 logger = logging.getLogger(__name__)
 
-Clock = Callable[[], datetime]
 READ_TRIES = 5  # the newest record may be superseded and tidied away while it is looked up
 POLL_SECONDS = 0.2  # of a waiting contender; time axes are locked for less than a second
 
 
 @dataclass(frozen=True)
-class Record:
+class LeaseRecord:
     """One entry of the log."""
 
     generation: int
@@ -42,7 +41,7 @@ class Record:
     until: datetime | None
     """When it expires (UTC); None: released."""
 
-    def holds(self, now: datetime) -> bool:
+    def is_active(self, now: datetime) -> bool:
         """Whether its writer may still be writing."""
         return self.until is not None and now < self.until
 
@@ -50,7 +49,9 @@ class Record:
 class Lease:
     """The right to write, held until it expires or is released."""
 
-    def __init__(self, log: LeaseLog, record: Record, *, ttl: timedelta, clock: Clock) -> None:
+    def __init__(
+        self, log: LeaseLog, record: LeaseRecord, *, ttl: timedelta, clock: Callable[[], datetime]
+    ) -> None:
         self._log = log
         self._record = record
         self._ttl = ttl
@@ -95,7 +96,7 @@ class LeaseLog:
     store: ObjectStore
     name: str
 
-    def newest(self) -> Record | None:
+    def newest(self) -> LeaseRecord | None:
         """The record that counts, or None where the lease was never taken."""
         for _ in range(READ_TRIES):
             found = self.store.list(layout.lease(self.name))
@@ -110,10 +111,12 @@ class LeaseLog:
             "be read; are the clocks of the machines that write here set?"
         )
 
-    def append(self, after: Record | None, *, owner: str, until: datetime | None) -> Record | None:
+    def append(
+        self, after: LeaseRecord | None, *, owner: str, until: datetime | None
+    ) -> LeaseRecord | None:
         """Add the record that follows `after`; None if another writer was first."""
         generation = 1 if after is None else after.generation + 1
-        record = Record(generation, owner, uuid.uuid4().hex, until)
+        record = LeaseRecord(generation, owner, uuid.uuid4().hex, until)
         if not self.store.create(self._path(generation), to_bytes(record)):
             return None
         older = [info.path for info in self.store.list(layout.lease(self.name))]
@@ -125,19 +128,19 @@ class LeaseLog:
             self.store.delete(path)
         return record
 
-    def close(self, held: Record, *, owner: str) -> Record:
+    def close(self, held: LeaseRecord, *, owner: str) -> LeaseRecord:
         """Add the record that lets go of `held`; what counts after it, or `held` if that is lost.
 
         Whether the number came too late need not be asked: it would give way to newer ones.
         """
-        record = Record(held.generation + 1, owner, uuid.uuid4().hex, None)
+        record = LeaseRecord(held.generation + 1, owner, uuid.uuid4().hex, None)
         if not self.store.create(self._path(record.generation), to_bytes(record)):
             return held
         self.store.delete(self._path(held.generation))
         return record
 
     def refusal(
-        self, holder: Record | None, now: datetime, *, lost_by: str | None = None
+        self, holder: LeaseRecord | None, now: datetime, *, lost_by: str | None = None
     ) -> LeaseHeldError:
         """The error that names the holder and until when."""
         lost = f"{lost_by} lost the lease" if lost_by else "the lease"
@@ -154,7 +157,9 @@ class LeaseLog:
         return f"{layout.lease(self.name)}/{generation:012d}.json"
 
 
-def acquire(store: ObjectStore, name: str, *, owner: str, ttl: timedelta, clock: Clock) -> Lease:
+def acquire(
+    store: ObjectStore, name: str, *, owner: str, ttl: timedelta, clock: Callable[[], datetime]
+) -> Lease:
     """Take the lease if it is free, released or expired.
 
     Raises:
@@ -162,7 +167,7 @@ def acquire(store: ObjectStore, name: str, *, owner: str, ttl: timedelta, clock:
     """
     log, now = LeaseLog(store, name), clock()
     newest = log.newest()
-    if newest is not None and newest.holds(now):
+    if newest is not None and newest.is_active(now):
         raise log.refusal(newest, now)
     record = log.append(newest, owner=owner, until=now + ttl)
     if record is None:
@@ -177,7 +182,7 @@ def lease(
     *,
     owner: str,
     ttl: timedelta,
-    clock: Clock,
+    clock: Callable[[], datetime],
     patience: timedelta = timedelta(0),
 ) -> Iterator[Lease]:
     """Hold the lease for the block; wait for it up to `patience`.
@@ -204,13 +209,13 @@ def lease(
             logger.warning("lease %s stays until %s: %s", name, held.until, error)
 
 
-def to_bytes(record: Record) -> bytes:
+def to_bytes(record: LeaseRecord) -> bytes:
     """One record as canonical JSON."""
     until = record.until and record.until.astimezone(UTC).isoformat()
     return to_json({"owner": record.owner, "token": record.token, "until": until})
 
 
-def parsed(data: bytes, *, path: str) -> Record:
+def parsed(data: bytes, *, path: str) -> LeaseRecord:
     """Read a record; its generation is its name.
 
     Raises:
@@ -219,7 +224,7 @@ def parsed(data: bytes, *, path: str) -> Record:
     try:
         document = from_json(data)
         until = document["until"]
-        return Record(
+        return LeaseRecord(
             int(path.rsplit("/", 1)[-1].removesuffix(".json")),
             str(document["owner"]),
             str(document["token"]),

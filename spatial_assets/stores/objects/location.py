@@ -29,8 +29,8 @@ ENDPOINT_VARIABLES = (
     "AWS_ENDPOINT_URL",
     "AWS_ENDPOINT",
 )
-CONNECT_SECONDS = 5.0  # a server that is there accepts at once
-ANSWER_SECONDS = 60.0  # one request: 8 MB parts at 1.1 Mbit/s
+CONNECT_TIMEOUT_SECONDS = 5.0  # a server that is there accepts at once
+REQUEST_TIMEOUT_SECONDS = 60.0  # one request: 8 MB parts at 1.1 Mbit/s
 RETRY_CONFIG: RetryConfig = {
     "max_retries": 2,  # of one request; whole operations are tried again in `refusals`
     "backoff": {  # exponential with jitter, obstore's own
@@ -43,7 +43,7 @@ RETRY_CONFIG: RetryConfig = {
 
 
 @dataclass(frozen=True)
-class Location:
+class StorageLocation:
     """Where objects are kept: a folder, or a prefix of a bucket."""
 
     folder: Path | None
@@ -71,7 +71,7 @@ class Location:
         )
 
 
-def locate(url: str) -> Location:
+def locate(url: str) -> StorageLocation:
     """Read a storage URL.
 
     Raises:
@@ -86,18 +86,18 @@ def locate(url: str) -> Location:
             and plain
             and not {"", ".", ".."} & set(prefix.split("/") if prefix else ())
         ):
-            return Location(None, bucket=parts.netloc, prefix=prefix)
+            return StorageLocation(None, bucket=parts.netloc, prefix=prefix)
     elif parts.scheme == "file" and parts.netloc in {"", "localhost"}:
-        return Location(Path(unquote(parts.path)))
+        return StorageLocation(Path(unquote(parts.path)))
     elif "://" not in url and Path(url).is_absolute():
-        return Location(Path(url))
+        return StorageLocation(Path(url))
     raise SettingsError(
         f"not a storage URL: {without_login(url)!r}; "
         "wanted an absolute folder or s3://bucket/prefix (keys come from the environment only)"
     )
 
 
-def connect(location: Location, env: Mapping[str, str]) -> Backend:
+def connect(location: StorageLocation, env: Mapping[str, str]) -> Backend:
     """The obstore backend of `location`: makes the folder; contacts no server."""
     if location.folder is not None:
         return LocalStore(location.folder, mkdir=True)
@@ -130,9 +130,9 @@ def client_options(env: Mapping[str, str]) -> ClientConfig:
     Raises:
         SettingsError: $SPATIAL_ASSETS_TIMEOUT is no number of seconds.
     """
-    answer = answer_within(env, default=ANSWER_SECONDS)
+    answer = answer_within(env, default=REQUEST_TIMEOUT_SECONDS)
     return {
-        "connect_timeout": timedelta(seconds=min(CONNECT_SECONDS, answer)),
+        "connect_timeout": timedelta(seconds=min(CONNECT_TIMEOUT_SECONDS, answer)),
         "timeout": timedelta(seconds=answer),
         "allow_http": endpoint_of(env).startswith("http://"),
     }

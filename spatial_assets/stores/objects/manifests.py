@@ -21,8 +21,8 @@ from spatial_assets.stores import layout
 from spatial_assets.stores.objects.json import from_json, to_json
 from spatial_assets.stores.objects.store import ObjectInfo, ObjectStore
 
-SCHEMA = 1
-TO_MAKE_AGAIN = ""
+MANIFEST_SCHEMA = 1
+INVALIDATED = ""
 """Fingerprint of a unit that is to be made again whatever its inputs are."""
 
 logger = logging.getLogger(__name__)
@@ -74,14 +74,14 @@ class TileManifest:
         stages = {**self.stages, stage: kept}
         return replace(self, stages={name: units for name, units in stages.items() if units})
 
-    def to_make_again(self, stages: Iterable[str]) -> TileManifest:
+    def invalidated(self, stages: Iterable[str]) -> TileManifest:
         """The manifest with the units of some stages made of nothing known, so that none stands.
 
         What they wrote stays named, so that what is not made again is still deleted.
         """
         again = {
             stage: {
-                unit: replace(entry, fingerprint=TO_MAKE_AGAIN) if unit else entry
+                unit: replace(entry, fingerprint=INVALIDATED) if unit else entry
                 for unit, entry in self.units(stage).items()
             }
             for stage in stages
@@ -99,7 +99,7 @@ class TileManifest:
 
     def to_bytes(self) -> bytes:
         """Canonical JSON: equal manifests are equal bytes."""
-        return to_json({"schema": SCHEMA, **asdict(self)})
+        return to_json({"schema": MANIFEST_SCHEMA, **asdict(self)})
 
 
 def read_manifest(store: ObjectStore, key: str) -> TileManifest | None:
@@ -114,7 +114,7 @@ def read_manifest(store: ObjectStore, key: str) -> TileManifest | None:
         return None
     try:
         document = from_json(data)
-        if document.get("schema") == SCHEMA:
+        if document.get("schema") == MANIFEST_SCHEMA:
             return parsed(document, key=key)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         logger.warning(
@@ -125,7 +125,8 @@ def read_manifest(store: ObjectStore, key: str) -> TileManifest | None:
         )
         return None
     raise StoreError(
-        f"{store.uri(path)} has schema {document.get('schema')!r}, this version reads {SCHEMA}; "
+        f"{store.uri(path)} has schema {document.get('schema')!r}, "
+        f"this version reads {MANIFEST_SCHEMA}; "
         "use the version of spatial_assets that wrote it, or a newer one"
     )
 

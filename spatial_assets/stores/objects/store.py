@@ -27,8 +27,8 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 
 from spatial_assets.errors import StoreError
-from spatial_assets.stores.objects.cancellation import recall
-from spatial_assets.stores.objects.location import Location, connect, locate
+from spatial_assets.stores.objects.cancellation import cancellation
+from spatial_assets.stores.objects.location import StorageLocation, connect, locate
 from spatial_assets.stores.objects.store_errors import explained, with_retries
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class ObjectInfo:
 class ObjectStore:
     """Objects below one storage URL. Picklable: it travels as its URL and opens again."""
 
-    def __init__(self, location: Location, env: Mapping[str, str]) -> None:
+    def __init__(self, location: StorageLocation, env: Mapping[str, str]) -> None:
         self._location = location
         self._env = env
         self._hint = location.hint(env)
@@ -74,7 +74,7 @@ class ObjectStore:
         return self._location.url
 
     @property
-    def is_far(self) -> bool:
+    def is_remote(self) -> bool:
         """Whether each request crosses a network, so that several at a time are worth a thread."""
         return self._location.folder is None
 
@@ -103,7 +103,7 @@ class ObjectStore:
         return _written(path, data, etag=answer["e_tag"])
 
     def _put_once(self, path: str, data: bytes) -> PutResult:
-        recall.refuse_if_recalled(self.uri(path))
+        cancellation.refuse_if_cancelled(self.uri(path))
         return obstore.put(self._backend, checked(path), data, chunk_size=PART_BYTES)
 
     def create(self, path: str, data: bytes) -> bool:
@@ -248,7 +248,7 @@ ABANDONED_SECONDS = 30.0
 """Since it was last written to; an object is written from memory, and a tile has one writer."""
 
 
-def sweep_staged(location: Location, path: str) -> None:
+def sweep_staged(location: StorageLocation, path: str) -> None:
     """Remove what killed writers of an object left beside it; nothing on S3.
 
     Raises:

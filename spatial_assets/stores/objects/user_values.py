@@ -23,7 +23,7 @@ SUFFIXES = (PARQUET, GEOTIFF)
 LONLAT = "EPSG:4326"
 
 
-class UnkeepableError(StoreError):
+class UnsupportedValueError(StoreError):
     """A value of a kind that is not kept; the message says which kinds are."""
 
 
@@ -31,7 +31,7 @@ def encode(value: object) -> tuple[str, bytes]:
     """Suffix and bytes of a DataFrame, GeoDataFrame or DataArray.
 
     Raises:
-        UnkeepableError: it is none of these, or a raster of no known place.
+        UnsupportedValueError: it is none of these, or a raster of no known place.
     """
     if isinstance(value, pd.DataFrame):
         buffer = io.BytesIO()
@@ -39,7 +39,7 @@ def encode(value: object) -> tuple[str, bytes]:
         return PARQUET, buffer.getvalue()
     if isinstance(value, xr.DataArray):
         return GEOTIFF, _geotiff(value)
-    raise UnkeepableError(
+    raise UnsupportedValueError(
         f"a {type(value).__name__}; wanted a (Geo)DataFrame, an xarray.DataArray with a CRS, "
         "or None"
     )
@@ -73,10 +73,10 @@ def _geotiff(raster: xr.DataArray) -> bytes:
     """GeoTIFF of one layer or several, NaN as its nodata.
 
     Raises:
-        UnkeepableError: nobody knows where its pixels are.
+        UnsupportedValueError: nobody knows where its pixels are.
     """
     if raster.rio.crs is None:
-        raise UnkeepableError(
+        raise UnsupportedValueError(
             "an xarray.DataArray without a CRS; keep the `spatial_ref` of its input, or set one "
             "with .rio.write_crs(...)"
         )
@@ -89,4 +89,4 @@ def _geotiff(raster: xr.DataArray) -> bytes:
             raster.rio.to_raster(memory.name, driver="GTiff", compress="zstd", tiled=True)
             return bytes(memory.getbuffer())
     except RioXarrayError as error:
-        raise UnkeepableError(f"an xarray.DataArray that is not a raster: {error}") from error
+        raise UnsupportedValueError(f"an xarray.DataArray that is not a raster: {error}") from error

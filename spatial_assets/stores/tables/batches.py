@@ -1,4 +1,4 @@
-"""Rows made ready for a table: column by column, of exactly the declared types.
+"""RowsLike made ready for a table: column by column, of exactly the declared types.
 
 Databases forgive differently (one takes 12.0 for an integer, another takes NaN for a number), so
 nothing is left to them: what does not fit is refused here, naming table, row and column.
@@ -23,7 +23,7 @@ from geoalchemy2 import Geometry
 from numpy.typing import NDArray
 
 from spatial_assets.errors import DatabaseError
-from spatial_assets.stores.rows import Columns, Row, Rows, boundary_key, fields_of
+from spatial_assets.stores.rows import Columns, RowLike, RowsLike, boundary_key, fields_of
 from spatial_assets.stores.sql_names import is_unicode
 from spatial_assets.stores.tables.columns import SRID
 
@@ -35,7 +35,7 @@ SLACK = 1e-6  # degrees; reprojection leaves a pole or the antimeridian by less
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Rows of one table, by column."""
+    """RowsLike of one table, by column."""
 
     table: sa.Table
     columns: Mapping[str, Sequence[object]]
@@ -57,7 +57,7 @@ class Batch:
         return replace(self, columns=columns)
 
 
-def prepare(table: sa.Table, rows: Rows, keys: Mapping[str, object]) -> Batch:
+def prepare(table: sa.Table, rows: RowsLike, keys: Mapping[str, object]) -> Batch:
     """Make rows ready for `table`.
 
     Args:
@@ -281,7 +281,7 @@ def bad_value(column: sa.Column[object], number: int, value: object, wanted: str
 
 
 def given_columns(
-    table: sa.Table, rows: Rows, keys: Mapping[str, object]
+    table: sa.Table, rows: RowsLike, keys: Mapping[str, object]
 ) -> dict[str, Sequence[object]]:
     """All columns of `table`, with None where nothing was given.
 
@@ -299,7 +299,7 @@ def given_columns(
 
 
 def gathered(
-    table: sa.Table, rows: Iterable[Row], keys: Mapping[str, object]
+    table: sa.Table, rows: Iterable[RowLike], keys: Mapping[str, object]
 ) -> dict[str, Sequence[object]]:
     """The columns of a table out of rows."""
     known = set(table.columns.keys())

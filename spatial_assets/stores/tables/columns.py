@@ -13,14 +13,14 @@ import sqlalchemy as sa
 from geoalchemy2 import Geometry
 from sqlalchemy.dialects import postgresql
 
-from spatial_assets.stores.public_columns import ShownColumn
+from spatial_assets.stores.public_columns import PublicColumn
 from spatial_assets.stores.rows import ColumnType
 from spatial_assets.stores.sql_names import LONGEST_NAME
 
-Kind = sa.types.TypeEngine[Any]
+SqlType = sa.types.TypeEngine[Any]
 
 SRID = 4326
-COLUMN_TYPES: Mapping[ColumnType, type[Kind]] = {
+COLUMN_TYPES: Mapping[ColumnType, type[SqlType]] = {
     "text": sa.Text,
     "integer": sa.BigInteger,
     "number": sa.Double,
@@ -35,30 +35,30 @@ def timestamp() -> sa.DateTime:
     return sa.DateTime(timezone=True)
 
 
-def json() -> Kind:
+def json() -> SqlType:
     """JSON, binary where the database has it."""
     return sa.JSON().with_variant(postgresql.JSONB(), "postgresql")
 
 
-def multipolygon() -> Kind:
+def multipolygon() -> SqlType:
     """A MultiPolygon in lon/lat; its index is declared, not made behind our back."""
-    geometry: Kind = Geometry("MULTIPOLYGON", srid=SRID, spatial_index=False)
+    geometry: SqlType = Geometry("MULTIPOLYGON", srid=SRID, spatial_index=False)
     return geometry
 
 
 def column(
-    name: str, kind: Kind | type[Kind], comment: str, *, null: bool = False
+    name: str, kind: SqlType | type[SqlType], comment: str, *, null: bool = False
 ) -> sa.Column[object]:
     """A column that says what it holds; quoted, since each database reserves other words."""
     return sa.Column(name, kind, nullable=null, comment=comment, quote=True)
 
 
-def key_column(name: str, comment: str, kind: type[Kind] = sa.Text) -> sa.Column[object]:
+def key_column(name: str, comment: str, kind: type[SqlType] = sa.Text) -> sa.Column[object]:
     """A column of the primary key; keys are ours to give, never counted by the database."""
     return sa.Column(name, kind, primary_key=True, autoincrement=False, comment=comment)
 
 
-def shown(told: ShownColumn) -> sa.Column[object]:
+def shown(told: PublicColumn) -> sa.Column[object]:
     """A column that people see, as the database has it."""
     if told.kind == "multipolygon":
         return column(told.name, multipolygon(), told.comment, null=told.null)

@@ -19,9 +19,9 @@ from spatial_assets.retries import answer_within
 from spatial_assets.stores.rows import (
     BoundaryDeclaration,
     QuarantineRecord,
-    Row,
     RowChange,
-    Rows,
+    RowLike,
+    RowsLike,
     TileState,
 )
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from spatial_assets.stores.tables.inspection import TableFacts
 
 
-DUCKDB = "duckdb:///"
-POSTGRES = ("postgresql+psycopg://", "postgresql://", "postgres://")
+DUCKDB_PREFIX = "duckdb:///"
+POSTGRES_PREFIXES = ("postgresql+psycopg://", "postgresql://", "postgres://")
 
 
 class Database(Protocol):
@@ -61,16 +61,16 @@ class Database(Protocol):
             DatabaseError: a row does not fit its table, or the database gave up.
         """
 
-    def replace_tile(self, table: str, keys: Mapping[str, object], rows: Rows) -> None:
+    def replace_tile(self, table: str, keys: Mapping[str, object], rows: RowsLike) -> None:
         """Let `rows` be the rows of `table` that have these keys."""
 
-    def replace_all(self, table: str, rows: Rows) -> None:
+    def replace_all(self, table: str, rows: RowsLike) -> None:
         """Let `rows` be the rows of `table`."""
 
-    def set_states(self, states: Iterable[TileState | Row]) -> None:
+    def set_states(self, states: Iterable[TileState | RowLike]) -> None:
         """Write how stages of tiles ended; what did not change keeps its `since`."""
 
-    def quarantine(self, records: Iterable[QuarantineRecord | Row]) -> None:
+    def quarantine(self, records: Iterable[QuarantineRecord | RowLike]) -> None:
         """Write what is bad; what was in force keeps its `first_seen`."""
 
     def release(self, where: Mapping[str, object], *, now: datetime) -> int:
@@ -81,28 +81,28 @@ class Database(Protocol):
         table: str,
         where: Mapping[str, object] | None = None,
         *,
-        touching: BaseGeometry | None = None,
+        intersecting: BaseGeometry | None = None,
         columns: Sequence[str] | None = None,
     ) -> list[dict[str, object]]:
-        """Rows of a table or view in the order of its key.
+        """RowsLike of a table or view in the order of its key.
 
         Args:
             table: its name.
             where: column -> the value, or a list of values, it must have; None: null.
-            touching: in lon/lat; only rows whose geometry intersects it.
+            intersecting: in lon/lat; only rows whose geometry intersects it.
             columns: only these, each combination of values once and in their order.
         """
 
-    def holds(self, table: str) -> bool:
+    def has_table(self, table: str) -> bool:
         """Whether there is such a table or view yet."""
 
-    def examine(self, table: str) -> TableFacts:
+    def inspect_table(self, table: str) -> TableFacts:
         """What the database says of a declared table that has geometries."""
 
     def spatial_version(self) -> str:
         """Versions of the database, its spatial extension, and what that is built on."""
 
-    def kept_open(self) -> AbstractContextManager[None]:
+    def keep_open(self) -> AbstractContextManager[None]:
         """Many transactions follow each other in this block: it may be kept open between them.
 
         Other processes have their turn all the same.
@@ -124,8 +124,8 @@ class Database(Protocol):
 def rows_if_any(
     database: Database, table: str, where: Mapping[str, object]
 ) -> list[dict[str, object]]:
-    """Rows of a table; none where it was never made, and it is not made now."""
-    return database.rows(table, where=where) if database.holds(table) else []
+    """RowsLike of a table; none where it was never made, and it is not made now."""
+    return database.rows(table, where=where) if database.has_table(table) else []
 
 
 def open_database(
@@ -151,11 +151,11 @@ def open_database(
         DatabaseError: the URL names neither.
         SettingsError: the variable is no number of seconds.
     """
-    if url.startswith(DUCKDB):
+    if url.startswith(DUCKDB_PREFIX):
         from spatial_assets.stores.tables.duckdb import DuckDatabase
 
-        return DuckDatabase(url.removeprefix(DUCKDB), patience=lock_timeout)
-    for prefix in POSTGRES:
+        return DuckDatabase(url.removeprefix(DUCKDB_PREFIX), patience=lock_timeout)
+    for prefix in POSTGRES_PREFIXES:
         if url.startswith(prefix):
             from spatial_assets.stores.tables.postgis import Limits, PostgisDatabase
 
@@ -166,7 +166,7 @@ def open_database(
                 statement=statement,
                 wait=lock_timeout,
             )
-            return PostgisDatabase(f"{POSTGRES[0]}{url.removeprefix(prefix)}", limits)
+            return PostgisDatabase(f"{POSTGRES_PREFIXES[0]}{url.removeprefix(prefix)}", limits)
     scheme = url.partition("://")[0] if "://" in url else "no scheme"
     raise DatabaseError(
         f"not a database URL ({scheme}): wanted duckdb:///path or "

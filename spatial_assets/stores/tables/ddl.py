@@ -48,8 +48,8 @@ class DuckDialect(PostgisDialect):
     type_compiler_cls = DuckTypes
 
 
-POSTGIS = PostgisDialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
-DUCKDB = DuckDialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
+POSTGIS_DIALECT = PostgisDialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
+DUCKDB_DIALECT = DuckDialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
 
 
 @compiles(Geometry, "duckdb")

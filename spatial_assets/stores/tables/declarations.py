@@ -32,7 +32,7 @@ from spatial_assets.stores.public_columns import (
 from spatial_assets.stores.rows import QUARANTINE_KINDS, TILE_STATES, BoundaryDeclaration
 from spatial_assets.stores.sql_names import checked_name
 from spatial_assets.stores.tables.columns import (
-    Kind,
+    SqlType,
     column,
     index_name,
     json,
@@ -207,10 +207,12 @@ def schema_version_table(metadata: sa.MetaData) -> sa.Table:
     )
 
 
-Merge = Mapping[str, sa.ColumnElement[object]]
+UpdateExpressions = Mapping[str, sa.ColumnElement[object]]
 
 
-def keep_since(table: sa.Table, incoming: sa.ColumnCollection[str, sa.Column[object]]) -> Merge:
+def keep_since(
+    table: sa.Table, incoming: sa.ColumnCollection[str, sa.Column[object]]
+) -> UpdateExpressions:
     """A state that did not change keeps the time it began."""
     same = [
         table.c[name].is_not_distinct_from(incoming[name])
@@ -221,7 +223,7 @@ def keep_since(table: sa.Table, incoming: sa.ColumnCollection[str, sa.Column[obj
 
 def keep_first_seen(
     table: sa.Table, incoming: sa.ColumnCollection[str, sa.Column[object]]
-) -> Merge:
+) -> UpdateExpressions:
     """One in force was first seen when it was; one that was released begins anew."""
     in_force = table.c.released_at.is_(None)
     return {"first_seen": sa.case((in_force, table.c.first_seen), else_=incoming["first_seen"])}
@@ -287,13 +289,17 @@ def tile_wanted_table(metadata: sa.MetaData) -> sa.Table:
     return table
 
 
-def newest(table: sa.Table, incoming: sa.ColumnCollection[str, sa.Column[object]]) -> Merge:
+def newest(
+    table: sa.Table, incoming: sa.ColumnCollection[str, sa.Column[object]]
+) -> UpdateExpressions:
     """What comes last is so."""
     del table, incoming
     return {}
 
 
-def keep_sighting(table: sa.Table, incoming: sa.ColumnCollection[str, sa.Column[object]]) -> Merge:
+def keep_sighting(
+    table: sa.Table, incoming: sa.ColumnCollection[str, sa.Column[object]]
+) -> UpdateExpressions:
     """A change that was seen before keeps when and why."""
     same = table.c.wanted == incoming["wanted"]
     return {name: sa.case((same, table.c[name]), else_=incoming[name]) for name in ("why", "since")}
@@ -314,7 +320,7 @@ def boundary_table(metadata: sa.MetaData, declared: BoundaryDeclaration) -> sa.T
     )
 
 
-COLUMNS: Sequence[tuple[str, type[Kind], str]] = (
+MERGED_COLUMNS: Sequence[tuple[str, type[SqlType], str]] = (
     ("grid_id", sa.Text, "Identity of the pixel grid."),
     ("period", sa.Text, "Label of the period, e.g. 2023-08."),
     ("boundary_table", sa.Text, "Boundary set the boundary is of."),
@@ -331,14 +337,14 @@ COLUMNS: Sequence[tuple[str, type[Kind], str]] = (
     ("valid_fraction", sa.Double, "Share of the pixels' area that is valid, 0 to 1."),
     ("covered_fraction", sa.Double, "Share of the boundary's own area that pixels cover."),
 )
-KEY = ("grid_id", "period", "boundary_table", "boundary_key")
+MERGED_KEY = ("grid_id", "period", "boundary_table", "boundary_key")
 
 
 def merged_table(parts: sa.Table) -> sa.Table:
     """The columns of the view over `parts`."""
     columns = [
-        sa.Column(name, kind, primary_key=name in KEY, autoincrement=False, comment=comment)
-        for name, kind, comment in COLUMNS
+        sa.Column(name, kind, primary_key=name in MERGED_KEY, autoincrement=False, comment=comment)
+        for name, kind, comment in MERGED_COLUMNS
     ]
     comment = f"{parts.name}, its tiles added up: one row a boundary and period."
     return sa.Table(f"{parts.name}_merged", sa.MetaData(), *columns, comment=comment)
@@ -364,13 +370,16 @@ def merging(parts: sa.Table, areas: Sequence[sa.Table]) -> sa.Select[tuple[objec
         "covered_fraction": sa.case((own > 0, area / own)),
     }
     return sa.select(
-        *(derived[name].label(name) if name in derived else sums.c[name] for name, _, _ in COLUMNS)
+        *(
+            derived[name].label(name) if name in derived else sums.c[name]
+            for name, _, _ in MERGED_COLUMNS
+        )
     ).select_from(source)
 
 
 def added_up(parts: sa.Table) -> sa.Select[tuple[object, ...]]:
     """Sums, extremes and counts over the tiles of each boundary and period."""
-    keys = [parts.c[name] for name in KEY]
+    keys = [parts.c[name] for name in MERGED_KEY]
     summed = ("pixels", "weight", "area_total", "sum", "sum_squares")
     return sa.select(
         *keys,

@@ -17,15 +17,14 @@ from geoalchemy2 import Geometry
 
 from spatial_assets.errors import DatabaseError
 from spatial_assets.stores.tables.batches import Batch, encoded
-from spatial_assets.stores.tables.ddl import DUCKDB, DuckDialect, quoted
+from spatial_assets.stores.tables.ddl import DUCKDB_DIALECT, DuckDialect, quoted
 from spatial_assets.stores.tables.duckdb_file import DuckFile, is_held_by_others
 from spatial_assets.stores.tables.relational import RelationalDatabase
 from spatial_assets.stores.tables.schema import MIGRATIONS, Migration
-from spatial_assets.stores.tables.transactions import Transaction
+from spatial_assets.stores.tables.transactions import STAGED_ROWS, Transaction
 
 Result = TypeVar("Result")
 
-INCOMING = "rows to load"
 ARROW_TYPES: Mapping[type, pa.DataType] = {
     sa.Text: pa.string(),
     sa.Double: pa.float64(),
@@ -48,7 +47,7 @@ class DuckTransaction:
     @property
     def dialect(self) -> DuckDialect:
         """DuckDB's words."""
-        return DUCKDB
+        return DUCKDB_DIALECT
 
     def run(self, sql: str, values: Sequence[object] = ()) -> list[tuple[object, ...]]:
         """Execute one statement; what it returns."""
@@ -59,7 +58,7 @@ class DuckTransaction:
 
     def load(self, batch: Batch) -> None:
         """Append rows to their table."""
-        names = {name: quoted(name, DUCKDB) for name in batch.columns}
+        names = {name: quoted(name, DUCKDB_DIALECT) for name in batch.columns}
         sources = [
             f"ST_GeomFromWKB({quote})" if is_geometry(batch.table.c[name]) else quote
             for name, quote in names.items()
@@ -67,9 +66,9 @@ class DuckTransaction:
         with self.staged(batch):
             # Qualified on both sides: a boundary set may have any name, this one included.
             self._connection.execute(
-                f"INSERT INTO store.main.{quoted(batch.table.name, DUCKDB)} "  # noqa: S608 - quoted
+                f"INSERT INTO store.main.{quoted(batch.table.name, DUCKDB_DIALECT)} "  # noqa: S608 - quoted
                 f"({', '.join(names.values())}) "
-                f"SELECT {', '.join(sources)} FROM temp.{quoted(INCOMING, DUCKDB)}"
+                f"SELECT {', '.join(sources)} FROM temp.{quoted(STAGED_ROWS, DUCKDB_DIALECT)}"
             )
 
     @contextmanager
@@ -79,12 +78,12 @@ class DuckTransaction:
             pa.array(arrow_values(batch, name), ARROW_TYPES[type(batch.table.c[name].type)])
             for name in batch.columns
         ]
-        self._connection.register(INCOMING, pa.table(arrays, names=list(batch.columns)))
+        self._connection.register(STAGED_ROWS, pa.table(arrays, names=list(batch.columns)))
         try:
             columns = [sa.column(each.name, each.type) for each in batch.table.columns]
-            yield sa.table(INCOMING, *columns, schema="temp")
+            yield sa.table(STAGED_ROWS, *columns, schema="temp")
         finally:
-            self._connection.unregister(INCOMING)
+            self._connection.unregister(STAGED_ROWS)
 
     def lock(self, names: Mapping[str, bool]) -> None:
         """Nothing: nobody else can write."""
@@ -133,7 +132,7 @@ class DuckDatabase(RelationalDatabase):
         return result
 
     @contextmanager
-    def kept_open(self) -> Iterator[None]:
+    def keep_open(self) -> Iterator[None]:
         """Keep the file between the transactions of this block while nobody else asks for it."""
         with self._explaining(), self._file.kept():
             yield

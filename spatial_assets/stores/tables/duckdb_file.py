@@ -56,7 +56,7 @@ LOOK = 0.02
 AGAIN = 0.05
 """Seconds, at most, between tries to have a file that another process holds."""
 
-NOTHING = ":memory:"
+IN_MEMORY = ":memory:"
 """What is read where there is no file."""
 
 
@@ -153,7 +153,9 @@ class DuckFile:
             self._memory = None
 
     def _may_be_kept(self) -> bool:
-        return self._keepers > 0 and self._attached != NOTHING and is_asked_for(self._path) is False
+        return (
+            self._keepers > 0 and self._attached != IN_MEMORY and is_asked_for(self._path) is False
+        )
 
     def _watch(self, over: threading.Event) -> None:
         """Between transactions, let go of what others ask for, and of what is not used."""
@@ -167,8 +169,8 @@ class DuckFile:
         """Attach the file as the database in use; the first that writes makes it."""
         if write:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-        place = str(self._path) if write or self._path.exists() else NOTHING
-        mode = STORAGE if write or self._keepers or place == NOTHING else "READ_ONLY"
+        place = str(self._path) if write or self._path.exists() else IN_MEMORY
+        mode = STORAGE if write or self._keepers or place == IN_MEMORY else "READ_ONLY"
         command = f"ATTACH {literal(place)} AS store ({mode})"
         if is_asked_for(self._path):
             # Whoever has just given way would be back before those who wait look again.

@@ -23,9 +23,9 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from spatial_assets.errors import DatabaseError
+from spatial_assets.project.secrets import MASK
 
 APPLICATION = "spatial_assets"
-MASK = "***"
 SECRET_OPTIONS = ("password", "sslpassword")
 URL_REMEDY = "wanted postgresql+psycopg://user:password@host:5432/database?schema=name"
 

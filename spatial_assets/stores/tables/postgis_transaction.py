@@ -15,11 +15,10 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from spatial_assets.stores.tables.batches import Batch, encoded
-from spatial_assets.stores.tables.ddl import POSTGIS, PostgisDialect
+from spatial_assets.stores.tables.ddl import POSTGIS_DIALECT, PostgisDialect
 from spatial_assets.stores.tables.postgis_connection import PromptConnection
-from spatial_assets.stores.tables.transactions import lock_number
+from spatial_assets.stores.tables.transactions import STAGED_ROWS, lock_number
 
-INCOMING = "rows to load"
 COPY_TYPES: Mapping[type, str] = {
     sa.Text: "text",
     sa.Double: "float8",
@@ -31,7 +30,7 @@ COPY_TYPES: Mapping[type, str] = {
     sa.JSON: "jsonb",
     Geometry: "bytea",  # EWKB is what PostGIS receives as a geometry
 }
-ROWS_AT_ONCE = 10_000
+COPY_BATCH_ROWS = 10_000
 """Rows encoded before they are sent, so that the server works on some while others are encoded."""
 
 
@@ -44,7 +43,7 @@ class PostgisTransaction:
     @property
     def dialect(self) -> PostgisDialect:
         """PostgreSQL's words."""
-        return POSTGIS
+        return POSTGIS_DIALECT
 
     def run(self, statement: str, values: Sequence[object] = ()) -> list[tuple[object, ...]]:
         """Execute one statement; what it returns."""
@@ -60,12 +59,12 @@ class PostgisTransaction:
     @contextmanager
     def staged(self, batch: Batch) -> Iterator[sa.TableClause]:
         """Rows as a temporary table."""
-        target, staged = sql.Identifier(batch.table.name), sql.Identifier("pg_temp", INCOMING)
+        target, staged = sql.Identifier(batch.table.name), sql.Identifier("pg_temp", STAGED_ROWS)
         create = sql.SQL("CREATE TEMPORARY TABLE {} (LIKE {}) ON COMMIT DROP")
-        self._connection.execute(create.format(sql.Identifier(INCOMING), target))
+        self._connection.execute(create.format(sql.Identifier(STAGED_ROWS), target))
         self._copy(batch, staged)
         columns = [sa.column(each.name, each.type) for each in batch.table.columns]
-        yield sa.table(INCOMING, *columns, schema="pg_temp")
+        yield sa.table(STAGED_ROWS, *columns, schema="pg_temp")
         self._connection.execute(sql.SQL("DROP TABLE {}").format(staged))
 
     @contextmanager
@@ -111,8 +110,8 @@ class PostgisTransaction:
         )
         with self._connection.cursor() as cursor, cursor.copy(command) as copy:
             copy.set_types([COPY_TYPES[type(each.type)] for each in columns])
-            for start in range(0, len(batch), ROWS_AT_ONCE):
-                some = slice(start, start + ROWS_AT_ONCE)
+            for start in range(0, len(batch), COPY_BATCH_ROWS):
+                some = slice(start, start + COPY_BATCH_ROWS)
                 values = [copied(each, batch.columns[each.name][some]) for each in columns]
                 for row in zip(*values, strict=True):
                     copy.write_row(row)

@@ -19,9 +19,9 @@ from spatial_assets.stores.rows import (
     QuarantineRecord,
     Replace,
     ReplaceAll,
-    Row,
     RowChange,
-    Rows,
+    RowLike,
+    RowsLike,
     TileState,
     Upsert,
 )
@@ -75,7 +75,7 @@ class RelationalDatabase(ABC):
         """Let go of connections."""
 
     @contextmanager
-    def kept_open(self) -> Iterator[None]:
+    def keep_open(self) -> Iterator[None]:
         """Many transactions follow each other in this block."""
         yield
 
@@ -97,19 +97,19 @@ class RelationalDatabase(ABC):
         if checked:
             self.within(lambda open_: apply_all(open_, checked), write=True)
 
-    def replace_tile(self, table: str, keys: Mapping[str, object], rows: Rows) -> None:
+    def replace_tile(self, table: str, keys: Mapping[str, object], rows: RowsLike) -> None:
         """Let `rows` be the rows of `table` that have these keys."""
         self.commit([Replace(table, keys, rows)])
 
-    def replace_all(self, table: str, rows: Rows) -> None:
+    def replace_all(self, table: str, rows: RowsLike) -> None:
         """Let `rows` be the rows of `table`."""
         self.commit([ReplaceAll(table, rows)])
 
-    def set_states(self, states: Iterable[TileState | Row]) -> None:
+    def set_states(self, states: Iterable[TileState | RowLike]) -> None:
         """Write how stages of tiles ended."""
         self.commit([Upsert("tile_state", states)])
 
-    def quarantine(self, records: Iterable[QuarantineRecord | Row]) -> None:
+    def quarantine(self, records: Iterable[QuarantineRecord | RowLike]) -> None:
         """Write what is bad."""
         self.commit([Upsert("quarantine", records)])
 
@@ -123,23 +123,23 @@ class RelationalDatabase(ABC):
         table: str,
         where: Mapping[str, object] | None = None,
         *,
-        touching: BaseGeometry | None = None,
+        intersecting: BaseGeometry | None = None,
         columns: Sequence[str] | None = None,
     ) -> list[dict[str, object]]:
-        """Rows of a table or view in the order of its key."""
+        """RowsLike of a table or view in the order of its key."""
         readable = self._tables.readable(table)
         return self.within(
             lambda open_: select_rows(
-                open_, readable, where=where or {}, touching=touching, columns=columns
+                open_, readable, where=where or {}, intersecting=intersecting, columns=columns
             ),
             write=False,
         )
 
-    def holds(self, table: str) -> bool:
+    def has_table(self, table: str) -> bool:
         """Whether there is such a table or view yet."""
         return self.within(lambda open_: table in open_.relations(), write=False)
 
-    def examine(self, table: str) -> TableFacts:
+    def inspect_table(self, table: str) -> TableFacts:
         """What the database says of a declared table that has geometries."""
         declared = self._tables.table(table)
         return self.within(lambda open_: examine(open_, declared), write=False)

@@ -28,7 +28,10 @@ from spatial_assets.stores.tables.columns import SRID
 from spatial_assets.stores.tables.ddl import parameterised
 from spatial_assets.stores.tables.declarations import Tables
 
-TILE = ("grid_id", "tile")
+TILE_KEYS = ("grid_id", "tile")
+STAGED_ROWS = "rows to load"
+"""Name of the table that rows wait in; nobody calls a table of their own so."""
+
 SPELT_OUT = 100
 """Values that a statement lists one by one; more go as one array: PostgreSQL takes 65,535, and for
 100,000 DuckDB takes minutes."""
@@ -63,7 +66,7 @@ class Transaction(Protocol):
         """All rows of a table are written in this block; what follows from them is made after."""
 
 
-class Prepared:
+class PreparedChange:
     """A change whose rows have been checked, so that a transaction may be tried again."""
 
     def __init__(self, tables: Tables, change: Replace | ReplaceAll | Upsert) -> None:
@@ -83,8 +86,8 @@ class Prepared:
         """What to lock: its tile, or else the whole table."""
         if self.merges:
             return {}
-        if all(name in self.keys for name in TILE):
-            tile = json.dumps([self.table.name, *(str(self.keys[name]) for name in TILE)])
+        if all(name in self.keys for name in TILE_KEYS):
+            tile = json.dumps([self.table.name, *(str(self.keys[name]) for name in TILE_KEYS)])
             return {self.table.name: False, tile: True}
         return {self.table.name: True}
 
@@ -100,7 +103,7 @@ class Prepared:
                 transaction.load(self.batch)
 
 
-class Renewal:
+class PreparedRenewal:
     """Newer moments for rows that are there."""
 
     def __init__(self, tables: Tables, change: Renew) -> None:
@@ -122,12 +125,18 @@ class Renewal:
         execute(transaction, self._statement)
 
 
-def prepared(tables: Tables, change: RowChange) -> Prepared | Renewal:
+def prepared(tables: Tables, change: RowChange) -> PreparedChange | PreparedRenewal:
     """A change, checked."""
-    return Renewal(tables, change) if isinstance(change, Renew) else Prepared(tables, change)
+    return (
+        PreparedRenewal(tables, change)
+        if isinstance(change, Renew)
+        else PreparedChange(tables, change)
+    )
 
 
-def apply_all(transaction: Transaction, changes: Sequence[Prepared | Renewal]) -> None:
+def apply_all(
+    transaction: Transaction, changes: Sequence[PreparedChange | PreparedRenewal]
+) -> None:
     """Make all changes; what they lock is locked first, and all in one order: no deadlock."""
     locks: dict[str, bool] = {}
     for change in changes:
@@ -172,7 +181,7 @@ def select_rows(
     table: sa.Table,
     *,
     where: Mapping[str, object],
-    touching: BaseGeometry | None,
+    intersecting: BaseGeometry | None,
     columns: Sequence[str] | None = None,
 ) -> list[dict[str, object]]:
     """Rows of a table or view, in the order of its key; of some columns: each combination once."""
@@ -181,8 +190,8 @@ def select_rows(
     statement = sa.select(*wanted).order_by(*order).where(*conditions(table, where))
     if columns is not None:
         statement = statement.distinct()
-    if touching is not None:
-        shape = shapely.to_wkb(shapely.set_srid(touching, SRID), include_srid=True)
+    if intersecting is not None:
+        shape = shapely.to_wkb(shapely.set_srid(intersecting, SRID), include_srid=True)
         given = sa.func.ST_GeomFromEWKB(sa.bindparam("shape", shape, type_=sa.LargeBinary))
         statement = statement.where(sa.func.ST_Intersects(known_column(table, "geometry"), given))
     readers = [(each.name, reader(each.type)) for each in wanted]

@@ -24,7 +24,7 @@ from spatial_assets.stores.vectors.source import ReadLimits, VectorSource, priva
 
 logger = logging.getLogger(__name__)
 
-DRIVERS = frozenset(
+VECTOR_DRIVERS = frozenset(
     {
         *("GPKG", "ESRI Shapefile", "GeoJSON", "GeoJSONSeq", "TopoJSON", "ESRIJSON", "JSONFG"),
         *("FlatGeobuf", "OpenFileGDB", "GML", "KML", "LIBKML", "SQLite", "MapInfo File"),
@@ -52,8 +52,10 @@ class GdalFile:
             self.layer = _only_layer(source.uri, path, layer)
             info = _info(path, self.layer)
         self.driver = str(info["driver"])
-        if self.driver not in DRIVERS:
-            raise VectorError(f"{source.uri} is {self.driver}; wanted {', '.join(sorted(DRIVERS))}")
+        if self.driver not in VECTOR_DRIVERS:
+            raise VectorError(
+                f"{source.uri} is {self.driver}; wanted {', '.join(sorted(VECTOR_DRIVERS))}"
+            )
         self._stated = int(info["features"])
         if self._stated > limits.features:
             raise VectorError(
