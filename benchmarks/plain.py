@@ -37,5 +37,5 @@ def run_plainly(
         )
         for outcome in pipeline.run(tiles, stages=stages or pipeline.chain.stages):
             if expected is not None and outcome.state is not expected:
-                message = f"{outcome.tile}: {outcome.state}, not {expected}: {outcome.trouble}"
+                message = f"{outcome.tile}: {outcome.state}, not {expected}: {outcome.bad_stage}"
                 raise RuntimeError(message)

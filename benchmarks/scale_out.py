@@ -110,7 +110,7 @@ def made(project: Project, keys: tuple[str, ...], engine: Engine) -> Iterator[st
         )
         for outcome in pipeline.run(keys, stages=pipeline.chain.stages):
             if outcome.state not in {State.MATERIALIZED, State.UNCHANGED}:
-                raise RuntimeError(f"{outcome.tile}: {outcome.state}: {outcome.trouble}")
+                raise RuntimeError(f"{outcome.tile}: {outcome.state}: {outcome.bad_stage}")
             yield outcome.tile
 
 

@@ -158,10 +158,10 @@ def _states(order: Order) -> Generator[dict[str, str], None, None]:
             engine=engine,
             clock=now,
             owner=f"process {os.getpid()}",
-            patience=order.patience,
+            lease_wait=order.patience,
         )
         for outcome in pipeline.run(project.partitioning.keys, stages=pipeline.chain.stages):
-            trouble = outcome.trouble
+            trouble = outcome.bad_stage
             yield {outcome.tile: trouble.reason if trouble else str(outcome.state)}
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from spatial_assets.pipeline.stages import RAW, REPROJECTED, TILE_INDEX, by_boundary
+from spatial_assets.pipeline.stages import RAW, REPROJECTED_RASTER, TILE_INDEX, by_boundary
 from spatial_assets.project import Project
 from spatial_assets.resources import DatabaseResource, StoreResource
 from spatial_assets.stores import layout
@@ -56,7 +56,7 @@ class TileIOManager(dg.IOManager):
             return self._boundary_set(self._boundaries[name])
         if name in self._tables:
             return self._rows(name, tile)
-        if name in {RAW, REPROJECTED}:
+        if name in {RAW, REPROJECTED_RASTER}:
             raise dg.DagsterInvariantViolationError(
                 f"{name} is many files a tile and cannot be an argument; name it in `deps`, and "
                 f"read below {self._store.url}/{name}"

@@ -10,7 +10,7 @@ from typing import TypeAlias
 import dagster as dg
 
 from spatial_assets.pipeline.outcome import CheckOutcome, StageOutcome, TileOutcome
-from spatial_assets.pipeline.stages import CODE_VERSIONS, RAW, REPROJECTED, TILE_INDEX
+from spatial_assets.pipeline.stages import CODE_VERSIONS, RAW, REPROJECTED_RASTER, TILE_INDEX
 from spatial_assets.stores.public_columns import PublicColumn
 
 OWNERS = ("team:spatial-data",)
@@ -21,7 +21,7 @@ Told: TypeAlias = dg.MetadataValue | str | int | float
 
 def code_version(stage: str, indices: Sequence[str]) -> str:
     """The code version of a stage's asset."""
-    if stage in {RAW, REPROJECTED, TILE_INDEX}:
+    if stage in {RAW, REPROJECTED_RASTER, TILE_INDEX}:
         return CODE_VERSIONS[stage]
     return CODE_VERSIONS["index" if stage in indices else "statistics"]
 

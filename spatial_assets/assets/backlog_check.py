@@ -39,7 +39,7 @@ def backlog_spec(project: Project) -> dg.AssetCheckSpec:
 def backlog_result(backlog: Backlog) -> dg.AssetCheckResult:
     """The answer of the check, within a run: how many, and the longest standing."""
     told = {name: dg.MetadataValue.int(count) for name, count in backlog.counts.items()}
-    worst = [_record(arrear) for arrear in backlog.arrears[:SHOWN]]
+    worst = [_record(entry) for entry in backlog.entries[:SHOWN]]
     return dg.AssetCheckResult(
         asset_key=KEY.asset_key,
         check_name=KEY.name,
@@ -61,12 +61,12 @@ def backlog_evaluation(backlog: Backlog) -> dg.AssetCheckEvaluation:
     )
 
 
-def _record(arrear: BacklogEntry) -> dg.TableRecord:
+def _record(entry: BacklogEntry) -> dg.TableRecord:
     return dg.TableRecord(
         {
-            "tile": arrear.tile,
-            "trouble": str(arrear.trouble),
-            "since": f"{arrear.since:%Y-%m-%d %H:%M} UTC",
-            "reason": arrear.reason,
+            "tile": entry.tile,
+            "trouble": str(entry.reason),
+            "since": f"{entry.since:%Y-%m-%d %H:%M} UTC",
+            "reason": entry.detail,
         }
     )

@@ -29,7 +29,7 @@ from spatial_assets.assets.dagster_internals import (
     get_input_data_version_tag,
     get_input_event_pointer_tag,
 )
-from spatial_assets.pipeline.outcome import BAD, CheckOutcome, StageOutcome, TileOutcome
+from spatial_assets.pipeline.outcome import BAD_STATES, CheckOutcome, StageOutcome, TileOutcome
 from spatial_assets.pipeline.stages import Chain
 
 TileEvent: TypeAlias = (
@@ -70,7 +70,7 @@ class TileEvents:
         """
         self._seen = {key: made for key, made in self._seen.items() if key[1] is None}
         for stage in outcome.stages:
-            if stage.state in BAD:
+            if stage.state in BAD_STATES:
                 yield self._observation(stage, outcome)
             else:
                 yield self._materialization(stage, outcome)
@@ -105,7 +105,7 @@ class TileEvents:
     def _observation(self, stage: StageOutcome, outcome: TileOutcome) -> dg.AssetObservation:
         """What the tile's own page says of why it has no materialization."""
         told = stage_metadata(stage, outcome)
-        told["standing"] = dg.MetadataValue.bool(outcome.standing)
+        told["standing"] = dg.MetadataValue.bool(outcome.already_quarantined)
         return dg.AssetObservation(stage.stage, partition=outcome.tile, metadata=told)
 
     def _evaluations(self, stage: str, outcome: TileOutcome) -> Iterator[dg.AssetCheckEvaluation]:

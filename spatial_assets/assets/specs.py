@@ -21,7 +21,7 @@ from spatial_assets.io_managers import TILE_IO_MANAGER
 from spatial_assets.pipeline.stages import (
     INDEX_RANGE,
     RAW,
-    REPROJECTED,
+    REPROJECTED_RASTER,
     TILE_INDEX,
     Chain,
     by_boundary,
@@ -77,7 +77,7 @@ def tile_check_specs(
     )
     described = [
         (SOURCE_INTACT, RAW, intact),
-        (PIXEL_ALIGNMENT, REPROJECTED, placed),
+        (PIXEL_ALIGNMENT, REPROJECTED_RASTER, placed),
         (INDEX_RANGE, chain.indices[0], in_range),
     ]
     return [
@@ -127,8 +127,8 @@ def _description(project: Project, stage: str) -> str:
     named: Mapping[str, str] = {
         RAW: "Pixels of each scene that the tile needs, as the archive has them, on the scene's "
         "own grid (GeoTIFF, one file a band).",
-        REPROJECTED: "Clear-sky surface reflectance of each scene on the product's pixel grid "
-        "(GeoTIFF, int16 x 10,000, fill -32,768).",
+        REPROJECTED_RASTER: "Clear-sky surface reflectance of each scene on the product's pixel "
+        "grid (GeoTIFF, int16 x 10,000, fill -32,768).",
         TILE_INDEX: "The product's own index in the database: a row for each tile, index and "
         "period, with footprint, valid share and freshness.",
     }
@@ -150,7 +150,7 @@ def _description(project: Project, stage: str) -> str:
 
 def _kinds(project: Project, stage: str) -> set[str]:
     where = "s3" if project.storage_url.startswith("s3://") else "file"
-    if stage in {RAW, REPROJECTED}:
+    if stage in {RAW, REPROJECTED_RASTER}:
         return {"tiff", where}
     if stage in INDICES:
         return {"zarr", where}
@@ -163,7 +163,7 @@ def database_kind(project: Project) -> str:
 
 
 def _metadata(stage: str) -> dict[str, object]:
-    if stage in {RAW, REPROJECTED} or stage in INDICES:
+    if stage in {RAW, REPROJECTED_RASTER} or stage in INDICES:
         return {}
     columns = TILE_INDEX_COLUMNS if stage == TILE_INDEX else STATISTICS_COLUMNS
     return {

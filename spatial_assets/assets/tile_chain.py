@@ -111,7 +111,7 @@ def walked(
     if BACKLOG in context.selected_asset_check_keys:
         backlog = backlog_now(pipeline.project, pipeline.database, now=pipeline.clock())
         yield backlog_result(backlog)
-    context.log.info("%d tiles: %s", len(keys), report.sentence())
+    context.log.info("%d tiles: %s", len(keys), report.summary())
 
 
 LINES = 20

@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 from spatial_assets.automation.records import Recorded
-from spatial_assets.pipeline.freshness.outdated import still_wanted
-from spatial_assets.pipeline.freshness.stage_inputs import recorded
+from spatial_assets.pipeline.freshness.outdated import pending_changes
+from spatial_assets.pipeline.freshness.stage_inputs import inputs_from_rows
 from spatial_assets.pipeline.outcome import State
 from spatial_assets.pipeline.stages import RAW
 from spatial_assets.project import Project
@@ -35,8 +35,8 @@ def _changed(database: Database, project: Project) -> Mapping[str, Mapping[str, 
     found: defaultdict[str, dict[str, str]] = defaultdict(dict)
     if wanted:
         tiles = sorted({each.tile for each in wanted})
-        recipes = recorded(_rows(database, "tile_inputs", project, tile=tiles))
-        for each in still_wanted(wanted, recipes):
+        recipes = inputs_from_rows(_rows(database, "tile_inputs", project, tile=tiles))
+        for each in pending_changes(wanted, recipes):
             found[each.stage][each.tile] = each.wanted
     return found
 

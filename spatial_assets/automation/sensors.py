@@ -90,7 +90,7 @@ def new_scenes(project: Project, *, every: dt.timedelta, clock: Clock) -> dg.Sen
     )
     def sensor(_context: dg.SensorEvaluationContext) -> dg.SkipReason:
         with lookout(project) as found:
-            return dg.SkipReason(found.note_scenes(now=clock()).sentence)
+            return dg.SkipReason(found.record_scene_changes(now=clock()).summary)
 
     return sensor
 
@@ -112,9 +112,9 @@ def changed_boundaries(
         present = clock()
         with lookout(project) as found:
             versions = found.newer_sources(now=present)
-            valid = found.validated()
+            valid = found.boundaries_version()
             is_new = valid is not None and valid != context.cursor
-            wanted = found.note_boundaries(now=present) if is_new else ()
+            wanted = found.record_boundary_changes(now=present) if is_new else ()
         # Once an hour: a source that cannot be used costs 24 runs a day, and one that is put
         # back as it was before is made again.
         hour = f"{present:%Y-%m-%dT%H}"
@@ -178,7 +178,7 @@ def backlog_clock(
 
         with database.open(project) as opened:
             backlog = backlog_now(project, opened, now=clock())
-        said = f"{len(backlog.arrears)} of {backlog.tiles} tiles, {backlog.allowed} allowed"
+        said = f"{len(backlog.entries)} of {backlog.tiles} tiles, {backlog.allowed} allowed"
         return dg.SensorResult(skip_reason=said, asset_events=[backlog_evaluation(backlog)])
 
     return [judge]

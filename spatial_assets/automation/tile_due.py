@@ -21,7 +21,14 @@ import dagster as dg
 from spatial_assets.assets.dagster_internals import TimeWindowFreshnessPolicy
 from spatial_assets.automation.records import Recorded, Records
 from spatial_assets.automation.tile_quarantined import among_candidates
-from spatial_assets.pipeline.due import Plan, Request, RequestLimits, TileFacts, Why, tiles_due
+from spatial_assets.pipeline.due import (
+    DueCause,
+    Request,
+    RequestLimits,
+    RequestPlan,
+    TileFacts,
+    tiles_due,
+)
 from spatial_assets.resources import now
 
 Clock: TypeAlias = Callable[[], dt.datetime]
@@ -54,7 +61,7 @@ def never_paused(_: dt.datetime) -> None:
 class DueReason(dg.AutomationCondition[dg.AssetKey]):
     """One reason to ask for tiles, so that the automation tab shows how many go by it."""
 
-    why: Why
+    why: DueCause
     label: str
 
     @property
@@ -132,9 +139,9 @@ class TileDue(dg.AutomationCondition[dg.AssetKey]):
     def _because(self) -> Sequence[DueReason]:
         return tuple(DueReason(why, label) for why, label in self._reasons().items())
 
-    def _reasons(self) -> Mapping[Why, str]:
+    def _reasons(self) -> Mapping[DueCause, str]:
         hours = self.pace.retry_after / dt.timedelta(hours=1)
-        reasons: dict[Why, str] = {}
+        reasons: dict[DueCause, str] = {}
         if self.changes_of:
             reasons["changed"] = "its inputs changed"
         if self.window is not never_stale:
@@ -168,9 +175,9 @@ class TileDue(dg.AutomationCondition[dg.AssetKey]):
             .union(*(each.true_subset.expensively_compute_partition_keys() for each in left_alone))
         )
         plan = tiles_due(
-            [] if until else tiles, facts, excluded=excluded, now=moment, pace=self.pace
+            [] if until else tiles, facts, excluded=excluded, now=moment, limits=self.pace
         )
-        told = f"paused until {until:%Y-%m-%d %H:%M %Z}" if until else plan.sentence
+        told = f"paused until {until:%Y-%m-%d %H:%M %Z}" if until else plan.summary
         context.log.info("%s: %s", context.key.to_user_string(), told)
         return dg.AutomationResult(
             context,
@@ -180,7 +187,7 @@ class TileDue(dg.AutomationCondition[dg.AssetKey]):
         )
 
     def _explained(
-        self, context: dg.AutomationContext[dg.AssetKey], plan: Plan
+        self, context: dg.AutomationContext[dg.AssetKey], plan: RequestPlan
     ) -> list[dg.AutomationResult[dg.AssetKey]]:
         """For each reason the tiles that are asked for by it."""
         results = []
@@ -211,7 +218,7 @@ class TileDue(dg.AutomationCondition[dg.AssetKey]):
             oldest_fresh=lambda tile: limits[windows[tile]],
             changed=records.changed.get(self.changes_of, {}),
             failed=records.failed if self.retries_failed else frozenset(),
-            asked=recall(context.cursor, tiles),
+            requests=recall(context.cursor, tiles),
         )
 
 
@@ -255,7 +262,7 @@ def recall(cursor: str | None, tiles: Sequence[str]) -> Mapping[str, Request[int
         if tile in kept:
             at, after, *wanted = kept[tile]
             moment = dt.datetime.fromtimestamp(at, dt.UTC)
-            found[tile] = Request(at=moment, after=after, wanted="".join(wanted))
+            found[tile] = Request(at=moment, after=after, change="".join(wanted))
     return found
 
 
@@ -267,9 +274,9 @@ def remember(facts: TileFacts[int], chosen: Collection[str], *, moment: dt.datet
         chosen: what is asked for now.
         moment: the present.
     """
-    asked = {tile: facts.asked_in_vain(tile) for tile in facts.asked}
+    asked = {tile: facts.unsuccessful_request(tile) for tile in facts.requests}
     kept = {
-        tile: (each.at.timestamp(), each.after, each.wanted) for tile, each in asked.items() if each
+        tile: (each.at.timestamp(), each.after, each.change) for tile, each in asked.items() if each
     }
     kept |= {
         tile: (moment.timestamp(), facts.refreshed_at.get(tile), facts.changed.get(tile, ""))

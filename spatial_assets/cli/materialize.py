@@ -104,7 +104,7 @@ def make_here(
     if selection.stages:
         seconds = duration(time.monotonic() - started)
         click.echo(
-            f"{counted(len(keys), 'tile')} in {seconds}: {report.sentence()}. {WITHOUT_DAGSTER}"
+            f"{counted(len(keys), 'tile')} in {seconds}: {report.summary()}. {WITHOUT_DAGSTER}"
         )
     tell_of_bad_tiles(report, tiles=len(keys))
 
@@ -115,8 +115,8 @@ def tell_of_bad_tiles(report: RunReport, *, tiles: int) -> None:
     Raises:
         ClickException: one is newly bad.
     """
-    if report.standing:
-        click.echo(f"{len(report.standing)} were in quarantine before, and still are.")
+    if report.already_quarantined:
+        click.echo(f"{len(report.already_quarantined)} were in quarantine before, and still are.")
     if report.bad:
         message = (
             f"{len(report.bad)} of {counted(tiles, 'tile')} need attention, named above; mend "

@@ -25,7 +25,7 @@ from spatial_assets.geo.vectors.validate import validate_features
 from spatial_assets.pipeline.failures import MissingInputError
 from spatial_assets.pipeline.fingerprints import fingerprint
 from spatial_assets.pipeline.outcome import State
-from spatial_assets.pipeline.quarantine import others_of_set, records_of_features
+from spatial_assets.pipeline.quarantine import mended_features, records_of_features
 from spatial_assets.project import Project
 from spatial_assets.project.sections.products import BoundarySettings
 from spatial_assets.stores import layout
@@ -42,7 +42,7 @@ from spatial_assets.stores.vectors.validated import (
     write_validated,
 )
 
-CODE_VERSION = "1"
+BOUNDARIES_CODE_VERSION = "1"
 logger = logging.getLogger(__name__)
 
 
@@ -119,7 +119,7 @@ class BoundaryPipeline:
             raise MissingInputError(message)
         wanted = fingerprint(
             "validated",
-            CODE_VERSION,
+            BOUNDARIES_CODE_VERSION,
             noted["sha256"],
             self.settings.model_dump(mode="json", exclude={"source"}),
             self.project.checks.most_repair_share,
@@ -184,7 +184,7 @@ class BoundaryPipeline:
         database.ensure_schema(self.project.boundaries, self.project.indices.names)
         grid_id, name, now = self.project.grid_id, self.settings.name, self.clock()
         records = records_of_features(grid_id, name, from_json(data), now=now)
-        mended = others_of_set(database, grid_id, name, bad=records)
+        mended = mended_features(database, grid_id, name, bad=records)
         database.commit([Upsert("quarantine", records)])
         if mended:
             where = {"grid_id": grid_id, "kind": "feature", "subject": mended}

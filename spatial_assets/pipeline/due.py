@@ -1,6 +1,6 @@
-"""Which tiles are due: a function of what is known of them and of the time. Pure.
+"""Tiles that are due, as a pure function of recorded facts and the present moment.
 
-Who asks brings the facts: Dagster's automation from its events, another from a table.
+The caller supplies the facts: Dagster's automation reads them from its events and the database.
 """
 
 from __future__ import annotations
@@ -14,38 +14,38 @@ from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar, get_args
 from spatial_assets.project.sections.freshness import NeverMade
 
 RETRY_AFTER = timedelta(hours=6)
-"""An archive that is down is back by then; a tile that cannot succeed costs four tries a day."""
+"""An archive outage is over by then; a tile that cannot succeed costs four attempts a day."""
 
 
-Why: TypeAlias = Literal["changed", "stale", "never made", "failed"]
+DueCause: TypeAlias = Literal["changed", "stale", "never made", "failed"]
 
 
 class Comparable(Protocol):
-    """What can be earlier or later than another of its kind."""
+    """A value that sorts before or after others of its type."""
 
     def __lt__(self, other: Any, /) -> bool: ...  # noqa: ANN401 - of its own kind
 
 
 Moment = TypeVar("Moment", bound=Comparable)
-"""A datetime, or whatever rises with time: the number of an event in a log."""
+"""A datetime, or anything that increases with time: the number of an event in a log."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RequestLimits:
-    """How much is asked for at a time, and what comes first."""
+    """Number of tiles to request at a time, and their order."""
 
     limit: int
-    """Most tiles that are under way at a time."""
+    """Largest number of tiles under way at a time."""
 
     never_made: NeverMade = "last"
-    """Tiles that do not exist yet: after the stale ones, before them, or left to a person."""
+    """Tiles that do not exist yet: requested after the stale ones, before them, or not at all."""
 
     retry_after: timedelta = RETRY_AFTER
-    """How long a tile that was asked for in vain rests."""
+    """Pause after an unsuccessful request, before the tile is requested again."""
 
     @property
-    def order(self) -> Sequence[Why]:
-        """What comes first; retries last, so that they never hold up what can succeed."""
+    def order(self) -> Sequence[DueCause]:
+        """Causes by priority; retries come last, so that they never delay what can succeed."""
         if self.never_made == "first":
             return ("never made", "changed", "stale", "failed")
         return ("changed", "stale", "never made", "failed")
@@ -53,37 +53,37 @@ class RequestLimits:
 
 @dataclass(frozen=True, kw_only=True)
 class Request(Generic[Moment]):
-    """A tile was asked for."""
+    """The last request for a tile."""
 
     at: datetime
     after: Moment | None
-    """When it had been refreshed last by then; None: never."""
+    """Moment of the tile's last refresh before the request; None: there was none."""
 
-    wanted: str = ""
-    """Which change it was to follow; empty: none."""
+    change: str = ""
+    """Version of the inputs that the request was for; empty: it was not for a change."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TileFacts(Generic[Moment]):
-    """What is known of the tiles of an asset."""
+    """Recorded facts about the tiles of an asset."""
 
     refreshed_at: Mapping[str, Moment]
-    """Tile -> when it was last made or found unchanged; absent: never."""
+    """Tile -> when it was last computed or found unchanged; absent: never."""
 
     oldest_fresh: Callable[[str], Moment]
-    """Tile -> the moment before which it is stale if it was refreshed last."""
+    """Tile -> a last refresh before this moment makes it stale."""
 
     changed: Mapping[str, str] = field(default_factory=dict)
-    """Tile whose inputs are others than those it was made from -> what tells them from others."""
+    """Tile whose inputs changed since it was computed -> version of the new inputs."""
 
     failed: Collection[str] = frozenset()
     """Tiles with a later stage that failed: due, however fresh they are."""
 
-    asked: Mapping[str, Request[Moment]] = field(default_factory=dict)
-    """Tile -> when it was last asked for."""
+    requests: Mapping[str, Request[Moment]] = field(default_factory=dict)
+    """Tile -> its last request."""
 
-    def why(self, tile: str) -> Why | None:
-        """Why a tile is to be made, now or when its turn comes; None: it is as it should be."""
+    def why(self, tile: str) -> DueCause | None:
+        """Return why a tile is due, or None if it is up to date."""
         if tile in self.changed:
             return "changed"
         refreshed = self.refreshed_at.get(tile)
@@ -93,56 +93,58 @@ class TileFacts(Generic[Moment]):
             return "stale"
         return "failed" if tile in self.failed else None
 
-    def unanswered(self, tile: str) -> Request[Moment] | None:
-        """When a tile was asked for, if it has not been made since; it may be under way."""
-        asked = self.asked.get(tile)
-        return asked if asked and self.refreshed_at.get(tile) == asked.after else None
+    def open_request(self, tile: str) -> Request[Moment] | None:
+        """Return the last request if the tile was not refreshed since; it may be under way."""
+        request = self.requests.get(tile)
+        return request if request and self.refreshed_at.get(tile) == request.after else None
 
-    def asked_in_vain(self, tile: str) -> Request[Moment] | None:
-        """When a tile was asked for, if it is due all the same.
+    def unsuccessful_request(self, tile: str) -> Request[Moment] | None:
+        """Return the last request if the tile is due in spite of it.
 
-        An input that has changed since is another matter, and worth another try at once.
+        An input that changed after the request justifies another attempt at once: None.
         """
-        asked, why = self.asked.get(tile), self.why(tile)
-        if asked is None or why is None or self.changed.get(tile, "") not in {"", asked.wanted}:
+        request, why = self.requests.get(tile), self.why(tile)
+        if request is None or why is None:
             return None
-        return asked if why in {"failed", "changed"} else self.unanswered(tile)
+        if self.changed.get(tile, "") not in {"", request.change}:
+            return None
+        return request if why in {"failed", "changed"} else self.open_request(tile)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What to ask for, and what not."""
+class RequestPlan:
+    """Tiles to request now, and how many due tiles are not requested."""
 
-    why: Mapping[str, Why]
-    """Tile to be asked for now -> why, in order of need; `failed` for any that is tried again."""
+    why: Mapping[str, DueCause]
+    """Tile to request now -> why, most urgent first; `failed` for every retry."""
 
     waiting: int
-    """Due, and beyond the limit."""
+    """Number of due tiles beyond the limit."""
 
     resting: int
-    """Due, and asked for in vain not long ago."""
+    """Number of due tiles with a recent unsuccessful request."""
 
     under_way: int
-    """Due, asked for, and being made."""
+    """Number of due tiles that were requested and are being computed."""
 
     left_alone: int
-    """Due, and excluded for other reasons."""
+    """Number of due tiles that are excluded for other reasons."""
 
     @property
     def tiles(self) -> tuple[str, ...]:
-        """To be asked for now, in order of need."""
+        """Tiles to request now, most urgent first."""
         return tuple(self.why)
 
     @property
-    def sentence(self) -> str:
-        """The plan for people."""
+    def summary(self) -> str:
+        """The plan in one line."""
         counts = Counter(self.why.values())
-        whys = ", ".join(f"{counts[why]} {why}" for why in get_args(Why) if counts[why])
-        asked_for = f"{len(self.tiles)} ({whys})" if whys else "0"
+        whys = ", ".join(f"{counts[why]} {why}" for why in get_args(DueCause) if counts[why])
+        requested = f"{len(self.tiles)} ({whys})" if whys else "0"
         return (
-            f"asked for: {asked_for}, waiting for their turn: {self.waiting}, "
-            f"under way: {self.under_way}, resting after a try in vain: {self.resting}, "
-            f"left alone: {self.left_alone}"
+            f"requested: {requested}, waiting for the limit: {self.waiting}, "
+            f"under way: {self.under_way}, waiting to retry: {self.resting}, "
+            f"excluded: {self.left_alone}"
         )
 
 
@@ -152,41 +154,42 @@ def tiles_due(
     *,
     excluded: Collection[str],
     now: datetime,
-    pace: RequestLimits,
-) -> Plan:
-    """Pick the tiles to ask for: the changed, the stale by age, those never made, then retries.
+    limits: RequestLimits,
+) -> RequestPlan:
+    """Pick the tiles to request, by cause and, among the stale ones, by age.
 
     Ties are broken by the order of `tiles`: the same facts always give the same plan.
 
     Args:
         tiles: all of them, in the order of the partitions.
-        facts: what is known of them.
-        excluded: tiles to leave alone, because they are being made or in quarantine. Those of
-            them that are due and were asked for lately count against the limit.
+        facts: recorded facts about them.
+        excluded: tiles that are being computed or in quarantine. Those of them that are due and
+            were requested recently count against the limit.
         now: the present moment, UTC.
-        pace: how many at a time, and in which order.
+        limits: how many at a time, and in which order.
     """
-    groups: dict[Why, list[str]] = {why: [] for why in get_args(Why)}
+    groups: dict[DueCause, list[str]] = {why: [] for why in get_args(DueCause)}
     resting = under_way = left_alone = 0
     for tile in tiles:
         why = facts.why(tile)
-        if why is None or (why == "never made" and pace.never_made == "leave"):
+        if why is None or (why == "never made" and limits.never_made == "leave"):
             continue
-        asked = facts.unanswered(tile) if tile in excluded else facts.asked_in_vain(tile)
-        lately = asked is not None and now - asked.at < pace.retry_after
-        if tile in excluded:
-            under_way += lately
-            left_alone += not lately
-        elif lately:
+        is_excluded = tile in excluded
+        request = facts.open_request(tile) if is_excluded else facts.unsuccessful_request(tile)
+        is_recent = request is not None and now - request.at < limits.retry_after
+        if is_excluded:
+            under_way += is_recent
+            left_alone += not is_recent
+        elif is_recent:
             resting += 1
         else:
-            groups["failed" if asked else why].append(tile)
+            groups["failed" if request else why].append(tile)
     groups["stale"].sort(key=lambda tile: _Age(facts.refreshed_at[tile]))
-    ready = [(tile, why) for why in pace.order for tile in groups[why]]
-    room = max(pace.limit - under_way, 0)
-    return Plan(
-        why=dict(ready[:room]),
-        waiting=len(ready[room:]),
+    ready = [(tile, why) for why in limits.order for tile in groups[why]]
+    free = max(limits.limit - under_way, 0)
+    return RequestPlan(
+        why=dict(ready[:free]),
+        waiting=len(ready[free:]),
         resting=resting,
         under_way=under_way,
         left_alone=left_alone,
@@ -195,7 +198,7 @@ def tiles_due(
 
 @dataclass(frozen=True)
 class _Age:
-    """A moment as a key to sort by: what is less is older."""
+    """Sort key of a moment: the oldest first."""
 
     moment: Comparable
 

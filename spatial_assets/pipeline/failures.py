@@ -26,7 +26,7 @@ from spatial_assets.project.secrets import mask_secrets
 
 TRACEBACK_LINES = 12
 
-CHANGED = "changed_since_inspection"
+CHANGED_SINCE_INSPECTION = "changed_since_inspection"
 """Reason of a SceneError that another run puts right: it looks into the scene again."""
 
 
@@ -38,7 +38,7 @@ class TooLargeError(SpatialAssetsError):
     """A tile cannot be walked within the memory that was declared."""
 
 
-class UnexaminedError(SpatialAssetsError):
+class UninspectedSceneError(SpatialAssetsError):
     """A scene that reaches the tile could not be looked into, so it is neither good nor bad."""
 
     def __init__(self, message: str, *, reason: str) -> None:
@@ -61,15 +61,15 @@ class Failure:
 
     state: State
     reason: str
-    """Reason code in snake_case; OWN: the exception's own."""
+    """Reason code in snake_case; OWN_REASON: the exception's own."""
 
     transient: bool
     """True: trying again may help."""
 
 
-OWN = ""
+OWN_REASON = ""
 
-Kind = type[BaseException] | str | int
+ErrorKind = type[BaseException] | str | int
 """A class; the full name of one, where its library is not to be imported for this; or an errno."""
 
 
@@ -81,12 +81,12 @@ def _passing(reason: str) -> Failure:
     return Failure(State.FAILED, reason, transient=True)
 
 
-_BAD_INPUT = Failure(State.QUARANTINED, OWN, transient=False)
+_BAD_INPUT = Failure(State.QUARANTINED, OWN_REASON, transient=False)
 
-TROUBLES: tuple[tuple[Kind, Failure], ...] = (
+FAILURES: tuple[tuple[ErrorKind, Failure], ...] = (
     (MissingInputError, _lasting("missing_input")),
     (TooLargeError, _lasting("too_large")),
-    (UnexaminedError, _lasting(OWN)),
+    (UninspectedSceneError, _lasting(OWN_REASON)),
     (TileQuarantinedError, _BAD_INPUT),
     (RasterError, _BAD_INPUT),
     (SceneError, _BAD_INPUT),
@@ -134,11 +134,11 @@ TROUBLES: tuple[tuple[Kind, Failure], ...] = (
 UNEXPECTED = _lasting("unexpected")
 
 
-def trouble_of(error: BaseException) -> Failure:
+def failure_of(error: BaseException) -> Failure:
     """Judge an exception."""
-    if isinstance(error, SceneError) and error.reason == CHANGED:
-        return _lasting(CHANGED)
-    trouble = next((found for kind, found in TROUBLES if _is(error, kind)), UNEXPECTED)
+    if isinstance(error, SceneError) and error.reason == CHANGED_SINCE_INSPECTION:
+        return _lasting(CHANGED_SINCE_INSPECTION)
+    trouble = next((found for kind, found in FAILURES if _is(error, kind)), UNEXPECTED)
     return (
         replace(trouble, reason=str(getattr(error, "reason", "")))
         if not trouble.reason
@@ -146,7 +146,7 @@ def trouble_of(error: BaseException) -> Failure:
     )
 
 
-def _is(error: BaseException, kind: Kind) -> bool:
+def _is(error: BaseException, kind: ErrorKind) -> bool:
     if isinstance(kind, int):
         return isinstance(error, OSError) and error.errno == kind
     if isinstance(kind, str):
@@ -158,7 +158,7 @@ def outcome_of(
     error: BaseException, tile: str, *, stages: tuple[str, ...], at: str, inputs: str
 ) -> TileOutcome:
     """The outcome of a tile that `error` stopped at stage `at`; no stage is complete."""
-    trouble = trouble_of(error)
+    trouble = failure_of(error)
     evidence = dict(getattr(error, "evidence", {}))
     if trouble == UNEXPECTED:
         lines = traceback.format_exception(error)[-TRACEBACK_LINES:]

@@ -1,4 +1,4 @@
-"""How a tile ended: one of five states, with the reason and the evidence."""
+"""Outcome of a tile: one of five states, with the reason and the evidence."""
 
 from __future__ import annotations
 
@@ -12,58 +12,58 @@ from spatial_assets.geo.verdict import Verdict
 
 
 class State(StrEnum):
-    """The five ways a tile can end."""
+    """The five states that a tile can end in."""
 
     MATERIALIZED = "materialized"
     """Computed and stored."""
 
     EMPTY = "empty"
-    """The catalogue answered and no clear pixel exists; written as all-invalid."""
+    """The catalogue answered and no clear pixel exists; stored as all-invalid."""
 
     QUARANTINED = "quarantined"
     """The input is bad in a way that a retry cannot change."""
 
     FAILED = "failed"
-    """Transient trouble outlived its retries, or something unforeseen happened."""
+    """A transient error outlasted its retries, or an unexpected error occurred."""
 
     UNCHANGED = "unchanged"
     """Same fingerprints, objects intact: nothing recomputed."""
 
 
 UPSTREAM = "upstream_"
-"""How the reason begins of a stage that was given up because another one went wrong."""
+"""Prefix of the reason of a stage that was skipped because another one went wrong."""
 
-BAD = frozenset({State.QUARANTINED, State.FAILED})
+BAD_STATES = frozenset({State.QUARANTINED, State.FAILED})
 
 
 @dataclass(frozen=True, kw_only=True)
 class StageOutcome:
-    """How one stage of one tile ended."""
+    """Outcome of one stage of one tile."""
 
     stage: str
     state: State
     fingerprint: str
-    """Hash over the stage's units; it is the data version of the Dagster event."""
+    """Hash over the stage's units: the data version of the Dagster event."""
 
     reason: str = ""
-    """Reason code in snake_case; empty when all is well."""
+    """Reason code in snake_case; empty unless the state is bad."""
 
     message: str = ""
-    """What happened, where, and what to do, for a person."""
+    """What happened, where, and what to do, for the user."""
 
     evidence: Mapping[str, object] = field(default_factory=dict)
     """The figures behind `reason`, JSON-able."""
 
     facts: Mapping[str, object] = field(default_factory=dict)
-    """What STYLE calls the same facts: uri, bytes, scenes, valid_fraction, seconds."""
+    """Metadata of the materialization: uri, bytes, scenes, valid_fraction, seconds."""
 
     empty: bool = False
-    """True: what is stored has nothing valid to show; also where it is unchanged."""
+    """True if the stored result has no valid pixel; also set for an unchanged stage."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CheckOutcome:
-    """What a check said about a tile's pixels, before they were written."""
+    """Result of a check on a tile's pixels, made before they were written."""
 
     check: str
     """Name of the Dagster asset check."""
@@ -78,7 +78,7 @@ class CheckOutcome:
 
 @dataclass(frozen=True, kw_only=True)
 class TileOutcome:
-    """How one tile ended, over all selected stages."""
+    """Outcome of one tile, over all selected stages."""
 
     tile: str
     stages: tuple[StageOutcome, ...]
@@ -91,12 +91,12 @@ class TileOutcome:
     seconds: float = 0.0
     """Time in the worker."""
 
-    standing: bool = False
-    """True for a quarantine that was there before: reported, not recomputed, not red."""
+    already_quarantined: bool = False
+    """True for a quarantine from an earlier run: reported, not recomputed, no failure."""
 
     @property
     def state(self) -> State:
-        """The worst of the stages; `unchanged` only when every stage is."""
+        """The worst state of the stages; `unchanged` only when every stage is."""
         states = {stage.state for stage in self.stages}
         for state in (State.FAILED, State.QUARANTINED, State.EMPTY, State.MATERIALIZED):
             if state in states:
@@ -104,15 +104,15 @@ class TileOutcome:
         return State.UNCHANGED
 
     @property
-    def trouble(self) -> StageOutcome | None:
-        """The stage that went wrong itself, or None; the others only stand on it."""
-        bad = [stage for stage in self.stages if stage.state in BAD]
+    def bad_stage(self) -> StageOutcome | None:
+        """The stage that went wrong itself, or None; the others only depend on it."""
+        bad = [stage for stage in self.stages if stage.state in BAD_STATES]
         own = [stage for stage in bad if not stage.reason.startswith(UPSTREAM)]
         return next(iter(own or bad), None)
 
 
-NAMED = 50
-"""Bad tiles that a message names; it is kept as an event, and a screen shows no more."""
+MAX_NAMED_TILES = 50
+"""Bad tiles that a message names: it is stored as an event, and a screen shows no more."""
 
 
 class BadTilesError(SpatialAssetsError):
@@ -121,32 +121,32 @@ class BadTilesError(SpatialAssetsError):
 
 @dataclass
 class RunReport:
-    """What a run did, tile by tile."""
+    """Outcomes of a run, counted by state; bad tiles by name."""
 
     counts: Counter[State] = field(default_factory=Counter)
     bad: dict[str, StageOutcome] = field(default_factory=dict)
     """Newly quarantined or failed tiles."""
 
-    standing: list[str] = field(default_factory=list)
-    """Tiles whose quarantine was there before."""
+    already_quarantined: list[str] = field(default_factory=list)
+    """Tiles that an earlier run quarantined."""
 
     def add(self, outcome: TileOutcome) -> None:
         """Count one tile."""
         self.counts[outcome.state] += 1
-        trouble = outcome.trouble
-        if trouble is None:
+        bad_stage = outcome.bad_stage
+        if bad_stage is None:
             return
-        if outcome.standing:
-            self.standing.append(outcome.tile)
+        if outcome.already_quarantined:
+            self.already_quarantined.append(outcome.tile)
         else:
-            self.bad[outcome.tile] = trouble
+            self.bad[outcome.tile] = bad_stage
 
-    def sentence(self) -> str:
-        """The counts in one line, such as `8 materialized, 2 quarantined`."""
+    def summary(self) -> str:
+        """Return the counts in one line, such as `8 materialized, 2 quarantined`."""
         return ", ".join(f"{self.counts[state]} {state}" for state in State if self.counts[state])
 
     def raise_if_any_tile_is_bad(self) -> None:
-        """Make the run red when a tile was newly quarantined or failed.
+        """Fail the run if a tile was newly quarantined or failed.
 
         Raises:
             BadTilesError: naming each tile with its reason.
@@ -154,14 +154,14 @@ class RunReport:
         if not self.bad:
             return
         named = "\n".join(
-            f"  {tile}: {trouble.state} at {trouble.stage}: {trouble.reason}: {trouble.message}"
-            for tile, trouble in sorted(self.bad.items())[:NAMED]
+            f"  {tile}: {stage.state} at {stage.stage}: {stage.reason}: {stage.message}"
+            for tile, stage in sorted(self.bad.items())[:MAX_NAMED_TILES]
         )
-        if len(self.bad) > NAMED:
-            named += f"\n  and {len(self.bad) - NAMED} more: see the table tile_state"
+        if len(self.bad) > MAX_NAMED_TILES:
+            named += f"\n  and {len(self.bad) - MAX_NAMED_TILES} more: see the table tile_state"
         message = (
             f"{len(self.bad)} of {self.counts.total()} tiles need attention; the others are good:\n"
             f"{named}\n"
-            "Mend the input and materialize these tiles again: nothing else is recomputed."
+            "Repair the input and materialize these tiles again; nothing else is recomputed."
         )
         raise BadTilesError(message)

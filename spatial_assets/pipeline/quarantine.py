@@ -23,13 +23,13 @@ from spatial_assets.stores.objects.store import ObjectStore
 from spatial_assets.stores.rows import QuarantineRecord, Row
 from spatial_assets.stores.tables.database import Database
 
-SEEN_EVERY = timedelta(hours=1)
+SEEN_INTERVAL = timedelta(hours=1)
 """How far `last_seen` may lag: a run a minute need not write each bad scene each time."""
 
 FOOTPRINT = "footprint"
 """Where the evidence of a scene says where it lies: WKT, lon/lat."""
 
-MOST_CORNERS = 64  # of a footprint within an evidence; beyond that its hull is told
+MAX_OUTLINE_CORNERS = 64  # of a footprint within an evidence; beyond that its hull is told
 
 
 def record_of_scene(grid_id: str, scene: RejectedScene, *, now: datetime) -> QuarantineRecord:
@@ -99,7 +99,7 @@ def records_of_features(
     ]
 
 
-def others_of_set(
+def mended_features(
     database: Database, grid_id: str, name: str, *, bad: Iterable[QuarantineRecord]
 ) -> list[str]:
     """Features of boundary set `name` in quarantine that are not among the bad ones any more."""
@@ -109,7 +109,7 @@ def others_of_set(
     return sorted(of_set - {record.subject for record in bad})
 
 
-def document_of(record: QuarantineRecord, *, since: datetime) -> bytes:
+def quarantine_document(record: QuarantineRecord, *, since: datetime) -> bytes:
     """A quarantine record as JSON, for people and for stores without a database.
 
     Args:
@@ -132,12 +132,12 @@ def document_of(record: QuarantineRecord, *, since: datetime) -> bytes:
     )
 
 
-def seen_again(records: Iterable[Row], *, now: datetime) -> list[Row]:
+def renewed(records: Iterable[Row], *, now: datetime) -> list[Row]:
     """Rows of `quarantine` as they are to be after what they tell of was met again."""
     return [
         {**row, "last_seen": now}
         for row in records
-        if not isinstance(seen := row["last_seen"], datetime) or now - seen >= SEEN_EVERY
+        if not isinstance(seen := row["last_seen"], datetime) or now - seen >= SEEN_INTERVAL
     ]
 
 
@@ -225,6 +225,6 @@ def _let_go(row: Row) -> Iterator[str]:
 
 
 def _outline(footprint: BaseGeometry) -> str:
-    many = shapely.get_num_coordinates(footprint) > MOST_CORNERS
+    many = shapely.get_num_coordinates(footprint) > MAX_OUTLINE_CORNERS
     shown = shapely.envelope(footprint) if many else footprint
     return str(shapely.to_wkt(shown, rounding_precision=5))

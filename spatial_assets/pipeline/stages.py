@@ -11,7 +11,7 @@ FEATURES = "features"
 """Where the facts of a stage say which boundaries touch the tile: set -> fingerprint."""
 
 RAW = "raw_tile"
-REPROJECTED = "reprojected_raster"
+REPROJECTED_RASTER = "reprojected_raster"
 TILE_INDEX = "tile_index"
 
 INDEX_RANGE = "index_range"
@@ -51,7 +51,7 @@ class Chain:
     @property
     def stages(self) -> tuple[str, ...]:
         """All stage names, upstream first."""
-        return (RAW, REPROJECTED, *self.indices, *self.statistics, TILE_INDEX)
+        return (RAW, REPROJECTED_RASTER, *self.indices, *self.statistics, TILE_INDEX)
 
     @property
     def statistics(self) -> tuple[str, ...]:
@@ -62,10 +62,10 @@ class Chain:
         """The stages whose stored results `stage` reads."""
         if stage == RAW:
             return ()
-        if stage == REPROJECTED:
+        if stage == REPROJECTED_RASTER:
             return (RAW,)
         if stage in self.indices:
-            return (REPROJECTED,)
+            return (REPROJECTED_RASTER,)
         if stage == TILE_INDEX:
             return self.indices
         return tuple(name for name in self.indices if by_boundary(name) == stage)

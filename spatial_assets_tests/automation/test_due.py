@@ -11,7 +11,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spatial_assets.pipeline.due import Plan, Request, RequestLimits, TileFacts, tiles_due
+from spatial_assets.pipeline.due import Request, RequestLimits, RequestPlan, TileFacts, tiles_due
 from spatial_assets.project.sections.freshness import NeverMade
 
 NOW = dt.datetime(2023, 9, 15, 12, tzinfo=dt.UTC)
@@ -29,7 +29,7 @@ def facts_of(
     windows: Mapping[str, dt.timedelta] | None = None,
     changed: Mapping[str, str] | None = None,
     failed: Collection[str] = (),
-    asked: Mapping[str, Request[dt.datetime]] | None = None,
+    requests: Mapping[str, Request[dt.datetime]] | None = None,
     now: dt.datetime = NOW,
 ) -> Facts:
     return TileFacts(
@@ -37,7 +37,7 @@ def facts_of(
         oldest_fresh=lambda tile: now - (windows or {}).get(tile, 5 * DAY),
         changed=changed or {},
         failed=frozenset(failed),
-        asked=asked or {},
+        requests=requests or {},
     )
 
 
@@ -48,9 +48,9 @@ def plan_of(
     limit: int = 100,
     never_made: NeverMade = "last",
     tiles: Collection[str] = TILES,
-) -> Plan:
-    pace = RequestLimits(limit=limit, never_made=never_made)
-    return tiles_due(tiles, facts, excluded=excluded, now=NOW, pace=pace)
+) -> RequestPlan:
+    limits = RequestLimits(limit=limit, never_made=never_made)
+    return tiles_due(tiles, facts, excluded=excluded, now=NOW, limits=limits)
 
 
 some = st.frozensets(st.sampled_from(TILES))
@@ -62,13 +62,13 @@ moments = st.integers(0, 10 * 24).map(lambda hours: NOW - dt.timedelta(hours=hou
 def histories(draw: st.DrawFn) -> Facts:
     refreshed_at = draw(st.dictionaries(st.sampled_from(TILES), moments))
     after = st.sampled_from([None, *refreshed_at.values()])
-    asked = st.builds(Request[dt.datetime], at=moments, after=after, wanted=changes | st.just(""))
+    asked = st.builds(Request[dt.datetime], at=moments, after=after, change=changes | st.just(""))
     return facts_of(
         refreshed_at,
         windows=draw(st.dictionaries(st.sampled_from(TILES), st.sampled_from(WINDOWS))),
         changed=draw(st.dictionaries(st.sampled_from(TILES), changes)),
         failed=draw(some),
-        asked=draw(st.dictionaries(st.sampled_from(TILES), asked)),
+        requests=draw(st.dictionaries(st.sampled_from(TILES), asked)),
     )
 
 
@@ -132,7 +132,9 @@ def test_among_the_stale_the_oldest_come_first(facts: Facts) -> None:
     plan = plan_of(facts)
 
     fresh_tries = [
-        tile for tile in plan.tiles if facts.why(tile) == "stale" and not facts.asked_in_vain(tile)
+        tile
+        for tile in plan.tiles
+        if facts.why(tile) == "stale" and not facts.unsuccessful_request(tile)
     ]
     moments_asked_for = [facts.refreshed_at[tile] for tile in fresh_tries]
     assert moments_asked_for == sorted(moments_asked_for)
@@ -143,7 +145,7 @@ def test_every_tile_gets_its_turn_and_those_that_cannot_succeed_rest_in_between(
     facts: Facts, hopeless: frozenset[str], excluded: frozenset[str], limit: int
 ) -> None:
     """Applied tick by tick for two days, with tiles that never succeed among them."""
-    pace = RequestLimits(limit=limit)
+    limits = RequestLimits(limit=limit)
     refreshed_at = dict(facts.refreshed_at)
     asked: dict[str, Request[dt.datetime]] = {}
     times: dict[str, list[dt.datetime]] = {tile: [] for tile in TILES}
@@ -151,8 +153,8 @@ def test_every_tile_gets_its_turn_and_those_that_cannot_succeed_rest_in_between(
 
     for tick in range(48 * 6):
         now = NOW + tick * TICK
-        known = facts_of(refreshed_at, asked=asked, now=NOW)
-        plan = tiles_due(TILES, known, excluded=excluded, now=now, pace=pace)
+        known = facts_of(refreshed_at, requests=asked, now=NOW)
+        plan = tiles_due(TILES, known, excluded=excluded, now=now, limits=limits)
         for tile in plan.tiles:
             times[tile].append(now)
             asked[tile] = Request(at=now, after=refreshed_at.get(tile))
@@ -164,7 +166,7 @@ def test_every_tile_gets_its_turn_and_those_that_cannot_succeed_rest_in_between(
     for tile in hopeless & due_now:
         tries = times[tile]
         rests = [later - sooner for sooner, later in itertools.pairwise(tries)]
-        assert min(rests) >= pace.retry_after
+        assert min(rests) >= limits.retry_after
         assert len(tries) >= 2
     assert all(len(times[tile]) <= 1 for tile in set(TILES) - hopeless)
 
@@ -172,7 +174,7 @@ def test_every_tile_gets_its_turn_and_those_that_cannot_succeed_rest_in_between(
 def test_what_cannot_succeed_never_holds_up_what_can() -> None:
     old, older = NOW - 6 * DAY, NOW - 9 * DAY
     asked = {"00": Request(at=NOW - DAY, after=older)}
-    facts = facts_of({**dict.fromkeys(TILES, NOW), "00": older, "07": old}, asked=asked)
+    facts = facts_of({**dict.fromkeys(TILES, NOW), "00": older, "07": old}, requests=asked)
 
     assert plan_of(facts).tiles == ("07", "00")
     assert plan_of(facts, limit=1).tiles == ("07",)
@@ -181,7 +183,7 @@ def test_what_cannot_succeed_never_holds_up_what_can() -> None:
 def test_a_tile_that_came_to_something_is_no_retry_when_it_grows_old_again() -> None:
     old = NOW - 6 * DAY
     asked = {"00": Request(at=NOW - dt.timedelta(hours=1), after=NOW - 20 * DAY)}
-    facts = facts_of({**dict.fromkeys(TILES, NOW), "00": old}, asked=asked)
+    facts = facts_of({**dict.fromkeys(TILES, NOW), "00": old}, requests=asked)
 
     assert plan_of(facts).tiles == ("00",)
 
@@ -196,17 +198,17 @@ def test_a_changed_tile_comes_before_any_that_is_merely_old(
     assert {tile for tile, each in plan_of(facts).why.items() if each == "changed"} == {
         tile
         for tile, change in facts.changed.items()
-        if tile not in facts.asked or facts.asked[tile].wanted != change
+        if tile not in facts.requests or facts.requests[tile].change != change
     }
 
 
 def test_a_change_is_followed_at_once_and_then_on_the_slow_cadence() -> None:
     fresh, lately = dict.fromkeys(TILES, NOW), NOW - dt.timedelta(hours=1)
-    asked = {"03": Request(at=lately, after=NOW, wanted="one")}
+    asked = {"03": Request(at=lately, after=NOW, change="one")}
 
     assert plan_of(facts_of(fresh, changed={"03": "one"})).tiles == ("03",)
-    assert plan_of(facts_of(fresh, changed={"03": "one"}, asked=asked)).resting == 1
-    assert plan_of(facts_of(fresh, changed={"03": "another"}, asked=asked)).tiles == ("03",)
+    assert plan_of(facts_of(fresh, changed={"03": "one"}, requests=asked)).resting == 1
+    assert plan_of(facts_of(fresh, changed={"03": "another"}, requests=asked)).tiles == ("03",)
     assert plan_of(facts_of({}, changed={"03": "one"}), never_made="leave").tiles == ("03",)
 
 
@@ -215,13 +217,13 @@ def test_a_fresh_tile_with_a_failed_stage_is_tried_again_on_the_slow_cadence() -
     an_hour_ago = {"03": Request(at=NOW - dt.timedelta(hours=1), after=NOW - DAY)}
 
     assert plan_of(facts_of(fresh, failed={"03"})).tiles == ("03",)
-    assert plan_of(facts_of(fresh, failed={"03"}, asked=an_hour_ago)).tiles == ()
+    assert plan_of(facts_of(fresh, failed={"03"}, requests=an_hour_ago)).tiles == ()
 
 
 def test_what_is_under_way_takes_its_place_within_the_limit() -> None:
     old = NOW - 6 * DAY
     asked = {tile: Request(at=NOW - TICK, after=old) for tile in TILES[:3]}
-    facts = facts_of(dict.fromkeys(TILES, old), asked=asked)
+    facts = facts_of(dict.fromkeys(TILES, old), requests=asked)
 
     plan = plan_of(facts, excluded=TILES[:3], limit=5)
 
@@ -243,7 +245,7 @@ def test_the_plan_says_what_it_is() -> None:
     old = NOW - 6 * DAY
     facts = facts_of({**dict.fromkeys(TILES, NOW), "01": old, "02": old, "03": old})
 
-    assert plan_of(facts, limit=1, excluded={"03"}).sentence == (
-        "asked for: 1 (1 stale), waiting for their turn: 1, under way: 0, "
-        "resting after a try in vain: 0, left alone: 1"
+    assert plan_of(facts, limit=1, excluded={"03"}).summary == (
+        "requested: 1 (1 stale), waiting for the limit: 1, under way: 0, "
+        "waiting to retry: 0, excluded: 1"
     )

@@ -18,7 +18,7 @@ from spatial_assets.cli.planning.plan_text import reading as told_of
 from spatial_assets.cli.planning.read_volume import COMPRESSED, Reading, reading_of, size_of
 from spatial_assets.cli.selection.run_rates import rate_of, throughput_of
 from spatial_assets.pipeline.engines.engine import InlineEngine
-from spatial_assets.pipeline.run.scenes_of_run import SceneSupply
+from spatial_assets.pipeline.run.scenes_of_run import RunScenes
 from spatial_assets.project import Project, load_project
 from spatial_assets.stores.tables.database import open_database
 from spatial_assets_tests.pipeline.runs import store_of
@@ -224,7 +224,7 @@ def test_the_size_of_a_scene_is_what_its_item_says(scene: Scene) -> None:
 
 
 def test_without_sizes_the_headers_of_an_earlier_run_count(project: Project, scene: Scene) -> None:
-    supply = SceneSupply(project, store_of(project), InlineEngine())
+    supply = RunScenes(project, store_of(project), InlineEngine())
     supply.gather([project.partitioning.tile(key) for key in project.partitioning.keys])
     pixels = 600 * 600
 

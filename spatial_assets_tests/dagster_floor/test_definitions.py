@@ -9,7 +9,7 @@ import pytest
 
 from spatial_assets.assets.dagster_internals import TimeWindowFreshnessPolicy
 from spatial_assets.definitions import build_definitions
-from spatial_assets.pipeline.boundaries import CODE_VERSION as BOUNDARIES_CODE_VERSION
+from spatial_assets.pipeline.boundaries import BOUNDARIES_CODE_VERSION
 from spatial_assets.project import Project, load_project
 from spatial_assets.resources import StoreResource
 

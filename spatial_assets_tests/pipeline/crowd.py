@@ -38,7 +38,7 @@ def run(folder: str, number: int, share: int) -> dict[str, str]:
             engine=InlineEngine(),
             clock=lambda: datetime.now(UTC),
             owner=f"run {number} of a crowd",
-            patience=timedelta(seconds=120),
+            lease_wait=timedelta(seconds=120),
         )
         outcomes = pipeline.run(mine, stages=pipeline.chain.stages)
         return {each.tile: str(each.state) for each in outcomes}

@@ -32,7 +32,7 @@ def main(folder: str, workers: int) -> None:
             engine=engine,
             clock=lambda: datetime.now(UTC),
             owner=f"driver of {workers} workers",
-            patience=timedelta(seconds=60),
+            lease_wait=timedelta(seconds=60),
         )
         outcomes = pipeline.run(project.partitioning.keys, stages=pipeline.chain.stages)
         sys.stdout.write(json.dumps({each.tile: str(each.state) for each in outcomes}))

@@ -52,7 +52,7 @@ def walk(
             engine=engine or InlineEngine(),
             clock=now if callable(now) else (lambda: now),
             owner="test",
-            patience=dt.timedelta(seconds=patience),
+            lease_wait=dt.timedelta(seconds=patience),
             **of_the_pipeline,
         )
         wanted = project.partitioning.keys if keys is None else keys
@@ -86,8 +86,8 @@ def made(outcomes: Outcomes) -> dict[str, set[str]]:
 
 def trouble_of(outcome: TileOutcome) -> tuple[str, str]:
     """Reason and message of what is wrong with a tile."""
-    assert outcome.trouble is not None
-    return outcome.trouble.reason, outcome.trouble.message
+    assert outcome.bad_stage is not None
+    return outcome.bad_stage.reason, outcome.bad_stage.message
 
 
 def red(outcomes: Mapping[str, TileOutcome]) -> bool:

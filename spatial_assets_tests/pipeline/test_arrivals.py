@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 
 from spatial_assets.errors import SourceUnavailableError
-from spatial_assets.pipeline.freshness.change_detection import FIRST_LOOK, ChangeDetector
+from spatial_assets.pipeline.freshness.change_detection import (
+    CHANGED_BEFORE_FIRST_POLL,
+    ChangeDetector,
+)
 from spatial_assets.pipeline.outcome import State
 from spatial_assets.project import Project
 from spatial_assets.stores import layout
@@ -35,7 +38,7 @@ def project(catalog: Path, tmp_path: Path) -> Project:
     project = ten_villages(tmp_path / "project", catalog)
     walk(project, keys=ten_tiles(project)[:4])
     with lookout(project) as found:
-        found.note_scenes(now=NOON)
+        found.record_scene_changes(now=NOON)
     return project
 
 
@@ -48,7 +51,7 @@ def lookout(project: Project) -> Iterator[ChangeDetector]:
 def noted(project: Project, *, now: dt.datetime = LATER) -> dict[str, str]:
     """Tile -> why it is wanted, after a look."""
     with lookout(project) as found:
-        found.note_scenes(now=now)
+        found.record_scene_changes(now=now)
     return {str(row["tile"]): str(row["why"]) for row in rows(project, "tile_wanted")}
 
 
@@ -102,7 +105,7 @@ def test_a_folder_that_is_not_mounted_is_no_withdrawal_of_all_scenes(
     catalog.rename(catalog.with_name("elsewhere"))
     catalog.mkdir()
 
-    with pytest.raises(SourceUnavailableError, match=r"had 10 scenes.* is it mounted"):
+    with pytest.raises(SourceUnavailableError, match=r"had 10 scenes.* check that it is mounted"):
         noted(project)
 
     assert rows(project, "tile_wanted") == []
@@ -118,7 +121,7 @@ def test_the_first_look_compares_with_what_was_made(project: Project, catalog: P
     store_of(project).delete(layout.catalogue_snapshot())
     write_granule(catalog, village(project, tile, id="new"))
 
-    assert noted(project) == {tile: FIRST_LOOK}
+    assert noted(project) == {tile: CHANGED_BEFORE_FIRST_POLL}
 
 
 def test_who_dies_before_the_mark_is_set_looks_again(project: Project, catalog: Path) -> None:
@@ -144,7 +147,7 @@ def test_a_catalogue_that_does_not_answer_leaves_everything_as_it_was(
     write_granule(catalog, village(project, tile, id="new"))
 
     with lookout(project) as found, pytest.raises(SourceUnavailableError):
-        replace(found, poll=no_answer).note_scenes(now=LATER)  # type: ignore[arg-type]
+        replace(found, poll=no_answer).record_scene_changes(now=LATER)  # type: ignore[arg-type]
 
     assert rows(project, "tile_wanted") == []
     assert noted(project) == {tile: "scene new is new"}
@@ -156,9 +159,9 @@ def test_a_project_in_which_nothing_was_made_is_looked_at_and_gets_no_database(
     project = ten_villages(tmp_path / "project", catalog)
 
     with lookout(project) as found:
-        arrivals = found.note_scenes(now=NOON)
+        arrivals = found.record_scene_changes(now=NOON)
 
-    assert arrivals.wanted == ()
-    assert arrivals.sentence == "scenes: as before; tiles to follow: none"
+    assert arrivals.pending == ()
+    assert arrivals.summary == "scenes: unchanged; tiles to recompute: none"
     with lookout(project) as found:
         assert not found.database.has_table("tile_wanted")

@@ -47,19 +47,19 @@ def looked(**days: float) -> dict[str, dt.datetime]:
 
 
 def test_a_tile_is_overdue_from_fail_on_and_not_from_warn_on() -> None:
-    backlog = judged(BacklogRecords(looked_at=looked(a=10.001, b=10, c=6, d=0)))
+    backlog = judged(BacklogRecords(checked_at=looked(a=10.001, b=10, c=6, d=0)))
 
-    (arrear,) = backlog.arrears
-    assert (arrear.tile, arrear.trouble) == ("a", BacklogReason.OVERDUE)
-    assert arrear.since == NOW - 0.001 * DAY
-    assert arrear.reason == "last looked at 2026-11-12 11:58 UTC"
+    (entry,) = backlog.entries
+    assert (entry.tile, entry.reason) == ("a", BacklogReason.OVERDUE)
+    assert entry.since == NOW - 0.001 * DAY
+    assert entry.detail == "last checked at 2026-11-12 11:58 UTC"
     assert backlog.never_made == 4
 
 
 def test_without_a_window_no_tile_is_overdue_and_failures_count_all_the_same() -> None:
-    records = BacklogRecords(looked_at=looked(a=1000, b=1000), bad=[state("b", "failed")])
+    records = BacklogRecords(checked_at=looked(a=1000, b=1000), bad=[state("b", "failed")])
 
-    assert [arrear.tile for arrear in judged(records, ages=None).arrears] == ["b"]
+    assert [entry.tile for entry in judged(records, ages=None).entries] == ["b"]
 
 
 def test_a_quarantine_counts_until_somebody_releases_it() -> None:
@@ -67,7 +67,7 @@ def test_a_quarantine_counts_until_somebody_releases_it() -> None:
 
     backlog = judged(BacklogRecords(bad=bad, held=frozenset("a")))
 
-    assert [(each.tile, each.trouble) for each in backlog.arrears] == [("a", "quarantined")]
+    assert [(each.tile, each.reason) for each in backlog.entries] == [("a", "quarantined")]
 
 
 def test_a_tile_counts_once_by_its_worst_stage_and_the_oldest_comes_first() -> None:
@@ -78,15 +78,15 @@ def test_a_tile_counts_once_by_its_worst_stage_and_the_oldest_comes_first() -> N
         state("a", "failed", reason="store_down", days=2),
         state("gone", "failed"),
     ]
-    records = BacklogRecords(looked_at=looked(a=99, b=99, c=12), bad=bad, held=frozenset("ab"))
+    records = BacklogRecords(checked_at=looked(a=99, b=99, c=12), bad=bad, held=frozenset("ab"))
 
     backlog = judged(records)
 
-    told = [(each.tile, each.trouble, each.reason) for each in backlog.arrears]
+    told = [(each.tile, each.reason, each.detail) for each in backlog.entries]
     assert told == [
         ("b", "quarantined", "raw_tile: no_usable_scene"),
         ("a", "failed", "ndvi: store_down"),
-        ("c", "overdue", "last looked at 2026-11-10 12:00 UTC"),
+        ("c", "overdue", "last checked at 2026-11-10 12:00 UTC"),
     ]
     assert backlog.counts == {
         "failed": 1,
@@ -102,7 +102,7 @@ def test_a_tile_counts_once_by_its_worst_stage_and_the_oldest_comes_first() -> N
 
 @pytest.mark.parametrize(("allowed", "passes"), [(0, False), (1, False), (2, True), (3, True)])
 def test_it_fails_when_it_grows_past_what_is_allowed(allowed: int, *, passes: bool) -> None:
-    assert judged(BacklogRecords(looked_at=looked(a=11, b=12)), allowed=allowed).passed == passes
+    assert judged(BacklogRecords(checked_at=looked(a=11, b=12)), allowed=allowed).passed == passes
 
 
 def test_bad_scenes_are_told_and_are_no_backlog() -> None:
@@ -122,7 +122,7 @@ rows = st.builds(
 )
 records = st.builds(
     BacklogRecords,
-    looked_at=st.dictionaries(st.sampled_from(TILES), st.integers(0, 40)).map(
+    checked_at=st.dictionaries(st.sampled_from(TILES), st.integers(0, 40)).map(
         lambda days: looked(**days)
     ),
     bad=st.lists(rows, max_size=12),
@@ -134,16 +134,16 @@ records = st.builds(
 def test_every_tile_is_counted_once_and_in_one_order(records: BacklogRecords) -> None:
     backlog = judged(records)
 
-    tiles = [arrear.tile for arrear in backlog.arrears]
+    tiles = [entry.tile for entry in backlog.entries]
     failed = {row["tile"] for row in records.bad if row["state"] == "failed"} & set(TILES)
     assert len(tiles) == len(set(tiles)) <= len(TILES)
-    assert {each.tile for each in backlog.arrears if each.trouble is BacklogReason.FAILED} == failed
-    assert [each.since for each in backlog.arrears] == sorted(
-        each.since for each in backlog.arrears
+    assert {each.tile for each in backlog.entries if each.reason is BacklogReason.FAILED} == failed
+    assert [each.since for each in backlog.entries] == sorted(
+        each.since for each in backlog.entries
     )
     assert sum(backlog.counts[trouble] for trouble in BacklogReason) == len(tiles)
     backwards = replace(records, bad=records.bad[::-1])
-    assert [each.tile for each in judged(backwards).arrears] == tiles
+    assert [each.tile for each in judged(backwards).entries] == tiles
 
 
 @given(records, st.integers(1, 40))
@@ -151,4 +151,4 @@ def test_time_alone_never_makes_a_backlog_smaller(records: BacklogRecords, days:
     windows = dict.fromkeys(TILES, AGES)
     later = backlog_of(TILES, records, ages=windows, allowed=0, now=NOW + days * DAY)
 
-    assert {each.tile for each in judged(records).arrears} <= {each.tile for each in later.arrears}
+    assert {each.tile for each in judged(records).entries} <= {each.tile for each in later.entries}

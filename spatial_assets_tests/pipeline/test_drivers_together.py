@@ -17,7 +17,7 @@ import pytest
 from spatial_assets.errors import LeaseHeldError
 from spatial_assets.pipeline.engines.engine import InlineEngine, Results
 from spatial_assets.pipeline.outcome import State
-from spatial_assets.pipeline.run.tile_leases import TTL, TileLeases
+from spatial_assets.pipeline.run.tile_leases import LEASE_TTL, TileLeases
 from spatial_assets.pipeline.tile.task import TileTask
 from spatial_assets.project import Project
 from spatial_assets.stores.objects.leases import acquire
@@ -120,7 +120,7 @@ def test_a_driver_killed_in_the_middle_is_taken_over_and_only_the_rest_is_made(
         assert trouble_of(at_once[tile])[0] == "lease_held"
     assert set(made(at_once)) - held == tiles - finished - held
 
-    later = walk(project, now=now() + TTL)
+    later = walk(project, now=now() + LEASE_TTL)
 
     assert set(made(later)) == held - finished
     assert states(later) <= {State.MATERIALIZED, State.UNCHANGED}
@@ -152,7 +152,7 @@ class Interloper(InlineEngine):
             if isinstance(job, TileTask):
                 self._clock.time += dt.timedelta(hours=1)
                 name = f"tile/{job.tile.key}"
-                acquire(self._store, name, owner="other", ttl=TTL, clock=self._clock)
+                acquire(self._store, name, owner="other", ttl=LEASE_TTL, clock=self._clock)
             yield job, result
 
 

@@ -73,7 +73,7 @@ def test_a_lost_input_fails_a_stage_run_alone_rather_than_thin_its_result(
     outcomes = walk(project, stages=["ndvi", "tile_index"])
 
     assert outcomes[tile].state is State.FAILED
-    trouble = outcomes[tile].trouble
+    trouble = outcomes[tile].bad_stage
     assert trouble is not None
     assert trouble.reason == "missing_input"
     assert LATER.id in trouble.message

@@ -12,7 +12,7 @@ from spatial_assets.errors import LeaseHeldError
 from spatial_assets.pipeline.engines.engine import ProcessEngine
 from spatial_assets.pipeline.freshness.change_detection import ChangeDetector
 from spatial_assets.pipeline.outcome import State
-from spatial_assets.pipeline.run.tile_leases import AHEAD, TileLeases
+from spatial_assets.pipeline.run.tile_leases import MAX_PREPARED_TILES, TileLeases
 from spatial_assets.project import Project, load_project
 from spatial_assets.stores.objects.leases import acquire
 from spatial_assets.stores.objects.store import open_store
@@ -84,7 +84,7 @@ def test_on_servers_too_an_arrival_is_noted_until_it_is_followed(
     def wanted() -> list[str]:
         with open_database(served.database_url) as database:
             lookout = ChangeDetector(project=served, store=store_of(served), database=database)
-            return [each.tile for each in lookout.note_scenes(now=NOON).wanted]
+            return [each.tile for each in lookout.record_scene_changes(now=NOON).pending]
 
     walk(served)
     assert wanted() == []
@@ -102,7 +102,7 @@ def test_on_servers_too_an_arrival_is_noted_until_it_is_followed(
 def test_far_from_the_store_tiles_are_taken_before_their_turn_and_none_is_kept(
     served: Project,
 ) -> None:
-    store, keys, asked = store_of(served), [f"12{n:02d}" for n in range(AHEAD + 4)], []
+    store, keys, asked = store_of(served), [f"12{n:02d}" for n in range(MAX_PREPARED_TILES + 4)], []
     acquire(store, f"tile/{keys[1]}", owner="another", ttl=dt.timedelta(minutes=1), clock=now)
 
     def each_key() -> Iterator[str]:
@@ -114,7 +114,7 @@ def test_far_from_the_store_tiles_are_taken_before_their_turn_and_none_is_kept(
         jobs = leases.ahead(each_key(), leases.take)
         first, take = next(jobs)
         assert (first, take()) == (keys[0], None)
-        assert asked == keys[: AHEAD + 1]
+        assert asked == keys[: MAX_PREPARED_TILES + 1]
         second, take = next(jobs)
         with pytest.raises(LeaseHeldError, match="another"):
             take()

@@ -57,7 +57,7 @@ def test_a_tile_whose_scenes_are_all_bad_is_quarantined_and_stands(
     assert states(first) == states(second) == {State.QUARANTINED}
     assert red(first)
     assert not red(second)
-    assert all(outcome.standing for outcome in second.values())
+    assert all(outcome.already_quarantined for outcome in second.values())
     assert changed(stored, project) == set()
     for outcome in (*first.values(), *second.values()):
         assert trouble_of(outcome)[0] == "no_usable_scene"
@@ -107,9 +107,9 @@ def test_quarantine_ends_when_a_person_lets_it_go(catalog: Path, tmp_path: Path)
 
     outcomes = walk(project, now=NOON + dt.timedelta(days=1))
 
-    assert not outcomes[first].standing  # looked at again, and still bad
+    assert not outcomes[first].already_quarantined  # looked at again, and still bad
     assert outcomes[first].state is State.QUARANTINED
-    assert all(outcomes[tile].standing for tile in others)
+    assert all(outcomes[tile].already_quarantined for tile in others)
     (record,) = [row for row in rows(project, "quarantine") if row["subject"] == first]
     assert record["released_at"] is None
 
@@ -157,7 +157,7 @@ def test_a_tile_most_of_whose_index_is_out_of_range_is_quarantined_with_the_figu
     west, east = project.partitioning.keys
     assert outcomes[west].state is State.QUARANTINED
     assert outcomes[east].state is State.MATERIALIZED
-    trouble = outcomes[west].trouble
+    trouble = outcomes[west].bad_stage
     assert trouble is not None
     assert (trouble.stage, trouble.reason) == ("ndvi", "index_out_of_range")
     assert float(str(trouble.evidence["removed_fraction"])) > 0.5
@@ -166,6 +166,6 @@ def test_a_tile_most_of_whose_index_is_out_of_range_is_quarantined_with_the_figu
     severe = [check for check in outcomes[west].checks if check.severe]
     assert [check.check for check in severe] == ["index_range"]
     again = walk(project)
-    assert again[west].standing
+    assert again[west].already_quarantined
     assert not red(again)
     assert np.all(cube(project, window=project.partitioning.tile(west).window)[0] == FILL)

@@ -17,18 +17,18 @@ from spatial_assets.catalog.scene import Catalogue, SceneVersion
 from spatial_assets.pipeline.boundaries import BoundaryPipeline
 from spatial_assets.pipeline.engines.engine import InlineEngine
 from spatial_assets.pipeline.freshness.outdated import (
-    Features,
-    boundaries_wanted,
+    HashByTile,
     outdated_stages,
-    scenes_wanted,
-    still_wanted,
+    pending_changes,
+    tiles_with_changed_boundaries,
+    tiles_with_changed_scenes,
 )
 from spatial_assets.pipeline.freshness.stage_inputs import (
     InputsByStage,
     SceneIndex,
     hash_of_boundaries,
-    recipe_of,
-    recorded,
+    inputs_by_stage,
+    inputs_from_rows,
 )
 from spatial_assets.pipeline.outcome import State, TileOutcome
 from spatial_assets.pipeline.run.driver import TilePipeline
@@ -58,13 +58,13 @@ def project(catalog: Path, tmp_path: Path) -> Project:
 
 
 def recipes(project: Project) -> dict[str, InputsByStage]:
-    return recorded(rows(project, "tile_inputs"))
+    return inputs_from_rows(rows(project, "tile_inputs"))
 
 
-def features_of(project: Project) -> Features:
+def features_of(project: Project) -> HashByTile:
     """The boundaries that touch a tile, as they are validated now."""
-    shelf = ValidatedBoundaries(store_of(project), project.pixel_grid)
-    return lambda tile: hash_of_boundaries(shelf.features(["ponds"], tile))
+    boundaries = ValidatedBoundaries(store_of(project), project.pixel_grid)
+    return lambda tile: hash_of_boundaries(boundaries.features(["ponds"], tile))
 
 
 def validate_ponds(project: Project, tiles: Sequence[str], *, wider: str = "") -> None:
@@ -90,7 +90,7 @@ def outdated(project: Project, **changes: object) -> dict[str, dict[str, tuple[s
     now = project.model_copy(update=changes)
     sky = SceneIndex(find_scenes(now).scene_versions)
     found = {
-        tile: outdated_stages(now, tile, before=before, sky=sky, features=None)
+        tile: outdated_stages(now, tile, before=before, scene_index=sky, boundary_hashes=None)
         for tile, before in recipes(project).items()
     }
     return {tile: stages for tile, stages in found.items() if stages}
@@ -232,11 +232,11 @@ def test_a_scene_that_says_nothing_of_its_place_is_nowhere() -> None:
     place = shapely.box(1, 1, 3, 3)
 
     assert SceneIndex([nowhere, here]).over(place) == (here,)
-    assert SceneIndex([nowhere, here]).seen_from(place) == SceneIndex([here]).seen_from(place)
-    assert SceneIndex([here]).seen_from(place) != SceneIndex([]).seen_from(place)
-    assert SceneIndex([replace(here, version="2")]).seen_from(place) != SceneIndex(
+    assert SceneIndex([nowhere, here]).scenes_hash(place) == SceneIndex([here]).scenes_hash(place)
+    assert SceneIndex([here]).scenes_hash(place) != SceneIndex([]).scenes_hash(place)
+    assert SceneIndex([replace(here, version="2")]).scenes_hash(place) != SceneIndex(
         [here]
-    ).seen_from(place)
+    ).scenes_hash(place)
 
 
 def test_only_the_tiles_under_a_change_are_wanted_and_only_until_they_are_made(
@@ -248,13 +248,13 @@ def test_only_the_tiles_under_a_change_are_wanted_and_only_until_they_are_made(
     sky = SceneIndex(find_scenes(project).scene_versions)
     why = {tile: "scene new is new", other: "scene new is new"}
 
-    (wanted,) = scenes_wanted(project, sky, recipes(project), why=why, now=LATER)
+    (wanted,) = tiles_with_changed_scenes(project, sky, recipes(project), why=why, now=LATER)
 
     assert (wanted.tile, wanted.stage, wanted.why) == (tile, RAW, "scene new is new")
     walk(project, keys=[tile])
     assert recipes(project)[tile][RAW].scenes == wanted.wanted
-    assert not list(scenes_wanted(project, sky, recipes(project), why=why, now=LATER))
-    assert not list(scenes_wanted(project, sky, {}, why=why, now=LATER))
+    assert not list(tiles_with_changed_scenes(project, sky, recipes(project), why=why, now=LATER))
+    assert not list(tiles_with_changed_scenes(project, sky, {}, why=why, now=LATER))
 
 
 def test_a_catalogue_that_tells_no_sightings_outdates_nothing(project: Project) -> None:
@@ -266,7 +266,11 @@ def test_a_catalogue_that_tells_no_sightings_outdates_nothing(project: Project) 
 
     assert (
         outdated_stages(
-            project, tile, before=recipes(project)[tile], sky=SceneIndex(()), features=None
+            project,
+            tile,
+            before=recipes(project)[tile],
+            scene_index=SceneIndex(()),
+            boundary_hashes=None,
         )
         == {}
     )
@@ -279,27 +283,31 @@ def test_a_changed_boundary_is_wanted_by_the_statistics_of_the_tiles_it_touches(
     tiles = ten_tiles(project)[:4]
     validate_ponds(project, tiles)
     walk(project, keys=tiles)
-    assert not list(boundaries_wanted(project, features_of(project), recipes(project), now=LATER))
+    assert not list(
+        tiles_with_changed_boundaries(project, features_of(project), recipes(project), now=LATER)
+    )
 
     validate_ponds(project, tiles, wider=tiles[2])
 
-    (wanted,) = boundaries_wanted(project, features_of(project), recipes(project), now=LATER)
+    (wanted,) = tiles_with_changed_boundaries(
+        project, features_of(project), recipes(project), now=LATER
+    )
     assert (wanted.tile, wanted.stage) == (tiles[2], "ndvi_by_boundary")
     sky = SceneIndex(find_scenes(project).scene_versions)
     assert outdated_stages(
         project,
         tiles[2],
         before=recipes(project)[tiles[2]],
-        sky=sky,
-        features=features_of(project),
+        scene_index=sky,
+        boundary_hashes=features_of(project),
     ) == {"ndvi_by_boundary": ("boundaries",)}
     walk(project, keys=[tiles[2]], stages=["ndvi_by_boundary"])
-    assert not still_wanted([wanted], recipes(project))
+    assert not pending_changes([wanted], recipes(project))
 
 
 def test_statistics_follow_from_boundaries_and_nothing_else_does(project: Project) -> None:
     boundaries = {stage: hash_of_boundaries({"a": "1"}) for stage in chain_of(project).statistics}
 
-    recipe = recipe_of(project, scenes="s", boundaries=boundaries)
+    recipe = inputs_by_stage(project, scenes="s", boundaries=boundaries)
 
     assert [stage for stage, inputs in recipe.items() if inputs.boundaries] == list(boundaries)

@@ -104,7 +104,7 @@ def test_a_released_tile_that_is_still_bad_goes_back_with_a_new_first_seen(
 
     outcomes = walk(project, now=LATER)
 
-    assert not outcomes[first].standing
+    assert not outcomes[first].already_quarantined
     assert trouble_of(outcomes[first])[0] == "no_usable_scene"
     seen = {row["subject"]: row for row in rows(project, "quarantine") if row["kind"] == "tile"}
     assert seen[first]["first_seen"] == LATER

@@ -13,7 +13,7 @@ import pytest
 from spatial_assets.errors import DatabaseError
 from spatial_assets.pipeline.engines.engine import Engine, InlineEngine
 from spatial_assets.pipeline.outcome import StageOutcome, State, TileOutcome
-from spatial_assets.pipeline.run.run_log import KEPT, RunLog
+from spatial_assets.pipeline.run.run_log import KEPT_RUNS, RunLog
 from spatial_assets.project import Project
 from spatial_assets.stores.rows import RowChange
 from spatial_assets.stores.tables.database import Database, open_database
@@ -170,7 +170,7 @@ def test_a_run_that_is_killed_leaves_what_it_did_until_shortly_before(
 
 
 def test_the_oldest_rows_are_forgotten(database: Database) -> None:
-    moments = [NOON - dt.timedelta(hours=hours) for hours in range(KEPT + 2)]
+    moments = [NOON - dt.timedelta(hours=hours) for hours in range(KEPT_RUNS + 2)]
     old = [
         {
             "run": f"{number:04}",
@@ -192,8 +192,8 @@ def test_the_oldest_rows_are_forgotten(database: Database) -> None:
     list(log_in(database).of(outcome(tile, State.EMPTY) for tile in "0"))
 
     kept = database.rows("run_log", where={"grid_id": "g"})
-    assert len(kept) == KEPT
-    assert min(cast("dt.datetime", row["started_at"]) for row in kept) == moments[KEPT - 2]
+    assert len(kept) == KEPT_RUNS
+    assert min(cast("dt.datetime", row["started_at"]) for row in kept) == moments[KEPT_RUNS - 2]
     assert len(database.rows("run_log", where={"grid_id": "another"})) == 1
 
 

@@ -51,7 +51,7 @@ def test_a_quarantine_ends_when_its_threshold_is_raised_and_no_input_changed(
     strict = over(tmp_path / "project", coast)
     west, _ = strict.partitioning.keys
     assert walk(strict)[west].state is State.QUARANTINED
-    assert walk(strict)[west].standing
+    assert walk(strict)[west].already_quarantined
 
     outcome = walk(over(tmp_path / "project", coast, quarantine_removed_share=1.0))[west]
 

@@ -70,8 +70,8 @@ def test_tiles_of_which_only_scenes_before_the_axis_exist_are_quarantined(tmp_pa
 
     assert states(outcomes) == {State.QUARANTINED}
     for outcome in outcomes.values():
-        assert outcome.trouble is not None
-        assert "before_time_axis" in outcome.trouble.message
+        assert outcome.bad_stage is not None
+        assert "before_time_axis" in outcome.bad_stage.message
 
 
 def test_the_axis_grows_to_a_scene_after_its_end(tmp_path: Path) -> None:

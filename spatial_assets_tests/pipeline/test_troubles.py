@@ -18,16 +18,16 @@ import zarr.errors
 
 from spatial_assets import errors
 from spatial_assets.pipeline.failures import (
-    CHANGED,
-    TROUBLES,
+    CHANGED_SINCE_INSPECTION,
+    FAILURES,
     UNEXPECTED,
     Failure,
     MissingInputError,
     TileQuarantinedError,
     TooLargeError,
-    UnexaminedError,
+    UninspectedSceneError,
+    failure_of,
     outcome_of,
-    trouble_of,
 )
 from spatial_assets.pipeline.outcome import State
 
@@ -36,7 +36,7 @@ PASSING, LASTING, BAD_INPUT = "passing", "lasting", "bad input"
 ROWS = [
     (MissingInputError("x"), LASTING, "missing_input"),
     (TooLargeError("x"), LASTING, "too_large"),
-    (UnexaminedError("x", reason="timed_out"), LASTING, "timed_out"),
+    (UninspectedSceneError("x", reason="timed_out"), LASTING, "timed_out"),
     (TileQuarantinedError("x", reason="empty", evidence={}), BAD_INPUT, "empty"),
     (errors.RasterError("x", reason="rotated_grid"), BAD_INPUT, "rotated_grid"),
     (errors.SceneError("x", reason="no_crs"), BAD_INPUT, "no_crs"),
@@ -79,14 +79,14 @@ ROWS = [
 
 
 def test_every_row_of_the_table_has_its_case() -> None:
-    assert len(ROWS) == len(TROUBLES)
+    assert len(ROWS) == len(FAILURES)
 
 
 @pytest.mark.parametrize(
     ("error", "row", "kind", "reason"),
     [
         pytest.param(error, row, kind, reason, id=f"{type(error).__name__}-{reason}")
-        for (error, kind, reason), (_, row) in zip(ROWS, TROUBLES, strict=True)
+        for (error, kind, reason), (_, row) in zip(ROWS, FAILURES, strict=True)
     ],
 )
 def test_an_exception_falls_into_its_row(
@@ -94,7 +94,7 @@ def test_an_exception_falls_into_its_row(
 ) -> None:
     state = State.QUARANTINED if kind == BAD_INPUT else State.FAILED
 
-    found = trouble_of(error)
+    found = failure_of(error)
 
     assert found == Failure(state, reason, transient=kind == PASSING)
     assert (row.state, row.transient, row.reason or reason) == (state, kind == PASSING, reason)
@@ -106,12 +106,12 @@ def test_an_exception_falls_into_its_row(
 def test_what_is_not_in_the_table_is_a_bug_and_not_tried_again(error: Exception) -> None:
     outcome = outcome_of(error, "1", stages=("raw_tile",), at="raw_tile", inputs="")
 
-    assert trouble_of(error) == UNEXPECTED
+    assert failure_of(error) == UNEXPECTED
     assert outcome.stages[0].reason == "unexpected"
     assert type(error).__name__ in str(outcome.stages[0].evidence["traceback"])
 
 
 def test_a_scene_that_changed_during_the_run_is_looked_into_by_the_next() -> None:
-    found = trouble_of(errors.SceneError("x", reason=CHANGED))
+    found = failure_of(errors.SceneError("x", reason=CHANGED_SINCE_INSPECTION))
 
-    assert found == Failure(State.FAILED, CHANGED, transient=False)
+    assert found == Failure(State.FAILED, CHANGED_SINCE_INSPECTION, transient=False)

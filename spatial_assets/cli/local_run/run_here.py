@@ -18,7 +18,7 @@ from spatial_assets.cli.selection.asset_options import steps_of
 from spatial_assets.pipeline.boundaries import BoundaryPipeline, BoundaryStep
 from spatial_assets.pipeline.engines.choice import chosen_engine
 from spatial_assets.pipeline.engines.engine import Engine
-from spatial_assets.pipeline.outcome import BAD, RunReport, TileOutcome
+from spatial_assets.pipeline.outcome import BAD_STATES, RunReport, TileOutcome
 from spatial_assets.pipeline.run.driver import TilePipeline
 
 
@@ -66,7 +66,7 @@ def walk(
     meter.begin(f"{', '.join(stages)}", total=len(keys))
     for outcome in pipeline.run(keys, stages=stages):
         report.add(outcome)
-        if outcome.state in BAD:
+        if outcome.state in BAD_STATES:
             meter.say(told(outcome))
         meter.step(f"{outcome.tile} {outcome.state}")
     return report
@@ -74,7 +74,7 @@ def walk(
 
 def told(outcome: TileOutcome) -> str:
     """A bad tile in one line: which, how, where and why."""
-    trouble = outcome.trouble
+    trouble = outcome.bad_stage
     if trouble is None:
         return f"{outcome.tile} {outcome.state}"
     why = " ".join(f"{trouble.reason}: {trouble.message}".split())

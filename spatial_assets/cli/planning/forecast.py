@@ -17,7 +17,7 @@ from spatial_assets.geo.grid.pixel_grid import Tile
 from spatial_assets.geo.periods import Periods
 from spatial_assets.pipeline.key_ranges import KeyRange, key_ranges
 from spatial_assets.pipeline.run.memory_planning import MemoryNeed, need_of
-from spatial_assets.pipeline.run.scene_extent import reach_of_item
+from spatial_assets.pipeline.run.scene_extent import item_extent
 from spatial_assets.project import Project
 
 
@@ -94,7 +94,7 @@ def _near(
     project: Project, tiles: Sequence[Tile], scenes: Sequence[Scene]
 ) -> dict[Tile, list[Scene]]:
     """The scenes that may reach each tile."""
-    tree = shapely.STRtree([reach_of_item(scene) for scene in scenes])
+    tree = shapely.STRtree([item_extent(scene) for scene in scenes])
     return {
         tile: [
             scenes[number]

@@ -22,7 +22,7 @@ from spatial_assets.cli.app.open_project import OpenProject
 from spatial_assets.geo.grid.pixel_grid import Tile
 from spatial_assets.pipeline.engines.engine import InlineEngine
 from spatial_assets.pipeline.run.memory_planning import SOURCE_RATIO
-from spatial_assets.pipeline.run.scenes_of_run import SceneSupply
+from spatial_assets.pipeline.run.scenes_of_run import RunScenes
 from spatial_assets.pipeline.stages import RAW
 from spatial_assets.project import Project
 from spatial_assets.project.urls import is_url
@@ -62,7 +62,7 @@ def expected_reading(
     facts: dict[str, SceneFacts | None] = {}
     stored: dict[str, frozenset[tuple[str, str]]] = {}
     if ground.has_store:
-        supply = SceneSupply(project, ground.store, InlineEngine())
+        supply = RunScenes(project, ground.store, InlineEngine())
         there = {info.path for info in ground.store.list(layout.MANIFESTS_FOLDER)}
         keys = [tile.key for tile in near if layout.manifest(tile.key) in there]
         with ThreadPoolExecutor(LOOK_UPS_AT_ONCE) as pool:

@@ -12,8 +12,12 @@ from spatial_assets.catalog import Catalogue
 from spatial_assets.cli.app.open_project import OpenProject
 from spatial_assets.geo.grid.pixel_grid import Tile
 from spatial_assets.pipeline.failures import MissingInputError
-from spatial_assets.pipeline.freshness.outdated import Features, outdated_stages
-from spatial_assets.pipeline.freshness.stage_inputs import SceneIndex, hash_of_boundaries, recorded
+from spatial_assets.pipeline.freshness.outdated import HashByTile, outdated_stages
+from spatial_assets.pipeline.freshness.stage_inputs import (
+    SceneIndex,
+    hash_of_boundaries,
+    inputs_from_rows,
+)
 from spatial_assets.pipeline.tile.boundary_statistics import ValidatedBoundaries
 from spatial_assets.stores.rows import Row
 
@@ -41,14 +45,14 @@ def changed_tiles(
         keys: the tiles to look at.
         stages: those that count.
     """
-    sky, recipes = SceneIndex(catalogue.scene_versions), recorded(inputs)
+    sky, recipes = SceneIndex(catalogue.scene_versions), inputs_from_rows(inputs)
     features = features_now(ground)
     changed = {}
     for key in keys:
         if key not in recipes:
             continue
         found = outdated_stages(
-            ground.project, key, before=recipes[key], sky=sky, features=features
+            ground.project, key, before=recipes[key], scene_index=sky, boundary_hashes=features
         )
         named = {cause for stage, causes in found.items() if stage in stages for cause in causes}
         if named:
@@ -56,7 +60,7 @@ def changed_tiles(
     return changed
 
 
-def features_now(ground: OpenProject) -> Features | None:
+def features_now(ground: OpenProject) -> HashByTile | None:
     """The boundaries that touch a tile, as they are validated now; None where a set is not."""
     if not ground.project.boundaries or not ground.has_store:
         return None

@@ -1,6 +1,6 @@
-"""The backlog: tiles that are not as they should be, and whether they are too many.
+"""The backlog: tiles that are overdue, failed or in quarantine, against the number allowed.
 
-The judgement is pure; `BacklogRecords.load` alone asks the database.
+The judgement is pure; only `BacklogRecords.load` reads the database.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from spatial_assets.stores.tables.database import Database
 
 
 class BacklogReason(StrEnum):
-    """Why a tile is in the backlog; the first that holds counts."""
+    """Reason for which a tile is in the backlog; the first that holds counts."""
 
     FAILED = "failed"
     QUARANTINED = "quarantined"
@@ -32,40 +32,40 @@ class BacklogEntry:
     """A tile in the backlog."""
 
     tile: str
-    trouble: BacklogReason
+    reason: BacklogReason
     since: datetime
-    """When the trouble began, UTC."""
+    """Start of the failure, quarantine or delay, UTC."""
 
-    reason: str
-    """For people: the stage and its reason code, or how old the tile may grow."""
+    detail: str
+    """The stage and its reason code, or the time of the last refresh, for the user."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BacklogRecords:
-    """What the database says of a project's tiles."""
+    """Records of a project's tiles in the database."""
 
-    looked_at: Mapping[str, datetime] = field(default_factory=dict)
-    """Tile -> when its inputs were last looked at, changed or not, UTC; absent: never made."""
+    checked_at: Mapping[str, datetime] = field(default_factory=dict)
+    """Tile -> when its inputs were last checked, changed or not, UTC; absent: never made."""
 
     bad: Sequence[Row] = ()
-    """Rows of `tile_state` of stages that failed or are in quarantine."""
+    """Rows of `tile_state` for stages that failed or are in quarantine."""
 
     held: frozenset[str] = frozenset()
-    """Tiles in quarantine that nobody released."""
+    """Tiles in quarantine, not released."""
 
     scenes: int = 0
-    """Scenes in quarantine that nobody released."""
+    """Number of scenes in quarantine, not released."""
 
     @classmethod
     def load(cls, database: Database, grid_id: str) -> BacklogRecords:
-        """Read what is known."""
-        looked = database.rows(
+        """Read the records of a grid."""
+        checked = database.rows(
             "tile_inputs", where={"grid_id": grid_id}, columns=("tile", "looked_at")
         )
         states = [str(State.FAILED), str(State.QUARANTINED)]
         in_force = database.rows("quarantine", where={"grid_id": grid_id, "released_at": None})
         return cls(
-            looked_at={str(row["tile"]): moment(row["looked_at"]) for row in looked},
+            checked_at={str(row["tile"]): moment(row["looked_at"]) for row in checked},
             bad=database.rows("tile_state", where={"grid_id": grid_id, "state": states}),
             held=frozenset(str(row["subject"]) for row in in_force if row["kind"] == "tile"),
             scenes=len({str(row["subject"]) for row in in_force if row["kind"] == "scene"}),
@@ -74,33 +74,33 @@ class BacklogRecords:
 
 @dataclass(frozen=True, kw_only=True)
 class Backlog:
-    """All that is not as it should be, the longest standing first."""
+    """Tiles that need attention, oldest first."""
 
-    arrears: tuple[BacklogEntry, ...]
+    entries: tuple[BacklogEntry, ...]
     tiles: int
-    """Tiles of the area."""
+    """Number of tiles in the area."""
 
     allowed: int
-    """How many of them may be in the backlog."""
+    """Largest number of them that may be in the backlog."""
 
     never_made: int
-    """Tiles that were never made: not in the backlog, which is of what once was as it should be."""
+    """Number of tiles that were never made; the backlog holds only tiles that once were good."""
 
     scenes: int
-    """Scenes in quarantine: not in the backlog, since their tiles are made from the others."""
+    """Number of scenes in quarantine; not in the backlog, as other scenes serve their tiles."""
 
     @property
     def passed(self) -> bool:
-        """Whether the backlog is as small as it should be."""
-        return len(self.arrears) <= self.allowed
+        """True if the backlog is within the number allowed."""
+        return len(self.entries) <= self.allowed
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """The figures, by name."""
-        counted = Counter(arrear.trouble for arrear in self.arrears)
+        """Figures by name."""
+        counted = Counter(entry.reason for entry in self.entries)
         return {
-            **{str(trouble): counted[trouble] for trouble in BacklogReason},
-            "backlog": len(self.arrears),
+            **{str(reason): counted[reason] for reason in BacklogReason},
+            "backlog": len(self.entries),
             "allowed": self.allowed,
             "tiles": self.tiles,
             "never_made": self.never_made,
@@ -116,25 +116,25 @@ def backlog_of(
     allowed: int,
     now: datetime,
 ) -> Backlog:
-    """What of `tiles` is in the backlog at a moment.
+    """Return the backlog among `tiles` at a moment.
 
     Args:
-        tiles: all tiles of the area; what is recorded of others does not count.
-        records: what the database says.
-        ages: tile -> how old it may grow; without one it is never overdue.
-        allowed: how many may be in the backlog.
+        tiles: all tiles of the area; records of other tiles are ignored.
+        records: records in the database.
+        ages: tile -> its age limits; a tile without them is never overdue.
+        allowed: number of tiles that may be in the backlog.
         now: UTC.
     """
     bad = _bad_stages(records)
     found = {
-        arrear.tile: arrear
+        entry.tile: entry
         for tile in tiles
-        for arrear in (bad.get(tile) or _overdue(tile, records, ages=ages, now=now),)
-        if arrear is not None
+        for entry in (bad.get(tile) or _overdue(tile, records, ages=ages, now=now),)
+        if entry is not None
     }
-    never = [tile for tile in tiles if tile not in records.looked_at and tile not in found]
+    never = [tile for tile in tiles if tile not in records.checked_at and tile not in found]
     return Backlog(
-        arrears=tuple(sorted(found.values(), key=lambda arrear: (arrear.since, arrear.tile))),
+        entries=tuple(sorted(found.values(), key=lambda entry: (entry.since, entry.tile))),
         tiles=len(tiles),
         allowed=allowed,
         never_made=len(never),
@@ -143,7 +143,7 @@ def backlog_of(
 
 
 def backlog_now(project: Project, database: Database, *, now: datetime) -> Backlog:
-    """The backlog of a project."""
+    """Return the present backlog of a project."""
     tiles = project.tile_keys
     return backlog_of(
         tiles,
@@ -155,44 +155,44 @@ def backlog_now(project: Project, database: Database, *, now: datetime) -> Backl
 
 
 def _bad_stages(records: BacklogRecords) -> Mapping[str, BacklogEntry]:
-    """Tile -> its worst stage: the one that failed, or is in quarantine, by itself."""
+    """Map each bad tile to its worst stage: the one that failed or was quarantined itself."""
     found: dict[str, BacklogEntry] = {}
-    for arrear in sorted(_bad_rows(records), key=_severity, reverse=True):
-        found[arrear.tile] = arrear
+    for entry in sorted(_bad_rows(records), key=_severity, reverse=True):
+        found[entry.tile] = entry
     return found
 
 
 def _bad_rows(records: BacklogRecords) -> Iterator[BacklogEntry]:
     for row in records.bad:
-        tile, trouble = str(row["tile"]), BacklogReason(str(row["state"]))
-        if trouble is BacklogReason.FAILED or tile in records.held:
+        tile, reason = str(row["tile"]), BacklogReason(str(row["state"]))
+        if reason is BacklogReason.FAILED or tile in records.held:
             yield BacklogEntry(
                 tile=tile,
-                trouble=trouble,
+                reason=reason,
                 since=moment(row["since"]),
-                reason=f"{row['stage']}: {row['reason'] or 'no reason noted'}",
+                detail=f"{row['stage']}: {row['reason'] or 'no reason recorded'}",
             )
 
 
-def _severity(arrear: BacklogEntry) -> tuple[bool, bool, datetime]:
-    """Smaller is worse: failed, of itself rather than by what is upstream, and long ago."""
+def _severity(entry: BacklogEntry) -> tuple[bool, bool, datetime]:
+    """Sort key, worst first: failed, by itself rather than by its upstream, long ago."""
     return (
-        arrear.trouble is not BacklogReason.FAILED,
-        f": {UPSTREAM}" in arrear.reason,
-        arrear.since,
+        entry.reason is not BacklogReason.FAILED,
+        f": {UPSTREAM}" in entry.detail,
+        entry.since,
     )
 
 
 def _overdue(
     tile: str, records: BacklogRecords, *, ages: Mapping[str, Ages], now: datetime
 ) -> BacklogEntry | None:
-    """A tile older than it should ever get."""
-    looked, age = records.looked_at.get(tile), ages.get(tile)
-    if looked is None or age is None or now - looked <= age.fail:
+    """Return the entry of a tile that exceeds its largest age, else None."""
+    checked, age = records.checked_at.get(tile), ages.get(tile)
+    if checked is None or age is None or now - checked <= age.fail:
         return None
     return BacklogEntry(
         tile=tile,
-        trouble=BacklogReason.OVERDUE,
-        since=looked + age.fail,
-        reason=f"last looked at {looked:%Y-%m-%d %H:%M} UTC",
+        reason=BacklogReason.OVERDUE,
+        since=checked + age.fail,
+        detail=f"last checked at {checked:%Y-%m-%d %H:%M} UTC",
     )

@@ -1,13 +1,13 @@
-"""What has arrived since tiles were made: scenes in the catalogue, boundaries in the store.
+"""Detection of changes since tiles were made: scenes in the catalogue, boundaries in the store.
 
-Noted in the table `tile_wanted`, from where automation asks for the tiles. The note comes before
-the mark that says how far was looked, so that whoever dies in between looks again, and what is
-noted twice is noted once.
+Changes are recorded in the table `tile_wanted`, from which automation requests the tiles. The
+rows are written before the catalogue's snapshot: after a crash in between the next poll finds
+the same changes, and writing a row twice leaves one row.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,12 +18,16 @@ from spatial_assets.catalog.changes import SceneChange, Snapshot, poll
 from spatial_assets.errors import SourceUnavailableError
 from spatial_assets.pipeline.boundaries import BoundaryPipeline
 from spatial_assets.pipeline.fingerprints import fingerprint
-from spatial_assets.pipeline.freshness.outdated import Features, boundaries_wanted, scenes_wanted
+from spatial_assets.pipeline.freshness.outdated import (
+    HashByTile,
+    tiles_with_changed_boundaries,
+    tiles_with_changed_scenes,
+)
 from spatial_assets.pipeline.freshness.stage_inputs import (
     InputsByStage,
     SceneIndex,
     hash_of_boundaries,
-    recorded,
+    inputs_from_rows,
 )
 from spatial_assets.pipeline.stages import RAW, chain_of
 from spatial_assets.pipeline.tile.boundary_statistics import ValidatedBoundaries
@@ -34,48 +38,45 @@ from spatial_assets.stores.objects.store import ObjectStore
 from spatial_assets.stores.rows import Replace, RowChange, TileWanted, Upsert
 from spatial_assets.stores.tables.database import Database, rows_if_any
 
-Poll = Callable[..., Snapshot]
-FIRST_LOOK = "the catalogue is not as it was when the tile was made"
-NAMED = 3  # scenes in a reason: it is a line in a table
+PollFunction = Callable[..., Snapshot]
+CHANGED_BEFORE_FIRST_POLL = "the catalogue has changed since the tile was made"
+MAX_NAMED_SCENES = 3  # in a reason: it is one line in a table
 
 
 @dataclass(frozen=True, kw_only=True)
 class DetectedChanges:
-    """What a look found."""
+    """Changes found by one poll of the catalogue."""
 
     changes: tuple[SceneChange, ...]
-    """Scenes that are new, changed or withdrawn since the last look."""
+    """Scenes that are new, changed or withdrawn since the last poll."""
 
-    wanted: tuple[TileWanted, ...]
-    """Tiles that are to follow a change, now or since earlier."""
+    pending: tuple[TileWanted, ...]
+    """Tiles not yet made from the present scenes, because of this poll or an earlier one."""
 
     @property
-    def sentence(self) -> str:
-        """For people."""
-        counts = defaultdict[str, int](int)
-        for change in self.changes:
-            counts[kind_of(change)] += 1
-        told = ", ".join(f"{count} {kind}" for kind, count in counts.items())
-        tiles = ", ".join(each.tile for each in self.wanted[:NAMED])
-        more = f" and {len(self.wanted) - NAMED} more" if len(self.wanted) > NAMED else ""
-        return f"scenes: {told or 'as before'}; tiles to follow: {tiles or 'none'}{more}"
+    def summary(self) -> str:
+        """The changes in one line."""
+        counts = Counter(map(change_kind, self.changes))
+        scenes = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+        tiles = _shortened([row.tile for row in self.pending])
+        return f"scenes: {scenes or 'unchanged'}; tiles to recompute: {tiles or 'none'}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChangeDetector:
-    """Sees what has arrived for a project."""
+    """Detects and records the changes that concern the tiles of a project."""
 
     project: Project
     store: ObjectStore
     database: Database
-    poll: Poll = poll
+    poll: PollFunction = poll
 
-    def note_scenes(self, *, now: datetime) -> DetectedChanges:
-        """Poll at the catalogue, and note the tiles under what is new, changed or withdrawn.
+    def record_scene_changes(self, *, now: datetime) -> DetectedChanges:
+        """Poll the catalogue and record the tiles under new, changed or withdrawn scenes.
 
         Raises:
             SourceUnavailableError: the catalogue did not answer, or has lost all of its scenes
-                at once; nothing is noted.
+                at once; nothing is recorded.
             SettingsError: there is no such catalogue.
         """
         path = layout.catalogue_snapshot()
@@ -84,37 +85,38 @@ class ChangeDetector:
         if before and before.scene_versions and not after.scene_versions:
             raise SourceUnavailableError(self._emptied(len(before.scene_versions), path))
         changes = after.changes_since(before) if before else ()
-        noted = self._noted()
-        why = {each.tile: each.why for each in noted if each.stage == RAW}
+        recorded = self._recorded()
+        why = {row.tile: row.why for row in recorded if row.stage == RAW}
         why |= _why(self.project, changes) if before else self._all_made()
-        sky, recipes = SceneIndex(after.scene_versions), self._recipes(why)
-        found = tuple(scenes_wanted(self.project, sky, recipes, why=why, now=now))
-        self._write(found, noted, stages=[RAW])
+        scene_index, made_from = SceneIndex(after.scene_versions), self._made_from(why)
+        found = tiles_with_changed_scenes(self.project, scene_index, made_from, why=why, now=now)
+        pending = tuple(found)
+        self._write(pending, recorded, stages=[RAW])
         self.store.put(path, after.to_bytes())
-        return DetectedChanges(changes=changes, wanted=found)
+        return DetectedChanges(changes=changes, pending=pending)
 
     def _emptied(self, scenes: int, path: str) -> str:
-        """What to say of a catalogue that has nothing any more: most often it is not mounted."""
+        """Message for a catalogue that is suddenly empty: most often it is not mounted."""
         return (
             f"[scenes] catalog = {mask_secrets(self.project.catalog_url)} had {scenes} scenes at "
-            "the last look and has none now; is it mounted, and are [scenes] and [area] as meant? "
-            f"If it is meant to be empty, delete {self.store.uri(path)}"
+            "the last poll and has none now; check that it is mounted, and check [scenes] and "
+            f"[area]. If it is meant to be empty, delete {self.store.uri(path)}"
         )
 
-    def note_boundaries(self, *, now: datetime) -> tuple[TileWanted, ...]:
-        """Note the tiles whose statistics were made from other boundaries than the valid ones.
+    def record_boundary_changes(self, *, now: datetime) -> tuple[TileWanted, ...]:
+        """Record the tiles whose statistics were made from other boundaries than the valid ones.
 
         Raises:
             MissingInputError: a set has not been validated yet.
         """
-        features = features_of(self.project, self.store)
-        recipes = self._recipes(self._all_made())
-        found = tuple(boundaries_wanted(self.project, features, recipes, now=now))
-        self._write(found, self._noted(), stages=chain_of(self.project).statistics)
+        hashes = boundary_hashes(self.project, self.store)
+        made_from = self._made_from(self._all_made())
+        found = tuple(tiles_with_changed_boundaries(self.project, hashes, made_from, now=now))
+        self._write(found, self._recorded(), stages=chain_of(self.project).statistics)
         return found
 
     def newer_sources(self, *, now: datetime) -> dict[str, str]:
-        """Boundary set whose source is not the one that was copied -> what tells it from others.
+        """Map each boundary set whose source changed since it was copied to the new version.
 
         Raises:
             VectorError: there is no such file.
@@ -128,40 +130,40 @@ class ChangeDetector:
         }
         return {name: version for name, version in found.items() if version is not None}
 
-    def validated(self) -> str | None:
-        """What tells the boundaries as they are validated now from others; None: they are not."""
-        sets = [each.name for each in self.project.boundaries]
+    def boundaries_version(self) -> str | None:
+        """Return a hash of the validated boundary sets, or None unless all are validated."""
+        sets = [settings.name for settings in self.project.boundaries]
         found = [self.store.head(layout.validated_boundaries(name)) for name in sets]
         etags = [info.etag for info in found if info is not None]
         return fingerprint("validated", etags) if len(etags) == len(sets) else None
 
     def _all_made(self) -> dict[str, str]:
-        """Every tile of the area that was ever made -> why it is looked at."""
+        """Map every tile of the area that was ever made to the reason for checking it."""
         grid = {"grid_id": self.project.grid_id}
         if not self.database.has_table("tile_inputs"):
             return {}
         rows = self.database.rows("tile_inputs", grid, columns=["tile"])
         made = {str(row["tile"]) for row in rows}
-        return {tile: FIRST_LOOK for tile in self.project.tile_keys if tile in made}
+        return {tile: CHANGED_BEFORE_FIRST_POLL for tile in self.project.tile_keys if tile in made}
 
-    def _recipes(self, tiles: Iterable[str]) -> Mapping[str, InputsByStage]:
-        """What some tiles were made from."""
+    def _made_from(self, tiles: Iterable[str]) -> Mapping[str, InputsByStage]:
+        """Read the inputs that some tiles were made from."""
         where = {"grid_id": self.project.grid_id, "tile": list(tiles)}
-        return recorded(rows_if_any(self.database, "tile_inputs", where)) if tiles else {}
+        return inputs_from_rows(rows_if_any(self.database, "tile_inputs", where)) if tiles else {}
 
-    def _noted(self) -> Sequence[TileWanted]:
+    def _recorded(self) -> Sequence[TileWanted]:
         rows = rows_if_any(self.database, "tile_wanted", {"grid_id": self.project.grid_id})
         return [TileWanted(**row) for row in rows]  # type: ignore[arg-type]
 
     def _write(
-        self, found: Iterable[TileWanted], noted: Iterable[TileWanted], *, stages: Iterable[str]
+        self, found: Iterable[TileWanted], recorded: Iterable[TileWanted], *, stages: Iterable[str]
     ) -> None:
-        """Let `found` be what is noted for `stages`."""
-        wanted = {(each.tile, each.stage): each for each in found}
-        changes: list[RowChange] = [Upsert("tile_wanted", wanted.values())] if wanted else []
-        for each in noted:
-            if each.stage in stages and (each.tile, each.stage) not in wanted:
-                keys = {"grid_id": each.grid_id, "tile": each.tile, "stage": each.stage}
+        """Make `found` the rows of `stages` in `tile_wanted`; `recorded` are the rows so far."""
+        pending = {(row.tile, row.stage): row for row in found}
+        changes: list[RowChange] = [Upsert("tile_wanted", pending.values())] if pending else []
+        for row in recorded:
+            if row.stage in stages and (row.tile, row.stage) not in pending:
+                keys = {"grid_id": row.grid_id, "tile": row.tile, "stage": row.stage}
                 changes.append(Replace("tile_wanted", keys, ()))
         if changes:
             project = self.project
@@ -169,32 +171,33 @@ class ChangeDetector:
             self.database.commit(changes)
 
 
-def features_of(project: Project, store: ObjectStore) -> Features:
-    """Tile -> hash of the boundaries that touch it, as they are validated now."""
-    shelf = ValidatedBoundaries(store, project.pixel_grid)
-    names = [each.name for each in project.boundaries]
-    return lambda tile: hash_of_boundaries(shelf.features(names, tile))
+def boundary_hashes(project: Project, store: ObjectStore) -> HashByTile:
+    """Return a function from tiles to the hash of the boundaries, as validated, that touch them."""
+    boundaries = ValidatedBoundaries(store, project.pixel_grid)
+    names = [settings.name for settings in project.boundaries]
+    return lambda tile: hash_of_boundaries(boundaries.features(names, tile))
 
 
-def kind_of(change: SceneChange) -> str:
-    """`new`, `changed` or `withdrawn`."""
+def change_kind(change: SceneChange) -> str:
+    """Return `new`, `changed` or `withdrawn`."""
     if change.before is None:
         return "new"
     return "withdrawn" if change.after is None else "changed"
 
 
 def _why(project: Project, changes: Iterable[SceneChange]) -> dict[str, str]:
-    """Tile -> what changed over it."""
+    """Map each tile under a change to the scenes that changed."""
     found: defaultdict[str, list[str]] = defaultdict(list)
     for change in changes:
         scene_versions = [each for each in (change.before, change.after) if each]
-        reaches = [each.footprint for each in scene_versions if each.footprint is not None]
-        if reaches:
-            for tile in project.partitioning.touching(shapely.union_all(reaches)):
-                found[tile].append(f"{change.id} is {kind_of(change)}")
-    return {tile: _listed(each) for tile, each in found.items()}
+        footprints = [each.footprint for each in scene_versions if each.footprint is not None]
+        if footprints:
+            for tile in project.partitioning.touching(shapely.union_all(footprints)):
+                found[tile].append(f"{change.id} is {change_kind(change)}")
+    return {tile: f"scene {_shortened(each)}" for tile, each in found.items()}
 
 
-def _listed(reasons: Sequence[str]) -> str:
-    more = f" and {len(reasons) - NAMED} more" if len(reasons) > NAMED else ""
-    return f"scene {', '.join(reasons[:NAMED])}{more}"
+def _shortened(names: Sequence[str]) -> str:
+    """Return the first names as one text, and how many more there are."""
+    more = len(names) - MAX_NAMED_SCENES
+    return ", ".join(names[:MAX_NAMED_SCENES]) + (f" and {more} more" if more > 0 else "")

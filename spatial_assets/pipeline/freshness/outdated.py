@@ -1,8 +1,8 @@
-"""Tiles whose scenes, settings or boundaries are not those they were made from. Pure.
+"""Tiles whose scenes, settings or boundaries differ from those they were made from. Pure.
 
-Facts come from the table `tile_inputs`, the catalogue and the validated boundaries; what follows
-goes to the table `tile_wanted`, or to a person. A tile of which nothing is recorded was never
-made: that is another matter.
+The facts come from the table `tile_inputs`, the catalogue and the validated boundaries; the
+results go to the table `tile_wanted`, or to the user. A tile without recorded inputs was never
+made and is not reported here.
 """
 
 from __future__ import annotations
@@ -11,12 +11,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 
 from spatial_assets.geo.grid.pixel_grid import Tile
-from spatial_assets.pipeline.freshness.stage_inputs import InputsByStage, SceneIndex, recipe_of
+from spatial_assets.pipeline.freshness.stage_inputs import (
+    InputsByStage,
+    SceneIndex,
+    inputs_by_stage,
+)
 from spatial_assets.pipeline.stages import RAW, chain_of
 from spatial_assets.project import Project
 from spatial_assets.stores.rows import TileWanted
 
-Features = Callable[[Tile], str]
+HashByTile = Callable[[Tile], str]
 """Tile -> hash of the boundaries that touch it, see `hash_of_boundaries`."""
 
 
@@ -25,27 +29,27 @@ def outdated_stages(
     tile: str,
     *,
     before: InputsByStage,
-    sky: SceneIndex,
-    features: Features | None,
+    scene_index: SceneIndex,
+    boundary_hashes: HashByTile | None,
 ) -> dict[str, tuple[str, ...]]:
-    """Stage -> what is not as it was made from: `scenes`, `settings`, `boundaries`.
+    """Map each outdated stage to what changed: `scenes`, `settings`, `boundaries`.
 
     Args:
-        project: whose settings hold now.
+        project: the present settings.
         tile: its key.
-        before: what it was made from.
-        sky: what the catalogue has now.
-        features: of the boundaries as they are validated now; None: they are not, so that
-            nothing is said of them.
+        before: the inputs that the tile was made from.
+        scene_index: the scenes in the catalogue now.
+        boundary_hashes: of the boundaries as validated now; None: they are not validated, so
+            that changes of boundaries are not reported.
     """
     found = project.partitioning.tile(tile)
-    touching = features(found) if features else ""
-    expected = recipe_of(
+    touching = boundary_hashes(found) if boundary_hashes else ""
+    expected = inputs_by_stage(
         project,
-        scenes=sky.seen_from(found.footprint(project.pixel_grid)),
+        scenes=scene_index.scenes_hash(found.footprint(project.pixel_grid)),
         boundaries=dict.fromkeys(chain_of(project).statistics, touching),
     )
-    ignored = set() if features else {"boundaries"}
+    ignored = set() if boundary_hashes else {"boundaries"}
     differing = {
         stage: tuple(name for name in expected[stage].differs_by(made) if name not in ignored)
         for stage, made in before.items()
@@ -54,72 +58,77 @@ def outdated_stages(
     return {stage: names for stage, names in differing.items() if names}
 
 
-def scenes_wanted(
+def tiles_with_changed_scenes(
     project: Project,
-    sky: SceneIndex,
-    recipes: Mapping[str, InputsByStage],
+    scene_index: SceneIndex,
+    made_from: Mapping[str, InputsByStage],
     *,
     why: Mapping[str, str],
     now: datetime,
 ) -> Iterator[TileWanted]:
-    """The scenes that some tiles are to be made from.
+    """Yield a row for each tile whose scenes in the catalogue differ from those it was made from.
 
     Args:
         project: whose tiles.
-        sky: what the catalogue has now.
-        recipes: what each tile was made from.
-        why: tile -> what changed over it; no other tile is looked at.
-        now: when that was seen, UTC.
+        scene_index: the scenes in the catalogue now.
+        made_from: tile -> the inputs it was made from.
+        why: tile -> the change over it; other tiles are not checked.
+        now: when the change was detected, UTC.
     """
-    for tile, told in why.items():
-        if RAW not in recipes.get(tile, {}):
+    for tile, reason in why.items():
+        if RAW not in made_from.get(tile, {}):
             continue
-        seen = sky.seen_from(project.partitioning.tile(tile).footprint(project.pixel_grid))
-        if seen != recipes[tile][RAW].scenes:
-            yield _wanted(project, tile, RAW, wanted=seen, why=told, now=now)
+        footprint = project.partitioning.tile(tile).footprint(project.pixel_grid)
+        found = scene_index.scenes_hash(footprint)
+        if found != made_from[tile][RAW].scenes:
+            yield _row(project, tile, RAW, version=found, why=reason, now=now)
 
 
-def boundaries_wanted(
-    project: Project, features: Features, recipes: Mapping[str, InputsByStage], *, now: datetime
+def tiles_with_changed_boundaries(
+    project: Project,
+    boundary_hashes: HashByTile,
+    made_from: Mapping[str, InputsByStage],
+    *,
+    now: datetime,
 ) -> Iterator[TileWanted]:
-    """The boundaries that the statistics of tiles are to be made from.
+    """Yield a row for each tile and statistics stage that was made from other boundaries.
 
     Args:
         project: whose tiles.
-        features: of the boundaries as they are validated now.
-        recipes: what each tile was made from.
-        now: when they were looked at, UTC.
+        boundary_hashes: of the boundaries as validated now.
+        made_from: tile -> the inputs it was made from.
+        now: when the change was detected, UTC.
     """
     statistics = chain_of(project).statistics
-    for tile, recipe in recipes.items():
-        stages = [stage for stage in statistics if stage in recipe]
-        touching = features(project.partitioning.tile(tile)) if stages else ""
+    for tile, inputs in made_from.items():
+        stages = [stage for stage in statistics if stage in inputs]
+        touching = boundary_hashes(project.partitioning.tile(tile)) if stages else ""
         for stage in stages:
-            if recipe[stage].boundaries != touching:
+            if inputs[stage].boundaries != touching:
                 why = "boundaries that touch it changed"
-                yield _wanted(project, tile, stage, wanted=touching, why=why, now=now)
+                yield _row(project, tile, stage, version=touching, why=why, now=now)
 
 
-def still_wanted(
-    wanted: Iterable[TileWanted], recipes: Mapping[str, InputsByStage]
+def pending_changes(
+    rows: Iterable[TileWanted], made_from: Mapping[str, InputsByStage]
 ) -> list[TileWanted]:
-    """Those of `wanted` that the tile has not been made from yet."""
+    """Return those of `rows` that the tile has not been made from yet."""
     return [
-        each for each in wanted if each.wanted != _made_from(recipes.get(each.tile, {}), each.stage)
+        row for row in rows if row.wanted != _version_of(made_from.get(row.tile, {}), row.stage)
     ]
 
 
-def _made_from(recipe: InputsByStage, stage: str) -> str | None:
-    """What `TileWanted.wanted` is compared with."""
-    inputs = recipe.get(stage)
-    if inputs is None:
+def _version_of(inputs: InputsByStage, stage: str) -> str | None:
+    """Return the recorded hash that `TileWanted.wanted` is compared with."""
+    found = inputs.get(stage)
+    if found is None:
         return None
-    return inputs.scenes if stage == RAW else inputs.boundaries
+    return found.scenes if stage == RAW else found.boundaries
 
 
-def _wanted(
-    project: Project, tile: str, stage: str, *, wanted: str, why: str, now: datetime
+def _row(
+    project: Project, tile: str, stage: str, *, version: str, why: str, now: datetime
 ) -> TileWanted:
     return TileWanted(
-        grid_id=project.grid_id, tile=tile, stage=stage, wanted=wanted, why=why, since=now
+        grid_id=project.grid_id, tile=tile, stage=stage, wanted=version, why=why, since=now
     )

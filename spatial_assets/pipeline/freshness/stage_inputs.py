@@ -16,7 +16,13 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from spatial_assets.pipeline.fingerprints import fingerprint, rule_of
-from spatial_assets.pipeline.stages import CODE_VERSIONS, RAW, REPROJECTED, TILE_INDEX, chain_of
+from spatial_assets.pipeline.stages import (
+    CODE_VERSIONS,
+    RAW,
+    REPROJECTED_RASTER,
+    TILE_INDEX,
+    chain_of,
+)
 from spatial_assets.project import Project
 from spatial_assets.stores.rows import TileInputs
 
@@ -65,7 +71,7 @@ class SceneIndex:
         found = self._tree.query(place, predicate="intersects")
         return tuple(self._placed[number][0] for number in sorted(found))
 
-    def seen_from(self, place: BaseGeometry) -> str:
+    def scenes_hash(self, place: BaseGeometry) -> str:
         """Hash of the sightings over a place."""
         return fingerprint("sky", sorted((each.id, each.version) for each in self.over(place)))
 
@@ -75,13 +81,15 @@ def hash_of_boundaries(features: Mapping[str, str]) -> str:
     return fingerprint("features", sorted(features.items())) if features else ""
 
 
-def record_of(recipe: InputsByStage, *, grid_id: str, tile: str, looked_at: datetime) -> TileInputs:
-    """The row of `tile_inputs` that `recorded` reads."""
-    inputs = {stage: asdict(each) for stage, each in sorted(recipe.items())}
+def inputs_row(
+    inputs_of_stages: InputsByStage, *, grid_id: str, tile: str, looked_at: datetime
+) -> TileInputs:
+    """The row of `tile_inputs` that `inputs_from_rows` reads."""
+    inputs = {stage: asdict(each) for stage, each in sorted(inputs_of_stages.items())}
     return TileInputs(grid_id=grid_id, tile=tile, inputs=inputs, looked_at=looked_at)
 
 
-def recorded(rows: Iterable[Mapping[str, object]]) -> dict[str, InputsByStage]:
+def inputs_from_rows(rows: Iterable[Mapping[str, object]]) -> dict[str, InputsByStage]:
     """Tile -> what it was last made from, out of rows of `tile_inputs`."""
     found: dict[str, InputsByStage] = {}
     for row in rows:
@@ -93,7 +101,7 @@ def recorded(rows: Iterable[Mapping[str, object]]) -> dict[str, InputsByStage]:
     return found
 
 
-def recipe_of(
+def inputs_by_stage(
     project: Project,
     *,
     scenes: str,
@@ -142,8 +150,8 @@ def _settings_of(project: Project, stage: str) -> object:
     if stage == RAW:
         most = project.checks.most_implausible_share
         return [CODE_VERSIONS["scene"], CODE_VERSIONS[RAW], project.bands, rule, most]
-    if stage == REPROJECTED:
-        return [CODE_VERSIONS[REPROJECTED], rule]
+    if stage == REPROJECTED_RASTER:
+        return [CODE_VERSIONS[REPROJECTED_RASTER], rule]
     if stage == TILE_INDEX:
         return [CODE_VERSIONS[TILE_INDEX]]
     if stage in project.indices.names:

@@ -17,15 +17,19 @@ from shapely.geometry.base import BaseGeometry
 from spatial_assets.catalog.scene import RejectedScene
 from spatial_assets.geo.grid.pixel_grid import Tile
 from spatial_assets.geo.periods import Periods
-from spatial_assets.pipeline.freshness.stage_inputs import hash_of_boundaries, recipe_of, record_of
-from spatial_assets.pipeline.outcome import BAD, StageOutcome, State, TileOutcome
+from spatial_assets.pipeline.freshness.stage_inputs import (
+    hash_of_boundaries,
+    inputs_by_stage,
+    inputs_row,
+)
+from spatial_assets.pipeline.outcome import BAD_STATES, StageOutcome, State, TileOutcome
 from spatial_assets.pipeline.quarantine import (
-    document_of,
+    quarantine_document,
     record_of_scene,
     record_of_tile,
-    seen_again,
+    renewed,
 )
-from spatial_assets.pipeline.run.known_states import STORED, KnownStates
+from spatial_assets.pipeline.run.known_states import STORED_FINGERPRINT, KnownStates
 from spatial_assets.pipeline.stages import FEATURES, RAW, TILE_INDEX, by_boundary
 from spatial_assets.pipeline.tile.manifest_builder import WHOLE
 from spatial_assets.pipeline.tile.task import TileResult, TileTask
@@ -55,7 +59,7 @@ STATE_NAMES: Mapping[State, StateName] = {
 }
 """As the database has them."""
 
-LOOKS_AT_ONCE = 100
+MAX_DEFERRED_TILES = 100
 """Tiles found as they were that are noted together."""
 
 
@@ -68,7 +72,7 @@ class Committer:
     database: Database
     periods: Periods
     clock: Callable[[], datetime]
-    standing: KnownStates
+    known_states: KnownStates
     """What the database said when the run began."""
 
     _looked: dict[str, datetime] = field(default_factory=dict)
@@ -92,16 +96,20 @@ class Committer:
         if result.index_rows is not None:
             changes.append(self._index_change(tile, result))
         changes += self._statistics_changes(tile, result)
-        trouble = outcome.trouble
-        if trouble is not None and trouble.state is State.QUARANTINED and not outcome.standing:
-            changes.append(Upsert("quarantine", [self._tile_record(outcome.tile, trouble)]))
-        if changes or len(self._looked) >= LOOKS_AT_ONCE:
+        bad_stage = outcome.bad_stage
+        if (
+            bad_stage is not None
+            and bad_stage.state is State.QUARANTINED
+            and not outcome.already_quarantined
+        ):
+            changes.append(Upsert("quarantine", [self._tile_record(outcome.tile, bad_stage)]))
+        if changes or len(self._looked) >= MAX_DEFERRED_TILES:
             self._commit(changes)
         if result.manifest != stored:
             commit_manifest(self.store, result.manifest)
         for path in result.dropped_objects:
             self.store.delete(path)
-        if outcome.tile in self.standing.tiles and not self.standing.still_bad(outcome):
+        if outcome.tile in self.known_states.tiles and not self.known_states.still_bad(outcome):
             self._release("tile", [outcome.tile])
 
     def finish(self) -> None:
@@ -114,9 +122,9 @@ class Committer:
 
     def look(self, task: TileTask, outcome: TileOutcome) -> None:
         """Write that a tile was looked at whose quarantine stands: nothing was computed."""
-        met = self.standing.records.get(("tile", outcome.tile))
+        met = self.known_states.records.get(("tile", outcome.tile))
         inputs = self._inputs(task, TileResult(outcome=outcome, manifest=task.manifest))
-        seen = Upsert("quarantine", seen_again([met] if met else [], now=self.clock()))
+        seen = Upsert("quarantine", renewed([met] if met else [], now=self.clock()))
         self._commit([*inputs, seen])
 
     def note(self, outcome: TileOutcome) -> None:
@@ -125,7 +133,7 @@ class Committer:
 
     def record_scenes(self, rejected: Iterable[RejectedScene], *, usable: Iterable[str]) -> None:
         """Write the quarantine records of scenes as rows and in the store; let mended ones go."""
-        known = self.standing.scenes
+        known = self.known_states.scenes
         by_id = {scene.id: scene for scene in rejected}
         new = {
             name: record_of_scene(self.project.grid_id, scene, now=self.clock())
@@ -133,13 +141,15 @@ class Committer:
             if known.get(name) != (scene.reason, scene.fingerprint)
         }
         for name, record in new.items():
-            since = self.standing.first_seen("scene", name) or record.first_seen
-            self.store.put(layout.quarantine("scene", name), document_of(record, since=since))
-        met = (self.standing.records["scene", name] for name in by_id if name not in new)
-        rows: list[RowLike] = [*new.values(), *seen_again(met, now=self.clock())]
+            since = self.known_states.first_seen("scene", name) or record.first_seen
+            self.store.put(
+                layout.quarantine("scene", name), quarantine_document(record, since=since)
+            )
+        met = (self.known_states.records["scene", name] for name in by_id if name not in new)
+        rows: list[RowLike] = [*new.values(), *renewed(met, now=self.clock())]
         if rows:
             self.database.commit([Upsert("quarantine", rows)])
-        self._release("scene", sorted(set(usable) & set(self.standing.scenes)))
+        self._release("scene", sorted(set(usable) & set(self.known_states.scenes)))
 
     def _release(self, kind: str, subjects: Sequence[str]) -> None:
         """End the quarantine of what is bad no longer."""
@@ -154,18 +164,18 @@ class Committer:
         """What `tile_state` does not say yet; a standing quarantine is there already."""
         states = [self._state(outcome.tile, stage) for stage in outcome.stages]
         new = [state for state in states if state is not None]
-        return [Upsert("tile_state", new)] if new and not outcome.standing else []
+        return [Upsert("tile_state", new)] if new and not outcome.already_quarantined else []
 
     def _state(self, tile: str, stage: StageOutcome) -> TileState | None:
         """The row of a stage, or None where it would say what is there."""
         state = stage.state
         if state is State.UNCHANGED:
-            if self.standing.is_settled(tile, stage.stage, stage.fingerprint):
+            if self.known_states.is_settled(tile, stage.stage, stage.fingerprint):
                 return None
             state = State.EMPTY if stage.empty else State.MATERIALIZED
         evidence = {**stage.evidence, "message": stage.message} if stage.message else {}
-        if state in BAD:
-            evidence[STORED] = self.standing.stored(tile, stage.stage)
+        if state in BAD_STATES:
+            evidence[STORED_FINGERPRINT] = self.known_states.stored(tile, stage.stage)
         return TileState(
             grid_id=self.project.grid_id,
             tile=tile,
@@ -192,20 +202,20 @@ class Committer:
         That a tile was looked at again and found as it was is put off: if it is lost with the run,
         the tile is looked at once more.
         """
-        tile, before = task.tile.key, self.standing.recipe(task.tile.key)
+        tile, before = task.tile.key, self.known_states.made_from(task.tile.key)
         ended = [s.stage for s in result.outcome.stages if s.state is not State.FAILED]
-        recipe = recipe_of(
+        inputs = inputs_by_stage(
             self.project,
-            scenes=task.seen,
+            scenes=task.scenes_hash,
             boundaries=_features(result.manifest),
             selected=ended,
             before=before,
         )
         looked = RAW in ended
-        if recipe != before:
-            known = self.standing.inputs.get(tile, {}).get("looked_at")
+        if inputs != before:
+            known = self.known_states.inputs.get(tile, {}).get("looked_at")
             at = known if isinstance(known, datetime) and not looked else self.clock()
-            record = record_of(recipe, grid_id=self.project.grid_id, tile=tile, looked_at=at)
+            record = inputs_row(inputs, grid_id=self.project.grid_id, tile=tile, looked_at=at)
             yield Upsert("tile_inputs", [record])
         elif looked:
             self._looked[tile] = self.clock()
@@ -253,10 +263,10 @@ class Committer:
     ) -> list[Mapping[str, object]]:
         return [{**self._keys(tile), **row} for row in rows]
 
-    def _tile_record(self, tile: str, trouble: StageOutcome) -> QuarantineRecord:
-        record = record_of_tile(self.project.grid_id, tile, trouble, now=self.clock())
-        since = self.standing.first_seen("tile", tile) or record.first_seen
-        self.store.put(layout.quarantine("tile", tile), document_of(record, since=since))
+    def _tile_record(self, tile: str, bad_stage: StageOutcome) -> QuarantineRecord:
+        record = record_of_tile(self.project.grid_id, tile, bad_stage, now=self.clock())
+        since = self.known_states.first_seen("tile", tile) or record.first_seen
+        self.store.put(layout.quarantine("tile", tile), quarantine_document(record, since=since))
         return record
 
 

@@ -21,7 +21,7 @@ from spatial_assets.pipeline.run.commit import Committer
 from spatial_assets.pipeline.run.known_states import KnownStates
 from spatial_assets.pipeline.run.run import Run
 from spatial_assets.pipeline.run.run_log import RunLog
-from spatial_assets.pipeline.run.scenes_of_run import SceneSupply
+from spatial_assets.pipeline.run.scenes_of_run import RunScenes
 from spatial_assets.pipeline.run.tile_leases import TileLeases
 from spatial_assets.pipeline.stages import RAW, Chain, chain_of
 from spatial_assets.project import Project
@@ -32,7 +32,7 @@ from spatial_assets.stores.objects.grid_identity import claim_store
 from spatial_assets.stores.objects.store import ObjectStore
 from spatial_assets.stores.tables.database import Database
 
-PATIENCE = timedelta(seconds=120)
+LEASE_WAIT = timedelta(seconds=120)
 """How long tiles that another driver holds are waited for while none of them comes free: longer
 than the lease of a driver that died."""
 
@@ -54,7 +54,7 @@ class TilePipeline:
     find: Callable[[Project], Catalogue] = find_scenes
     """Where the scenes of the project's area come from."""
 
-    patience: timedelta = PATIENCE
+    lease_wait: timedelta = LEASE_WAIT
 
     @property
     def chain(self) -> Chain:
@@ -95,33 +95,35 @@ class TilePipeline:
     ) -> Generator[TileOutcome, None, None]:
         """Yield the outcomes of `tiles`, each once it is committed."""
         project = self.project
-        supply = SceneSupply(project, self.store, self.engine, self.find)
+        scenes = RunScenes(project, self.store, self.engine, self.find)
         if RAW in selected:
-            supply.gather(tiles)
-        periods = ensure_axes(project, self.store, supply, owner=self.owner, clock=self.clock)
-        standing = KnownStates.load(self.database, project.grid_id, [tile.key for tile in tiles])
+            scenes.gather(tiles)
+        periods = ensure_axes(project, self.store, scenes, owner=self.owner, clock=self.clock)
+        known_states = KnownStates.load(
+            self.database, project.grid_id, [tile.key for tile in tiles]
+        )
         committer = Committer(
             project=project,
             store=self.store,
             database=self.database,
             periods=periods,
             clock=self.clock,
-            standing=standing,
+            known_states=known_states,
         )
-        committer.record_scenes(supply.rejected.values(), usable=supply.records)
+        committer.record_scenes(scenes.rejected.values(), usable=scenes.records)
         with TileLeases(self.store, owner=self.owner, clock=self.clock) as leases:
             run = Run(
                 project=project,
                 chain=self.chain,
                 selected=selected,
-                supply=supply,
+                scenes=scenes,
                 periods=periods,
-                standing=standing,
+                known_states=known_states,
                 committer=committer,
                 leases=leases,
             )
             try:
-                yield from run.walk(tiles, self.engine, patience=self.patience)
+                yield from run.walk(tiles, self.engine, lease_wait=self.lease_wait)
             finally:
                 committer.finish()
 
@@ -129,7 +131,7 @@ class TilePipeline:
 def ensure_axes(
     project: Project,
     store: ObjectStore,
-    supply: SceneSupply,
+    scenes: RunScenes,
     *,
     owner: str,
     clock: Callable[[], datetime],
@@ -144,9 +146,9 @@ def ensure_axes(
         GridError: a stored cube starts elsewhere in space or time.
     """
     today = clock().date()
-    periods = project.periods(today, earliest=_earliest(project, store, supply))
-    supply.refuse_before(periods)
-    latest = max((scene.solar_day for scene in supply.catalogue.scenes), default=periods.end)
+    periods = project.periods(today, earliest=_earliest(project, store, scenes))
+    scenes.refuse_before(periods)
+    latest = max((scene.solar_day for scene in scenes.catalogue.scenes), default=periods.end)
     periods = periods.extended_to(max(latest, periods.end))
     for index in project.indices_in_use:
         spec = CubeSpec(
@@ -161,9 +163,9 @@ def ensure_axes(
     return periods
 
 
-def _earliest(project: Project, store: ObjectStore, supply: SceneSupply) -> date | None:
+def _earliest(project: Project, store: ObjectStore, scenes: RunScenes) -> date | None:
     """Where the axis starts if the project does not say: where it did, else the earliest scene."""
     stored = stored_cube(store, project.indices.names[0])
     if stored is not None:
         return stored.periods.start
-    return min((scene.solar_day for scene in supply.catalogue.scenes), default=None)
+    return min((scene.solar_day for scene in scenes.catalogue.scenes), default=None)

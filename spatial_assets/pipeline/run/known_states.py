@@ -9,15 +9,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from spatial_assets.pipeline.freshness.stage_inputs import InputsByStage, recorded
-from spatial_assets.pipeline.outcome import BAD, UPSTREAM, StageOutcome, State, TileOutcome
+from spatial_assets.pipeline.freshness.stage_inputs import InputsByStage, inputs_from_rows
+from spatial_assets.pipeline.outcome import BAD_STATES, UPSTREAM, StageOutcome, State, TileOutcome
 from spatial_assets.pipeline.stages import RAW
 from spatial_assets.pipeline.tile.manifest_builder import WHOLE
 from spatial_assets.stores.objects.manifests import TileManifest
 from spatial_assets.stores.rows import Row
 from spatial_assets.stores.tables.database import Database
 
-STORED = "stored_fingerprint"
+STORED_FINGERPRINT = "stored_fingerprint"
 """Where the evidence of a bad state says what is stored all the same."""
 
 
@@ -60,10 +60,10 @@ class KnownStates:
             records={(str(row["kind"]), str(row["subject"])): row for row in in_force},
         )
 
-    def recipe(self, tile: str) -> InputsByStage:
+    def made_from(self, tile: str) -> InputsByStage:
         """What a tile was last made from, stage by stage; empty where that is not known."""
         row = self.inputs.get(tile)
-        return {} if row is None else recorded([row])[tile]
+        return {} if row is None else inputs_from_rows([row])[tile]
 
     def outcome(
         self, tile: str, stages: tuple[str, ...], *, upstream: Iterable[str], inputs: str
@@ -85,7 +85,7 @@ class KnownStates:
         rows = [self._of(tile, stage) for stage in stages]
         return TileOutcome(
             tile=tile,
-            standing=True,
+            already_quarantined=True,
             stages=tuple(
                 StageOutcome(
                     stage=stage,
@@ -113,11 +113,11 @@ class KnownStates:
 
     def is_known(self, outcome: TileOutcome) -> bool:
         """Whether a tile was quarantined before, at the same stage and for the same reason."""
-        trouble = outcome.trouble
-        if trouble is None or trouble.state is not State.QUARANTINED:
+        bad_stage = outcome.bad_stage
+        if bad_stage is None or bad_stage.state is not State.QUARANTINED:
             return False
-        row = self._of(outcome.tile, trouble.stage)
-        return row is not None and row["reason"] == trouble.reason
+        row = self._of(outcome.tile, bad_stage.stage)
+        return row is not None and row["reason"] == bad_stage.reason
 
     def stored(self, tile: str, stage: str) -> str | None:
         """Fingerprint of what the stage last brought to the store and this database; None: never.
@@ -127,13 +127,19 @@ class KnownStates:
         row = self.states.get((tile, stage))
         if row is None:
             return None
-        found = _mapping(row["evidence"]).get(STORED) if row["state"] in BAD else row["fingerprint"]
+        found = (
+            _mapping(row["evidence"]).get(STORED_FINGERPRINT)
+            if row["state"] in BAD_STATES
+            else row["fingerprint"]
+        )
         return None if found is None else str(found)
 
     def is_settled(self, tile: str, stage: str, fingerprint: str) -> bool:
         """Whether `tile_state` already says that the stage is good and has this fingerprint."""
         row = self.states.get((tile, stage))
-        return row is not None and row["state"] not in BAD and row["fingerprint"] == fingerprint
+        return (
+            row is not None and row["state"] not in BAD_STATES and row["fingerprint"] == fingerprint
+        )
 
     def has_rows(self, stage: str, manifest: TileManifest) -> bool:
         """Whether the database holds what the manifest says `stage` brought to it.
@@ -148,7 +154,7 @@ class KnownStates:
     def still_bad(self, outcome: TileOutcome) -> bool:
         """Whether a stage of a tile is, or stays, bad after `outcome`."""
         ended = {stage.stage for stage in outcome.stages}
-        return any(stage.state in BAD for stage in outcome.stages) or any(
+        return any(stage.state in BAD_STATES for stage in outcome.stages) or any(
             tile == outcome.tile and stage not in ended and row["state"] == State.QUARANTINED
             for (tile, stage), row in self.states.items()
         )

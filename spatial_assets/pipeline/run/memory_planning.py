@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from spatial_assets.geo import numba_loader
 from spatial_assets.geo.grid.pixel_grid import Tile
 from spatial_assets.pipeline.failures import TooLargeError
-from spatial_assets.pipeline.stages import REPROJECTED
+from spatial_assets.pipeline.stages import REPROJECTED_RASTER
 from spatial_assets.pipeline.tile.raw_tile import HELD_BYTES
 from spatial_assets.pipeline.tile.task import TileTask
 from spatial_assets.project import Project
@@ -74,7 +74,7 @@ def memory_need(project: Project, task: TileTask) -> MemoryNeed:
     """Estimate a worker's peak for `task`, from its window, its scenes and its fullest period."""
     days = [scene.solar_day for scene in task.scenes]
     per_period = Counter(task.periods.index_of(day) for day in days)
-    layers = max(per_period.values(), default=0) or len(task.manifest.units(REPROJECTED))
+    layers = max(per_period.values(), default=0) or len(task.manifest.units(REPROJECTED_RASTER))
     return need_of(project, task.tile, layers=max(layers, 1), raw_bytes=task.raw_bytes)
 
 
@@ -113,7 +113,7 @@ def _held(raw_bytes: Sequence[int]) -> int:
     return held
 
 
-def refuse_what_cannot_fit(project: Project, task: TileTask) -> None:
+def require_memory(project: Project, task: TileTask) -> None:
     """Refuse a tile before it starts rather than let the system kill its worker.
 
     Raises:

@@ -22,8 +22,8 @@ from spatial_assets.pipeline.failures import outcome_of, worker_died
 from spatial_assets.pipeline.outcome import TileOutcome
 from spatial_assets.pipeline.run.commit import Committer
 from spatial_assets.pipeline.run.known_states import KnownStates
-from spatial_assets.pipeline.run.memory_planning import refuse_what_cannot_fit
-from spatial_assets.pipeline.run.scenes_of_run import SceneSupply
+from spatial_assets.pipeline.run.memory_planning import require_memory
+from spatial_assets.pipeline.run.scenes_of_run import RunScenes
 from spatial_assets.pipeline.run.tile_leases import TileLeases
 from spatial_assets.pipeline.stages import RAW, TILE_INDEX, Chain, by_boundary
 from spatial_assets.pipeline.tile.raw_tile import remote_windows, scenes_to_read
@@ -32,7 +32,7 @@ from spatial_assets.pipeline.tile.walk import Walker
 from spatial_assets.project import Project
 from spatial_assets.stores.objects.manifests import TileManifest, read_manifest
 
-POLL = 0.5
+LEASE_POLL_SECONDS = 0.5
 """Seconds between looks at tiles that another driver holds."""
 
 
@@ -43,9 +43,9 @@ class Run:
     project: Project
     chain: Chain
     selected: tuple[str, ...]
-    supply: SceneSupply
+    scenes: RunScenes
     periods: Periods
-    standing: KnownStates
+    known_states: KnownStates
     committer: Committer
     leases: TileLeases
     _stored: dict[str, TileManifest | None] = field(default_factory=dict)
@@ -58,25 +58,25 @@ class Run:
     """Tiles that another driver holds."""
 
     def walk(
-        self, tiles: Sequence[Tile], engine: Engine, *, patience: timedelta
+        self, tiles: Sequence[Tile], engine: Engine, *, lease_wait: timedelta
     ) -> Iterator[TileOutcome]:
         """Yield the outcome of each tile, committed; tiles held by others come last.
 
         While waiting for those no lease is held, so that two drivers never wait for each other.
         """
         waiting = list(tiles)
-        deadline = time.monotonic() + patience.total_seconds()
+        deadline = time.monotonic() + lease_wait.total_seconds()
         while waiting:
             yield from self._walk_once(waiting, engine)
             held = [tile for tile in waiting if tile.key in self._elsewhere]
             if len(held) < len(waiting):
-                deadline = time.monotonic() + patience.total_seconds()
+                deadline = time.monotonic() + lease_wait.total_seconds()
             elif time.monotonic() >= deadline:
                 yield from (self._outcome_of(self._elsewhere[tile.key], tile) for tile in held)
                 return
             waiting = held
             if waiting:
-                time.sleep(POLL)
+                time.sleep(LEASE_POLL_SECONDS)
 
     def _walk_once(self, tiles: Sequence[Tile], engine: Engine) -> Iterator[TileOutcome]:
         """Yield the outcomes of the tiles that nobody else holds."""
@@ -85,7 +85,7 @@ class Run:
         # Closed before the leases are let go of: no worker writes after that.
         tasks = self._tasks(tiles)
         if isinstance(engine, InlineEngine | ProcessEngine):
-            tasks = with_scenes_ahead(tasks, self.project)
+            tasks = with_prefetch(tasks, self.project)
         with closing(engine.run(walker, tasks)) as results:
             for task, result in results:
                 yield from self._drain_early()
@@ -152,10 +152,10 @@ class Run:
             TooLargeError: the tile cannot be walked in the memory of a worker.
         """
         try:
-            self.supply.require_answers(task.tile)
+            self.scenes.require_answers(task.tile)
             if stored is not None:
                 task = replace(task, manifest=self._known(stored))
-            refuse_what_cannot_fit(self.project, task)
+            require_memory(self.project, task)
         except BaseException:
             self.leases.release(task.tile.key)
             raise
@@ -163,14 +163,14 @@ class Run:
 
     def _described(self, tile: Tile) -> TileTask:
         """The task of a tile of which nothing is stored."""
-        scenes = self.supply.for_tile(tile)
+        scenes = self.scenes.for_tile(tile)
         return TileTask(
             tile=tile,
             stages=self.selected,
             scenes=tuple(scene for scene, _ in scenes),
             raw_bytes=tuple(size for _, size in scenes),
-            rejected=self.supply.rejected_near(tile.footprint(self.project.pixel_grid)),
-            seen=self.supply.seen_from(tile),
+            rejected=self.scenes.rejected_near(tile.footprint(self.project.pixel_grid)),
+            scenes_hash=self.scenes.scenes_hash(tile),
             manifest=TileManifest(grid_id=self.project.grid_id, tile=tile.key),
             periods=self.periods,
             product_periods=self._product_periods,
@@ -179,7 +179,7 @@ class Run:
 
     @cached_property
     def _product_periods(self) -> tuple[int, ...]:
-        return self.supply.product_periods(self.periods)
+        return self.scenes.product_periods(self.periods)
 
     @cached_property
     def _upstream(self) -> frozenset[str]:
@@ -192,7 +192,7 @@ class Run:
         return frozenset(found - set(self.selected))
 
     def _standing_outcome(self, task: TileTask) -> TileOutcome | None:
-        return self.standing.outcome(
+        return self.known_states.outcome(
             task.tile.key, self.selected, upstream=self._upstream, inputs=self._inputs(task)
         )
 
@@ -200,11 +200,11 @@ class Run:
         """The manifest without the stages whose rows this database does not have."""
         tabular = [by_boundary(name) for name in self.chain.indices] + [TILE_INDEX]
         for stage in tabular:
-            if stage in self.selected and not self.standing.has_rows(stage, stored):
+            if stage in self.selected and not self.known_states.has_rows(stage, stored):
                 fresh = self.committer.reload([stored.tile])  # another driver may have been faster
                 if not fresh.has_rows(stage, stored):
                     stored = stored.without(stage)
-        if self.standing.released(stored.tile, self.selected):
+        if self.known_states.released(stored.tile, self.selected):
             return stored.invalidated(self.selected)
         return stored
 
@@ -221,8 +221,10 @@ class Run:
                     )
                     self.committer.note(outcome)
                     return outcome
-                if RAW not in self.selected and self.standing.is_known(result.outcome):
-                    result = replace(result, outcome=replace(result.outcome, standing=True))
+                if RAW not in self.selected and self.known_states.is_known(result.outcome):
+                    result = replace(
+                        result, outcome=replace(result.outcome, already_quarantined=True)
+                    )
                 self.committer.commit(task, result, stored=stored)
         except LeaseHeldError as error:
             return self._outcome_of(error, task.tile, inputs=self._inputs(task))
@@ -235,7 +237,7 @@ class Run:
         return input_fingerprint(task.scenes, task.rejected, self.project.checks)
 
 
-def with_scenes_ahead(tasks: Iterable[TileTask], project: Project) -> Iterator[TileTask]:
+def with_prefetch(tasks: Iterable[TileTask], project: Project) -> Iterator[TileTask]:
     """The tasks; one that reads remote scenes when those of the next are asked for too.
 
     For workers of this machine: what is brought here is in their cache.

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 WRITTEN_EVERY = timedelta(seconds=30)
 """A run that is killed loses no more than that from its row."""
 
-KEPT = 1000
+KEPT_RUNS = 1000
 """Rows of a grid; the oldest beyond are forgotten."""
 
 COMPUTED = frozenset({State.MATERIALIZED, State.EMPTY})
@@ -97,7 +97,9 @@ class RunLog:
         except DatabaseError as error:
             logger.warning("run_log could not be read, the run goes on: %s", error)
             return
-        self._commit([Replace(RUN_LOG, self._key(str(row["run"])), []) for row in rows[:-KEPT]])
+        self._commit(
+            [Replace(RUN_LOG, self._key(str(row["run"])), []) for row in rows[:-KEPT_RUNS]]
+        )
 
     def _commit(self, changes: Sequence[RowChange]) -> None:
         try:

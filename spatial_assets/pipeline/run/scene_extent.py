@@ -15,19 +15,19 @@ from spatial_assets.pipeline.tile.scene_record import SceneRecord
 MARGIN_DEGREES = 0.02
 """Footprints are drawn by hand or simplified: two kilometres are allowed for."""
 
-PIECES = 64  # of an edge, as a straight edge of one CRS is curved in another
+POINTS_PER_EDGE = 64  # of an edge, as a straight edge of one CRS is curved in another
 HALF_TURN = 180.0
 EVERYWHERE = shapely.box(-HALF_TURN, -90.0, HALF_TURN, 90.0)
 LONLAT = CRS.from_user_input("OGC:CRS84")
 
 
-def reach_of_item(scene: Scene) -> BaseGeometry:
+def item_extent(scene: Scene) -> BaseGeometry:
     """Where the scene's pixels may lie, lon/lat: its raster's extent if the item says, and more."""
     known = [scene.footprint] if scene.extent is None else [scene.footprint, scene.extent]
     return shapely.box(*shapely.union_all(known).bounds).buffer(MARGIN_DEGREES)
 
 
-def reach_of_files(record: SceneRecord) -> BaseGeometry:
+def files_extent(record: SceneRecord) -> BaseGeometry:
     """Where the scene's files have pixels, lon/lat; everywhere, if that is not one simple box."""
     grids = {id(facts.grid): facts.grid for facts in record.facts.bands.values()}
     boxes = [_box(grid) for grid in grids.values()]
@@ -50,8 +50,8 @@ def _box(grid: SourceGrid) -> BaseGeometry | None:
 
 def _outline(grid: SourceGrid) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(x, y) along the four edges of a grid, round and round."""
-    ahead = np.linspace(0.0, 1.0, PIECES, endpoint=False)
-    zero, one = np.zeros(PIECES), np.ones(PIECES)
+    ahead = np.linspace(0.0, 1.0, POINTS_PER_EDGE, endpoint=False)
+    zero, one = np.zeros(POINTS_PER_EDGE), np.ones(POINTS_PER_EDGE)
     columns = np.concatenate([ahead, one, 1.0 - ahead, zero]) * grid.width
     rows = np.concatenate([zero, ahead, one, 1.0 - ahead]) * grid.height
     matrix = grid.transform

@@ -29,11 +29,11 @@ from spatial_assets.catalog.scene_facts import SceneFacts
 from spatial_assets.geo.grid.pixel_grid import Tile
 from spatial_assets.geo.periods import Periods
 from spatial_assets.pipeline.engines.engine import Engine, WorkerDied
-from spatial_assets.pipeline.failures import UnexaminedError, trouble_of
+from spatial_assets.pipeline.failures import UninspectedSceneError, failure_of
 from spatial_assets.pipeline.fingerprints import fingerprint, rule_of
 from spatial_assets.pipeline.freshness.stage_inputs import SceneIndex
 from spatial_assets.pipeline.outcome import State
-from spatial_assets.pipeline.run.scene_extent import reach_of_files, reach_of_item
+from spatial_assets.pipeline.run.scene_extent import files_extent, item_extent
 from spatial_assets.pipeline.stages import CODE_VERSIONS
 from spatial_assets.pipeline.tile.raw_tile import raw_bytes, raw_windows
 from spatial_assets.pipeline.tile.scene_record import SceneRecord
@@ -61,18 +61,18 @@ def inspect_in_worker(
     try:
         return inspect_scene(scene, project)
     except Exception as error:  # noqa: BLE001 - judged by failures.py, the one place for it
-        trouble = trouble_of(error)
+        bad_stage = failure_of(error)
         message = mask_secrets(f"{type(error).__name__}: {error}")
-        if trouble.state is State.QUARANTINED:
-            return rejected(scene, trouble.reason, message)
-        return InspectionFailed(trouble.reason, message)
+        if bad_stage.state is State.QUARANTINED:
+            return rejected(scene, bad_stage.reason, message)
+        return InspectionFailed(bad_stage.reason, message)
 
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass
-class SceneSupply:
+class RunScenes:
     """The scenes of a run."""
 
     project: Project
@@ -86,7 +86,7 @@ class SceneSupply:
     rejected: dict[str, RejectedScene] = field(default_factory=dict, init=False)
     """Scenes that cannot be used, by id."""
 
-    unexamined: dict[str, InspectionFailed] = field(default_factory=dict, init=False)
+    uninspected: dict[str, InspectionFailed] = field(default_factory=dict, init=False)
     """Scene id -> why its files could not be looked into; the tiles it reaches fail."""
 
     _reaches: dict[str, BaseGeometry] = field(default_factory=dict, init=False)
@@ -104,7 +104,7 @@ class SceneSupply:
         shapely.prepare(near)
         unknown = []
         for scene in self.catalogue.scenes:
-            if not reach_of_item(scene).intersects(near):
+            if not item_extent(scene).intersects(near):
                 continue
             known = self._memory.find(scene)
             if known is None:
@@ -119,7 +119,7 @@ class SceneSupply:
             return
         record = SceneRecord.of(scene, found)
         self.records[scene.id] = record
-        self._reaches[scene.id] = reach_of_files(record)
+        self._reaches[scene.id] = files_extent(record)
 
     def _look_into(self, scenes: Iterable[Scene]) -> None:
         """Read headers and the fixed sample of each scene, on the engine."""
@@ -135,7 +135,7 @@ class SceneSupply:
 
     def _leave(self, scene: Scene, why: InspectionFailed) -> None:
         logger.warning("scene %s could not be looked into: %s", scene.id, why.message)
-        self.unexamined[scene.id] = why
+        self.uninspected[scene.id] = why
 
     def remembered(self, scene: Scene) -> SceneFacts | None:
         """The facts of an earlier run, if scene and judgement are still what they were."""
@@ -143,8 +143,8 @@ class SceneSupply:
         return found if isinstance(found, SceneFacts) else None
 
     @property
-    def _memory(self) -> SceneMemory:
-        return SceneMemory(project=self.project, store=self.store)
+    def _memory(self) -> InspectionCache:
+        return InspectionCache(project=self.project, store=self.store)
 
     def for_tile(self, tile: Tile) -> tuple[tuple[SceneRecord, int], ...]:
         """Usable scenes whose pixels reach the tile, by id, each with the bytes to read of it.
@@ -172,9 +172,9 @@ class SceneSupply:
         )
         return tuple(sorted(found, key=lambda scene: scene.id))
 
-    def seen_from(self, tile: Tile) -> str:
+    def scenes_hash(self, tile: Tile) -> str:
         """Hash of what the catalogue has where a tile is."""
-        return self._sky.seen_from(tile.footprint(self.project.pixel_grid))
+        return self._sky.scenes_hash(tile.footprint(self.project.pixel_grid))
 
     @cached_property
     def _sky(self) -> SceneIndex:
@@ -185,16 +185,16 @@ class SceneSupply:
         """Refuse to go on without a scene that may reach the tile.
 
         Raises:
-            UnexaminedError: it is not known what is in the scene.
+            UninspectedSceneError: it is not known what is in the scene.
         """
-        if not self.unexamined:
+        if not self.uninspected:
             return
         footprint = tile.footprint(self.project.pixel_grid)
         for scene in self.catalogue.scenes:
-            why = self.unexamined.get(scene.id)
-            if why is not None and reach_of_item(scene).intersects(footprint):
+            why = self.uninspected.get(scene.id)
+            if why is not None and item_extent(scene).intersects(footprint):
                 message = f"scene {scene.id} could not be looked into: {why.message}"
-                raise UnexaminedError(message, reason=why.reason)
+                raise UninspectedSceneError(message, reason=why.reason)
 
     def refuse_before(self, periods: Periods) -> None:
         """Refuse the scenes that are older than the time axis."""
@@ -202,7 +202,7 @@ class SceneSupply:
         for scene in self.catalogue.scenes:
             if scene.solar_day < first:
                 self.records.pop(scene.id, None)
-                self.unexamined.pop(scene.id, None)
+                self.uninspected.pop(scene.id, None)
                 message = (
                     f"scene {scene.id} is of {scene.solar_day}, before the time axis starts on "
                     f"{first}; set an earlier [time] start in a new storage prefix, or a later "
@@ -217,12 +217,12 @@ class SceneSupply:
         return tuple(sorted({periods.index_of(day) for day in days if day >= first}))
 
 
-OF_THE_MOMENT = frozenset({"forbidden", "missing_object", "refused_by_server", "unreadable_file"})
+PASSING_REASONS = frozenset({"forbidden", "missing_object", "refused_by_server", "unreadable_file"})
 """Reasons that say how a file was reached, not what is in it: asked again at every run."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class SceneMemory:
+class InspectionCache:
     """What earlier runs found in the files of scenes."""
 
     project: Project
@@ -250,7 +250,7 @@ class SceneMemory:
         document: dict[str, object] = {"judged_by": self._judged_by(scene)}
         if isinstance(found, SceneFacts):
             document["facts"] = found.to_json()
-        elif found.reason in OF_THE_MOMENT or not _follows_bytes(scene):
+        elif found.reason in PASSING_REASONS or not _follows_bytes(scene):
             return
         else:
             document["refused"] = {

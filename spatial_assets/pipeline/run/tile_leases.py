@@ -26,14 +26,14 @@ Result = TypeVar("Result")
 
 logger = logging.getLogger(__name__)
 
-TTL = timedelta(seconds=90)
+LEASE_TTL = timedelta(seconds=90)
 """So soon the tiles of a driver that died are free again."""
 
-BEAT = 15.0
+RENEWAL_SECONDS = 15.0
 """Seconds between looks at the leases; each is renewed once half of its time is gone."""
 
 
-AHEAD = 8
+MAX_PREPARED_TILES = 8
 """Tiles that are made ready at a time where the store is far: few, as others wait for them."""
 
 
@@ -46,8 +46,8 @@ class TileLeases:
         *,
         owner: str,
         clock: Callable[[], datetime],
-        ttl: timedelta = TTL,
-        beat: float = BEAT,
+        ttl: timedelta = LEASE_TTL,
+        beat: float = RENEWAL_SECONDS,
     ) -> None:
         self._store = store
         self._owner = owner
@@ -58,7 +58,7 @@ class TileLeases:
         self._lost: dict[str, LeaseHeldError] = {}
         self._turn = threading.Lock()
         self._over = threading.Event()
-        self._hands = ThreadPoolExecutor(AHEAD, thread_name_prefix="tile-leases")
+        self._hands = ThreadPoolExecutor(MAX_PREPARED_TILES, thread_name_prefix="tile-leases")
         self._thread = threading.Thread(target=self._beat, name="tile-leases", daemon=True)
 
     def __enter__(self) -> Self:
@@ -75,7 +75,7 @@ class TileLeases:
         self._hands.shutdown(cancel_futures=True)
         self._over.set()
         self._thread.join()
-        with ThreadPoolExecutor(AHEAD if self._store.is_remote else 1) as hands:
+        with ThreadPoolExecutor(MAX_PREPARED_TILES if self._store.is_remote else 1) as hands:
             list(hands.map(self.release, list(self._held)))
 
     def ahead(
@@ -92,7 +92,7 @@ class TileLeases:
                 yield job, partial(work, job)
                 continue
             under_way.append((job, self._hands.submit(work, job).result))
-            if len(under_way) > AHEAD:
+            if len(under_way) > MAX_PREPARED_TILES:
                 yield under_way.popleft()
         yield from under_way
 

@@ -17,7 +17,7 @@ from functools import cache
 from spatial_assets.pipeline.failures import MissingInputError
 from spatial_assets.pipeline.fingerprints import fingerprint
 from spatial_assets.pipeline.outcome import CheckOutcome, StageOutcome, State, TileOutcome
-from spatial_assets.pipeline.stages import RAW, REPROJECTED
+from spatial_assets.pipeline.stages import RAW, REPROJECTED_RASTER
 from spatial_assets.pipeline.tile.task import IndexRow, StatisticsRows, TileResult, TileTask
 from spatial_assets.stores.objects.manifests import StageEntry, TileManifest, holds
 from spatial_assets.stores.objects.store import ObjectInfo, ObjectStore
@@ -199,10 +199,10 @@ class ManifestBuilder:
         return manifest
 
 
-LISTED_FROM = 3
+MIN_LISTED_OBJECTS = 3
 """Objects of a stage from which one listing is cheaper than asking for each."""
 
-LOOK_UPS_AT_ONCE = 8
+MAX_CONCURRENT_HEADS = 8
 
 
 def lost_units(store: ObjectStore, manifest: TileManifest) -> tuple[tuple[str, str], ...]:
@@ -224,7 +224,7 @@ def _listed(
 ) -> dict[str, ObjectInfo]:
     """What lies in the stage's folder of the tile; nothing where each object is asked for."""
     paths = [info.path for entry in units.values() for info in entry.objects]
-    if stage not in {RAW, REPROJECTED} or len(paths) < LISTED_FROM:
+    if stage not in {RAW, REPROJECTED_RASTER} or len(paths) < MIN_LISTED_OBJECTS:
         return {}  # the shards of a cube lie among those of other tiles
     folder = posixpath.commonpath([posixpath.dirname(path) for path in paths])
     return {info.path: info for info in store.list(folder)}
@@ -238,7 +238,7 @@ def _not_held(
     store: ObjectStore, asked: list[tuple[str, str, ObjectInfo]]
 ) -> Iterator[tuple[str, str]]:
     """Those of `asked` that the store does not hold; where only the etag differs, bytes decide."""
-    if len(asked) < LISTED_FROM:
+    if len(asked) < MIN_LISTED_OBJECTS:
         answers = [holds(store, info) for _, _, info in asked]
     else:
         answers = list(_askers().map(lambda each: holds(store, each[2]), asked))
@@ -250,4 +250,4 @@ def _not_held(
 @cache
 def _askers() -> ThreadPoolExecutor:
     """Those who ask; starting them for each tile would cost more than most answers."""
-    return ThreadPoolExecutor(LOOK_UPS_AT_ONCE, thread_name_prefix="intact")
+    return ThreadPoolExecutor(MAX_CONCURRENT_HEADS, thread_name_prefix="intact")

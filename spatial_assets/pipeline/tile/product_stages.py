@@ -20,8 +20,8 @@ from spatial_assets.pipeline.fingerprints import fingerprint
 from spatial_assets.pipeline.stages import CODE_VERSIONS, FEATURES, TILE_INDEX, by_boundary
 from spatial_assets.pipeline.tile.boundary_statistics import statistics_rows
 from spatial_assets.pipeline.tile.manifest_builder import WHOLE, ManifestBuilder
-from spatial_assets.pipeline.tile.reprojected_raster import Layer
-from spatial_assets.pipeline.tile.spectral_index import IndexRanges, compose
+from spatial_assets.pipeline.tile.reprojected_raster import SceneLayer
+from spatial_assets.pipeline.tile.spectral_index import IndexRangeCheck, compose
 from spatial_assets.pipeline.tile.task import IndexRow, StatisticsRows, TileTask
 from spatial_assets.pipeline.tile.worker_context import WorkerContext
 from spatial_assets.stores import layout
@@ -35,12 +35,14 @@ ROWS = "rows"
 class ProductStages:
     """Makes what the selected product stages say, period by period."""
 
-    def __init__(self, task: TileTask, bench: WorkerContext, ledger: ManifestBuilder) -> None:
+    def __init__(self, task: TileTask, context: WorkerContext, builder: ManifestBuilder) -> None:
         self._task = task
-        self._bench = bench
-        self._ledger = ledger
+        self._context = context
+        self._builder = builder
         self._values: dict[str, NDArray[np.int16]] = {}
-        self._ranges = IndexRanges(bench.project.checks, bench.project.indices.names, ledger)
+        self._ranges = IndexRangeCheck(
+            context.project.checks, context.project.indices.names, builder
+        )
         self._stopped: dict[str, TileQuarantinedError | MissingInputError] = {}
         self.newest: NDArray[np.int16] | None = None
         """Values of the first index in the newest period composed, for the preview."""
@@ -48,24 +50,24 @@ class ProductStages:
     @cached_property
     def box(self) -> GeoBox:
         """The tile's window on the earth."""
-        return self._bench.grid.geobox(self._task.tile.window)
+        return self._context.grid.geobox(self._task.tile.window)
 
     @cached_property
     def owned(self) -> NDArray[np.bool_]:
         """True where a pixel belongs to the tile."""
-        return self._task.tile.owned(self._bench.grid)
+        return self._task.tile.owned(self._context.grid)
 
-    def make_indices(self, period: int, layers: Sequence[Layer]) -> None:
+    def make_indices(self, period: int, layers: Sequence[SceneLayer]) -> None:
         """Bring the selected indices of one period up to date."""
         self._values.clear()
-        for index in self._bench.project.indices_in_use:
+        for index in self._context.project.indices_in_use:
             if self._may_work_on(index.name):
                 with self._stage(index.name):
                     self._make_index(index, period, layers=layers)
 
     def make_statistics(self, period: int) -> None:
         """Bring the selected statistics of one period up to date, from what is stored."""
-        for index in self._bench.project.indices.names:
+        for index in self._context.project.indices.names:
             if self._may_work_on(by_boundary(index), index):
                 with self._stage(by_boundary(index)):
                     self._make_statistics(index, period)
@@ -76,7 +78,7 @@ class ProductStages:
         Raises:
             TileQuarantinedError, MissingInputError: what stopped a stage, when the others are done.
         """
-        names = self._bench.project.indices.names
+        names = self._context.project.indices.names
         for index in names:
             if self._may_work_on(index):
                 with self._stage(index):
@@ -88,13 +90,13 @@ class ProductStages:
             with self._stage(TILE_INDEX):
                 self._make_tile_index()
         for stage, error in self._stopped.items():
-            self._ledger.at = stage
+            self._builder.at = stage
             raise error
 
     @contextmanager
     def _stage(self, name: str) -> Iterator[None]:
         """Work on a stage: what is wrong with it stops it and what stands on it, and no other."""
-        self._ledger.at = name
+        self._builder.at = name
         try:
             yield
         except (TileQuarantinedError, MissingInputError) as error:
@@ -109,29 +111,31 @@ class ProductStages:
 
         The pixels are in the cube: rows that still told of the old ones would be wrong.
         """
-        names = self._bench.project.indices.names
-        if TILE_INDEX in self._task.stages and any(self._ledger.made(name) for name in names):
-            self._ledger.index_rows = index_rows(self._ledger.manifest, names)
-            self._ledger.drop(TILE_INDEX, ROWS)
+        names = self._context.project.indices.names
+        if TILE_INDEX in self._task.stages and any(self._builder.made(name) for name in names):
+            self._builder.index_rows = index_rows(self._builder.manifest, names)
+            self._builder.drop(TILE_INDEX, ROWS)
 
-    def _make_index(self, index: SpectralIndex, period: int, *, layers: Sequence[Layer]) -> None:
+    def _make_index(
+        self, index: SpectralIndex, period: int, *, layers: Sequence[SceneLayer]
+    ) -> None:
         label = self._task.periods.label(period)
         wanted = fingerprint(
             "index",
             CODE_VERSIONS["index"],
             index.name,
-            self._bench.project.time.composite,
+            self._context.project.time.composite,
             sorted(layer.entry.fingerprint for layer in layers),
             self._task.tile.shards,
         )
-        if self._ledger.standing(index.name, label, wanted):
+        if self._builder.standing(index.name, label, wanted):
             return
-        project = self._bench.project
+        project = self._context.project
         most = project.checks.most_removed_share
         composed = compose(index, layers, box=self.box, method=project.time.composite, most=most)
         self._ranges.require_believable(index.name, label, composed.verdict.evidence)
         written = write_tile(
-            self._bench.store,
+            self._context.store,
             index.name,
             period=period,
             tile=self._task.tile,
@@ -147,20 +151,20 @@ class ProductStages:
             "scenes": len(layers),
             "range": dict(composed.verdict.evidence),
         }
-        self._ledger.make(index.name, label, StageEntry(wanted, written, facts))
+        self._builder.make(index.name, label, StageEntry(wanted, written, facts))
         self._values[index.name] = composed.values
-        if index.name == self._bench.project.indices.names[0] and seen:
+        if index.name == self._context.project.indices.names[0] and seen:
             self.newest = composed.values
 
     def _make_statistics(self, index: str, period: int) -> None:
         stage, label = by_boundary(index), self._task.periods.label(period)
-        self._ledger.require_intact(index, for_stage=stage)
-        entry = self._ledger.manifest.entry(index, label)
+        self._builder.require_intact(index, for_stage=stage)
+        entry = self._builder.manifest.entry(index, label)
         if entry is None:
             self._require_run(index, for_stage=stage)
             return
         for name in self._task.boundaries:
-            layer = self._bench.shelf.layer(name)
+            layer = self._context.boundaries.layer(name)
             positions = layer.touching(self._task.tile)
             unit = f"{label}/{name}"
             wanted = fingerprint(
@@ -169,7 +173,7 @@ class ProductStages:
                 entry.fingerprint,
                 layer.fingerprint_of(positions),
             )
-            if self._ledger.standing(stage, unit, wanted):
+            if self._builder.standing(stage, unit, wanted):
                 continue
             rows = statistics_rows(
                 self._stored(index, period),
@@ -178,50 +182,50 @@ class ProductStages:
                 layer=layer,
                 positions=positions,
             )
-            self._ledger.summarise(
+            self._builder.summarise(
                 StatisticsRows(index=index, period=period, boundary_table=name, rows=rows)
             )
             facts = {"period": period, "rows": len(rows), "boundaries": len(positions)}
-            self._ledger.make(stage, unit, StageEntry(wanted, (), facts))
+            self._builder.make(stage, unit, StageEntry(wanted, (), facts))
 
     def _close_statistics(self, index: str) -> None:
         """Drop the statistics of boundary sets that left the project, and close the stage."""
         self._require_run(index, for_stage=by_boundary(index))
-        for unit, entry in self._ledger.units(by_boundary(index)).items():
+        for unit, entry in self._builder.units(by_boundary(index)).items():
             name = unit.partition("/")[2]
             if name not in self._task.boundaries:
                 period = int(str(entry.facts["period"]))
-                self._ledger.summarise(
+                self._builder.summarise(
                     StatisticsRows(index=index, period=period, boundary_table=name, rows=())
                 )
-                self._ledger.drop(by_boundary(index), unit)
-        units = self._ledger.units(by_boundary(index)).values()
+                self._builder.drop(by_boundary(index), unit)
+        units = self._builder.units(by_boundary(index)).values()
         rows = sum(int(str(entry.facts["rows"])) for entry in units)
-        self._ledger.report(by_boundary(index), rows=rows, **self._seen(index))
-        features = self._bench.shelf.features(self._task.boundaries, self._task.tile)
-        self._ledger.close(by_boundary(index), **{FEATURES: features})
+        self._builder.report(by_boundary(index), rows=rows, **self._seen(index))
+        features = self._context.boundaries.features(self._task.boundaries, self._task.tile)
+        self._builder.close(by_boundary(index), **{FEATURES: features})
 
     def _stored(self, index: str, period: int) -> NDArray[np.int16]:
         """The stored values of a period: as just written, else from the cube."""
         if index not in self._values:
             values, _ = read_window(
-                self._bench.store, index, period=period, window=self._task.tile.window
+                self._context.store, index, period=period, window=self._task.tile.window
             )
             self._values[index] = values
         return self._values[index]
 
     def _close_index(self, index: str) -> None:
         seen = self._seen(index)
-        uri = self._bench.store.uri(layout.cube(index))
-        self._ledger.report(index, uri=uri, periods=len(self._ledger.units(index)), **seen)
+        uri = self._context.store.uri(layout.cube(index))
+        self._builder.report(index, uri=uri, periods=len(self._builder.units(index)), **seen)
         self._ranges.judge(index)
         if not seen["valid_fraction"]:
-            self._ledger.empty(index)
-        self._ledger.close(index)
+            self._builder.empty(index)
+        self._builder.close(index)
 
     def _seen(self, *indices: str) -> Mapping[str, float]:
         """What every product tells of its pixels: scenes, and the best valid share of a period."""
-        facts = [entry.facts for name in indices for entry in self._ledger.units(name).values()]
+        facts = [entry.facts for name in indices for entry in self._builder.units(name).values()]
         return {
             "scenes": sum(int(str(each["scenes"])) for each in facts),
             "valid_fraction": max(
@@ -230,19 +234,19 @@ class ProductStages:
         }
 
     def _make_tile_index(self) -> None:
-        names = self._bench.project.indices.names
+        names = self._context.project.indices.names
         for index in names:
-            self._ledger.require_intact(index, for_stage=TILE_INDEX)
+            self._builder.require_intact(index, for_stage=TILE_INDEX)
             self._require_run(index, for_stage=TILE_INDEX)
-        rows = index_rows(self._ledger.manifest, names)
+        rows = index_rows(self._builder.manifest, names)
         wanted = fingerprint(
             TILE_INDEX, CODE_VERSIONS[TILE_INDEX], [row.fingerprint for row in rows]
         )
-        self._ledger.report(TILE_INDEX, rows=len(rows), **self._seen(*names))
-        if not self._ledger.standing(TILE_INDEX, ROWS, wanted):
-            self._ledger.index_rows = rows
-            self._ledger.make(TILE_INDEX, ROWS, StageEntry(wanted))
-        self._ledger.close(TILE_INDEX)
+        self._builder.report(TILE_INDEX, rows=len(rows), **self._seen(*names))
+        if not self._builder.standing(TILE_INDEX, ROWS, wanted):
+            self._builder.index_rows = rows
+            self._builder.make(TILE_INDEX, ROWS, StageEntry(wanted))
+        self._builder.close(TILE_INDEX)
 
     def _require_run(self, index: str, *, for_stage: str) -> None:
         """Refuse to go on from an index that was never made for this tile.
@@ -250,7 +254,7 @@ class ProductStages:
         Raises:
             MissingInputError: naming the selection that makes it.
         """
-        if not self._ledger.has_run(index) and not self._ledger.units(index):
+        if not self._builder.has_run(index) and not self._builder.units(index):
             message = (
                 f"{index} of tile {self._task.tile.key} is not in the store, and {for_stage} needs "
                 f'it; materialize {index} first, or select it too (--select "{index}+")'

@@ -28,13 +28,13 @@ from spatial_assets.geo.clear_sky import ClearSky
 from spatial_assets.geo.grid.geobox import GeoBox, Window
 from spatial_assets.geo.verdict import Verdict
 from spatial_assets.geo.warp.kernel_choice import class_window_of
-from spatial_assets.pipeline.failures import CHANGED, MissingInputError
+from spatial_assets.pipeline.failures import CHANGED_SINCE_INSPECTION, MissingInputError
 from spatial_assets.pipeline.fingerprints import fingerprint
 from spatial_assets.pipeline.outcome import CheckOutcome
-from spatial_assets.pipeline.stages import CODE_VERSIONS, RAW, REPROJECTED
+from spatial_assets.pipeline.stages import CODE_VERSIONS, RAW, REPROJECTED_RASTER
 from spatial_assets.pipeline.tile.manifest_builder import ManifestBuilder
 from spatial_assets.pipeline.tile.scene_record import SceneRecord
-from spatial_assets.pipeline.tile.scene_sampling import Samplings
+from spatial_assets.pipeline.tile.scene_sampling import SceneSampling
 from spatial_assets.pipeline.tile.task import TileTask
 from spatial_assets.pipeline.tile.worker_context import WorkerContext
 from spatial_assets.stores import layout
@@ -64,13 +64,13 @@ def _fingerprint(task: TileTask, record: SceneRecord) -> str:
     return fingerprint(RAW, CODE_VERSIONS[RAW], record.fingerprint, record.files, task.tile.shards)
 
 
-class RawStage:
+class RawTileStage:
     """Reads the scenes of one tile."""
 
-    def __init__(self, task: TileTask, bench: WorkerContext, ledger: ManifestBuilder) -> None:
-        self.ledger = ledger
+    def __init__(self, task: TileTask, context: WorkerContext, builder: ManifestBuilder) -> None:
+        self.builder = builder
         self._task = task
-        self._bench = bench
+        self._context = context
         self._held: dict[str, RawScene] = {}
         self._held_bytes = 0
         self._bytes_read = 0
@@ -83,12 +83,12 @@ class RawStage:
     @cached_property
     def box(self) -> GeoBox:
         """The tile's window on the earth."""
-        return self._bench.grid.geobox(self._task.tile.window)
+        return self._context.grid.geobox(self._task.tile.window)
 
     @cached_property
     def owned(self) -> NDArray[np.bool_]:
         """True where a pixel belongs to the tile."""
-        return self._task.tile.owned(self._bench.grid)
+        return self._task.tile.owned(self._context.grid)
 
     @cached_property
     def records(self) -> Sequence[SceneRecord]:
@@ -105,14 +105,14 @@ class RawStage:
         Raises:
             MissingInputError: the stage has not run for this tile, or its objects are gone.
         """
-        self.ledger.require_intact(stage, for_stage=self.ledger.at)
-        if not self.ledger.has_run(stage):
+        self.builder.require_intact(stage, for_stage=self.builder.at)
+        if not self.builder.has_run(stage):
             message = (
                 f"{stage} of tile {self._task.tile.key} is not in the store; "
                 f'materialize it first, or select it too (--select "{stage}+")'
             )
             raise MissingInputError(message)
-        entries = self.ledger.units(stage)
+        entries = self.builder.units(stage)
         documents = (entries[unit].facts["scene"] for unit in sorted(entries))
         return [SceneRecord.from_document(document) for document in documents]  # type: ignore[arg-type]
 
@@ -120,28 +120,28 @@ class RawStage:
         """Bring `raw_tile` up to date, if it is selected."""
         if RAW not in self._task.stages:
             return
-        self.ledger.at = RAW
+        self.builder.at = RAW
         self.forget_withdrawn(RAW, self.records)
-        missing = scenes_to_read(self._task, self.ledger.manifest)
-        with prefetching(remote_windows(missing, self.box), self._bench.access):
+        missing = scenes_to_read(self._task, self.builder.manifest)
+        with prefetching(remote_windows(missing, self.box), self._context.access):
             for record in missing:
                 self._read_scene(record, _fingerprint(self._task, record))
         for record in self.records:
             self._sort(record)
-        units = self.ledger.units(RAW)
+        units = self.builder.units(RAW)
         shares = [float(str(entry.facts["readable_fraction"])) for entry in units.values()]
-        self.ledger.report(
+        self.builder.report(
             RAW,
-            uri=self._bench.store.uri(layout.raw_tile_folder(self._task.tile.key)),
+            uri=self._context.store.uri(layout.raw_tile_folder(self._task.tile.key)),
             scenes=len(units),
             bytes_read=self._bytes_read,
             valid_fraction=min(shares, default=0.0),
         )
         if not units:
-            self.ledger.empty(RAW)
+            self.builder.empty(RAW)
         self._judge_sources()
         if self.usable or not (self.unusable or self._task.rejected):
-            self.ledger.close(RAW, periods=list(self._task.product_periods))
+            self.builder.close(RAW, periods=list(self._task.product_periods))
 
     def take(self, record: SceneRecord) -> RawScene | None:
         """The raw pixels of a scene: as just read, else from the store; None where it has none."""
@@ -149,14 +149,14 @@ class RawStage:
         if held is not None:
             self._held_bytes -= held.nbytes
             return held
-        entry = self.ledger.manifest.entry(RAW, record.id)
-        return None if entry is None else load_raw(self._bench.store, entry)
+        entry = self.builder.manifest.entry(RAW, record.id)
+        return None if entry is None else load_raw(self._context.store, entry)
 
     def forget_withdrawn(self, stage: str, records: Sequence[SceneRecord]) -> None:
         """Drop what `stage` made from scenes that are no longer there."""
         present = {record.id for record in records}
-        for unit in set(self.ledger.units(stage)) - present:
-            self.ledger.drop(stage, unit)
+        for unit in set(self.builder.units(stage)) - present:
+            self.builder.drop(stage, unit)
 
     def _read_scene(self, record: SceneRecord, wanted: str) -> None:
         """Read and store one scene; a scene that cannot be read does not stop the others.
@@ -165,34 +165,34 @@ class RawStage:
             SceneError: a file changed during the run: what was found in it no longer holds.
             SourceUnavailableError: the archive did not answer.
         """
-        clear = self._bench.project.sensor.clear
+        clear = self._context.project.sensor.clear
         try:
-            raw = read_raw(record, self.box, access=self._bench.access, clear=clear)
+            raw = read_raw(record, self.box, access=self._context.access, clear=clear)
         except SceneError as error:
-            if error.reason == CHANGED:
+            if error.reason == CHANGED_SINCE_INSPECTION:
                 raise
             self.unusable[record.id] = error.reason
             raw = None
         if raw is None:
-            self.ledger.drop(RAW, record.id)
+            self.builder.drop(RAW, record.id)
             return
         entry = store_raw(
-            self._bench.store, self._task.tile.key, scene=record, raw=raw, fingerprint=wanted
+            self._context.store, self._task.tile.key, scene=record, raw=raw, fingerprint=wanted
         )
-        self.ledger.make(RAW, record.id, entry)
+        self.builder.make(RAW, record.id, entry)
         self._bytes_read += sum(info.size for info in entry.objects)
         self._hold(record.id, raw)
 
     def _hold(self, scene: str, raw: RawScene) -> None:
         """Keep raw pixels for the next stage while there is room for them."""
-        is_next = REPROJECTED in self._task.stages
+        is_next = REPROJECTED_RASTER in self._task.stages
         if is_next and self._held_bytes + raw.nbytes <= HELD_BYTES:
             self._held[scene] = raw
             self._held_bytes += raw.nbytes
 
     def _sort(self, record: SceneRecord) -> None:
         """Put a scene with the usable ones or the others; one that does not reach is neither."""
-        entry = self.ledger.manifest.entry(RAW, record.id)
+        entry = self.builder.manifest.entry(RAW, record.id)
         if entry is None:
             return
         if entry.facts["readable_fraction"] == 0.0:
@@ -202,11 +202,11 @@ class RawStage:
 
     def _judge_sources(self) -> None:
         """Whether the blocks of every scene could be read, and what calibration made of them."""
-        units = self.ledger.units(RAW)
+        units = self.builder.units(RAW)
         lost = {unit: each.facts["unreadable"] for unit, each in units.items()}
         shares = [float(str(each.facts["readable_fraction"])) for each in units.values()]
         refused = {scene.id: scene.reason for scene in self._task.rejected} | self.unusable
-        least = self._bench.project.checks.least_readable_share
+        least = self._context.project.checks.least_readable_share
         facts = {record.id: record.facts for record in self.records}
         wrong = [float(each.figures.get("implausible_share") or 0) for each in facts.values()]
         doubts = {name: list(each.warnings) for name, each in facts.items() if each.warnings}
@@ -221,7 +221,7 @@ class RawStage:
         }
         passed = min(shares, default=1.0) >= least and not refused
         verdict = Verdict(passed=passed, evidence=evidence)
-        self.ledger.check(CheckOutcome(check="source_intact", stage=RAW, verdict=verdict))
+        self.builder.check(CheckOutcome(check="source_intact", stage=RAW, verdict=verdict))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -297,7 +297,7 @@ def raw_windows(scene: SceneRecord, box: GeoBox) -> dict[str, Window] | None:
     The class band must also reach under every band pixel that is averaged.
     """
     windows: dict[str, Window] = {}
-    samplings = Samplings(scene, box)
+    samplings = SceneSampling(scene, box)
     for names in samplings.bands_alike(scene.files):
         kernel = scene.of_band(names[0]).kernel
         window = samplings.of_band(names[0]).source_window(kernel)

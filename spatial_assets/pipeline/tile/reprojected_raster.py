@@ -25,10 +25,10 @@ from spatial_assets.geo.verdict import Verdict
 from spatial_assets.geo.warp.warp import CalibratedBand, classes_on_band_grid
 from spatial_assets.pipeline.fingerprints import fingerprint, rule_of
 from spatial_assets.pipeline.outcome import CheckOutcome
-from spatial_assets.pipeline.stages import CODE_VERSIONS, RAW, REPROJECTED
-from spatial_assets.pipeline.tile.raw_tile import RawScene, RawStage
+from spatial_assets.pipeline.stages import CODE_VERSIONS, RAW, REPROJECTED_RASTER
+from spatial_assets.pipeline.tile.raw_tile import RawScene, RawTileStage
 from spatial_assets.pipeline.tile.scene_record import SceneRecord
-from spatial_assets.pipeline.tile.scene_sampling import Samplings
+from spatial_assets.pipeline.tile.scene_sampling import SceneSampling
 from spatial_assets.pipeline.tile.task import TileTask
 from spatial_assets.pipeline.tile.worker_context import WorkerContext
 from spatial_assets.stores import layout
@@ -38,29 +38,29 @@ from spatial_assets.stores.objects.store import ObjectStore
 
 
 @dataclass(eq=False)
-class Layer:
+class SceneLayer:
     """One reprojected scene of a tile; its pixels are read when they are asked for."""
 
     record: SceneRecord
     entry: StageEntry
     _pixels: NDArray[np.int16] | None
-    _bench: WorkerContext
+    _context: WorkerContext
 
     def pixels(self) -> NDArray[np.int16]:
         """Quantised reflectance, shape (band, row, column)."""
         if self._pixels is None:
-            self._pixels = load_reprojected(self._bench.store, self.entry)
+            self._pixels = load_reprojected(self._context.store, self.entry)
         return self._pixels
 
 
-class LayerStage:
+class ReprojectedStage:
     """Reprojects the scenes of one tile, or finds them in the store."""
 
-    def __init__(self, task: TileTask, bench: WorkerContext, *, raw: RawStage) -> None:
+    def __init__(self, task: TileTask, context: WorkerContext, *, raw: RawTileStage) -> None:
         self._task = task
-        self._bench = bench
+        self._context = context
         self._raw = raw
-        self._ledger = raw.ledger
+        self._builder = raw.builder
 
     @cached_property
     def records(self) -> Sequence[SceneRecord]:
@@ -69,56 +69,56 @@ class LayerStage:
         Raises:
             MissingInputError: they are needed and not in the store.
         """
-        if REPROJECTED in self._task.stages:
-            self._ledger.at = REPROJECTED
+        if REPROJECTED_RASTER in self._task.stages:
+            self._builder.at = REPROJECTED_RASTER
             return self._raw.records
-        wanted = [name for name in self._bench.project.indices.names if name in self._task.stages]
+        wanted = [name for name in self._context.project.indices.names if name in self._task.stages]
         if not wanted:
             return ()
-        self._ledger.at = wanted[0]
-        return self._raw.stored(REPROJECTED)
+        self._builder.at = wanted[0]
+        return self._raw.stored(REPROJECTED_RASTER)
 
     @cached_property
     def periods(self) -> tuple[int, ...]:
         """All periods to look at: those of the product, of the scenes, and those made before."""
         made = {
             int(str(entry.facts["period"]))
-            for index in self._bench.project.indices.names
-            for entry in self._ledger.units(index).values()
+            for index in self._context.project.indices.names
+            for entry in self._builder.units(index).values()
         }
         return tuple(sorted({*self._of_product(), *self._by_period, *made}))
 
-    def of_period(self, period: int) -> list[Layer]:
+    def of_period(self, period: int) -> list[SceneLayer]:
         """The reprojected scenes of a period, brought up to date if the stage is selected."""
         layers = []
         for record in self._by_period.get(period, ()):
             pixels = None
-            if REPROJECTED in self._task.stages:
-                self._ledger.at = REPROJECTED
+            if REPROJECTED_RASTER in self._task.stages:
+                self._builder.at = REPROJECTED_RASTER
                 pixels = self._bring_up_to_date(record)
-            entry = self._ledger.manifest.entry(REPROJECTED, record.id)
+            entry = self._builder.manifest.entry(REPROJECTED_RASTER, record.id)
             if entry is not None:
-                layers.append(Layer(record, entry, pixels, self._bench))
+                layers.append(SceneLayer(record, entry, pixels, self._context))
         return layers
 
     def finish(self) -> None:
         """Close `reprojected_raster`, if it is selected."""
-        if REPROJECTED not in self._task.stages:
+        if REPROJECTED_RASTER not in self._task.stages:
             return
-        self._ledger.at = REPROJECTED
-        self._raw.forget_withdrawn(REPROJECTED, self.records)
-        units = self._ledger.units(REPROJECTED)
+        self._builder.at = REPROJECTED_RASTER
+        self._raw.forget_withdrawn(REPROJECTED_RASTER, self.records)
+        units = self._builder.units(REPROJECTED_RASTER)
         shares = [float(str(entry.facts["valid_fraction"])) for entry in units.values()]
-        self._ledger.report(
-            REPROJECTED,
-            uri=self._bench.store.uri(layout.reprojected_folder(self._task.tile.key)),
+        self._builder.report(
+            REPROJECTED_RASTER,
+            uri=self._context.store.uri(layout.reprojected_folder(self._task.tile.key)),
             scenes=len(units),
             valid_fraction=max(shares, default=0.0),
         )
         self._say_aligned(units)
         if not any(shares):
-            self._ledger.empty(REPROJECTED)
-        self._ledger.close(REPROJECTED)
+            self._builder.empty(REPROJECTED_RASTER)
+        self._builder.close(REPROJECTED_RASTER)
 
     def _say_aligned(self, units: Mapping[str, StageEntry]) -> None:
         """Say how well the rasters lie on the tile's pixels; a misplaced one is never written."""
@@ -135,8 +135,10 @@ class LayerStage:
         self._check(Verdict(passed=passed, evidence=evidence), severe=False)
 
     def _check(self, verdict: Verdict, *, severe: bool) -> None:
-        self._ledger.check(
-            CheckOutcome(check="pixel_alignment", stage=REPROJECTED, verdict=verdict, severe=severe)
+        self._builder.check(
+            CheckOutcome(
+                check="pixel_alignment", stage=REPROJECTED_RASTER, verdict=verdict, severe=severe
+            )
         )
 
     @cached_property
@@ -150,26 +152,26 @@ class LayerStage:
         """The periods of the product: as the catalogue has them, else as when it was last asked."""
         if RAW in self._task.stages:
             return self._task.product_periods
-        noted = self._ledger.whole(RAW).get("periods", ())
+        noted = self._builder.whole(RAW).get("periods", ())
         return noted if isinstance(noted, list) else ()
 
     def _bring_up_to_date(self, record: SceneRecord) -> NDArray[np.int16] | None:
         """Make one scene's raster if it is not there; its pixels if they were made now."""
-        raw_entry = self._ledger.manifest.entry(RAW, record.id)
+        raw_entry = self._builder.manifest.entry(RAW, record.id)
         if raw_entry is None:
-            self._ledger.drop(REPROJECTED, record.id)
+            self._builder.drop(REPROJECTED_RASTER, record.id)
             return None
-        sensor = self._bench.project.sensor
+        sensor = self._context.project.sensor
         wanted = fingerprint(
-            REPROJECTED,
-            CODE_VERSIONS[REPROJECTED],
+            REPROJECTED_RASTER,
+            CODE_VERSIONS[REPROJECTED_RASTER],
             raw_entry.fingerprint,
             rule_of(sensor.clear),
-            asdict(self._bench.grid),
+            asdict(self._context.grid),
             record.bands,
         )
         raw = None
-        if not self._ledger.standing(REPROJECTED, record.id, wanted):
+        if not self._builder.standing(REPROJECTED_RASTER, record.id, wanted):
             raw = self._raw.take(record)
         if raw is None:
             return None
@@ -178,7 +180,7 @@ class LayerStage:
         np.copyto(pixels, FILL, where=~self._raw.owned)
         try:
             entry = store_reprojected(
-                self._bench.store,
+                self._context.store,
                 self._task.tile.key,
                 scene=record,
                 pixels=pixels,
@@ -190,7 +192,7 @@ class LayerStage:
             verdict = Verdict(passed=False, evidence={"misplaced": error.scene, **error.evidence})
             self._check(verdict, severe=True)
             raise
-        self._ledger.make(REPROJECTED, record.id, entry)
+        self._builder.make(REPROJECTED_RASTER, record.id, entry)
         return pixels
 
 
@@ -220,7 +222,7 @@ def reproject(
         Quantised reflectance, shape (band, row, column) in the order of `scene.bands`; a pixel
         is `FILL` in all bands unless it is valid in all of them and the sky is clear.
     """
-    samplings = Samplings(scene, box)
+    samplings = SceneSampling(scene, box)
     known = _clear_on_target(scene, raw, samplings, clear=clear)
     pixels = np.empty((len(scene.bands), *samplings.shape), dtype=np.int16)
     groups = samplings.bands_alike(scene.bands)
@@ -247,7 +249,7 @@ def _calibrated(
 
 
 def _clear_on_target(
-    scene: SceneRecord, raw: RawScene, samplings: Samplings, *, clear: ClearSky | None
+    scene: SceneRecord, raw: RawScene, samplings: SceneSampling, *, clear: ClearSky | None
 ) -> NDArray[np.bool_]:
     """True where the class pixel that holds a target pixel's centre is clear sky."""
     averaged = any(scene.of_band(name).kernel == "average" for name in scene.bands)

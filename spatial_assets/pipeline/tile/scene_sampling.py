@@ -12,7 +12,7 @@ from spatial_assets.geo.warp.warp import Kernel, Lattice, Sampling
 from spatial_assets.pipeline.tile.scene_record import SceneRecord
 
 
-class Samplings:
+class SceneSampling:
     """How each band of one scene reaches the target: one lattice, one sampling a pixel grid."""
 
     def __init__(self, scene: SceneRecord, box: GeoBox) -> None:

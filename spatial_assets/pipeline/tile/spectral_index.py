@@ -25,12 +25,12 @@ from spatial_assets.pipeline.failures import TileQuarantinedError
 from spatial_assets.pipeline.outcome import CheckOutcome
 from spatial_assets.pipeline.stages import INDEX_RANGE
 from spatial_assets.pipeline.tile.manifest_builder import ManifestBuilder
-from spatial_assets.pipeline.tile.reprojected_raster import Layer
+from spatial_assets.pipeline.tile.reprojected_raster import SceneLayer
 from spatial_assets.project.sections.checks import ChecksSettings
 
 
 @dataclass(frozen=True, eq=False)
-class Composed:
+class ComposedIndex:
     """An index over one period, and whether its values can be believed."""
 
     values: NDArray[np.int16]
@@ -39,8 +39,8 @@ class Composed:
 
 
 def compose(
-    index: SpectralIndex, layers: Sequence[Layer], *, box: GeoBox, method: Method, most: float
-) -> Composed:
+    index: SpectralIndex, layers: Sequence[SceneLayer], *, box: GeoBox, method: Method, most: float
+) -> ComposedIndex:
     """Mosaic the granules of each solar day and platform, then reduce the days to one value.
 
     Args:
@@ -59,21 +59,21 @@ def compose(
         days[(record.solar_day, record.platform)].append(GranuleLayer(record.id, crs, bands))
     composite = compose_index(index, [days[day] for day in sorted(days)], target=box, method=method)
     verdict = judge_range(index, composite.computed, kept=composite.kept, most=most)
-    return Composed(composite.values, composite.observations, verdict)
+    return ComposedIndex(composite.values, composite.observations, verdict)
 
 
 Evidence = Mapping[str, float | int | str]
 
 
-class IndexRanges:
+class IndexRangeCheck:
     """Judges the indices of one tile."""
 
     def __init__(
-        self, checks: ChecksSettings, indices: Sequence[str], ledger: ManifestBuilder
+        self, checks: ChecksSettings, indices: Sequence[str], builder: ManifestBuilder
     ) -> None:
         self._checks = checks
         self._indices = indices
-        self._ledger = ledger
+        self._builder = builder
         self._worst: dict[str, Evidence] = {}
         """Index -> the figures of its worst period."""
 
@@ -106,7 +106,7 @@ class IndexRanges:
         Raises:
             TileQuarantinedError: more than may be, by a threshold that has changed since.
         """
-        units = self._ledger.units(index)
+        units = self._builder.units(index)
         facts = {unit: entry.facts.get("range") for unit, entry in units.items()}
         ranges = {unit: each for unit, each in facts.items() if isinstance(each, Mapping)}
         if not ranges:
@@ -135,8 +135,8 @@ class IndexRanges:
             "least_valid_share": least,
         }
         passed = removed(self._worst[index]) <= most and valid >= least
-        before = self._ledger.said(INDEX_RANGE)
-        self._ledger.check(
+        before = self._builder.said(INDEX_RANGE)
+        self._builder.check(
             CheckOutcome(
                 check=INDEX_RANGE,
                 stage=self._indices[0],

@@ -42,7 +42,7 @@ class TileTask:
     rejected: tuple[RejectedScene, ...]
     """Scenes that reach the tile and cannot be used."""
 
-    seen: str
+    scenes_hash: str
     """Hash of the scenes that the catalogue has where the tile is, see recipes.py."""
 
     manifest: TileManifest

@@ -11,13 +11,13 @@ import time
 from dataclasses import dataclass, replace
 
 from spatial_assets.geo.pixels.thumbnail import preview_png
-from spatial_assets.pipeline.failures import TileQuarantinedError, outcome_of, trouble_of
+from spatial_assets.pipeline.failures import TileQuarantinedError, failure_of, outcome_of
 from spatial_assets.pipeline.outcome import TileOutcome
 from spatial_assets.pipeline.stages import RAW
 from spatial_assets.pipeline.tile.manifest_builder import ManifestBuilder
 from spatial_assets.pipeline.tile.product_stages import ProductStages
-from spatial_assets.pipeline.tile.raw_tile import RawStage
-from spatial_assets.pipeline.tile.reprojected_raster import LayerStage
+from spatial_assets.pipeline.tile.raw_tile import RawTileStage
+from spatial_assets.pipeline.tile.reprojected_raster import ReprojectedStage
 from spatial_assets.pipeline.tile.task import TileResult, TileTask, input_fingerprint
 from spatial_assets.pipeline.tile.worker_context import WorkerContext
 from spatial_assets.project import Project
@@ -40,23 +40,23 @@ class Walker:
     def __call__(self, task: TileTask) -> TileResult:
         """Walk one tile, again where that may help; what one attempt made the next builds on."""
         started = time.perf_counter()
-        ledger = ManifestBuilder(task)
+        builder = ManifestBuilder(task)
         pauses = random.Random(task.tile.key)  # noqa: S311 - jitter guards nothing
-        result = self._attempt(task, ledger)
+        result = self._attempt(task, builder)
         for attempt in range(1, ATTEMPTS):
             if not result.transient:
                 break
             time.sleep(FIRST_PAUSE * 2 ** (attempt - 1) * pauses.uniform(0.5, 1.0))
-            result = self._attempt(task, ledger)
+            result = self._attempt(task, builder)
         seconds = time.perf_counter() - started
         return replace(result, outcome=replace(result.outcome, seconds=seconds))
 
-    def _attempt(self, task: TileTask, ledger: ManifestBuilder) -> TileResult:
+    def _attempt(self, task: TileTask, builder: ManifestBuilder) -> TileResult:
         """Walk one tile once; every exception becomes an outcome here."""
         walk = None
         try:
-            walk = TileWalk(task, WorkerContext.of(self.project, self.store), ledger)
-            return ledger.result(walk.run(), transient=False)
+            walk = TileWalk(task, WorkerContext.of(self.project, self.store), builder)
+            return builder.result(walk.run(), transient=False)
         except Exception as error:  # noqa: BLE001 - judged by failures.py, the one place for it
             if walk is not None:
                 walk.break_off()
@@ -64,22 +64,22 @@ class Walker:
                 error,
                 task.tile.key,
                 stages=task.stages,
-                at=ledger.at,
+                at=builder.at,
                 inputs=input_fingerprint(task.scenes, task.rejected, self.project.checks),
             )
-            return ledger.result(ledger.cut_short(outcome), transient=trouble_of(error).transient)
+            return builder.result(builder.cut_short(outcome), transient=failure_of(error).transient)
 
 
 class TileWalk:
     """The stages of one tile, upstream first."""
 
-    def __init__(self, task: TileTask, bench: WorkerContext, ledger: ManifestBuilder) -> None:
+    def __init__(self, task: TileTask, context: WorkerContext, builder: ManifestBuilder) -> None:
         self._task = task
-        self._bench = bench
-        self._ledger = ledger
-        self._raw = RawStage(task, bench, ledger)
-        self._layers = LayerStage(task, bench, raw=self._raw)
-        self._products = ProductStages(task, bench, ledger)
+        self._context = context
+        self._builder = builder
+        self._raw = RawTileStage(task, context, builder)
+        self._layers = ReprojectedStage(task, context, raw=self._raw)
+        self._products = ProductStages(task, context, builder)
 
     def run(self) -> TileOutcome:
         """Walk; returns how it went.
@@ -89,7 +89,7 @@ class TileWalk:
                 failed on its pixels.
             MissingInputError: a stage stands on stored inputs that are not there.
         """
-        self._ledger.begin(self._bench.store)
+        self._builder.begin(self._context.store)
         self._raw.read()
         if RAW in self._task.stages:
             self._refuse_unusable()
@@ -101,8 +101,8 @@ class TileWalk:
         self._products.finish()
         return TileOutcome(
             tile=self._task.tile.key,
-            stages=self._ledger.outcomes(),
-            checks=self._ledger.checks,
+            stages=self._builder.outcomes(),
+            checks=self._builder.checks,
             preview=self._preview(),
         )
 

@@ -1,4 +1,4 @@
-"""What a worker process keeps on its bench between tiles: opened once, used for all."""
+"""What a worker process keeps on its context between tiles: opened once, used for all."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from spatial_assets.pipeline.tile.boundary_statistics import ValidatedBoundaries
 from spatial_assets.project import Project
 from spatial_assets.stores.objects.store import ObjectStore
 
-_benches: dict[tuple[str, str, str], WorkerContext] = {}
+_contexts: dict[tuple[str, str, str], WorkerContext] = {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,12 +24,12 @@ class WorkerContext:
 
     @classmethod
     def of(cls, project: Project, store: ObjectStore) -> WorkerContext:
-        """This process's bench for the project."""
+        """This process's context for the project."""
         same = (str(project.file), project.model_dump_json(), store.url)
-        if same not in _benches:
-            _benches.clear()  # a process works for one project at a time
-            _benches[same] = cls(project, store)
-        return _benches[same]
+        if same not in _contexts:
+            _contexts.clear()  # a process works for one project at a time
+            _contexts[same] = cls(project, store)
+        return _contexts[same]
 
     @cached_property
     def access(self) -> SourceAccess:
@@ -37,7 +37,7 @@ class WorkerContext:
         return source_access(self.project)
 
     @cached_property
-    def shelf(self) -> ValidatedBoundaries:
+    def boundaries(self) -> ValidatedBoundaries:
         """The validated boundaries."""
         return ValidatedBoundaries(self.store, self.grid)
 
