@@ -13,6 +13,7 @@ from pyproj import Transformer
 from shapely.geometry.base import BaseGeometry
 
 from spatial_assets.demo.landscape import to_lonlat
+from spatial_assets.geo.lonlat import CRS84
 
 CRS_CODE = "EPSG:3035"  # the register of the districts uses another CRS than the scenes
 HALF_WIDTH, HALF_HEIGHT = 19_300.0, 12_500.0  # metres: within the area, so all of each is seen
@@ -100,7 +101,7 @@ def _crossed(outline: BaseGeometry) -> shapely.Polygon:
 
 def _projected(outline: BaseGeometry) -> BaseGeometry:
     """From metres around the middle to the CRS of the register."""
-    transformer = Transformer.from_crs("OGC:CRS84", CRS_CODE, always_xy=True)
+    transformer = Transformer.from_crs(CRS84, CRS_CODE, always_xy=True)
 
     def move(xy: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.column_stack(transformer.transform(*to_lonlat(xy).T))

@@ -13,6 +13,7 @@ from shapely.geometry.base import BaseGeometry
 
 from spatial_assets.demo.landscape import lattice_place, to_lonlat
 from spatial_assets.demo.noise import Field
+from spatial_assets.geo.lonlat import CRS84
 
 PIXEL = 20  # metres
 CLASS_PIXEL = 2 * PIXEL  # the scene classification has half the resolution
@@ -72,12 +73,12 @@ class MadeGranule:
 
     @cached_property
     def _to_lonlat(self) -> Transformer:
-        return Transformer.from_crs(self.epsg, "OGC:CRS84", always_xy=True)
+        return Transformer.from_crs(self.epsg, CRS84, always_xy=True)
 
     @cached_property
     def _utm_bounds(self) -> tuple[float, float, float, float]:
         west, south, east, north = self.bounds
-        to_utm = Transformer.from_crs("OGC:CRS84", self.epsg, always_xy=True)
+        to_utm = Transformer.from_crs(CRS84, self.epsg, always_xy=True)
         return to_utm.transform_bounds(west, south, east, north, densify_pts=21)
 
 

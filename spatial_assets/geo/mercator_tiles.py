@@ -10,23 +10,31 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
-MATRIX_SET = "WebMercatorQuad"
-FINEST = 24  # zoom that the set ends with
+from spatial_assets.geo.lonlat import BBox
+
+WEB_MERCATOR_QUAD = "WebMercatorQuad"
+WEB_MERCATOR_MAX_ZOOM = 24
+
+PartitionScheme = Literal["tiles", "h3", "s2"]
+
 TILE_PIXELS = 256
+"""Pixels along the side of a tile of a tile matrix set."""
 
-MARGIN = 1e-3
-"""Pixels that an area must reach into a square: the same as `geo.cover.MARGIN`, as a test says."""
+MIN_OVERLAP_PIXELS = 1e-3
+"""An area touches a square only when it extends this many pixels into it.
 
-DOUBT = 1e-4
+So an area that merely shares a border with a square (a box drawn along the tile's own edge, after
+the rounding of a projection) does not cover it: no zero-area neighbours.
+"""
+
+AMBIGUITY_PIXELS = 1e-4
 """Pixels from where a square begins to count, within which nothing is said: PROJ and this module
 differ by a hundred-thousandth of that."""
 
-MOST = 100_000
+MAX_BLOCK_SHARDS = 100_000
 """Tiles that are counted here; what has more is refused elsewhere, or nearly."""
-
-Box = tuple[float, float, float, float]
-"""West, south, east, north in degrees."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +53,7 @@ class TileBlock:
         return tuple(sorted(f"{x + y:0{self.zoom}d}" for y in down for x in right))
 
 
-def tile_block(box: Box, *, pixel_zoom: int, shard: int, level: int) -> TileBlock | None:
+def tile_block(box: BBox, *, pixel_zoom: int, shard: int, level: int) -> TileBlock | None:
     """The tiles of zoom `level` one of whose shards a box touches; None: geometry must say.
 
     Args:
@@ -54,15 +62,18 @@ def tile_block(box: Box, *, pixel_zoom: int, shard: int, level: int) -> TileBloc
         shard: pixels along the side of a shard.
         level: zoom of the tiles, which must be whole numbers of shards.
     """
-    if not 1 <= level <= pixel_zoom <= FINEST or (TILE_PIXELS << (pixel_zoom - level)) % shard:
+    if not 1 <= level <= pixel_zoom <= WEB_MERCATOR_MAX_ZOOM:
+        return None
+    shards_across, cut = divmod(TILE_PIXELS << (pixel_zoom - level), shard)
+    if cut:
         return None
     west, south, east, north = box
     columns = _touched(_x(west, pixel_zoom), _x(east, pixel_zoom), shard, zoom=pixel_zoom)
     rows = _touched(_y(north, pixel_zoom), _y(south, pixel_zoom), shard, zoom=pixel_zoom)
-    if not columns or not rows or len(columns) * len(rows) > MOST:
+    if not columns or not rows or len(columns) * len(rows) > MAX_BLOCK_SHARDS:
         return None
-    across = (TILE_PIXELS << (pixel_zoom - level)) // shard
-    return TileBlock(zoom=level, columns=_coarser(columns, across), rows=_coarser(rows, across))
+    columns, rows = (_coarser(shards, shards_across) for shards in (columns, rows))
+    return TileBlock(zoom=level, columns=columns, rows=rows)
 
 
 def _x(longitude: float, zoom: int) -> float:
@@ -81,8 +92,8 @@ def _touched(start: float, stop: float, size: int, *, zoom: int) -> range:
     whole = TILE_PIXELS << zoom
     if not 0 <= start < stop <= whole:
         return range(0)
-    first, last = (start + MARGIN) / size, (stop - MARGIN) / size
-    if any(abs(edge - round(edge)) * size < DOUBT for edge in (first, last)):
+    first, last = (start + MIN_OVERLAP_PIXELS) / size, (stop - MIN_OVERLAP_PIXELS) / size
+    if any(abs(edge - round(edge)) * size < AMBIGUITY_PIXELS for edge in (first, last)):
         return range(0)
     return range(math.floor(first), math.floor(last) + 1)
 

@@ -43,7 +43,7 @@ class Calibration:
     @cached_property
     def constants(self) -> NDArray[np.float32]:
         """What the compiled loops take: see `compiled.store_bilinear`."""
-        limit, steps = limit_of(REFLECTANCE_SCALE), 1.0 / REFLECTANCE_SCALE
+        limit, steps = storable_limit(REFLECTANCE_SCALE), 1.0 / REFLECTANCE_SCALE
         return np.array([self.scale, self.offset, limit, steps, FILL], dtype=np.float32)
 
 
@@ -124,10 +124,10 @@ def dequantise(
 
 def _representable(values: NDArray[np.floating[Any]], scale: float) -> NDArray[np.bool_]:
     """True where the nearest step exists in int16 and is not `FILL`; NaN is not representable."""
-    inside: NDArray[np.bool_] = np.abs(values) < values.dtype.type(limit_of(scale))
+    inside: NDArray[np.bool_] = np.abs(values) < values.dtype.type(storable_limit(scale))
     return inside
 
 
-def limit_of(scale: float) -> float:
+def storable_limit(scale: float) -> float:
     """The least number whose nearest step is beyond int16."""
     return (_LARGEST + 0.5) * scale

@@ -20,11 +20,11 @@ from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
 from spatial_assets.errors import SettingsError
+from spatial_assets.geo.lonlat import CRS84, EPSG_4326
 from spatial_assets.project.base import bounded_bytes
 
 _GEOJSON = {".geojson", ".json"}
-_LONLAT = CRS("OGC:CRS84")
-_ALREADY_LONLAT = (_LONLAT, CRS("EPSG:4326"))  # readers give x, y whatever the CRS says
+_ALREADY_LONLAT = (CRS(CRS84), CRS(EPSG_4326))  # readers give x, y whatever the CRS says
 LARGEST_GEOJSON = 64 << 20  # bytes; held in memory, several times as large once parsed
 LARGEST_VECTORS = 1 << 30
 _MALFORMED = (
@@ -69,7 +69,7 @@ def _to_lonlat(geometry: BaseGeometry, crs: CRS) -> BaseGeometry:
     west, south, east, north = geometry.bounds
     step = max(east - west, north - south) / _PIECES
     fine = shapely.segmentize(geometry, step) if step > 0 else geometry
-    to_lonlat = Transformer.from_crs(crs, _LONLAT, always_xy=True)
+    to_lonlat = Transformer.from_crs(crs, CRS84, always_xy=True)
 
     def moved(xy: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.column_stack(to_lonlat.transform(xy[:, 0], xy[:, 1]))
@@ -108,7 +108,7 @@ def _read_geojson(path: Path) -> tuple[list[BaseGeometry], CRS]:
             shape(feature.get("geometry", feature) if feature["type"] == "Feature" else feature)
             for feature in features
         ]
-        name = ((document.get("crs") or {}).get("properties") or {}).get("name", "OGC:CRS84")
+        name = ((document.get("crs") or {}).get("properties") or {}).get("name", CRS84)
         return geometries, CRS.from_user_input(name)
     except CRSError as error:
         message = f"its crs member is not known to PROJ; {remedy} in lon/lat"

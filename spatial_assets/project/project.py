@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, Self
 from pydantic import Field
 
 from spatial_assets.errors import GridError, SettingsError
-from spatial_assets.geo.mercator_tiles import MATRIX_SET, TileBlock, tile_block
+from spatial_assets.geo.lonlat import BBox
+from spatial_assets.geo.mercator_tiles import WEB_MERCATOR_QUAD, TileBlock, tile_block
 from spatial_assets.geo.periods import Periods
 from spatial_assets.geo.spectral import SpectralIndex
 from spatial_assets.indices import INDICES
 from spatial_assets.project.base import Problem, settings_error
 from spatial_assets.project.project_file import ProjectFile
-from spatial_assets.project.sections.area import BBox, lonlat_geometry
+from spatial_assets.project.sections.area import lonlat_geometry
 from spatial_assets.project.sections.freshness import TILES, Ages
 from spatial_assets.project.sections.regions import tiles_of
 from spatial_assets.project.sections.storage import DatabaseSettings
@@ -111,7 +112,7 @@ class Project(ProjectFile):
     def _block(self) -> TileBlock | None:
         """The tiles of a box on the usual grid; None where geometry must tell."""
         box, grid = self.area.bbox, self.grid
-        if box is None or grid.partitions != "tiles" or grid.tile_matrix_set != MATRIX_SET:
+        if box is None or grid.partitions != "tiles" or grid.tile_matrix_set != WEB_MERCATOR_QUAD:
             return None
         return tile_block(box, pixel_zoom=grid.pixel_zoom, shard=grid.shard, level=grid.level)
 

@@ -11,14 +11,23 @@ from hypothesis import strategies as st
 from spatial_assets.geo.grid import area_cover
 from spatial_assets.geo.grid.partitioning import partition_area
 from spatial_assets.geo.grid.pixel_grid import PixelGrid
-from spatial_assets.geo.mercator_tiles import DOUBT, FINEST, MARGIN, MATRIX_SET, Box, tile_block
+from spatial_assets.geo.lonlat import BBox
+from spatial_assets.geo.mercator_tiles import (
+    AMBIGUITY_PIXELS,
+    MIN_OVERLAP_PIXELS,
+    WEB_MERCATOR_MAX_ZOOM,
+    WEB_MERCATOR_QUAD,
+    tile_block,
+)
 
 DEMO = (17.76, 45.775, 18.275, 46.005)
 NEARLY_NORTH = 85.0511287798  # where the grid ends, but for a hundredth of a millimetre
 
 
-def by_geometry(box: Box, *, pixel_zoom: int, shard: int, level: int) -> tuple[str, ...]:
-    grid = PixelGrid(tile_matrix_set=MATRIX_SET, pixel_zoom=pixel_zoom, chunk=shard, shard=shard)
+def by_geometry(box: BBox, *, pixel_zoom: int, shard: int, level: int) -> tuple[str, ...]:
+    grid = PixelGrid(
+        tile_matrix_set=WEB_MERCATOR_QUAD, pixel_zoom=pixel_zoom, chunk=shard, shard=shard
+    )
     return partition_area(grid, "tiles", level, area=shapely.box(*box)).keys
 
 
@@ -28,7 +37,7 @@ def edge_of_tile(zoom: int, column: int) -> float:
 
 
 @st.composite
-def boxes(draw: st.DrawFn) -> Box:
+def boxes(draw: st.DrawFn) -> BBox:
     """Boxes of up to ten degrees anywhere on the grid, some along the edges of tiles."""
     west = draw(st.floats(-180, 179) | st.integers(0, 1023).map(lambda n: edge_of_tile(10, n)))
     south = draw(st.floats(-85, 84))
@@ -43,7 +52,7 @@ def boxes(draw: st.DrawFn) -> Box:
 @example((-180.0, -85.0, -175.0, NEARLY_NORTH), 0, 0, 7)
 @example((170.0, 0.0, 180.0, 10.0), 1, 1, 8)
 def test_arithmetic_finds_the_tiles_that_geometry_finds_in_the_same_order(
-    box: Box, coarser: int, halvings: int, pixel_zoom: int
+    box: BBox, coarser: int, halvings: int, pixel_zoom: int
 ) -> None:
     level = pixel_zoom - coarser
     shard = 256 << max(0, coarser - halvings)
@@ -58,7 +67,7 @@ def test_arithmetic_finds_the_tiles_that_geometry_finds_in_the_same_order(
 @pytest.mark.parametrize(
     ("box", "pixel_zoom"), [(DEMO, 13), ((15.0, 45.06, 16.44, 46.95), 14), ((-180, -10, 0, 10), 8)]
 )
-def test_the_usual_area_is_answered(box: Box, pixel_zoom: int) -> None:
+def test_the_usual_area_is_answered(box: BBox, pixel_zoom: int) -> None:
     assert tile_block(box, pixel_zoom=pixel_zoom, shard=512, level=pixel_zoom - 1) is not None
 
 
@@ -74,7 +83,7 @@ def test_a_box_along_the_edges_of_tiles_has_no_neighbours() -> None:
 @pytest.mark.parametrize("inward", [-1, 1])
 def test_an_edge_where_the_answer_changes_is_left_to_geometry(inward: int) -> None:
     degrees_a_pixel = 360 / (256 << 10)
-    inside = (MARGIN + inward * 0.5 * DOUBT) * degrees_a_pixel
+    inside = (MIN_OVERLAP_PIXELS + inward * 0.5 * AMBIGUITY_PIXELS) * degrees_a_pixel
     east = edge_of_tile(10, 602) + inside
 
     assert tile_block((50.0, 1.0, east, 2.0), pixel_zoom=10, shard=256, level=10) is None
@@ -90,7 +99,7 @@ def test_an_edge_where_the_answer_changes_is_left_to_geometry(inward: int) -> No
         pytest.param((-1e-9, 45.0, 1e-9, 45.1), id="all-within-the-margins-of-two-tiles"),
     ],
 )
-def test_what_is_not_usual_is_left_to_geometry(box: Box) -> None:
+def test_what_is_not_usual_is_left_to_geometry(box: BBox) -> None:
     assert tile_block(box, pixel_zoom=14, shard=256, level=14) is None
 
 
@@ -104,14 +113,16 @@ def test_a_level_that_geometry_would_refuse_is_not_answered(
 
 
 def test_the_grid_is_the_one_that_morecantile_knows() -> None:
-    matrices = morecantile.tms.get(MATRIX_SET).tileMatrices
+    matrices = morecantile.tms.get(WEB_MERCATOR_QUAD).tileMatrices
     half = 6378137 * math.pi
 
-    assert [matrix.id for matrix in matrices] == [str(zoom) for zoom in range(FINEST + 1)]
+    assert [matrix.id for matrix in matrices] == [
+        str(zoom) for zoom in range(WEB_MERCATOR_MAX_ZOOM + 1)
+    ]
     for zoom, matrix in enumerate(matrices):
         assert matrix.cellSize * (256 << zoom) == pytest.approx(2 * half, rel=1e-15)
         assert matrix.pointOfOrigin == pytest.approx((-half, half), rel=1e-15)
 
 
 def test_the_margin_is_the_one_of_geometry() -> None:
-    assert MARGIN == area_cover.MARGIN
+    assert vars(area_cover)["MIN_OVERLAP_PIXELS"] == MIN_OVERLAP_PIXELS

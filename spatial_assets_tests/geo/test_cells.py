@@ -6,7 +6,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from spatial_assets.errors import GridError
-from spatial_assets.geo.grid.partitioning import Scheme, cell_polygon
+from spatial_assets.geo.grid.partitioning import cell_polygon
+from spatial_assets.geo.mercator_tiles import PartitionScheme
 
 
 def test_the_polygon_of_a_quadkey_is_the_tile_of_morecantile() -> None:
@@ -59,6 +60,6 @@ def test_the_cells_of_the_poles_and_of_the_antimeridian_are_cut_not_torn() -> No
         ("tiles", ""),
     ],
 )
-def test_a_key_of_no_cell_is_refused(scheme: Scheme, key: str) -> None:
+def test_a_key_of_no_cell_is_refused(scheme: PartitionScheme, key: str) -> None:
     with pytest.raises(GridError, match="not a"):
         cell_polygon(scheme, key)

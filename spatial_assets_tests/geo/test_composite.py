@@ -15,8 +15,8 @@ from pyproj import CRS
 
 from spatial_assets.errors import RasterError
 from spatial_assets.geo.grid.geobox import GeoBox, Window
-from spatial_assets.geo.pixels.composite import Method, compose_index, composite
-from spatial_assets.geo.pixels.mosaic import GranuleLayer
+from spatial_assets.geo.pixels.composite import CompositeMethod, compose_index, composite
+from spatial_assets.geo.pixels.mosaic import GranuleReflectance
 from spatial_assets.geo.radiometry import FILL
 from spatial_assets.indices import INDICES
 from spatial_assets_tests.geo.warping import matrix_origin
@@ -27,16 +27,16 @@ UTM33, UTM34 = CRS(32633), CRS(32634)
 TARGET = GeoBox(Window(0, 0, 2, 1), Affine(10, 0, 500000, 0, -10, 5000000), UTM33)
 
 
-def granule(name: str, red: list[int], nir: list[int], *, crs: CRS = UTM33) -> GranuleLayer:
+def granule(name: str, red: list[int], nir: list[int], *, crs: CRS = UTM33) -> GranuleReflectance:
     bands = {"red": np.array([red], dtype=np.int16), "nir": np.array([nir], dtype=np.int16)}
-    return GranuleLayer(name, crs, bands)
+    return GranuleReflectance(name, crs, bands)
 
 
 @pytest.mark.parametrize(
     ("method", "expected"),
     [("median", [3, 2.5, 7, NAN]), ("max", [9, 4, 7, NAN]), ("latest", [9, 1, 7, NAN])],
 )
-def test_one_value_a_pixel(method: Method, expected: list[float]) -> None:
+def test_one_value_a_pixel(method: CompositeMethod, expected: list[float]) -> None:
     stack = np.array([[[1, 4, NAN, NAN]], [[3, NAN, 7, NAN]], [[9, 1, NAN, NAN]]], dtype=np.float32)
 
     values, observations = composite(stack, method)
@@ -64,8 +64,8 @@ def test_the_median_is_that_of_the_valid_values(stack: NDArray[np.float32]) -> N
             assert np.isnan(values[row, column])
 
 
-@pytest.mark.parametrize("method", get_args(Method))
-def test_a_period_without_layers_is_fill_and_no_observation(method: Method) -> None:
+@pytest.mark.parametrize("method", get_args(CompositeMethod))
+def test_a_period_without_layers_is_fill_and_no_observation(method: CompositeMethod) -> None:
     found = compose_index(NDVI, [], target=TARGET, method=method)
 
     assert found.values.tolist() == [[FILL, FILL]]
@@ -110,7 +110,7 @@ def test_shapes_and_empty_layers_are_refused() -> None:
         compose_index(NDVI, [[]], target=TARGET, method="max")
 
 
-def random_days(seed: int, shape: tuple[int, int]) -> list[list[GranuleLayer]]:
+def random_days(seed: int, shape: tuple[int, int]) -> list[list[GranuleReflectance]]:
     random = np.random.default_rng(seed)
     days = []
     for day in range(3):
@@ -120,18 +120,20 @@ def random_days(seed: int, shape: tuple[int, int]) -> list[list[GranuleLayer]]:
                 name: random.integers(100, 5000, shape).astype(np.int16) for name in NDVI.needs
             }
             bands["red"][random.random(shape) < 0.4] = FILL
-            granules.append(GranuleLayer(f"{day}-{crs.to_epsg()}", crs, bands))
+            granules.append(GranuleReflectance(f"{day}-{crs.to_epsg()}", crs, bands))
         days.append(granules)
     return days
 
 
 @settings(deadline=None, max_examples=25)
 @given(
-    seed=st.integers(0, 1000), method=st.sampled_from(get_args(Method)), column=st.integers(0, 39),
+    seed=st.integers(0, 1000),
+    method=st.sampled_from(get_args(CompositeMethod)),
+    column=st.integers(0, 39),
     row=st.integers(0, 29),
-)  # fmt: skip
+)
 def test_any_part_has_the_bits_of_the_whole(
-    seed: int, method: Method, *, column: int, row: int
+    seed: int, method: CompositeMethod, *, column: int, row: int
 ) -> None:
     """Across 18 degrees east, the border of zones 33 and 34."""
     crs, origin = matrix_origin("WebMercatorQuad", 10)
@@ -141,7 +143,7 @@ def test_any_part_has_the_bits_of_the_whole(
     days = random_days(seed, (30, 40))
     cut = [
         [
-            GranuleLayer(g.id, g.crs, {n: band[row:, column:] for n, band in g.bands.items()})
+            GranuleReflectance(g.id, g.crs, {n: band[row:, column:] for n, band in g.bands.items()})
             for g in day
         ]
         for day in days
@@ -161,7 +163,7 @@ def test_a_window_that_is_worked_on_in_strips_has_the_bits_of_its_parts() -> Non
     whole = GeoBox(Window(144000, 92000, 700, 700), origin, crs)
     part = GeoBox(Window(144000, 92450, 700, 100), origin, crs)
     cut = [
-        [GranuleLayer(g.id, g.crs, {n: b[450:550] for n, b in g.bands.items()}) for g in day]
+        [GranuleReflectance(g.id, g.crs, {n: b[450:550] for n, b in g.bands.items()}) for g in day]
         for day in days
     ]
 

@@ -15,7 +15,7 @@ from spatial_assets.geo import numba_loader
 from spatial_assets.geo.grid.geobox import GeoBox, Window
 from spatial_assets.geo.pixels.composite import Composite, compose_index
 from spatial_assets.geo.pixels.evaluate_index import SpectralIndex
-from spatial_assets.geo.pixels.mosaic import GranuleLayer
+from spatial_assets.geo.pixels.mosaic import GranuleReflectance
 from spatial_assets.geo.radiometry import FILL
 from spatial_assets.indices import INDICES
 
@@ -25,7 +25,7 @@ ROWS, COLUMNS = 13, 41
 TARGET = GeoBox(Window(0, 0, COLUMNS, ROWS), Affine(10, 0, 5e5, 0, -10, 5e6), CRS(32633))
 
 
-def layers_of(index: SpectralIndex, days: int, seed: int) -> list[list[GranuleLayer]]:
+def layers_of(index: SpectralIndex, days: int, seed: int) -> list[list[GranuleReflectance]]:
     """Days of one or two granules, with fill, zeros, negatives and the largest numbers."""
     random = np.random.default_rng(seed)
     layers = []
@@ -39,13 +39,13 @@ def layers_of(index: SpectralIndex, days: int, seed: int) -> list[list[GranuleLa
                 pixels[random.random(pixels.shape) < 0.05] = 0
                 pixels[random.random(pixels.shape) < 0.02] = 32767
                 bands[name] = pixels
-            granules.append(GranuleLayer(f"{day}-{part}", TARGET.crs, bands))
+            granules.append(GranuleReflectance(f"{day}-{part}", TARGET.crs, bands))
         layers.append(granules)
     return layers
 
 
 def composed(
-    module: ModuleType | None, index: SpectralIndex, layers: list[list[GranuleLayer]]
+    module: ModuleType | None, index: SpectralIndex, layers: list[list[GranuleReflectance]]
 ) -> Composite:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(numba_loader, "loaded", lambda: module)

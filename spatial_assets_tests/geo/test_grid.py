@@ -101,7 +101,7 @@ def test_a_box_drawn_along_shard_borders_covers_no_neighbour(
     grid = grid_of(zoom=6)
     width, height = min(width, 64 - column), min(height, 64 - row)
     window = Window(column * 256, row * 256, width * 256, height * 256)
-    drawn = grid.lonlat(shapely.box(*grid.geobox(window).bounds))
+    drawn = grid.unproject(shapely.box(*grid.geobox(window).bounds))
 
     shards = grid.shards_touching(drawn)
 
@@ -186,7 +186,7 @@ def test_outlines_of_many_shards_are_those_of_each(
     outlines = grid.outlines(shards)
 
     assert len(shards) > 1
-    assert outlines == [grid.lonlat(grid.shard_box(shard)) for shard in shards]
+    assert outlines == [grid.unproject(grid.shard_box(shard)) for shard in shards]
 
 
 def test_a_footprint_that_crosses_the_antimeridian_is_cut_there() -> None:

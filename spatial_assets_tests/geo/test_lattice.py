@@ -10,7 +10,7 @@ from pyproj import CRS
 
 from spatial_assets.errors import RasterError
 from spatial_assets.geo.grid.geobox import GeoBox, Window
-from spatial_assets.geo.warp.lattice import Lattice, SourcePlaces, pixel_places
+from spatial_assets.geo.warp.lattice import Lattice, SourceCoordinates, pixel_coordinates
 from spatial_assets.geo.warp.source_grid import SourceGrid
 from spatial_assets_tests.geo.warping import make_case, matrix_origin, source_grid
 
@@ -19,7 +19,7 @@ def places_and_exact(
     source: SourceGrid, target: GeoBox, *, shift: float = 0.5
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(column, row) of ours and of pyproj, point by point."""
-    places = SourcePlaces(source, Lattice.around(target, source.crs))
+    places = SourceCoordinates(source, Lattice.around(target, source.crs))
     window = target.window
     ours = places.centres(window) if shift else places.corners(window)
     extra = 0 if shift else 1
@@ -27,7 +27,7 @@ def places_and_exact(
         np.arange(window.column, window.column_stop + extra) + shift,
         np.arange(window.row, window.row_stop + extra) + shift,
     )
-    return np.stack(ours), np.stack(pixel_places(source, target, u, v=v))
+    return np.stack(ours), np.stack(pixel_coordinates(source, target, u, v=v))
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.5], ids=["corners", "centres"])
@@ -57,7 +57,7 @@ def test_between_nodes_a_straight_line_would_err_by_thousandths_of_a_pixel() -> 
     column = case.target.window.column // 32 * 32 + np.array([0.0, 16.0, 32.0])
     row = np.full(3, float(case.target.window.row))
 
-    _, rows = pixel_places(case.source, case.target, column, v=row)
+    _, rows = pixel_coordinates(case.source, case.target, column, v=row)
 
     assert abs((rows[0] + rows[2]) / 2 - rows[1]) > 1e-3
 
@@ -72,7 +72,7 @@ def test_over_the_pole_places_are_exact_and_not_smeared() -> None:
 
     ours, exact = places_and_exact(cap, target)
 
-    assert SourcePlaces(cap, Lattice.around(target, cap.crs)).irregular.any()
+    assert SourceCoordinates(cap, Lattice.around(target, cap.crs)).irregular.any()
     assert np.abs(ours - exact).max() < 1e-3
 
 

@@ -9,7 +9,7 @@ from pyproj import CRS, Transformer
 
 from spatial_assets.errors import RasterError
 from spatial_assets.geo.grid.geobox import GeoBox, Window
-from spatial_assets.geo.pixels.mosaic import GranuleLayer, Longitudes, mosaic
+from spatial_assets.geo.pixels.mosaic import GranuleReflectance, Longitudes, mosaic
 from spatial_assets_tests.geo.warping import matrix_origin
 
 NAN = float("nan")
@@ -19,8 +19,8 @@ def layer(*values: float) -> NDArray[np.float32]:
     return np.array([values], dtype=np.float32)
 
 
-def granule(name: str, epsg: int) -> GranuleLayer:
-    return GranuleLayer(name, CRS(epsg), {})
+def granule(name: str, epsg: int) -> GranuleReflectance:
+    return GranuleReflectance(name, CRS(epsg), {})
 
 
 def test_each_pixel_comes_from_the_zone_whose_meridian_is_nearest() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spatial_assets.geo.pixels.colour_ramp import STOPS, UNKNOWN, colours_of
-from spatial_assets.geo.pixels.downsample import Overview, shrunk
+from spatial_assets.geo.pixels.downsample import Overview, downsampled
 
 nan = float("nan")
 
@@ -16,7 +16,7 @@ nan = float("nan")
 def test_a_cell_is_the_mean_of_what_is_known_in_it() -> None:
     values = np.array([[1.0, 3.0, nan], [nan, 2.0, nan], [5.0, 7.0, 9.0]])
 
-    assert np.array_equal(shrunk(values, 2), [[2.0, nan], [6.0, 9.0]], equal_nan=True)
+    assert np.array_equal(downsampled(values, 2), [[2.0, nan], [6.0, 9.0]], equal_nan=True)
 
 
 @given(
@@ -37,14 +37,14 @@ def test_how_it_is_cut_into_parts_changes_nothing(
         for column in range(0, columns, cut):
             overview.add(values[row : row + cut, column : column + cut], row, column)
 
-    assert np.array_equal(overview.means(), shrunk(values, longest), equal_nan=True)
+    assert np.array_equal(overview.means(), downsampled(values, longest), equal_nan=True)
     assert max(overview.means().shape) <= longest
 
 
 def test_what_is_small_enough_stays_as_it_is() -> None:
     values = np.array([[1.0, 2.0], [3.0, nan]])
 
-    assert np.array_equal(shrunk(values, 2), values, equal_nan=True)
+    assert np.array_equal(downsampled(values, 2), values, equal_nan=True)
 
 
 def test_stops_unknown_and_beyond_have_their_colours() -> None:

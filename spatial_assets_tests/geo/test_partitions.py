@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from spatial_assets.errors import GridError
 from spatial_assets.geo.grid import h3_s2_cells
-from spatial_assets.geo.grid.partitioning import Partitioning, Scheme, cell_polygon, partition_area
+from spatial_assets.geo.grid.partitioning import Partitioning, cell_polygon, partition_area
 from spatial_assets.geo.grid.pixel_grid import PixelGrid, Shard
+from spatial_assets.geo.mercator_tiles import PartitionScheme
 
 FIJI = shapely.union_all([shapely.box(178, -20, 180, -15), shapely.box(-180, -20, -178, -15)])
 SLOVENIA = shapely.box(13.4, 45.4, 16.6, 46.9)
@@ -47,7 +48,7 @@ levels = st.one_of(
 @settings(deadline=None, max_examples=60)
 @given(areas, levels, st.sampled_from([256, 512]))
 def test_every_scheme_and_level_shares_out_the_same_shards_once(
-    area: shapely.Polygon, scheme_level: tuple[Scheme, int], shard: int
+    area: shapely.Polygon, scheme_level: tuple[PartitionScheme, int], shard: int
 ) -> None:
     grid = grid_of(zoom=9, shard=shard)
     scheme, level = scheme_level
@@ -64,7 +65,7 @@ def test_every_scheme_and_level_shares_out_the_same_shards_once(
 @settings(deadline=None, max_examples=30)
 @given(areas, levels)
 def test_tiles_are_whole_ordered_and_named_once(
-    area: shapely.Polygon, scheme_level: tuple[Scheme, int]
+    area: shapely.Polygon, scheme_level: tuple[PartitionScheme, int]
 ) -> None:
     grid = grid_of(zoom=10)
     partitioning = partition_area(grid, scheme_level[0], scheme_level[1], area=area)
@@ -96,7 +97,7 @@ def test_the_shards_of_a_tile_lie_within_the_tile_of_morecantile(area: shapely.P
 @settings(deadline=None, max_examples=30)
 @given(areas, st.sampled_from([("h3", 2), ("s2", 4)]))
 def test_a_cell_owns_the_shards_whose_middle_its_outline_holds(
-    area: shapely.Polygon, scheme_level: tuple[Scheme, int]
+    area: shapely.Polygon, scheme_level: tuple[PartitionScheme, int]
 ) -> None:
     grid = grid_of(zoom=10)
 
@@ -105,7 +106,9 @@ def test_a_cell_owns_the_shards_whose_middle_its_outline_holds(
     for key, tile in partitioning.tiles.items():
         outline = cell_polygon(scheme_level[0], key).buffer(0.02)  # our edges bow between vertices
         for shard in tile.shards:
-            assert outline.contains(grid.lonlat(grid.shard_box(shard).centroid.buffer(1)).centroid)
+            assert outline.contains(
+                grid.unproject(grid.shard_box(shard).centroid.buffer(1)).centroid
+            )
 
 
 def test_keys_are_those_of_the_projects_that_invented_them() -> None:
@@ -132,7 +135,7 @@ def test_a_16_by_16_area_of_a_64_by_64_grid_is_few_runs_of_keys(
     everything = shapely.box(-180, -85.0511, 180, 85.0511)
     order = {key: n for n, key in enumerate(partition_area(grid, "tiles", 6, area=everything).keys)}
     window = grid.shards_window([Shard(column, row), Shard(column + 15, row + 15)])
-    area = grid.lonlat(shapely.box(*grid.geobox(window).bounds).buffer(-1.0))
+    area = grid.unproject(shapely.box(*grid.geobox(window).bounds).buffer(-1.0))
 
     places = [order[key] for key in partition_area(grid, "tiles", 6, area=area).keys]
 
@@ -154,7 +157,9 @@ def test_a_set_without_quadkeys_has_zxy_keys_in_morton_order(name: str) -> None:
 
 
 @pytest.mark.parametrize("scheme_level", [("tiles", 7), ("s2", 4)])
-def test_both_sides_of_the_antimeridian_are_partitioned(scheme_level: tuple[Scheme, int]) -> None:
+def test_both_sides_of_the_antimeridian_are_partitioned(
+    scheme_level: tuple[PartitionScheme, int],
+) -> None:
     grid = grid_of(zoom=10)
 
     partitioning = partition_area(grid, scheme_level[0], scheme_level[1], area=FIJI)
@@ -203,7 +208,7 @@ def test_a_set_that_is_not_halved_has_no_tiles_but_cells() -> None:
     ("scheme_level", "fits"), [(("h3", 5), ("h3", 4)), (("s2", 30), ("s2", 7))]
 )
 def test_cells_too_small_to_own_a_shard_are_refused_with_the_level_that_fits(
-    scheme_level: tuple[Scheme, int], fits: tuple[Scheme, int]
+    scheme_level: tuple[PartitionScheme, int], fits: tuple[PartitionScheme, int]
 ) -> None:
     grid = grid_of()
 
@@ -229,7 +234,9 @@ def test_at_a_level_that_fits_every_cell_within_the_area_owns_a_shard(
 
 
 @pytest.mark.parametrize("scheme_level", [("h3", 16), ("s2", 31), ("h3", -1)])
-def test_a_level_the_scheme_does_not_have_is_refused(scheme_level: tuple[Scheme, int]) -> None:
+def test_a_level_the_scheme_does_not_have_is_refused(
+    scheme_level: tuple[PartitionScheme, int],
+) -> None:
     with pytest.raises(GridError, match="has no level"):
         partition_area(grid_of(), scheme_level[0], scheme_level[1], area=SLOVENIA)
 
@@ -265,7 +272,7 @@ def test_an_unknown_key_names_the_command_that_lists_the_known() -> None:
 @settings(deadline=None, max_examples=30)
 @given(areas, areas, st.sampled_from([("tiles", 8), ("h3", 2), ("s2", 3)]))
 def test_touching_finds_the_tiles_whose_shards_the_geometry_touches(
-    area: shapely.Polygon, other: shapely.Polygon, scheme_level: tuple[Scheme, int]
+    area: shapely.Polygon, other: shapely.Polygon, scheme_level: tuple[PartitionScheme, int]
 ) -> None:
     grid = grid_of(zoom=9)
     partitioning = partition_area(grid, scheme_level[0], scheme_level[1], area=area)

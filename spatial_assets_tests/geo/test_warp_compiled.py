@@ -88,7 +88,9 @@ def store(
 
 @pytest.mark.parametrize("name", CASES)
 def test_the_cases_are_such_that_the_compiled_loops_run(name: str) -> None:
-    assert Sampling.of(CASES[name].source, CASES[name].target).places.rows() is not None
+    assert (
+        Sampling.of(CASES[name].source, CASES[name].target).coordinates.lattice_rows() is not None
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -136,7 +138,7 @@ def test_where_cells_need_exact_places_numpy_stands_in() -> None:
     pixels = np.random.default_rng(1).integers(500, 4500, (400, 400)).astype(np.uint16)
     case = Case(cap, target, pixels)
     sampling = Sampling.of(case.source, case.target)
-    assert sampling.places.rows() is None
+    assert sampling.coordinates.lattice_rows() is None
     everywhere = np.ones(case.target.window.shape, dtype=np.bool_)
     band = (case.pixels, case.observed)
 
@@ -224,12 +226,12 @@ def test_too_small_a_window_is_refused(kernel: str, module: ModuleType | None) -
 def test_a_small_target_does_not_load_the_compiler() -> None:
     program = """if True:
         import sys
-        from spatial_assets.geo import loops
-        from spatial_assets.pipeline import walk
-        loops.load_for(512 * 512)
-        assert loops.loaded() is None and "numba" not in sys.modules
-        loops.load_for(2048 * 2048)
-        assert loops.loaded() is not None
+        from spatial_assets.geo import numba_loader
+        from spatial_assets.pipeline.tile import walk
+        numba_loader.load_for(512 * 512)
+        assert numba_loader.loaded() is None and "numba" not in sys.modules
+        numba_loader.load_for(2048 * 2048)
+        assert numba_loader.loaded() is not None
     """
     subprocess.run([sys.executable, "-c", program], check=True)
 

@@ -17,7 +17,7 @@ from rasterio.vrt import WarpedVRT
 
 from spatial_assets.geo.clear_sky import ClearBits, ClearClasses, ClearSky
 from spatial_assets.geo.grid.geobox import GeoBox, Window
-from spatial_assets.geo.pixels.composite import GranuleLayer, compose_index
+from spatial_assets.geo.pixels.composite import GranuleReflectance, compose_index
 from spatial_assets.geo.radiometry import (
     FILL,
     REFLECTANCE_SCALE,
@@ -113,7 +113,7 @@ def ours(paths: list[Path], target: GeoBox, archive: Archive) -> NDArray[np.int1
         )
         values, valid = reflectance(numbers, archive.calibration, fill=~seen)
         bands[name] = quantise(values, valid & known, REFLECTANCE_SCALE)
-    day = [GranuleLayer("scene", grid.crs, bands)]
+    day = [GranuleReflectance("scene", grid.crs, bands)]
     return compose_index(INDICES["ndvi"], [day], target=target, method="median").values
 
 

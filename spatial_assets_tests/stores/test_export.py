@@ -22,7 +22,7 @@ from spatial_assets_tests.stores.cubes import GRID, ONE, make, spec, tile_of, wr
 
 
 def lonlat(window: Window) -> BaseGeometry:
-    return GRID.lonlat(shapely.box(*GRID.geobox(window).bounds))
+    return GRID.unproject(shapely.box(*GRID.geobox(window).bounds))
 
 
 def test_a_cog_holds_the_pixels_and_says_what_they_mean(store: ObjectStore, tmp_path: Path) -> None:

@@ -24,9 +24,10 @@ from spatial_assets.catalog.access.hrefs import is_remote
 from spatial_assets.catalog.access.requests import HttpRequest, exchange
 from spatial_assets.catalog.access.source_access import SourceAccess
 from spatial_assets.catalog.sources.documents import MAX_DOCUMENT_BYTES
-from spatial_assets.catalog.stac.item_filter import Bounds, ItemFilter
+from spatial_assets.catalog.stac.item_filter import ItemFilter
 from spatial_assets.catalog.stac.items import RawItem
 from spatial_assets.errors import SceneError, SettingsError, SourceUnavailableError
+from spatial_assets.geo.lonlat import BBox
 from spatial_assets.project.secrets import mask_secrets
 
 ITEMS_PER_PAGE = 100  # some 4 MB of Sentinel-2 items
@@ -121,7 +122,7 @@ def _client(url: str, access: SourceAccess) -> Client:
 
 
 def _search(
-    client: Client, item_filter: ItemFilter, box: Bounds, asked: Mapping[str, Any]
+    client: Client, item_filter: ItemFilter, box: BBox, asked: Mapping[str, Any]
 ) -> ItemSearch:
     """A search of a box; nothing is asked for yet."""
     with warnings.catch_warnings():

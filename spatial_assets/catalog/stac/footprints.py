@@ -23,11 +23,9 @@ from shapely.geometry.base import BaseGeometry
 
 from spatial_assets.catalog.json_object import JsonObject
 from spatial_assets.errors import SceneError
+from spatial_assets.geo.lonlat import CRS84, FULL_TURN, HALF_TURN, POLE_LATITUDE
 
-HALF_TURN = 180.0
-FULL_TURN = 360.0
 DEGREES_PER_HOUR = 15.0
-POLE_LATITUDE = 90.0
 POLE_TOLERANCE = 1e-6  # catalogues round; the pole is still the pole
 
 _MALFORMED = (
@@ -204,4 +202,4 @@ def _lonlat(extent: tuple[str, tuple[float, float, float, float]]) -> BaseGeomet
 @lru_cache(maxsize=128)
 def _to_lonlat(crs: str) -> Transformer:
     """From x/y of a CRS, x first, to lon/lat."""
-    return Transformer.from_crs(crs, "OGC:CRS84", always_xy=True)
+    return Transformer.from_crs(crs, CRS84, always_xy=True)

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from spatial_assets.catalog.stac.footprints import HALF_TURN, footprint_of, rolled
+from spatial_assets.catalog.stac.footprints import footprint_of, rolled
 from spatial_assets.catalog.stac.items import acquired_of, cloud_cover_of
 from spatial_assets.errors import SceneError
+from spatial_assets.geo.lonlat import HALF_TURN, BBox
 from spatial_assets.project import Project
 from spatial_assets.project.sections.scenes import Interval
-
-Bounds = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +58,7 @@ class ItemFilter:
         return after_start and (end is None or acquired.replace(microsecond=0) <= end)
 
     @property
-    def boxes(self) -> tuple[Bounds, ...]:
+    def boxes(self) -> tuple[BBox, ...]:
         """The area's bounds; two boxes where the area crosses the antimeridian."""
         west, south, east, north = shapely.bounds(self.area)
         parts = shapely.get_parts(self.area)

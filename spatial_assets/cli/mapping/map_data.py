@@ -140,7 +140,7 @@ def metres_of_a_pixel(project: Project) -> float:
     grid, extent = project.pixel_grid, project.partitioning.extent
     column, row = extent.column + extent.width // 2, extent.row + extent.height // 2
     ends = [shapely.Point(grid.origin @ (column + step, row)) for step in (0, 1)]
-    (lon, lat), (other_lon, other_lat) = (grid.lonlat(end).coords[0] for end in ends)
+    (lon, lat), (other_lon, other_lat) = (grid.unproject(end).coords[0] for end in ends)
     metres: float = EARTH.inv(lon, lat, other_lon, other_lat)[2]
     return metres
 

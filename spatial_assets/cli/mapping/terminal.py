@@ -10,7 +10,7 @@ from rich.style import Style
 from rich.text import Text
 
 from spatial_assets.geo.pixels.colour_ramp import colours_of
-from spatial_assets.geo.pixels.downsample import shrunk
+from spatial_assets.geo.pixels.downsample import downsampled
 
 UPPER_HALF = "▀"
 WIDEST = 84  # columns
@@ -26,7 +26,7 @@ def half_blocks(values: NDArray[np.floating], console: Console) -> Text:
     """A raster as coloured characters: as wide as fits, each pixel about square."""
     columns = min(WIDEST, console.width - 2 * MARGIN)
     rows_of_pixels = columns if values.shape[0] <= values.shape[1] else 2 * columns
-    cells = colours_of(shrunk(values, rows_of_pixels))
+    cells = colours_of(downsampled(values, rows_of_pixels))
     if len(cells) % 2:
         cells = cells[:-1]
     lines = [_line(upper, lower) for upper, lower in zip(cells[::2], cells[1::2], strict=True)]

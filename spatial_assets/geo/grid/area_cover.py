@@ -13,16 +13,11 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
-MARGIN = 1e-3
-"""An area touches a square only when it reaches this many pixels into it.
-
-So an area that merely shares a border with a square (a box drawn along the tile's own edge, after
-the rounding of a projection) does not cover it: no zero-area neighbours.
-"""
+from spatial_assets.geo.mercator_tiles import MIN_OVERLAP_PIXELS
 
 
 @dataclass(frozen=True, eq=False)
-class AreaCover:
+class CoveringSquares:
     """Squares of one size that together hold an area."""
 
     columns: NDArray[np.int64]
@@ -37,7 +32,7 @@ class AreaCover:
 
 def covering_squares(
     area: BaseGeometry, *, size: int, width: int, height: int, limit: int
-) -> AreaCover:
+) -> CoveringSquares:
     """Squares of `size` pixels within a grid of `width` x `height` that `area` touches.
 
     Walks down from one square that holds all by halving, and stops where the number of squares
@@ -67,7 +62,7 @@ def covering_squares(
         side = half
     if levels == 0:
         columns, rows, inside = _touched(area, columns, rows, inside, size=side)
-    return AreaCover(columns, rows, side)
+    return CoveringSquares(columns, rows, side)
 
 
 def _children(
@@ -93,8 +88,8 @@ def _touched(
     """Keep the squares that the area touches, noting those it holds whole."""
     unsure = np.flatnonzero(~inside)
     x, y = columns[unsure] * float(size), rows[unsure] * float(size)
-    reach = size - MARGIN
-    boxes = shapely.box(x + MARGIN, y + MARGIN, x + reach, y + reach)
+    reach = size - MIN_OVERLAP_PIXELS
+    boxes = shapely.box(x + MIN_OVERLAP_PIXELS, y + MIN_OVERLAP_PIXELS, x + reach, y + reach)
     touched = np.ones(len(columns), dtype=np.bool_)
     touched[unsure] = shapely.intersects(area, boxes)
     holds = inside.copy()

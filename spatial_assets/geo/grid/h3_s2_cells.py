@@ -20,15 +20,15 @@ from shapely.geometry.base import BaseGeometry
 
 from spatial_assets.errors import GridError
 from spatial_assets.geo.grid.pixel_grid import PixelGrid, Shard
-from spatial_assets.geo.grid.projections import to_lonlat, untear
+from spatial_assets.geo.grid.projections import normalize_longitudes, transformer_to_lonlat
+from spatial_assets.geo.lonlat import HALF_TURN
 
 CellScheme = Literal["h3", "s2"]
 
-FINEST = {"h3": 15, "s2": 30}
+MAX_CELL_LEVEL = {"h3": 15, "s2": 30}
 EARTH_RADIUS = 6_371_008.8  # metres, the sphere of H3 and S2
 
 _S2_SIZE = 1 << 30  # leaf cells along the edge of one of the six faces
-HALF_TURN = 180.0
 ON_THE_EDGE = 1e-9
 """Degrees: a tenth of a millimetre."""
 
@@ -43,8 +43,8 @@ def cells_of(
     Raises:
         GridError: the scheme has no such level.
     """
-    if not 0 <= level <= FINEST[scheme]:
-        message = f"{scheme} has no level {level} (it has 0 to {FINEST[scheme]})"
+    if not 0 <= level <= MAX_CELL_LEVEL[scheme]:
+        message = f"{scheme} has no level {level} (it has 0 to {MAX_CELL_LEVEL[scheme]})"
         raise GridError(message)
     places = zip(lat.tolist(), lon.tolist(), strict=True)
     if scheme == "h3":
@@ -87,7 +87,7 @@ def cell_outline(scheme: CellScheme, key: str) -> BaseGeometry:
     side = np.copysign(HALF_TURN, np.arctan2(middle[1], middle[0]))
     lon = np.where(np.abs(lon) > HALF_TURN - ON_THE_EDGE, side, lon)
     outline = shapely.Polygon(np.column_stack([lon, lat]))
-    return shapely.orient_polygons(untear(outline))
+    return shapely.orient_polygons(normalize_longitudes(outline))
 
 
 def inscribed_radius(scheme: CellScheme, key: str) -> float:
@@ -146,7 +146,7 @@ _MEASURED = 500  # sizes change slowly over an area: so many shards along the cu
 
 
 @dataclass(frozen=True, eq=False)
-class Centres:
+class ShardCentres:
     """The middles of shards, in the order the shards were given."""
 
     lon: NDArray[np.float64]
@@ -158,13 +158,13 @@ class Centres:
     reach: NDArray[np.float64]
     """Metres from a middle to the farthest corner: the widest disc with no middle inside it."""
 
-    def sample(self) -> Centres:
+    def sample(self) -> ShardCentres:
         """Up to 500 of them, evenly taken, the first and last among them."""
         some = np.linspace(0, len(self.lon) - 1, min(len(self.lon), _MEASURED)).astype(np.int64)
-        return Centres(self.lon[some], self.lat[some], self.reach[some])
+        return ShardCentres(self.lon[some], self.lat[some], self.reach[some])
 
 
-def shard_centres(grid: PixelGrid, shards: Sequence[Shard]) -> Centres:
+def shard_centres(grid: PixelGrid, shards: Sequence[Shard]) -> ShardCentres:
     """Where each shard lies on the earth, and how large it truly is there.
 
     Raises:
@@ -172,7 +172,7 @@ def shard_centres(grid: PixelGrid, shards: Sequence[Shard]) -> Centres:
     """
     bounds = np.array([grid.geobox(grid.shard_window(shard)).bounds for shard in shards])
     left, bottom, right, top = bounds.T
-    degrees = to_lonlat(grid.crs).transform
+    degrees = transformer_to_lonlat(grid.crs).transform
     lon, lat = degrees((left + right) / 2.0, (bottom + top) / 2.0)
     middle = on_sphere(lon, lat)
     if not np.isfinite(middle).all():
@@ -182,10 +182,10 @@ def shard_centres(grid: PixelGrid, shards: Sequence[Shard]) -> Centres:
     chords = [np.linalg.norm(corner - middle, axis=-1) for corner in corners]
     # A corner without lon/lat, outside the disc of the earth in the projection, measures nothing.
     reach = 2.0 * np.arcsin(np.nanmax(chords, axis=0) / 2.0) * EARTH_RADIUS
-    return Centres(lon, lat, reach)
+    return ShardCentres(lon, lat, reach)
 
 
-def owning_cells(scheme: CellScheme, level: int, centres: Centres) -> list[str]:
+def owning_cells(scheme: CellScheme, level: int, centres: ShardCentres) -> list[str]:
     """The cell that each middle lies in.
 
     Raises:
@@ -208,7 +208,7 @@ def owning_cells(scheme: CellScheme, level: int, centres: Centres) -> list[str]:
     raise GridError(message)
 
 
-def _tightest(scheme: CellScheme, level: int, centres: Centres) -> tuple[float, float] | None:
+def _tightest(scheme: CellScheme, level: int, centres: ShardCentres) -> tuple[float, float] | None:
     """(cell's inscribed radius, shard's reach) in metres where cells are smallest; None if wide."""
     names = cells_of(scheme, level, lon=centres.lon, lat=centres.lat)
     radii = {name: inscribed_radius(scheme, name) for name in dict.fromkeys(names)}

@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Literal
 
 import numpy as np
 import shapely
@@ -23,10 +22,9 @@ from shapely.geometry.base import BaseGeometry
 from spatial_assets.errors import GridError
 from spatial_assets.geo.grid.area_cover import covering_squares
 from spatial_assets.geo.grid.geobox import Window
-from spatial_assets.geo.grid.pixel_grid import TILE_PIXELS, PixelGrid, Shard, Tile, matrix_at
+from spatial_assets.geo.grid.pixel_grid import PixelGrid, Shard, Tile, matrix_at
 from spatial_assets.geo.grid.quadkeys import from_quadkey, from_zxy_key, quadkey, zxy_key
-
-Scheme = Literal["tiles", "h3", "s2"]
+from spatial_assets.geo.mercator_tiles import TILE_PIXELS, PartitionScheme
 
 MAX_PARTITIONS = 100_000  # what Dagster advises for one asset, and its UI still shows
 
@@ -85,7 +83,7 @@ class Partitioning:
 
 
 def partition_area(
-    grid: PixelGrid, scheme: Scheme, level: int, *, area: BaseGeometry
+    grid: PixelGrid, scheme: PartitionScheme, level: int, *, area: BaseGeometry
 ) -> Partitioning:
     """Share out every shard that a lon/lat `area` touches.
 
@@ -117,7 +115,7 @@ def partition_area(
 
 
 def cell_polygon(
-    scheme: Scheme, key: str, *, tile_matrix_set: str = "WebMercatorQuad"
+    scheme: PartitionScheme, key: str, *, tile_matrix_set: str = "WebMercatorQuad"
 ) -> BaseGeometry:
     """The whole cell of a key in lon/lat, for maps; what a tile owns is `Tile.footprint`.
 
@@ -152,7 +150,7 @@ def _refuse_too_many_tiles(tile_level: TileLevel, area: BaseGeometry) -> None:
         raise GridError(message)
 
 
-def _refuse_too_many(count: int, scheme: Scheme, level: int, *, grid: PixelGrid) -> None:
+def _refuse_too_many(count: int, scheme: PartitionScheme, level: int, *, grid: PixelGrid) -> None:
     """Refuse what passed the first count, or was never counted: cells of H3 and S2."""
     if count <= MAX_PARTITIONS:
         return
@@ -232,7 +230,7 @@ def tile_outline(key: str, tile_matrix_set: str) -> BaseGeometry:
     grid = PixelGrid(
         tile_matrix_set=tile_matrix_set, pixel_zoom=zoom, chunk=TILE_PIXELS, shard=TILE_PIXELS
     )
-    return grid.lonlat(grid.shard_box(Shard(column, row)))
+    return grid.unproject(grid.shard_box(Shard(column, row)))
 
 
 def _refuse_cut_shards(grid: PixelGrid, level: int) -> None:

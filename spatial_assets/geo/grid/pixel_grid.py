@@ -19,11 +19,11 @@ from shapely.geometry.base import BaseGeometry
 
 from spatial_assets.errors import GridError
 from spatial_assets.geo.grid import projections
-from spatial_assets.geo.grid.area_cover import MARGIN, covering_squares
+from spatial_assets.geo.grid.area_cover import covering_squares
 from spatial_assets.geo.grid.geobox import GeoBox, Window
 from spatial_assets.geo.grid.quadkeys import morton_codes
+from spatial_assets.geo.mercator_tiles import MIN_OVERLAP_PIXELS, TILE_PIXELS
 
-TILE_PIXELS = 256
 MAX_SHARDS = 1 << 20  # a million objects: all the land on earth in 10 m pixels and 2048 px shards
 
 # Footprints bend: an edge of a shard is followed in this many pieces where it must be.
@@ -140,7 +140,7 @@ class PixelGrid:
         return Window(column, row, stop[0] - column, stop[1] - row)
 
     def shards_touching(self, area: BaseGeometry) -> tuple[Shard, ...]:
-        """Shards that a lon/lat area reaches into by more than `cover.MARGIN` pixels.
+        """Shards that a lon/lat area reaches into by more than `MIN_OVERLAP_PIXELS` pixels.
 
         Returns:
             The shards in Morton order; never empty.
@@ -182,7 +182,7 @@ class PixelGrid:
         moved = shapely.transform(self.project(area), lambda xy: xy * scale + shift)
         left, top, right, bottom = shapely.bounds(moved)
         outside = max(-left, -top, right - self.width, bottom - self.height)
-        if outside > MARGIN:
+        if outside > MIN_OVERLAP_PIXELS:
             message = (
                 f"the area (lon/lat bounds {_listed(shapely.bounds(area))}) reaches "
                 f"{outside:,.1f} pixels beyond the edge of {self.tile_matrix_set}{self._ends()}; "
@@ -199,11 +199,11 @@ class PixelGrid:
 
     def _ends(self) -> str:
         """Where the set ends, in words, where lon/lat can say so."""
-        if not projections.keeps_axes(self.crs):
+        if not projections.axes_follow_meridians(self.crs):
             return ""
         whole = self.geobox(Window(0, 0, self.width, self.height)).bounds
-        west, south = projections.to_lonlat(self.crs).transform(whole[0], whole[1])
-        east, north = projections.to_lonlat(self.crs).transform(whole[2], whole[3])
+        west, south = projections.transformer_to_lonlat(self.crs).transform(whole[0], whole[1])
+        east, north = projections.transformer_to_lonlat(self.crs).transform(whole[2], whole[3])
         return f", which ends at lon/lat {_listed([west, south, east, north])}"
 
     def project(self, geometry: BaseGeometry) -> BaseGeometry:
@@ -214,7 +214,7 @@ class PixelGrid:
         """
         return projections.project(geometry, self.crs)
 
-    def lonlat(self, geometry: BaseGeometry) -> BaseGeometry:
+    def unproject(self, geometry: BaseGeometry) -> BaseGeometry:
         """Move polygons of the grid's CRS to lon/lat, densified where meridians are not its axes.
 
         What crosses the antimeridian comes back cut there.
@@ -254,7 +254,7 @@ class Tile:
 
     def footprint(self, grid: PixelGrid) -> BaseGeometry:
         """Outline of the shards in lon/lat: a Polygon or MultiPolygon."""
-        return grid.lonlat(shapely.union_all([grid.shard_box(shard) for shard in self.shards]))
+        return grid.unproject(shapely.union_all([grid.shard_box(shard) for shard in self.shards]))
 
 
 def matrix_at(matrices: TileMatrixSet, zoom: int) -> TileMatrix:

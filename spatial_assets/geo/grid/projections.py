@@ -21,8 +21,7 @@ from pyproj import CRS, Transformer
 from shapely.geometry.base import BaseGeometry
 
 from spatial_assets.errors import GridError
-
-LONLAT = "OGC:CRS84"
+from spatial_assets.geo.lonlat import CRS84, FULL_TURN, HALF_TURN, POLE_LATITUDE
 
 MAX_STEP_DEGREES = 0.05
 """Longest piece of an edge in degrees: its bow is under a metre, even beside a pole."""
@@ -32,25 +31,23 @@ _MERCATORS = {
     "Mercator (variant A)",
     "Mercator (variant B)",
 }
-_HALF_TURN = 180.0
-_POLE = 90.0
-_AT_POLE = _POLE - 1e-7  # a centimetre from the pole a longitude is rounding, not a fact
+_AT_POLE = POLE_LATITUDE - 1e-7  # a centimetre from the pole a longitude is rounding, not a fact
 
 
 @lru_cache(maxsize=32)
-def to_grid(crs: CRS) -> Transformer:
+def transformer_from_lonlat(crs: CRS) -> Transformer:
     """Lon/lat -> x/y of `crs`."""
-    return Transformer.from_crs(LONLAT, crs, always_xy=True)
+    return Transformer.from_crs(CRS84, crs, always_xy=True)
 
 
 @lru_cache(maxsize=32)
-def to_lonlat(crs: CRS) -> Transformer:
+def transformer_to_lonlat(crs: CRS) -> Transformer:
     """x/y of `crs` -> lon/lat."""
-    return Transformer.from_crs(crs, LONLAT, always_xy=True)
+    return Transformer.from_crs(crs, CRS84, always_xy=True)
 
 
 @lru_cache(maxsize=32)
-def keeps_axes(crs: CRS) -> bool:
+def axes_follow_meridians(crs: CRS) -> bool:
     """Whether meridians and parallels run along the axes of `crs`, and +-180 is its edge."""
     if crs.is_geographic:
         return True
@@ -69,13 +66,13 @@ def project(geometry: BaseGeometry, crs: CRS) -> BaseGeometry:
     """
     left, bottom, right, top = shapely.bounds(geometry).tolist()
     bounds = f"lon/lat bounds {left:.6g}, {bottom:.6g}, {right:.6g}, {top:.6g}"
-    if max(-left, right) > _HALF_TURN or max(-bottom, top) > _POLE:
+    if max(-left, right) > HALF_TURN or max(-bottom, top) > POLE_LATITUDE:
         message = (
             f"{bounds} leave the globe; longitudes are -180 to 180, and what crosses the "
             "antimeridian is a MultiPolygon cut there"
         )
         raise GridError(message)
-    moved = _moved(shapely.segmentize(geometry, MAX_STEP_DEGREES), to_grid(crs))
+    moved = _moved(shapely.segmentize(geometry, MAX_STEP_DEGREES), transformer_from_lonlat(crs))
     if not np.isfinite(shapely.get_coordinates(moved)).all():
         message = (
             f"{bounds} reach beyond where {crs.name} is defined; cut the geometry there, or take "
@@ -99,15 +96,15 @@ def unproject(geometry: BaseGeometry, crs: CRS, *, step: float) -> BaseGeometry:
     Raises:
         GridError: a coordinate has no longitude and latitude.
     """
-    dense = geometry if keeps_axes(crs) else shapely.segmentize(geometry, step)
-    moved = _moved(dense, to_lonlat(crs))
+    dense = geometry if axes_follow_meridians(crs) else shapely.segmentize(geometry, step)
+    moved = _moved(dense, transformer_to_lonlat(crs))
     coordinates = shapely.get_coordinates(moved)
     if not np.isfinite(coordinates).all():
         message = f"part of the grid lies where {crs.name} has no longitude and latitude"
         raise GridError(message)
     at_pole = bool((np.abs(coordinates[:, 1]) > _AT_POLE).any())
-    torn = at_pole or longest_step(moved) > _HALF_TURN / 2
-    return untear(moved) if torn and not keeps_axes(crs) else moved
+    torn = at_pole or longest_step(moved) > HALF_TURN / 2
+    return normalize_longitudes(moved) if torn and not axes_follow_meridians(crs) else moved
 
 
 def unproject_all(
@@ -118,7 +115,7 @@ def unproject_all(
     Raises:
         GridError: a coordinate has no longitude and latitude.
     """
-    if not keeps_axes(crs):
+    if not axes_follow_meridians(crs):
         return [unproject(geometry, crs, step=step) for geometry in geometries]
     together = shapely.geometrycollections([*geometries])
     return list(shapely.get_parts(unproject(together, crs, step=step)))
@@ -132,7 +129,7 @@ def longest_step(geometry: BaseGeometry) -> float:
     return float(steps.max(initial=0.0))
 
 
-def untear(geometry: BaseGeometry) -> BaseGeometry:
+def normalize_longitudes(geometry: BaseGeometry) -> BaseGeometry:
     """Lay out again lon/lat polygons whose rings jump at +-180 or run around a pole.
 
     Rings must be densified: two neighbouring vertices are less than half a turn apart.
@@ -157,9 +154,9 @@ def _unrolled(ring: BaseGeometry) -> BaseGeometry:
         start = -int(np.argmin(away)) - 1
         lon, lat, away = np.roll(lon, start), np.roll(lat, start), np.roll(away, start)
         lon, lat = lon[away], lat[away]
-    lon = np.unwrap(lon, period=2 * _HALF_TURN)
-    if not closed or abs(lon[-1] - lon[0]) > _HALF_TURN:
-        pole = float(np.copysign(_POLE, lat.sum()))
+    lon = np.unwrap(lon, period=FULL_TURN)
+    if not closed or abs(lon[-1] - lon[0]) > HALF_TURN:
+        pole = float(np.copysign(POLE_LATITUDE, lat.sum()))
         lon, lat = np.append(lon, [lon[-1], lon[0]]), np.append(lat, [pole, pole])
     return shapely.Polygon(np.column_stack([lon, lat]))
 
@@ -167,12 +164,12 @@ def _unrolled(ring: BaseGeometry) -> BaseGeometry:
 def _rolled(geometry: BaseGeometry) -> BaseGeometry:
     """Bring longitudes back into -180..180, cutting where they pass it."""
     left, _, right, _ = shapely.bounds(geometry).tolist()
-    turn = 2 * _HALF_TURN
-    first, last = int((left + _HALF_TURN) // turn), int((right + _HALF_TURN) // turn)
+    turn = FULL_TURN
+    first, last = int((left + HALF_TURN) // turn), int((right + HALF_TURN) // turn)
     pieces = []
     for index in range(first, last + 1):
         middle = index * turn
-        band = shapely.box(middle - _HALF_TURN, -_POLE, middle + _HALF_TURN, _POLE)
+        band = shapely.box(middle - HALF_TURN, -POLE_LATITUDE, middle + HALF_TURN, POLE_LATITUDE)
         piece = shapely.intersection(geometry, band)
         pieces.append(shapely.affinity.translate(piece, xoff=-middle))
     polygons = [part for part in shapely.get_parts(pieces) if part.geom_type == "Polygon"]

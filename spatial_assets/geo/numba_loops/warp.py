@@ -8,21 +8,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatial_assets.geo.numba_loops.compiler import compiled
-from spatial_assets.geo.warp.lattice import Rows
+from spatial_assets.geo.warp.lattice import LatticeRows
 
 
 @compiled
-def _place_row(rows: Rows, r: int, lines: NDArray[np.float64], places: NDArray[np.float64]) -> None:
+def _interpolate_row(
+    rows: LatticeRows, r: int, lines: NDArray[np.float64], coordinates: NDArray[np.float64]
+) -> None:
     """Absolute (column, row) in the source of the pixel centres of target row `r`.
 
-    Rows are asked for one after the other: `lines` is kept in between.
+    LatticeRows are asked for one after the other: `lines` is kept in between.
 
     Args:
-        rows: see `lattice.Rows`.
+        rows: see `lattice.LatticeRows`.
         r: counted from the first row of the target.
         lines: the four rows of nodes around a row of cells, interpolated along the columns; shape
             (2, 4, columns).
-        places: written, shape (2, columns).
+        coordinates: written, shape (2, columns).
     """
     nodes, first, across, down, top = rows
     cell, phase = divmod(top + r, down.shape[0])
@@ -39,18 +41,18 @@ def _place_row(rows: Rows, r: int, lines: NDArray[np.float64], places: NDArray[n
                     line[c] = total
     d0, d1, d2, d3 = down[phase, 0], down[phase, 1], down[phase, 2], down[phase, 3]
     for axis in range(2):
-        for c in range(places.shape[1]):
+        for c in range(coordinates.shape[1]):
             total = lines[axis, 0, c] * d0
             total += lines[axis, 1, c] * d1
             total += lines[axis, 2, c] * d2
             total += lines[axis, 3, c] * d3
-            places[axis, c] = total
+            coordinates[axis, c] = total
 
 
 @compiled
 def sample_nearest(
     classes: NDArray[Any],
-    rows: Rows,
+    rows: LatticeRows,
     corner: tuple[int, int],
     size: tuple[int, int],
     nudge: float,
@@ -64,13 +66,13 @@ def sample_nearest(
     height, width = classes.shape
     columns = result.shape[1]
     flat = classes.reshape(classes.size)
-    lines, places = np.empty((2, 4, columns)), np.empty((2, columns))
+    lines, coordinates = np.empty((2, 4, columns)), np.empty((2, columns))
     at = np.empty(columns, np.int32)
     is_lacking = False
     for r in range(result.shape[0]):
-        _place_row(rows, r, lines, places)
+        _interpolate_row(rows, r, lines, coordinates)
         for c in range(columns):
-            x, y = places[0, c], places[1, c]
+            x, y = coordinates[0, c], coordinates[1, c]
             is_inside = (x >= -nudge) & (x < size[0] - nudge)
             is_inside &= (y >= -nudge) & (y < size[1] - nudge)
             column, row = np.floor(x + nudge) - corner[0], np.floor(y + nudge) - corner[1]
@@ -86,7 +88,7 @@ def sample_nearest(
 
 @compiled
 def _taps(
-    places: NDArray[np.float64],
+    coordinates: NDArray[np.float64],
     corner: tuple[int, int],
     shape: tuple[int, int],
     at: NDArray[np.int32],
@@ -101,11 +103,11 @@ def _taps(
     one, width = np.float32(1), shape[1]
     are_inside = True
     for c in range(at.shape[0]):
-        x, y = places[0][c] - 0.5, places[1][c] - 0.5
+        x, y = coordinates[0][c] - 0.5, coordinates[1][c] - 0.5
         first, above = np.floor(x), np.floor(y)
         across, down = np.float32(x - first), np.float32(y - above)
         column, row = first - corner[0], above - corner[1]
-        # no branch, so that several places go through the processor at a time; NaN is not inside
+        # no branch, so that the compiler can vectorize the loop; NaN is not inside
         is_inside = (column >= 0) & (column < width - 1) & (row >= 0) & (row < shape[0] - 1)
         are_inside &= is_inside
         at[c] = np.int32(row) * np.int32(width) + np.int32(column) if is_inside else -1
@@ -183,7 +185,7 @@ def _weighted(
 def _sample_row(  # noqa: PLR0913, PLR0917 - arrays and numbers only, as a compiled loop takes them
     pixels: NDArray[Any],
     valid: NDArray[np.bool_],
-    places: NDArray[np.float64],
+    coordinates: NDArray[np.float64],
     at: NDArray[np.int32],
     weights: NDArray[np.float32],
     corner: tuple[int, int],
@@ -198,7 +200,7 @@ def _sample_row(  # noqa: PLR0913, PLR0917 - arrays and numbers only, as a compi
     is_lacking = False
     for c in range(numbers.shape[0]):
         numbers[c] = np.nan
-        x, y = places[0, c], places[1, c]
+        x, y = coordinates[0, c], coordinates[1, c]
         is_inside = x >= -nudge and x < size[0] - nudge and y >= -nudge and y < size[1] - nudge
         if is_inside and wanted[c]:
             i, under = at[c], at[c] + width
@@ -234,7 +236,7 @@ def store_bilinear(  # noqa: PLR0913, PLR0917 - arrays and numbers only, as a co
     valid: tuple[NDArray[np.bool_], ...],
     is_whole: NDArray[np.bool_],
     calibrations: NDArray[np.float32],
-    rows: Rows,
+    rows: LatticeRows,
     corner: tuple[int, int],
     size: tuple[int, int],
     nudge: float,
@@ -249,7 +251,7 @@ def store_bilinear(  # noqa: PLR0913, PLR0917 - arrays and numbers only, as a co
         is_whole: of each band, whether all of its pixels were.
         calibrations: of each band: scale, offset, largest reflectance, stored steps of one unit,
             and what is stored where nothing is known; shape (band, 5).
-        rows: where the pixels of the target lie, see `lattice.Rows`.
+        rows: where the pixels of the target lie, see `lattice.LatticeRows`.
         corner: absolute (column, row) of the first pixel.
         size: (columns, rows) of the whole file.
         nudge: see `bilinear.NUDGE`.
@@ -261,13 +263,13 @@ def store_bilinear(  # noqa: PLR0913, PLR0917 - arrays and numbers only, as a co
     """
     columns = known.shape[1]
     width = bands[0].shape[1]
-    nodes, places = np.empty((2, 4, columns)), np.empty((2, columns))
+    nodes, coordinates = np.empty((2, 4, columns)), np.empty((2, columns))
     at, weights = np.empty(columns, np.int32), np.empty((4, columns), np.float32)
     numbers, steps = np.empty(columns, np.float32), np.empty((len(bands), columns), np.int16)
     is_lacking = False
     for r in range(known.shape[0]):
-        _place_row(rows, r, nodes, places)
-        are_inside = _taps(places, corner, bands[0].shape, at, weights)
+        _interpolate_row(rows, r, nodes, coordinates)
+        are_inside = _taps(coordinates, corner, bands[0].shape, at, weights)
         wanted = known[r]
         for b in range(len(bands)):
             band = bands[b]
@@ -277,7 +279,7 @@ def store_bilinear(  # noqa: PLR0913, PLR0917 - arrays and numbers only, as a co
                     numbers[c] = _weighted(flat, width, at[c], weights, c)
             else:
                 is_lacking |= _sample_row(
-                    band, valid[b], places, at, weights, corner, size, nudge, wanted, numbers
+                    band, valid[b], coordinates, at, weights, corner, size, nudge, wanted, numbers
                 )
             _store_row(numbers, calibrations[b], wanted, steps[b])
         for b in range(len(bands)):

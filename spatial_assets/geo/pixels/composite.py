@@ -14,19 +14,26 @@ from spatial_assets.errors import RasterError
 from spatial_assets.geo import numba_loader
 from spatial_assets.geo.grid.geobox import GeoBox, Window
 from spatial_assets.geo.pixels.evaluate_index import Band, SpectralIndex, apply_index
-from spatial_assets.geo.pixels.mosaic import GranuleLayer, Longitudes, mosaic, several_zones
+from spatial_assets.geo.pixels.mosaic import GranuleReflectance, Longitudes, mosaic, several_zones
 from spatial_assets.geo.radiometry import (
     FILL,
     INDEX_SCALE,
     REFLECTANCE_SCALE,
     dequantise,
-    limit_of,
     quantise,
+    storable_limit,
 )
 
-__all__ = ["Composite", "GranuleLayer", "Method", "compose_index", "composite", "mosaic"]
+__all__ = [
+    "Composite",
+    "CompositeMethod",
+    "GranuleReflectance",
+    "compose_index",
+    "composite",
+    "mosaic",
+]
 
-Method: TypeAlias = Literal["median", "max", "latest"]
+CompositeMethod: TypeAlias = Literal["median", "max", "latest"]
 
 _STRIP_VALUES: Final = 1 << 18
 """Values, over all layers, that are worked on at a time: 1 MB, which stay near the processor."""
@@ -46,7 +53,7 @@ class Composite:
     """Number of (solar day, platform) layers that were valid."""
 
     computed: int
-    """GranuleLayer pixels whose bands were all known."""
+    """Granule pixels whose bands were all known."""
 
     kept: int
     """Those of them whose index meant something; see `judge_range`."""
@@ -54,10 +61,10 @@ class Composite:
 
 def compose_index(
     index: SpectralIndex,
-    layers: Sequence[Sequence[GranuleLayer]],
+    layers: Sequence[Sequence[GranuleReflectance]],
     *,
     target: GeoBox,
-    method: Method,
+    method: CompositeMethod,
 ) -> Composite:
     """Evaluate `index` on every granule and reduce a period to one value a pixel.
 
@@ -89,7 +96,9 @@ def compose_index(
     return Composite(values, observations, computed, kept)
 
 
-def composite(stack: NDArray[np.float32], method: Method) -> tuple[Band, NDArray[np.uint16]]:
+def composite(
+    stack: NDArray[np.float32], method: CompositeMethod
+) -> tuple[Band, NDArray[np.uint16]]:
     """Reduce layers to one value a pixel.
 
     Args:
@@ -158,7 +167,9 @@ class _Evaluated:
     """Those of them whose index means something."""
 
 
-def _evaluate(index: SpectralIndex, granule: GranuleLayer, at: tuple[slice, slice]) -> _Evaluated:
+def _evaluate(
+    index: SpectralIndex, granule: GranuleReflectance, at: tuple[slice, slice]
+) -> _Evaluated:
     """Evaluate `index` on one strip of a granule."""
     stored = {name: granule.bands[name][at] for name in index.needs if name in granule.bands}
     compiled = numba_loader.loaded()
@@ -192,7 +203,7 @@ def _evaluate_compiled(
 
 def _reduce(
     stack: NDArray[np.float32],
-    method: Method,
+    method: CompositeMethod,
     *,
     values: NDArray[np.int16],
     observations: NDArray[np.uint16],
@@ -200,7 +211,7 @@ def _reduce(
     """Write the quantised composite of a strip."""
     compiled = numba_loader.loaded()
     if compiled is not None and method == "median" and 0 < len(stack) <= _MAX_EXCHANGED:
-        limit, steps = limit_of(INDEX_SCALE), 1.0 / INDEX_SCALE
+        limit, steps = storable_limit(INDEX_SCALE), 1.0 / INDEX_SCALE
         compiled.median(stack, np.float32(limit), np.float32(steps), FILL, values, observations)
         return
     reduced, observations[:] = composite(stack, method)
@@ -214,7 +225,7 @@ def _strips(window: Window, layers: int) -> Iterator[Window]:
         yield Window(window.column, top, window.width, min(rows, window.row_stop - top))
 
 
-def _require_shapes(layers: Sequence[Sequence[GranuleLayer]], shape: tuple[int, int]) -> None:
+def _require_shapes(layers: Sequence[Sequence[GranuleReflectance]], shape: tuple[int, int]) -> None:
     """Refuse granules that do not cover the target's pixels."""
     for granule in (granule for granules in layers for granule in granules):
         for name, band in granule.bands.items():

@@ -47,7 +47,7 @@ class Overview:
         return means
 
 
-def shrunk(values: NDArray[np.floating], longest: int) -> NDArray[np.float64]:
+def downsampled(values: NDArray[np.floating], longest: int) -> NDArray[np.float64]:
     """A raster in one piece, with at most `longest` cells along its longer side."""
     rows, columns = values.shape
     overview = Overview((rows, columns), longest)

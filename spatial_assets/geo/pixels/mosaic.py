@@ -16,23 +16,23 @@ from pyproj import CRS
 from spatial_assets.errors import RasterError
 from spatial_assets.geo.grid.geobox import GeoBox, Window
 from spatial_assets.geo.grid.projections import central_meridian
+from spatial_assets.geo.lonlat import CRS84
 from spatial_assets.geo.pixels.evaluate_index import Band
-from spatial_assets.geo.warp.lattice import Lattice, SourcePlaces
+from spatial_assets.geo.warp.lattice import Lattice, SourceCoordinates
 from spatial_assets.geo.warp.source_grid import SourceGrid
 
-_LONLAT: Final = CRS.from_user_input("OGC:CRS84")
 _DEGREE_STEP: Final = 1e-4
 _LONGITUDES: Final = SourceGrid(
     transform=Affine(_DEGREE_STEP, 0.0, -180.0, 0.0, -_DEGREE_STEP, 90.0),
     width=3_600_000,
     height=1_800_000,
-    crs=_LONLAT,
+    crs=CRS.from_user_input(CRS84),
 )
 """The whole earth as a grid, so that the lattice of the warp also tells longitudes."""
 
 
 @dataclass(frozen=True, eq=False)
-class GranuleLayer:
+class GranuleReflectance:
     """One reprojected scene on the target's pixels."""
 
     id: str
@@ -57,8 +57,8 @@ class Longitudes:
     target: GeoBox
 
     @cached_property
-    def _places(self) -> SourcePlaces:
-        return SourcePlaces(_LONGITUDES, Lattice.around(self.target, _LONLAT))
+    def _places(self) -> SourceCoordinates:
+        return SourceCoordinates(_LONGITUDES, Lattice.around(self.target, _LONGITUDES.crs))
 
     def of(self, window: Window) -> NDArray[np.float64]:
         """Longitude in degrees of the pixel centres of `window`, a part of the target."""
@@ -68,7 +68,7 @@ class Longitudes:
 
 def mosaic(
     layers: Sequence[Band],
-    granules: Sequence[GranuleLayer],
+    granules: Sequence[GranuleReflectance],
     *,
     longitudes: NDArray[np.float64] | None,
 ) -> Band:
@@ -99,7 +99,7 @@ def mosaic(
     return result
 
 
-def several_zones(granules: Sequence[GranuleLayer]) -> bool:
+def several_zones(granules: Sequence[GranuleReflectance]) -> bool:
     """Whether the choice between `granules` depends on the longitude."""
     return len({granule.meridian for granule in granules}) > 1
 

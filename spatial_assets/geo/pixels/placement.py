@@ -17,7 +17,7 @@ from pyproj import CRS
 from spatial_assets.geo.grid.geobox import GeoBox
 from spatial_assets.geo.verdict import Verdict
 from spatial_assets.geo.warp.kernel_choice import pixel_ratio
-from spatial_assets.geo.warp.lattice import Coordinates, crs_places, in_pixels
+from spatial_assets.geo.warp.lattice import Coordinates, crs_coordinates, in_pixels
 from spatial_assets.geo.warp.source_grid import SourceGrid
 
 STRIDE: Final = 8
@@ -87,7 +87,7 @@ def _places(box: GeoBox, crs: CRS) -> Coordinates:
     window = box.window
     columns, rows = np.arange(0, window.width, STRIDE), np.arange(0, window.height, STRIDE)
     u, v = np.meshgrid(columns + (window.column + 0.5), rows + (window.row + 0.5))
-    return crs_places(box, crs, u, v=v)
+    return crs_coordinates(box, crs, u, v=v)
 
 
 MAX_SHIFT_PIXELS = 1e-6

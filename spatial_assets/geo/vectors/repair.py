@@ -23,7 +23,7 @@ _REASON_OF_GEOS = {"too_few_points_in_geometry_component": "too_few_points"}
 
 
 @dataclass(frozen=True)
-class Polygonal:
+class ValidGeometry:
     """The usable outcome of judging one geometry."""
 
     geometry: MultiPolygon
@@ -35,7 +35,7 @@ class Polygonal:
 
 def judge_geometry(
     wkb: bytes | None, *, on_invalid: OnInvalid, most_differing: float
-) -> Polygonal | Defect:
+) -> ValidGeometry | Defect:
     """Decode one geometry and repair what may be repaired.
 
     Args:
@@ -128,13 +128,13 @@ def _explain(geometry: BaseGeometry) -> Defect:
 
 def _mended(
     geometry: BaseGeometry, repairs: tuple[Defect, ...], *, most_differing: float
-) -> Polygonal | Defect:
+) -> ValidGeometry | Defect:
     """'structure' unions what overlaps, 'linework' takes even-odd; a bow-tie is the same in both.
 
     Where they differ by more, choosing one would be inventing a boundary.
     """
     if shapely.is_valid(geometry):
-        return Polygonal(oriented(polygons_of(geometry)), repairs)
+        return ValidGeometry(oriented(polygons_of(geometry)), repairs)
     found = repairs[-1]
     structure = polygons_of(shapely.make_valid(geometry, method="structure", keep_collapsed=False))
     if structure.area <= 0.0:
@@ -149,4 +149,4 @@ def _mended(
             f"(at most {most_differing:.1%}): correct it in the source"
         )
         return Defect("repair_ambiguous", message, {"was": found.reason, "differ": share})
-    return Polygonal(oriented(structure), repairs)
+    return ValidGeometry(oriented(structure), repairs)

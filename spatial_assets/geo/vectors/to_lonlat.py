@@ -24,10 +24,10 @@ from shapely.geometry import MultiPolygon, Polygon
 from shapely.geometry.base import BaseGeometry
 
 from spatial_assets.errors import VectorError
+from spatial_assets.geo.lonlat import EPSG_4326, FULL_TURN, HALF_TURN, POLE_LATITUDE
 from spatial_assets.geo.vectors.features import Defect
 from spatial_assets.geo.vectors.repair import oriented, polygons_of
 
-LONLAT = CRS.from_epsg(4326)
 LONGEST_EDGE_DEGREES = 0.01
 """A chord this long leaves its parallel by centimetres; 1.1 km at the equator."""
 
@@ -64,7 +64,7 @@ class SourceCrs:
 
     @cached_property
     def _transformer(self) -> Transformer:
-        return Transformer.from_crs(self.crs, LONLAT, always_xy=True)
+        return Transformer.from_crs(self.crs, EPSG_4326, always_xy=True)
 
     @cached_property
     def limits(self) -> tuple[float, float, float, float] | None:
@@ -78,7 +78,7 @@ class SourceCrs:
             area = CRS.from_epsg(code).area_of_use
         if area is None:
             return None
-        east = area.east + (360.0 if area.east < area.west else 0.0)
+        east = area.east + (FULL_TURN if area.east < area.west else 0.0)
         wide, high = (east - area.west) / 2.0, (area.north - area.south) / 2.0
         return (area.west - wide, area.south - high, east + wide, area.north + high)
 
@@ -113,7 +113,7 @@ class SourceCrs:
             return None
         left, bottom, right, top = self.limits
         centre = (left + right) / 2.0
-        turned = centre + (xy[:, 0] - centre + 180.0) % 360.0 - 180.0
+        turned = centre + (xy[:, 0] - centre + 180.0) % FULL_TURN - 180.0
         across = left <= turned.min() and turned.max() <= right
         if across and south >= bottom and north <= top:
             return None
@@ -138,7 +138,7 @@ def project_boundaries(geometries: Sequence[BaseGeometry], crs: CRS) -> list[Bas
     What the grid cannot express (a pole, in web-mercator) is cut off at its CRS's area of use;
     a boundary wholly beyond comes back empty.
     """
-    transformer = Transformer.from_crs(LONLAT, crs, always_xy=True)
+    transformer = Transformer.from_crs(EPSG_4326, crs, always_xy=True)
     return [_projected(geometry, transformer, crs) for geometry in geometries]
 
 
@@ -151,10 +151,6 @@ def _projected(geometry: BaseGeometry, transformer: Transformer, crs: CRS) -> Ba
     rim = shapely.box(area.west, area.south, area.east, area.north)
     cut = polygons_of(shapely.intersection(geometry, rim))
     return _transformed(shapely.segmentize(cut, LONGEST_EDGE_DEGREES), transformer)
-
-
-HALF_TURN = 180.0
-_LATITUDES = (-90.0, 90.0)
 
 
 class ContainsPoleError(ValueError):
@@ -188,16 +184,16 @@ def _split(polygon: Polygon) -> list[Polygon]:
     holes = []
     for ring in polygon.interiors:
         hole = _unwrapped(np.asarray(ring.coords))
-        hole[:, 0] += 360.0 * round((centre - float(hole[:, 0].mean())) / 360.0)
+        hole[:, 0] += FULL_TURN * round((centre - float(hole[:, 0].mean())) / FULL_TURN)
         holes.append(hole)
     whole = Polygon(shell, holes)
     parts: list[Polygon] = []
     for turn in (-1, 0, 1):
-        west = -HALF_TURN + 360.0 * turn
+        west = -HALF_TURN + FULL_TURN * turn
         cut = shapely.intersection(
-            whole, shapely.box(west, _LATITUDES[0], west + 360.0, _LATITUDES[1])
+            whole, shapely.box(west, -POLE_LATITUDE, west + FULL_TURN, POLE_LATITUDE)
         )
-        moved = shapely.transform(cut, _shift(-360.0 * turn))
+        moved = shapely.transform(cut, _shift(-FULL_TURN * turn))
         parts.extend(p for p in getattr(moved, "geoms", (moved,)) if isinstance(p, Polygon))
     return [part for part in parts if not part.is_empty]
 
@@ -208,7 +204,7 @@ def _shift(degrees: float) -> Callable[[NDArray[np.float64]], NDArray[np.float64
 
 def _unwrapped(ring: NDArray[np.float64]) -> NDArray[np.float64]:
     """The ring with longitudes that never jump; starts where it started."""
-    longitudes = np.unwrap(ring[:, 0], period=360.0)
+    longitudes = np.unwrap(ring[:, 0], period=FULL_TURN)
     if abs(longitudes[0] - longitudes[-1]) > HALF_TURN:
         message = "the ring goes once around the globe"
         raise ContainsPoleError(message)

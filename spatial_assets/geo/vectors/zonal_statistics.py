@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import shapely
@@ -27,16 +26,6 @@ from spatial_assets.geo.vectors.areas import pixel_areas
 
 MAX_PIXELS_AT_ONCE = 8_000_000
 """Covered pixels held in memory: 24 bytes each."""
-
-
-class Boundary(NamedTuple):
-    """One area to summarise."""
-
-    key: str
-    """Unique within its set."""
-
-    geometry: BaseGeometry
-    """Polygon or MultiPolygon in the CRS of the grid."""
 
 
 @dataclass(frozen=True, kw_only=True)

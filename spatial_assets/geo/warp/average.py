@@ -30,29 +30,29 @@ _FLOAT_STEPS: Final = float(2**20)
 _LARGEST: Final = float(2**20)
 """Largest float input; beyond it lies no reflectance, only undeclared fill."""
 
-Interval = tuple[NDArray[np.float64], NDArray[np.float64]]
+FootprintSpans = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Low and high end of each target pixel's footprint along one axis, in source pixels."""
 
 
 @dataclass(frozen=True, eq=False)
-class Footprints:
+class PixelFootprints:
     """The box of source pixels that each target pixel of a block covers."""
 
     box: Window
     """Source pixels that are read, all of them in the file."""
 
-    columns: Interval
+    columns: FootprintSpans
     """Along the columns, clipped to the file."""
 
-    rows: Interval
+    rows: FootprintSpans
     """Along the rows, clipped to the file."""
 
     area: NDArray[np.float64]
     """Area before clipping, in source pixels; NaN where a corner has no place."""
 
     @classmethod
-    def between(cls, corners: Coordinates, source: SourceGrid) -> Footprints | None:
-        """Footprints between the corners of pixels; None if all of them miss the file."""
+    def between(cls, corners: Coordinates, source: SourceGrid) -> PixelFootprints | None:
+        """PixelFootprints between the corners of pixels; None if all of them miss the file."""
         columns, rows = _side(corners[0]), _side(corners[1])
         area = (columns[1] - columns[0]) * (rows[1] - rows[0])
         columns, rows = _clipped(columns, source.width), _clipped(rows, source.height)
@@ -66,7 +66,7 @@ class Footprints:
 
 
 def sample_average(
-    pixels: NDArray[Any], valid: NDArray[np.bool_], *, window: Window, footprints: Footprints
+    pixels: NDArray[Any], valid: NDArray[np.bool_], *, window: Window, footprints: PixelFootprints
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Means weighted by overlap, NaN where invalid, and True where valid.
 
@@ -94,7 +94,7 @@ def sample_average(
     return np.where(kept, mean, np.nan).astype(np.float32), kept
 
 
-def _side(corner: NDArray[np.float64]) -> Interval:
+def _side(corner: NDArray[np.float64]) -> FootprintSpans:
     """Extent of pixels along one axis, given that axis of their corners (one more each way)."""
     falling = (corner[:-1, :-1], corner[1:, 1:])
     rising = (corner[:-1, 1:], corner[1:, :-1])
@@ -104,7 +104,7 @@ def _side(corner: NDArray[np.float64]) -> Interval:
     return low - missing, high + missing
 
 
-def _clipped(interval: Interval, size: int) -> Interval:
+def _clipped(interval: FootprintSpans, size: int) -> FootprintSpans:
     """The part of `interval` in the file; NaN, a place that does not exist, becomes empty."""
     low, high = interval
     known = np.isfinite(low) & np.isfinite(high)
@@ -114,14 +114,14 @@ def _clipped(interval: Interval, size: int) -> Interval:
     )
 
 
-def _extent(interval: Interval, touching: NDArray[np.bool_]) -> tuple[int, int]:
+def _extent(interval: FootprintSpans, touching: NDArray[np.bool_]) -> tuple[int, int]:
     """First pixel, and one past the last, of the intervals that are `touching` the file."""
     low = np.min(interval[0], where=touching, initial=np.inf)
     high = np.max(interval[1], where=touching, initial=-np.inf)
     return int(np.floor(low)), int(np.ceil(high))
 
 
-def _sum_over(whole: NDArray[np.int64], footprints: Footprints) -> NDArray[np.float64]:
+def _sum_over(whole: NDArray[np.int64], footprints: PixelFootprints) -> NDArray[np.float64]:
     """Sum of `whole`, which covers the footprints' box, weighted by overlap.
 
     A footprint is three strips each way: a first pixel in part, whole pixels, a last in part.
@@ -149,7 +149,7 @@ def _sum_over(whole: NDArray[np.int64], footprints: Footprints) -> NDArray[np.fl
 
 
 def _strips(
-    interval: Interval, start: int, size: int
+    interval: FootprintSpans, start: int, size: int
 ) -> tuple[list[NDArray[np.intp]], list[NDArray[np.float64] | float]]:
     """Four ends, from `start`, and three parts, of the strips of each interval.
 

@@ -51,13 +51,13 @@ class Taps:
     """True where the target pixel's centre lies in the file."""
 
     @classmethod
-    def around(cls, places: Coordinates, source: SourceGrid) -> Taps | None:
-        """Taps of the pixels at `places`; None if all of them miss the file."""
-        inside = inside_file(places, source)
+    def around(cls, coordinates: Coordinates, source: SourceGrid) -> Taps | None:
+        """Taps of the pixels at `coordinates`; None if all of them miss the file."""
+        inside = inside_file(coordinates, source)
         if not inside.any():
             return None
-        column, across, right = _split(places[0], source.width)
-        row, down, lower = _split(places[1], source.height)
+        column, across, right = _split(coordinates[0], source.width)
+        row, down, lower = _split(coordinates[1], source.height)
         box = _bounding_window(column, row, inside=inside, extra=1)
         first = _flat_index(column, row, box=box, extra=1)
         weights = (
@@ -71,22 +71,22 @@ class Taps:
 
 
 def sample_bilinear(
-    bands: Sequence[MaskedBand], *, window: Window, places: Coordinates, source: SourceGrid
+    bands: Sequence[MaskedBand], *, window: Window, coordinates: Coordinates, source: SourceGrid
 ) -> list[Sampled]:
-    """Values, NaN where invalid, and True where valid, of each band at `places`.
+    """Values, NaN where invalid, and True where valid, of each band at `coordinates`.
 
     Args:
         bands: pixels, and True where they were observed.
         window: absolute source window of the bands.
-        places: absolute (column, row) in the source of each target pixel.
+        coordinates: absolute (column, row) in the source of each target pixel.
         source: the whole file.
 
     Raises:
-        RasterError: `window` is smaller than what the places need.
+        RasterError: `window` is smaller than what the coordinates need.
     """
-    taps = Taps.around(places, source)
+    taps = Taps.around(coordinates, source)
     if taps is None:
-        return [unsampled(places[0].shape) for _ in bands]
+        return [unsampled(coordinates[0].shape) for _ in bands]
     require_window(taps.box, window, source)
     return [_by_taps(pixels, valid, window=window, taps=taps) for pixels, valid in bands]
 
@@ -122,16 +122,16 @@ def sample_nearest(
     classes: NDArray[Any],
     *,
     window: Window,
-    places: Coordinates,
+    coordinates: Coordinates,
     source: SourceGrid,
     fill_value: int,
 ) -> NDArray[Any]:
     """The class of the source pixel that contains each place; `fill_value` outside the file."""
-    result = np.full(places[0].shape, fill_value, dtype=classes.dtype)
-    inside = inside_file(places, source)
+    result = np.full(coordinates[0].shape, fill_value, dtype=classes.dtype)
+    inside = inside_file(coordinates, source)
     if not inside.any():
         return result
-    column, row = (np.floor(place + NUDGE) for place in places)
+    column, row = (np.floor(place + NUDGE) for place in coordinates)
     box = _bounding_window(column, row, inside=inside, extra=0)
     require_window(box, window, source)
     found = _cut(classes, window, box=box, outside=fill_value).ravel()
@@ -140,9 +140,9 @@ def sample_nearest(
     return result
 
 
-def inside_file(places: Coordinates, source: SourceGrid) -> NDArray[np.bool_]:
+def inside_file(coordinates: Coordinates, source: SourceGrid) -> NDArray[np.bool_]:
     """True where a place lies in the file; NaN does not."""
-    column, row = places
+    column, row = coordinates
     inside: NDArray[np.bool_] = (column >= -NUDGE) & (column < source.width - NUDGE)
     inside &= (row >= -NUDGE) & (row < source.height - NUDGE)
     return inside
@@ -195,7 +195,7 @@ def _bounding_window(
 def _flat_index(
     column: NDArray[np.float64], row: NDArray[np.float64], *, box: Window, extra: int
 ) -> NDArray[np.intp]:
-    """Row-by-row index in `box`; places outside it, all of them ignored later, go to its edge."""
+    """Row-by-row index in `box`; points outside it, all ignored later, go to its edge."""
     across = np.fmin(np.fmax(column - box.column, 0.0), box.width - 1.0 - extra)
     down = np.fmin(np.fmax(row - box.row, 0.0), box.height - 1.0 - extra)
     return (down * box.width + across).astype(np.intp)

@@ -20,7 +20,7 @@ from spatial_assets.geo import numba_loader
 from spatial_assets.geo.grid.geobox import Window
 from spatial_assets.geo.radiometry import FILL, Calibration, stored_reflectance
 from spatial_assets.geo.warp.bilinear import NUDGE, Sampled
-from spatial_assets.geo.warp.lattice import SourcePlaces
+from spatial_assets.geo.warp.lattice import SourceCoordinates
 
 _MOST_INDICES: Final = np.iinfo(np.int32).max
 """Source pixels that the compiled loops can number."""
@@ -30,7 +30,7 @@ def store_bilinear(
     bands: Sequence[CalibratedBand],
     *,
     window: Window,
-    places: SourcePlaces,
+    coordinates: SourceCoordinates,
     stored: Sequence[NDArray[np.int16]],
     known: NDArray[np.bool_],
 ) -> bool:
@@ -39,11 +39,11 @@ def store_bilinear(
     Args:
         bands: cover `window`.
         window: absolute source window.
-        places: of the target in the source.
+        coordinates: of the target in the source.
         stored: of each band, written: `FILL` in all of them where one is not known.
         known: True where a pixel is wanted; becomes False where a band is not known.
     """
-    compiled, rows = numba_loader.loaded(), places.rows()
+    compiled, rows = numba_loader.loaded(), coordinates.lattice_rows()
     is_one_type = len({band.pixels.dtype for band in bands}) == 1
     if compiled is None or rows is None or not is_one_type or not _can_number(bands[0].pixels):
         return False
@@ -55,7 +55,7 @@ def store_bilinear(
         np.array([band.calibration.constants for band in bands]),
         rows,
         (window.column, window.row),
-        (places.source.width, places.source.height),
+        (coordinates.source.width, coordinates.source.height),
         NUDGE,
         tuple(stored),
         narrowed,
@@ -66,20 +66,23 @@ def store_bilinear(
 
 
 def sample_nearest(
-    classes: NDArray[Any], *, window: Window, places: SourcePlaces, result: NDArray[Any]
+    classes: NDArray[Any], *, window: Window, coordinates: SourceCoordinates, result: NDArray[Any]
 ) -> bool:
     """`bilinear.sample_nearest` over the whole target, into `result` where a place is in the file.
 
     Args:
         classes: cover `window`.
         window: absolute source window.
-        places: of the target in the source.
+        coordinates: of the target in the source.
         result: of the shape of the target.
     """
-    compiled, rows = numba_loader.loaded(), places.rows()
+    compiled, rows = numba_loader.loaded(), coordinates.lattice_rows()
     if compiled is None or rows is None or not _can_number(classes):
         return False
-    corner, size = (window.column, window.row), (places.source.width, places.source.height)
+    corner, size = (
+        (window.column, window.row),
+        (coordinates.source.width, coordinates.source.height),
+    )
     is_lacking: bool = compiled.sample_nearest(classes, rows, corner, size, NUDGE, result)
     return not is_lacking
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from spatial_assets.errors import RasterError
 from spatial_assets.geo.grid.geobox import Window
 from spatial_assets.geo.warp.bilinear import NUDGE, require_window
-from spatial_assets.geo.warp.lattice import pixel_places, transformer
-from spatial_assets.geo.warp.source_grid import PlacedGrid, SourceGrid
+from spatial_assets.geo.warp.lattice import pixel_coordinates, transformer
+from spatial_assets.geo.warp.source_grid import SourceGrid, TargetGrid
 
 Kernel: TypeAlias = Literal["bilinear", "average"]
 
@@ -26,7 +26,7 @@ _RATIO_MARGIN: Final = 1e-3
 """A target that is twice as coarse by design stays bilinear whatever the last digits say."""
 
 
-def choose_kernel(source: SourceGrid, target: PlacedGrid) -> Kernel:
+def choose_kernel(source: SourceGrid, target: TargetGrid) -> Kernel:
     """Kernel of every pixel of a scene, from the ratio of pixel sizes at the scene's centre.
 
     Raises:
@@ -36,7 +36,7 @@ def choose_kernel(source: SourceGrid, target: PlacedGrid) -> Kernel:
     return "bilinear" if ratio <= MAX_BILINEAR_RATIO + _RATIO_MARGIN else "average"
 
 
-def pixel_ratio(source: SourceGrid, target: PlacedGrid) -> float:
+def pixel_ratio(source: SourceGrid, target: TargetGrid) -> float:
     """Longest extent of a target pixel in source pixels, at the centre of `source`.
 
     Raises:
@@ -46,7 +46,7 @@ def pixel_ratio(source: SourceGrid, target: PlacedGrid) -> float:
     u, v = ~target.origin @ transformer(source.crs, target.crs).transform(x, y)
     # half a target pixel to the west, east, north and south of the centre
     around = np.array([[u - 0.5, u + 0.5, u, u], [v, v, v - 0.5, v + 0.5]])
-    column, row = pixel_places(source, target, around[0], v=around[1])
+    column, row = pixel_coordinates(source, target, around[0], v=around[1])
     steps = np.array(
         [[column[1] - column[0], column[3] - column[2]], [row[1] - row[0], row[3] - row[2]]]
     )

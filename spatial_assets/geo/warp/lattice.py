@@ -22,19 +22,19 @@ from pyproj.exceptions import ProjError
 from spatial_assets.errors import RasterError
 from spatial_assets.geo.grid.geobox import GeoBox, Window
 from spatial_assets.geo.grid.projections import full_turn
-from spatial_assets.geo.warp.source_grid import PlacedGrid, SourceGrid
+from spatial_assets.geo.warp.source_grid import SourceGrid, TargetGrid
 
 Coordinates: TypeAlias = "tuple[NDArray[np.float64], NDArray[np.float64]]"
 """(column, row) or (x, y) of each point, NaN where there is none."""
 
-Rows: TypeAlias = (
+LatticeRows: TypeAlias = (
     "tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64], NDArray[np.float64], int]"
 )
 """Nodes, shape (2, rows, columns); of each target column the first of its four nodes, and their
-weights, shape (4, columns); the weights of each phase of a row, shape (STEP, 4); and rows from the
-first cell to the first pixel."""
+weights, shape (4, columns); the weights of each phase of a row, shape (NODE_SPACING, 4); and rows
+from the first cell to the first pixel."""
 
-STEP: Final = 32
+NODE_SPACING: Final = 32
 """Target pixels between nodes."""
 
 TOLERANCE: Final = 1e-4
@@ -47,7 +47,7 @@ symmetry axis, where it could be right by accident."""
 
 @dataclass(frozen=True, eq=False)
 class Lattice:
-    """Exact places, in one source CRS, of the nodes around a target window."""
+    """Exact coordinates, in one source CRS, of the nodes around a target window."""
 
     target: GeoBox
     """The window asked for, on the absolute grid."""
@@ -56,7 +56,7 @@ class Lattice:
     """Source coordinate reference system."""
 
     cells: Window
-    """Lattice cells that hold the window's pixel centres and corners, in units of `STEP`."""
+    """Lattice cells with the window's pixel centres and corners, in units of `NODE_SPACING`."""
 
     nodes: Coordinates
     """(x, y) in `crs`, shape (cells.height + 3, cells.width + 3): one node more on every side."""
@@ -75,25 +75,25 @@ class Lattice:
             message = f"the target grid is rotated: {target.origin}"
             raise RasterError(message, reason="rotated_grid")
         window = target.window
-        left, top = window.column // STEP, window.row // STEP
+        left, top = window.column // NODE_SPACING, window.row // NODE_SPACING
         # The right and bottom corners count: they open the cell after the last pixel.
-        right, bottom = window.column_stop // STEP, window.row_stop // STEP
+        right, bottom = window.column_stop // NODE_SPACING, window.row_stop // NODE_SPACING
         cells = Window(left, top, right - left + 1, bottom - top + 1)
-        columns = np.arange(left - 1, right + 3, dtype=np.float64) * STEP
-        rows = np.arange(top - 1, bottom + 3, dtype=np.float64) * STEP
+        columns = np.arange(left - 1, right + 3, dtype=np.float64) * NODE_SPACING
+        rows = np.arange(top - 1, bottom + 3, dtype=np.float64) * NODE_SPACING
         nodes = np.meshgrid(columns, rows)
         checks = np.meshgrid(columns[1:-2] + _CHECK[0], rows[1:-2] + _CHECK[1])
         return cls(
             target,
             crs,
             cells,
-            crs_places(target, crs, nodes[0], v=nodes[1]),
-            crs_places(target, crs, checks[0], v=checks[1]),
+            crs_coordinates(target, crs, nodes[0], v=nodes[1]),
+            crs_coordinates(target, crs, checks[0], v=checks[1]),
         )
 
 
 @dataclass(frozen=True, eq=False)
-class SourcePlaces:
+class SourceCoordinates:
     """Absolute source pixel coordinates of the pixels of a target window."""
 
     source: SourceGrid
@@ -115,7 +115,7 @@ class SourcePlaces:
             found = _combine([across[m : m + exact.shape[0]] for m in range(4)], _CHECK_WEIGHTS[1])
             spacing = np.abs(nodes[1:-2, 2:-1] - nodes[1:-2, 1:-2])
             spacing = np.maximum(spacing, np.abs(nodes[2:-1, 1:-2] - nodes[1:-2, 1:-2]))
-            allowed = TOLERANCE * np.maximum(1.0, spacing / STEP)
+            allowed = TOLERANCE * np.maximum(1.0, spacing / NODE_SPACING)
             # Written so that NaN, a node that does not transform, is irregular.
             regular &= np.abs(found - exact) <= allowed
         return ~regular
@@ -136,28 +136,28 @@ class SourcePlaces:
         column, row = self._nodes
         across = (np.diff(column, axis=1)[:-1], np.diff(row, axis=1)[:-1])
         down = (np.diff(column, axis=0)[:, :-1], np.diff(row, axis=0)[:, :-1])
-        areas = np.abs(across[0] * down[1] - across[1] * down[0]) / STEP**2
+        areas = np.abs(across[0] * down[1] - across[1] * down[0]) / NODE_SPACING**2
         return float(np.fmax.reduce(areas, axis=None, initial=1.0))
 
-    def rows(self) -> Rows | None:
+    def lattice_rows(self) -> LatticeRows | None:
         """The pixel centres of the target for the compiled loops; None: a cell needs exact ones."""
         if self._exact_cells.any():
             return None
         window, cells = self.lattice.target.window, self.lattice.cells
         cell, weights = _along_columns(window.column, window.column_stop, 0.5)
-        first = window.row - cells.row * STEP
+        first = window.row - cells.row * NODE_SPACING
         return np.array(self._nodes), cell - cells.column, weights, _WEIGHTS[0.5], first
 
     def centres(self, window: Window) -> Coordinates:
         """(column, row) of the pixel centres of `window`, shape `window.shape`."""
-        return self._places(window, 0.5)
+        return self._coordinates(window, 0.5)
 
     def corners(self, window: Window) -> Coordinates:
         """(column, row) of the pixel corners of `window`, one more row and column than pixels."""
         larger = Window(window.column, window.row, window.width + 1, window.height + 1)
-        return self._places(larger, 0.0)
+        return self._coordinates(larger, 0.0)
 
-    def _places(self, window: Window, shift: float) -> Coordinates:
+    def _coordinates(self, window: Window, shift: float) -> Coordinates:
         """Coordinates of the points at (column + shift, row + shift) of `window`."""
         column, row = (self._interpolate(nodes, window, shift=shift) for nodes in self._nodes)
         if self._exact_cells.any():
@@ -170,7 +170,7 @@ class SourcePlaces:
         """Cubic interpolation of `nodes`, along the columns first."""
         cells = self.lattice.cells
         cell, across = _along_columns(window.column, window.column_stop, shift)
-        row, phase = np.divmod(np.arange(window.row, window.row_stop), STEP)
+        row, phase = np.divmod(np.arange(window.row, window.row_stop), NODE_SPACING)
         first, last = int(row[0]), int(row[-1])
         rows = nodes[first - cells.row : last - cells.row + 4]
         lines = _combine([rows[:, cell - cells.column + m] for m in range(4)], list(across))
@@ -178,21 +178,21 @@ class SourcePlaces:
         at = row - first if last > first else slice(1)  # of one row of cells no copy is needed
         return _combine([lines[m:][at] for m in range(4)], list(down))
 
-    def _replace_by_exact(self, places: Coordinates, window: Window, *, shift: float) -> None:
-        """Overwrite, in `places`, the points of irregular cells by transforming each of them."""
+    def _replace_by_exact(self, coordinates: Coordinates, window: Window, *, shift: float) -> None:
+        """Overwrite the points of irregular cells, each transformed on its own."""
         cells = self.lattice.cells
         rows = np.arange(window.row, window.row_stop)
         columns = np.arange(window.column, window.column_stop)
         inexact = self._exact_cells[
-            np.ix_(rows // STEP - cells.row, columns // STEP - cells.column)
+            np.ix_(rows // NODE_SPACING - cells.row, columns // NODE_SPACING - cells.column)
         ]
         at_row, at_column = np.nonzero(inexact)
         if not at_row.size:
             return
         u = (columns[at_column] + shift).astype(np.float64)
         v = (rows[at_row] + shift).astype(np.float64)
-        exact = pixel_places(self.source, self.lattice.target, u, v=v)
-        for place, value in zip(places, exact, strict=True):
+        exact = pixel_coordinates(self.source, self.lattice.target, u, v=v)
+        for place, value in zip(coordinates, exact, strict=True):
             place[at_row, at_column] = value
 
 
@@ -201,7 +201,7 @@ def _along_columns(
     start: int, stop: int, shift: float
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Absolute lattice cell and four weights, shape (4, columns), of absolute columns."""
-    cell, phase = np.divmod(np.arange(start, stop), STEP)
+    cell, phase = np.divmod(np.arange(start, stop), NODE_SPACING)
     return cell.astype(np.int64), np.ascontiguousarray(_WEIGHTS[shift][phase].T)
 
 
@@ -225,22 +225,22 @@ def _cubic_weights(t: float) -> list[float]:
     ]
 
 
-_CHECK_WEIGHTS: Final = (_cubic_weights(_CHECK[0] / STEP), _cubic_weights(_CHECK[1] / STEP))
+_CHECK_WEIGHTS: Final = tuple(_cubic_weights(offset / NODE_SPACING) for offset in _CHECK)
 _WEIGHTS: Final = {
-    shift: np.array([_cubic_weights((phase + shift) / STEP) for phase in range(STEP)])
+    shift: np.array([_cubic_weights((n + shift) / NODE_SPACING) for n in range(NODE_SPACING)])
     for shift in (0.0, 0.5)
 }
 
 
-def pixel_places(
-    source: SourceGrid, target: PlacedGrid, u: NDArray[np.float64], *, v: NDArray[np.float64]
+def pixel_coordinates(
+    source: SourceGrid, target: TargetGrid, u: NDArray[np.float64], *, v: NDArray[np.float64]
 ) -> Coordinates:
     """Exact (column, row) in `source` of absolute target coordinates (u, v)."""
-    return in_pixels(source, crs_places(target, source.crs, u, v=v))
+    return in_pixels(source, crs_coordinates(target, source.crs, u, v=v))
 
 
-def crs_places(
-    target: PlacedGrid, crs: CRS, u: NDArray[np.float64], *, v: NDArray[np.float64]
+def crs_coordinates(
+    target: TargetGrid, crs: CRS, u: NDArray[np.float64], *, v: NDArray[np.float64]
 ) -> Coordinates:
     """Exact (x, y) in `crs` of absolute target coordinates (u, v), NaN where there is none."""
     x = u * target.origin.a + target.origin.c
@@ -264,9 +264,9 @@ def transformer(start: CRS, end: CRS) -> Transformer:
         raise RasterError(message, reason="no_transformation") from error
 
 
-def in_pixels(source: SourceGrid, places: Coordinates) -> Coordinates:
+def in_pixels(source: SourceGrid, coordinates: Coordinates) -> Coordinates:
     """(x, y) in the source's CRS -> absolute (column, row) in its file."""
-    x, y = places
+    x, y = coordinates
     transform: Affine = source.transform
     turn = full_turn(source.crs)
     if turn is not None:

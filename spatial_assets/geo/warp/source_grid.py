@@ -49,7 +49,7 @@ class SourceGrid:
         return Window(0, 0, self.width, self.height)
 
 
-class PlacedGrid(Protocol):
+class TargetGrid(Protocol):
     """A target pixel grid: a PixelGrid or a GeoBox."""
 
     @property

@@ -17,7 +17,7 @@ from spatial_assets.errors import RasterError
 from spatial_assets.geo import numba_loader
 from spatial_assets.geo.grid.geobox import GeoBox, Window
 from spatial_assets.geo.warp import fused
-from spatial_assets.geo.warp.average import Footprints, sample_average
+from spatial_assets.geo.warp.average import PixelFootprints, sample_average
 from spatial_assets.geo.warp.bilinear import (
     MaskedBand,
     Sampled,
@@ -28,7 +28,7 @@ from spatial_assets.geo.warp.bilinear import (
 )
 from spatial_assets.geo.warp.fused import CalibratedBand, store_sampled
 from spatial_assets.geo.warp.kernel_choice import Kernel, choose_kernel, classes_on_band_grid
-from spatial_assets.geo.warp.lattice import STEP, Coordinates, Lattice, SourcePlaces
+from spatial_assets.geo.warp.lattice import NODE_SPACING, Coordinates, Lattice, SourceCoordinates
 from spatial_assets.geo.warp.source_grid import SourceGrid
 
 __all__ = [
@@ -56,7 +56,7 @@ class Sampling:
     """How the pixels of one source grid reach one target window: made once, used by every band."""
 
     target: GeoBox
-    places: SourcePlaces
+    coordinates: SourceCoordinates
 
     @classmethod
     def of(cls, source: SourceGrid, target: GeoBox, *, lattice: Lattice | None = None) -> Sampling:
@@ -74,12 +74,12 @@ class Sampling:
         if lattice.crs != source.crs or lattice.target.window != target.window:
             message = f"a lattice of {lattice.target.window} in {lattice.crs.name} does not fit"
             raise RasterError(message, reason="wrong_lattice")
-        return cls(target, SourcePlaces(source, lattice))
+        return cls(target, SourceCoordinates(source, lattice))
 
     @property
     def source(self) -> SourceGrid:
         """The grid that is sampled."""
-        return self.places.source
+        return self.coordinates.source
 
     def bilinear(self, bands: Sequence[MaskedBand], *, window: Window) -> list[Warped]:
         """Bilinear values of bands whose pixels cover the absolute source `window`.
@@ -129,7 +129,7 @@ class Sampling:
             for band in bands
         ]
         if kernel == "bilinear" and fused.store_bilinear(
-            ready, window=window, places=self.places, stored=stored, known=known
+            ready, window=window, coordinates=self.coordinates, stored=stored, known=known
         ):
             return
         pairs = [(band.pixels, band.valid) for band in ready]
@@ -141,8 +141,10 @@ class Sampling:
 
     def _blocks(self, kernel: Kernel) -> Iterator[Window]:
         """The target, cut so that what a block needs stays near the processor."""
-        edges = (self._average_block_edge(),) * 2 if kernel == "average" else (STEP, _BLOCK_COLUMNS)
-        return _blocks(self.target.window, edges[0], columns=edges[1])
+        rows, columns = NODE_SPACING, _BLOCK_COLUMNS
+        if kernel == "average":
+            rows = columns = self._average_block_edge()
+        return _blocks(self.target.window, rows, columns=columns)
 
     def _load_loops(self) -> None:
         """Now that pixels are to be sampled: who only plans a tile does without the compiler."""
@@ -164,13 +166,13 @@ class Sampling:
     def _bilinear(
         self, bands: Sequence[MaskedBand], block: Window, *, window: Window
     ) -> list[Warped]:
-        places = self.places.centres(block)
-        return sample_bilinear(bands, window=window, places=places, source=self.source)
+        coordinates = self.coordinates.centres(block)
+        return sample_bilinear(bands, window=window, coordinates=coordinates, source=self.source)
 
     def _average(
         self, bands: Sequence[MaskedBand], block: Window, *, window: Window
     ) -> list[Warped]:
-        footprints = Footprints.between(self.places.corners(block), self.source)
+        footprints = PixelFootprints.between(self.coordinates.corners(block), self.source)
         if footprints is None:
             return [unsampled(block.shape) for _ in bands]
         require_window(footprints.box, window, self.source)
@@ -194,13 +196,15 @@ class Sampling:
         _require_shape(classes, window)
         classes = np.ascontiguousarray(classes)
         result = np.full(self.target.window.shape, fill_value, dtype=classes.dtype)
-        if fused.sample_nearest(classes, window=window, places=self.places, result=result):
+        if fused.sample_nearest(
+            classes, window=window, coordinates=self.coordinates, result=result
+        ):
             return result
-        for block in _blocks(self.target.window, STEP, columns=_BLOCK_COLUMNS):
+        for block in _blocks(self.target.window, NODE_SPACING, columns=_BLOCK_COLUMNS):
             result[block.slices_in(self.target.window)] = sample_nearest(
                 classes,
                 window=window,
-                places=self.places.centres(block),
+                coordinates=self.coordinates.centres(block),
                 source=self.source,
                 fill_value=fill_value,
             )
@@ -225,20 +229,20 @@ class Sampling:
     def _outline(self, kernel: Kernel) -> Iterable[Coordinates]:
         """Coordinates that include the extremes: the rim of the window, or all where it is torn."""
         window = self.target.window
-        places = self.places.corners if kernel == "average" else self.places.centres
-        if self.places.irregular.any():
-            return (places(block) for block in _blocks(window, STEP, columns=_BLOCK_COLUMNS))
+        interpolate = self.coordinates.corners if kernel == "average" else self.coordinates.centres
+        if self.coordinates.irregular.any():
+            return map(interpolate, _blocks(window, NODE_SPACING, columns=_BLOCK_COLUMNS))
         rim = [
             Window(window.column, window.row, window.width, 1),
             Window(window.column, window.row_stop - 1, window.width, 1),
             Window(window.column, window.row, 1, window.height),
             Window(window.column_stop - 1, window.row, 1, window.height),
         ]
-        return map(places, rim)
+        return map(interpolate, rim)
 
     def _average_block_edge(self) -> int:
         """Rows and columns of a block, such that its source pixels fit the workspace."""
-        per_pixel = self.places.source_pixels_per_target_pixel()
+        per_pixel = self.coordinates.source_pixels_per_target_pixel()
         return int(np.clip(np.sqrt(_BLOCK_SOURCE_PIXELS / max(per_pixel, 1.0)), 8, 256))
 
 

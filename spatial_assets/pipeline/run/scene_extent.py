@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from pyproj import CRS, Transformer
+from pyproj import Transformer
 from shapely.geometry.base import BaseGeometry
 
 from spatial_assets.catalog.scene import Scene
+from spatial_assets.geo.lonlat import CRS84, HALF_TURN, POLE_LATITUDE
 from spatial_assets.geo.warp.source_grid import SourceGrid
 from spatial_assets.pipeline.tile.scene_record import SceneRecord
 
@@ -16,9 +17,7 @@ MARGIN_DEGREES = 0.02
 """Footprints are drawn by hand or simplified: two kilometres are allowed for."""
 
 POINTS_PER_EDGE = 64  # of an edge, as a straight edge of one CRS is curved in another
-HALF_TURN = 180.0
-EVERYWHERE = shapely.box(-HALF_TURN, -90.0, HALF_TURN, 90.0)
-LONLAT = CRS.from_user_input("OGC:CRS84")
+EVERYWHERE = shapely.box(-HALF_TURN, -POLE_LATITUDE, HALF_TURN, POLE_LATITUDE)
 
 
 def item_extent(scene: Scene) -> BaseGeometry:
@@ -39,7 +38,7 @@ def files_extent(record: SceneRecord) -> BaseGeometry:
 def _box(grid: SourceGrid) -> BaseGeometry | None:
     """Lon/lat box of a grid; None where it holds a pole or meets the antimeridian."""
     x, y = _outline(grid)
-    lon, lat = Transformer.from_crs(grid.crs, LONLAT, always_xy=True).transform(x, y)
+    lon, lat = Transformer.from_crs(grid.crs, CRS84, always_xy=True).transform(x, y)
     if not (np.isfinite(lon).all() and np.isfinite(lat).all()):
         return None
     if np.abs(np.diff(lon, append=lon[0])).max() > HALF_TURN:

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatial_assets.geo.grid.geobox import GeoBox
-from spatial_assets.geo.pixels.composite import Method, compose_index
+from spatial_assets.geo.pixels.composite import CompositeMethod, compose_index
 from spatial_assets.geo.pixels.evaluate_index import SpectralIndex, judge_range
-from spatial_assets.geo.pixels.mosaic import GranuleLayer
+from spatial_assets.geo.pixels.mosaic import GranuleReflectance
 from spatial_assets.geo.verdict import Verdict
 from spatial_assets.pipeline.failures import TileQuarantinedError
 from spatial_assets.pipeline.outcome import CheckOutcome
@@ -39,7 +39,12 @@ class ComposedIndex:
 
 
 def compose(
-    index: SpectralIndex, layers: Sequence[SceneLayer], *, box: GeoBox, method: Method, most: float
+    index: SpectralIndex,
+    layers: Sequence[SceneLayer],
+    *,
+    box: GeoBox,
+    method: CompositeMethod,
+    most: float,
 ) -> ComposedIndex:
     """Mosaic the granules of each solar day and platform, then reduce the days to one value.
 
@@ -50,13 +55,13 @@ def compose(
         method: how days become one value.
         most: share of the values that may be out of range.
     """
-    days: dict[tuple[date, str], list[GranuleLayer]] = defaultdict(list)
+    days: dict[tuple[date, str], list[GranuleReflectance]] = defaultdict(list)
     for layer in sorted(layers, key=lambda layer: layer.record.id):
         record = layer.record
         pixels = layer.pixels()
         bands = {name: pixels[at] for at, name in enumerate(record.bands)}
         crs = record.of_band(record.bands[0]).grid.crs
-        days[(record.solar_day, record.platform)].append(GranuleLayer(record.id, crs, bands))
+        days[(record.solar_day, record.platform)].append(GranuleReflectance(record.id, crs, bands))
     composite = compose_index(index, [days[day] for day in sorted(days)], target=box, method=method)
     verdict = judge_range(index, composite.computed, kept=composite.kept, most=most)
     return ComposedIndex(composite.values, composite.observations, verdict)

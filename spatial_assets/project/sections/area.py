@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from spatial_assets.errors import SettingsError
+from spatial_assets.geo.lonlat import BBox
 from spatial_assets.project.base import Problem, Table, refusal, settings_error
 
 if TYPE_CHECKING:
@@ -37,13 +38,13 @@ def _check_bbox(value: object) -> object:
     return (west, south, east, north)
 
 
-BBox = Annotated[tuple[float, float, float, float], BeforeValidator(_check_bbox)]
+BBoxSetting = Annotated[BBox, BeforeValidator(_check_bbox)]
 
 
 class AreaSettings(Table):
     """A box, or a file of polygons."""
 
-    bbox: BBox | None = Field(
+    bbox: BBoxSetting | None = Field(
         default=None,
         description="[west, south, east, north] in degrees; west > east crosses the antimeridian",
         examples=[[15.0, 45.06, 16.44, 46.95]],

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
+from spatial_assets.geo.mercator_tiles import TILE_PIXELS, PartitionScheme
 from spatial_assets.project.base import Table, refusal
 
-Scheme = Literal["tiles", "h3", "s2"]
-
-BASE_TILE = 256  # pixels of a tile of the matrix set: what a zoom's pixel size refers to
 GRID_ID_DIGITS = 12
 _UNKNOWN_LEVEL = -1
 
@@ -20,7 +18,7 @@ _UNKNOWN_LEVEL = -1
 def _level_of_one_shard(values: dict[str, Any]) -> int:
     """The zoom whose tile is exactly one shard, where there is one."""
     pixel_zoom, shard = int(values["pixel_zoom"]), int(values["shard"])
-    tiles, remainder = divmod(shard, BASE_TILE)
+    tiles, remainder = divmod(shard, TILE_PIXELS)
     is_power = tiles > 0 and remainder == 0 and tiles & (tiles - 1) == 0
     if values["partitions"] != "tiles" or not is_power:
         return _UNKNOWN_LEVEL
@@ -49,7 +47,7 @@ class GridSettings(Table):
         description="pixels along a shard's edge, a whole number of chunks",
         examples=[2048],
     )
-    partitions: Scheme = Field(
+    partitions: PartitionScheme = Field(
         default="tiles", description="the scheme of the partitions", examples=["tiles"]
     )
     level: int = Field(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from spatial_assets.project.base import Table, Tuple, refusal
-from spatial_assets.project.sections.area import BBox
+from spatial_assets.project.sections.area import BBoxSetting
 from spatial_assets.project.sections.products import BOUNDARY_NAME
 from spatial_assets.project.times import Cron
 
@@ -41,7 +41,7 @@ class RegionSettings(Table):
     area: str | None = Field(
         default=None, description="a vector file of polygons", examples=["coast.geojson"]
     )
-    bbox: BBox | None = Field(
+    bbox: BBoxSetting | None = Field(
         default=None,
         description="[west, south, east, north] in degrees; west > east crosses the antimeridian",
         examples=[[15.0, 45.06, 15.4, 45.5]],

@@ -123,7 +123,7 @@ def window_of(spec: CubeSpec, area: BaseGeometry) -> Window:
     height = max(math.ceil(bottom - EDGE) - row, 1)
     found = Window(column, row, width, height).intersection(spec.extent)
     if found is None:
-        west, south, east, north = spec.grid.lonlat(shapely.box(*spec.geobox.bounds)).bounds
+        west, south, east, north = spec.grid.unproject(shapely.box(*spec.geobox.bounds)).bounds
         raise GridError(
             f"the area does not touch {spec.index}.zarr, which reaches from "
             f"{west:.4f}, {south:.4f} to {east:.4f}, {north:.4f} (lon/lat)"

@@ -17,10 +17,10 @@ from rasterio.io import MemoryFile
 from rioxarray.exceptions import RioXarrayError
 
 from spatial_assets.errors import StoreError
+from spatial_assets.geo.lonlat import EPSG_4326
 
 PARQUET, GEOTIFF = ".parquet", ".tif"
 SUFFIXES = (PARQUET, GEOTIFF)
-LONLAT = "EPSG:4326"
 
 
 class UnsupportedValueError(StoreError):
@@ -66,7 +66,7 @@ def frame_of(
     frame = pd.DataFrame([dict(row) for row in rows], columns=list(columns))
     if "geometry" not in frame:
         return frame
-    return gpd.GeoDataFrame(frame, geometry="geometry", crs=LONLAT)
+    return gpd.GeoDataFrame(frame, geometry="geometry", crs=EPSG_4326)
 
 
 def _geotiff(raster: xr.DataArray) -> bytes:

@@ -14,6 +14,7 @@ from pyproj import CRS
 from pyproj.exceptions import CRSError
 
 from spatial_assets.errors import VectorError
+from spatial_assets.geo.lonlat import CRS84
 from spatial_assets.geo.vectors.features import Defect, RawFeature
 
 SEQUENCES = (".geojsonl", ".geojsons", ".ndjson", ".jsonl")
@@ -93,7 +94,7 @@ def _properties(item: object) -> Mapping[str, object]:
 def _declared_crs(uri: str, document: Mapping[str, object]) -> CRS | None:
     """The file's own `crs` member (GeoJSON 2008), else lon/lat (RFC 7946); null says unknown."""
     if "crs" not in document:
-        return CRS.from_user_input("OGC:CRS84")
+        return CRS.from_user_input(CRS84)
     declared = document["crs"]
     if declared is None:
         return None

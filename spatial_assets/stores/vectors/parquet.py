@@ -10,10 +10,11 @@ from pyproj import CRS
 from pyproj.exceptions import CRSError
 
 from spatial_assets.errors import VectorError
+from spatial_assets.geo.lonlat import CRS84
 from spatial_assets.geo.vectors.features import RawFeature
 from spatial_assets.stores.vectors.source import VectorSource
 
-_DEFAULT_CRS = "OGC:CRS84"  # what the specification says where `crs` is left out
+_DEFAULT_CRS = CRS84  # what the specification says where `crs` is left out
 
 
 class GeoParquetFile:

@@ -12,10 +12,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import shapely
+from pyproj import CRS
 
 from spatial_assets.errors import VectorError
+from spatial_assets.geo.lonlat import EPSG_4326
 from spatial_assets.geo.vectors.features import ValidatedFeatures, ValidFeature
-from spatial_assets.geo.vectors.to_lonlat import LONLAT
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -147,7 +148,7 @@ def _geo(kept: Sequence[ValidFeature]) -> dict[str, object]:
     column: dict[str, object] = {
         "encoding": "WKB",
         "geometry_types": ["MultiPolygon"] if kept else [],
-        "crs": LONLAT.to_json_dict(),
+        "crs": CRS.from_user_input(EPSG_4326).to_json_dict(),
         "edges": "planar",
         "orientation": "counterclockwise",
     }
