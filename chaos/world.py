@@ -12,8 +12,8 @@ import boto3
 
 from chaos.ground import PRODUCT, SCENES, Ground
 from spatial_assets.project import Project, load_project
-from spatial_assets_tests.dagster_floor.land import districts
-from spatial_assets_tests.pipeline.world import (
+from spatial_assets_tests.fixtures.ten_village_project import districts
+from spatial_assets_tests.fixtures.two_zone_project import (
     EAST,
     FILES,
     LATER,

@@ -1,14 +1,16 @@
-"""What every test may use: servers, sample data, and the report of what was left out.
+"""Fixtures of every test: servers, catalogues, sample data, and the report of omitted tests.
 
-The fixtures live in modules of `spatial_assets_tests.servers`, loaded here as pytest plugins.
-They are importable because pytest puts the checkout on sys.path (`pythonpath` in pyproject.toml);
-test files themselves are imported by path (importmode=importlib) and import nothing of each other.
-A fixture that serves one area only belongs in that area's conftest.py.
+The fixtures live in modules of `spatial_assets_tests.servers` and `.fixtures`, loaded here as
+pytest plugins. They are importable because pytest puts the checkout on sys.path (`pythonpath` in
+pyproject.toml); test files themselves are imported by path (importmode=importlib) and import
+nothing of each other. A fixture that serves one folder only belongs in that folder's conftest.py.
 """
 
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,8 @@ pytest_plugins = (
     "spatial_assets_tests.servers.s3",
     "spatial_assets_tests.servers.chromium",
     "spatial_assets_tests.servers.dagster",
+    "spatial_assets_tests.servers.dask",
+    "spatial_assets_tests.fixtures.two_zone_catalogs",
 )
 
 # Properties are of results: how long an example takes is the machine's affair.
@@ -67,6 +71,14 @@ def pytest_terminal_summary(
     )
     for name in names:
         terminalreporter.line(f"  {name}")
+
+
+@pytest.fixture(autouse=True)
+def _closed_datasets() -> Iterator[None]:
+    """Close the rasters that a test left open, if it loaded the module that opens them."""
+    yield
+    if gdal_datasets := sys.modules.get("spatial_assets.catalog.rasters.gdal_datasets"):
+        gdal_datasets.close_all()
 
 
 @pytest.fixture(scope="session")

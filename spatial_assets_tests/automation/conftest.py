@@ -8,7 +8,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from spatial_assets_tests.automation.ageing import Ageing, windowed_project
+from spatial_assets_tests.automation.frozen_clock import Ageing, windowed_project
 
 
 @pytest.fixture

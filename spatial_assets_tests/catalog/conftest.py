@@ -8,13 +8,12 @@ from pathlib import Path
 import pytest
 
 from spatial_assets.catalog.access.source_access import SourceAccess
-from spatial_assets.catalog.rasters import gdal_datasets
-from spatial_assets_tests.catalog.making import quick_access
-from spatial_assets_tests.catalog.web import Web, serving
+from spatial_assets_tests.fixtures.scene_factory import quick_access
+from spatial_assets_tests.fixtures.web_server import WebServer, serving
 
 
 @pytest.fixture
-def web(tmp_path: Path) -> Iterator[Web]:
+def web(tmp_path: Path) -> Iterator[WebServer]:
     """A web server over a folder of this test."""
     folder = tmp_path / "web"
     folder.mkdir()
@@ -26,13 +25,6 @@ def web(tmp_path: Path) -> Iterator[Web]:
 def access(tmp_path: Path) -> SourceAccess:
     """Streaming access that does not wait long."""
     return quick_access(tmp_path / "cache")
-
-
-@pytest.fixture(autouse=True)
-def _nothing_left_open() -> Iterator[None]:
-    """Close what a test made the process keep open."""
-    yield
-    gdal_datasets.close_all()
 
 
 @pytest.fixture(autouse=True)

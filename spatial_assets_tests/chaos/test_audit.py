@@ -16,9 +16,14 @@ from spatial_assets.project import Project
 from spatial_assets.stores.objects.leases import acquire
 from spatial_assets.stores.rows import Replace
 from spatial_assets.stores.tables.database import open_database
-from spatial_assets_tests.dagster_floor.land import districts
-from spatial_assets_tests.pipeline.runs import NOON, store_of, walk
-from spatial_assets_tests.pipeline.world import TWO_TILES, WEST, write_granule, write_project
+from spatial_assets_tests.fixtures.pipeline_runs import NOON, store_of, walk
+from spatial_assets_tests.fixtures.ten_village_project import districts
+from spatial_assets_tests.fixtures.two_zone_project import (
+    TWO_TILES,
+    WEST,
+    write_granule,
+    write_project,
+)
 
 HOUR = dt.timedelta(hours=1)
 

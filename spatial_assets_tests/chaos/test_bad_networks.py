@@ -19,9 +19,9 @@ from spatial_assets.stores.objects.location import RETRY_CONFIG
 from spatial_assets.stores.objects.store import open_store
 from spatial_assets.stores.tables.database import open_database
 from spatial_assets.stores.tables.postgis import Limits, PostgisDatabase
-from spatial_assets_tests.dagster_floor.land import villages
-from spatial_assets_tests.database.sample_rows import state
-from spatial_assets_tests.pipeline.runs import NOON
+from spatial_assets_tests.fixtures.pipeline_runs import NOON
+from spatial_assets_tests.fixtures.ten_village_project import villages
+from spatial_assets_tests.stores.tables.sample_rows import state
 
 pytestmark = pytest.mark.servers
 

@@ -13,9 +13,9 @@ from click.testing import CliRunner, Result
 
 from spatial_assets.cli import main
 from spatial_assets.project import load_project
-from spatial_assets_tests.catalog.web import Web, serving
-from spatial_assets_tests.cli.served import Dagster
-from spatial_assets_tests.pipeline import world
+from spatial_assets_tests.cli.fake_dagster_webserver import Dagster
+from spatial_assets_tests.fixtures import two_zone_project
+from spatial_assets_tests.fixtures.web_server import WebServer, serving
 
 PROJECT = """
 [area]
@@ -86,8 +86,10 @@ REGIONS = {
 @pytest.fixture(scope="session")
 def two_scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A catalogue of two scenes: of the four tiles two are reached by the western one alone."""
-    east = replace(world.EAST, left=272_000.0)
-    return world.write_country(tmp_path_factory.mktemp("two-scenes"), (world.WEST, east))
+    east = replace(two_zone_project.EAST, left=272_000.0)
+    return two_zone_project.write_country(
+        tmp_path_factory.mktemp("two-scenes"), (two_zone_project.WEST, east)
+    )
 
 
 @pytest.fixture
@@ -97,7 +99,7 @@ def country(tmp_path: Path, two_scenes: Path) -> Path:
     shutil.copytree(two_scenes, folder / "scenes")
     (folder / "regions.geojson").write_text(json.dumps(REGIONS), encoding="utf-8")
     boundaries = {"name": "regions", "source": "regions.geojson", "key": "id", "columns": ["name"]}
-    world.write_project(folder, folder / "scenes", boundaries=boundaries)
+    two_zone_project.write_project(folder, folder / "scenes", boundaries=boundaries)
     with (folder / "project.toml").open("a", encoding="utf-8") as file:
         file.write('\n[freshness]\nraw_tile = { warn = "5 days", fail = "10 days" }\n')
     return folder
@@ -121,14 +123,14 @@ def run() -> Run:
 
 
 @pytest.fixture
-def web(tmp_path: Path) -> Iterator[Web]:
+def web(tmp_path: Path) -> Iterator[WebServer]:
     """A web server of nothing."""
     with serving(tmp_path) as running:
         yield running
 
 
 @pytest.fixture
-def dagster(web: Web, country: Path) -> Dagster:
+def dagster(web: WebServer, country: Path) -> Dagster:
     """A webserver that serves the country."""
     assets = ("raw_tile", "reprojected_raster", "ndvi", "ndvi_by_boundary", "tile_index")
     sets = ("raw_regions", "validated_regions", "regions")

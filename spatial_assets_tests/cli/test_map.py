@@ -19,7 +19,7 @@ from spatial_assets.cli.mapping.png import round_length
 from spatial_assets.cli.mapping.terminal import can_show, half_blocks
 from spatial_assets.geo.pixels.colour_ramp import UNKNOWN, colours_of
 from spatial_assets.project import load_project
-from spatial_assets_tests.pipeline import world
+from spatial_assets_tests.fixtures import two_zone_project
 from spatial_assets_tests.servers.chromium import Chromium
 
 Run = Callable[..., Result]
@@ -28,7 +28,7 @@ Run = Callable[..., Result]
 @pytest.fixture
 def half_bad(run: Run, country: Path) -> Path:
     """The country with two good tiles and two in quarantine."""
-    (country / "scenes" / world.WEST.id / "B08.tif").write_bytes(b"<html>503</html>")
+    (country / "scenes" / two_zone_project.WEST.id / "B08.tif").write_bytes(b"<html>503</html>")
     run("--project", country, "materialize", "--workers", "0")
     return country
 
@@ -76,7 +76,7 @@ def test_the_page_knows_every_tile_and_needs_nothing_else(run: Run, half_bad: Pa
 
 
 def test_what_a_file_says_is_shown_and_not_run(run: Run, half_bad: Path) -> None:
-    (half_bad / "scenes" / world.WEST.id / "B08.tif").write_bytes(b"</script><b>")
+    (half_bad / "scenes" / two_zone_project.WEST.id / "B08.tif").write_bytes(b"</script><b>")
     run("--project", half_bad, "materialize", "--workers", "0")
 
     run("--project", half_bad, "map", half_bad / "map.html")

@@ -11,7 +11,7 @@ from click.testing import Result
 
 from spatial_assets.project import load_project
 from spatial_assets.stores.tables.database import open_database
-from spatial_assets_tests.pipeline import world
+from spatial_assets_tests.fixtures import two_zone_project
 
 Run = Callable[..., Result]
 
@@ -90,20 +90,20 @@ def test_missing_selects_what_was_never_made_and_what_is_gone(
 
 
 def test_a_bad_tile_is_one_line_and_exit_code_1(run: Run, country: Path) -> None:
-    spoil(country, world.WEST.id)
+    spoil(country, two_zone_project.WEST.id)
 
     result = run("--project", country, "materialize", *HERE)
 
     bad = [line for line in result.stderr.splitlines() if " quarantined at raw_tile: " in line]
     assert result.exit_code == 1
     assert len(bad) == 2
-    assert all("no_usable_scene" in line and world.WEST.id in line for line in bad)
+    assert all("no_usable_scene" in line and two_zone_project.WEST.id in line for line in bad)
     assert "2 materialized, 2 quarantined" in result.stdout
     assert "2 of 4 tiles need attention" in result.stderr
 
 
 def test_a_standing_quarantine_is_told_and_not_an_error(run: Run, country: Path) -> None:
-    spoil(country, world.WEST.id)
+    spoil(country, two_zone_project.WEST.id)
     run("--project", country, "materialize", *HERE)
 
     result = run("--project", country, "materialize", *HERE)
@@ -113,9 +113,9 @@ def test_a_standing_quarantine_is_told_and_not_an_error(run: Run, country: Path)
 
 
 def test_quarantined_tiles_are_made_once_their_input_is_mended(run: Run, country: Path) -> None:
-    kept = spoil(country, world.WEST.id)
+    kept = spoil(country, two_zone_project.WEST.id)
     run("--project", country, "materialize", *HERE)
-    shutil.move(kept, country / "scenes" / world.WEST.id / "B08.tif")
+    shutil.move(kept, country / "scenes" / two_zone_project.WEST.id / "B08.tif")
 
     result = run("--project", country, "materialize", "--quarantined", *HERE)
 

@@ -21,8 +21,8 @@ from spatial_assets.pipeline.engines.engine import InlineEngine
 from spatial_assets.pipeline.run.scenes_of_run import RunScenes
 from spatial_assets.project import Project, load_project
 from spatial_assets.stores.tables.database import open_database
-from spatial_assets_tests.pipeline.runs import store_of
-from spatial_assets_tests.pipeline.world import write_project
+from spatial_assets_tests.fixtures.pipeline_runs import store_of
+from spatial_assets_tests.fixtures.two_zone_project import write_project
 
 Run = Callable[..., Result]
 

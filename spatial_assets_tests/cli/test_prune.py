@@ -13,7 +13,7 @@ from spatial_assets.project import Project, load_project
 from spatial_assets.stores.objects.leases import lease
 from spatial_assets.stores.objects.store import open_store
 from spatial_assets.stores.tables.database import open_database
-from spatial_assets_tests.pipeline import world
+from spatial_assets_tests.fixtures import two_zone_project
 
 Run = Callable[..., Result]
 
@@ -34,7 +34,7 @@ def made(run: Run, country: Path) -> Path:
 def smaller(made: Path) -> Path:
     """The country after its area lost the two western tiles."""
     file = made / "project.toml"
-    file.write_text(file.read_text().replace(str(world.AREA), str(EAST_SIDE)))
+    file.write_text(file.read_text().replace(str(two_zone_project.AREA), str(EAST_SIDE)))
     return made
 
 

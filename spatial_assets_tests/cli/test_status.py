@@ -16,7 +16,7 @@ from click.testing import Result
 from spatial_assets.cli.selection.tile_status import TileStatus, standing_of
 from spatial_assets.project import load_project
 from spatial_assets.stores.tables.database import open_database
-from spatial_assets_tests.pipeline import world
+from spatial_assets_tests.fixtures import two_zone_project
 
 Run = Callable[..., Result]
 
@@ -27,7 +27,7 @@ STAGES = ("raw_tile", "ndvi")
 @pytest.fixture
 def half_bad(run: Run, country: Path) -> Path:
     """The country, materialized with its western scene unreadable: two tiles of four are bad."""
-    (country / "scenes" / world.WEST.id / "B08.tif").write_bytes(b"<html>503</html>")
+    (country / "scenes" / two_zone_project.WEST.id / "B08.tif").write_bytes(b"<html>503</html>")
     run("--project", country, "materialize", "--workers", "0")
     return country
 

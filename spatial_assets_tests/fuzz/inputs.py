@@ -14,7 +14,7 @@ import numpy as np
 import shapely
 from rasterio.errors import NotGeoreferencedWarning
 
-from spatial_assets_tests.catalog.making import item_of, meadow, write_raster
+from spatial_assets_tests.fixtures.scene_factory import clear_vegetation, item_of, write_raster
 
 LAYOUTS: Mapping[str, Mapping[str, Any]] = {
     "strips": {},
@@ -60,7 +60,7 @@ PROJECT: Mapping[str, Any] = {
 def make_rasters(folder: Path) -> None:
     """One small band in every layout."""
     folder.mkdir(parents=True, exist_ok=True)
-    red = meadow()["red"]
+    red = clear_vegetation()["red"]
     for name, profile in LAYOUTS.items():
         pixels = (red / 10_000).astype(np.float32) if name == "floats" else red
         if name in {"lzw-planes", "packbits-pixel"}:

@@ -30,7 +30,7 @@ from spatial_assets.pipeline.tile.scene_record import SceneRecord
 from spatial_assets.project import Project, load_project
 from spatial_assets.project.sections.products import BoundarySettings
 from spatial_assets.stores.objects.store import open_store
-from spatial_assets_tests.catalog.making import project_in, write_scene
+from spatial_assets_tests.fixtures.scene_factory import project_in, write_scene
 from spatial_assets_tests.fuzz.inputs import LAYOUTS, PROJECT
 from spatial_assets_tests.fuzz.mutation import spoiled_bytes, spoiled_document
 

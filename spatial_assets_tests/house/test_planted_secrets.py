@@ -22,14 +22,14 @@ from spatial_assets.catalog.access.source_access import source_access
 from spatial_assets.errors import SpatialAssetsError
 from spatial_assets.project import load_project
 from spatial_assets.stores.tables.database import open_database
-from spatial_assets_tests.catalog.web import Web, serving
-from spatial_assets_tests.pipeline.world import (
+from spatial_assets_tests.fixtures.two_zone_project import (
     COUNTRY,
     FILES,
     TWO_TILES,
     write_country,
     write_project,
 )
+from spatial_assets_tests.fixtures.web_server import WebServer, serving
 from spatial_assets_tests.servers.postgis import PostgisServer
 
 pytestmark = pytest.mark.servers
@@ -75,7 +75,7 @@ def sign_hrefs(catalog: Path, url: str) -> None:
 
 
 @contextmanager
-def troubled_web(folder: Path) -> Iterator[Web]:
+def troubled_web(folder: Path) -> Iterator[WebServer]:
     """A server of the files that refuses, has lost, or ruined some of them."""
     first, second, third, _ = (granule.id for granule in COUNTRY)
     with serving(folder) as web:

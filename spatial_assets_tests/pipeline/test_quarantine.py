@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ import numpy as np
 from spatial_assets.pipeline.outcome import State
 from spatial_assets.project import Project
 from spatial_assets.stores.tables.database import open_database
-from spatial_assets_tests.pipeline.runs import (
+from spatial_assets_tests.fixtures.pipeline_runs import (
     NOON,
     changed,
     cube,
@@ -26,14 +25,13 @@ from spatial_assets_tests.pipeline.runs import (
     trouble_of,
     walk,
 )
-from spatial_assets_tests.pipeline.world import (
+from spatial_assets_tests.fixtures.two_zone_project import (
     EAST,
     FILES,
     TWO_TILES,
-    WEST,
     write_country,
-    write_granule,
     write_project,
+    write_scene_out_of_range,
 )
 
 FILL = -32768
@@ -129,27 +127,11 @@ def test_a_bad_scene_is_quarantined_while_its_tiles_go_on(catalog: Path, tmp_pat
     assert EAST.id in str(checks["source_intact"].verdict.evidence["refused_scenes"])
 
 
-def out_of_range(catalog: Path) -> None:
-    """A scene of which a third has lost its 1000 DN: negative red, so |NDVI| > 1.
-
-    Too little for the plausibility of the whole scene, and most of the western tile.
-    """
-    granule = replace(WEST, wedge=0, cloud=0.0)
-    pixels = granule.pixels()
-    for name in ("red", "nir"):
-        pixels[name] = pixels[name] + np.uint16(1000)
-    lost = slice(0, granule.columns * 45 // 100)
-    pixels["red"][:, lost] = 300
-    pixels["nir"][:, lost] = 3000
-    item = granule.item(**{"earthsearch:boa_offset_applied": False})
-    write_granule(catalog, granule, pixels=pixels, item=item)
-
-
 def test_a_tile_most_of_whose_index_is_out_of_range_is_quarantined_with_the_figures(
     tmp_path: Path,
 ) -> None:
     catalog = tmp_path / "catalog"
-    out_of_range(catalog)
+    write_scene_out_of_range(catalog)
     project = over_two_tiles(tmp_path / "project", catalog)
 
     outcomes = walk(project)

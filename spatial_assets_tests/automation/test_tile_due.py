@@ -1,0 +1,133 @@
+"""Changed inputs are followed, and the automation tab says why each tile is asked for."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import dagster as dg
+
+from spatial_assets.automation import TileDue
+from spatial_assets_tests.automation.frozen_clock import CHAIN, EVERYTHING, WARN, Ageing
+
+HOUR = dt.timedelta(hours=1)
+
+
+def whole(*tiles: str) -> dict[str, set[str]]:
+    """All stages of these tiles."""
+    return {asset: set(tiles) for asset in CHAIN}
+
+
+def test_what_the_automation_tab_says(ageing: Ageing) -> None:
+    ageing.change(never_made="last")
+    graph = ageing.definitions().resolve_asset_graph()
+
+    def said(condition: dg.AutomationCondition[dg.AssetKey]) -> list[Any]:
+        below = [said(each) for each in condition.children]
+        return [condition.get_label() or condition.name, *([below] if below else [])]
+
+    def of(asset: str) -> list[Any]:
+        condition = graph.get(dg.AssetKey(asset)).automation_condition
+        assert condition is not None
+        return said(condition)
+
+    again = "again, 6 h after a try in vain"
+    assert of("raw_tile") == [
+        "due, and at most 2,000 under way",
+        [
+            ["its inputs changed"],
+            ["past its freshness window, the oldest first"],
+            ["never made, after the others"],
+            [again],
+            ["left alone: being made", *of("raw_tile")[1][4][1:]],
+            ["left alone: in quarantine"],
+        ],
+    ]
+    with_raw, alone = of("ndvi_by_boundary")[1]
+    assert with_raw[0] == "its raw_tile is asked for at this tick"
+    assert alone[1][:2] == [["its inputs changed"], [again]]
+    assert of("ndvi")[0] == "its raw_tile is asked for at this tick"
+
+
+def test_the_automation_tab_counts_the_tiles_by_why_they_are_asked_for(
+    ageing: Ageing,
+) -> None:
+    stale, changed = ageing.tiles[3:5], ageing.tiles[8]
+    between = ageing.make(stale)
+    ageing.make(set(ageing.tiles) - set(stale))
+    ageing.want(changed)
+    ageing.clock = between + WARN
+
+    result = dg.evaluate_automation_conditions(ageing.definitions(), ageing.instance, EVERYTHING)
+
+    (root,) = [each for each in result.results if each.key == dg.AssetKey("raw_tile")]
+    assert counts(root) == {
+        "its inputs changed": 1,
+        "past its freshness window, the oldest first": 2,
+        "again, 6 h after a try in vain": 0,
+        "left alone: being made": 0,
+        "left alone: in quarantine": 0,
+    }
+    assert result.get_requested_partitions(root.key) == {*stale, changed}
+
+
+def counts(result: dg.AutomationResult[dg.AssetKey]) -> dict[str | None, int]:
+    """Label -> tiles, of the reasons of TileDue."""
+    if isinstance(result.condition, TileDue):
+        return {each.condition.get_label(): each.true_subset.size for each in result.child_results}
+    found: dict[str | None, int] = {}
+    for child in result.child_results:
+        found |= counts(child)
+    return found
+
+
+def test_a_changed_input_is_followed_at_once_and_once(ageing: Ageing) -> None:
+    ageing.make(ageing.tiles)
+    ageing.clock = dt.datetime.now(dt.UTC)
+    changed = ageing.tiles[5]
+
+    ageing.want(changed, wanted="a")
+
+    assert ageing.tick() == whole(changed)
+    assert ageing.tick() == {}
+    ageing.want(changed, wanted="b")
+    assert ageing.tick() == whole(changed)
+    ageing.follow(changed, wanted="b")
+    assert ageing.tick() == {}
+
+
+def test_a_tile_in_quarantine_is_asked_for_when_its_input_changes(
+    ageing: Ageing,
+) -> None:
+    held = ageing.tiles[5]
+    ageing.make(ageing.tiles)
+    ageing.set_state(held, "quarantined")
+    ageing.follow(held, wanted="a")
+    ageing.want(held, wanted="a")
+    assert ageing.tick() == {}
+
+    ageing.want(held, wanted="b")
+
+    assert ageing.tick() == whole(held)
+
+
+def test_a_changed_boundary_asks_for_statistics_alone(ageing: Ageing) -> None:
+    ageing.make(ageing.tiles)
+    ageing.clock = dt.datetime.now(dt.UTC)
+    touched = ageing.tiles[5]
+
+    ageing.want(touched, stage="ndvi_by_boundary")
+
+    assert ageing.tick() == {"ndvi_by_boundary": {touched}}
+    assert ageing.tick() == {}
+
+
+def test_the_cursor_grows_with_what_is_asked_for_and_not_with_the_area(
+    ageing: Ageing,
+) -> None:
+    ageing.clock = ageing.make(ageing.tiles) + WARN - HOUR
+    assert ageing.tick() == {}
+
+    fresh = dg.serialize_value(ageing.cursor)
+
+    assert not any(tile in fresh for tile in ageing.project.partitioning.keys)

@@ -1,0 +1,118 @@
+"""Items of a folder: found, filtered, and refused one by one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spatial_assets.catalog.sources import documents as documents_module
+from spatial_assets.errors import SettingsError
+from spatial_assets_tests.catalog.scene_search import LATER, find, ids, reasons, shifted
+from spatial_assets_tests.fixtures.scene_factory import (
+    item_of,
+    write_item,
+    write_scene,
+)
+
+
+def test_a_folder_is_searched_to_its_depths(tmp_path: Path) -> None:
+    write_scene(tmp_path / "s" / "b", item_of("b", **LATER))
+    write_scene(tmp_path / "s" / "deep" / "er" / "a", item_of("a"))
+    (tmp_path / "s" / "collection.json").write_text(
+        '{"type": "Collection", "stac_version": "1.0.0"}'
+    )
+    (tmp_path / "s" / "fields.json").write_text('{"type": "FeatureCollection", "features": []}')
+    (tmp_path / "s" / "notes.txt").write_text("not JSON")
+
+    catalogue = find(tmp_path, tmp_path / "s")
+
+    assert ids(catalogue) == ["a", "b"]
+    assert catalogue.rejected == ()
+    assert Path(catalogue.scenes[0].bands["red"].href).is_file()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        pytest.param(b"", "bad_json", id="empty"),
+        pytest.param(b'{"type": "Feature", "stac_', "bad_json", id="cut-off"),
+        pytest.param(b"\xff\xfe\x00", "bad_json", id="no-utf-8"),
+        pytest.param(b"[1, 2, 3]", "bad_json", id="a-list"),
+        pytest.param(b"[" * 100_000, "bad_json", id="nested-without-end"),
+    ],
+)
+def test_an_unreadable_item_is_a_record_and_the_others_go_on(
+    tmp_path: Path, content: bytes, reason: str
+) -> None:
+    write_scene(tmp_path / "s" / "good", item_of("good"))
+    (tmp_path / "s" / "bad.json").write_bytes(content)
+
+    catalogue = find(tmp_path, tmp_path / "s")
+
+    assert ids(catalogue) == ["good"]
+    assert reasons(catalogue) == {"bad": reason}
+
+
+def test_an_oversized_item_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(documents_module, "MAX_DOCUMENT_BYTES", 5000)
+    write_scene(tmp_path / "s", item_of("good"))
+    write_item(tmp_path / "s", {**item_of("bad"), "padding": "x" * 5000})
+
+    catalogue = find(tmp_path, tmp_path / "s")
+
+    assert reasons(catalogue) == {"bad": "too_large"}
+
+
+def test_a_scene_without_its_file_is_a_record(tmp_path: Path) -> None:
+    write_scene(tmp_path / "s")
+    (tmp_path / "s" / "B08.tif").unlink()
+
+    assert set(reasons(find(tmp_path, tmp_path / "s")).values()) == {"missing_object"}
+
+
+@pytest.mark.parametrize(
+    ("item", "scenes", "expected"),
+    [
+        pytest.param(item_of(), {}, 1, id="wanted"),
+        pytest.param(item_of(), {"collections": ["sentinel-2-l2a", "x"]}, 1, id="collection"),
+        pytest.param(item_of(), {"collections": ["sentinel-2-l1c"]}, 0, id="other-collection"),
+        pytest.param(item_of(), {"max_cloud_cover": 45}, 0, id="too-cloudy"),
+        pytest.param(item_of(), {"max_cloud_cover": 46}, 1, id="clear-enough"),
+        pytest.param(item_of(**{"eo:cloud_cover": None}), {"max_cloud_cover": 1}, 1, id="untold"),
+        pytest.param(item_of(), {"datetime": "2023-08-19/.."}, 0, id="before"),
+        pytest.param(item_of(), {"datetime": "2023-08-18"}, 1, id="that-day"),
+        pytest.param(
+            item_of(datetime="2023-08-31T23:59:59.9Z"), {}, 1, id="last-second-of-the-last-day"
+        ),
+        pytest.param({**item_of(), "geometry": shifted(40)}, {}, 0, id="elsewhere"),
+    ],
+)
+def test_only_wanted_items_are_scenes(
+    tmp_path: Path, item: dict[str, Any], scenes: dict[str, Any], expected: int
+) -> None:
+    write_scene(tmp_path / "s", item)
+
+    catalogue = find(tmp_path, tmp_path / "s", **scenes)
+
+    assert len(catalogue.scenes) == expected
+    assert catalogue.rejected == ()
+
+
+def test_the_same_folder_gives_the_same_answer(tmp_path: Path) -> None:
+    for name in ("c", "a", "b"):
+        write_scene(
+            tmp_path / "s" / name, item_of(name, datetime=f"2023-08-1{ord(name) % 5}T10:00:00Z")
+        )
+
+    first, second = (find(tmp_path, tmp_path / "s") for _ in range(2))
+
+    assert ids(first) == ["a", "b", "c"]
+    assert first == second
+
+
+@pytest.mark.parametrize("catalog", ["nowhere", "nowhere.json", "nowhere.parquet"])
+def test_a_catalogue_that_is_not_there_is_a_settings_error(tmp_path: Path, catalog: str) -> None:
+    with pytest.raises(SettingsError, match="catalog"):
+        find(tmp_path, catalog)

@@ -1,0 +1,111 @@
+"""What `materialize --launch --wait` sees of a backfill, and how it ends."""
+
+from __future__ import annotations
+
+import pytest
+from click import ClickException
+
+from spatial_assets.cli.launching.backfill import Backfill
+from spatial_assets.cli.launching.launch import BackfillProgress, Following, tell_the_end
+from spatial_assets.cli.launching.webserver_client import Webserver
+from spatial_assets.cli.local_run.progress import LineMeter
+from spatial_assets.cli.selection.tile_status import TileStanding, TileStatus
+from spatial_assets.errors import LaunchError
+from spatial_assets_tests.cli.fake_dagster_webserver import Dagster, progress
+from spatial_assets_tests.fixtures.web_server import WebServer
+
+
+def following(web: WebServer, said: list[str], *, waits: float = 0.0) -> Following:
+    time = iter(range(0, 10_000, int(waits) or 1))
+    return Following(
+        webserver=Webserver(web.url),
+        stage="tile_index",
+        meter=LineMeter(said.append, clock=lambda: 0.0),
+        sleep=lambda _: None,
+        clock=lambda: float(next(time)),
+    )
+
+
+def test_progress_is_told_until_all_have_ended(web: WebServer, dagster: Dagster) -> None:
+    dagster.seen = [
+        progress("REQUESTED"),
+        progress("REQUESTED", 1),
+        progress("REQUESTED", 3, 1),
+        progress("COMPLETED_FAILED", 3, 1),
+    ]
+    said: list[str] = []
+
+    (ended,) = following(web, said).to_the_end([Backfill("b1", "", 4, 1)])
+
+    assert ended == BackfillProgress("COMPLETED_FAILED", made=3, failed=1)
+    assert [line.split(",")[0].strip() for line in said] == [
+        "tile_index in Dagster ...",
+        *(f"{number} of 4" for number in (1, 2, 3, 4)),
+    ]
+
+
+def test_a_webserver_that_is_away_for_a_moment_is_waited_for(
+    web: WebServer, dagster: Dagster
+) -> None:
+    dagster.seen = [progress("COMPLETED_SUCCESS", 4)]
+    web.faults["/graphql"] = [502, "reset", 502]
+
+    (ended,) = following(web, []).to_the_end([Backfill("b1", "", 4, 1)])
+
+    assert ended.made == 4
+
+
+def test_waiting_ends_when_it_stays_away(web: WebServer) -> None:
+    web.always["/graphql"] = 502
+
+    with pytest.raises(LaunchError, match="HTTP 502"):
+        following(web, [], waits=50).to_the_end([Backfill("b1", "", 4, 1)])
+
+
+def tile(key: str, standing: TileStatus = TileStatus.QUARANTINED) -> TileStanding:
+    return TileStanding(tile=key, standing=standing, stage="ndvi", reason="why", message="told")
+
+
+def test_tiles_that_were_bad_before_are_no_error(capsys: pytest.CaptureFixture[str]) -> None:
+    bad = {"0": tile("0")}
+    ended = [BackfillProgress("COMPLETED_FAILED", made=3, failed=1)]
+
+    tell_the_end(ended, before=bad, after=bad, urls=["u"])
+
+    assert capsys.readouterr().out.splitlines() == [
+        "3 tiles materialized, 1 not.",
+        "1 were bad before, and still are.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("ended", "after", "told"),
+    [
+        pytest.param(
+            BackfillProgress("COMPLETED_FAILED", 3, 1), {"1": tile("1")}, "1 tile newly", id="new"
+        ),
+        pytest.param(
+            BackfillProgress("COMPLETED_FAILED", 3, 1),
+            {"0": tile("0", TileStatus.FAILED)},
+            "1 tile newly bad",
+            id="bad-otherwise",
+        ),
+        pytest.param(
+            BackfillProgress("COMPLETED_FAILED", 2, 2),
+            {"0": tile("0")},
+            "COMPLETED_FAILED: u",
+            id="run-died",
+        ),
+        pytest.param(
+            BackfillProgress("CANCELED", 2, 0), {}, "no tile is newly bad; .* CANCELED", id="cancel"
+        ),
+        pytest.param(
+            BackfillProgress("FAILED", 0, 0, "gone"), {}, "Dagster says gone", id="daemon"
+        ),
+    ],
+)
+def test_what_went_wrong_meanwhile_is_exit_code_1(
+    ended: BackfillProgress, after: dict[str, TileStanding], told: str
+) -> None:
+    with pytest.raises(ClickException, match=told):
+        tell_the_end([ended], before={"0": tile("0")}, after=after, urls=["u"])

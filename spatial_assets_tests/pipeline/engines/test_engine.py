@@ -1,0 +1,98 @@
+"""Jobs in local processes: bounded work in flight, and a process that dies takes nobody along."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from subprocess import PIPE
+
+import pytest
+
+from spatial_assets.pipeline.engines.engine import InlineEngine, ProcessEngine, WorkerDied
+from spatial_assets_tests.fixtures.failing_engines import pid_and_gdal_cache, slow_square
+from spatial_assets_tests.servers.process import REPOSITORY
+
+TWO = ProcessEngine(workers=2, gdal_cache_mb=77)
+
+
+def test_results_come_with_their_jobs() -> None:
+    assert dict(TWO.run(slow_square, range(8))) == {n: n * n for n in range(8)}
+    assert list(InlineEngine().run(slow_square, [3, 1])) == [(3, 9), (1, 1)]
+
+
+def test_a_job_that_kills_its_process_is_given_up_and_no_other() -> None:
+    found = dict(TWO.run(slow_square, [1, 13, 2, 3, 4, 5, 6, 7]))
+
+    assert isinstance(found.pop(13), WorkerDied)
+    assert found == {n: n * n for n in (1, 2, 3, 4, 5, 6, 7)}
+
+
+def test_jobs_are_asked_for_as_they_are_needed() -> None:
+    asked: list[int] = []
+
+    def jobs() -> Iterator[int]:
+        for number in range(100):
+            asked.append(number)
+            yield number
+
+    results = TWO.run(slow_square, jobs())
+    for _ in range(5):
+        next(results)
+
+    assert len(asked) <= 5 + 2 * TWO.workers
+    results.close()
+
+
+def test_closing_early_leaves_no_process_behind() -> None:
+    results = TWO.run(slow_square, range(100))
+    next(results)
+    results.close()
+
+    with pytest.raises(StopIteration):
+        next(results)
+
+
+def test_workers_are_processes_of_their_own_with_the_cache_they_were_given() -> None:
+    found = [
+        each
+        for _, each in TWO.run(pid_and_gdal_cache, range(6))
+        if not isinstance(each, WorkerDied)
+    ]
+
+    assert len({process for process, _ in found}) <= TWO.workers
+    assert {cache for _, cache in found} == {"77"}
+
+
+DRIVER = """
+import sys
+from spatial_assets.pipeline.engines.engine import ProcessEngine
+from spatial_assets_tests.fixtures.failing_engines import pid_and_gdal_cache
+for _, (process, _) in ProcessEngine(workers=2, gdal_cache_mb=64).run(pid_and_gdal_cache, range(1000)):
+    print(process, flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_workers_do_not_outlive_a_driver_that_is_killed() -> None:
+    driver = subprocess.Popen(
+        [sys.executable, "-c", DRIVER], stdin=PIPE, stdout=PIPE, text=True, cwd=REPOSITORY
+    )
+    assert driver.stdin is not None
+    assert driver.stdout is not None
+    worker = Path("/proc") / driver.stdout.readline().strip()
+    assert worker.exists()
+
+    driver.kill()
+    driver.wait()
+
+    # the end of their output: nobody is left who could write to it
+    assert all(line.strip().isdigit() for line in driver.stdout)
+    deadline = time.monotonic() + 10
+    while worker.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    driver.stdin.close()
+    driver.stdout.close()

@@ -1,0 +1,134 @@
+"""Scenes before, after and within the time axis; the axis is the driver's, and grows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spatial_assets.errors import GridError, SettingsError
+from spatial_assets.pipeline.outcome import State
+from spatial_assets.project import Project
+from spatial_assets.stores.cube.cube import stored_cube
+from spatial_assets_tests.fixtures.pipeline_runs import cube, rows, states, store_of, walk
+from spatial_assets_tests.fixtures.two_zone_project import (
+    EAST,
+    SEPTEMBER,
+    TWO_TILES,
+    Granule,
+    write_country,
+    write_granule,
+    write_project,
+)
+
+FILL = -32768
+VIRGINIA = Granule(id="virginia", epsg=32618, left=300_000.0, top=4_100_040.0)
+IN_VIRGINIA = [-77.1, 36.8, -76.9, 36.9]
+
+
+def in_virginia(folder: Path, catalog: Path, **time: object) -> Project:
+    defaults = {"start": None, "end": None}
+    return write_project(
+        folder,
+        catalog,
+        area={"bbox": IN_VIRGINIA},
+        scenes={"datetime": "2023-08-01/2023-09-30"},
+        time={**defaults, **time},
+    )
+
+
+@pytest.mark.parametrize("period", ["day", "month"])
+def test_a_scene_whose_solar_day_is_before_the_axis_is_refused_and_named(
+    period: str, tmp_path: Path
+) -> None:
+    """The axis starts where [scenes] datetime does; half past midnight in Greenwich it is still
+    the day before in Virginia."""
+    catalog = write_country(tmp_path / "catalog", [VIRGINIA])
+    early = replace(VIRGINIA, id="early", seed=9)
+    write_granule(catalog, early, item=early.item(datetime="2023-08-01T00:30:00Z"))
+    project = in_virginia(tmp_path / "project", catalog, period=period)
+
+    outcomes = walk(project)
+
+    assert states(outcomes) == {State.MATERIALIZED}
+    (record,) = rows(project, "quarantine")
+    assert (record["subject"], record["reason"]) == ("early", "before_time_axis")
+    assert "2023-07-31" in str(record["message"])
+    assert "[time] start" in str(record["message"])
+    assert {row["scenes"] for row in rows(project, "tile_index")} == {1}
+    assert states(walk(project)) == {State.UNCHANGED}
+
+
+def test_tiles_of_which_only_scenes_before_the_axis_exist_are_quarantined(tmp_path: Path) -> None:
+    catalog = tmp_path / "catalog"
+    write_granule(catalog, VIRGINIA, item=VIRGINIA.item(datetime="2023-08-01T00:30:00Z"))
+    project = in_virginia(tmp_path / "project", catalog)
+
+    outcomes = walk(project)
+
+    assert states(outcomes) == {State.QUARANTINED}
+    for outcome in outcomes.values():
+        assert outcome.bad_stage is not None
+        assert "before_time_axis" in outcome.bad_stage.message
+
+
+def test_the_axis_grows_to_a_scene_after_its_end(tmp_path: Path) -> None:
+    catalog = write_country(tmp_path / "catalog", [EAST])
+    project = write_project(
+        tmp_path / "project",
+        catalog,
+        area={"bbox": TWO_TILES},
+        time={"start": "2023-08-01", "end": "2023-08-31"},
+    )
+    walk(project)
+    before = cube(project)
+    write_granule(catalog, SEPTEMBER)
+
+    walk(project)
+
+    spec = stored_cube(store_of(project), "ndvi")
+    assert spec is not None
+    assert spec.periods.count == 2
+    assert np.array_equal(cube(project)[0], before[0])
+    assert np.any(cube(project, period=1)[0] != FILL)
+
+
+def test_without_a_start_the_axis_begins_with_the_earliest_scene_and_stays_there(
+    tmp_path: Path,
+) -> None:
+    catalog = write_country(tmp_path / "catalog", [EAST])
+    free = {"start": None, "end": None}
+    project = write_project(tmp_path / "project", catalog, area={"bbox": TWO_TILES}, time=free)
+    walk(project)
+    write_granule(catalog, replace(EAST, id="older", day="2023-06-01"))
+
+    outcomes = walk(project)
+
+    assert states(outcomes) == {State.UNCHANGED}
+    assert [row["subject"] for row in rows(project, "quarantine")] == ["older"]
+
+
+def test_no_start_and_no_scene_is_an_error_that_says_what_to_write(tmp_path: Path) -> None:
+    catalog = tmp_path / "catalog"
+    catalog.mkdir()
+    project = write_project(
+        tmp_path / "project",
+        catalog,
+        area={"bbox": TWO_TILES},
+        time={"start": None, "end": None},
+    )
+
+    with pytest.raises(SettingsError, match=r"time\.start"):
+        walk(project)
+
+
+def test_an_axis_does_not_grow_backwards(tmp_path: Path) -> None:
+    catalog = write_country(tmp_path / "catalog", [EAST])
+    area = {"bbox": TWO_TILES}
+    walk(write_project(tmp_path / "project", catalog, area=area))
+    earlier = write_project(tmp_path / "project", catalog, area=area, time={"start": "2023-06-01"})
+
+    with pytest.raises(GridError, match="start"):
+        walk(earlier)

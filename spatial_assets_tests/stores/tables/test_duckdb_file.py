@@ -1,0 +1,192 @@
+"""A DuckDB file that a run keeps between its transactions, and still shares."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from spatial_assets.errors import DatabaseError
+from spatial_assets.stores.tables import duckdb_file
+from spatial_assets.stores.tables.duckdb import DuckDatabase
+from spatial_assets_tests.servers.process import REPOSITORY
+from spatial_assets_tests.stores.tables.sample_rows import REGIONS, region, state
+
+WRITE_AS_A_RUN = """
+import sys, time
+from spatial_assets.stores.tables.duckdb import DuckDatabase
+from spatial_assets_tests.stores.tables.sample_rows import REGIONS, state
+file, me, times = sys.argv[1], sys.argv[2], int(sys.argv[3])
+began = time.monotonic()
+with DuckDatabase(file) as database, database.kept_open():
+    database.ensure_schema([REGIONS])
+    longest = time.monotonic() - began
+    for n in range(times):
+        began = time.monotonic()
+        database.set_states([state(f"{me}-{n}")])
+        longest = max(longest, time.monotonic() - began)
+print(longest)
+"""
+DIE_WHILE_KEEPING = """
+import os, signal, sys
+from spatial_assets.stores.tables.duckdb import DuckDatabase
+from spatial_assets_tests.stores.tables.sample_rows import REGIONS, state
+with DuckDatabase(sys.argv[1]) as database, database.kept_open():
+    database.ensure_schema([REGIONS])
+    for n in range(5):
+        database.set_states([state(str(n))])
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+OPEN_WITHOUT_ASKING = "import duckdb, sys; duckdb.connect(sys.argv[1], read_only=True)"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "spatial.duckdb"
+
+
+def start(file: Path, body: str, *values: str) -> subprocess.Popen[str]:
+    """A process of its own that works on the file."""
+    return subprocess.Popen(
+        [sys.executable, "-c", body, str(file), *values],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def said(process: subprocess.Popen[str]) -> str:
+    """What it printed; it must have ended well."""
+    out, trouble = process.communicate(timeout=120)
+    assert (process.returncode, trouble) == (0, "")
+    return out
+
+
+def opens_elsewhere(file: Path) -> bool:
+    """Whether a program that asks nobody can read the file now."""
+    command = [sys.executable, "-c", OPEN_WITHOUT_ASKING, str(file)]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def tiles(database: DuckDatabase) -> Sequence[str]:
+    """Tiles that have a state."""
+    return [str(row["tile"]) for row in database.rows("tile_state")]
+
+
+def test_a_run_keeps_the_file_until_it_ends(file: Path) -> None:
+    with DuckDatabase(str(file)) as database:
+        database.ensure_schema([REGIONS])
+        with database.keep_open():
+            database.set_states([state("1")])
+            database.rows("tile_state")
+            assert not opens_elsewhere(file)
+
+        assert opens_elsewhere(file)
+
+
+def test_a_file_kept_by_an_idle_run_is_given_to_a_process_that_asks(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(duckdb_file, "KEPT_IDLE", 20)
+    with DuckDatabase(str(file)) as database, database.keep_open():
+        database.ensure_schema([REGIONS])
+        database.set_states([state("mine")])
+
+        longest = float(said(start(file, WRITE_AS_A_RUN, "theirs", "1")))
+
+        assert tiles(database) == ["mine", "theirs-0"]
+    assert longest < 5
+
+
+def test_four_runs_at_once_lose_nothing_and_all_have_their_turn(file: Path) -> None:
+    processes = [start(file, WRITE_AS_A_RUN, str(me), "15") for me in range(4)]
+
+    longest = max(float(said(process)) for process in processes)
+
+    with DuckDatabase(str(file)) as database:
+        database.ensure_schema([REGIONS])
+        assert len(tiles(database)) == 4 * 15
+    assert longest < 5
+
+
+def test_a_run_killed_while_it_keeps_the_file_loses_nothing_and_blocks_nobody(file: Path) -> None:
+    process = start(file, DIE_WHILE_KEEPING)
+    process.communicate(timeout=120)
+    assert process.returncode == -signal.SIGKILL
+
+    with DuckDatabase(str(file), patience=5) as database, database.keep_open():
+        database.ensure_schema([REGIONS])
+        database.set_states([state("5")])
+
+        assert tiles(database) == ["0", "1", "2", "3", "4", "5"]
+
+
+def test_a_kept_file_that_nobody_uses_is_let_go_of(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(duckdb_file, "KEPT_IDLE", 0.1)
+    with DuckDatabase(str(file)) as database, database.keep_open():
+        database.ensure_schema([REGIONS])
+        time.sleep(0.5)
+
+        assert opens_elsewhere(file)
+        database.set_states([state("1")])
+        assert tiles(database) == ["1"]
+
+
+def test_what_failed_is_undone_and_what_was_committed_before_stays(file: Path) -> None:
+    with DuckDatabase(str(file)) as database, database.keep_open():
+        database.ensure_schema([REGIONS])
+        database.set_states([state("good")])
+
+        def begin_and_fail(open_: object) -> None:
+            open_.run("DELETE FROM tile_state")  # type: ignore[attr-defined]
+            open_.run("SELECT * FROM nothing")  # type: ignore[attr-defined]
+
+        with pytest.raises(DatabaseError, match="Catalog"):
+            database.within(begin_and_fail, write=True)
+
+        assert tiles(database) == ["good"]
+
+
+def test_several_objects_of_a_process_pass_a_kept_file_on(file: Path) -> None:
+    with ExitStack() as stack:
+        first, second = (stack.enter_context(DuckDatabase(str(file))) for _ in range(2))
+        for database in (first, second):
+            stack.enter_context(database.keep_open())
+            database.ensure_schema([REGIONS])
+
+        def write(database: DuckDatabase, name: str) -> None:
+            for n in range(5):
+                database.set_states([state(f"{name}{n}")])
+
+        threads = [
+            threading.Thread(target=write, args=(database, name))
+            for database, name in ((first, "a"), (second, "b"), (first, "c"))
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert len(tiles(first)) == len(tiles(second)) == 15
+
+
+def test_a_run_that_only_reads_makes_no_file_and_sees_it_when_another_did(file: Path) -> None:
+    with DuckDatabase(str(file)) as database, database.keep_open():
+        assert not database.has_table("tile_state")
+        assert not file.exists()
+
+        with DuckDatabase(str(file)) as other:
+            other.ensure_schema([REGIONS])
+            other.replace_all("regions", [region("a")])
+
+        assert database.has_table("tile_state")

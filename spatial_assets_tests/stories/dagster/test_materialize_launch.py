@@ -1,0 +1,167 @@
+"""`materialize --launch` with the real webserver and daemon: backfills, their runs and events."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import dagster as dg
+import pytest
+from click.testing import CliRunner, Result
+from playwright.sync_api import expect
+
+from spatial_assets.cli import main
+from spatial_assets.project import Project
+from spatial_assets_tests.fixtures.dagster_runs import (
+    BOUNDARIES,
+    CHAIN,
+    RANGE_TAGS,
+    definitions,
+    materialize,
+    newest,
+    told,
+)
+from spatial_assets_tests.fixtures.ten_village_project import first, make_unreadable, villages
+from spatial_assets_tests.fixtures.two_zone_project import write_project
+from spatial_assets_tests.servers.chromium import Chromium
+from spatial_assets_tests.servers.dagster import WORKSPACE_FILE, dagster_server, make_home
+from spatial_assets_tests.stories.dagster.webserver_and_daemon import Day
+
+pytestmark = pytest.mark.servers
+
+CHOSEN = (0, 1, 3, 5)
+"""Of the ten tiles: three ranges of neighbours."""
+
+BAD = 5
+
+
+def launch(project: Project, url: str, *options: str) -> Result:
+    environment = {
+        "SPATIAL_ASSETS_PROJECT": str(project.root),
+        "SPATIAL_ASSETS_STORAGE_URL": None,
+        "SPATIAL_ASSETS_DATABASE_URL": None,
+    }
+    arguments = ["materialize", "--launch", url, *options]
+    return CliRunner().invoke(main, arguments, env=environment)
+
+
+def chosen(project: Project, numbers: Sequence[int] = CHOSEN) -> tuple[str, ...]:
+    tiles = first(project, 10)
+    return tuple(tiles[number] for number in numbers)
+
+
+@pytest.fixture(scope="module")
+def day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Day]:
+    """Dagster's services over villages of which nothing is made but the boundaries."""
+    folder = tmp_path_factory.mktemp("launching")
+    project, home = villages(folder), make_home(folder / "dagster_home")
+    make_unreadable(project, first(project, 10)[BAD])
+    environment = {"SPATIAL_ASSETS_PROJECT": str(project.root)}
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        assert materialize(definitions(project), instance, BOUNDARIES).success
+        with dagster_server(
+            home, WORKSPACE_FILE, environment=environment, name="launching"
+        ) as server:
+            yield Day(project, server, instance)
+
+
+@dataclass(frozen=True)
+class Launched:
+    """A backfill that was waited for."""
+
+    result: Result
+    id: str
+
+
+@pytest.fixture(scope="module")
+def launched(day: Day) -> Launched:
+    """Four tiles in three ranges, one of them bad, launched and waited for."""
+    tiles = ",".join(chosen(day.project))
+    stages = ",".join(CHAIN)
+    result = launch(day.project, day.server.url, "--wait", "--select", stages, "--tiles", tiles)
+    found = re.search(r"^backfill (\w+): 4 tiles in 3 runs, (\S+)$", result.stdout, re.MULTILINE)
+    assert found, result.output
+    assert found[2] == f"{day.server.url}/runs/b/{found[1]}"
+    return Launched(result, found[1])
+
+
+def test_a_range_of_neighbours_is_a_run(day: Day, launched: Launched) -> None:
+    one, other, third, bad = chosen(day.project)
+
+    runs = day.runs_of(launched.id)
+
+    ranges = {tuple(run.tags.get(tag) for tag in RANGE_TAGS) for run in runs}
+    assert len(runs) == 3
+    assert (one, other) in ranges
+    single = {run.tags.get("dagster/partition") for run in runs} - {None}
+    single |= {first_key for first_key, last in ranges if first_key == last and first_key}
+    assert single == {third, bad}
+
+
+def test_the_events_are_there(day: Day, launched: Launched) -> None:
+    *good, bad = chosen(day.project)
+    assert launched.id
+
+    for asset in CHAIN:
+        states = {told(day.instance, asset, tile)["state"] for tile in good}
+        assert states <= {"materialized", "empty"}
+        assert newest(day.instance, asset, bad) is None
+    (untouched,) = chosen(day.project, [4])
+    assert newest(day.instance, "raw_tile", untouched) is None
+
+
+def test_the_page_that_was_named_shows_the_backfill(
+    day: Day, launched: Launched, chromium: Chromium
+) -> None:
+    page = chromium.page(f"{day.server.url}/runs/b/{launched.id}")
+
+    expect(page.get_by_text(launched.id).first).to_be_visible()
+    expect(page.get_by_text("tile_index").first).to_be_visible()
+    chromium.screenshot(page, "dagster-launched-backfill")
+
+
+def test_a_tile_that_went_bad_is_told_and_exit_code_1(day: Day, launched: Launched) -> None:
+    bad = chosen(day.project)[-1]
+
+    assert launched.result.exit_code == 1
+    assert "3 tiles materialized, 1 not." in launched.result.stdout
+    assert f"{bad} quarantined at raw_tile: no_usable_scene" in launched.result.stderr
+    assert "1 tile newly bad; Dagster says COMPLETED_FAILED" in launched.result.stderr
+    assert "tile_index in Dagster" in launched.result.stderr  # its progress
+
+
+def test_a_range_longer_than_a_run_may_be_is_cut(day: Day, launched: Launched) -> None:
+    assert launched.id
+    before = {each.backfill_id for each in day.instance.get_backfills()}
+    file = day.project.root / "project.toml"
+    kept = file.read_text()
+    file.write_text(kept.replace("workers = 2", "workers = 2\nmax_tiles_per_run = 1"))
+    tiles = chosen(day.project, [7, 8])
+
+    result = launch(day.project, day.server.url, "--select", "raw_tile", "--tiles", ",".join(tiles))
+
+    file.write_text(kept)
+    new = [each for each in day.instance.get_backfills() if each.backfill_id not in before]
+    assert result.exit_code == 0, result.output
+    assert result.stdout.count("1 tile in 1 run, ") == 2
+    assert all(f"backfill {each.backfill_id}: " in result.stdout for each in new)
+    assert len(new) == 2
+
+
+def test_another_project_is_refused(
+    day: Day, launched: Launched, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    assert launched.id
+    folder = tmp_path_factory.mktemp("other")
+    other = write_project(folder / "project", folder, grid={"level": 9, "shard": 512})
+    evi = write_project(folder / "evi", folder, indices={"names": ["evi"]})
+    known = len(day.instance.get_backfills())
+
+    tiles, assets = (launch(each, day.server.url) for each in (other, evi))
+
+    assert (tiles.exit_code, assets.exit_code) == (1, 1)
+    assert "another project, or an older one" in tiles.stderr
+    assert f"SPATIAL_ASSETS_PROJECT={other.root}" in tiles.stderr
+    assert "has no evi: not " in assets.stderr
+    assert len(day.instance.get_backfills()) == known
