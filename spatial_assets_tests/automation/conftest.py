@@ -8,11 +8,11 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from spatial_assets_tests.automation.frozen_clock import Ageing, windowed_project
+from spatial_assets_tests.automation.frozen_clock import AutomationHarness, windowed_project
 
 
 @pytest.fixture
-def ageing(tmp_path: Path) -> Iterator[Ageing]:
+def harness(tmp_path: Path) -> Iterator[AutomationHarness]:
     """Fifteen tiles and more that are due after five days, and an empty instance in memory."""
     with dg.DagsterInstance.ephemeral() as instance:
-        yield Ageing(project=windowed_project(tmp_path), instance=instance)
+        yield AutomationHarness(project=windowed_project(tmp_path), instance=instance)

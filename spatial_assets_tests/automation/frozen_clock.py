@@ -55,7 +55,7 @@ def freshness(window: FreshnessWindow, **others: Any) -> FreshnessSettings:  # n
 
 
 @dataclass
-class Ageing:
+class AutomationHarness:
     """A project, its instance, and what automation asks for, tick by tick."""
 
     project: Project

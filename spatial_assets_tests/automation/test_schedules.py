@@ -14,24 +14,26 @@ from spatial_assets.definitions import build_definitions
 from spatial_assets.project import Project
 from spatial_assets.project.sections.regions import RegionSettings
 from spatial_assets.resources import EngineResource
-from spatial_assets_tests.automation.frozen_clock import CHAIN, Ageing, windowed_project
+from spatial_assets_tests.automation.frozen_clock import CHAIN, AutomationHarness, windowed_project
 from spatial_assets_tests.fixtures.ten_village_project import ten_tiles, ten_villages
 
 MONDAY = dt.datetime(2026, 11, 23, 4, tzinfo=dt.UTC)
 
 
 @pytest.fixture
-def ageing(tmp_path: Path) -> Iterator[Ageing]:
+def harness(tmp_path: Path) -> Iterator[AutomationHarness]:
     """Tiles of an instance in a folder: a schedule opens it by itself."""
     with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
-        yield Ageing(project=windowed_project(tmp_path), instance=instance)
+        yield AutomationHarness(project=windowed_project(tmp_path), instance=instance)
 
 
-def of_region(ageing: Ageing, *numbers: int, cron: str | None = "0 4 * * 1") -> tuple[str, ...]:
+def of_region(
+    harness: AutomationHarness, *numbers: int, cron: str | None = "0 4 * * 1"
+) -> tuple[str, ...]:
     """Make some of the tiles the region `coast`."""
-    tiles = tuple(ageing.tiles[number] for number in numbers)
+    tiles = tuple(harness.tiles[number] for number in numbers)
     region = RegionSettings(tiles=tiles, cron=cron)
-    ageing.project = ageing.project.model_copy(update={"regions": {"coast": region}})
+    harness.project = harness.project.model_copy(update={"regions": {"coast": region}})
     return tiles
 
 
@@ -48,10 +50,10 @@ def ranges(requests: list[dg.RunRequest]) -> list[tuple[str, str]]:
     return [(request.tags[FIRST], request.tags[LAST]) for request in requests]
 
 
-def test_a_region_is_asked_for_in_one_run_a_range(ageing: Ageing) -> None:
-    a, b, c, d = of_region(ageing, 1, 2, 3, 7)
+def test_a_region_is_asked_for_in_one_run_a_range(harness: AutomationHarness) -> None:
+    a, b, c, d = of_region(harness, 1, 2, 3, 7)
 
-    requests = asked(ageing.definitions(), ageing.instance)
+    requests = asked(harness.definitions(), harness.instance)
 
     assert ranges(requests) == [(a, c), (d, d)]
     assert [each.run_key for each in requests] == [
@@ -60,19 +62,19 @@ def test_a_region_is_asked_for_in_one_run_a_range(ageing: Ageing) -> None:
     assert b not in {end for both in ranges(requests) for end in both}
 
 
-def test_what_is_in_quarantine_or_being_made_is_left_out(ageing: Ageing) -> None:
-    a, b, c, d, e = of_region(ageing, 1, 2, 3, 4, 7)
-    ageing.set_state(b, "quarantined")
-    ageing.begin(e)
+def test_what_is_in_quarantine_or_being_made_is_left_out(harness: AutomationHarness) -> None:
+    a, b, c, d, e = of_region(harness, 1, 2, 3, 4, 7)
+    harness.set_state(b, "quarantined")
+    harness.begin(e)
 
-    assert ranges(asked(ageing.definitions(), ageing.instance)) == [(a, a), (c, d)]
+    assert ranges(asked(harness.definitions(), harness.instance)) == [(a, a), (c, d)]
 
 
-def test_a_region_with_nothing_to_do_is_skipped_and_says_why(ageing: Ageing) -> None:
-    (tile,) = of_region(ageing, 3)
-    ageing.set_state(tile, "quarantined")
-    defs = ageing.definitions()
-    context = dg.build_schedule_context(ageing.instance, scheduled_execution_time=MONDAY)
+def test_a_region_with_nothing_to_do_is_skipped_and_says_why(harness: AutomationHarness) -> None:
+    (tile,) = of_region(harness, 3)
+    harness.set_state(tile, "quarantined")
+    defs = harness.definitions()
+    context = dg.build_schedule_context(harness.instance, scheduled_execution_time=MONDAY)
 
     tick = defs.get_repository_def().get_schedule_def("tiles_coast").evaluate_tick(context)
 
@@ -80,30 +82,30 @@ def test_a_region_with_nothing_to_do_is_skipped_and_says_why(ageing: Ageing) -> 
     assert tick.skip_message == ("nothing to ask for: 1 tiles, 1 in quarantine, 0 being made")
 
 
-def test_a_long_range_is_cut(ageing: Ageing) -> None:
-    a, b, c = of_region(ageing, 1, 2, 3)
-    compute = ageing.project.compute.model_copy(update={"max_tiles_per_run": 2})
-    ageing.project = ageing.project.model_copy(update={"compute": compute})
+def test_a_long_range_is_cut(harness: AutomationHarness) -> None:
+    a, b, c = of_region(harness, 1, 2, 3)
+    compute = harness.project.compute.model_copy(update={"max_tiles_per_run": 2})
+    harness.project = harness.project.model_copy(update={"compute": compute})
 
-    assert ranges(asked(ageing.definitions(), ageing.instance)) == [(a, b), (c, c)]
+    assert ranges(asked(harness.definitions(), harness.instance)) == [(a, b), (c, c)]
 
 
 def test_tiles_of_a_range_run_are_under_way_and_those_of_other_jobs_are_not(
-    ageing: Ageing,
+    harness: AutomationHarness,
 ) -> None:
-    tiles = ageing.project.partitioning.keys
-    defs, status = ageing.definitions(), dg.DagsterRunStatus
+    tiles = harness.project.partitioning.keys
+    defs, status = harness.definitions(), dg.DagsterRunStatus
 
     def begin(job: str, status: dg.DagsterRunStatus, *, ends: tuple[str, str]) -> None:
         tags = dict(zip((FIRST, LAST), ends, strict=True))
         chosen = defs.resolve_job_def(job)
-        ageing.instance.create_run_for_job(chosen, tags=tags, status=status)
+        harness.instance.create_run_for_job(chosen, tags=tags, status=status)
 
     begin("tiles", status.NOT_STARTED, ends=(tiles[2], tiles[4]))
     begin("tiles", status.SUCCESS, ends=(tiles[6], tiles[7]))
     begin("boundaries", status.STARTED, ends=(tiles[9], tiles[10]))
 
-    assert tiles_under_way(ageing.instance, ageing.project) == set(tiles[2:5])
+    assert tiles_under_way(harness.instance, harness.project) == set(tiles[2:5])
 
 
 @pytest.mark.parametrize(
@@ -123,10 +125,10 @@ def test_the_tiles_of_a_run_are_read_off_its_tags(tags: dict[str, str], span: st
 
 @pytest.mark.parametrize("cron", ["0 4 * * 1", None])
 def test_every_region_has_a_job_and_one_with_a_cron_a_schedule_that_runs(
-    ageing: Ageing, cron: str | None
+    harness: AutomationHarness, cron: str | None
 ) -> None:
-    of_region(ageing, 1, cron=cron)
-    repository = ageing.definitions().get_repository_def()
+    of_region(harness, 1, cron=cron)
+    repository = harness.definitions().get_repository_def()
 
     selected = repository.get_job("tiles_coast").asset_layer.selected_asset_keys
     assert {key.to_user_string() for key in selected} == set(CHAIN)

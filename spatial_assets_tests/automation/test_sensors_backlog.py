@@ -13,16 +13,16 @@ from spatial_assets.project.sections.freshness import BacklogSettings
 from spatial_assets.resources import project_resources
 from spatial_assets.stores.rows import TileInputs, Upsert
 from spatial_assets.stores.tables.database import open_database
-from spatial_assets_tests.automation.frozen_clock import WARN, WINDOW, Ageing, freshness
+from spatial_assets_tests.automation.frozen_clock import WARN, WINDOW, AutomationHarness, freshness
 
 KEY = dg.AssetCheckKey(dg.AssetKey("raw_tile"), "backlog")
 
 
-def look_at(ageing: Ageing, tiles: Sequence[str]) -> None:
+def look_at(harness: AutomationHarness, tiles: Sequence[str]) -> None:
     """Note that tiles were looked at by now."""
-    project = ageing.project
+    project = harness.project
     rows = [
-        TileInputs(grid_id=project.grid_id, tile=tile, inputs={}, looked_at=ageing.clock)
+        TileInputs(grid_id=project.grid_id, tile=tile, inputs={}, looked_at=harness.clock)
         for tile in tiles
     ]
     with open_database(project.database_url) as database:
@@ -30,14 +30,14 @@ def look_at(ageing: Ageing, tiles: Sequence[str]) -> None:
         database.commit([Upsert("tile_inputs", rows)])
 
 
-def judged(ageing: Ageing) -> dg.AssetCheckEvaluation:
+def judged(harness: AutomationHarness) -> dg.AssetCheckEvaluation:
     """What the sensor says now."""
-    defs = ageing.definitions()
+    defs = harness.definitions()
     repository = defs.get_repository_def()
     context = dg.build_sensor_context(
-        ageing.instance,
+        harness.instance,
         repository_def=repository,
-        resources={"database": project_resources(ageing.project)["database"]},
+        resources={"database": project_resources(harness.project)["database"]},
     )
     tick = repository.get_sensor_def(BACKLOG_SENSOR).evaluate_tick(context)
     assert not tick.run_requests
@@ -51,30 +51,30 @@ def told(evaluation: dg.AssetCheckEvaluation) -> dict[str, Any]:
     return {name: value.value for name, value in evaluation.metadata.items()}
 
 
-def test_it_fails_when_nothing_runs_any_more(ageing: Ageing) -> None:
-    look_at(ageing, ageing.tiles)
-    assert judged(ageing).passed
+def test_it_fails_when_nothing_runs_any_more(harness: AutomationHarness) -> None:
+    look_at(harness, harness.tiles)
+    assert judged(harness).passed
 
-    ageing.clock += 2 * WARN + dt.timedelta(seconds=1)
-    late = judged(ageing)
+    harness.clock += 2 * WARN + dt.timedelta(seconds=1)
+    late = judged(harness)
 
     assert not late.passed
     assert late.severity is dg.AssetCheckSeverity.ERROR
     assert told(late)["overdue"] == 15
-    assert told(late)["never_made"] == len(ageing.project.partitioning.keys) - 15
+    assert told(late)["never_made"] == len(harness.project.partitioning.keys) - 15
 
 
-def test_the_longest_standing_are_listed_with_their_reasons(ageing: Ageing) -> None:
-    tiles = ageing.project.partitioning.keys
-    look_at(ageing, tiles)
-    ageing.set_state(tiles[1], "quarantined")
-    ageing.clock += dt.timedelta(minutes=1)
-    ageing.set_state(tiles[2], "failed", stage="ndvi")
-    ageing.set_state(tiles[3], "quarantined")
-    ageing.release(tiles[3])
-    ageing.clock += 3 * WARN
+def test_the_longest_standing_are_listed_with_their_reasons(harness: AutomationHarness) -> None:
+    tiles = harness.project.partitioning.keys
+    look_at(harness, tiles)
+    harness.set_state(tiles[1], "quarantined")
+    harness.clock += dt.timedelta(minutes=1)
+    harness.set_state(tiles[2], "failed", stage="ndvi")
+    harness.set_state(tiles[3], "quarantined")
+    harness.release(tiles[3])
+    harness.clock += 3 * WARN
 
-    evaluation = judged(ageing)
+    evaluation = judged(harness)
 
     counts = {name: told(evaluation)[name] for name in ("failed", "quarantined", "overdue")}
     assert counts == {"failed": 1, "quarantined": 1, "overdue": len(tiles) - 2}
@@ -87,13 +87,13 @@ def test_the_longest_standing_are_listed_with_their_reasons(ageing: Ageing) -> N
     assert str(first[1]["reason"]).startswith("ndvi: ")
 
 
-def test_what_is_allowed_is_a_setting(ageing: Ageing) -> None:
-    look_at(ageing, ageing.tiles)
-    ageing.clock += 3 * WARN
+def test_what_is_allowed_is_a_setting(harness: AutomationHarness) -> None:
+    look_at(harness, harness.tiles)
+    harness.clock += 3 * WARN
     allowing = freshness(WINDOW, backlog=BacklogSettings(most=15))
-    ageing.project = ageing.project.model_copy(update={"freshness": allowing})
+    harness.project = harness.project.model_copy(update={"freshness": allowing})
 
-    found = judged(ageing)
+    found = judged(harness)
 
     assert found.passed
     assert told(found)["allowed"] == 15

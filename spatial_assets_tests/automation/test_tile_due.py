@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 
 from spatial_assets.automation import TileDue
-from spatial_assets_tests.automation.frozen_clock import CHAIN, EVERYTHING, WARN, Ageing
+from spatial_assets_tests.automation.frozen_clock import CHAIN, EVERYTHING, WARN, AutomationHarness
 
 HOUR = dt.timedelta(hours=1)
 
@@ -18,9 +18,9 @@ def whole(*tiles: str) -> dict[str, set[str]]:
     return {asset: set(tiles) for asset in CHAIN}
 
 
-def test_what_the_automation_tab_says(ageing: Ageing) -> None:
-    ageing.change(never_made="last")
-    graph = ageing.definitions().resolve_asset_graph()
+def test_what_the_automation_tab_says(harness: AutomationHarness) -> None:
+    harness.change(never_made="last")
+    graph = harness.definitions().resolve_asset_graph()
 
     def said(condition: dg.AutomationCondition[dg.AssetKey]) -> list[Any]:
         below = [said(each) for each in condition.children]
@@ -50,15 +50,15 @@ def test_what_the_automation_tab_says(ageing: Ageing) -> None:
 
 
 def test_the_automation_tab_counts_the_tiles_by_why_they_are_asked_for(
-    ageing: Ageing,
+    harness: AutomationHarness,
 ) -> None:
-    stale, changed = ageing.tiles[3:5], ageing.tiles[8]
-    between = ageing.make(stale)
-    ageing.make(set(ageing.tiles) - set(stale))
-    ageing.want(changed)
-    ageing.clock = between + WARN
+    stale, changed = harness.tiles[3:5], harness.tiles[8]
+    between = harness.make(stale)
+    harness.make(set(harness.tiles) - set(stale))
+    harness.want(changed)
+    harness.clock = between + WARN
 
-    result = dg.evaluate_automation_conditions(ageing.definitions(), ageing.instance, EVERYTHING)
+    result = dg.evaluate_automation_conditions(harness.definitions(), harness.instance, EVERYTHING)
 
     (root,) = [each for each in result.results if each.key == dg.AssetKey("raw_tile")]
     assert counts(root) == {
@@ -81,53 +81,53 @@ def counts(result: dg.AutomationResult[dg.AssetKey]) -> dict[str | None, int]:
     return found
 
 
-def test_a_changed_input_is_followed_at_once_and_once(ageing: Ageing) -> None:
-    ageing.make(ageing.tiles)
-    ageing.clock = dt.datetime.now(dt.UTC)
-    changed = ageing.tiles[5]
+def test_a_changed_input_is_followed_at_once_and_once(harness: AutomationHarness) -> None:
+    harness.make(harness.tiles)
+    harness.clock = dt.datetime.now(dt.UTC)
+    changed = harness.tiles[5]
 
-    ageing.want(changed, wanted="a")
+    harness.want(changed, wanted="a")
 
-    assert ageing.tick() == whole(changed)
-    assert ageing.tick() == {}
-    ageing.want(changed, wanted="b")
-    assert ageing.tick() == whole(changed)
-    ageing.follow(changed, wanted="b")
-    assert ageing.tick() == {}
+    assert harness.tick() == whole(changed)
+    assert harness.tick() == {}
+    harness.want(changed, wanted="b")
+    assert harness.tick() == whole(changed)
+    harness.follow(changed, wanted="b")
+    assert harness.tick() == {}
 
 
 def test_a_tile_in_quarantine_is_asked_for_when_its_input_changes(
-    ageing: Ageing,
+    harness: AutomationHarness,
 ) -> None:
-    held = ageing.tiles[5]
-    ageing.make(ageing.tiles)
-    ageing.set_state(held, "quarantined")
-    ageing.follow(held, wanted="a")
-    ageing.want(held, wanted="a")
-    assert ageing.tick() == {}
+    held = harness.tiles[5]
+    harness.make(harness.tiles)
+    harness.set_state(held, "quarantined")
+    harness.follow(held, wanted="a")
+    harness.want(held, wanted="a")
+    assert harness.tick() == {}
 
-    ageing.want(held, wanted="b")
+    harness.want(held, wanted="b")
 
-    assert ageing.tick() == whole(held)
+    assert harness.tick() == whole(held)
 
 
-def test_a_changed_boundary_asks_for_statistics_alone(ageing: Ageing) -> None:
-    ageing.make(ageing.tiles)
-    ageing.clock = dt.datetime.now(dt.UTC)
-    touched = ageing.tiles[5]
+def test_a_changed_boundary_asks_for_statistics_alone(harness: AutomationHarness) -> None:
+    harness.make(harness.tiles)
+    harness.clock = dt.datetime.now(dt.UTC)
+    touched = harness.tiles[5]
 
-    ageing.want(touched, stage="ndvi_by_boundary")
+    harness.want(touched, stage="ndvi_by_boundary")
 
-    assert ageing.tick() == {"ndvi_by_boundary": {touched}}
-    assert ageing.tick() == {}
+    assert harness.tick() == {"ndvi_by_boundary": {touched}}
+    assert harness.tick() == {}
 
 
 def test_the_cursor_grows_with_what_is_asked_for_and_not_with_the_area(
-    ageing: Ageing,
+    harness: AutomationHarness,
 ) -> None:
-    ageing.clock = ageing.make(ageing.tiles) + WARN - HOUR
-    assert ageing.tick() == {}
+    harness.clock = harness.make(harness.tiles) + WARN - HOUR
+    assert harness.tick() == {}
 
-    fresh = dg.serialize_value(ageing.cursor)
+    fresh = dg.serialize_value(harness.cursor)
 
-    assert not any(tile in fresh for tile in ageing.project.partitioning.keys)
+    assert not any(tile in fresh for tile in harness.project.partitioning.keys)

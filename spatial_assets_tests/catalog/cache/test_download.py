@@ -36,8 +36,11 @@ def access(tmp_path: Path) -> SourceAccess:
 
 
 def served(
-    web: WebServer, name: str = "a.tif", content: bytes = CONTENT, **changes: Any
-) -> BandSource:  # noqa: ANN401
+    web: WebServer,
+    name: str = "a.tif",
+    content: bytes = CONTENT,
+    **changes: Any,  # noqa: ANN401 - any field
+) -> BandSource:
     (web.folder / name).write_bytes(content)
     return source_of(f"{web.url}/{name}", **changes)
 

@@ -70,7 +70,8 @@ DRIVER = """
 import sys
 from spatial_assets.pipeline.engines.engine import ProcessEngine
 from spatial_assets_tests.fixtures.failing_engines import pid_and_gdal_cache
-for _, (process, _) in ProcessEngine(workers=2, gdal_cache_mb=64).run(pid_and_gdal_cache, range(1000)):
+engine = ProcessEngine(workers=2, gdal_cache_mb=64)
+for _, (process, _) in engine.run(pid_and_gdal_cache, range(1000)):
     print(process, flush=True)
     sys.stdin.readline()
 """

@@ -1,7 +1,7 @@
 """Many runs at once, each a process with a share of the tiles that overlaps with its neighbours'.
 
-`python -m spatial_assets_tests.stories.pipeline.concurrent_runs FOLDER RUNS SHARE` prints JSON: for each run, tile ->
-state. The database sees run N under the application name `crowd-N`.
+`python -m spatial_assets_tests.stories.pipeline.concurrent_runs FOLDER RUNS SHARE` prints JSON: for
+each run, tile -> state. The database sees run N under the application name `crowd-N`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A driver in a process of its own, for tests that race or kill drivers.
 
-`python -m spatial_assets_tests.stories.pipeline.driver_process FOLDER WORKERS` runs all tiles of the project in
-FOLDER and prints a JSON object: tile -> state. 0 workers: within the process itself.
+`python -m spatial_assets_tests.stories.pipeline.driver_process FOLDER WORKERS` runs all tiles of
+the project in FOLDER and prints a JSON object: tile -> state. 0 workers: within the process itself.
 """
 
 from __future__ import annotations

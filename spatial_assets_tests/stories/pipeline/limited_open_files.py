@@ -1,6 +1,7 @@
 """A run in a process that may open only so many files; for a test.
 
-`python -m spatial_assets_tests.stories.pipeline.limited_open_files FOLDER LIMIT` prints JSON: tile -> state.
+`python -m spatial_assets_tests.stories.pipeline.limited_open_files FOLDER LIMIT` prints JSON:
+tile -> state.
 """
 
 from __future__ import annotations
