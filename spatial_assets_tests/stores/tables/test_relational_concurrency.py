@@ -134,7 +134,7 @@ def test_a_writer_killed_in_the_middle_leaves_the_old_rows(
     database.replace_tile("ndvi_by_boundary", AUGUST, [part("old")])
     body = """
     import signal
-    from spatial_assets.stores import transactions
+    from spatial_assets.stores.tables import transactions
     from spatial_assets.stores.rows import Replace, ReplaceAll
     database.ensure_schema([REGIONS], ["ndvi"])
     after_first = transactions.Prepared.apply
