@@ -1,16 +1,21 @@
-"""Digital numbers to reflectance, and real numbers to the int16 we store and back."""
+"""Conversions from digital numbers to reflectance, and between real numbers and stored int16.
+
+The constants and `Calibration` are read by modules that load no array library, so numpy is
+imported where arrays are handled.
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Final
 
 from spatial_assets.errors import RasterError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 REFLECTANCE_SCALE: Final = 1e-4
 """Reflectance of one stored step."""
@@ -19,14 +24,14 @@ INDEX_SCALE: Final = 1e-4
 """Index value of one stored step."""
 
 FILL: Final = -32768
-"""Stored where nothing valid is known. The values are -32767 to 32767."""
+"""Stored number of a pixel without a valid value; valid values are -32767 to 32767."""
 
 _LARGEST: Final = 32767
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Reflectance = DN x scale + offset, as resolved for one band of one scene."""
+    """Linear calibration of one band of one scene: reflectance = DN x scale + offset."""
 
     scale: float
     """Reflectance of one DN step, positive."""
@@ -42,22 +47,29 @@ class Calibration:
 
     @cached_property
     def constants(self) -> NDArray[np.float32]:
-        """What the compiled loops take: see `compiled.store_bilinear`."""
+        """Numbers that the compiled loops need, as in `numba_loops.warp.store_bilinear`."""
+        import numpy as np
+
         limit, steps = storable_limit(REFLECTANCE_SCALE), 1.0 / REFLECTANCE_SCALE
         return np.array([self.scale, self.offset, limit, steps, FILL], dtype=np.float32)
 
 
 ALREADY_REFLECTANCE: Final = Calibration(1.0, 0.0)
-"""For float input that is reflectance as it comes."""
+"""Calibration of float input that already is reflectance."""
 
 
 def fill_mask(dn: NDArray[Any], nodata: float | None) -> NDArray[np.bool_]:
-    """True where `dn` holds no observation: `nodata`, not a number, or DN 0 of an integer band.
+    """Mark the fill values of a band: `nodata`, NaN, infinity, or DN 0 of an integer band.
 
     Args:
         dn: digital numbers as read, before any scale or offset.
-        nodata: what the item or the file declares, if it does; may be NaN.
+        nodata: value declared by the item or the file, if any; may be NaN.
+
+    Returns:
+        True where `dn` holds no observation.
     """
+    import numpy as np
+
     is_float = np.issubdtype(dn.dtype, np.floating)
     fill: NDArray[np.bool_] = ~np.isfinite(dn) if is_float else dn == 0
     if nodata is not None and math.isfinite(nodata):
@@ -68,44 +80,49 @@ def fill_mask(dn: NDArray[Any], nodata: float | None) -> NDArray[np.bool_]:
 def reflectance(
     dn: NDArray[Any], calibration: Calibration, *, fill: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Calibrate `dn` and say where the result can be used.
+    """Calibrate `dn` and mark the usable results.
 
     Args:
-        dn: digital numbers, whole or resampled.
-        calibration: of this band in this scene.
-        fill: True where `dn` holds no observation, decided before the offset makes it look real.
+        dn: digital numbers, integer or resampled.
+        calibration: calibration of this band in this scene.
+        fill: True where `dn` holds no observation; determined before the offset is added, which
+            would make fill look like a measurement.
 
     Returns:
         Reflectance, NaN where invalid, and True where valid: observed, finite, and within
-        what int16 holds at `REFLECTANCE_SCALE`.
+        the range of int16 at `REFLECTANCE_SCALE`.
     """
+    import numpy as np
+
     values = dn.astype(np.float32)
     values *= np.float32(calibration.scale)
     values += np.float32(calibration.offset)
-    valid = ~fill & _representable(values, REFLECTANCE_SCALE)
+    valid = ~fill & _is_storable(values, REFLECTANCE_SCALE)
     values[~valid] = np.nan
     return values, valid
 
 
 def stored_reflectance(
-    numbers: NDArray[np.float32], seen: NDArray[np.bool_], calibration: Calibration
+    numbers: NDArray[np.float32], observed: NDArray[np.bool_], calibration: Calibration
 ) -> NDArray[np.int16]:
-    """`quantise` of `reflectance`: `FILL` where nothing was seen or int16 cannot hold it.
+    """Calibrate and quantise; `FILL` where nothing was observed or int16 cannot hold the value.
 
     Args:
         numbers: resampled digital numbers, shape (row, column).
-        seen: True where they were observed.
-        calibration: of this band in this scene.
+        observed: True where they were observed.
+        calibration: calibration of this band in this scene.
     """
-    values, usable = reflectance(numbers, calibration, fill=~seen)
+    values, usable = reflectance(numbers, calibration, fill=~observed)
     return quantise(values, usable, REFLECTANCE_SCALE)
 
 
 def quantise(
     values: NDArray[np.floating[Any]], valid: NDArray[np.bool_], scale: float
 ) -> NDArray[np.int16]:
-    """Store `values` to the nearest step of `scale`; `FILL` where invalid or beyond int16."""
-    kept = valid & _representable(values, scale)
+    """Round `values` to the nearest step of `scale`; `FILL` where invalid or beyond int16."""
+    import numpy as np
+
+    kept = valid & _is_storable(values, scale)
     steps = np.rint(np.where(kept, values, 0) * values.dtype.type(1.0 / scale))
     return np.where(kept, steps, FILL).astype(np.int16)
 
@@ -113,21 +130,24 @@ def quantise(
 def dequantise(
     stored: NDArray[np.int16], scale: float
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Real numbers of `stored`, NaN where invalid, and True where valid."""
+    """Convert stored numbers to real ones, NaN where invalid, with a mask: True where valid."""
+    import numpy as np
+
     valid = stored != FILL
     values = stored.astype(np.float32)
-    # A division by the whole number of steps per unit gives the float nearest to the decimal.
+    # Dividing by the whole number of steps per unit gives the float nearest to the decimal.
     values /= np.float32(1.0 / scale)
     np.copyto(values, np.float32("nan"), where=~valid)
     return values, valid
 
 
-def _representable(values: NDArray[np.floating[Any]], scale: float) -> NDArray[np.bool_]:
-    """True where the nearest step exists in int16 and is not `FILL`; NaN is not representable."""
-    inside: NDArray[np.bool_] = np.abs(values) < values.dtype.type(storable_limit(scale))
-    return inside
-
-
 def storable_limit(scale: float) -> float:
-    """The least number whose nearest step is beyond int16."""
+    """Smallest magnitude whose nearest step is beyond int16."""
     return (_LARGEST + 0.5) * scale
+
+
+def _is_storable(values: NDArray[np.floating[Any]], scale: float) -> NDArray[np.bool_]:
+    """True where the nearest step exists in int16 and is not `FILL`; False for NaN."""
+    limit = values.dtype.type(storable_limit(scale))
+    inside: NDArray[np.bool_] = abs(values) < limit
+    return inside

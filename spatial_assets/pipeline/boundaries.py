@@ -137,7 +137,7 @@ class BoundaryPipeline:
                 key=self.settings.key,
                 columns=self.settings.columns,
                 on_invalid=self.settings.on_invalid,
-                most_differing=self.project.checks.most_repair_share,
+                most_repair_share=self.project.checks.most_repair_share,
             )
         if not validated.kept:
             message = f"{noted['source']} has no usable feature: {validated.report}"

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from spatial_assets.cli.mapping.png import round_length
 from spatial_assets.cli.mapping.terminal import can_show, half_blocks
-from spatial_assets.geo.pixels.colour_ramp import UNKNOWN, colours_of
+from spatial_assets.geo.pixels.colour_ramp import UNKNOWN_COLOUR, colours_of
 from spatial_assets.project import load_project
 from spatial_assets_tests.fixtures import two_zone_project
 from spatial_assets_tests.servers.chromium import Chromium
@@ -48,7 +48,7 @@ def test_the_picture_has_the_index_its_tiles_and_a_legend(run: Run, half_bad: Pa
     colours = {colour for _, colour in picture.convert("RGB").getcolors(2**24) or ()}
     assert len(colours) > 30
     assert (232, 146, 22) in colours  # the frame of a tile in quarantine
-    assert UNKNOWN in colours
+    assert UNKNOWN_COLOUR in colours
 
 
 def test_a_project_of_which_nothing_was_made_has_a_map_too(run: Run, country: Path) -> None:

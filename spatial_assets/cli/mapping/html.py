@@ -14,7 +14,7 @@ from PIL import Image
 
 from spatial_assets.cli.mapping.map_data import TICKS, TROUBLE, MapSubject, TileOnMap
 from spatial_assets.cli.selection.tile_status import TileStanding, TileStatus
-from spatial_assets.geo.pixels.colour_ramp import HIGHEST, LOWEST, UNKNOWN, colours_of
+from spatial_assets.geo.pixels.colour_ramp import RAMP_MAX, RAMP_MIN, UNKNOWN_COLOUR, colours_of
 from spatial_assets.project.secrets import mask_secrets
 
 TEMPLATE = Path(__file__).with_name("page.html")
@@ -28,7 +28,7 @@ def map_page(subject: MapSubject, *, subtitle: str) -> str:
     text = json.dumps(document(subject), separators=(",", ":"))
     # Within <script> only a "<" could end it early; JSON may write it as an escape.
     filled = page.replace("{{DATA}}", text.replace("<", "\\u003c"))
-    filled = filled.replace("{{UNKNOWN}}", css(UNKNOWN))
+    filled = filled.replace("{{UNKNOWN_COLOUR}}", css(UNKNOWN_COLOUR))
     filled = filled.replace("{{TITLE}}", html.escape(subject.title))
     return filled.replace("{{SUBTITLE}}", html.escape(subtitle))
 
@@ -37,7 +37,7 @@ def document(subject: MapSubject) -> dict[str, object]:
     """What the page draws."""
     height, width = subject.values.shape
     counts = Counter(tile.standing.standing for tile in subject.tiles)
-    ramp = colours_of(np.linspace(LOWEST, HIGHEST, RAMP_STEPS)).tolist()
+    ramp = colours_of(np.linspace(RAMP_MIN, RAMP_MAX, RAMP_STEPS)).tolist()
     return {
         "width": width,
         "height": height,
@@ -57,7 +57,7 @@ def document(subject: MapSubject) -> dict[str, object]:
             if counts[standing]
         },
         "ramp": [css(tuple(colour)) for colour in ramp],
-        "ticks": {f"{value:g}": (value - LOWEST) / (HIGHEST - LOWEST) for value in TICKS},
+        "ticks": {f"{value:g}": (value - RAMP_MIN) / (RAMP_MAX - RAMP_MIN) for value in TICKS},
     }
 
 

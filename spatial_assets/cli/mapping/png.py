@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from spatial_assets.cli.mapping.map_data import MEANINGS, TICKS, TROUBLE, MapSubject
-from spatial_assets.geo.pixels.colour_ramp import HIGHEST, LOWEST, UNKNOWN, colours_of
+from spatial_assets.geo.pixels.colour_ramp import RAMP_MAX, RAMP_MIN, UNKNOWN_COLOUR, colours_of
 
 INK, FAINT, PAPER = (32, 36, 40), (108, 116, 124), (255, 255, 255)
 MARGIN, HEADER, FOOTER = 24, 66, 86
@@ -64,13 +64,13 @@ def _draw_tiles(picture: Image.Image, subject: MapSubject, times: int) -> None:
 
 def _draw_bar(sheet: Image.Image, left: int, top: int, *, meanings: Mapping[float, str]) -> None:
     """The colours from lowest to highest, with what they mean."""
-    values = np.broadcast_to(np.linspace(LOWEST, HIGHEST, BAR[0]), (BAR[1], BAR[0]))
+    values = np.broadcast_to(np.linspace(RAMP_MIN, RAMP_MAX, BAR[0]), (BAR[1], BAR[0]))
     sheet.paste(Image.fromarray(colours_of(values)), (left, top))
     draw = ImageDraw.Draw(sheet)
     for value in TICKS:
-        x = left + round((value - LOWEST) / (HIGHEST - LOWEST) * (BAR[0] - 1))
+        x = left + round((value - RAMP_MIN) / (RAMP_MAX - RAMP_MIN) * (BAR[0] - 1))
         draw.line([(x, top + BAR[1]), (x, top + BAR[1] + 4)], fill=FAINT)
-        anchor = "lt" if value == LOWEST else "mt"
+        anchor = "lt" if value == RAMP_MIN else "mt"
         lines = ((f"{value:g}", INK), (meanings.get(value, ""), FAINT))
         for number, (told, colour) in enumerate(lines):
             at = (x, top + BAR[1] + 8 + 16 * number)
@@ -79,7 +79,9 @@ def _draw_bar(sheet: Image.Image, left: int, top: int, *, meanings: Mapping[floa
 
 def _draw_unknown(draw: ImageDraw.ImageDraw, left: int, top: int) -> None:
     """What the colour of no value means."""
-    draw.rectangle([left, top, left + 24, top + BAR[1]], fill=UNKNOWN, outline=(190, 194, 198))
+    draw.rectangle(
+        [left, top, left + 24, top + BAR[1]], fill=UNKNOWN_COLOUR, outline=(190, 194, 198)
+    )
     draw.text((left, top + BAR[1] + 8), "no clear look", fill=INK, font=font(12), anchor="lt")
 
 
@@ -97,12 +99,12 @@ def _draw_scale(
 
 def palette() -> Image.Image:
     """The colours that a map may have; fixed, so that its legend is exact on every map."""
-    ramp = colours_of(np.linspace(LOWEST, HIGHEST, COLOURS)).tolist()
+    ramp = colours_of(np.linspace(RAMP_MIN, RAMP_MAX, COLOURS)).tolist()
     # Lines between tiles are a veil over the index: half of each colour, half of paper.
     veiled = [[(each + 255) // 2 for each in colour] for colour in ramp[::4]]
     steps = np.linspace(0, 1, GREYS)[:, np.newaxis]
     greys = np.rint(steps * INK + (1 - steps) * PAPER).astype(int).tolist()
-    colours = [*ramp, *veiled, *greys, UNKNOWN, FAINT, *TROUBLE.values()]
+    colours = [*ramp, *veiled, *greys, UNKNOWN_COLOUR, FAINT, *TROUBLE.values()]
     image = Image.new("P", (1, 1))
     image.putpalette([channel for colour in colours for channel in colour])
     return image

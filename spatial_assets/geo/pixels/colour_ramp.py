@@ -1,4 +1,4 @@
-"""How an index is coloured, on previews, maps and terminals alike."""
+"""The colour ramp of an index, the same on previews, maps and terminals."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-STOPS: Final = (
+RAMP_STOPS: Final = (
     (-0.2, (42, 72, 122)),  # water
     (0.0, (148, 156, 166)),
     (0.08, (214, 196, 164)),  # bare soil and roofs
@@ -17,27 +17,26 @@ STOPS: Final = (
     (0.8, (20, 102, 50)),
     (0.95, (2, 56, 34)),  # closed canopy
 )
-"""Index value -> red, green, blue; from blue over sand to green with lightness falling steadily,
-so that a grey print and a colour-blind reader see the same order."""
+"""Index value -> red, green, blue. From blue over sand to green with steadily falling lightness,
+so that the order survives a grey print and colour blindness."""
 
-LOWEST: Final = STOPS[0][0]
-HIGHEST: Final = STOPS[-1][0]
+RAMP_MIN: Final = RAMP_STOPS[0][0]
+RAMP_MAX: Final = RAMP_STOPS[-1][0]
 
-UNKNOWN: Final = (235, 235, 235)
-"""Where nobody looked, or only clouds were seen."""
+UNKNOWN_COLOUR: Final = (235, 235, 235)
+"""Colour of pixels without a clear observation."""
 
 
 def colours_of(values: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """Red, green, blue of each value, one axis more; `UNKNOWN` for NaN.
+    """Map values to red, green, blue along a new last axis; NaN becomes `UNKNOWN_COLOUR`.
 
-    What lies beyond the last colours has them.
+    Values beyond either end of the ramp get the colour of that end.
     """
     known = np.isfinite(values)
-    places = np.where(known, values, LOWEST)
-    stops = [value for value, _ in STOPS]
-    channels = [
-        np.interp(places, stops, [colour[channel] for _, colour in STOPS]) for channel in range(3)
-    ]
-    coloured = np.rint(np.stack(channels, axis=-1)).astype(np.uint8)
-    coloured[~known] = UNKNOWN
+    positions = np.where(known, values, RAMP_MIN)
+    stops = [value for value, _ in RAMP_STOPS]
+    colours = np.array([colour for _, colour in RAMP_STOPS])
+    channels = [np.interp(positions, stops, colours[:, channel]) for channel in range(3)]
+    coloured: NDArray[np.uint8] = np.rint(np.stack(channels, axis=-1)).astype(np.uint8)
+    coloured[~known] = UNKNOWN_COLOUR
     return coloured

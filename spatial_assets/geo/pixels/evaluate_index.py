@@ -79,24 +79,26 @@ def apply_index(
     return np.where(kept, values, np.float32("nan")), kept
 
 
-def judge_range(index: SpectralIndex, computed: int, *, kept: int, most: float) -> Verdict:
+def judge_range(
+    index: SpectralIndex, computed: int, *, kept: int, most_removed_share: float
+) -> Verdict:
     """Whether too many pixels were removed for lying outside the index's range.
 
     Args:
         index: whose range it is.
         computed: number of pixels with valid inputs.
         kept: number of those whose answer meant something.
-        most: share of them that may be removed.
+        most_removed_share: largest share of them that may be removed.
     """
     removed = (computed - kept) / max(computed, 1)
     low, high = index.expected_range
     return Verdict(
-        passed=removed <= most,
+        passed=removed <= most_removed_share,
         evidence={
             "removed_fraction": round(removed, 6),
             "computed_pixels": computed,
             "kept_pixels": kept,
-            "largest_removed_fraction": most,
+            "largest_removed_fraction": most_removed_share,
             "expected_range": f"{low} to {high}",
         },
     )

@@ -1,4 +1,4 @@
-"""A small picture of an index, for people: a few kB of PNG."""
+"""A thumbnail of an index for people: a PNG of a few kB."""
 
 from __future__ import annotations
 
@@ -10,26 +10,28 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from spatial_assets.geo.pixels.colour_ramp import HIGHEST, LOWEST, UNKNOWN, colours_of
+from spatial_assets.geo.pixels.colour_ramp import RAMP_MAX, RAMP_MIN, UNKNOWN_COLOUR, colours_of
 from spatial_assets.geo.radiometry import FILL, INDEX_SCALE
 
 _COLOURS: Final = 63
 _UNKNOWN: Final = _COLOURS
-"""Palette entry of pixels nobody observed: transparent, and light grey where that is ignored."""
+"""Palette entry of pixels without an observation: transparent, or light grey in a viewer that
+ignores transparency."""
 
 
 def preview_png(values: NDArray[np.int16], size: int = 112) -> bytes:
-    """PNG with a palette of at most `size` pixels along its longer side.
+    """Draw a quantised index as a palette PNG of at most `size` pixels along its longer side.
 
     Args:
-        values: quantised index, `FILL` where unknown. A pixel of the picture is the mean of the
-            known values it covers.
-        size: longest side in pixels.
+        values: quantised index, `FILL` where unknown. Each pixel of the picture is the mean of
+            the known values it covers.
+        size: pixels along the longer side.
     """
-    means = _reduced(values, size)
+    means = _cell_means(values, size)
     known = np.isfinite(means)
-    place = (np.clip(np.where(known, means, LOWEST), LOWEST, HIGHEST) - LOWEST) / (HIGHEST - LOWEST)
-    entries = np.where(known, np.rint(place * (_COLOURS - 1)), _UNKNOWN).astype(np.uint8)
+    clipped = np.clip(np.where(known, means, RAMP_MIN), RAMP_MIN, RAMP_MAX)
+    share = (clipped - RAMP_MIN) / (RAMP_MAX - RAMP_MIN)
+    entries = np.where(known, np.rint(share * (_COLOURS - 1)), _UNKNOWN).astype(np.uint8)
     picture = Image.fromarray(entries)
     picture.putpalette(_palette())
     encoded = io.BytesIO()
@@ -37,8 +39,8 @@ def preview_png(values: NDArray[np.int16], size: int = 112) -> bytes:
     return encoded.getvalue()
 
 
-def _reduced(values: NDArray[np.int16], size: int) -> NDArray[np.float64]:
-    """Means of the known values in the cells of a picture, NaN where there are none."""
+def _cell_means(values: NDArray[np.int16], size: int) -> NDArray[np.float64]:
+    """Mean of the known values in each cell of the picture, NaN where there are none."""
     rows, columns = values.shape
     longest = max(rows, columns)
     cells_down, cells_across = (max(1, min(n, n * size // longest)) for n in (rows, columns))
@@ -49,10 +51,10 @@ def _reduced(values: NDArray[np.int16], size: int) -> NDArray[np.float64]:
     total = np.empty((cells_down, columns), dtype=np.int64)
     count = np.empty((cells_down, columns), dtype=np.int64)
     for cell, (start, stop) in enumerate(pairwise([*top.tolist(), rows])):
-        band = values[start:stop]
-        count[cell] = np.count_nonzero(band != FILL, axis=0)
-        # whole numbers: what the fill adds is taken off again, exactly
-        total[cell] = band.sum(axis=0, dtype=np.int64) - FILL * (len(band) - count[cell])
+        strip = values[start:stop]
+        count[cell] = np.count_nonzero(strip != FILL, axis=0)
+        # Integers, so subtracting the fill values from the sum is exact.
+        total[cell] = strip.sum(axis=0, dtype=np.int64) - FILL * (len(strip) - count[cell])
     total, count = (np.add.reduceat(each, left, axis=1) for each in (total, count))
     means: NDArray[np.float64] = np.full(total.shape, np.nan)
     np.divide(total * INDEX_SCALE, count, out=means, where=count > 0)
@@ -61,5 +63,5 @@ def _reduced(values: NDArray[np.int16], size: int) -> NDArray[np.float64]:
 
 def _palette() -> bytes:
     """Red, green, blue of every entry."""
-    ramp = colours_of(np.linspace(LOWEST, HIGHEST, _COLOURS))
-    return ramp.tobytes() + bytes(UNKNOWN)
+    ramp = colours_of(np.linspace(RAMP_MIN, RAMP_MAX, _COLOURS))
+    return ramp.tobytes() + bytes(UNKNOWN_COLOUR)

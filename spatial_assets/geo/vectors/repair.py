@@ -34,14 +34,14 @@ class ValidGeometry:
 
 
 def judge_geometry(
-    wkb: bytes | None, *, on_invalid: OnInvalid, most_differing: float
+    wkb: bytes | None, *, on_invalid: OnInvalid, most_repair_share: float
 ) -> ValidGeometry | Defect:
     """Decode one geometry and repair what may be repaired.
 
     Args:
         wkb: as read from the file, any dimension; None if the feature has no geometry.
         on_invalid: "repair" mends; anything else returns the defect that would need mending.
-        most_differing: share of the area on which two ways to repair may differ.
+        most_repair_share: share of the area on which two ways to repair may differ.
     """
     if wkb is None:
         return Defect("null_geometry", "the feature has no geometry")
@@ -63,7 +63,7 @@ def judge_geometry(
         repairs = (*repairs, _explain(geometry))
     if repairs and on_invalid != "repair":
         return repairs[0]
-    return _mended(geometry, repairs, most_differing=most_differing)
+    return _mended(geometry, repairs, most_repair_share=most_repair_share)
 
 
 def polygons_of(geometry: BaseGeometry) -> MultiPolygon:
@@ -127,7 +127,7 @@ def _explain(geometry: BaseGeometry) -> Defect:
 
 
 def _mended(
-    geometry: BaseGeometry, repairs: tuple[Defect, ...], *, most_differing: float
+    geometry: BaseGeometry, repairs: tuple[Defect, ...], *, most_repair_share: float
 ) -> ValidGeometry | Defect:
     """'structure' unions what overlaps, 'linework' takes even-odd; a bow-tie is the same in both.
 
@@ -143,10 +143,10 @@ def _mended(
         )
     linework = polygons_of(shapely.make_valid(geometry, method="linework"))
     share = float(shapely.symmetric_difference(structure, linework).area / structure.area)
-    if share > most_differing:
+    if share > most_repair_share:
         message = (
             f"{found.message}; its repairs differ by {share:.2%} of the area "
-            f"(at most {most_differing:.1%}): correct it in the source"
+            f"(at most {most_repair_share:.1%}): correct it in the source"
         )
         return Defect("repair_ambiguous", message, {"was": found.reason, "differ": share})
     return ValidGeometry(oriented(structure), repairs)

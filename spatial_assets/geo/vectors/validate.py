@@ -51,7 +51,7 @@ def validate_features(
     key: str,
     columns: Sequence[str] = (),
     on_invalid: OnInvalid = "repair",
-    most_differing: float = 1e-3,
+    most_repair_share: float = 1e-3,
 ) -> ValidatedFeatures:
     """Sort features into usable and quarantined; nothing is dropped silently.
 
@@ -61,7 +61,7 @@ def validate_features(
         key: the column that tells one from another.
         columns: others to carry along.
         on_invalid: what becomes of an invalid one.
-        most_differing: share of the area on which two ways to repair one may differ.
+        most_repair_share: share of the area on which two ways to repair one may differ.
 
     Raises:
         VectorError: `source_crs` is missing or not of the Earth, or a feature has a defect and
@@ -72,7 +72,7 @@ def validate_features(
     rejected: list[QuarantinedFeature] = []
     for raw in features:
         outcome = judge_feature(
-            raw, crs=crs, key=key, on_invalid=on_invalid, most_differing=most_differing
+            raw, crs=crs, key=key, on_invalid=on_invalid, most_repair_share=most_repair_share
         )
         if isinstance(outcome, Defect):
             rejected.append(_quarantined(raw, outcome, key=key))
@@ -90,7 +90,7 @@ def validate_features(
 
 
 def judge_feature(
-    raw: RawFeature, *, crs: SourceCrs, key: str, on_invalid: OnInvalid, most_differing: float
+    raw: RawFeature, *, crs: SourceCrs, key: str, on_invalid: OnInvalid, most_repair_share: float
 ) -> _Judged | Defect:
     """Judge one feature by itself; what needs the others is judged in `validate_features`."""
     if raw.problem is not None:
@@ -98,7 +98,7 @@ def judge_feature(
     name = key_text(raw.properties.get(key))
     if name is None:
         return Defect("missing_key", f"column {key!r} is {raw.properties.get(key)!r}")
-    polygonal = judge_geometry(raw.wkb, on_invalid=on_invalid, most_differing=most_differing)
+    polygonal = judge_geometry(raw.wkb, on_invalid=on_invalid, most_repair_share=most_repair_share)
     if isinstance(polygonal, Defect):
         return polygonal
     placed = crs.to_lonlat(polygonal.geometry)

@@ -99,7 +99,7 @@ def need_of(
     reading = SCENE_COPIES * max(raw_bytes, default=0)
     summing = pixels * STATISTICS_BYTES if project.boundaries else 0
     cache_mb, work_mb = cached >> 20, max(composing + reading, summing) >> 20
-    process_mb = BASE_MB + (COMPILER_MB if pixels >= numba_loader.LEAST_PIXELS else 0)
+    process_mb = BASE_MB + (COMPILER_MB if pixels >= numba_loader.MIN_COMPILED_PIXELS else 0)
     total = process_mb + cache_mb + work_mb
     return MemoryNeed(process_mb, pixels, layers, bands, cache_mb, work_mb, total)
 

@@ -63,7 +63,7 @@ def compose(
         crs = record.of_band(record.bands[0]).grid.crs
         days[(record.solar_day, record.platform)].append(GranuleReflectance(record.id, crs, bands))
     composite = compose_index(index, [days[day] for day in sorted(days)], target=box, method=method)
-    verdict = judge_range(index, composite.computed, kept=composite.kept, most=most)
+    verdict = judge_range(index, composite.computed, kept=composite.kept, most_removed_share=most)
     return ComposedIndex(composite.values, composite.observations, verdict)
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spatial_assets.geo.pixels.colour_ramp import STOPS, UNKNOWN, colours_of
+from spatial_assets.geo.pixels.colour_ramp import RAMP_STOPS, UNKNOWN_COLOUR, colours_of
 from spatial_assets.geo.pixels.downsample import Overview, downsampled
 
 nan = float("nan")
@@ -48,13 +48,13 @@ def test_what_is_small_enough_stays_as_it_is() -> None:
 
 
 def test_stops_unknown_and_beyond_have_their_colours() -> None:
-    values = np.array([-5.0, *(value for value, _ in STOPS), 5.0, nan])
+    values = np.array([-5.0, *(value for value, _ in RAMP_STOPS), 5.0, nan])
 
     assert colours_of(values).tolist() == [
-        list(STOPS[0][1]),
-        *(list(colour) for _, colour in STOPS),
-        list(STOPS[-1][1]),
-        list(UNKNOWN),
+        list(RAMP_STOPS[0][1]),
+        *(list(colour) for _, colour in RAMP_STOPS),
+        list(RAMP_STOPS[-1][1]),
+        list(UNKNOWN_COLOUR),
     ]
 
 

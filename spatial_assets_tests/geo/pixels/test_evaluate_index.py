@@ -117,7 +117,7 @@ def test_indices_are_found_by_name_in_alphabetical_order() -> None:
 def test_the_range_check_judges_the_share_removed(
     computed: int, *, kept: int, passed: bool
 ) -> None:
-    verdict = judge_range(NDVI, computed, kept=kept, most=0.01)
+    verdict = judge_range(NDVI, computed, kept=kept, most_removed_share=0.01)
 
     assert verdict.passed is passed
     assert verdict.evidence["removed_fraction"] == pytest.approx(
