@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from spatial_assets.cli.app.console import duration
-from spatial_assets.cli.app.open_project import chosen_folder
+from spatial_assets.cli.app.console import format_duration
+from spatial_assets.cli.app.open_project import project_option
 from spatial_assets.project import load_project
 from spatial_assets.project.loading import PROJECT_VARIABLE
 
 if TYPE_CHECKING:
     from spatial_assets.cli.app.open_project import OpenProject
-    from spatial_assets.cli.demo_run.summary import Story
-    from spatial_assets.cli.mapping.map_data import MapSubject
+    from spatial_assets.cli.demo_run.summary import DemoSummary
+    from spatial_assets.cli.mapping.map_data import MapData
 
 
 @click.command("demo")
@@ -33,41 +33,41 @@ def demo(folder: Path | None, *, inputs_only: bool) -> None:
     from spatial_assets.cli.app.open_project import open_project
     from spatial_assets.cli.demo_run import dagster_run
     from spatial_assets.cli.demo_run.folder import (
-        chosen_place,
         dagster_command,
+        demo_folder,
         ensure_inputs,
+        prepare_folder,
         python_lines,
-        settle,
     )
-    from spatial_assets.cli.demo_run.summary import read_story, shown
-    from spatial_assets.cli.local_run.progress import meter
+    from spatial_assets.cli.demo_run.summary import display_path, read_summary
+    from spatial_assets.cli.local_run.progress import progress_display
 
     began = time.monotonic()
-    chosen = chosen_place(folder or chosen_folder() or _folder_in_force())
-    settle(chosen)
+    chosen = demo_folder(folder or project_option() or _folder_in_force())
+    prepare_folder(chosen)
     project = load_project(chosen)
-    with meter() as gauge:
-        gauge.begin("scenes and boundaries")
+    with progress_display() as progress:
+        progress.begin("scenes and boundaries")
         made = ensure_inputs(chosen)
-        spent = duration(time.monotonic() - began)
-        gauge.say(f"Scenes and boundaries: {f'made in {spent}' if made else 'there already'}.")
+        spent = format_duration(time.monotonic() - began)
+        progress.say(f"Scenes and boundaries: {f'made in {spent}' if made else 'there already'}.")
         if inputs_only:
             return
-        home = dagster_run.home_of(project, os.environ)
-        end = dagster_run.run_everything(project, home=home, meter=gauge)
-    seconds = duration(time.monotonic() - began)
+        home = dagster_run.dagster_home(project, os.environ)
+        end = dagster_run.materialize_everything(project, home=home, progress=progress)
+    seconds = format_duration(time.monotonic() - began)
     if end.exit_code and not end.sentence:
         message = f"Dagster ended with {end.exit_code} before the tiles; it said why in {end.log}"
         raise click.ClickException(message)
     # A log may lose lines on the way, an exit code does not; the story tells what is stored.
     told = end.sentence or f"all {len(project.partitioning.keys)} tiles"
     click.echo(f"Made by Dagster, {seconds} in all: {told}.")
-    with open_project(project) as ground:
-        story = read_story(ground)
-        tell(story)
-        show(ground, story)
+    with open_project(project) as opened:
+        story = read_summary(opened)
+        print_summary(story)
+        draw_newest_period(opened, story)
     click.echo(f"\nIn Dagster: {dagster_command(project, home)}")
-    click.echo(f"In Python ({shown(sys.executable)}):")
+    click.echo(f"In Python ({display_path(sys.executable)}):")
     for line in python_lines(project, story.period or ""):
         click.echo(f"  {line}")
     if end.exit_code:
@@ -80,7 +80,7 @@ def _folder_in_force() -> Path | None:
     return Path(named) if named else None
 
 
-def tell(story: Story) -> None:
+def print_summary(story: DemoSummary) -> None:
     """Say what exists, and what became of what was not as it should be."""
     click.echo("\nWhat exists now:")
     for where, what in story.exists:
@@ -92,19 +92,19 @@ def tell(story: Story) -> None:
         click.echo(f"  {line}")
 
 
-def show(ground: OpenProject, story: Story) -> None:
+def draw_newest_period(opened: OpenProject, story: DemoSummary) -> None:
     """The newest period: in the terminal where that has colours, and as a file."""
     from spatial_assets.cli.app.console import console
-    from spatial_assets.cli.demo_run.summary import shown
-    from spatial_assets.cli.mapping.map_data import map_subject, subtitle_of
+    from spatial_assets.cli.demo_run.summary import display_path
+    from spatial_assets.cli.mapping.map_data import map_subtitle, read_map_data
     from spatial_assets.cli.mapping.png import map_png
     from spatial_assets.cli.mapping.terminal import can_show, half_blocks
 
-    index = ground.project.indices.names[0]
-    subject: MapSubject = map_subject(ground, story.tiles, index=index, period=story.period)
+    index = opened.project.indices.names[0]
+    subject: MapData = read_map_data(opened, story.tiles, index=index, period=story.period)
     out = console()
     if can_show(out):
         out.print("", half_blocks(subject.values, out), sep="\n")
-    picture = ground.project.root / f"{index}_{story.period}.png"
-    picture.write_bytes(map_png(subject, subtitle=subtitle_of(ground.project)))
-    click.echo(f"\n{subject.title}: {shown(str(picture))}")
+    picture = opened.project.root / f"{index}_{story.period}.png"
+    picture.write_bytes(map_png(subject, subtitle=map_subtitle(opened.project)))
+    click.echo(f"\n{subject.title}: {display_path(str(picture))}")

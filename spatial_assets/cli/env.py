@@ -16,8 +16,17 @@ from spatial_assets.project import Project, mask_secrets
 from spatial_assets.project.base import shown_value
 from spatial_assets.project.secrets import MASK, is_secret_name
 
-PACKAGES = ("spatial-assets", "dagster", "zarr", "xarray", "rasterio", "pyproj", "shapely", "numpy")
-PREFIXES = ("SPATIAL_ASSETS_", "AWS_", "GDAL_", "PROJ_", "CPL_", "PG", "DAGSTER_")
+REPORTED_PACKAGES = (
+    "spatial-assets",
+    "dagster",
+    "zarr",
+    "xarray",
+    "rasterio",
+    "pyproj",
+    "shapely",
+    "numpy",
+)
+VARIABLE_PREFIXES = ("SPATIAL_ASSETS_", "AWS_", "GDAL_", "PROJ_", "CPL_", "PG", "DAGSTER_")
 NOT_IN_THE_FILE = {"root", "file", "origins"}
 
 
@@ -78,14 +87,14 @@ def _shown(key: str, value: object) -> str:
 def variables_in_force(environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """(name, value) of the variables that we, GDAL, PROJ, AWS, PostgreSQL or Dagster read."""
     for name in sorted(environment):
-        if name.startswith(PREFIXES):
+        if name.startswith(VARIABLE_PREFIXES):
             value = environment[name]
             yield f"${name}", MASK if is_secret_name(name) else mask_secrets(value)
 
 
 def versions(project: Project) -> Iterator[tuple[str, str]]:
     """(name, version) of packages, of the libraries in their wheels, and of the database."""
-    for package in PACKAGES:
+    for package in REPORTED_PACKAGES:
         try:
             yield package, version(package)
         except PackageNotFoundError:

@@ -31,7 +31,7 @@ def draw_map(destination: Path, index: str | None, *, period: str | None, size: 
     """
     from spatial_assets.cli.app.open_project import open_project
     from spatial_assets.cli.mapping.html import map_page
-    from spatial_assets.cli.mapping.map_data import map_subject, newest_period, subtitle_of
+    from spatial_assets.cli.mapping.map_data import map_subtitle, newest_period, read_map_data
     from spatial_assets.cli.mapping.png import map_png
     from spatial_assets.cli.selection.inventory import Inventory
 
@@ -41,12 +41,12 @@ def draw_map(destination: Path, index: str | None, *, period: str | None, size: 
         raise click.BadParameter(message, param_hint="OUT")
     project = current_project()
     index = index or project.indices.names[0]
-    with open_project(project) as ground:
-        inventory = Inventory(ground)
+    with open_project(project) as opened:
+        inventory = Inventory(opened)
         period = period or newest_period(inventory.rows("tile_index"), index)
         tiles = inventory.tiles()
-        subject = map_subject(ground, tiles, index=index, period=period, longest=size)
-    subtitle = subtitle_of(project)
+        subject = read_map_data(opened, tiles, index=index, period=period, longest=size)
+    subtitle = map_subtitle(project)
     drawn = (
         map_png(subject, subtitle=subtitle)
         if ending == PICTURE

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from spatial_assets.cli.app.console import counted, duration
+from spatial_assets.cli.app.console import format_count, format_duration
 from spatial_assets.cli.app.open_project import current_project
 from spatial_assets.cli.app.options import select_option
-from spatial_assets.cli.selection.tile_options import Selectors, selecting_tiles
+from spatial_assets.cli.selection.tile_options import TileSelectors, tile_selection_options
 from spatial_assets.project import Project
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ WITHOUT_DAGSTER = "Dagster was not told: its UI shows what its own runs made."
 
 
 @click.command("materialize")
-@selecting_tiles
+@tile_selection_options
 @select_option
 @click.option(
     "--workers",
@@ -41,7 +41,7 @@ WITHOUT_DAGSTER = "Dagster was not told: its UI shows what its own runs made."
 @click.option("--wait", is_flag=True, help="With --launch: wait for the end, showing progress.")
 def materialize(
     *,
-    selectors: Selectors,
+    selectors: TileSelectors,
     names: tuple[str, ...],
     workers: int | None,
     launch: str | None,
@@ -52,26 +52,26 @@ def materialize(
     What has not changed is left as it is, whoever made it. Dagster is not told of what is made in
     this process; to see it in the UI, use --launch. Exits with 1 if a tile is newly bad.
     """
-    from spatial_assets.cli.selection.asset_options import selection_of
+    from spatial_assets.cli.selection.asset_options import select_assets
 
     project = current_project()
-    selection = selection_of(project, names)
+    selection = select_assets(project, names)
     if launch is None:
         if wait:
             message = "waits for what is launched; add --launch"
             raise click.BadParameter(message, param_hint="--wait")
-        make_here(project, selectors, selection, workers=workers)
+        materialize_here(project, selectors, selection, workers=workers)
         return
     if workers is not None:
         message = "is of this process; runs of Dagster take [compute] workers"
         raise click.BadParameter(message, param_hint="--workers")
-    from spatial_assets.cli.launching.launch import hand_over
+    from spatial_assets.cli.launching.launch import launch_tiles
 
-    hand_over(project, selectors, selection, url=launch, wait=wait)
+    launch_tiles(project, selectors, selection, url=launch, wait=wait)
 
 
-def make_here(
-    project: Project, selectors: Selectors, selection: AssetSelection, *, workers: int | None
+def materialize_here(
+    project: Project, selectors: TileSelectors, selection: AssetSelection, *, workers: int | None
 ) -> None:
     """Make the tiles in this process.
 
@@ -79,37 +79,39 @@ def make_here(
         ClickException: a tile is newly bad.
     """
     from spatial_assets.cli.app.open_project import open_project
-    from spatial_assets.cli.local_run.progress import meter
-    from spatial_assets.cli.local_run.run_here import bring_up_to_date, engine_of, now, walk
+    from spatial_assets.cli.local_run.progress import progress_display
+    from spatial_assets.cli.local_run.run_here import engine_for, now, run_tiles, update_boundaries
     from spatial_assets.cli.selection.inventory import Inventory
 
     started = time.monotonic()
-    with open_project(project) as ground, meter() as gauge:
-        update = partial(bring_up_to_date, ground, selection.boundaries, clock=now, say=gauge.say)
+    with open_project(project) as opened, progress_display() as progress:
+        update = partial(
+            update_boundaries, opened, selection.boundaries, clock=now, say=progress.say
+        )
         if selectors.changed:
             update()  # whether a tile's boundaries changed is seen in those that are validated
-        keys = Inventory(ground).chosen(selectors, selection.stages, now=now()).keys
+        keys = Inventory(opened).chosen(selectors, selection.stages, now=now()).keys
         if not keys:
             click.echo("Nothing to do: no tile is as was asked for.")
             return
         if not selectors.changed:
             update()
-        report = walk(
-            ground,
+        report = run_tiles(
+            opened,
             keys,
             stages=selection.stages,
-            engine=engine_of(ground, workers),
-            meter=gauge,
+            engine=engine_for(opened, workers),
+            progress=progress,
         )
     if selection.stages:
-        seconds = duration(time.monotonic() - started)
+        seconds = format_duration(time.monotonic() - started)
         click.echo(
-            f"{counted(len(keys), 'tile')} in {seconds}: {report.summary()}. {WITHOUT_DAGSTER}"
+            f"{format_count(len(keys), 'tile')} in {seconds}: {report.summary()}. {WITHOUT_DAGSTER}"
         )
-    tell_of_bad_tiles(report, tiles=len(keys))
+    report_bad_tiles(report, tiles=len(keys))
 
 
-def tell_of_bad_tiles(report: RunReport, *, tiles: int) -> None:
+def report_bad_tiles(report: RunReport, *, tiles: int) -> None:
     """Say how many of `tiles` are bad.
 
     Raises:
@@ -119,7 +121,7 @@ def tell_of_bad_tiles(report: RunReport, *, tiles: int) -> None:
         click.echo(f"{len(report.already_quarantined)} were in quarantine before, and still are.")
     if report.bad:
         message = (
-            f"{len(report.bad)} of {counted(tiles, 'tile')} need attention, named above; mend "
+            f"{len(report.bad)} of {format_count(tiles, 'tile')} need attention, named above; mend "
             "the input and materialize them again: nothing else is recomputed"
         )
         raise click.ClickException(message)

@@ -9,14 +9,14 @@ import click
 
 from spatial_assets.cli.app.open_project import current_project
 from spatial_assets.cli.app.options import select_option
-from spatial_assets.cli.selection.tile_options import Selectors, selecting_tiles
+from spatial_assets.cli.selection.tile_options import TileSelectors, tile_selection_options
 
 
 @click.command("plan")
-@selecting_tiles
+@tile_selection_options
 @select_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with the keys of the tiles.")
-def plan(*, selectors: Selectors, names: tuple[str, ...], as_json: bool) -> None:
+def plan(*, selectors: TileSelectors, names: tuple[str, ...], as_json: bool) -> None:
     """Say what a run over these tiles would meet; nothing is made, fetched or written.
 
     Asks the catalogue, but opens no image: what only the files know, a run finds out.
@@ -25,21 +25,21 @@ def plan(*, selectors: Selectors, names: tuple[str, ...], as_json: bool) -> None
     from spatial_assets.cli.local_run.run_here import now
     from spatial_assets.cli.planning import plan_text
     from spatial_assets.cli.planning.forecast import forecast
-    from spatial_assets.cli.planning.read_volume import expected_reading
-    from spatial_assets.cli.selection.asset_options import selection_of
+    from spatial_assets.cli.planning.read_volume import expected_read_volume
+    from spatial_assets.cli.selection.asset_options import select_assets
     from spatial_assets.cli.selection.inventory import Inventory
-    from spatial_assets.cli.selection.run_rates import rate_of
+    from spatial_assets.cli.selection.run_rates import run_rate
 
     project = current_project()
-    stages = selection_of(project, names).stages
-    with open_project(project) as ground:
-        inventory = Inventory(ground)
+    stages = select_assets(project, names).stages
+    with open_project(project) as opened:
+        inventory = Inventory(opened)
         choice = inventory.chosen(selectors, stages, now=now())
         if not choice.keys:
-            click.echo(plan_text.NOTHING_AS_JSON if as_json else plan_text.NOTHING)
+            click.echo(plan_text.NO_TILES_JSON if as_json else plan_text.NO_TILES)
             return
         found = forecast(project, choice.keys, inventory.catalogue, today=now().date())
-        made = plan_text.Planned(
+        made = plan_text.Plan(
             project=project,
             choice=choice,
             stages=stages,
@@ -47,8 +47,8 @@ def plan(*, selectors: Selectors, names: tuple[str, ...], as_json: bool) -> None
                 str(tile.standing) for tile in inventory.tiles(stages, keys=choice.keys)
             ),
             forecast=found,
-            reading=expected_reading(ground, found.near, stages=stages),
-            rate=rate_of(
+            read_volume=expected_read_volume(opened, found.near, stages=stages),
+            rate=run_rate(
                 inventory.rows("run_log"),
                 stages=stages,
                 workers=None if project.compute.dask else project.compute.workers,
@@ -57,5 +57,5 @@ def plan(*, selectors: Selectors, names: tuple[str, ...], as_json: bool) -> None
     if as_json:
         click.echo(json.dumps(plan_text.document(made), indent=2))
         return
-    for line in plan_text.lines(made):
+    for line in plan_text.plan_lines(made):
         click.echo(line)

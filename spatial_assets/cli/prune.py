@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from spatial_assets.cli.app.console import counted, listed
+from spatial_assets.cli.app.console import format_count, format_list
 from spatial_assets.cli.app.open_project import current_project
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from spatial_assets.stores.objects.store import ObjectInfo
 
 
-NAMED = 5  # of a kind; the rest is counted
+MAX_LISTED_LEFTOVERS = 5  # of a kind; the rest is counted
 
 
 @click.command("prune")
@@ -27,42 +27,46 @@ def prune(*, yes: bool) -> None:
     that no manifest names, as killed runs leave them. A tile that a run works on is left alone.
     """
     from spatial_assets.cli.app.open_project import open_project
-    from spatial_assets.cli.pruning.leftovers import find_leftovers, remove
+    from spatial_assets.cli.pruning.leftovers import find_leftovers, remove_leftovers
     from spatial_assets.stores.objects.grid_identity import claim_store, stored_grid
 
     project = current_project()
-    with open_project(project) as ground:
-        if not ground.has_store or stored_grid(ground.store) is None:
+    with open_project(project) as opened:
+        if not opened.has_store or stored_grid(opened.store) is None:
             click.echo("Nothing to prune: nothing was made here yet.")
             return
-        claim_store(ground.store, project.grid_id, grid=project.grid.model_dump(mode="json"))
-        ground.database.ensure_schema(project.boundaries, project.indices.names)
-        left = find_leftovers(ground)
-        for line in lines(left):
+        claim_store(opened.store, project.grid_id, grid=project.grid.model_dump(mode="json"))
+        opened.database.ensure_schema(project.boundaries, project.indices.names)
+        left = find_leftovers(opened)
+        for line in leftover_lines(left):
             click.echo(line)
         if not left:
             click.echo("Nothing to prune: everything here belongs to a tile.")
         elif yes:
-            click.echo(f"{counted(remove(ground, left, say=click.echo), 'object')} removed.")
+            click.echo(
+                f"{format_count(remove_leftovers(opened, left, say=click.echo), 'object')} removed."
+            )
         else:
             click.echo("Nothing was removed: `spatial-assets prune --yes` does.")
 
 
-def lines(left: Leftovers) -> Iterator[str]:
+def leftover_lines(left: Leftovers) -> Iterator[str]:
     """What there is, in a few lines."""
     gone = sorted({*left.gone, *left.rows})
     if gone:
         objects = [info for found in left.gone.values() for info in found]
-        rows = counted(sum(left.rows.values()), "row")
-        yield f"{counted(len(gone), 'tile')} no longer in the area: {listed(gone, most=NAMED)}"
-        yield f"  {size(objects)}, {rows}"
+        rows = format_count(sum(left.rows.values()), "row")
+        named = format_list(gone, most=MAX_LISTED_LEFTOVERS)
+        yield f"{format_count(len(gone), 'tile')} no longer in the area: {named}"
+        yield f"  {format_objects(objects)}, {rows}"
     orphans = sorted(info.path for found in left.orphans.values() for info in found)
     if orphans:
         objects = [info for found in left.orphans.values() for info in found]
-        yield f"{size(objects)} that no manifest names: {listed(orphans, most=NAMED)}"
+        named = format_list(orphans, most=MAX_LISTED_LEFTOVERS)
+        yield f"{format_objects(objects)} not named by any manifest: {named}"
 
 
-def size(objects: Iterable[ObjectInfo]) -> str:
+def format_objects(objects: Iterable[ObjectInfo]) -> str:
     """How many objects, and how large."""
     sizes = [info.size for info in objects]
-    return f"{counted(len(sizes), 'object')} of {sum(sizes) / 1e6:,.1f} MB"
+    return f"{format_count(len(sizes), 'object')} of {sum(sizes) / 1e6:,.1f} MB"

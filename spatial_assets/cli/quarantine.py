@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from spatial_assets.cli.app.console import console, counted, listed, table
+from spatial_assets.cli.app.console import console, format_count, format_list, table
 from spatial_assets.cli.app.open_project import current_project
 from spatial_assets.project.secrets import mask_secrets
 from spatial_assets.stores.rows import QUARANTINE_KINDS, Row
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from spatial_assets.pipeline.quarantine import Quarantine
 
 
-COLUMNS = ("kind", "subject", "reason", "since", "last seen", "href")
-FIELDS = ("kind", "subject", "reason", "message", "first_seen", "last_seen", "href")
-ALL = (*FIELDS, "checksum", "code_version", "evidence")
-NAMED = 20  # of a list; the rest is counted
+LIST_COLUMNS = ("kind", "subject", "reason", "since", "last seen", "href")
+LIST_FIELDS = ("kind", "subject", "reason", "message", "first_seen", "last_seen", "href")
+SHOW_FIELDS = (*LIST_FIELDS, "checksum", "code_version", "evidence")
+MAX_LISTED_SUBJECTS = 20  # of a list; the rest is counted
 
 kind_option = click.option(
     "--kind",
@@ -61,12 +61,12 @@ def list_(*, kinds: tuple[str, ...], reasons: tuple[str, ...], as_json: bool) ->
     with _opened() as (_, held):
         rows = held.rows(kinds=kinds, reasons=reasons)
     if as_json:
-        click.echo(_json([_chosen(row, FIELDS) for row in rows]))
+        click.echo(_json([_chosen(row, LIST_FIELDS) for row in rows]))
         return
     if not rows:
         click.echo("Nothing is in quarantine." if not (kinds or reasons) else "Nothing like that.")
         return
-    console().print(table(COLUMNS, map(_cells, rows), title=f"{len(rows):,} in quarantine"))
+    console().print(table(LIST_COLUMNS, map(_cells, rows), title=f"{len(rows):,} in quarantine"))
 
 
 @quarantine.command("show")
@@ -74,9 +74,9 @@ def list_(*, kinds: tuple[str, ...], reasons: tuple[str, ...], as_json: bool) ->
 @json_option
 def show(*, subject: str, as_json: bool) -> None:
     """Show all that is known of SUBJECT: a scene id, a tile key, or boundary set/feature key."""
-    with _opened() as (ground, held):
+    with _opened() as (opened, held):
         rows = held.rows(subjects=[subject])
-        told = [_told(ground, held, row) for row in rows]
+        told = [_told(opened, held, row) for row in rows]
     if not told:
         raise click.ClickException(_unknown([subject]))
     if as_json:
@@ -112,30 +112,30 @@ def release(*, subjects: tuple[str, ...], kinds: tuple[str, ...], reasons: tuple
     for line in _farewell(gone):
         click.echo(line)
     if absent:
-        click.echo(f"Not in quarantine: {listed(absent, most=NAMED)}.")
+        click.echo(f"Not in quarantine: {format_list(absent, most=MAX_LISTED_SUBJECTS)}.")
 
 
 @contextmanager
 def _opened() -> Iterator[tuple[OpenProject, Quarantine]]:
-    """The ground of the project, and what is in quarantine there."""
+    """The opened of the project, and what is in quarantine there."""
     from spatial_assets.cli.app.open_project import open_project
     from spatial_assets.pipeline.quarantine import Quarantine
 
     project = current_project()
-    with open_project(project) as ground:
+    with open_project(project) as opened:
         yield (
-            ground,
-            Quarantine(grid_id=project.grid_id, store=ground.store, database=ground.database),
+            opened,
+            Quarantine(grid_id=project.grid_id, store=opened.store, database=opened.database),
         )
 
 
-def _told(ground: OpenProject, held: Quarantine, row: Row) -> dict[str, object]:
+def _told(opened: OpenProject, held: Quarantine, row: Row) -> dict[str, object]:
     """A record, what of the area it touches, and what the store says of it."""
-    told = _chosen(row, ALL)
-    tiles = _tiles(ground, row)
+    told = _chosen(row, SHOW_FIELDS)
+    tiles = _tiles(opened, row)
     if tiles is not None:
         told["tiles"] = tiles
-    document = held.document(row) if ground.has_store else None
+    document = held.document(row) if opened.has_store else None
     told["stored"] = "nothing" if document is None else json.loads(document)
     if document is not None and row["kind"] == "feature":
         told["stored"] = _feature(json.loads(document), row)
@@ -150,7 +150,7 @@ def _feature(document: dict[str, object], row: Row) -> object:
     return next((each for each in found if each.get("index") == index), "nothing")
 
 
-def _tiles(ground: OpenProject, row: Row) -> list[str] | None:
+def _tiles(opened: OpenProject, row: Row) -> list[str] | None:
     """The tiles that a scene touches; None: it is no scene, or nobody knows where it lies."""
     import shapely
 
@@ -161,7 +161,7 @@ def _tiles(ground: OpenProject, row: Row) -> list[str] | None:
     if row["kind"] != "scene" or not isinstance(place, str):
         return None
     footprint = shapely.from_wkt(place)
-    project = ground.project
+    project = opened.project
     shapely.prepare(footprint)
     return [
         key
@@ -178,7 +178,7 @@ def _farewell(gone: Iterable[Row]) -> Iterator[str]:
     next_: Mapping[str, Callable[[list[str]], str]] = {
         "tile": lambda keys: (
             f"made again at the next run, or now: spatial-assets materialize "
-            f"--tiles {','.join(keys[:NAMED])}"
+            f"--tiles {','.join(keys[:MAX_LISTED_SUBJECTS])}"
         ),
         "scene": lambda _: "looked into again at the next run over tiles that they touch",
         "feature": lambda names: (
@@ -187,7 +187,8 @@ def _farewell(gone: Iterable[Row]) -> Iterator[str]:
         ),
     }
     for kind, subjects in sorted(by_kind.items()):
-        yield f"{counted(len(subjects), kind)} released: {listed(subjects, most=NAMED)}."
+        named = format_list(subjects, most=MAX_LISTED_SUBJECTS)
+        yield f"{format_count(len(subjects), kind)} released: {named}."
         yield f"  {next_[kind](subjects)}"
 
 

@@ -38,16 +38,16 @@ def status(*, as_json: bool, geojson: Path | None, verify: bool) -> None:
     from spatial_assets.cli.local_run.run_here import now
     from spatial_assets.cli.selection import report
     from spatial_assets.cli.selection.inventory import Inventory
-    from spatial_assets.cli.selection.run_rates import throughput_of
+    from spatial_assets.cli.selection.run_rates import recent_throughput
 
     project = current_project()
-    with open_project(project) as ground:
-        inventory = Inventory(ground)
-        found = report.Report(
+    with open_project(project) as opened:
+        inventory = Inventory(opened)
+        found = report.StatusReport(
             project=project,
             tiles=inventory.tiles(verify=verify),
             quarantine=inventory.quarantine(),
-            throughput=throughput_of(inventory.rows("run_log")),
+            throughput=recent_throughput(inventory.rows("run_log")),
             now=now(),
         )
     if geojson is not None:
@@ -57,15 +57,17 @@ def status(*, as_json: bool, geojson: Path | None, verify: bool) -> None:
         return
     out = console()
     title = f"{project.file}: {len(found.tiles):,} tiles"
-    out.print(table(report.COLUMNS, report.summary(found), title=title))
+    out.print(table(report.STATUS_COLUMNS, report.status_rows(found), title=title))
     if found.windows:
-        out.print(table(report.WINDOWS, report.window_rows(found), title="Freshness"))
-    click.echo(report.throughput_told(found))
+        out.print(table(report.FRESHNESS_COLUMNS, report.freshness_rows(found), title="Freshness"))
+    click.echo(report.format_throughput(found))
     if found.quarantine:
-        out.print(table(QUARANTINE, quarantine_rows(found.quarantine), title="In quarantine"))
+        out.print(
+            table(QUARANTINE_COLUMNS, quarantine_rows(found.quarantine), title="In quarantine")
+        )
 
 
-QUARANTINE = ("kind", "what", "reason", "message")
+QUARANTINE_COLUMNS = ("kind", "what", "reason", "message")
 
 
 def quarantine_rows(found: Iterable[Row]) -> Iterable[tuple[str, ...]]:

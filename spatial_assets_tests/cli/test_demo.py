@@ -21,9 +21,9 @@ from click.testing import Result
 from dagster import AssetKey, DagsterInstance
 from PIL import Image
 
-from spatial_assets.cli.demo_run.dagster_run import Follower, home_of
-from spatial_assets.cli.demo_run.folder import INPUTS, chosen_place, ensure_inputs, settle
-from spatial_assets.cli.local_run.progress import LineMeter
+from spatial_assets.cli.demo_run.dagster_run import LogFollower, dagster_home
+from spatial_assets.cli.demo_run.folder import INPUTS, demo_folder, ensure_inputs, prepare_folder
+from spatial_assets.cli.local_run.progress import LineDisplay
 from spatial_assets.errors import SettingsError
 from spatial_assets.project import Project, load_project
 from spatial_assets.project.loading import DEMO_FOLDER
@@ -177,7 +177,7 @@ def test_a_second_time_everything_is_unchanged_at_less_cost(first: Made, second:
 
 
 def test_the_inputs_alone_start_no_run(run: Run, tmp_path: Path) -> None:
-    settle(tmp_path / "demo")
+    prepare_folder(tmp_path / "demo")
     for name in INPUTS:
         (tmp_path / "demo" / name).mkdir()
 
@@ -208,13 +208,13 @@ def test_the_place_is_the_folder_named_else_the_checkout_else_a_new_folder(
 ) -> None:
     monkeypatch.chdir(tmp_path)
 
-    assert chosen_place(Path("here")) == tmp_path / "here"
-    assert chosen_place(None, is_checkout=True) == DEMO_FOLDER
-    assert chosen_place(None, is_checkout=False) == tmp_path / "demo"
+    assert demo_folder(Path("here")) == tmp_path / "here"
+    assert demo_folder(None, is_checkout=True) == DEMO_FOLDER
+    assert demo_folder(None, is_checkout=False) == tmp_path / "demo"
 
 
 def test_inputs_are_made_once_and_whole_or_not_at_all(tmp_path: Path) -> None:
-    settle(tmp_path / "demo")
+    prepare_folder(tmp_path / "demo")
 
     def fill(folder: Path) -> None:
         (folder / "scenes").mkdir()
@@ -259,14 +259,14 @@ def test_a_dagster_that_cannot_start_is_an_error_that_names_its_log(
 def test_a_home_of_the_users_own_is_left_as_it_is(first: Made, tmp_path: Path) -> None:
     named = {"DAGSTER_HOME": str(tmp_path / "home")}
 
-    assert home_of(first.project, named) == tmp_path / "home"
+    assert dagster_home(first.project, named) == tmp_path / "home"
     assert list((tmp_path / "home").iterdir()) == []
-    assert "enabled: false" in (home_of(first.project, {}) / "dagster.yaml").read_text()
+    assert "enabled: false" in (dagster_home(first.project, {}) / "dagster.yaml").read_text()
 
 
 def test_the_log_of_a_run_moves_the_meter() -> None:
     said: list[str] = []
-    follower = Follower(LineMeter(said.append, clock=lambda: 0.0), tiles=2)
+    follower = LogFollower(LineDisplay(said.append, clock=lambda: 0.0), tiles=2)
     head = "2026-11-22 04:47:53 +0000 - dagster - INFO - __ASSET_JOB - 8ebd - tile_chain - "
 
     follower.read('... - STEP_START - Started execution of step "tile_chain".\n')

@@ -10,7 +10,7 @@ import pytest
 from click.testing import Result
 
 from spatial_assets.cli.launching.backfill import batches
-from spatial_assets.cli.launching.webserver_client import Webserver, webserver_of
+from spatial_assets.cli.launching.webserver_client import WebserverClient, webserver_client
 from spatial_assets.errors import LaunchError, SettingsError
 from spatial_assets.pipeline.key_ranges import key_ranges
 from spatial_assets_tests.cli.fake_dagster_webserver import Dagster
@@ -96,7 +96,7 @@ def test_a_login_page_is_not_followed(web: WebServer) -> None:
     web.always["/graphql"] = 302
 
     with pytest.raises(LaunchError, match="who asks"):
-        Webserver(web.url).ask("query { version }")
+        WebserverClient(web.url).ask("query { version }")
 
     assert [request.path for request in web.requests] == ["/graphql"]
 
@@ -124,22 +124,22 @@ def test_who_is_not_dagster_is_told(web: WebServer, status: int, body: bytes, to
     web.routes["/graphql"] = lambda _: (status, body)
 
     with pytest.raises(LaunchError, match=told):
-        Webserver(web.url).ask("query { version }")
+        WebserverClient(web.url).ask("query { version }")
 
 
 def test_a_secret_in_the_address_is_refused() -> None:
     with pytest.raises(SettingsError, match="a password") as caught:
-        webserver_of("http://me:s3cret@dagster.example.org", {})
+        webserver_client("http://me:s3cret@dagster.example.org", {})
 
     assert "s3cret" not in str(caught.value)
     with pytest.raises(SettingsError, match="not the address of a webserver"):
-        webserver_of("dagster.example.org", {})
+        webserver_client("dagster.example.org", {})
 
 
 def test_without_an_address_it_is_this_machine() -> None:
-    assert webserver_of("", {}).url == "http://127.0.0.1:3000"
-    assert webserver_of("", {"DAGSTER_WEBSERVER_URL": "https://a/b/"}).url == "https://a/b"
-    assert webserver_of("http://c", {"DAGSTER_WEBSERVER_URL": "https://a"}).url == "http://c"
+    assert webserver_client("", {}).url == "http://127.0.0.1:3000"
+    assert webserver_client("", {"DAGSTER_WEBSERVER_URL": "https://a/b/"}).url == "https://a/b"
+    assert webserver_client("http://c", {"DAGSTER_WEBSERVER_URL": "https://a"}).url == "http://c"
 
 
 def test_another_project_is_refused_before_anything_is_launched(

@@ -13,10 +13,15 @@ import pytest
 from click.testing import Result
 
 from spatial_assets.catalog import Scene, find_scenes
-from spatial_assets.cli.app.console import data_size
-from spatial_assets.cli.planning.plan_text import reading as told_of
-from spatial_assets.cli.planning.read_volume import COMPRESSED, Reading, reading_of, size_of
-from spatial_assets.cli.selection.run_rates import rate_of, throughput_of
+from spatial_assets.cli.app.console import format_size
+from spatial_assets.cli.planning.plan_text import format_read_volume as told_of
+from spatial_assets.cli.planning.read_volume import (
+    COMPRESSION_RATIO,
+    ReadVolume,
+    scene_size,
+    sum_read_volume,
+)
+from spatial_assets.cli.selection.run_rates import recent_throughput, run_rate
 from spatial_assets.pipeline.engines.engine import InlineEngine
 from spatial_assets.pipeline.run.scenes_of_run import RunScenes
 from spatial_assets.project import Project, load_project
@@ -170,18 +175,18 @@ def test_a_rate_is_the_median_of_runs_alike() -> None:
         row(5, seconds=0.0, computed=0),
     ]
 
-    rate = rate_of(rows, stages=("raw_tile", "ndvi"), workers=2)
+    rate = run_rate(rows, stages=("raw_tile", "ndvi"), workers=2)
 
     assert rate is not None
     assert (rate.seconds, rate.runs, rate.duration(100)) == (4.0, 3, 200.0)
     assert rate.duration(1) == 4.0  # one tile is the work of one worker
-    assert rate_of(rows, stages=("ndvi",), workers=2) is None
+    assert run_rate(rows, stages=("ndvi",), workers=2) is None
 
 
 def test_only_the_last_runs_count() -> None:
     rows = [row(0, seconds=1000.0), *(row(number) for number in range(1, 20))]
 
-    rate = rate_of(rows, stages=("raw_tile", "ndvi"), workers=2)
+    rate = run_rate(rows, stages=("raw_tile", "ndvi"), workers=2)
 
     assert rate is not None
     assert (rate.seconds, rate.runs) == (2.0, 10)
@@ -191,11 +196,11 @@ def test_throughput_counts_what_was_computed_and_how_long_runs_lasted() -> None:
     hour = dt.timedelta(hours=1)
     killed = row(2, ended_at=None, written_at=NOON + dt.timedelta(days=2) + 2 * hour)
 
-    throughput = throughput_of([row(0), row(1, computed=30), killed, row(3, computed=0)])
+    throughput = recent_throughput([row(0), row(1, computed=30), killed, row(3, computed=0)])
 
     assert throughput is not None
     assert (throughput.tiles_per_hour, throughput.runs) == (50 / 4, 3)
-    assert throughput_of([row(0, computed=0)]) is None
+    assert recent_throughput([row(0, computed=0)]) is None
 
 
 @pytest.fixture
@@ -220,7 +225,7 @@ def remote(scene: Scene, **changes: Any) -> Scene:  # noqa: ANN401 - fields of a
 def test_the_size_of_a_scene_is_what_its_item_says(scene: Scene) -> None:
     told = remote(scene, size=1_000_000)
 
-    assert size_of(told, facts=None, bands=2, density=1.0) == (2_000_000.0, True)
+    assert scene_size(told, facts=None, bands=2, density=1.0) == (2_000_000.0, True)
 
 
 def test_without_sizes_the_headers_of_an_earlier_run_count(project: Project, scene: Scene) -> None:
@@ -229,19 +234,19 @@ def test_without_sizes_the_headers_of_an_earlier_run_count(project: Project, sce
     pixels = 600 * 600
 
     facts = supply.remembered(scene)
-    size, is_told = size_of(remote(scene), facts=facts, bands=2, density=1.0)
+    size, is_told = scene_size(remote(scene), facts=facts, bands=2, density=1.0)
 
-    assert size == pytest.approx(COMPRESSED * pixels * (2 + 2 + 1))
+    assert size == pytest.approx(COMPRESSION_RATIO * pixels * (2 + 2 + 1))
     assert not is_told
 
 
 def test_without_anything_pixels_are_counted(scene: Scene) -> None:
-    small, _ = size_of(remote(scene), facts=None, bands=2, density=1e5)
-    large, is_told = size_of(remote(scene), facts=None, bands=2, density=2e5)
+    small, _ = scene_size(remote(scene), facts=None, bands=2, density=1e5)
+    large, is_told = scene_size(remote(scene), facts=None, bands=2, density=2e5)
 
     assert 0 < small == pytest.approx(large / 2)
     assert not is_told
-    assert "nobody says how large 1 of them are" in told_of(Reading(10, 2, 1))
+    assert "nobody says how large 1 of them are" in told_of(ReadVolume(10, 2, 1))
 
 
 def test_who_downloads_reads_whole_files_once(project: Project, scene: Scene) -> None:
@@ -250,8 +255,8 @@ def test_who_downloads_reads_whole_files_once(project: Project, scene: Scene) ->
     scenes = project.scenes.model_copy(update={"access": "download"})
     downloading = project.model_copy(update={"scenes": scenes})
 
-    windows = reading_of(project, near, stored={}, sizes=sizes)
-    whole = reading_of(downloading, near, stored={}, sizes=sizes)
+    windows = sum_read_volume(project, near, stored={}, sizes=sizes)
+    whole = sum_read_volume(downloading, near, stored={}, sizes=sizes)
 
     assert 0 < windows.bytes < 1000
     assert whole.bytes == 1000
@@ -262,4 +267,4 @@ def test_who_downloads_reads_whole_files_once(project: Project, scene: Scene) ->
     [(0, "0 kB"), (640_000, "640 kB"), (17.9e6, "17.9 MB"), (1.25e12, "1.2 TB")],
 )
 def test_amounts_of_data_are_said_as_people_do(number: float, expected: str) -> None:
-    assert data_size(number) == expected
+    assert format_size(number) == expected

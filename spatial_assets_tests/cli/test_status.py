@@ -13,7 +13,7 @@ import geopandas as gpd
 import pytest
 from click.testing import Result
 
-from spatial_assets.cli.selection.tile_status import TileStatus, standing_of
+from spatial_assets.cli.selection.tile_status import TileStatus, summarize_tile
 from spatial_assets.project import load_project
 from spatial_assets.stores.tables.database import open_database
 from spatial_assets_tests.fixtures import two_zone_project
@@ -176,6 +176,6 @@ def state(stage: str, state: str, since: dt.datetime = NOON, **more: object) -> 
 def test_a_tile_stands_in_one_place(
     rows: list[dict[str, object]], expected: tuple[TileStatus, str]
 ) -> None:
-    found = standing_of("t", rows, stages=STAGES)
+    found = summarize_tile("t", rows, stages=STAGES)
 
     assert (found.standing, found.stage) == expected

@@ -13,13 +13,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-WIDTH_OF_A_LOG = 160  # columns where there is no terminal to ask
+LOG_WIDTH = 160  # columns where there is no terminal to ask
 
 
 def console() -> Console:
     """The console for what a command answers, on standard output."""
     is_known = sys.stdout.isatty() or "COLUMNS" in os.environ
-    return Console(highlight=False, width=None if is_known else WIDTH_OF_A_LOG)
+    return Console(highlight=False, width=None if is_known else LOG_WIDTH)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "") -> Table:
@@ -32,20 +32,20 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str =
     return made
 
 
-def counted(number: int, noun: str) -> str:
+def format_count(number: int, noun: str) -> str:
     """`1 tile`, `2,400 tiles`, `3 boundaries`."""
     if number != 1:
         noun = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
     return f"{number:,} {noun}"
 
 
-def listed(names: Sequence[str], *, most: int) -> str:
+def format_list(names: Sequence[str], *, most: int) -> str:
     """The names with commas between them, those beyond `most` as a number."""
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
 
 
-def data_size(number: float) -> str:
+def format_size(number: float) -> str:
     """An amount of data as people say it: `640 kB`, `17.9 MB`, `1.2 TB`."""
     for unit, size in (("kB", 1e3), ("MB", 1e6), ("GB", 1e9)):
         if number < 1000 * size:
@@ -55,7 +55,7 @@ def data_size(number: float) -> str:
     return f"{number / 1e12:,.1f} TB"
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """A length of time as people say it: `40 s`, `3 min`, `2.5 h`, `4 days`."""
     for unit, size, most in (("s", 1, 90), ("min", 60, 5_400)):
         if seconds < most:

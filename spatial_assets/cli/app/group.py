@@ -14,7 +14,7 @@ import click
 from spatial_assets.errors import SpatialAssetsError
 from spatial_assets.project.secrets import mask_secrets
 
-COMMANDS = "spatial_assets.cli"
+COMMANDS_PACKAGE = "spatial_assets.cli"
 
 
 class LazyGroup(click.Group):
@@ -22,7 +22,7 @@ class LazyGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  (click's signature)
         """Names of the modules beside this package, as commands are written."""
-        folder = importlib.import_module(COMMANDS).__path__
+        folder = importlib.import_module(COMMANDS_PACKAGE).__path__
         return sorted(
             module.name.replace("_", "-")
             for module in pkgutil.iter_modules(folder)
@@ -33,7 +33,7 @@ class LazyGroup(click.Group):
         """The command of that name, imported now."""
         if cmd_name not in self.list_commands(ctx):
             return None
-        module = importlib.import_module(f"{COMMANDS}.{cmd_name.replace('-', '_')}")
+        module = importlib.import_module(f"{COMMANDS_PACKAGE}.{cmd_name.replace('-', '_')}")
         commands = (value for value in vars(module).values() if isinstance(value, click.Command))
         return next((command for command in commands if command.name == cmd_name), None)
 
@@ -53,7 +53,7 @@ class LazyGroup(click.Group):
 
 def _summary(command: str) -> str:
     """First line of the docstring of a command's module, read from its source."""
-    spec = find_spec(f"{COMMANDS}.{command.replace('-', '_')}")
+    spec = find_spec(f"{COMMANDS_PACKAGE}.{command.replace('-', '_')}")
     if spec is None or spec.origin is None:
         return ""
     docstring = ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8"))) or ""

@@ -34,12 +34,12 @@ class OpenProject:
 
 @contextmanager
 def open_project(project: Project) -> Iterator[OpenProject]:
-    """The ground of a project: nothing is made by opening it; connections are let go at the end."""
+    """The opened of a project: nothing is made by opening it; connections are let go at the end."""
     with open_database(project.database_url, pool_size=project.database.pool_size) as database:
         yield OpenProject(project, open_store(project.storage_url), database)
 
 
-def chosen_folder() -> Path | None:
+def project_option() -> Path | None:
     """What the option --project says; None: the environment decides."""
     folder = click.get_current_context().find_root().params.get("project")
     return folder if isinstance(folder, Path) else None
@@ -51,4 +51,4 @@ def current_project() -> Project:
     Raises:
         SettingsError: there is none, or it says something impossible.
     """
-    return load_project(chosen_folder())
+    return load_project(project_option())

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from spatial_assets.cli.local_run.progress import Meter
+from spatial_assets.cli.local_run.progress import ProgressDisplay
 from spatial_assets.errors import SettingsError
 from spatial_assets.project import Project
 from spatial_assets.project.loading import PROJECT_VARIABLE
@@ -25,13 +25,13 @@ STEP_BEGINS = re.compile(r"STEP_START - Started execution of step \"(?P<step>\w+
 TILE_ENDS = re.compile(r" (?P<done>\d+) of (?P<total>\d+) tiles, last (?P<told>\S+ \w+)")
 RUN_ENDS = re.compile(r" tile_chain - \d+ tiles: (?P<sentence>.+)$")
 CHAIN = "tile_chain"
-PATIENCE_SECONDS = 30.0  # for a run that was interrupted to say so in Dagster's records
+STOP_TIMEOUT_SECONDS = 30.0  # for a run that was interrupted to say so in Dagster's records
 
-QUIET = "telemetry:\n  enabled: false  # nothing leaves this machine unasked\n"
+INSTANCE_CONFIG = "telemetry:\n  enabled: false  # nothing leaves this machine unasked\n"
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunEnd:
+class DemoRun:
     """How the run ended."""
 
     exit_code: int
@@ -42,7 +42,7 @@ class RunEnd:
     """Everything that Dagster said."""
 
 
-def home_of(project: Project, environment: Mapping[str, str]) -> Path:
+def dagster_home(project: Project, environment: Mapping[str, str]) -> Path:
     """The Dagster instance: $DAGSTER_HOME, else one of the project's own, made here.
 
     Raises:
@@ -53,14 +53,14 @@ def home_of(project: Project, environment: Mapping[str, str]) -> Path:
     try:
         home.mkdir(parents=True, exist_ok=True)
         if not named and not (home / "dagster.yaml").exists():
-            (home / "dagster.yaml").write_text(QUIET, encoding="utf-8")
+            (home / "dagster.yaml").write_text(INSTANCE_CONFIG, encoding="utf-8")
     except OSError as error:
         message = f"${HOME_VARIABLE}: {home} cannot be made ({error}); name another folder"
         raise SettingsError(message) from error
     return home
 
 
-def everything(keys: Sequence[str]) -> list[str]:
+def materialize_command(keys: Sequence[str]) -> list[str]:
     """The command that makes every asset of these tiles: one run, boundaries first."""
     program = [sys.executable, "-m", "dagster", "asset", "materialize"]
     tiles = (
@@ -71,7 +71,7 @@ def everything(keys: Sequence[str]) -> list[str]:
     return [*program, "-m", "spatial_assets.definitions", "--select", "*", *tiles]
 
 
-def run_everything(project: Project, *, home: Path, meter: Meter) -> RunEnd:
+def materialize_everything(project: Project, *, home: Path, progress: ProgressDisplay) -> DemoRun:
     """Make everything of a project; its log goes to a file beside Dagster's own records."""
     keys = project.partitioning.keys
     environment = {
@@ -81,18 +81,21 @@ def run_everything(project: Project, *, home: Path, meter: Meter) -> RunEnd:
         "PYTHONUNBUFFERED": "1",
     }
     log = home / "demo.log"
-    meter.begin("Dagster starts")
-    follower = Follower(meter, len(keys))
-    with log.open("w", encoding="utf-8") as file, started(everything(keys), environment) as process:
+    progress.begin("Dagster starts")
+    follower = LogFollower(progress, len(keys))
+    with (
+        log.open("w", encoding="utf-8") as file,
+        running_process(materialize_command(keys), environment) as process,
+    ):
         for line in process.stdout or ():
             file.write(line)
             follower.read(line)
         exit_code = process.wait()
-    return RunEnd(exit_code=exit_code, sentence=follower.sentence, log=log)
+    return DemoRun(exit_code=exit_code, sentence=follower.sentence, log=log)
 
 
 @contextmanager
-def started(
+def running_process(
     command: Sequence[str], environment: Mapping[str, str]
 ) -> Iterator[subprocess.Popen[str]]:
     """A process whose output can be read; ended with the block, whatever happens in it."""
@@ -111,19 +114,19 @@ def started(
         if process.poll() is None:
             process.send_signal(signal.SIGINT)  # as Ctrl-C: Dagster then notes that it was stopped
             try:
-                process.communicate(timeout=PATIENCE_SECONDS)
+                process.communicate(timeout=STOP_TIMEOUT_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
         if process.stdout is not None:
             process.stdout.close()
 
 
-class Follower:
+class LogFollower:
     """Reads Dagster's log line by line, and moves a meter by it."""
 
-    def __init__(self, meter: Meter, tiles: int) -> None:
+    def __init__(self, progress: ProgressDisplay, tiles: int) -> None:
         self.sentence = ""
-        self._meter = meter
+        self._progress = progress
         self._tiles = tiles
         self._done = 0
 
@@ -134,12 +137,12 @@ class Follower:
         elif found := TILE_ENDS.search(line):
             while self._done < int(found["done"]):
                 self._done += 1
-                self._meter.step(found["told"])
+                self._progress.step(found["told"])
         elif found := RUN_ENDS.search(line.rstrip()):
             self.sentence = found["sentence"]
 
     def _begin(self, step: str) -> None:
         if step == CHAIN:
-            self._meter.begin("tiles, from raw pixels to tables", total=self._tiles)
+            self._progress.begin("tiles, from raw pixels to tables", total=self._tiles)
         else:
-            self._meter.begin(step)
+            self._progress.begin(step)

@@ -22,20 +22,20 @@ from spatial_assets.stores import layout
 
 INPUTS = ("scenes", "boundaries")
 CHECKOUT = Path(__file__).parents[3]
-OWN_FOLDER = "demo"
+FOLDER_OUTSIDE_CHECKOUT = "demo"
 """Where the demo goes when it was installed as a package, whose own folder is not ours to fill."""
 
 
-def chosen_place(folder: Path | None, *, is_checkout: bool | None = None) -> Path:
+def demo_folder(folder: Path | None, *, is_checkout: bool | None = None) -> Path:
     """The folder for the demo: the one named, else within the checkout, else `./demo`."""
     if folder is not None:
         return folder.expanduser().resolve()
     if (CHECKOUT / "pyproject.toml").is_file() if is_checkout is None else is_checkout:
         return DEMO_FOLDER.resolve()
-    return (Path.cwd() / OWN_FOLDER).resolve()
+    return (Path.cwd() / FOLDER_OUTSIDE_CHECKOUT).resolve()
 
 
-def settle(folder: Path) -> None:
+def prepare_folder(folder: Path) -> None:
     """Make `folder` the demo's project, unless it is.
 
     Raises:

@@ -1,1 +1,1 @@
-"""What `check` asks, a module for each kind of ground that a run stands on."""
+"""What `check` asks, a module for each kind of opened that a run stands on."""

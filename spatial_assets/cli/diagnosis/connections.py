@@ -9,7 +9,7 @@ import os
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from spatial_assets.cli.diagnosis.finding import Finding, asked
+from spatial_assets.cli.diagnosis.finding import Finding, run_check
 from spatial_assets.errors import StoreError
 from spatial_assets.project import Project
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from spatial_assets.stores.tables.transactions import Transaction
 
 
-PATIENCE_SECONDS = 10.0  # for a DuckDB file that a run holds; longer would look like a hang
+LOCK_TIMEOUT_SECONDS = 10.0  # for a DuckDB file that a run holds; longer would look like a hang
 
 
 def storage(project: Project) -> Finding:
@@ -37,7 +37,7 @@ def storage(project: Project) -> Finding:
         return f"{project.storage_url}: written, read and deleted"
 
     remedy = "make it writable, correct [storage] url or $SPATIAL_ASSETS_STORAGE_URL, or its keys"
-    return asked("storage", question, remedy=remedy)
+    return run_check("storage", question, remedy=remedy)
 
 
 def database(project: Project) -> Finding:
@@ -47,7 +47,7 @@ def database(project: Project) -> Finding:
 
     def question() -> str:
         url = project.database_url
-        with open_database(url, pool_size=1, lock_timeout=PATIENCE_SECONDS) as connected:
+        with open_database(url, pool_size=1, lock_timeout=LOCK_TIMEOUT_SECONDS) as connected:
             version = connected.spatial_version()
             # Only a query opens a DuckDB file and shows whether it is one.
             tables: dict[str, dict[str, str]] = {}
@@ -59,7 +59,7 @@ def database(project: Project) -> Finding:
         "start it, correct [database] url or $SPATIAL_ASSETS_DATABASE_URL; "
         "in PostgreSQL: CREATE EXTENSION postgis"
     )
-    return asked("database", question, remedy=remedy)
+    return run_check("database", question, remedy=remedy)
 
 
 def _relations(transaction: Transaction) -> dict[str, dict[str, str]]:
@@ -82,4 +82,4 @@ def cluster(project: Project) -> Finding:
         patience=ClusterTimeouts(scheduler=5.0),
     )
     remedy = "start scheduler and workers from the same image as this, or leave out [compute] dask"
-    return asked("Dask cluster", engine.examine, remedy=remedy)
+    return run_check("Dask cluster", engine.examine, remedy=remedy)

@@ -34,7 +34,7 @@ def failed(what: str, detail: str, *, remedy: str) -> Finding:
     return Finding(what=what, passed=False, detail=mask_secrets(detail), remedy=remedy)
 
 
-def asked(what: str, question: Callable[[], str], *, remedy: str) -> Finding:
+def run_check(what: str, question: Callable[[], str], *, remedy: str) -> Finding:
     """The answer to a question, or what became of it.
 
     Args:

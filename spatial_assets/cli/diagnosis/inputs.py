@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
-from spatial_assets.cli.diagnosis.finding import Finding, asked
+from spatial_assets.cli.diagnosis.finding import Finding, run_check
 from spatial_assets.errors import SourceUnavailableError, VectorError
 from spatial_assets.project import Project
 from spatial_assets.project.sections.products import BoundarySettings
 
-MOST_COUNTED = 10_000  # items: a hundred pages of an API; past that the number no longer matters
+MAX_ITEMS_COUNTED = (
+    10_000  # items: a hundred pages of an API; past that the number no longer matters
+)
 
 
 def catalogue(project: Project) -> Finding:
@@ -28,15 +30,15 @@ def catalogue(project: Project) -> Finding:
             for item in found
             if not isinstance(item, RawItem) or item_filter.matches(item.document)
         )
-        number = sum(1 for _ in islice(wanted, MOST_COUNTED))
+        number = sum(1 for _ in islice(wanted, MAX_ITEMS_COUNTED))
         if not number:
             message = f"{project.catalog_url} has no item for [area] and [scenes]"
             raise SourceUnavailableError(message)
-        more = " or more" if number == MOST_COUNTED else ""
+        more = " or more" if number == MAX_ITEMS_COUNTED else ""
         return f"{project.catalog_url}: {number:,}{more} items"
 
     remedy = "correct [scenes] catalog, collections, datetime or max_cloud_cover; is it reachable?"
-    return asked("catalogue", question, remedy=remedy)
+    return run_check("catalogue", question, remedy=remedy)
 
 
 def boundaries(project: Project) -> Iterator[Finding]:
@@ -59,13 +61,13 @@ def _boundary(project: Project, boundary: BoundarySettings) -> Finding:
         return f"{source}: {found.driver}, {found.crs.name}, key {boundary.key}"
 
     remedy = "correct [[boundaries]] source, layer, key or columns, or give the file its CRS"
-    return asked(f"boundaries {boundary.name!r}", question, remedy=remedy)
+    return run_check(f"boundaries {boundary.name!r}", question, remedy=remedy)
 
 
 def regions(project: Project) -> Iterator[Finding]:
     """Count the tiles of every region."""
     for name in project.regions:
-        yield asked(
+        yield run_check(
             f"region {name!r}",
             lambda name=name: f"{len(project.region_tiles(name)):,} tiles",  # type: ignore[misc]
             remedy=f"correct [regions.{name}]",

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from spatial_assets.cli.diagnosis.finding import Finding, failed, passed
 
-DRIVERS = ("GTiff", "COG", "VRT")
+REQUIRED_DRIVERS = ("GTiff", "COG", "VRT")
 DATA_VARIABLES = ("PROJ_DATA", "PROJ_LIB", "GDAL_DATA")
 
 # A point of UTM zone 33 in the middle of Slovenia, and where web-mercator has it: the same on
@@ -24,13 +24,13 @@ def gdal() -> Finding:
     version = f"{rasterio.__gdal_version__} (rasterio {rasterio.__version__})"
     with rasterio.Env() as environment:
         known = environment.drivers()
-    missing = [driver for driver in DRIVERS if driver not in known]
+    missing = [driver for driver in REQUIRED_DRIVERS if driver not in known]
     if missing:
         detail = f"{version} has no driver for {', '.join(missing)}"
         return failed(
             "GDAL", detail, remedy="install rasterio from its wheel: pip install rasterio"
         )
-    return passed("GDAL", f"{version}, drivers {', '.join(DRIVERS)}")
+    return passed("GDAL", f"{version}, drivers {', '.join(REQUIRED_DRIVERS)}")
 
 
 def proj(env: Mapping[str, str] | None = None) -> Finding:

@@ -20,7 +20,7 @@ COORDINATE_BYTES = 32
 BAND_BYTES = 16
 
 PERIOD_BYTES = 4  # of a pixel of one index: an int16 value and a uint16 count, before compression
-LEAST_FREE_MB = 256  # below this a database, a log or a cache fills the disk before pixels do
+MIN_FREE_MB = 256  # below this a database, a log or a cache fills the disk before pixels do
 
 
 def memory(project: Project, available_mb: int | None = None) -> Finding:
@@ -69,7 +69,7 @@ def disk(project: Project, free_mb: int | None = None) -> Finding:
     """Whether one period of the product fits the disk that the storage folder is on."""
     if is_url(project.storage_url):
         return passed("disk", f"{project.storage_url}: not on this machine")
-    folder = existing(Path(project.storage_url))
+    folder = nearest_folder(Path(project.storage_url))
     free_mb = shutil.disk_usage(folder).free // MEGABYTE if free_mb is None else free_mb
     tiles = project.partitioning.tiles.values()
     pixels = sum(len(tile.shards) for tile in tiles) * project.grid.shard**2
@@ -78,12 +78,12 @@ def disk(project: Project, free_mb: int | None = None) -> Finding:
         f"{free_mb:,} MB free for {pixels / 1e6:,.0f} million pixels x {PERIOD_BYTES} bytes x "
         f"{len(project.indices.names)} indices = {period_mb:,} MB a period before compression"
     )
-    if free_mb < max(period_mb, LEAST_FREE_MB):
+    if free_mb < max(period_mb, MIN_FREE_MB):
         remedy = "free some space, or point [storage] url to a larger disk"
         return failed("disk", detail, remedy=remedy)
     return passed("disk", detail)
 
 
-def existing(path: Path) -> Path:
+def nearest_folder(path: Path) -> Path:
     """The nearest folder on the way to `path` that exists."""
     return next(folder for folder in (path, *path.parents) if folder.exists())

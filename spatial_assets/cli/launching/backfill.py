@@ -9,24 +9,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from spatial_assets.cli.app.console import counted, listed
-from spatial_assets.cli.launching.webserver_client import Webserver
+from spatial_assets.cli.app.console import format_count, format_list
+from spatial_assets.cli.launching.webserver_client import WebserverClient
 from spatial_assets.errors import LaunchError
 from spatial_assets.pipeline.key_ranges import KeyRange, key_ranges
 from spatial_assets.pipeline.stages import RAW, by_boundary
 from spatial_assets.project import Project
 
-SERVED = """
+SERVED_QUERY = """
 query Served($assets: [AssetKeyInput!]!) {
   assetNodes(assetKeys: $assets) { assetKey { path } }
 }
 """
-TILES = """
+TILES_QUERY = """
 query Tiles($asset: AssetKeyInput!) {
   assetNodeOrError(assetKey: $asset) { ... on AssetNode { partitionKeys } }
 }
 """
-LAUNCH = """
+LAUNCH_MUTATION = """
 mutation Launch($tiles: [String!]!, $assets: [AssetKeyInput!]!, $title: String!) {
   launchPartitionBackfill(
     backfillParams: {partitionNames: $tiles, assetSelection: $assets, title: $title}
@@ -37,7 +37,7 @@ mutation Launch($tiles: [String!]!, $assets: [AssetKeyInput!]!, $title: String!)
   }
 }
 """
-SHOWN = 5
+MAX_LISTED_ASSETS = 5
 
 
 @dataclass(frozen=True)
@@ -51,32 +51,36 @@ class Backfill:
     """Of the tiles."""
 
 
-def require_our_project(webserver: Webserver, project: Project, assets: Sequence[str]) -> None:
+def require_same_project(
+    webserver: WebserverClient, project: Project, assets: Sequence[str]
+) -> None:
     """Refuse a webserver that serves something else.
 
     Raises:
         LaunchError: an asset is missing there, or its tiles are others.
     """
     where = f"the Dagster webserver at {webserver.url}"
-    served = webserver.ask(SERVED, assets=[{"path": [name]} for name in assets])["assetNodes"]
+    served = webserver.ask(SERVED_QUERY, assets=[{"path": [name]} for name in assets])["assetNodes"]
     there = {"/".join(node["assetKey"]["path"]) for node in served}
     missing = [name for name in assets if name not in there]
     remedy = f"start it with SPATIAL_ASSETS_PROJECT={project.root}, or reload its code location"
     if missing:
-        message = f"{where} has no {listed(missing, most=SHOWN)}: not {project.file}; {remedy}"
+        names = format_list(missing, most=MAX_LISTED_ASSETS)
+        message = f"{where} has no {names}: it does not serve {project.file}; {remedy}"
         raise LaunchError(message)
-    node = webserver.ask(TILES, asset={"path": [assets[0]]})["assetNodeOrError"]
+    node = webserver.ask(TILES_QUERY, asset={"path": [assets[0]]})["assetNodeOrError"]
     theirs, ours = set(node.get("partitionKeys", ())), set(project.partitioning.keys)
     if theirs != ours:
         message = (
-            f"{where} has {counted(len(theirs), 'tile')}, {len(theirs & ours):,} of them among the "
-            f"{len(ours):,} of {project.file}: another project, or an older one; {remedy}"
+            f"{where} has {format_count(len(theirs), 'tile')}, {len(theirs & ours):,} of them "
+            f"among the {len(ours):,} of {project.file}: it serves another project, or an older "
+            f"version of this one; {remedy}"
         )
         raise LaunchError(message)
 
 
 def launch(
-    webserver: Webserver,
+    webserver: WebserverClient,
     project: Project,
     keys: Iterable[str],
     *,
@@ -109,7 +113,7 @@ def batches(every: Sequence[str], ranges: Sequence[KeyRange]) -> tuple[tuple[Key
 
 
 def _launched(
-    webserver: Webserver,
+    webserver: WebserverClient,
     every: Sequence[str],
     batch: Sequence[KeyRange],
     *,
@@ -118,21 +122,21 @@ def _launched(
     position = {key: number for number, key in enumerate(every)}
     tiles = [key for each in batch for key in every[position[each.first] : position[each.last] + 1]]
     answer = webserver.ask(
-        LAUNCH,
+        LAUNCH_MUTATION,
         tiles=tiles,
         assets=[{"path": [name]} for name in assets],
-        title=f"spatial-assets - {counted(len(tiles), 'tile')}",
+        title=f"spatial-assets - {format_count(len(tiles), 'tile')}",
     )["launchPartitionBackfill"]
     if "backfillId" not in answer:
         told = answer.get("message", answer["__typename"])
         message = f"Dagster at {webserver.url} refused the backfill: {told}"
         raise LaunchError(message)
     name = str(answer["backfillId"])
-    runs = len(batch) * runs_of_a_range(assets)
+    runs = len(batch) * runs_per_range(assets)
     return Backfill(name, f"{webserver.url}/runs/b/{name}", len(tiles), runs)
 
 
-def runs_of_a_range(assets: Sequence[str]) -> int:
+def runs_per_range(assets: Sequence[str]) -> int:
     """One; or two where boundaries are made along, which only the statistics wait for."""
     waiting = [name for name in assets if name.endswith(by_boundary(""))]
     awaited = [name for name in assets if name.startswith("validated_")]

@@ -1,6 +1,6 @@
 """`materialize --launch`: chosen tiles handed to Dagster, and followed where that is asked for.
 
-Following backfills to their end: how far they are, and how they ended.
+BackfillFollower backfills to their end: how far they are, and how they ended.
 """
 
 from __future__ import annotations
@@ -12,29 +12,29 @@ from dataclasses import dataclass
 
 import click
 
-from spatial_assets.cli.app.console import counted
+from spatial_assets.cli.app.console import format_count
 from spatial_assets.cli.app.open_project import OpenProject, open_project
-from spatial_assets.cli.launching.backfill import Backfill, launch, require_our_project
-from spatial_assets.cli.launching.webserver_client import Webserver, webserver_of
-from spatial_assets.cli.local_run.progress import Meter, meter
+from spatial_assets.cli.launching.backfill import Backfill, launch, require_same_project
+from spatial_assets.cli.launching.webserver_client import WebserverClient, webserver_client
+from spatial_assets.cli.local_run.progress import ProgressDisplay, progress_display
 from spatial_assets.cli.local_run.run_here import now
 from spatial_assets.cli.selection.asset_options import AssetSelection
-from spatial_assets.cli.selection.changes import features_now
+from spatial_assets.cli.selection.changes import current_features
 from spatial_assets.cli.selection.inventory import Inventory
-from spatial_assets.cli.selection.tile_options import Selectors
-from spatial_assets.cli.selection.tile_status import TileStanding, TileStatus
+from spatial_assets.cli.selection.tile_options import TileSelectors
+from spatial_assets.cli.selection.tile_status import TileStatus, TileSummary
 from spatial_assets.errors import LaunchError
 from spatial_assets.pipeline.stages import chain_of
 from spatial_assets.project import Project
 
-BAD = frozenset({TileStatus.FAILED, TileStatus.QUARANTINED})
-STOPPED = frozenset({"FAILED", "CANCELED"})
+BAD_STATUSES = frozenset({TileStatus.FAILED, TileStatus.QUARANTINED})
+STOPPED_STATUSES = frozenset({"FAILED", "CANCELED"})
 
-Bad = Mapping[str, TileStanding]
+BadTiles = Mapping[str, TileSummary]
 
 
-def hand_over(
-    project: Project, selectors: Selectors, selection: AssetSelection, *, url: str, wait: bool
+def launch_tiles(
+    project: Project, selectors: TileSelectors, selection: AssetSelection, *, url: str, wait: bool
 ) -> None:
     """Launch a backfill of the chosen tiles, say where it is, and wait for its end if asked to.
 
@@ -45,56 +45,56 @@ def hand_over(
     if not selection.stages:
         message = "only boundary sets are selected, which have no tiles; launch them in the UI"
         raise LaunchError(message)
-    webserver = webserver_of(url, os.environ)
-    with open_project(project) as ground:
-        keys = Inventory(ground).chosen(selectors, selection.stages, now=now()).keys
-        boundaries = boundaries_along(ground, selection)
+    webserver = webserver_client(url, os.environ)
+    with open_project(project) as opened:
+        keys = Inventory(opened).chosen(selectors, selection.stages, now=now()).keys
+        boundaries = boundary_assets_to_launch(opened, selection)
     if not keys:
         click.echo("Nothing to do: no tile is as was asked for.")
         return
     assets = (*selection.stages, *boundaries)
-    require_our_project(webserver, project, assets)
+    require_same_project(webserver, project, assets)
     before = bad_tiles(project, keys, selection.stages)
     backfills = launch(webserver, project, keys, assets=assets)
     for each in backfills:
-        told = f"{counted(each.tiles, 'tile')} in {counted(each.runs, 'run')}"
+        told = f"{format_count(each.tiles, 'tile')} in {format_count(each.runs, 'run')}"
         told += ", boundaries in another" if boundaries else ""
         click.echo(f"backfill {each.id}: {told}, {each.url}")
     if wait:
-        ended = follow(webserver, backfills, stage=selection.stages[-1])
+        ended = follow_backfills(webserver, backfills, stage=selection.stages[-1])
         after = bad_tiles(project, keys, selection.stages)
-        tell_the_end(ended, before=before, after=after, urls=[each.url for each in backfills])
+        report_end(ended, before=before, after=after, urls=[each.url for each in backfills])
 
 
-def boundaries_along(ground: OpenProject, selection: AssetSelection) -> tuple[str, ...]:
+def boundary_assets_to_launch(opened: OpenProject, selection: AssetSelection) -> tuple[str, ...]:
     """The assets of boundary sets that go with the tiles.
 
     Those that were named; else all of them if one was never made and is needed. Not always: with
     them Dagster makes the statistics in runs of their own, once the boundaries are there.
     """
-    reads = set(chain_of(ground.project).statistics) & set(selection.stages)
-    never_made = bool(reads) and features_now(ground) is None
+    reads = set(chain_of(opened.project).statistics) & set(selection.stages)
+    never_made = bool(reads) and current_features(opened) is None
     return selection.boundaries if selection.is_named or never_made else ()
 
 
-def follow(
-    webserver: Webserver, backfills: Sequence[Backfill], *, stage: str
+def follow_backfills(
+    webserver: WebserverClient, backfills: Sequence[Backfill], *, stage: str
 ) -> tuple[BackfillProgress, ...]:
     """How they ended, with their progress shown until then."""
-    with meter() as gauge:
-        following = Following(webserver=webserver, stage=stage, meter=gauge)
+    with progress_display() as progress:
+        following = BackfillFollower(webserver=webserver, stage=stage, progress=progress)
         return following.to_the_end(backfills)
 
 
-def bad_tiles(project: Project, keys: Sequence[str], stages: Sequence[str]) -> Bad:
+def bad_tiles(project: Project, keys: Sequence[str], stages: Sequence[str]) -> BadTiles:
     """Those of the tiles that failed or are in quarantine now."""
-    with open_project(project) as ground:
-        tiles = Inventory(ground).tiles(stages, keys=keys)
-    return {tile.tile: tile for tile in tiles if tile.standing in BAD}
+    with open_project(project) as opened:
+        tiles = Inventory(opened).tiles(stages, keys=keys)
+    return {tile.tile: tile for tile in tiles if tile.standing in BAD_STATUSES}
 
 
-def tell_the_end(
-    ended: Sequence[BackfillProgress], *, before: Bad, after: Bad, urls: Sequence[str]
+def report_end(
+    ended: Sequence[BackfillProgress], *, before: BadTiles, after: BadTiles, urls: Sequence[str]
 ) -> None:
     """Say what came of it.
 
@@ -107,18 +107,20 @@ def tell_the_end(
         why = " ".join(f"{tile.reason}: {tile.message}".split())
         click.echo(f"{tile.tile} {tile.standing} at {tile.stage}: {why}", err=True)
     made, failed = sum(each.made for each in ended), sum(each.failed for each in ended)
-    click.echo(f"{counted(made, 'tile')} materialized, {failed:,} not.")
+    click.echo(f"{format_count(made, 'tile')} materialized, {failed:,} not.")
     if standing:
         click.echo(f"{standing:,} were bad before, and still are.")
-    stopped = any(each.status in STOPPED for each in ended)
+    stopped = any(each.status in STOPPED_STATUSES for each in ended)
     if new or stopped or failed > standing:
-        how = ", ".join(each.error or each.status for each in ended if each.status != GOOD)
-        attention = f"{counted(len(new), 'tile')} newly bad" if new else "no tile is newly bad"
+        how = ", ".join(
+            each.error or each.status for each in ended if each.status != SUCCESS_STATUS
+        )
+        attention = f"{format_count(len(new), 'tile')} newly bad" if new else "no tile is newly bad"
         message = f"{attention}; Dagster says {how}: {', '.join(urls)}"
         raise click.ClickException(message)
 
 
-PROGRESS = """
+PROGRESS_QUERY = """
 query BackfillProgress($backfill: String!) {
   partitionBackfillOrError(backfillId: $backfill) {
     ... on Error { message }
@@ -138,14 +140,14 @@ query BackfillProgress($backfill: String!) {
   }
 }
 """
-EVERY = 3.0
+POLL_INTERVAL_SECONDS = 3.0
 """Seconds between looks: Dagster's daemon goes on with a backfill every 30."""
 
-PATIENCE = 120.0
+MAX_OUTAGE_SECONDS = 120.0
 """Seconds that a webserver may be away, such as for a restart, before waiting is given up."""
 
-GOOD = "COMPLETED_SUCCESS"
-ENDED = frozenset({GOOD, "COMPLETED_FAILED", "COMPLETED", "FAILED", "CANCELED"})
+SUCCESS_STATUS = "COMPLETED_SUCCESS"
+FINAL_STATUSES = frozenset({SUCCESS_STATUS, "COMPLETED_FAILED", "COMPLETED", "FAILED", "CANCELED"})
 
 
 @dataclass(frozen=True)
@@ -166,18 +168,18 @@ class BackfillProgress:
     @property
     def has_ended(self) -> bool:
         """Whether nothing more happens."""
-        return self.status in ENDED
+        return self.status in FINAL_STATUSES
 
 
 @dataclass(kw_only=True, eq=False)
-class Following:
+class BackfillFollower:
     """Looks at backfills until all have ended."""
 
-    webserver: Webserver
+    webserver: WebserverClient
     stage: str
     """The last stage: a tile has ended when it has."""
 
-    meter: Meter
+    progress: ProgressDisplay
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
 
@@ -188,36 +190,38 @@ class Following:
             LaunchError: the webserver stayed away; the backfills go on without us.
         """
         told = 0
-        self.meter.begin(f"{self.stage} in Dagster", total=sum(each.tiles for each in backfills))
+        self.progress.begin(f"{self.stage} in Dagster", total=sum(each.tiles for each in backfills))
         while True:
             found = self._seen(backfills)
             done = sum(each.made + each.failed for each in found)
             for number in range(told, done):
-                self.meter.step(f"tile {number + 1} of {self.stage}")
+                self.progress.step(f"tile {number + 1} of {self.stage}")
             told = max(told, done)
             if all(each.has_ended for each in found):
                 return found
-            self.sleep(EVERY)
+            self.sleep(POLL_INTERVAL_SECONDS)
 
     def _seen(self, backfills: Sequence[Backfill]) -> tuple[BackfillProgress, ...]:
         """How far they are; a webserver that is away for a moment is waited for."""
-        deadline = self.clock() + PATIENCE
+        deadline = self.clock() + MAX_OUTAGE_SECONDS
         while True:
             try:
-                return tuple(progress_of(self.webserver, each.id, self.stage) for each in backfills)
+                return tuple(
+                    backfill_progress(self.webserver, each.id, self.stage) for each in backfills
+                )
             except LaunchError:
                 if self.clock() >= deadline:
                     raise
-                self.sleep(EVERY)
+                self.sleep(POLL_INTERVAL_SECONDS)
 
 
-def progress_of(webserver: Webserver, backfill: str, stage: str) -> BackfillProgress:
+def backfill_progress(webserver: WebserverClient, backfill: str, stage: str) -> BackfillProgress:
     """How far one backfill is.
 
     Raises:
         LaunchError: the webserver does not know it, or does not answer.
     """
-    found = webserver.ask(PROGRESS, backfill=backfill)["partitionBackfillOrError"]
+    found = webserver.ask(PROGRESS_QUERY, backfill=backfill)["partitionBackfillOrError"]
     if "status" not in found:
         message = f"Dagster at {webserver.url} does not know backfill {backfill}: "
         raise LaunchError(message + str(found.get("message")))

@@ -20,14 +20,14 @@ URL_VARIABLE = "DAGSTER_WEBSERVER_URL"
 HEADERS_VARIABLE = "DAGSTER_WEBSERVER_HEADERS"
 DEFAULT_URL = "http://127.0.0.1:3000"
 
-TIMEOUT = 60.0
+ANSWER_TIMEOUT_SECONDS = 60.0
 """Seconds for an answer: a webserver that loads a code location takes half of that."""
 
-LONGEST_ANSWER = 500  # characters of an answer that are shown
+MAX_ANSWER_CHARACTERS = 500  # characters of an answer that are shown
 
 
 @dataclass(frozen=True)
-class Webserver:
+class WebserverClient:
     """A webserver of Dagster's."""
 
     url: str
@@ -46,7 +46,7 @@ class Webserver:
                 f"{self.url}/graphql",
                 json={"query": query, "variables": variables},
                 headers=dict(self.headers),
-                timeout=TIMEOUT,
+                timeout=ANSWER_TIMEOUT_SECONDS,
             )
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             message = (
@@ -78,13 +78,15 @@ class Webserver:
             )
             raise LaunchError(message) from error
         if not isinstance(data, dict) or document.get("errors"):
-            told = mask_secrets(json.dumps(document.get("errors") or document))[:LONGEST_ANSWER]
+            told = mask_secrets(json.dumps(document.get("errors") or document))[
+                :MAX_ANSWER_CHARACTERS
+            ]
             message = f"{where} did not do what was asked (HTTP {answer.status_code}): {told}"
             raise LaunchError(message)
         return data
 
 
-def webserver_of(url: str, environ: Mapping[str, str]) -> Webserver:
+def webserver_client(url: str, environ: Mapping[str, str]) -> WebserverClient:
     """The webserver at `url`; where that is empty, as the environment says, else on this machine.
 
     Raises:
@@ -101,7 +103,7 @@ def webserver_of(url: str, environ: Mapping[str, str]) -> Webserver:
     if not url.startswith(("http://", "https://")):
         message = f"not the address of a webserver: {mask_secrets(url)}; wanted {DEFAULT_URL}"
         raise SettingsError(message)
-    return Webserver(url.rstrip("/"), _headers(environ.get(HEADERS_VARIABLE, "")))
+    return WebserverClient(url.rstrip("/"), _headers(environ.get(HEADERS_VARIABLE, "")))
 
 
 def _headers(text: str) -> dict[str, str]:

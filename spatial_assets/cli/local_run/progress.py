@@ -27,13 +27,13 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from spatial_assets.cli.app.console import duration
+from spatial_assets.cli.app.console import format_duration
 
-LINES_OF_A_LOG = 10
+MAX_LOG_LINES = 10
 """Lines a piece of work at the most where there is no terminal, however long it is."""
 
 
-class Meter(Protocol):
+class ProgressDisplay(Protocol):
     """Says what is being done, and how far it is."""
 
     def say(self, line: str) -> None:
@@ -46,7 +46,7 @@ class Meter(Protocol):
         """One step further; `told` says what was done last."""
 
 
-class Count(ProgressColumn):
+class CountColumn(ProgressColumn):
     """How many of how many, where that is known."""
 
     def render(self, task: Task) -> Text:
@@ -56,7 +56,7 @@ class Count(ProgressColumn):
         return Text(f"{task.completed:,.0f} of {task.total:,.0f}", style="progress.download")
 
 
-class TimeLeft(ProgressColumn):
+class TimeLeftColumn(ProgressColumn):
     """How long it will take, once that is known."""
 
     max_refresh = 0.5  # seconds; a number that flickers is not read
@@ -64,12 +64,12 @@ class TimeLeft(ProgressColumn):
     def render(self, task: Task) -> Text:
         """Such as `about 12 s left`; measured from the first step on, so that a start is none."""
         left = task.time_remaining
-        told = "" if left is None or task.finished else f"about {duration(left)} left"
+        told = "" if left is None or task.finished else f"about {format_duration(left)} left"
         return Text(told, style="progress.remaining")
 
 
 @dataclass
-class BarMeter:
+class BarDisplay:
     """A bar that moves; what it leaves behind is what was said."""
 
     progress: Progress
@@ -93,7 +93,7 @@ class BarMeter:
 
 
 @dataclass
-class LineMeter:
+class LineDisplay:
     """Plain lines, not more than a few for each piece of work."""
 
     print: Callable[[str], None]
@@ -117,29 +117,29 @@ class LineMeter:
         if self._done == 1:
             self._first = self.clock()
         total = self._total or 0
-        if self._done * LINES_OF_A_LOG // max(total, 1) == before * LINES_OF_A_LOG // max(total, 1):
+        if self._done * MAX_LOG_LINES // max(total, 1) == before * MAX_LOG_LINES // max(total, 1):
             return
         line = f"  {self._done} of {total}, last {told}"
         if 1 < self._done < total:
             each = (self.clock() - self._first) / (self._done - 1)
-            line += f"; about {duration(each * (total - self._done))} left"
+            line += f"; about {format_duration(each * (total - self._done))} left"
         self.print(line)
 
 
 @contextmanager
-def meter(console: Console | None = None) -> Iterator[Meter]:
+def progress_display(console: Console | None = None) -> Iterator[ProgressDisplay]:
     """A bar where there is a terminal, else lines; on standard error."""
     console = console or Console(stderr=True, highlight=False)
     if not console.is_terminal:
-        yield LineMeter(partial(click.echo, err=True))
+        yield LineDisplay(partial(click.echo, err=True))
         return
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(bar_width=30),
-        Count(),
+        CountColumn(),
         TimeElapsedColumn(),
-        TimeLeft(),
+        TimeLeftColumn(),
     )
     with Progress(*columns, console=console, transient=True) as progress:
-        yield BarMeter(progress)
+        yield BarDisplay(progress)

@@ -1,4 +1,4 @@
-"""Tiles walked through the chain in this process, with every outcome counted and told.
+"""Tiles walked through the chain in this process, with every outcome counted and format_outcome.
 
 Boundary sets brought up to date before the tiles that are summed up by them.
 
@@ -13,8 +13,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 
 from spatial_assets.cli.app.open_project import OpenProject
-from spatial_assets.cli.local_run.progress import Meter
-from spatial_assets.cli.selection.asset_options import steps_of
+from spatial_assets.cli.local_run.progress import ProgressDisplay
+from spatial_assets.cli.selection.asset_options import boundary_assets
 from spatial_assets.pipeline.boundaries import BoundaryPipeline, BoundaryStep
 from spatial_assets.pipeline.engines.choice import chosen_engine
 from spatial_assets.pipeline.engines.engine import Engine
@@ -27,52 +27,52 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def owner() -> str:
+def lease_owner() -> str:
     """Who holds a lease, for people: host and process."""
     return f"{socket.gethostname()} process {os.getpid()}"
 
 
-def engine_of(ground: OpenProject, workers: int | None) -> Engine:
+def engine_for(opened: OpenProject, workers: int | None) -> Engine:
     """The engine for a number of processes here; None: as the project says, 0: this process."""
-    compute = ground.project.compute
+    compute = opened.project.compute
     return chosen_engine(
-        ground.project,
-        ground.store,
+        opened.project,
+        opened.store,
         workers=compute.workers if workers is None else workers,
         gdal_cache_mb=compute.gdal_cache_mb,
         dask=compute.dask if workers is None else "",
     )
 
 
-def walk(
-    ground: OpenProject,
+def run_tiles(
+    opened: OpenProject,
     keys: Sequence[str],
     *,
     stages: Sequence[str],
     engine: Engine,
-    meter: Meter,
+    progress: ProgressDisplay,
     clock: Callable[[], datetime] = now,
 ) -> RunReport:
-    """Walk the tiles; bad ones are told as they end, and counted in what is returned."""
+    """Walk the tiles; bad ones are format_outcome as they end, and counted in what is returned."""
     pipeline = TilePipeline(
-        project=ground.project,
-        store=ground.store,
-        database=ground.database,
+        project=opened.project,
+        store=opened.store,
+        database=opened.database,
         engine=engine,
         clock=clock,
-        owner=owner(),
+        owner=lease_owner(),
     )
     report = RunReport()
-    meter.begin(f"{', '.join(stages)}", total=len(keys))
+    progress.begin(f"{', '.join(stages)}", total=len(keys))
     for outcome in pipeline.run(keys, stages=stages):
         report.add(outcome)
         if outcome.state in BAD_STATES:
-            meter.say(told(outcome))
-        meter.step(f"{outcome.tile} {outcome.state}")
+            progress.say(format_outcome(outcome))
+        progress.step(f"{outcome.tile} {outcome.state}")
     return report
 
 
-def told(outcome: TileOutcome) -> str:
+def format_outcome(outcome: TileOutcome) -> str:
     """A bad tile in one line: which, how, where and why."""
     trouble = outcome.bad_stage
     if trouble is None:
@@ -81,8 +81,8 @@ def told(outcome: TileOutcome) -> str:
     return f"{outcome.tile} {trouble.state} at {trouble.stage}: {why}"
 
 
-def bring_up_to_date(
-    ground: OpenProject,
+def update_boundaries(
+    opened: OpenProject,
     wanted: Collection[str],
     *,
     clock: Callable[[], datetime],
@@ -94,20 +94,20 @@ def bring_up_to_date(
         VectorError: a file as a whole cannot be used.
         MissingInputError: a step before the wanted one was never made.
     """
-    ground.database.ensure_schema(ground.project.boundaries, ground.project.indices.names)
-    for settings in ground.project.boundaries:
+    opened.database.ensure_schema(opened.project.boundaries, opened.project.indices.names)
+    for settings in opened.project.boundaries:
         pipeline = BoundaryPipeline(
-            project=ground.project, settings=settings, store=ground.store, clock=clock
+            project=opened.project, settings=settings, store=opened.store, clock=clock
         )
-        raw, validated, table = steps_of(settings.name)
+        raw, validated, table = boundary_assets(settings.name)
         if raw in wanted:
             say(f"{raw}: {_fetched(pipeline.fetch())}")
         if validated in wanted:
             step = pipeline.validate()
-            pipeline.record_quarantine(ground.database)
+            pipeline.record_quarantine(opened.database)
             say(f"{validated}: {_validated(step)}")
         if table in wanted:
-            say(f"{table}: {pipeline.load(ground.database).facts['rows']} rows")
+            say(f"{table}: {pipeline.load(opened.database).facts['rows']} rows")
 
 
 def _fetched(step: BoundaryStep) -> str:
@@ -115,11 +115,11 @@ def _fetched(step: BoundaryStep) -> str:
 
 
 def _validated(step: BoundaryStep) -> str:
-    told = [f"{step.facts['features']} features"]
-    told += [
+    parts = [f"{step.facts['features']} features"]
+    parts += [
         f"{step.facts[name]} {name}" for name in ("repaired", "quarantined") if step.facts[name]
     ]
     reasons = step.facts.get("reasons")
     if isinstance(reasons, Mapping) and reasons:
-        told.append(", ".join(f"{reason} {count}" for reason, count in reasons.items()))
-    return f"{', '.join(told)}, {step.state}"
+        parts.append(", ".join(f"{reason} {count}" for reason, count in reasons.items()))
+    return f"{', '.join(parts)}, {step.state}"

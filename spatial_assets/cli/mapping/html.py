@@ -12,17 +12,17 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from spatial_assets.cli.mapping.map_data import TICKS, TROUBLE, MapSubject, TileOnMap
-from spatial_assets.cli.selection.tile_status import TileStanding, TileStatus
+from spatial_assets.cli.mapping.map_data import STATUS_COLOURS, TICKS, MapData, TileOnMap
+from spatial_assets.cli.selection.tile_status import TileStatus, TileSummary
 from spatial_assets.geo.pixels.colour_ramp import RAMP_MAX, RAMP_MIN, UNKNOWN_COLOUR, colours_of
 from spatial_assets.project.secrets import mask_secrets
 
 TEMPLATE = Path(__file__).with_name("page.html")
-DIGITS = 2  # of a cell: finer than any screen
+PATH_DECIMALS = 2  # of a cell: finer than any screen
 RAMP_STEPS = 24
 
 
-def map_page(subject: MapSubject, *, subtitle: str) -> str:
+def map_page(subject: MapData, *, subtitle: str) -> str:
     """The map as HTML."""
     page = TEMPLATE.read_text(encoding="utf-8")
     text = json.dumps(document(subject), separators=(",", ":"))
@@ -33,7 +33,7 @@ def map_page(subject: MapSubject, *, subtitle: str) -> str:
     return filled.replace("{{SUBTITLE}}", html.escape(subtitle))
 
 
-def document(subject: MapSubject) -> dict[str, object]:
+def document(subject: MapData) -> dict[str, object]:
     """What the page draws."""
     height, width = subject.values.shape
     counts = Counter(tile.standing.standing for tile in subject.tiles)
@@ -41,18 +41,18 @@ def document(subject: MapSubject) -> dict[str, object]:
     return {
         "width": width,
         "height": height,
-        "image": f"data:image/png;base64,{base64.b64encode(pixels(subject)).decode()}",
+        "image": f"data:image/png;base64,{base64.b64encode(index_png(subject)).decode()}",
         "tiles": [
             {
                 "tile": tile.standing.tile,
                 "state": str(tile.standing.standing),
-                "path": path_of(tile),
-                "told": told(tile.standing),
+                "path": svg_path(tile),
+                "told": tile_details(tile.standing),
             }
             for tile in subject.tiles
         ],
         "states": {
-            str(standing): {"colour": css(TROUBLE.get(standing)), "count": counts[standing]}
+            str(standing): {"colour": css(STATUS_COLOURS.get(standing)), "count": counts[standing]}
             for standing in TileStatus
             if counts[standing]
         },
@@ -61,7 +61,7 @@ def document(subject: MapSubject) -> dict[str, object]:
     }
 
 
-def pixels(subject: MapSubject) -> bytes:
+def index_png(subject: MapData) -> bytes:
     """The index as a PNG; clear where nothing is known."""
     known = np.where(np.isfinite(subject.values), 255, 0).astype(np.uint8)
     coloured = np.dstack([colours_of(subject.values), known])
@@ -70,13 +70,13 @@ def pixels(subject: MapSubject) -> bytes:
     return encoded.getvalue()
 
 
-def path_of(tile: TileOnMap) -> str:
+def svg_path(tile: TileOnMap) -> str:
     """The outlines of a tile as an SVG path."""
-    rings = (np.round(ring[:-1], DIGITS).tolist() for ring in tile.rings)
+    rings = (np.round(ring[:-1], PATH_DECIMALS).tolist() for ring in tile.rings)
     return "".join("M" + "L".join(f"{x:g} {y:g}" for x, y in ring) + "Z" for ring in rings)
 
 
-def told(tile: TileStanding) -> dict[str, str]:
+def tile_details(tile: TileSummary) -> dict[str, str]:
     """What is said of a tile, in the order in which it is read."""
     facts = {
         "key": tile.tile,

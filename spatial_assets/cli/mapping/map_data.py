@@ -13,9 +13,9 @@ import shapely
 from numpy.typing import NDArray
 from pyproj import Geod
 
-from spatial_assets.cli.app.console import counted
+from spatial_assets.cli.app.console import format_count
 from spatial_assets.cli.app.open_project import OpenProject
-from spatial_assets.cli.selection.tile_status import TileStanding, TileStatus
+from spatial_assets.cli.selection.tile_status import TileStatus, TileSummary
 from spatial_assets.errors import StoreError
 from spatial_assets.geo.grid.geobox import Window
 from spatial_assets.geo.pixels.downsample import Overview
@@ -26,20 +26,20 @@ from spatial_assets.stores.cube.export import parts, period_index
 from spatial_assets.stores.cube.metadata import CubeSpec
 
 EARTH = Geod(ellps="WGS84")
-LONGEST = 1024  # cells along the longer side: what fits a screen
+MAX_MAP_CELLS = 1024  # cells along the longer side: what fits a screen
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TileOnMap:
     """A tile, where it is on the map."""
 
-    standing: TileStanding
+    standing: TileSummary
     rings: tuple[NDArray[np.float64], ...]
     """Outlines in cells of the map from its top-left corner, each (points, 2) as x, y."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class MapSubject:
+class MapData:
     """What a map shows."""
 
     index: str
@@ -50,7 +50,7 @@ class MapSubject:
     """Means of the index, NaN where nothing is known, shape (row, column) of cells."""
 
     metres_of_a_cell: float
-    """True width of a cell on the ground in the middle of the map."""
+    """True width of a cell on the opened in the middle of the map."""
 
     tiles: tuple[TileOnMap, ...]
 
@@ -67,18 +67,18 @@ def newest_period(rows: Sequence[dict[str, object]], index: str) -> str | None:
     return None if newest is None else str(newest["period"])
 
 
-def map_subject(
-    ground: OpenProject,
-    tiles: Sequence[TileStanding],
+def read_map_data(
+    opened: OpenProject,
+    tiles: Sequence[TileSummary],
     *,
     index: str,
     period: str | None,
-    longest: int = LONGEST,
-) -> MapSubject:
+    longest: int = MAX_MAP_CELLS,
+) -> MapData:
     """Read what a map shows.
 
     Args:
-        ground: the project.
+        opened: the project.
         tiles: how its tiles stand.
         index: name of the index.
         period: its label; None: nothing is made yet, and the map has no pixels.
@@ -88,39 +88,39 @@ def map_subject(
         StoreError: there is no cube, or a shard is damaged.
         GridError: there is no such period.
     """
-    project = ground.project
+    project = opened.project
     extent = project.partitioning.extent
     overview = Overview(extent.shape, longest)
     if period is not None:
-        spec = stored_cube(ground.store, index)
+        spec = stored_cube(opened.store, index)
         if spec is None:
-            message = f"there is no {index}.zarr in {ground.store.url}; materialize {index} first"
+            message = f"there is no {index}.zarr in {opened.store.url}; materialize {index} first"
             raise StoreError(message)
-        _fill(overview, ground, spec, period=period, extent=extent)
+        _fill(overview, opened, spec, period=period, extent=extent)
     cell = overview.pixels_of_a_cell
-    return MapSubject(
+    return MapData(
         index=index,
         period=period or "nothing made yet",
         values=overview.means(),
-        metres_of_a_cell=metres_of_a_pixel(project) * cell,
+        metres_of_a_cell=pixel_width_m(project) * cell,
         tiles=tuple(_on_map(project, tile, extent=extent, cell=cell) for tile in tiles),
     )
 
 
 def _fill(
-    overview: Overview, ground: OpenProject, spec: CubeSpec, *, period: str, extent: Window
+    overview: Overview, opened: OpenProject, spec: CubeSpec, *, period: str, extent: Window
 ) -> None:
     """Add the pixels of a period, a shard at a time."""
     number = period_index(spec, period)
     within = extent.intersection(spec.extent)
     for part in () if within is None else parts(within, size=spec.grid.shard):
-        steps, _ = read_window(ground.store, spec.index, period=number, window=part)
+        steps, _ = read_window(opened.store, spec.index, period=number, window=part)
         values, valid = dequantise(steps, INDEX_SCALE)
         known = np.where(valid, values, np.float32("nan"))
         overview.add(known, part.row - extent.row, part.column - extent.column)
 
 
-def _on_map(project: Project, tile: TileStanding, *, extent: Window, cell: int) -> TileOnMap:
+def _on_map(project: Project, tile: TileSummary, *, extent: Window, cell: int) -> TileOnMap:
     """A tile with its outlines in cells of the map."""
     grid = project.pixel_grid
     windows = [grid.shard_window(s) for s in project.partitioning.tile(tile.tile).shards]
@@ -135,7 +135,7 @@ def _on_map(project: Project, tile: TileStanding, *, extent: Window, cell: int) 
     return TileOnMap(standing=tile, rings=tuple(rings))
 
 
-def metres_of_a_pixel(project: Project) -> float:
+def pixel_width_m(project: Project) -> float:
     """True width of a pixel in the middle of the area, metres."""
     grid, extent = project.pixel_grid, project.partitioning.extent
     column, row = extent.column + extent.width // 2, extent.row + extent.height // 2
@@ -146,10 +146,10 @@ def metres_of_a_pixel(project: Project) -> float:
 
 
 TICKS = (-0.2, 0.0, 0.2, 0.4, 0.6, 0.8)
-MEANINGS = {"ndvi": {-0.2: "water", 0.2: "bare soil", 0.8: "dense leaves"}}
+VALUE_MEANINGS = {"ndvi": {-0.2: "water", 0.2: "bare soil", 0.8: "dense leaves"}}
 """Of an index: what a value stands for."""
 
-TROUBLE = {
+STATUS_COLOURS = {
     TileStatus.FAILED: (214, 69, 48),
     TileStatus.QUARANTINED: (232, 146, 22),
     TileStatus.MISSING: (120, 120, 120),
@@ -158,9 +158,9 @@ TROUBLE = {
 """Colour of a tile that is not all there; the others are seen through."""
 
 
-def subtitle_of(project: Project) -> str:
+def map_subtitle(project: Project) -> str:
     """How the values were made, and what the lines are."""
     time = project.time
     made = f"{time.composite} of the clear looks of each {time.period}"
-    tiles = counted(len(project.partitioning.keys), "tile")
+    tiles = format_count(len(project.partitioning.keys), "tile")
     return f"{made[0].upper()}{made[1:]}; {tiles}, each a partition of its own"

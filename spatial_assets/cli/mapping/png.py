@@ -9,12 +9,12 @@ from functools import cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from spatial_assets.cli.mapping.map_data import MEANINGS, TICKS, TROUBLE, MapSubject
+from spatial_assets.cli.mapping.map_data import STATUS_COLOURS, TICKS, VALUE_MEANINGS, MapData
 from spatial_assets.geo.pixels.colour_ramp import RAMP_MAX, RAMP_MIN, UNKNOWN_COLOUR, colours_of
 
 INK, FAINT, PAPER = (32, 36, 40), (108, 116, 124), (255, 255, 255)
-MARGIN, HEADER, FOOTER = 24, 66, 86
-NARROWEST = 720
+SHEET_MARGIN, HEADER, FOOTER = 24, 66, 86
+MIN_MAP_WIDTH = 720
 """Pixels of a map's width: a smaller one is drawn larger, so that there is room for its legend."""
 
 COLOURS, GREYS = 64, 32
@@ -23,31 +23,31 @@ COLOURS, GREYS = 64, 32
 BAR = (300, 14)
 
 
-def map_png(subject: MapSubject, *, subtitle: str) -> bytes:
+def map_png(subject: MapData, *, subtitle: str) -> bytes:
     """The map as a PNG with a palette."""
     picture = Image.fromarray(colours_of(subject.values))
-    times = max(1, -(-NARROWEST // picture.width))
+    times = max(1, -(-MIN_MAP_WIDTH // picture.width))
     picture = picture.resize(
         (picture.width * times, picture.height * times), Image.Resampling.NEAREST
     )
     _draw_tiles(picture, subject, times)
-    width, height = picture.width + 2 * MARGIN, picture.height + HEADER + FOOTER
+    width, height = picture.width + 2 * SHEET_MARGIN, picture.height + HEADER + FOOTER
     sheet = Image.new("RGB", (width, height), PAPER)
-    sheet.paste(picture, (MARGIN, HEADER))
+    sheet.paste(picture, (SHEET_MARGIN, HEADER))
     draw = ImageDraw.Draw(sheet)
-    draw.text((MARGIN, 16), subject.title, fill=INK, font=font(23))
-    draw.text((MARGIN, 43), subtitle, fill=FAINT, font=font(13))
+    draw.text((SHEET_MARGIN, 16), subject.title, fill=INK, font=font(23))
+    draw.text((SHEET_MARGIN, 43), subtitle, fill=FAINT, font=font(13))
     top = HEADER + picture.height + 18
-    _draw_bar(sheet, MARGIN, top, meanings=MEANINGS.get(subject.index, {}))
-    _draw_unknown(draw, MARGIN + BAR[0] + 34, top)
-    _draw_scale(draw, width - MARGIN, top, metres_of_a_pixel=subject.metres_of_a_cell / times)
+    _draw_bar(sheet, SHEET_MARGIN, top, meanings=VALUE_MEANINGS.get(subject.index, {}))
+    _draw_unknown(draw, SHEET_MARGIN + BAR[0] + 34, top)
+    _draw_scale(draw, width - SHEET_MARGIN, top, metres_of_a_pixel=subject.metres_of_a_cell / times)
     encoded = io.BytesIO()
     small = sheet.quantize(palette=palette(), dither=Image.Dither.NONE)
     small.save(encoded, format="PNG", optimize=True)
     return encoded.getvalue()
 
 
-def _draw_tiles(picture: Image.Image, subject: MapSubject, times: int) -> None:
+def _draw_tiles(picture: Image.Image, subject: MapData, times: int) -> None:
     """Thin lines between tiles; a frame of colour within those that need attention."""
     veil = Image.new("L", picture.size, 0)
     lines = ImageDraw.Draw(veil)
@@ -57,7 +57,7 @@ def _draw_tiles(picture: Image.Image, subject: MapSubject, times: int) -> None:
     picture.paste(PAPER, mask=veil)
     draw = ImageDraw.Draw(picture)
     for tile in subject.tiles:
-        colour = TROUBLE.get(tile.standing.standing)
+        colour = STATUS_COLOURS.get(tile.standing.standing)
         for ring in tile.rings if colour else ():
             draw.line([(x * times, y * times) for x, y in ring], fill=colour, width=5)
 
@@ -104,7 +104,7 @@ def palette() -> Image.Image:
     veiled = [[(each + 255) // 2 for each in colour] for colour in ramp[::4]]
     steps = np.linspace(0, 1, GREYS)[:, np.newaxis]
     greys = np.rint(steps * INK + (1 - steps) * PAPER).astype(int).tolist()
-    colours = [*ramp, *veiled, *greys, UNKNOWN_COLOUR, FAINT, *TROUBLE.values()]
+    colours = [*ramp, *veiled, *greys, UNKNOWN_COLOUR, FAINT, *STATUS_COLOURS.values()]
     image = Image.new("P", (1, 1))
     image.putpalette([channel for colour in colours for channel in colour])
     return image

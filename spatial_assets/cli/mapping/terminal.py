@@ -13,8 +13,8 @@ from spatial_assets.geo.pixels.colour_ramp import colours_of
 from spatial_assets.geo.pixels.downsample import downsampled
 
 UPPER_HALF = "▀"
-WIDEST = 84  # columns
-MARGIN = 2
+MAX_COLUMNS = 84  # columns
+SIDE_MARGIN = 2
 
 
 def can_show(console: Console) -> bool:
@@ -24,7 +24,7 @@ def can_show(console: Console) -> bool:
 
 def half_blocks(values: NDArray[np.floating], console: Console) -> Text:
     """A raster as coloured characters: as wide as fits, each pixel about square."""
-    columns = min(WIDEST, console.width - 2 * MARGIN)
+    columns = min(MAX_COLUMNS, console.width - 2 * SIDE_MARGIN)
     rows_of_pixels = columns if values.shape[0] <= values.shape[1] else 2 * columns
     cells = colours_of(downsampled(values, rows_of_pixels))
     if len(cells) % 2:
@@ -34,7 +34,7 @@ def half_blocks(values: NDArray[np.floating], console: Console) -> Text:
 
 
 def _line(upper: NDArray[np.uint8], lower: NDArray[np.uint8]) -> Text:
-    line = Text(" " * MARGIN)
+    line = Text(" " * SIDE_MARGIN)
     for above, below in zip(upper.tolist(), lower.tolist(), strict=True):
         style = Style(color=Color.from_rgb(*above), bgcolor=Color.from_rgb(*below))
         line.append(UPPER_HALF, style)

@@ -29,18 +29,18 @@ from spatial_assets.project.urls import is_url
 from spatial_assets.stores import layout
 from spatial_assets.stores.objects.manifests import read_manifest
 
-COMPRESSED = 2 / 3
+COMPRESSION_RATIO = 2 / 3
 """Of the bytes of its pixels, what a file takes: 0.66 in six Sentinel-2 scenes (DEFLATE, red, nir
 and classes), where nobody says how large it is."""
 
 LOOK_UPS_AT_ONCE = 16
 
-Stored = Mapping[str, frozenset[tuple[str, str]]]
+ScenesRead = Mapping[str, frozenset[tuple[str, str]]]
 """Tile -> (scene, its fingerprint) of what has been read for it."""
 
 
 @dataclass(frozen=True)
-class Reading:
+class ReadVolume:
     """What a run would read of scenes."""
 
     bytes: int
@@ -51,39 +51,39 @@ class Reading:
     """Scenes among them of which nobody knows how large their files are."""
 
 
-def expected_reading(
-    ground: OpenProject, near: Mapping[Tile, Sequence[Scene]], *, stages: Collection[str]
-) -> Reading:
+def expected_read_volume(
+    opened: OpenProject, near: Mapping[Tile, Sequence[Scene]], *, stages: Collection[str]
+) -> ReadVolume:
     """What these stages read for tiles, each with the scenes that may reach it; at least one."""
     if RAW not in stages:
-        return Reading(bytes=0, scenes=0, guessed=0)
-    project = ground.project
+        return ReadVolume(bytes=0, scenes=0, guessed=0)
+    project = opened.project
     scenes = {scene.id: scene for found in near.values() for scene in found}
     facts: dict[str, SceneFacts | None] = {}
     stored: dict[str, frozenset[tuple[str, str]]] = {}
-    if ground.has_store:
-        supply = RunScenes(project, ground.store, InlineEngine())
-        there = {info.path for info in ground.store.list(layout.MANIFESTS_FOLDER)}
+    if opened.has_store:
+        supply = RunScenes(project, opened.store, InlineEngine())
+        there = {info.path for info in opened.store.list(layout.MANIFESTS_FOLDER)}
         keys = [tile.key for tile in near if layout.manifest(tile.key) in there]
         with ThreadPoolExecutor(LOOK_UPS_AT_ONCE) as pool:
             facts = dict(zip(scenes, pool.map(supply.remembered, scenes.values()), strict=True))
-            have = pool.map(partial(read_already, ground), keys)
+            have = pool.map(partial(scenes_read, opened), keys)
             stored = dict(zip(keys, have, strict=True))
     density = _pixels_per_square_degree(project, near)
     sizes = {
-        name: size_of(scene, facts=facts.get(name), bands=len(project.bands), density=density)
+        name: scene_size(scene, facts=facts.get(name), bands=len(project.bands), density=density)
         for name, scene in scenes.items()
     }
-    return reading_of(project, near, stored=stored, sizes=sizes)
+    return sum_read_volume(project, near, stored=stored, sizes=sizes)
 
 
-def reading_of(
+def sum_read_volume(
     project: Project,
     near: Mapping[Tile, Sequence[Scene]],
     *,
-    stored: Stored,
+    stored: ScenesRead,
     sizes: Mapping[str, tuple[float, bool]],
-) -> Reading:
+) -> ReadVolume:
     """Add up the shares. Pure.
 
     Args:
@@ -104,16 +104,16 @@ def reading_of(
                 read[scene.id] = read.get(scene.id, 0.0) + float(share)
     if project.scenes.access == "download":
         read = dict.fromkeys(read, 1.0)
-    return Reading(
+    return ReadVolume(
         bytes=round(sum(sizes[name][0] * share for name, share in read.items())),
         scenes=len(read),
         guessed=sum(not sizes[name][1] for name in read),
     )
 
 
-def read_already(ground: OpenProject, key: str) -> frozenset[tuple[str, str]]:
+def scenes_read(opened: OpenProject, key: str) -> frozenset[tuple[str, str]]:
     """(scene, fingerprint) of what the store holds of a tile's scenes."""
-    manifest = read_manifest(ground.store, key)
+    manifest = read_manifest(opened.store, key)
     entries = {} if manifest is None else manifest.units(RAW)
     documents = [entry.facts.get("scene") for entry in entries.values()]
     return frozenset(
@@ -121,7 +121,7 @@ def read_already(ground: OpenProject, key: str) -> frozenset[tuple[str, str]]:
     )
 
 
-def size_of(
+def scene_size(
     scene: Scene, *, facts: SceneFacts | None, bands: int, density: float
 ) -> tuple[float, bool]:
     """Bytes of the files of a scene, and whether that was told rather than guessed.
@@ -138,12 +138,12 @@ def size_of(
         return float(sum(known)), True
     if facts is None:
         pixels = scene.footprint.area * density * SOURCE_RATIO
-        return COMPRESSED * pixels * (2 * bands + 1), False
+        return COMPRESSION_RATIO * pixels * (2 * bands + 1), False
     of_bands = (
         band.grid.width * band.grid.height * np.dtype(band.dtype).itemsize
         for band in facts.bands.values()
     )
-    return COMPRESSED * sum(of_bands), False
+    return COMPRESSION_RATIO * sum(of_bands), False
 
 
 def _file_size(source: BandSource) -> int | None:

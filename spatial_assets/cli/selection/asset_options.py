@@ -25,19 +25,19 @@ class AssetSelection:
     """False: nothing was named, so it is everything."""
 
 
-def steps_of(name: str) -> tuple[str, str, str]:
+def boundary_assets(name: str) -> tuple[str, str, str]:
     """The assets of one boundary set, upstream first."""
     return (f"raw_{name}", f"validated_{name}", name)
 
 
-def selection_of(project: Project, names: Sequence[str]) -> AssetSelection:
+def select_assets(project: Project, names: Sequence[str]) -> AssetSelection:
     """The assets of these names; all of them where none is named.
 
     Raises:
         BadParameter: an asset is not of this project.
     """
     stages = chain_of(project).stages
-    steps = tuple(step for each in project.boundaries for step in steps_of(each.name))
+    steps = tuple(step for each in project.boundaries for step in boundary_assets(each.name))
     wanted = tuple(names) or (*stages, *steps)
     unknown = [name for name in wanted if name not in {*stages, *steps}]
     if unknown:

@@ -21,52 +21,52 @@ from spatial_assets.pipeline.freshness.stage_inputs import (
 from spatial_assets.pipeline.tile.boundary_statistics import ValidatedBoundaries
 from spatial_assets.stores.rows import Row
 
-CAUSES = ("scenes", "settings", "boundaries")
+CHANGE_CAUSES = ("scenes", "settings", "boundaries")
 """In the order in which they are told."""
 
-Changes = Mapping[str, tuple[str, ...]]
-"""Tile -> why it is to be made again, of CAUSES."""
+ChangedTiles = Mapping[str, tuple[str, ...]]
+"""Tile -> why it is to be made again, of CHANGE_CAUSES."""
 
 
 def changed_tiles(
-    ground: OpenProject,
+    opened: OpenProject,
     catalogue: Catalogue,
     inputs: Iterable[Row],
     *,
     keys: Sequence[str],
     stages: Collection[str],
-) -> Changes:
+) -> ChangedTiles:
     """The tiles that were made from something else than what is there now.
 
     Args:
-        ground: of the project whose settings hold now.
+        opened: of the project whose settings hold now.
         catalogue: what it has now.
         inputs: rows of `tile_inputs`; a tile without one was never made, and is not changed.
         keys: the tiles to look at.
         stages: those that count.
     """
     sky, recipes = SceneIndex(catalogue.scene_versions), inputs_from_rows(inputs)
-    features = features_now(ground)
+    features = current_features(opened)
     changed = {}
     for key in keys:
         if key not in recipes:
             continue
         found = outdated_stages(
-            ground.project, key, before=recipes[key], scene_index=sky, boundary_hashes=features
+            opened.project, key, before=recipes[key], scene_index=sky, boundary_hashes=features
         )
         named = {cause for stage, causes in found.items() if stage in stages for cause in causes}
         if named:
-            changed[key] = tuple(cause for cause in CAUSES if cause in named)
+            changed[key] = tuple(cause for cause in CHANGE_CAUSES if cause in named)
     return changed
 
 
-def features_now(ground: OpenProject) -> HashByTile | None:
+def current_features(opened: OpenProject) -> HashByTile | None:
     """The boundaries that touch a tile, as they are validated now; None where a set is not."""
-    if not ground.project.boundaries or not ground.has_store:
+    if not opened.project.boundaries or not opened.has_store:
         return None
-    shelf = ValidatedBoundaries(ground.store, ground.project.pixel_grid)
+    shelf = ValidatedBoundaries(opened.store, opened.project.pixel_grid)
     try:
-        layers = [shelf.layer(each.name) for each in ground.project.boundaries]
+        layers = [shelf.layer(each.name) for each in opened.project.boundaries]
     except MissingInputError:
         return None
 

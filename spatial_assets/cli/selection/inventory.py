@@ -11,12 +11,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from spatial_assets.cli.app.open_project import OpenProject
-from spatial_assets.cli.selection.tile_options import Selectors
+from spatial_assets.cli.selection.tile_options import TileSelectors
 from spatial_assets.cli.selection.tile_status import (
-    TileStanding,
     TileStatus,
+    TileSummary,
     moment,
-    standing_of,
+    summarize_tile,
 )
 from spatial_assets.pipeline.stages import chain_of
 from spatial_assets.pipeline.tile.manifest_builder import lost_units
@@ -29,21 +29,21 @@ from spatial_assets.stores.tables.transactions import Transaction
 
 if TYPE_CHECKING:
     from spatial_assets.catalog import Catalogue
-    from spatial_assets.cli.selection.changes import Changes
+    from spatial_assets.cli.selection.changes import ChangedTiles
 
 
-GOOD = frozenset({TileStatus.EMPTY, TileStatus.MATERIALIZED})
-LOOK_UPS_AT_ONCE = 16  # of manifests: small objects, each a round trip where the store is far
+COMPLETE_STATUSES = frozenset({TileStatus.EMPTY, TileStatus.MATERIALIZED})
+MANIFEST_READ_THREADS = 16  # of manifests: small objects, each a round trip where the store is far
 
 
 @dataclass(frozen=True)
-class Choice:
+class SelectedTiles:
     """Tiles that were asked for."""
 
     keys: tuple[str, ...]
     """In their order."""
 
-    why: Changes = field(default_factory=dict)
+    why: ChangedTiles = field(default_factory=dict)
     """Of those that --changed found: tile -> what changed."""
 
 
@@ -51,12 +51,12 @@ class Choice:
 class Inventory:
     """What is known of a project's tiles."""
 
-    ground: OpenProject
+    opened: OpenProject
 
     @property
     def project(self) -> Project:
         """Whose tiles."""
-        return self.ground.project
+        return self.opened.project
 
     @cached_property
     def catalogue(self) -> Catalogue:
@@ -69,7 +69,9 @@ class Inventory:
 
         return find_scenes(self.project)
 
-    def chosen(self, selectors: Selectors, stages: Iterable[str], *, now: datetime) -> Choice:
+    def chosen(
+        self, selectors: TileSelectors, stages: Iterable[str], *, now: datetime
+    ) -> SelectedTiles:
         """The tiles that were asked for.
 
         Raises:
@@ -79,19 +81,19 @@ class Inventory:
         """
         keys = selectors.places(self.project.partitioning)
         if not selectors.asks_for_states:
-            return Choice(keys)
+            return SelectedTiles(keys)
         counted = chain_of(self.project).in_order(stages) or chain_of(self.project).stages
         verify = TileStatus.MISSING in selectors.standings
         tiles = self.tiles(counted, keys=keys, verify=verify)
         changed = self._changes(keys, counted) if selectors.changed else {}
         among = selectors.among(tiles, self.project, now=now, changed=changed)
-        return Choice(among, {key: changed[key] for key in among if key in changed})
+        return SelectedTiles(among, {key: changed[key] for key in among if key in changed})
 
-    def _changes(self, keys: Sequence[str], stages: Sequence[str]) -> Changes:
+    def _changes(self, keys: Sequence[str], stages: Sequence[str]) -> ChangedTiles:
         from spatial_assets.cli.selection.changes import changed_tiles
 
         inputs = self.rows("tile_inputs")
-        return changed_tiles(self.ground, self.catalogue, inputs, keys=keys, stages=stages)
+        return changed_tiles(self.opened, self.catalogue, inputs, keys=keys, stages=stages)
 
     def tiles(
         self,
@@ -99,7 +101,7 @@ class Inventory:
         *,
         keys: Sequence[str] | None = None,
         verify: bool = False,
-    ) -> tuple[TileStanding, ...]:
+    ) -> tuple[TileSummary, ...]:
         """How tiles stand.
 
         Args:
@@ -122,7 +124,7 @@ class Inventory:
         }
         held = {str(row["subject"]) for row in self.quarantine() if row["kind"] == "tile"}
         found = [
-            standing_of(
+            summarize_tile(
                 key,
                 states[key],
                 stages=counted,
@@ -140,7 +142,7 @@ class Inventory:
 
     def rows(self, table: str, *, columns: Sequence[str] | None = None) -> list[dict[str, object]]:
         """Rows of this grid; none where there is no such table yet."""
-        database = self.ground.database
+        database = self.opened.database
         if isinstance(database, RelationalDatabase):
             known = database.within(_relations, write=False)
             if table not in known:
@@ -148,22 +150,24 @@ class Inventory:
         return database.rows(table, where={"grid_id": self.project.grid_id}, columns=columns)
 
     def _seen_in_the_store(
-        self, tiles: Sequence[TileStanding], stages: Sequence[str], *, verify: bool
-    ) -> Iterator[TileStanding]:
+        self, tiles: Sequence[TileSummary], stages: Sequence[str], *, verify: bool
+    ) -> Iterator[TileSummary]:
         """The tiles; what the database calls good and the store has not is missing."""
-        listed = self.ground.store.list(layout.MANIFESTS_FOLDER) if self.ground.has_store else ()
+        listed = self.opened.store.list(layout.MANIFESTS_FOLDER) if self.opened.has_store else ()
         manifests = {info.path for info in listed}
         lost = {tile.tile: "" for tile in tiles if layout.manifest(tile.tile) not in manifests}
         if verify:
-            asked = [t.tile for t in tiles if t.standing in GOOD and t.tile not in lost]
-            with ThreadPoolExecutor(LOOK_UPS_AT_ONCE) as pool:
+            asked = [
+                t.tile for t in tiles if t.standing in COMPLETE_STATUSES and t.tile not in lost
+            ]
+            with ThreadPoolExecutor(MANIFEST_READ_THREADS) as pool:
                 first = pool.map(lambda key: self._first_lost(key, stages), asked)
                 lost |= {key: stage for key, stage in zip(asked, first, strict=True) if stage}
         for tile in tiles:
-            if tile.standing in GOOD and tile.tile in lost:
+            if tile.standing in COMPLETE_STATUSES and tile.tile in lost:
                 stage = lost[tile.tile] or stages[0]
                 message = f"objects of {stage} are gone from the store, or are others"
-                yield TileStanding(
+                yield TileSummary(
                     tile=tile.tile,
                     standing=TileStatus.MISSING,
                     stage=stage,
@@ -175,10 +179,10 @@ class Inventory:
 
     def _first_lost(self, key: str, stages: Sequence[str]) -> str:
         """The first stage of a tile that has lost an object; empty where none has."""
-        manifest = read_manifest(self.ground.store, key)
+        manifest = read_manifest(self.opened.store, key)
         if manifest is None:
             return stages[0]
-        lost = {stage for stage, _ in lost_units(self.ground.store, manifest)}
+        lost = {stage for stage, _ in lost_units(self.opened.store, manifest)}
         return next((stage for stage in stages if stage in lost), "")
 
 

@@ -12,12 +12,12 @@ from statistics import median
 
 from spatial_assets.stores.rows import Row
 
-RECENT = 10
+RATE_RUNS = 10
 """Runs that a rate is taken from: enough to even out one bad night, few enough to follow change."""
 
 
 @dataclass(frozen=True)
-class Rate:
+class RunRate:
     """What a tile took."""
 
     seconds: float
@@ -41,7 +41,7 @@ class Throughput:
     runs: int
 
 
-def rate_of(rows: Iterable[Row], *, stages: Sequence[str], workers: int | None) -> Rate | None:
+def run_rate(rows: Iterable[Row], *, stages: Sequence[str], workers: int | None) -> RunRate | None:
     """The rate of the last runs of these stages; None: there was none.
 
     Args:
@@ -52,16 +52,16 @@ def rate_of(rows: Iterable[Row], *, stages: Sequence[str], workers: int | None) 
     alike = _recent(row for row in rows if row["stages"] == list(stages))
     if workers is None and alike:
         workers = int(str(alike[-1]["workers"]))
-    recent = [row for row in alike if int(str(row["workers"])) == workers][-RECENT:]
+    recent = [row for row in alike if int(str(row["workers"])) == workers][-RATE_RUNS:]
     if not recent or workers is None:
         return None
     each = [float(str(row["seconds"])) / int(str(row["computed"])) for row in recent]
-    return Rate(seconds=median(each), runs=len(recent), workers=workers)
+    return RunRate(seconds=median(each), runs=len(recent), workers=workers)
 
 
-def throughput_of(rows: Iterable[Row]) -> Throughput | None:
+def recent_throughput(rows: Iterable[Row]) -> Throughput | None:
     """Tiles computed in an hour of the last runs; None: no run has computed any."""
-    recent = _recent(rows)[-RECENT:]
+    recent = _recent(rows)[-RATE_RUNS:]
     lasted = sum((_lasted(row) for row in recent), timedelta())
     if lasted <= timedelta():
         return None

@@ -7,15 +7,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from spatial_assets.cli.selection.tile_status import TileStanding, TileStatus
+from spatial_assets.cli.selection.tile_status import TileStatus, TileSummary
 from spatial_assets.project import Project
 
-NOT_BY_AGE = frozenset({TileStatus.FAILED, TileStatus.QUARANTINED})
+AGELESS_STATUSES = frozenset({TileStatus.FAILED, TileStatus.QUARANTINED})
 """How a tile stands for which age says nothing: trying again is a matter of its trouble."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class WindowStanding:
+class FreshnessSummary:
     """The tiles of one window."""
 
     window: timedelta
@@ -34,19 +34,19 @@ class WindowStanding:
     """Key of that tile."""
 
 
-def due_at(tile: TileStanding, project: Project) -> datetime | None:
+def due_at(tile: TileSummary, project: Project) -> datetime | None:
     """When a tile is past its window; None: it was never made, or it is in trouble.
 
     Raises:
         SettingsError: the project has no window.
     """
     window = project.tile_window(tile.tile)
-    if tile.refreshed_at is None or tile.standing in NOT_BY_AGE:
+    if tile.refreshed_at is None or tile.standing in AGELESS_STATUSES:
         return None
     return tile.refreshed_at + window
 
 
-def is_stale(tile: TileStanding, project: Project, *, now: datetime) -> bool:
+def is_stale(tile: TileSummary, project: Project, *, now: datetime) -> bool:
     """Whether a tile was made, and looked at longer ago than its window allows.
 
     Raises:
@@ -56,9 +56,9 @@ def is_stale(tile: TileStanding, project: Project, *, now: datetime) -> bool:
     return due is not None and now > due
 
 
-def windows_of(
-    tiles: Iterable[TileStanding], project: Project, *, now: datetime
-) -> tuple[WindowStanding, ...]:
+def freshness_by_max_age(
+    tiles: Iterable[TileSummary], project: Project, *, now: datetime
+) -> tuple[FreshnessSummary, ...]:
     """How the tiles of each window stand, the shortest first; nothing without a window."""
     if project.freshness.tiles is None:
         return ()
@@ -73,11 +73,11 @@ def windows_of(
 
 def _window(
     window: timedelta, moments: Iterable[tuple[datetime, str]], *, now: datetime
-) -> WindowStanding:
+) -> FreshnessSummary:
     known = sorted(moments)
     later = [each for each in known if each[0] >= now]
     at, key = later[0] if later else (None, "")
-    return WindowStanding(
+    return FreshnessSummary(
         window=window,
         tiles=len(known),
         due=len(known) - len(later),

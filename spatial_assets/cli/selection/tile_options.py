@@ -20,7 +20,7 @@ from shapely.geometry.base import BaseGeometry
 
 from spatial_assets.cli.app.options import area_option, bbox_option, region_option, selected_area
 from spatial_assets.cli.selection.stale_tiles import is_stale
-from spatial_assets.cli.selection.tile_status import TileStanding, TileStatus
+from spatial_assets.cli.selection.tile_status import TileStatus, TileSummary
 from spatial_assets.errors import GridError
 from spatial_assets.geo.grid.partitioning import Partitioning
 from spatial_assets.project import Project
@@ -28,9 +28,9 @@ from spatial_assets.project import Project
 Result = TypeVar("Result")
 
 FROM_STANDARD_INPUT = "-"
-WILD = frozenset("*?[")
+WILDCARDS = frozenset("*?[")
 
-STATES = {
+STATE_OPTIONS = {
     "missing": "Tiles of which something was never made, or is gone from the store.",
     "failed": "Tiles that failed: trouble that may have passed.",
     "quarantined": "Tiles in quarantine; they are computed again where their input changed.",
@@ -40,7 +40,7 @@ STATES = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Selectors:
+class TileSelectors:
     """What was asked for."""
 
     area: BaseGeometry | None = None
@@ -78,7 +78,7 @@ class Selectors:
 
     def among(
         self,
-        tiles: Iterable[TileStanding],
+        tiles: Iterable[TileSummary],
         project: Project,
         *,
         now: datetime,
@@ -100,7 +100,7 @@ class Selectors:
         )
 
 
-def selecting_tiles(command: Callable[..., Result]) -> Callable[..., Result]:
+def tile_selection_options(command: Callable[..., Result]) -> Callable[..., Result]:
     """Give a command the options, folded into its argument `selectors`."""
 
     @wraps(command)
@@ -117,7 +117,7 @@ def selecting_tiles(command: Callable[..., Result]) -> Callable[..., Result]:
         asked = frozenset(
             standing for standing in TileStatus if others.pop(str(standing), False) is True
         )
-        selectors = Selectors(
+        selectors = TileSelectors(
             area=selected_area(bbox, area),
             keys=(*tiles, *regions),
             standings=asked,
@@ -131,7 +131,10 @@ def selecting_tiles(command: Callable[..., Result]) -> Callable[..., Result]:
         area_option,
         region_option,
         tiles_option,
-        *(click.option(f"--{name}", is_flag=True, help=told) for name, told in STATES.items()),
+        *(
+            click.option(f"--{name}", is_flag=True, help=told)
+            for name, told in STATE_OPTIONS.items()
+        ),
     ]
     for option in reversed(options):
         folded = option(folded)
@@ -162,7 +165,7 @@ tiles_option = click.option(
 
 def _matching(partitioning: Partitioning, key: str) -> Sequence[str]:
     """The tile of a key, or those that a pattern fits."""
-    if not WILD & set(key):
+    if not WILDCARDS & set(key):
         return (partitioning.tile(key).key,)
     found = [each for each in partitioning.keys if fnmatchcase(each, key)]
     if not found:

@@ -21,14 +21,14 @@ class TileStatus(StrEnum):
     MATERIALIZED = "materialized"
 
 
-STANDING_OF_A_BAD_STATE = {
+STATUS_OF_BAD_STATE = {
     State.FAILED: TileStatus.FAILED,
     State.QUARANTINED: TileStatus.QUARANTINED,
 }
 
 
 @dataclass(frozen=True, kw_only=True)
-class TileStanding:
+class TileSummary:
     """One tile of the area."""
 
     tile: str
@@ -48,7 +48,7 @@ class TileStanding:
     """Share of valid pixels of the first index in its newest period; None: never made."""
 
 
-def standing_of(
+def summarize_tile(
     tile: str,
     states: Sequence[Row],
     *,
@@ -56,7 +56,7 @@ def standing_of(
     pixels: Sequence[Row] = (),
     looked_at: datetime | None = None,
     quarantined: bool = True,
-) -> TileStanding:
+) -> TileSummary:
     """How a tile stands.
 
     Args:
@@ -78,7 +78,7 @@ def standing_of(
         standing, message = TileStatus.MISSING, f"released from quarantine ({reason})"
         reason = "released"
     since = [moment(rows[name]["since"]) for name in ([stage] if stage else stages) if name in rows]
-    return TileStanding(
+    return TileSummary(
         tile=tile,
         standing=standing,
         stage=stage,
@@ -98,7 +98,7 @@ def _valid_fraction(pixels: Sequence[Row]) -> float | None:
 
 def _verdict(rows: Mapping[str, Row], stages: Sequence[str]) -> tuple[TileStatus, str]:
     """The standing, and the first stage it holds for; none where all is well."""
-    for state, standing in STANDING_OF_A_BAD_STATE.items():
+    for state, standing in STATUS_OF_BAD_STATE.items():
         bad = [name for name in stages if name in rows and rows[name]["state"] == state]
         if bad:
             return standing, bad[0]

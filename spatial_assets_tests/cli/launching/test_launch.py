@@ -6,21 +6,21 @@ import pytest
 from click import ClickException
 
 from spatial_assets.cli.launching.backfill import Backfill
-from spatial_assets.cli.launching.launch import BackfillProgress, Following, tell_the_end
-from spatial_assets.cli.launching.webserver_client import Webserver
-from spatial_assets.cli.local_run.progress import LineMeter
-from spatial_assets.cli.selection.tile_status import TileStanding, TileStatus
+from spatial_assets.cli.launching.launch import BackfillFollower, BackfillProgress, report_end
+from spatial_assets.cli.launching.webserver_client import WebserverClient
+from spatial_assets.cli.local_run.progress import LineDisplay
+from spatial_assets.cli.selection.tile_status import TileStatus, TileSummary
 from spatial_assets.errors import LaunchError
 from spatial_assets_tests.cli.fake_dagster_webserver import Dagster, progress
 from spatial_assets_tests.fixtures.web_server import WebServer
 
 
-def following(web: WebServer, said: list[str], *, waits: float = 0.0) -> Following:
+def following(web: WebServer, said: list[str], *, waits: float = 0.0) -> BackfillFollower:
     time = iter(range(0, 10_000, int(waits) or 1))
-    return Following(
-        webserver=Webserver(web.url),
+    return BackfillFollower(
+        webserver=WebserverClient(web.url),
         stage="tile_index",
-        meter=LineMeter(said.append, clock=lambda: 0.0),
+        progress=LineDisplay(said.append, clock=lambda: 0.0),
         sleep=lambda _: None,
         clock=lambda: float(next(time)),
     )
@@ -62,15 +62,15 @@ def test_waiting_ends_when_it_stays_away(web: WebServer) -> None:
         following(web, [], waits=50).to_the_end([Backfill("b1", "", 4, 1)])
 
 
-def tile(key: str, standing: TileStatus = TileStatus.QUARANTINED) -> TileStanding:
-    return TileStanding(tile=key, standing=standing, stage="ndvi", reason="why", message="told")
+def tile(key: str, standing: TileStatus = TileStatus.QUARANTINED) -> TileSummary:
+    return TileSummary(tile=key, standing=standing, stage="ndvi", reason="why", message="told")
 
 
 def test_tiles_that_were_bad_before_are_no_error(capsys: pytest.CaptureFixture[str]) -> None:
     bad = {"0": tile("0")}
     ended = [BackfillProgress("COMPLETED_FAILED", made=3, failed=1)]
 
-    tell_the_end(ended, before=bad, after=bad, urls=["u"])
+    report_end(ended, before=bad, after=bad, urls=["u"])
 
     assert capsys.readouterr().out.splitlines() == [
         "3 tiles materialized, 1 not.",
@@ -105,7 +105,7 @@ def test_tiles_that_were_bad_before_are_no_error(capsys: pytest.CaptureFixture[s
     ],
 )
 def test_what_went_wrong_meanwhile_is_exit_code_1(
-    ended: BackfillProgress, after: dict[str, TileStanding], told: str
+    ended: BackfillProgress, after: dict[str, TileSummary], told: str
 ) -> None:
     with pytest.raises(ClickException, match=told):
-        tell_the_end([ended], before={"0": tile("0")}, after=after, urls=["u"])
+        report_end([ended], before={"0": tile("0")}, after=after, urls=["u"])

@@ -7,14 +7,14 @@ import io
 import pytest
 from rich.console import Console
 
-from spatial_assets.cli.app.console import counted, duration, listed
-from spatial_assets.cli.local_run.progress import LineMeter, meter
+from spatial_assets.cli.app.console import format_count, format_duration, format_list
+from spatial_assets.cli.local_run.progress import LineDisplay, progress_display
 
 
 def test_a_log_has_ten_lines_however_long_the_work_is() -> None:
     said: list[str] = []
     now = iter(range(1_000_000))
-    told = LineMeter(said.append, clock=lambda: float(next(now)))
+    told = LineDisplay(said.append, clock=lambda: float(next(now)))
 
     told.begin("tiles", total=2_000)
     for number in range(2_000):
@@ -28,7 +28,7 @@ def test_a_log_has_ten_lines_however_long_the_work_is() -> None:
 def test_the_time_left_is_told_by_the_steps_since_the_first() -> None:
     said: list[str] = []
     clock = [0.0]
-    told = LineMeter(said.append, clock=lambda: clock[0])
+    told = LineDisplay(said.append, clock=lambda: clock[0])
 
     told.begin("tiles", total=4)
     for seconds in (100.0, 2.0, 2.0):  # a slow start says nothing about the rest
@@ -43,7 +43,7 @@ def test_the_time_left_is_told_by_the_steps_since_the_first() -> None:
 
 
 def test_without_a_terminal_lines_go_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
-    with meter() as told:
+    with progress_display() as told:
         told.begin("tiles", total=1)
         told.say("tile 1 [failed]")
         told.step("tile 1")
@@ -56,7 +56,7 @@ def test_without_a_terminal_lines_go_to_standard_error(capsys: pytest.CaptureFix
 def test_on_a_terminal_what_was_said_stays_and_the_bar_goes() -> None:
     console = Console(file=io.StringIO(), force_terminal=True, width=100)
 
-    with meter(console) as told:
+    with progress_display(console) as told:
         told.begin("raw [pixels]", total=2)
         told.step("a")
         told.say("tile 1 [failed]")
@@ -73,15 +73,15 @@ def test_on_a_terminal_what_was_said_stays_and_the_bar_goes() -> None:
     [(0.4, "0 s"), (89, "89 s"), (90, "2 min"), (5_400, "1.5 h"), (200_000, "2 days")],
 )
 def test_a_length_of_time_is_said_as_people_do(seconds: float, expected: str) -> None:
-    assert duration(seconds) == expected
+    assert format_duration(seconds) == expected
 
 
 def test_numbers_and_lists_read_well() -> None:
-    assert [counted(number, "tile") for number in (0, 1, 2_400)] == [
+    assert [format_count(number, "tile") for number in (0, 1, 2_400)] == [
         "0 tiles",
         "1 tile",
         "2,400 tiles",
     ]
-    assert counted(2, "boundary") == "2 boundaries"
-    assert listed(["a", "b", "c"], most=2) == "a, b and 1 more"
-    assert listed(["a"], most=2) == "a"
+    assert format_count(2, "boundary") == "2 boundaries"
+    assert format_list(["a", "b", "c"], most=2) == "a, b and 1 more"
+    assert format_list(["a"], most=2) == "a"

@@ -12,8 +12,8 @@ import geopandas as gpd
 import pytest
 from click.testing import Result
 
-from spatial_assets.cli.selection.stale_tiles import is_stale, windows_of
-from spatial_assets.cli.selection.tile_status import TileStanding, TileStatus, standing_of
+from spatial_assets.cli.selection.stale_tiles import freshness_by_max_age, is_stale
+from spatial_assets.cli.selection.tile_status import TileStatus, TileSummary, summarize_tile
 from spatial_assets.project import Project, load_project
 from spatial_assets.stores.rows import Upsert
 from spatial_assets.stores.tables.database import open_database
@@ -163,8 +163,8 @@ def test_throughput_is_that_of_the_last_runs(run: Run, country: Path) -> None:
     assert f"{4 / hours:,.0f} tiles an hour were computed in the last 1 run." in text
 
 
-def standing(tile: str, looked_at: dt.datetime | None) -> TileStanding:
-    return TileStanding(tile=tile, standing=TileStatus.MATERIALIZED, refreshed_at=looked_at)
+def standing(tile: str, looked_at: dt.datetime | None) -> TileSummary:
+    return TileSummary(tile=tile, standing=TileStatus.MATERIALIZED, refreshed_at=looked_at)
 
 
 def test_the_next_due_is_the_oldest_that_is_not_due(country: Path) -> None:
@@ -173,7 +173,7 @@ def test_the_next_due_is_the_oldest_that_is_not_due(country: Path) -> None:
     looked = [NOON - 6 * DAY, NOON - 5 * DAY, NOON - DAY, None]
     tiles = [standing(key, at) for key, at in zip(keys, looked, strict=True)]
 
-    (window,) = windows_of(tiles, project, now=NOON)
+    (window,) = freshness_by_max_age(tiles, project, now=NOON)
 
     assert (window.tiles, window.due) == (3, 1)
     assert (window.next_due, window.next_due_at) == (keys[1], NOON)
@@ -184,7 +184,7 @@ def test_pixels_made_before_looks_were_noted_have_their_own_time() -> None:
     states = [{"stage": "ndvi", "state": "materialized", "since": NOON, "reason": None}]
     pixels = [{"period_start": "2023-08", "valid_fraction": 1.0, "refreshed_at": NOON}]
 
-    old = standing_of("t", states, stages=("ndvi",), pixels=pixels)
-    new = standing_of("t", states, stages=("ndvi",), pixels=pixels, looked_at=NOON + DAY)
+    old = summarize_tile("t", states, stages=("ndvi",), pixels=pixels)
+    new = summarize_tile("t", states, stages=("ndvi",), pixels=pixels, looked_at=NOON + DAY)
 
     assert (old.refreshed_at, new.refreshed_at) == (NOON, NOON + DAY)

@@ -161,7 +161,7 @@ def test_another_project_is_refused(
     tiles, assets = (launch(each, day.server.url) for each in (other, evi))
 
     assert (tiles.exit_code, assets.exit_code) == (1, 1)
-    assert "another project, or an older one" in tiles.stderr
+    assert "another project, or an older version" in tiles.stderr
     assert f"SPATIAL_ASSETS_PROJECT={other.root}" in tiles.stderr
-    assert "has no evi: not " in assets.stderr
+    assert "has no evi: it does not serve " in assets.stderr
     assert len(day.instance.get_backfills()) == known
