@@ -14,6 +14,7 @@ from spatial_assets.errors import GridError, SettingsError
 from spatial_assets.geo.lonlat import BBox
 from spatial_assets.geo.mercator_tiles import WEB_MERCATOR_QUAD, TileBlock, tile_block
 from spatial_assets.geo.periods import Periods
+from spatial_assets.geo.sensor_profile import SensorProfile
 from spatial_assets.geo.spectral import SpectralIndex
 from spatial_assets.indices import INDICES
 from spatial_assets.project.base import Problem, settings_error
@@ -22,7 +23,6 @@ from spatial_assets.project.sections.area import lonlat_geometry
 from spatial_assets.project.sections.freshness import TILES, Ages
 from spatial_assets.project.sections.regions import tiles_of
 from spatial_assets.project.sections.storage import DatabaseSettings
-from spatial_assets.project.sensors import SensorProfile
 from spatial_assets.project.urls import (
     DATABASE_REMEDY,
     resolved_database_url,

@@ -68,7 +68,7 @@ def test_an_unknown_sensor_is_refused_with_those_that_are_known(refusal: Refusal
     message = refusal(scenes='[scenes]\ncatalog = "s"\nsensor = "sentinel-3"\n')
 
     assert 'scenes.sensor = "sentinel-3"' in message
-    assert "sentinel-2-l2a or landsat-c2-l2, or describe it in a table [scenes.sensor]" in message
+    assert "landsat-c2-l2 or sentinel-2-l2a, or describe it in a table [scenes.sensor]" in message
 
 
 @pytest.mark.parametrize(

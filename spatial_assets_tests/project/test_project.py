@@ -14,7 +14,8 @@ import pytest
 from pydantic import ValidationError
 
 from spatial_assets.errors import SettingsError
-from spatial_assets.project import SENSORS, Project, load_project
+from spatial_assets.project import Project, load_project
+from spatial_assets.sensor_profiles import SENSOR_PROFILES
 
 Load = Callable[..., Project]
 
@@ -252,8 +253,8 @@ def test_snow_is_dropped_unless_asked_for(load: Load) -> None:
     dropped = load().sensor
     kept = load(scenes=f"{SCENES}keep_snow = true\n").sensor
 
-    assert dropped == SENSORS["sentinel-2-l2a"]
-    assert kept.clear == SENSORS["sentinel-2-l2a"].clear_with_snow != dropped.clear
+    assert dropped == SENSOR_PROFILES["sentinel-2-l2a"]
+    assert kept.clear == SENSOR_PROFILES["sentinel-2-l2a"].clear_with_snow != dropped.clear
 
 
 def test_a_sensor_of_ones_own_becomes_a_profile(load: Load) -> None:
@@ -275,12 +276,12 @@ nodata = 0
     assert sensor.name == "camera"
     assert sensor.bands == {"red": ("R",), "nir": ("N", "nir")}
     assert sensor.class_assets == ("mask",)
-    assert sensor.radiometry == "declared"
+    assert sensor.radiometry.name == "declared"
     assert (sensor.scale, sensor.offset, sensor.nodata) == (0.0001, 0, 0)
 
 
 def test_every_sensor_has_the_bands_of_ndvi_and_a_rule_for_clear_sky() -> None:
-    for name, sensor in SENSORS.items():
+    for name, sensor in SENSOR_PROFILES.items():
         assert sensor.name == name
         assert {"red", "nir"} <= set(sensor.bands)
         assert sensor.clear is not None

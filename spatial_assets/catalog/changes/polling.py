@@ -177,7 +177,7 @@ def hash_settings(project: Project) -> str:
         shapely.to_wkb(project.area_geometry, hex=True),
         scenes.source.endpoint,
         sorted(project.bands),
-        [sensor.name, sensor.class_band, sensor.class_assets, str(sensor.radiometry)],
+        [sensor.name, sensor.class_band, sensor.class_assets, sensor.radiometry.name],
         [sensor.scale, sensor.offset, sensor.nodata],
         {name: list(accepted) for name, accepted in sensor.bands.items()},
     ]

@@ -26,7 +26,7 @@ from spatial_assets.catalog.rasters.prefetch import prefetching
 from spatial_assets.catalog.rasters.sampling import take_sample
 from spatial_assets.catalog.scene import BandSource, RejectedScene, Scene, rejected
 from spatial_assets.catalog.scene_facts import BandFacts, SceneFacts
-from spatial_assets.catalog.stac.calibration import FIRST_OFFSET_BASELINE, parse_baseline
+from spatial_assets.catalog.stac.calibration import added_dn
 from spatial_assets.errors import RasterError, SceneError
 from spatial_assets.geo.warp.source_grid import SourceGrid
 from spatial_assets.geo.warp.warp import Kernel, choose_kernel
@@ -152,10 +152,9 @@ def _warnings(
     """What is suspicious and no reason to refuse: deserts are bright, and the file has the CRS."""
     warnings = []
     red = facts.get("red")
-    baseline = parse_baseline(scene.baseline)
-    is_late = baseline is not None and baseline >= FIRST_OFFSET_BASELINE
+    added = added_dn(scene.baseline)
     has_no_offset = red is not None and red.calibration is not None and red.calibration.offset == 0
-    if is_late and has_no_offset and verdict.is_never_dark:
+    if added is not None and has_no_offset and verdict.is_never_dark(added):
         warnings.append(OFFSET_MAYBE_MISSED)
     if _item_crs_differs(scene, next(iter(facts.values()))):
         warnings.append(ITEM_CRS_DIFFERS)

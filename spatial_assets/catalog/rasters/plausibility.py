@@ -17,7 +17,6 @@ from spatial_assets.geo.radiometry import ALREADY_REFLECTANCE, Calibration, fill
 MIN_CLEAR_PIXELS = 500  # clear sample pixels; a share of fewer says nothing
 MAX_REFLECTANCE = 3.2767  # what int16 x 1e-4 holds
 DARK_PERCENTILE = 1.0
-MISSED_OFFSET_DN = 1000.0  # what ESA adds: no clear land is that bright at its darkest but deserts
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,10 +64,12 @@ class Plausibility:
         """Whether floats that should be reflectance are not: a greater share than `most` is not."""
         return self.unscaled_share is not None and self.unscaled_share > most
 
-    @property
-    def is_never_dark(self) -> bool:
-        """Whether red looks as if 1000 had been added to every DN."""
-        return self.red_dark_dn is not None and self.red_dark_dn >= MISSED_OFFSET_DN
+    def is_never_dark(self, added_dn: float) -> bool:
+        """Return True if red looks as if `added_dn` had been added to every DN.
+
+        Sentinel-2 adds 1000: apart from deserts, no clear land is that bright at its darkest.
+        """
+        return self.red_dark_dn is not None and self.red_dark_dn >= added_dn
 
 
 def judge(sample: Sample) -> Plausibility:

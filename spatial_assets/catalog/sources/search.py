@@ -18,8 +18,8 @@ from spatial_assets.catalog.stac.duplicates import without_duplicates, without_n
 from spatial_assets.catalog.stac.item_filter import ItemFilter, item_filter_of
 from spatial_assets.catalog.stac.items import RawItem, read_scene, rejected_item
 from spatial_assets.errors import SceneError
+from spatial_assets.geo.sensor_profile import SensorProfile
 from spatial_assets.project import Project
-from spatial_assets.project.sensors import SensorProfile
 
 
 def find_scenes(project: Project, access: SourceAccess | None = None) -> Catalogue:

@@ -18,7 +18,7 @@ from spatial_assets.catalog.stac.calibration import (
     resolve_calibration,
 )
 from spatial_assets.errors import SceneError
-from spatial_assets.project.sensors import SensorProfile
+from spatial_assets.geo.sensor_profile import SensorProfile
 
 _PICTURES = frozenset({"visual", "overview", "thumbnail", "metadata"})
 

@@ -12,13 +12,8 @@ from collections.abc import Mapping
 from spatial_assets.catalog.json_object import JsonObject
 from spatial_assets.errors import RasterError, SceneError
 from spatial_assets.geo.radiometry import Calibration
-from spatial_assets.project.sensors import SensorProfile
-
-SENTINEL_2_SCALE = 1e-4
-SENTINEL_2_OFFSET = -0.1  # reflectance; from baseline 04.00 on, ESA adds 1000 to every DN
-FIRST_OFFSET_BASELINE = (4, 0)
-LANDSAT = Calibration(2.75e-5, -0.2)  # Collection 2 Level-2 surface reflectance, USGS LSDS-1619
-LANDSAT_COLLECTION = 2
+from spatial_assets.geo.sensor_profile import RadiometryRule, SensorProfile
+from spatial_assets.sensor_profiles import RADIOMETRY_RULES
 
 _BASELINE = re.compile(r"N?(\d{1,2})[._]?(\d{0,2})")
 
@@ -97,45 +92,61 @@ def parse_baseline(text: object) -> tuple[int, int] | None:
     return (int(found[1]), int(found[2] or 0)) if found else None
 
 
+def processing_baseline(properties: JsonObject) -> str | None:
+    """Return the processing baseline as the item states it, e.g. "05.09"; None if it has none."""
+    for rule in RADIOMETRY_RULES.values():
+        stated = properties.get(rule.baseline.item_property) if rule.baseline else None
+        if stated is not None:
+            return str(stated)
+    return None
+
+
+def added_dn(baseline: str | None) -> float | None:
+    """Return the constant that a producer adds to every DN at a baseline; None: none is known."""
+    number = parse_baseline(baseline)
+    for rule in RADIOMETRY_RULES.values():
+        if number is not None and rule.baseline is not None and number >= rule.baseline.first:
+            return -(rule.offset or 0.0) / (rule.scale or 1.0)
+    return None
+
+
 def _default(
     properties: JsonObject, profile: SensorProfile, *, scale: float | None
 ) -> tuple[float | None, float | None]:
-    """(scale, offset) for what the item does not declare."""
-    if profile.radiometry == "sentinel-2":
-        baseline = parse_baseline(properties.get("s2:processing_baseline"))
-        offset = None
-        if baseline is not None:
-            offset = SENTINEL_2_OFFSET if baseline >= FIRST_OFFSET_BASELINE else 0.0
-        return SENTINEL_2_SCALE, offset
-    if profile.radiometry == "landsat":
-        agrees = scale is None or math.isclose(scale, LANDSAT.scale, rel_tol=1e-6)
-        known = agrees and _is_landsat_level_2(properties)
-        return (LANDSAT.scale, LANDSAT.offset) if known else (None, None)
-    return profile.scale, profile.offset
+    """Return (scale, offset) for what the item does not declare; None: unknown."""
+    rule = profile.radiometry
+    if rule.scale is None:
+        return profile.scale, profile.offset
+    declared = rule.scale if scale is None else scale
+    if rule.is_tied_to_scale and not math.isclose(declared, rule.scale, rel_tol=1e-6):
+        return None, None
+    for name, pattern in rule.item_properties.items():
+        if name in properties and not re.fullmatch(pattern, str(properties[name])):
+            return None, None
+    return rule.scale, _default_offset(properties, rule)
 
 
-def _is_landsat_level_2(properties: JsonObject) -> bool:
-    """Whether nothing in the item says that it is of another collection or level."""
-    correction = str(properties.get("landsat:correction", "L2"))
-    number = str(properties.get("landsat:collection_number", LANDSAT_COLLECTION))
-    return correction.upper().startswith("L2") and number.lstrip("0") == str(LANDSAT_COLLECTION)
+def _default_offset(properties: JsonObject, rule: RadiometryRule) -> float | None:
+    """Return the offset of a rule that applies; None: the item has no baseline to decide it."""
+    if rule.baseline is None:
+        return rule.offset
+    baseline = parse_baseline(properties.get(rule.baseline.item_property))
+    if baseline is None:
+        return None
+    return rule.offset if baseline >= rule.baseline.first else 0.0
 
 
 def _unknown(properties: JsonObject, profile: SensorProfile) -> SceneError:
-    """The refusal of an item that does not say how its numbers scale."""
-    wanted = {
-        "sentinel-2": "s2:processing_baseline",
-        "landsat": "landsat:collection_number 02 and landsat:correction L2*",
-        "declared": "[scenes.sensor] scale and offset in project.toml",
-    }[profile.radiometry]
+    """Return the error for an item that does not say how its numbers scale."""
     has = ", ".join(
-        f"{key} = {properties[key]!r}"
-        for key in ("s2:processing_baseline", "landsat:collection_number", "landsat:correction")
-        if key in properties
+        f"{name} = {properties[name]!r}"
+        for rule in RADIOMETRY_RULES.values()
+        for name in rule.deciding_properties
+        if name in properties
     )
     return SceneError(
-        f"no scale and offset in raster:bands or bands, and no {wanted} to take them from"
-        f"{f' ({has})' if has else ''}; complete the item",
+        f"no scale and offset in raster:bands or bands, and no {profile.radiometry.needs} to take "
+        f"them from{f' ({has})' if has else ''}; complete the item",
         reason="radiometry_unknown",
     )
 

@@ -14,8 +14,15 @@ from typing import Protocol, TypeVar
 from spatial_assets.catalog.json_object import JsonObject, properties_of
 from spatial_assets.catalog.scene import RejectedScene, Scene, SupersededScene
 from spatial_assets.catalog.stac.calibration import parse_baseline
+from spatial_assets.geo.sensor_profile import GranuleRule
+from spatial_assets.sensor_profiles import SENSOR_PROFILES
 
 _NEVER = dt.datetime.min.replace(tzinfo=dt.UTC)
+_GRANULE_RULES = sorted(
+    (profile.granule for profile in SENSOR_PROFILES.values() if profile.granule is not None),
+    key=lambda rule: -rule.precedence,
+)
+"""Rules of all products: a catalogue may mix them, whatever sensor the project names."""
 
 
 class Located(Protocol):
@@ -114,15 +121,6 @@ def _rank(item: Processed) -> tuple[tuple[int, int], dt.datetime, str, str]:
     )
 
 
-# S2A_MSIL2A_20230818T100031_N0509_R122_T33TWL_20230818T143300.SAFE
-_PRODUCT = re.compile(r"(S2[A-Z])_MSIL\d[A-Z]_(\d{8}T\d{6})_N\d{4}_R\d{3}_T(\w{5})_\d{8}T\d{6}.*")
-# S2A_OPER_MSI_L2A_DS_2APS_20230818T143300_S20230818T100032_N05.09
-_DATASTRIP = re.compile(r".*_S(\d{8}T\d{6})_N\d\d[.]?\d\d")
-_MGRS = re.compile(r"(?:MGRS-)?0?(\d{1,2}[A-Z]{3})")
-# LC08_L2SP_028030_20200114_20200824_02_T1
-_LANDSAT = re.compile(r"(L[A-Z]\d\d)_\w{4}_(\d{3})(\d{3})_(\d{8})_.*")
-
-
 def platform_of(properties: JsonObject) -> str:
     """The satellite, spelled one way: "Sentinel-2B" and "LANDSAT_8" are sentinel-2b, landsat-8."""
     for key in ("platform", "eo:platform", "constellation"):
@@ -133,49 +131,36 @@ def platform_of(properties: JsonObject) -> str:
 
 
 def granule_of(item: JsonObject, acquired: dt.datetime) -> str:
-    """The identity of an item's granule; the item's id where nothing better is told."""
+    """Return the identity of the item's granule; its collection and id if no rule matches."""
     properties = properties_of(item)
-    platform = platform_of(properties)
-    return (
-        _sentinel_2(properties, platform, acquired)
-        or _landsat(properties, str(item.get("id")), platform=platform, acquired=acquired)
-        or f"{item.get('collection') or ''}/{item.get('id')}"
-    )
+    stated = {**properties, "id": item.get("id")}
+    for rule in _GRANULE_RULES:
+        identity = _identity(rule, stated, platform=platform_of(properties), acquired=acquired)
+        if identity is not None:
+            return identity
+    return f"{item.get('collection') or ''}/{item.get('id')}"
 
 
-def _sentinel_2(properties: JsonObject, platform: str, acquired: dt.datetime) -> str | None:
-    """Tile, datatake and datastrip: two halves of a tile from two datastrips are two granules."""
-    product = _PRODUCT.fullmatch(str(properties.get("s2:product_uri", "")))
-    strip = _DATASTRIP.fullmatch(str(properties.get("s2:datastrip_id", "")))
-    tile = product[3] if product else _mgrs_tile(properties)
-    if tile is None:
-        return None
-    taken = product[2] if product else f"{acquired:%Y%m%dT%H%M%S}"
-    return "/".join(("s2", platform, tile.lstrip("0"), taken, strip[1] if strip else ""))
-
-
-def _mgrs_tile(properties: JsonObject) -> str | None:
-    """The MGRS tile of an item that names one."""
-    parts = [
-        properties.get(f"mgrs:{part}") for part in ("utm_zone", "latitude_band", "grid_square")
-    ]
-    if all(part is not None for part in parts):
-        return "".join(str(part) for part in parts)
-    for key in ("s2:mgrs_tile", "grid:code"):
-        found = _MGRS.fullmatch(str(properties.get(key, "")))
-        if found:
-            return found[1]
+def _identity(
+    rule: GranuleRule, stated: JsonObject, *, platform: str, acquired: dt.datetime
+) -> str | None:
+    """Return the identity by the first pattern that matches; None if none does."""
+    for pattern in rule.patterns:
+        needed = [_groups(stated.get(key), regex) for key, regex in pattern.item_properties.items()]
+        if None in needed:
+            continue
+        optional = [
+            _groups(stated.get(key), regex) or dict.fromkeys(re.compile(regex).groupindex, "")
+            for key, regex in rule.optional.items()
+        ]
+        parts = {name: text for part in (*optional, *needed) for name, text in (part or {}).items()}
+        return pattern.identity.format(**parts, platform=platform, acquired=acquired)
     return None
 
 
-def _landsat(
-    properties: JsonObject, name: str, *, platform: str, acquired: dt.datetime
-) -> str | None:
-    """Satellite, path, row and date."""
-    path, row = properties.get("landsat:wrs_path"), properties.get("landsat:wrs_row")
-    if str(path).isdigit() and str(row).isdigit():
-        return f"landsat/{platform}/{int(str(path))}/{int(str(row))}/{acquired:%Y%m%d}"
-    product = _LANDSAT.fullmatch(name)
-    if product is None:
+def _groups(value: object, regex: str) -> dict[str, str] | None:
+    """Return the named groups without leading zeros; None if `value` is absent or differs."""
+    found = None if value is None else re.fullmatch(regex, str(value))
+    if found is None:
         return None
-    return f"landsat/{platform}/{int(product[2])}/{int(product[3])}/{product[4]}"
+    return {name: text.lstrip("0") or text[-1:] for name, text in found.groupdict().items()}

@@ -15,6 +15,7 @@ from shapely.geometry.base import BaseGeometry
 from spatial_assets.catalog.json_object import JsonObject, properties_of
 from spatial_assets.catalog.scene import RejectedScene, Scene
 from spatial_assets.catalog.stac.bands import band_source, class_source
+from spatial_assets.catalog.stac.calibration import processing_baseline
 from spatial_assets.catalog.stac.duplicates import granule_of, platform_of
 from spatial_assets.catalog.stac.footprints import (
     crs_of,
@@ -24,7 +25,7 @@ from spatial_assets.catalog.stac.footprints import (
     solar_day,
 )
 from spatial_assets.errors import SceneError
-from spatial_assets.project.sensors import SensorProfile
+from spatial_assets.geo.sensor_profile import SensorProfile
 
 MAX_ID_LENGTH = 200  # a file name holds 255 bytes, and suffixes are added
 _SAFE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-+=@~,:]*")
@@ -58,7 +59,6 @@ def read_scene(raw: RawItem, profile: SensorProfile, *, needs: Iterable[str]) ->
     bands = {
         name: band_source(item, name, base=raw.href, profile=profile) for name in sorted(set(needs))
     }
-    baseline = properties.get("s2:processing_baseline")
     collection = item.get("collection")
     return Scene(
         id=safe_id(item),
@@ -72,7 +72,7 @@ def read_scene(raw: RawItem, profile: SensorProfile, *, needs: Iterable[str]) ->
         bands=bands,
         class_band=class_source(item, base=raw.href, profile=profile),
         granule=granule_of(item, acquired),
-        baseline=None if baseline is None else str(baseline),
+        baseline=processing_baseline(properties),
         created=_moment(properties.get("created")),
         crs=crs_of(properties),
         extent=extent_of(item),

@@ -8,8 +8,10 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from spatial_assets.geo.sensor_profile import SensorProfile
 from spatial_assets.project.base import Table, Tuple, refusal
-from spatial_assets.project.sensors import SENSORS, Sensor, SensorProfile
+from spatial_assets.project.sensors import Sensor
+from spatial_assets.sensor_profiles import SENSOR_PROFILES
 
 _INTERVAL_REMEDY = (
     'write a day or a range of days or RFC 3339 times, for example "2023-08-01/2023-08-31", '
@@ -105,7 +107,7 @@ class ScenesSettings(Table):
         default=100, ge=0, le=100, description="per cent of a scene", examples=[90]
     )
     sensor: Sensor = Field(
-        description=f"{' or '.join(SENSORS)}, or a table of one's own",
+        description=f"{' or '.join(SENSOR_PROFILES)}, or a table of one's own",
         examples=["sentinel-2-l2a"],
     )
     keep_snow: bool = Field(
@@ -147,5 +149,6 @@ class ScenesSettings(Table):
     @property
     def profile(self) -> SensorProfile:
         """The sensor in use, with snow dropped or kept as asked."""
-        profile = SENSORS[self.sensor] if isinstance(self.sensor, str) else self.sensor.profile()
+        sensor = self.sensor
+        profile = SENSOR_PROFILES[sensor] if isinstance(sensor, str) else sensor.profile()
         return profile.keeping_snow() if self.keep_snow else profile

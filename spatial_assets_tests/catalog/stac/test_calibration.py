@@ -16,18 +16,18 @@ from spatial_assets.catalog.stac.calibration import (
 from spatial_assets.catalog.stac.items import RawItem, read_scene
 from spatial_assets.errors import SceneError
 from spatial_assets.geo.radiometry import Calibration
-from spatial_assets.project import SENSORS
-from spatial_assets.project.sensors import SensorProfile
+from spatial_assets.geo.sensor_profile import DECLARED, SensorProfile
+from spatial_assets.sensor_profiles import SENSOR_PROFILES
 
-SENTINEL_2 = SENSORS["sentinel-2-l2a"]
-LANDSAT = SENSORS["landsat-c2-l2"]
+SENTINEL_2 = SENSOR_PROFILES["sentinel-2-l2a"]
+LANDSAT = SENSOR_PROFILES["landsat-c2-l2"]
 OWN = SensorProfile(
     name="own",
     bands={"red": ("red",)},
     class_band=None,
     class_assets=(),
     clear=None,
-    radiometry="declared",
+    radiometry=DECLARED,
 )
 
 

@@ -15,7 +15,7 @@ from spatial_assets.catalog import SceneVersion
 from spatial_assets.catalog.access.source_access import SourceAccess
 from spatial_assets.catalog.stac.candidates import candidate_of, scene_versions_of
 from spatial_assets.catalog.stac.items import RawItem, read_scene
-from spatial_assets.project import SENSORS
+from spatial_assets.sensor_profiles import SENSOR_PROFILES
 from spatial_assets_tests.catalog.scene_search import LATER, find, ids
 from spatial_assets_tests.fixtures.scene_factory import FOOTPRINT, item_of, write_item, write_scene
 from spatial_assets_tests.fixtures.web_server import WebServer
@@ -36,7 +36,7 @@ def remote_item() -> dict[str, Any]:
 
 def sighting(item: dict[str, Any]) -> SceneVersion:
     raw = RawItem(item, "https://example.org/a.json")
-    scene = read_scene(raw, SENSORS["sentinel-2-l2a"], needs=["red", "nir"])
+    scene = read_scene(raw, SENSOR_PROFILES["sentinel-2-l2a"], needs=["red", "nir"])
     (one,) = scene_versions_of([candidate_of(scene)])
     return one
 
@@ -68,7 +68,9 @@ def test_the_reach_is_the_footprint_without_the_empty_corners_of_the_rasters() -
         "proj:shape": [10_980, 10_980],
         "proj:transform": [10, 0, 499_980, 0, -10, 5_100_000],
     }
-    scene = read_scene(RawItem(item, "https://e.org/a.json"), SENSORS["sentinel-2-l2a"], needs=[])
+    scene = read_scene(
+        RawItem(item, "https://e.org/a.json"), SENSOR_PROFILES["sentinel-2-l2a"], needs=[]
+    )
 
     footprint = sighting(item).footprint
 

@@ -17,13 +17,15 @@ from spatial_assets.catalog.stac.duplicates import (
 )
 from spatial_assets.catalog.stac.items import RawItem, acquired_of, read_scene, rejected_item
 from spatial_assets.errors import SceneError
-from spatial_assets.project import SENSORS
+from spatial_assets.sensor_profiles import SENSOR_PROFILES
 from spatial_assets_tests.fixtures.scene_factory import item_of
 
 
 def scene(name: str, baseline: str, created: str = "2023-08-18T20:00:00Z", **more: Any) -> Scene:  # noqa: ANN401
     item = item_of(name, **{"s2:processing_baseline": baseline, "created": created, **more})
-    return read_scene(RawItem(item, f"/a/{name}.json"), SENSORS["sentinel-2-l2a"], needs=["red"])
+    return read_scene(
+        RawItem(item, f"/a/{name}.json"), SENSOR_PROFILES["sentinel-2-l2a"], needs=["red"]
+    )
 
 
 def granule(item: dict[str, Any]) -> str:

@@ -14,10 +14,10 @@ import pytest
 from spatial_assets.catalog.scene import Scene
 from spatial_assets.catalog.stac.items import RawItem, read_scene, rejected_item
 from spatial_assets.errors import SceneError
-from spatial_assets.project import SENSORS
+from spatial_assets.sensor_profiles import SENSOR_PROFILES
 from spatial_assets_tests.fixtures.scene_factory import item_of
 
-SENTINEL_2 = SENSORS["sentinel-2-l2a"]
+SENTINEL_2 = SENSOR_PROFILES["sentinel-2-l2a"]
 PLACE = "/archive/scene/item.json"
 
 
@@ -177,7 +177,7 @@ def test_a_provider_item_of_stac_0_7_is_refused_by_its_version(samples: Path) ->
     with pytest.raises(SceneError) as caught:
         read_scene(
             RawItem(json.loads(path.read_text()), str(path)),
-            SENSORS["landsat-c2-l2"],
+            SENSOR_PROFILES["landsat-c2-l2"],
             needs=["red"],
         )
 
