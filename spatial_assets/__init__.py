@@ -14,7 +14,7 @@ __all__ = ["__version__", "tile_asset"]
 
 
 def __getattr__(name: str) -> object:
-    """Load Dagster only for those who ask for `tile_asset`."""
+    """Import `tile_asset`, and Dagster with it, only on first use."""
     if name == "tile_asset":
         return import_module("spatial_assets.assets.tile_asset").tile_asset
     message = f"module {__name__!r} has no attribute {name!r}"

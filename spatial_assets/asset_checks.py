@@ -1,15 +1,18 @@
-"""Checks on the boundary sets as they stand in the store and the database; also on demand.
+"""Asset checks of the boundary sets in the store and the database; they can also run on demand.
 
-What is judged of tiles is judged within the chain: of the pixels before they are written, of the
-tables at the end of a run (assets/run_checks.py).
+The checks of tiles run within the chain: those of pixels before they are written, those of tables
+at the end of a run (assets/run_checks.py).
 """
-
 
 # No `from __future__ import annotations`: Dagster reads the annotations of what it decorates.
 
 import dagster as dg
 
-from spatial_assets.assets.run_checks import SOUND, TABLE_IS_SOUND, judge_table
+from spatial_assets.assets.run_checks import (
+    TABLE_IS_SOUND,
+    TABLE_IS_SOUND_DESCRIPTION,
+    judge_table,
+)
 from spatial_assets.project import Project
 from spatial_assets.project.sections.products import BoundarySettings
 from spatial_assets.resources import DatabaseResource, StoreResource
@@ -17,7 +20,7 @@ from spatial_assets.stores import layout
 
 
 def boundary_checks(project: Project, settings: BoundarySettings) -> list[dg.AssetChecksDefinition]:
-    """The checks of one `[[boundaries]]` entry."""
+    """Return the checks of one `[[boundaries]]` entry."""
     return [
         source_is_whole(settings),
         coverage_is_clean(project, settings),
@@ -27,7 +30,7 @@ def boundary_checks(project: Project, settings: BoundarySettings) -> list[dg.Ass
 
 
 def source_is_whole(settings: BoundarySettings) -> dg.AssetChecksDefinition:
-    """The copy in the store is the one that was noted."""
+    """Check that the copy in the store is the recorded one."""
 
     @dg.asset_check(
         asset=f"raw_{settings.name}",
@@ -40,19 +43,19 @@ def source_is_whole(settings: BoundarySettings) -> dg.AssetChecksDefinition:
         from spatial_assets.stores.objects.json import from_json
 
         opened = store.open()
-        noted = from_json(opened.get(layout.raw_boundaries(settings.name, ".json")))
-        data = opened.find(str(noted["path"]))
+        recorded = from_json(opened.get(layout.raw_boundaries(settings.name, ".json")))
+        data = opened.find(str(recorded["path"]))
         found = "" if data is None else hashlib.sha256(data).hexdigest()
         return dg.AssetCheckResult(
-            passed=found == noted["sha256"],
-            metadata={"bytes": len(data or b""), "sha256": found, "noted": str(noted["sha256"])},
+            passed=found == recorded["sha256"],
+            metadata={"bytes": len(data or b""), "sha256": found, "noted": str(recorded["sha256"])},
         )
 
     return check
 
 
 def coverage_is_clean(project: Project, settings: BoundarySettings) -> dg.AssetChecksDefinition:
-    """Neighbours neither overlap nor leave gaps, and no feature was set aside or lost."""
+    """Check for overlaps and gaps between neighbours, and for quarantined or lost features."""
     most_overlap, most_gap = project.checks.most_overlap_share, project.checks.most_gap_share
 
     @dg.asset_check(
@@ -94,12 +97,12 @@ def coverage_is_clean(project: Project, settings: BoundarySettings) -> dg.AssetC
 
 
 def rows_match_the_source(project: Project, settings: BoundarySettings) -> dg.AssetChecksDefinition:
-    """The table has one row for each validated feature, with the same fingerprints."""
+    """Check that the table has one row per validated feature, with the same fingerprint."""
 
     @dg.asset_check(
         asset=settings.name,
         name="rows_match",
-        description="One row a validated feature, key by key, with the same fingerprint.",
+        description="One row per validated feature, with the same key and fingerprint.",
     )
     def check(store: StoreResource, database: DatabaseResource) -> dg.AssetCheckResult:
         from spatial_assets.stores.vectors.validated import read_validated
@@ -120,9 +123,11 @@ def rows_match_the_source(project: Project, settings: BoundarySettings) -> dg.As
 
 
 def table_is_sound(project: Project, settings: BoundarySettings) -> dg.AssetChecksDefinition:
-    """Columns, reference system and spatial index are as declared."""
+    """Check that columns, reference system and spatial index are as declared."""
 
-    @dg.asset_check(asset=settings.name, name=TABLE_IS_SOUND, description=SOUND)
+    @dg.asset_check(
+        asset=settings.name, name=TABLE_IS_SOUND, description=TABLE_IS_SOUND_DESCRIPTION
+    )
     def check(database: DatabaseResource) -> dg.AssetCheckResult:
         with database.open(project) as opened:
             verdict = judge_table(opened.inspect_table(settings.name))

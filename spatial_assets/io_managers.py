@@ -1,8 +1,8 @@
-"""Inputs by name for assets that people write themselves, and a place for what they return.
+"""The IO manager of user assets: loads their inputs by name, and stores what they return.
 
-`ndvi: xr.DataArray` is the tile's window of the cube, `regions: gpd.GeoDataFrame` a boundary
-set, `ndvi_by_boundary: pd.DataFrame` the tile's rows. What is returned is kept as one object a
-tile; how it becomes bytes belongs in `stores/objects/user_values.py`.
+`ndvi: xr.DataArray` is the tile's window of the cube, `regions: gpd.GeoDataFrame` a boundary set,
+`ndvi_by_boundary: pd.DataFrame` the tile's rows. A returned value is stored as one object per tile,
+encoded by `stores/objects/user_values.py`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ TILE_IO_MANAGER = "tile_io_manager"
 
 
 class TileIOManager(dg.IOManager):
-    """Loads what the chain made, tile by tile, and keeps what assets downstream of it return."""
+    """Loads the results of the chain, tile by tile, and stores what assets downstream return."""
 
     def __init__(self, project: Project, store: StoreResource, database: DatabaseResource) -> None:
         self._project = project
@@ -41,13 +41,13 @@ class TileIOManager(dg.IOManager):
         }
 
     def load_input(self, context: dg.InputContext) -> object:
-        """The upstream asset for the tile of this run; all of it in a run without a tile.
+        """Return the upstream asset for the tile of this run; all of it in an unpartitioned run.
 
         Raises:
-            dg.DagsterInvariantViolationError: it is not made to be loaded, or not in the store.
+            dg.DagsterInvariantViolationError: the asset cannot be loaded, or is not in the store.
         """
         name = context.asset_key.to_user_string()
-        # not `partition_key`: Dagster runs one tile of a backfill as a range of one
+        # not `partition_key`: Dagster runs a single tile of a backfill as a range of one
         tiles = context.asset_partition_keys if context.has_asset_partitions else ()
         tile = tiles[0] if len(tiles) == 1 else None
         if name in self._project.indices.names:
@@ -58,19 +58,19 @@ class TileIOManager(dg.IOManager):
             return self._rows(name, tile)
         if name in {RAW, REPROJECTED_RASTER}:
             raise dg.DagsterInvariantViolationError(
-                f"{name} is many files a tile and cannot be an argument; name it in `deps`, and "
-                f"read below {self._store.url}/{name}"
+                f"{name} is several files per tile and cannot be an argument; name it in `deps`, "
+                f"and read the files below {self._store.url}/{name}"
             )
         if len(tiles) > 1:
             return {tile: self._returned(name, tile) for tile in tiles}
         return self._returned(name, tile)
 
     def handle_output(self, context: dg.OutputContext, obj: object) -> None:
-        """Keep what an asset returned for one tile; None is nothing to keep.
+        """Store what an asset returned for one tile; None is not stored.
 
         Raises:
-            dg.DagsterInvariantViolationError: it is neither a table nor a raster, or of a run
-                of several tiles.
+            dg.DagsterInvariantViolationError: the value is neither a table nor a raster, or the
+                run has several tiles.
         """
         from spatial_assets.stores.objects.user_values import (
             SUFFIXES,
@@ -85,7 +85,7 @@ class TileIOManager(dg.IOManager):
         if len(tiles) > 1:
             raise dg.DagsterInvariantViolationError(
                 f"{name} returned one object for a run of {len(tiles)} tiles; give it no "
-                "backfill policy, so that each tile has a run of its own"
+                "backfill policy, so that each tile runs on its own"
             )
         try:
             suffix, data = encode(obj)
@@ -93,21 +93,21 @@ class TileIOManager(dg.IOManager):
             raise dg.DagsterInvariantViolationError(f"{name} returned {error}") from error
         store = self._store.open()
         written = store.put(layout.tile_asset(name, "".join(tiles), suffix), data)
-        for other in set(SUFFIXES) - {suffix}:  # of a time when it returned another kind
+        for other in set(SUFFIXES) - {suffix}:  # from when it returned another type
             store.delete(layout.tile_asset(name, "".join(tiles), other))
         uri = dg.MetadataValue.text(store.uri(written.path))
         context.add_output_metadata({"dagster/uri": uri, "bytes": written.size})
 
     def _pixels(self, index: str, tile: str | None) -> xr.DataArray:
-        """The tile's own pixels of an index, all periods, else NaN; or the whole cube, unread."""
-        import rioxarray  # noqa: F401 - so that the array knows its place: ndvi.rio.crs
+        """Return the tile's pixels of an index, all periods, NaN elsewhere; or the cube, unread."""
+        import rioxarray  # noqa: F401 - registers ndvi.rio.crs
 
         from spatial_assets.stores.cube.cube import open_cube, stored_cube
 
         store = self._store.open()
         cube = open_cube(store, index)[index]
         spec = stored_cube(store, index)
-        if tile is None or spec is None:  # there is one: open_cube has read it
+        if tile is None or spec is None:  # there is a spec: open_cube read it
             return cube
         chosen = self._project.partitioning.tile(tile)
         rows, columns = chosen.window.slices_in(spec.extent)
@@ -116,13 +116,13 @@ class TileIOManager(dg.IOManager):
         return window if owned.all() else window.where(owned)
 
     def _boundary_set(self, name: str) -> gpd.GeoDataFrame:
-        """The validated features, lon/lat."""
+        """Return the validated features in lon/lat."""
         from spatial_assets.stores.vectors.validated import read_validated
 
         return read_validated(self._store.open().get(layout.validated_boundaries(name)))
 
     def _rows(self, table: str, tile: str | None) -> pd.DataFrame:
-        """The tile's rows of a table of the chain."""
+        """Return the tile's rows of a table of the chain."""
         from spatial_assets.stores.objects.user_values import frame_of
         from spatial_assets.stores.tables.declarations import declare
 
@@ -132,7 +132,7 @@ class TileIOManager(dg.IOManager):
             return frame_of(opened.rows(table, where), columns.keys())
 
     def _returned(self, name: str, tile: str | None) -> object:
-        """What another asset of the user's own returned."""
+        """Return what another user asset returned."""
         from spatial_assets.stores.objects.user_values import SUFFIXES, decode
 
         store = self._store.open()
@@ -148,11 +148,11 @@ class TileIOManager(dg.IOManager):
 
 
 def project_io_managers(project: Project) -> dict[str, dg.IOManagerDefinition]:
-    """The IO managers of a project, by the names that assets ask for."""
+    """Return the IO managers of a project by name."""
 
     @dg.io_manager(
         required_resource_keys={"store", "database"},
-        description="Windows of cubes, rows and boundary sets in; one object a tile out.",
+        description="Loads windows of cubes, rows and boundary sets; stores one object per tile.",
     )
     def tile_io_manager(context: dg.InitResourceContext) -> TileIOManager:
         return TileIOManager(project, context.resources.store, context.resources.database)

@@ -1,6 +1,6 @@
 """The tiles as Dagster partitions: static, because they follow from a reviewed file.
 
-Two machines that check out the same project file agree on them without asking a database.
+Two machines with the same project file agree on them without a database.
 """
 
 from __future__ import annotations
@@ -11,5 +11,5 @@ from spatial_assets.project import Project
 
 
 def tile_partitions(project: Project) -> dg.StaticPartitionsDefinition:
-    """One partition a tile, in the order of the curve: neighbours make contiguous key ranges."""
+    """Return one partition per tile, in curve order, so that neighbours form ranges of keys."""
     return dg.StaticPartitionsDefinition(list(project.tile_keys))

@@ -1,15 +1,16 @@
-"""What assets work with, as Dagster resources: opened when a step asks, never at import.
+"""Dagster resources of the assets: store, database, catalogue, engine and S3.
 
-Thin: each field says what it is, each method opens the real thing. Secrets come from the
-environment, so no field of a resource holds one.
+A resource only describes what it opens, which happens when a step uses it, never at import. Secrets
+come from the environment, so no field of a resource holds one.
 """
 
-# No `from __future__ import annotations` here: Dagster's resources are pydantic models and read
-# their annotations when the class is made.
+# No `from __future__ import annotations`: Dagster's resources are pydantic models, which read their
+# annotations when the class is defined.
+
 import datetime as dt
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -30,31 +31,34 @@ if TYPE_CHECKING:
 
 ProjectResource: TypeAlias = dg.ConfigurableResource | dg.ResourceDefinition
 
+UtcClock: TypeAlias = Callable[[], dt.datetime]
+"""Function that returns the current time in UTC."""
+
 
 class StoreResource(dg.ConfigurableResource):
-    """Where the product lives: rasters, cubes, manifests, validated boundaries."""
+    """The object store of the product: rasters, cubes, manifests and validated boundaries."""
 
     url: str = Field(description="Absolute folder, or s3://bucket/prefix. Keys: AWS_* variables.")
 
     def open(self) -> "ObjectStore":
-        """The object store; nothing is created before the first write."""
+        """Open the object store; nothing is created before the first write."""
         from spatial_assets.stores.objects.store import open_store
 
         return open_store(self.url)
 
 
 class DatabaseResource(dg.ConfigurableResource):
-    """Where the tables live: DuckDB in a file, or PostGIS."""
+    """The database of the tables: DuckDB in a file, or PostGIS."""
 
     url: str = Field(
         description="duckdb:///path or postgresql+psycopg://...; shown without the login, which "
-        "the project has from $SPATIAL_ASSETS_DATABASE_URL."
+        "the project reads from $SPATIAL_ASSETS_DATABASE_URL."
     )
-    pool_size: int = Field(default=4, ge=1, description="Most connections to PostGIS at a time.")
+    pool_size: int = Field(default=4, ge=1, description="Maximum number of connections to PostGIS.")
 
     @contextmanager
     def open(self, project: Project) -> "Iterator[Database]":
-        """The database with the project's tables; its connections are let go at the end."""
+        """Open the database with the project's tables; its connections are closed at the end."""
         from spatial_assets.stores.tables.database import open_database
 
         is_the_projects = self.url == mask_secrets(project.database_url)
@@ -65,13 +69,13 @@ class DatabaseResource(dg.ConfigurableResource):
 
 
 class CatalogResource(dg.ConfigurableResource):
-    """Where scenes are found."""
+    """The catalogue in which scenes are found."""
 
-    url: str = Field(description="Folder, catalog.json, stac-geoparquet file, or a STAC API.")
-    collections: list[str] = Field(default_factory=list, description="Collections; none: all.")
+    url: str = Field(description="Folder, catalog.json, stac-geoparquet file, or STAC API.")
+    collections: list[str] = Field(default_factory=list, description="Collections; empty: all.")
 
     def scenes(self, project: Project) -> "Catalogue":
-        """Every scene of the project's area, and what was refused."""
+        """Return every scene of the project's area, and the refused items."""
         from spatial_assets.catalog import find_scenes
 
         chosen = {"catalog": self.url, "collections": tuple(self.collections)}
@@ -81,17 +85,17 @@ class CatalogResource(dg.ConfigurableResource):
 
 
 class EngineResource(dg.ConfigurableResource):
-    """Where tiles are computed: processes on this machine, or the workers of a Dask cluster."""
+    """The engine that computes tiles: processes on this machine, or workers of a Dask cluster."""
 
-    workers: int = Field(ge=0, description="Processes; 0: within the step's own process.")
+    workers: int = Field(ge=0, description="Number of processes; 0: the step's own process.")
     dask: str = Field(
         default="",
-        description="Address of a Dask scheduler whose workers are used instead; none: empty.",
+        description="Address of a Dask scheduler whose workers to use instead; empty: none.",
     )
     gdal_cache_mb: int = Field(ge=1, description="GDAL block cache of each process, in MB.")
 
     def start(self, project: Project, store: "ObjectStore") -> "Engine":
-        """The engine for a run of the project."""
+        """Start the engine for a run of the project."""
         from spatial_assets.pipeline.engines.choice import chosen_engine
 
         return chosen_engine(
@@ -104,7 +108,7 @@ class EngineResource(dg.ConfigurableResource):
 
 
 def project_resources(project: Project) -> dict[str, ProjectResource]:
-    """The resources of a project, by the names that assets ask for."""
+    """Return the resources of a project by name."""
     resources: dict[str, ProjectResource] = {
         "store": StoreResource(url=project.storage_url),
         "database": DatabaseResource(
@@ -125,10 +129,10 @@ def project_resources(project: Project) -> dict[str, ProjectResource]:
 
 
 def s3_resource() -> dg.ResourceDefinition:
-    """dagster-aws's S3Resource, for the assets of people who want buckets or presigned links.
+    """Return dagster-aws's S3Resource, for user assets that need buckets or presigned URLs.
 
-    dagster_aws takes longer to import than Dagster itself: a step that asks for `s3: S3Resource`
-    waits for it, and no other does.
+    dagster_aws takes longer to import than Dagster itself, so only a step that uses
+    `s3: S3Resource` imports it.
     """
 
     @dg.resource(description="S3 clients at the endpoint of the project's store (dagster-aws).")
@@ -145,10 +149,10 @@ def s3_resource() -> dg.ResourceDefinition:
 
 
 def writer(run_id: str) -> str:
-    """Who holds a lease, for people: host, process and run."""
+    """Return a readable owner of leases: host, process and run."""
     return f"{socket.gethostname()} process {os.getpid()} run {run_id}"
 
 
 def now() -> dt.datetime:
-    """The present moment, UTC: the one clock of the Dagster floors."""
+    """Return the current time in UTC; everything above this module uses this clock."""
     return dt.datetime.now(dt.UTC)

@@ -1,1 +1,1 @@
-"""The assets: what exists, and who makes it. How it is made belongs in pipeline/."""
+"""The assets: what exists and how it is described. How it is computed belongs in pipeline/."""

@@ -1,4 +1,4 @@
-"""What Dagster is told of an asset and of its events, written once for all assets."""
+"""Metadata of assets and of their events, defined once for all assets."""
 
 from __future__ import annotations
 
@@ -16,62 +16,62 @@ from spatial_assets.stores.public_columns import PublicColumn
 OWNERS = ("team:spatial-data",)
 PREVIEW = "preview"
 
-Told: TypeAlias = dg.MetadataValue | str | int | float
+MetadataEntry: TypeAlias = dg.MetadataValue | str | int | float
 
 
 def code_version(stage: str, indices: Sequence[str]) -> str:
-    """The code version of a stage's asset."""
+    """Return the code version of a stage's asset."""
     if stage in {RAW, REPROJECTED_RASTER, TILE_INDEX}:
         return CODE_VERSIONS[stage]
     return CODE_VERSIONS["index" if stage in indices else "statistics"]
 
 
-def metadata(facts: Mapping[str, object]) -> dict[str, Told]:
-    """Facts as Dagster metadata: figures as figures, the rest as JSON."""
-    told: dict[str, Told] = {}
+def as_metadata(facts: Mapping[str, object]) -> dict[str, MetadataEntry]:
+    """Convert facts to Dagster metadata: numbers and text as they are, all else as JSON."""
+    entries: dict[str, MetadataEntry] = {}
     for name, value in facts.items():
         if name == "uri":
-            told["dagster/uri"] = dg.MetadataValue.text(str(value))
+            entries["dagster/uri"] = dg.MetadataValue.text(str(value))
         elif name == "rows" and isinstance(value, int):
-            told["dagster/row_count"] = dg.MetadataValue.int(value)
+            entries["dagster/row_count"] = dg.MetadataValue.int(value)
         elif isinstance(value, bool):
-            told[name] = dg.MetadataValue.bool(value)
+            entries[name] = dg.MetadataValue.bool(value)
         elif isinstance(value, str | int | float):
-            told[name] = value
+            entries[name] = value
         else:
-            told[name] = dg.MetadataValue.json(json.loads(json.dumps(value, default=str)))
-    return told
+            entries[name] = dg.MetadataValue.json(json.loads(json.dumps(value, default=str)))
+    return entries
 
 
-def stage_metadata(stage: StageOutcome, outcome: TileOutcome) -> dict[str, Told]:
-    """The same facts for every event of a tile: where, how big, how much is real, how it ended."""
-    told = metadata({**stage.facts, **stage.evidence})
-    told["state"] = str(stage.state)
-    told["seconds"] = round(outcome.seconds, 3)
+def stage_metadata(stage: StageOutcome, outcome: TileOutcome) -> dict[str, MetadataEntry]:
+    """Return the facts that every event of a tile has: place, size, valid share and state."""
+    entries = as_metadata({**stage.facts, **stage.evidence})
+    entries["state"] = str(stage.state)
+    entries["seconds"] = round(outcome.seconds, 3)
     if stage.reason:
-        told["reason"] = stage.reason
-        told["message"] = stage.message
-    return told
+        entries["reason"] = stage.reason
+        entries["message"] = stage.message
+    return entries
 
 
-def evidence_of(check: CheckOutcome) -> dict[str, Told]:
-    """The figures behind a verdict."""
-    return metadata(check.verdict.evidence)
+def evidence_of(check: CheckOutcome) -> dict[str, MetadataEntry]:
+    """Return the figures behind a verdict."""
+    return as_metadata(check.verdict.evidence)
 
 
 def severity(check: CheckOutcome) -> dg.AssetCheckSeverity:
-    """ERROR where failing it quarantined the tile, else WARN."""
+    """Return ERROR if a failed check quarantines the tile, else WARN."""
     return dg.AssetCheckSeverity.ERROR if check.severe else dg.AssetCheckSeverity.WARN
 
 
 def picture(png: bytes, *, alt: str) -> dg.MetadataValue:
-    """A small picture that the UI renders: an image in Markdown, a few kB in the event."""
+    """Return a small picture that the UI renders: an image in Markdown, a few kB per event."""
     data = base64.b64encode(png).decode()
     return dg.MetadataValue.md(f"![{alt}](data:image/png;base64,{data})")
 
 
 def column_schema(columns: Iterable[PublicColumn]) -> dg.TableSchema:
-    """The columns of a table for the UI."""
+    """Return the columns of a table for the UI."""
     return dg.TableSchema(
         columns=[dg.TableColumn(each.name, each.type, description=each.comment) for each in columns]
     )

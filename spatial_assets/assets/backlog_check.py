@@ -1,6 +1,7 @@
-"""The check `backlog` of `raw_tile`: whether too many tiles are not as they should be.
+"""The check `backlog` of `raw_tile`: too many tiles are overdue, failed or quarantined.
 
-Judged at the end of each run, and by a clock (automation/sensors.py): nothing may run any more.
+Evaluated at the end of each run, and once an hour by a sensor (automation/sensors.py), because
+runs may have stopped altogether.
 """
 
 from __future__ import annotations
@@ -16,45 +17,46 @@ if TYPE_CHECKING:
     from spatial_assets.pipeline.freshness.backlog import Backlog, BacklogEntry
 
 
-BACKLOG = "backlog"
-KEY = dg.AssetCheckKey(dg.AssetKey(RAW), BACKLOG)
+BACKLOG_KEY = dg.AssetCheckKey(dg.AssetKey(RAW), "backlog")
 
-SHOWN = 20
-"""Of the tiles; the rest is counted."""
+MAX_LISTED_TILES = 20
+"""Tiles listed in the metadata; the counts cover all of them."""
 
-COLUMNS = dg.TableSchema([dg.TableColumn(name) for name in ("tile", "trouble", "since", "reason")])
+BACKLOG_COLUMNS = dg.TableSchema(
+    [dg.TableColumn(name) for name in ("tile", "trouble", "since", "reason")]
+)
 
 
 def backlog_spec(project: Project) -> dg.AssetCheckSpec:
-    """What the UI says of the check."""
+    """Return the spec of the check."""
     most = project.freshness.backlog.most
     allowed = f"{most} tiles are" if isinstance(most, int) else f"{100 * most:g} % of the tiles are"
     return dg.AssetCheckSpec(
-        BACKLOG,
+        BACKLOG_KEY.name,
         asset=RAW,
         description=f"At most {allowed} overdue, failed or in quarantine.",
     )
 
 
 def backlog_result(backlog: Backlog) -> dg.AssetCheckResult:
-    """The answer of the check, within a run: how many, and the longest standing."""
-    told = {name: dg.MetadataValue.int(count) for name, count in backlog.counts.items()}
-    worst = [_record(entry) for entry in backlog.entries[:SHOWN]]
+    """Return the result within a run: the counts, and the tiles that have waited longest."""
+    counts = {name: dg.MetadataValue.int(count) for name, count in backlog.counts.items()}
+    worst = [_record(entry) for entry in backlog.entries[:MAX_LISTED_TILES]]
     return dg.AssetCheckResult(
-        asset_key=KEY.asset_key,
-        check_name=KEY.name,
+        asset_key=BACKLOG_KEY.asset_key,
+        check_name=BACKLOG_KEY.name,
         passed=backlog.passed,
         severity=dg.AssetCheckSeverity.ERROR,
-        metadata={"worst": dg.MetadataValue.table(worst, COLUMNS), **told},
+        metadata={"worst": dg.MetadataValue.table(worst, BACKLOG_COLUMNS), **counts},
     )
 
 
 def backlog_evaluation(backlog: Backlog) -> dg.AssetCheckEvaluation:
-    """The same answer, without a run."""
+    """Return the same result outside a run."""
     result = backlog_result(backlog)
     return dg.AssetCheckEvaluation(
-        asset_key=KEY.asset_key,
-        check_name=KEY.name,
+        asset_key=BACKLOG_KEY.asset_key,
+        check_name=BACKLOG_KEY.name,
         passed=result.passed,
         severity=result.severity,
         metadata=result.metadata,

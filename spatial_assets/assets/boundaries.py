@@ -1,6 +1,5 @@
 """The assets of one boundary set: the copy of its source, the validated features, the table."""
 
-
 # No `from __future__ import annotations`: Dagster reads the annotations of what it decorates.
 
 from collections.abc import Callable
@@ -8,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from spatial_assets.assets.asset_metadata import OWNERS, column_schema, metadata
-from spatial_assets.assets.freshness_policies import boundary_alarm
-from spatial_assets.assets.run_failures import failing_plainly
+from spatial_assets.assets.asset_metadata import OWNERS, as_metadata, column_schema
+from spatial_assets.assets.freshness_policies import boundary_freshness_policy
+from spatial_assets.assets.run_failures import as_dagster_failure
 from spatial_assets.assets.specs import database_kind
 from spatial_assets.io_managers import TILE_IO_MANAGER
 from spatial_assets.project import Project
@@ -22,12 +21,12 @@ if TYPE_CHECKING:
     from spatial_assets.pipeline.boundaries import BoundaryPipeline, BoundaryStep
 
 
-GROUP = "boundaries"
-CODE_VERSION = "1"
+BOUNDARY_GROUP = "boundaries"
+BOUNDARY_ASSET_VERSION = "1"
 
 
 def boundary_assets(project: Project, settings: BoundarySettings) -> list[dg.AssetsDefinition]:
-    """`raw_<name>`, `validated_<name>` and `<name>` of one `[[boundaries]]` entry."""
+    """Return `raw_<name>`, `validated_<name>` and `<name>` of one `[[boundaries]]` entry."""
     return [
         raw_asset(project, settings),
         validated_asset(project, settings),
@@ -35,26 +34,31 @@ def boundary_assets(project: Project, settings: BoundarySettings) -> list[dg.Ass
     ]
 
 
+def boundary_asset_keys(name: str) -> list[dg.AssetKey]:
+    """Return the keys of the assets of a boundary set."""
+    return [dg.AssetKey(asset) for asset in (f"raw_{name}", f"validated_{name}", name)]
+
+
 def raw_asset(project: Project, settings: BoundarySettings) -> dg.AssetsDefinition:
-    """The source as it came."""
+    """Return the asset of the source file."""
 
     @_asset(
         project,
         f"raw_{settings.name}",
         step=f"fetch_{settings.name}",
-        description=f"{settings.source} as it came, copied so that what was validated can be seen.",
+        description=f"{settings.source} as received; the copy shows what was validated.",
         kinds={"file"},
     )
     def raw(store: StoreResource) -> dg.MaterializeResult:
         """Copy the source into the store."""
-        with failing_plainly():
+        with as_dagster_failure():
             return _result(_pipeline(project, settings, store).fetch())
 
     return raw
 
 
 def validated_asset(project: Project, settings: BoundarySettings) -> dg.AssetsDefinition:
-    """The usable features."""
+    """Return the asset of the valid features."""
 
     @_asset(
         project,
@@ -62,14 +66,14 @@ def validated_asset(project: Project, settings: BoundarySettings) -> dg.AssetsDe
         step=f"validate_{settings.name}",
         deps=[f"raw_{settings.name}"],
         description=(
-            "The usable features in lon/lat, repaired where that was asked for (GeoParquet); "
-            f"invalid ones: {settings.on_invalid}. What is set aside is in quarantine/."
+            "The valid features in lon/lat, repaired if `repair` is set (GeoParquet); "
+            f"invalid ones: {settings.on_invalid}. Quarantined features are in quarantine/."
         ),
         kinds={"parquet"},
     )
     def validated(store: StoreResource, database: DatabaseResource) -> dg.MaterializeResult:
-        """Sort the features of the copy into usable and quarantined."""
-        with failing_plainly(), database.open(project) as opened:
+        """Divide the features of the copy into valid and quarantined."""
+        with as_dagster_failure(), database.open(project) as opened:
             pipeline = _pipeline(project, settings, store)
             step = pipeline.validate()
             pipeline.record_quarantine(opened)
@@ -79,7 +83,7 @@ def validated_asset(project: Project, settings: BoundarySettings) -> dg.AssetsDe
 
 
 def table_asset(project: Project, settings: BoundarySettings) -> dg.AssetsDefinition:
-    """The table in the database."""
+    """Return the asset of the table in the database."""
 
     @_asset(
         project,
@@ -94,8 +98,8 @@ def table_asset(project: Project, settings: BoundarySettings) -> dg.AssetsDefini
         },
     )
     def loaded(store: StoreResource, database: DatabaseResource) -> dg.MaterializeResult:
-        """Replace the table's rows by the validated features."""
-        with failing_plainly(), database.open(project) as opened:
+        """Replace the table's rows with the validated features."""
+        with as_dagster_failure(), database.open(project) as opened:
             return _result(
                 _pipeline(project, settings, store).load(opened),
                 uri=f"{opened.url}#{settings.name}",
@@ -109,29 +113,29 @@ def _asset(
     name: str,
     *,
     step: str,
-    **told: Any,  # noqa: ANN401 - whatever dg.AssetSpec takes
+    **options: Any,  # noqa: ANN401 - whatever dg.AssetSpec takes
 ) -> Callable[[Callable[..., object]], dg.AssetsDefinition]:
-    """An asset with what all three have in common.
+    """Return a decorator that makes an asset with what all three have in common.
 
     Args:
         project: the project.
-        name: of the asset.
-        step: that makes it. A name of its own: Dagster wants steps and jobs to differ, and the
-            job `boundaries` stands beside the asset `boundaries`.
-        **told: the rest of the spec.
+        name: name of the asset.
+        step: name of the step. Dagster wants steps and jobs to have different names, and there is
+            a job `boundaries` as well as an asset `boundaries`.
+        **options: the rest of the spec.
     """
     spec = dg.AssetSpec(
         name,
-        group_name=GROUP,
+        group_name=BOUNDARY_GROUP,
         owners=OWNERS,
-        code_version=CODE_VERSION,
-        freshness_policy=boundary_alarm(project, name),
-        **told,
+        code_version=BOUNDARY_ASSET_VERSION,
+        freshness_policy=boundary_freshness_policy(project, name),
+        **options,
     )
     return dg.multi_asset(
         name=step,
         specs=[spec.with_io_manager_key(TILE_IO_MANAGER)],
-        # so that a range of tiles may be launched together with it
+        # so that it can be launched together with a range of tiles
         backfill_policy=dg.BackfillPolicy.single_run(),
     )
 
@@ -145,5 +149,5 @@ def _pipeline(
 
 
 def _result(step: "BoundaryStep", **facts: str) -> dg.MaterializeResult:
-    told = metadata({**facts, **step.facts, "state": str(step.state)})
-    return dg.MaterializeResult(metadata=told, data_version=dg.DataVersion(step.fingerprint))
+    metadata = as_metadata({**facts, **step.facts, "state": str(step.state)})
+    return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(step.fingerprint))

@@ -1,20 +1,20 @@
-"""What we take from below Dagster's public surface, and why: the only file that does at import.
+"""Everything we use of Dagster's private modules, with the reasons; no other file imports them.
 
-A check of one partition in a range run must name the materialization it speaks of, or the UI
-shows no status for it; and a materialization written by hand must say which versions of which
-inputs it was made from, or the UI calls it out of date for ever. Dagster fills both in for its
-own results, which cannot name one partition of a range; what it fills in is not exported. Its event
-log in SQLite, which loads a database library, is for `open_log.py`.
+The check of one partition in a range run must name the materialization that it refers to, or the
+UI shows no status for it. A materialization made by hand must name the versions of its inputs, or
+the UI shows it as stale for ever. Dagster adds both to its own results, which cannot name one
+partition of a range, but does not export what it adds. The event log in SQLite is not exported
+either, though `dagster.yaml` may name it.
 
-What we build on although Dagster may still change it, so that it warns nobody but us.
-
-A test of the definitions fails when Dagster changes one of these; a person who writes an asset
-cannot do anything about the warning.
+Also here: the warnings about preview and beta features that we use on purpose. A user who writes
+an asset can do nothing about them; if Dagster changes such a feature, our tests fail.
 """
 
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 import dagster as dg
 from dagster._core.asset_graph_view.entity_subset import EntitySubset
@@ -34,6 +34,10 @@ from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
 from dagster._core.definitions.unresolved_asset_job_definition import (
     UnresolvedAssetJobDefinition as AssetJob,
 )
+from dagster._serdes import ConfigurableClassData
+
+if TYPE_CHECKING:
+    from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 
 __all__ = [
     "CODE_VERSION_TAG",
@@ -43,23 +47,34 @@ __all__ = [
     "NULL_EVENT_POINTER",
     "AssetJob",
     "CheckTarget",
+    "ConfigurableClassData",
     "EntitySubset",
+    "SqliteEventLogStorage",
     "TimeWindowFreshnessPolicy",
     "get_input_data_version_tag",
     "get_input_event_pointer_tag",
 ]
 
 PARTITIONED_CHECK = "Specifying a partitions_def on an AssetCheckSpec"
-"""In preview. Without it the check of the last tile stands for all."""
+"""In preview. Without it, the check of the last tile counts for all tiles."""
 
 USER_CODE_SERVER = "Parameter `use_user_code_server` of initializer"
-"""In beta. Without it a sensor evaluates no condition of one's own."""
+"""In beta. Without it, a sensor does not evaluate custom conditions."""
 
 
 @contextmanager
 def accepted_warnings() -> Iterator[None]:
-    """Silence what is named above, and nothing else."""
+    """Silence the warnings named above, and no others."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", PARTITIONED_CHECK, dg.PreviewWarning)
         warnings.filterwarnings("ignore", USER_CODE_SERVER, dg.BetaWarning)
         yield
+
+
+def __getattr__(name: str) -> object:
+    """Import the event log only for those who use it, because it loads SQLAlchemy."""
+    if name == "SqliteEventLogStorage":
+        module = import_module("dagster._core.storage.event_log.sqlite.sqlite_event_log")
+        return module.SqliteEventLogStorage
+    message = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(message)

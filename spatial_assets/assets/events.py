@@ -1,6 +1,6 @@
-"""From a tile's outcome to Dagster's events, for one tile and for a range of tiles.
+"""Conversion of a tile's outcome to Dagster's events, for a run of one tile or of a range.
 
-What Dagster's event log has of an asset, and the version tags that hand-made events need.
+Events made by hand need version tags, which are built here from the event log.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import dagster as dg
 
 from spatial_assets.assets.asset_metadata import (
     PREVIEW,
-    Told,
+    MetadataEntry,
     evidence_of,
     picture,
     severity,
@@ -42,11 +42,11 @@ TileEvent: TypeAlias = (
 
 
 class TileEvents:
-    """Says what happened to tiles, in the words that fit the run.
+    """Reports what happened to tiles, as events that fit the run.
 
-    A run of one partition takes a MaterializeResult: it makes a step output, so that what is
-    downstream in the same run can load. A range takes hand-made AssetMaterializations, one a tile:
-    a result speaks for all partitions of the range at once.
+    A run of one partition yields a MaterializeResult, whose step output assets downstream in the
+    same run can load. A range yields AssetMaterializations made by hand, one per tile, because a
+    MaterializeResult covers all partitions of the range at once.
     """
 
     def __init__(self, context: dg.AssetExecutionContext, chain: Chain, *, database: str) -> None:
@@ -56,19 +56,19 @@ class TileEvents:
         self._specs = {spec.key.to_user_string(): spec for spec in context.assets_def.specs}
         self._chain = chain
         self._database = database
-        """Where tables are, without a password."""
+        """URL of the database, without a password."""
 
-        self._seen: dict[tuple[str, str | None], Made | None] = {}
-        """(asset, tile, None for an asset without tiles) -> its newest materialization."""
+        self._seen: dict[tuple[str, str | None], LoggedMaterialization | None] = {}
+        """(asset, tile or None if the asset is not partitioned) -> its newest materialization."""
 
-    def of(self, outcome: TileOutcome) -> Iterator[TileEvent]:
-        """The events of one tile: what exists, what was checked, what went wrong.
+    def of_tile(self, outcome: TileOutcome) -> Iterator[TileEvent]:
+        """Yield the events of one tile: materializations, checks and failures.
 
-        A tile found unchanged is materialized again with the same data version: it was looked
-        at and is as fresh as its inputs, and a backfill of it must not count as failed. What is
-        downstream goes by data versions and does not follow.
+        An unchanged tile is materialized again with the same data version: it was inspected and
+        is as fresh as its inputs, and its backfill must not count as failed. Downstream assets
+        compare data versions, so they do not follow.
         """
-        self._seen = {key: made for key, made in self._seen.items() if key[1] is None}
+        self._seen = {key: event for key, event in self._seen.items() if key[1] is None}
         for stage in outcome.stages:
             if stage.state in BAD_STATES:
                 yield self._observation(stage, outcome)
@@ -77,7 +77,7 @@ class TileEvents:
             yield from self._evaluations(stage.stage, outcome)
 
     def of_run(self, checks: Iterable[CheckOutcome]) -> Iterator[dg.AssetCheckResult]:
-        """The checks of what all tiles add to."""
+        """Yield the results of checks that cover all tiles."""
         for check in checks:
             if dg.AssetCheckKey(dg.AssetKey(check.stage), check.check) in self._checks:
                 yield dg.AssetCheckResult(
@@ -90,33 +90,35 @@ class TileEvents:
 
     def _materialization(self, stage: StageOutcome, outcome: TileOutcome) -> TileEvent:
         table = {"dagster/uri": dg.MetadataValue.text(f"{self._database}#{stage.stage}")}
-        told = {**table, **stage_metadata(stage, outcome), **self._picture(stage, outcome)}
+        metadata = {**table, **stage_metadata(stage, outcome), **self._picture(stage, outcome)}
         if self._single:
             version = dg.DataVersion(stage.fingerprint)
-            return dg.MaterializeResult(asset_key=stage.stage, metadata=told, data_version=version)
+            return dg.MaterializeResult(
+                asset_key=stage.stage, metadata=metadata, data_version=version
+            )
         spec = self._specs[stage.stage]
         upstream = [dep.asset_key.to_user_string() for dep in spec.deps]
         inputs = {name: self._newest(name, outcome.tile) for name in upstream}
         tags = version_tags(spec.code_version, stage.fingerprint, inputs=inputs)
         return dg.AssetMaterialization(
-            stage.stage, partition=outcome.tile, metadata=told, tags=tags
+            stage.stage, partition=outcome.tile, metadata=metadata, tags=tags
         )
 
     def _observation(self, stage: StageOutcome, outcome: TileOutcome) -> dg.AssetObservation:
-        """What the tile's own page says of why it has no materialization."""
-        told = stage_metadata(stage, outcome)
-        told["standing"] = dg.MetadataValue.bool(outcome.already_quarantined)
-        return dg.AssetObservation(stage.stage, partition=outcome.tile, metadata=told)
+        """Return the event that explains why there is no materialization."""
+        metadata = stage_metadata(stage, outcome)
+        metadata["standing"] = dg.MetadataValue.bool(outcome.already_quarantined)
+        return dg.AssetObservation(stage.stage, partition=outcome.tile, metadata=metadata)
 
     def _evaluations(self, stage: str, outcome: TileOutcome) -> Iterator[dg.AssetCheckEvaluation]:
-        """The checks of a stage; Dagster's check results cannot name a partition of a range."""
+        """Yield the checks of a stage as evaluations, which can name a partition of a range."""
         for check in outcome.checks:
             key = dg.AssetCheckKey(dg.AssetKey(check.stage), check.check)
             if check.stage == stage and key in self._checks:
                 yield self._evaluation(check, outcome.tile)
 
     def _evaluation(self, check: CheckOutcome, tile: str) -> dg.AssetCheckEvaluation:
-        made = self._newest(check.stage, tile)
+        newest = self._newest(check.stage, tile)
         return dg.AssetCheckEvaluation(
             asset_key=dg.AssetKey(check.stage),
             check_name=check.check,
@@ -124,47 +126,49 @@ class TileEvents:
             metadata=evidence_of(check),
             severity=severity(check),
             partition=tile,
-            target_materialization_data=made.target if made else None,
+            target_materialization_data=newest.target if newest else None,
         )
 
-    def _picture(self, stage: StageOutcome, outcome: TileOutcome) -> Mapping[str, Told]:
-        """The preview of an index; that of the event before, where the pixels are the same."""
+    def _picture(self, stage: StageOutcome, outcome: TileOutcome) -> Mapping[str, MetadataEntry]:
+        """Return the preview of an index; unchanged pixels keep their previous one."""
         if stage.stage != self._chain.indices[0]:
             return {}
         if outcome.preview:
             return {PREVIEW: picture(outcome.preview, alt=f"{stage.stage} {outcome.tile}")}
-        before = newest(self._instance, stage.stage, tile=outcome.tile)
+        before = newest_materialization(self._instance, stage.stage, tile=outcome.tile)
         if before is None or before.data_version != stage.fingerprint:
             return {}
         return {name: value for name, value in before.metadata.items() if name == PREVIEW}
 
-    def _newest(self, asset: str, tile: str) -> Made | None:
-        """The newest materialization that this tile can see, looked up once."""
+    def _newest(self, asset: str, tile: str) -> LoggedMaterialization | None:
+        """Return the newest materialization that applies to this tile, queried once."""
         key = (asset, tile if asset in self._chain.stages else None)
         if key not in self._seen:
-            self._seen[key] = newest(self._instance, asset, tile=key[1])
+            self._seen[key] = newest_materialization(self._instance, asset, tile=key[1])
         return self._seen[key]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Made:
-    """A materialization as the event log has it."""
+class LoggedMaterialization:
+    """A materialization in the event log."""
 
     target: CheckTarget
-    """It, as a check names what it speaks of."""
+    """Reference to the event, in the form that a check evaluation takes."""
 
     data_version: str
     metadata: Mapping[str, dg.MetadataValue]
 
 
-def newest(instance: dg.DagsterInstance, asset: str, *, tile: str | None) -> Made | None:
-    """The newest materialization of an asset, or of one of its tiles; None: never made."""
+def newest_materialization(
+    instance: dg.DagsterInstance, asset: str, *, tile: str | None
+) -> LoggedMaterialization | None:
+    """Return the newest materialization of an asset or of one of its tiles, if any."""
     tiles = None if tile is None else [tile]
-    wanted = dg.AssetRecordsFilter(dg.AssetKey(asset), asset_partitions=tiles)
-    for record in instance.fetch_materializations(wanted, limit=1).records:
+    filters = dg.AssetRecordsFilter(dg.AssetKey(asset), asset_partitions=tiles)
+    for record in instance.fetch_materializations(filters, limit=1).records:
         event = record.asset_materialization
         if event is not None:
-            return Made(
+            return LoggedMaterialization(
                 target=CheckTarget(
                     storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp
                 ),
@@ -175,24 +179,27 @@ def newest(instance: dg.DagsterInstance, asset: str, *, tile: str | None) -> Mad
 
 
 def version_tags(
-    code_version: str | None, data_version: str, *, inputs: Mapping[str, Made | None]
+    code_version: str | None,
+    data_version: str,
+    *,
+    inputs: Mapping[str, LoggedMaterialization | None],
 ) -> dict[str, str]:
-    """The tags that Dagster writes itself where it makes the event: without them it goes stale.
+    """Return the tags that Dagster adds to its own events; without them an asset shows as stale.
 
     Args:
-        code_version: of the asset.
-        data_version: of what was made.
-        inputs: what each upstream asset was when this was made from it; None: never made.
+        code_version: code version of the asset.
+        data_version: data version of the materialization.
+        inputs: the materialization of each upstream asset that was used; None: there is none.
     """
     tags = {
         CODE_VERSION_TAG: code_version or "",
         DATA_VERSION_TAG: data_version,
         DATA_VERSION_IS_USER_PROVIDED_TAG: "true",
     }
-    for name, made in inputs.items():
+    for name, used in inputs.items():
         key = dg.AssetKey(name)
-        version = made.data_version if made else DEFAULT_DATA_VERSION.value
-        pointer = str(made.target.storage_id) if made else NULL_EVENT_POINTER
+        version = used.data_version if used else DEFAULT_DATA_VERSION.value
+        pointer = str(used.target.storage_id) if used else NULL_EVENT_POINTER
         tags[get_input_data_version_tag(key)] = version
         tags[get_input_event_pointer_tag(key)] = pointer
     return tags

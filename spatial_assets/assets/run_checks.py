@@ -1,7 +1,7 @@
-"""What is judged once a run, over all tiles: the tables that tiles add rows to.
+"""Checks made once per run, over all tiles: the tables that tiles add rows to.
 
-Within the chain's own step, because a range run leaves no step output, and Dagster would skip a
-check in a step of its own.
+They run within the chain's own step: a range run leaves no step output, so Dagster would skip a
+check in a separate step.
 """
 
 from __future__ import annotations
@@ -23,17 +23,19 @@ NO_ORPHANS = "no_orphans"
 PARTS_FIT = "parts_fit"
 SAME_TILES = "same_tiles"
 TABLE_IS_SOUND = "table_is_sound"
-SOUND = "Columns and reference system are as declared, and a query by place uses the spatial index."
+TABLE_IS_SOUND_DESCRIPTION = (
+    "Columns and reference system are as declared, and a spatial query uses the spatial index."
+)
 
 MAX_COVERED_FRACTION = 1.001
-"""A boundary's pixels cannot cover more than the boundary: the rest is the curve of long edges."""
+"""Pixels cannot cover more than the boundary itself; the excess allows for curved long edges."""
 
-SHOWN = 20
-"""Names in an evidence; the rest is counted."""
+MAX_EVIDENCE_NAMES = 20
+"""Names listed in the evidence; the counts cover all of them."""
 
 
 def judge_tables(project: Project, database: Database) -> Iterator[CheckOutcome]:
-    """Judge what the database holds at the end of a run."""
+    """Judge the tables as they are at the end of a run."""
     found = database.rows(TILE_INDEX, columns=("grid_id", "tile"))
     verdict = judge_orphans(project, [(str(row["grid_id"]), str(row["tile"])) for row in found])
     yield CheckOutcome(check=NO_ORPHANS, stage=TILE_INDEX, verdict=verdict)
@@ -43,8 +45,8 @@ def judge_tables(project: Project, database: Database) -> Iterator[CheckOutcome]
     if len(names) > 1:
         made = database.rows(TILE_INDEX, columns=("index_name", "tile", "period"))
         for index in names[1:]:
-            told = judge_same_tiles(made, index, than=names[0])
-            yield CheckOutcome(check=SAME_TILES, stage=index, verdict=told)
+            verdict = judge_same_tiles(made, index, than=names[0])
+            yield CheckOutcome(check=SAME_TILES, stage=index, verdict=verdict)
     if not project.boundaries:
         return
     for index in names:
@@ -54,8 +56,8 @@ def judge_tables(project: Project, database: Database) -> Iterator[CheckOutcome]
 
 
 def judge_table(facts: TableFacts) -> Verdict:
-    """Whether a table is as declared, and found by place through its index."""
-    used = {True: "used", False: "not used, or not there", None: "none needed"}
+    """Judge that a table is as declared, and that spatial queries use its index."""
+    used = {True: "used", False: "unused or missing", None: "not required"}
     return Verdict(
         passed=facts.is_sound,
         evidence={
@@ -68,10 +70,10 @@ def judge_table(facts: TableFacts) -> Verdict:
 
 
 def judge_orphans(project: Project, tiles: Sequence[tuple[str, str]]) -> Verdict:
-    """Whether every row of `tile_index` is of this grid and of a tile that the area still has.
+    """Judge that every row of `tile_index` belongs to this grid and to a tile of the area.
 
     Args:
-        project: whose grid and tiles they should be.
+        project: the project whose grid and tiles are expected.
         tiles: (grid, tile) of the rows.
     """
     known = set(project.tile_keys)
@@ -83,19 +85,19 @@ def judge_orphans(project: Project, tiles: Sequence[tuple[str, str]]) -> Verdict
             "tiles": len(tiles),
             "of_another_grid": len(of_other_grids),
             "not_of_the_area": len(gone),
-            "such_as": ", ".join([*of_other_grids, *gone][:SHOWN]) or "none",
+            "such_as": ", ".join([*of_other_grids, *gone][:MAX_EVIDENCE_NAMES]) or "none",
             "remedy": "spatial-assets prune removes tiles that left the area",
         },
     )
 
 
 def judge_same_tiles(made: Sequence[Mapping[str, object]], index: str, *, than: str) -> Verdict:
-    """Whether an index has the tiles and periods of another; its range is judged beside that one's.
+    """Judge that an index has the tiles and periods of another, whose range check covers both.
 
     Args:
         made: rows of `tile_index`: index_name, tile, period.
-        index: the one judged.
-        than: the one it is compared with.
+        index: index to judge.
+        than: index to compare it with.
     """
     found = {
         name: {(str(row["tile"]), str(row["period"])) for row in made if row["index_name"] == name}
@@ -107,7 +109,9 @@ def judge_same_tiles(made: Sequence[Mapping[str, object]], index: str, *, than: 
         evidence={
             "tiles_and_periods": len(found[index]),
             "differing": len(differing),
-            "such_as": ", ".join(f"{tile} {period}" for tile, period in differing[:SHOWN])
+            "such_as": ", ".join(
+                f"{tile} {period}" for tile, period in differing[:MAX_EVIDENCE_NAMES]
+            )
             or "none",
             "compared_with": than,
         },
@@ -115,7 +119,7 @@ def judge_same_tiles(made: Sequence[Mapping[str, object]], index: str, *, than: 
 
 
 def judge_parts(merged: Sequence[Mapping[str, object]]) -> Verdict:
-    """Whether no boundary is covered more than once by the pixels of all tiles.
+    """Judge that the pixels of all tiles cover no boundary more than once.
 
     Args:
         merged: rows of the view that adds up the parts.
@@ -134,6 +138,6 @@ def judge_parts(merged: Sequence[Mapping[str, object]]) -> Verdict:
             "boundaries": len(merged),
             "largest_covered_fraction": max(covered.values(), default=0.0),
             "allowed": MAX_COVERED_FRACTION,
-            "over": ", ".join(sorted(over)[:SHOWN]) or "none",
+            "over": ", ".join(sorted(over)[:MAX_EVIDENCE_NAMES]) or "none",
         },
     )

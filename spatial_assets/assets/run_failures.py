@@ -1,4 +1,4 @@
-"""From our errors to Dagster's: the one place that decides what may be retried."""
+"""Conversion of our errors to Dagster's: the one place that decides what may be retried."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from spatial_assets.project.secrets import mask_secrets
 
 
 @contextmanager
-def failing_plainly() -> Iterator[None]:
-    """Let a step fail with what a person should read rather than with where in the code it was.
+def as_dagster_failure() -> Iterator[None]:
+    """Fail the step with the message of our error instead of a traceback.
 
     Raises:
-        dg.Failure: for an error of ours. A retry policy applies only where trying again may help.
+        dg.Failure: for an error of ours. A retry policy applies only if a retry may help.
     """
     try:
         yield
@@ -30,17 +30,17 @@ def failing_plainly() -> Iterator[None]:
 
 
 def fail_if_any_tile_is_bad(report: RunReport) -> None:
-    """Make the run red when a tile was newly quarantined or failed.
+    """Fail the run if a tile was newly quarantined or failed.
 
     Raises:
-        dg.Failure: naming the tiles. Never retried: they were, one by one, and the good ones stay.
+        dg.Failure: names the tiles. Never retried: each tile was, and the good ones are stored.
     """
     try:
         report.raise_if_any_tile_is_bad()
     except BadTilesError as error:
         tiles = {
-            tile: f"{trouble.state} at {trouble.stage}: {trouble.reason}"
-            for tile, trouble in sorted(report.bad.items())
+            tile: f"{stage.state} at {stage.stage}: {stage.reason}"
+            for tile, stage in sorted(report.bad.items())
         }
         raise dg.Failure(
             mask_secrets(str(error)),

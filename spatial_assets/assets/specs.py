@@ -1,4 +1,4 @@
-"""The chain's assets as Dagster lists them: description, columns, owners, freshness, checks."""
+"""Specs of the chain's assets: description, columns, owners, freshness and checks."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import dagster as dg
 
 from spatial_assets.assets.asset_metadata import OWNERS, code_version, column_schema
 from spatial_assets.assets.backlog_check import backlog_spec
-from spatial_assets.assets.freshness_policies import stage_alarm
+from spatial_assets.assets.freshness_policies import stage_freshness_policy
 from spatial_assets.assets.run_checks import (
     NO_ORPHANS,
     PARTS_FIT,
     SAME_TILES,
-    SOUND,
     TABLE_IS_SOUND,
+    TABLE_IS_SOUND_DESCRIPTION,
 )
 from spatial_assets.indices import INDICES
 from spatial_assets.io_managers import TILE_IO_MANAGER
@@ -29,25 +29,25 @@ from spatial_assets.pipeline.stages import (
 from spatial_assets.project import Project
 from spatial_assets.stores.public_columns import STATISTICS_COLUMNS, TILE_INDEX_COLUMNS
 
-GROUP = "tiles"
+TILE_GROUP = "tiles"
 
 SOURCE_INTACT = "source_intact"
 PIXEL_ALIGNMENT = "pixel_alignment"
 
 
 def stage_specs(project: Project, chain: Chain) -> list[dg.AssetSpec]:
-    """One spec a stage; skippable, because a bad tile has no materialization."""
+    """Return one spec per stage; skippable, because a bad tile has no materialization."""
     return [
         dg.AssetSpec(
             stage,
             deps=_upstream(project, chain, stage),
             description=_description(project, stage),
-            group_name=GROUP,
+            group_name=TILE_GROUP,
             kinds=_kinds(project, stage),
             owners=OWNERS,
             code_version=code_version(stage, chain.indices),
             metadata=_metadata(stage),
-            freshness_policy=stage_alarm(project, stage),
+            freshness_policy=stage_freshness_policy(project, stage),
             skippable=True,
         ).with_io_manager_key(TILE_IO_MANAGER)
         for stage in chain.stages
@@ -57,22 +57,22 @@ def stage_specs(project: Project, chain: Chain) -> list[dg.AssetSpec]:
 def tile_check_specs(
     project: Project, chain: Chain, partitions: dg.StaticPartitionsDefinition
 ) -> list[dg.AssetCheckSpec]:
-    """Verdicts on the pixels of a tile, made before they are written: an event a tile each.
+    """Return the checks of a tile's pixels, made before they are written: one event per tile each.
 
-    Three however many indices there are: what is judged beside goes into their metadata.
+    Three checks however many indices there are: all other figures go into their metadata.
     """
     checks = project.checks
     intact = (
-        f"At least {checks.least_readable_share:.0%} of each scene's pixels could be read, no "
-        "scene was refused; with the figures of the calibration."
+        f"At least {checks.least_readable_share:.0%} of each scene's pixels could be read, and no "
+        "scene was refused; the metadata has the figures of the calibration."
     )
     placed = (
-        "The rasters lie on the grid's own pixels (transform, CRS, shape), and nothing is valid "
-        "outside the tile's shards or off its scenes; else the tile is quarantined."
+        "The rasters match the grid (transform, CRS, shape), and no pixel is valid outside the "
+        "tile's shards or its scenes; otherwise the tile is quarantined."
     )
     in_range = (
-        f"Of every index at most {checks.most_removed_share:.2%} of the values had to be removed "
-        f"as out of range (beyond {checks.quarantine_removed_share:.0%} it is quarantined), and "
+        f"For every index, at most {checks.most_removed_share:.2%} of the values were removed as "
+        f"out of range (above {checks.quarantine_removed_share:.0%} the tile is quarantined), and "
         f"at least {checks.least_valid_share:.0%} of the tile is valid."
     )
     described = [
@@ -81,36 +81,36 @@ def tile_check_specs(
         (INDEX_RANGE, chain.indices[0], in_range),
     ]
     return [
-        dg.AssetCheckSpec(name, asset=asset, description=told, partitions_def=partitions)
-        for name, asset, told in described
+        dg.AssetCheckSpec(name, asset=asset, description=text, partitions_def=partitions)
+        for name, asset, text in described
     ]
 
 
 def run_check_specs(project: Project, chain: Chain) -> list[dg.AssetCheckSpec]:
-    """Verdicts on the tables as a whole, made at the end of a run: an event a run each."""
+    """Return the checks of whole tables, made at the end of a run: one event per run each."""
     statistics = [by_boundary(index) for index in chain.indices] if chain.with_boundaries else []
     return [
         backlog_spec(project),
         dg.AssetCheckSpec(
             NO_ORPHANS,
             asset=TILE_INDEX,
-            description="Every row is of this grid and of a tile that the area still has.",
+            description="Every row belongs to this grid and to a tile of the area.",
         ),
         *(
             dg.AssetCheckSpec(
                 SAME_TILES,
                 asset=index,
-                description=f"It has the tiles and periods of {chain.indices[0]}, whose check "
-                "index_range judges both.",
+                description=f"Same tiles and periods as {chain.indices[0]}, whose check "
+                "index_range covers both.",
             )
             for index in chain.indices[1:]
         ),
-        dg.AssetCheckSpec(TABLE_IS_SOUND, asset=TILE_INDEX, description=SOUND),
+        dg.AssetCheckSpec(TABLE_IS_SOUND, asset=TILE_INDEX, description=TABLE_IS_SOUND_DESCRIPTION),
         *(
             dg.AssetCheckSpec(
                 PARTS_FIT,
                 asset=asset,
-                description="Merged over tiles, pixels never cover more than the boundary itself.",
+                description="Merged over all tiles, pixels cover no more than the boundary itself.",
             )
             for asset in statistics
         ),
@@ -125,11 +125,11 @@ def _upstream(project: Project, chain: Chain, stage: str) -> Sequence[str]:
 
 def _description(project: Project, stage: str) -> str:
     named: Mapping[str, str] = {
-        RAW: "Pixels of each scene that the tile needs, as the archive has them, on the scene's "
-        "own grid (GeoTIFF, one file a band).",
+        RAW: "The pixels of each scene that the tile needs, unchanged, on the scene's own grid "
+        "(GeoTIFF, one file per band).",
         REPROJECTED_RASTER: "Clear-sky surface reflectance of each scene on the product's pixel "
         "grid (GeoTIFF, int16 x 10,000, fill -32,768).",
-        TILE_INDEX: "The product's own index in the database: a row for each tile, index and "
+        TILE_INDEX: "The product's own index in the database: one row per tile, spectral index and "
         "period, with footprint, valid share and freshness.",
     }
     if stage in named:
@@ -137,14 +137,14 @@ def _description(project: Project, stage: str) -> str:
     if stage in INDICES:
         index = INDICES[stage]
         return (
-            f"{index.description.rstrip('.')}. One value a {project.time.period} and pixel, "
-            f"composed of its clear observations ({project.time.composite}); "
+            f"{index.description.rstrip('.')}. One value per {project.time.period} and pixel, the "
+            f"composite of its clear observations ({project.time.composite}); "
             "Zarr v3, int16 x 10,000. "
             f"Source: {index.reference}"
         )
     return (
-        "Area-weighted statistics of the index within each boundary, in parts that merge over "
-        f"tiles; the view {stage}_merged adds them up."
+        "Area-weighted statistics of the index within each boundary, one part per tile; the view "
+        f"{stage}_merged adds up the parts."
     )
 
 
@@ -158,7 +158,7 @@ def _kinds(project: Project, stage: str) -> set[str]:
 
 
 def database_kind(project: Project) -> str:
-    """What the database is, as Dagster's icons name it."""
+    """Return the kind of the database, as Dagster's icons name it."""
     return "duckdb" if project.database_url.startswith("duckdb") else "postgres"
 
 

@@ -1,7 +1,7 @@
-"""Dagster's event log in SQLite, its files kept open: what an event costs is mostly opening them.
+"""Dagster's event log in SQLite with its files kept open: opening them is most of an event's cost.
 
-What is written, in which order and in which transactions, is Dagster's own. The class that does it
-is not of Dagster's public surface, though `dagster.yaml` may name it: a test holds us to it.
+Dagster's own class decides what is written, in which order and in which transactions; a test
+compares the rows of both.
 """
 
 from __future__ import annotations
@@ -12,118 +12,113 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from dagster._core.storage.event_log.sqlite.sqlite_event_log import (
-    SqliteEventLogStorage as SqliteEventLog,
-)
-from dagster._serdes import ConfigurableClassData as ConfiguredAs
 from sqlalchemy import create_engine, event
+
+from spatial_assets.assets.dagster_internals import ConfigurableClassData, SqliteEventLogStorage
 
 if TYPE_CHECKING:
     import dagster as dg
     from sqlalchemy import Connection, Engine
 
 
-INDEX = "index"
-"""The file that holds the asset events of all runs; each run has one of its own beside it."""
+MAX_OPEN_FILES = 4  # two runs at a time are written, and one or two are viewed
 
-MOST_OPEN = 4  # files; two runs at a time are written, and one or two looked at
-
-PATIENCE_SECONDS = 30  # for a file that others write to; as Dagster's own
+BUSY_TIMEOUT_SECONDS = 30  # for a file that others write to; the same as Dagster's own
 
 
 class OpenFiles:
-    """The files of an event log that were used last, each with an engine and a connection.
+    """The most recently used files of an event log, each with an engine and a connection.
 
-    Dagster makes an engine and opens and closes the file three to six times an event. A new engine
-    compiles each statement anew, and who closes a file as the last one moves its whole write-ahead
-    log into it, with waits for the disk. No lock is held between two transactions.
+    Dagster creates an engine and opens and closes the file three to six times per event. A new
+    engine compiles each statement again, and closing the last connection to a file checkpoints its
+    whole write-ahead log, with waits for the disk. No lock is held between two transactions.
     """
 
-    def __init__(self, storage: SqliteEventLog) -> None:
+    def __init__(self, storage: SqliteEventLogStorage) -> None:
         self._storage = storage
         self._engines: dict[str, Engine] = {}
 
     @contextmanager
     def connect(self, shard: str) -> Iterator[Connection]:
-        """A connection to a file, within a transaction that is committed at the end."""
+        """Open a transaction on a file, which is committed at the end."""
         with self._storage._db_lock:  # noqa: SLF001
             with self._engine(shard).begin() as connection:
                 before = _changes(connection)
                 yield connection
                 is_changed = _changes(connection) != before
             if is_changed:
-                # Who follows a run watches the time of its file, not of the write-ahead log
+                # Dagster follows a run by the modification time of its file, not of the log
                 os.utime(self._storage.path_for_shard(shard))
 
     def close(self) -> None:
-        """Let go of all files."""
+        """Close all files."""
         while self._engines:
             self._engines.popitem()[1].dispose()
 
     def _engine(self, shard: str) -> Engine:
-        """The engine of a file, which from now on is the one that was used last."""
+        """Return the engine of a file, and mark it as the most recently used."""
         engine = self._engines.pop(shard, None)
         if engine is not None and not Path(self._storage.path_for_shard(shard)).exists():
-            engine.dispose()  # another process has wiped the log
+            engine.dispose()  # another process wiped the log
             engine = None
         if engine is None:
             engine = _engine_of(self._storage, shard)
-            self._storage._initdb(engine)  # noqa: SLF001 - the tables, where there are none yet
+            self._storage._initdb(engine)  # noqa: SLF001 - creates the tables, if there are none
         self._engines[shard] = engine
-        if len(self._engines) > MOST_OPEN:
+        if len(self._engines) > MAX_OPEN_FILES:
             self._engines.pop(next(iter(self._engines))).dispose()
         return engine
 
 
-class OpenEventLog(SqliteEventLog):
-    """Dagster's own event log in SQLite, its files kept open; `dagster.yaml` names it."""
+class OpenEventLog(SqliteEventLogStorage):
+    """Dagster's own event log in SQLite with its files kept open; `dagster.yaml` names it."""
 
-    def __init__(self, inst_data: ConfiguredAs | None = None) -> None:
+    def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
         self._files = OpenFiles(self)
         self._inst_data = inst_data
-        # Not yet that of Dagster's own, which makes its folder
-        super(SqliteEventLog, self).__init__()  # type: ignore[no-untyped-call]
+        # Dagster's own __init__ creates the folder, which is not known yet
+        super(SqliteEventLogStorage, self).__init__()  # type: ignore[no-untyped-call]
 
     def register_instance(self, instance: dg.DagsterInstance) -> None:
-        """Begin in the home of the instance, which so need not be said twice."""
+        """Open the log below the home of the instance, so that `config` can be empty."""
         home = Path(instance.root_directory)
         super().__init__(str(home / "history" / "runs"), self._inst_data)
         super().register_instance(instance)
 
     @classmethod
     def config_type(cls) -> Any:  # noqa: ANN401 - Dagster's
-        """What `config` of `dagster.yaml` may say: nothing."""
+        """Return the schema of `config` in `dagster.yaml`: empty."""
         return {}
 
     @classmethod
     def from_config_value(
-        cls, inst_data: ConfiguredAs | None, config_value: Mapping[str, Any]
+        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> Self:
-        """What Dagster makes of the file."""
+        """Make the storage from its `config`."""
         return cls(inst_data, **config_value)
 
-    def _connect(self, shard: str) -> Any:  # noqa: ANN401 - as Dagster's
+    def _connect(self, shard: str) -> Any:  # noqa: ANN401 - like Dagster's
         return self._files.connect(shard)
 
     def wipe(self) -> None:
-        """Remove all events, and with them the files."""
+        """Delete all events, and the files with them."""
         self._files.close()
         super().wipe()
 
     def dispose(self) -> None:
-        """Let go of the files; one that is used again is opened again."""
+        """Close the files; a file that is used again is opened again."""
         super().dispose()
         self._files.close()
 
 
 @contextmanager
 def event_log_open(instance: dg.DagsterInstance) -> Iterator[None]:
-    """Keep the files of an instance's event log open, whoever configured it.
+    """Keep the files of an instance's event log open, whatever its `dagster.yaml`.
 
-    Any other storage than SQLite needs no such thing, nor one that keeps them open itself.
+    A storage other than SQLite does not need it, nor does one that keeps its files open itself.
     """
     storage = instance.event_log_storage
-    if not isinstance(storage, SqliteEventLog) or isinstance(storage, OpenEventLog):
+    if not isinstance(storage, SqliteEventLogStorage) or isinstance(storage, OpenEventLog):
         yield
         return
     files = OpenFiles(storage)
@@ -131,30 +126,30 @@ def event_log_open(instance: dg.DagsterInstance) -> Iterator[None]:
     try:
         yield
     finally:
-        del storage._connect  # noqa: SLF001 - the class's own shows again
+        del storage._connect  # noqa: SLF001 - restores the method of the class
         files.close()
 
 
-def _engine_of(storage: SqliteEventLog, shard: str) -> Engine:
+def _engine_of(storage: SqliteEventLogStorage, shard: str) -> Engine:
     engine = create_engine(
         storage.conn_string_for_shard(shard),
-        pool_size=1,  # that stays; Dagster takes more where it makes the tables
-        connect_args={"timeout": PATIENCE_SECONDS, "check_same_thread": False},
+        pool_size=1,  # to keep; Dagster uses more while it creates the tables
+        connect_args={"timeout": BUSY_TIMEOUT_SECONDS, "check_same_thread": False},
     )
     event.listen(engine, "connect", _wait_for_no_disk)
     return engine
 
 
 def _wait_for_no_disk(connection: Any, _record: object) -> None:  # noqa: ANN401 - untyped there
-    """Let a transaction end before the disk has it, as is safe with a write-ahead log.
+    """Commit without waiting for the disk, which is safe with a write-ahead log.
 
-    Nothing is lost when a process is killed. When the power fails the last events may be; what they
-    tell of is in the store and the database, and a tile without its event is asked for again.
+    Nothing is lost if the process is killed. A power failure may lose the last events; the data
+    they report is in the store and the database, and a tile without its event is requested again.
     """
     connection.execute("pragma synchronous = normal")
 
 
 def _changes(connection: Connection) -> int:
-    """Rows that this connection has written in its life."""
+    """Number of rows that this connection has written since it was opened."""
     driver: Any = connection.connection.dbapi_connection
     return int(driver.total_changes)

@@ -1,28 +1,47 @@
-"""[regions] for those who want a clock: a job each and, where it names a cron, a schedule."""
+"""Jobs: all tiles, the tiles of each region, and all boundary sets."""
 
-
-# No `from __future__ import annotations`: Dagster reads the annotations of what it decorates.
+from __future__ import annotations
 
 import dagster as dg
 
+from spatial_assets.assets.boundaries import BOUNDARY_GROUP
 from spatial_assets.assets.dagster_internals import AssetJob
-from spatial_assets.assets.specs import GROUP
+from spatial_assets.assets.specs import TILE_GROUP
 from spatial_assets.project import Project
 
 
-def job_name(region: str) -> str:
-    """Of the job of a region, and of its schedule."""
-    return f"{GROUP}_{region}"
+def project_jobs(project: Project) -> list[AssetJob]:
+    """Return every job of a project; a job is named after its asset group, or after its region."""
+    jobs = [
+        asset_job(TILE_GROUP, TILE_GROUP, "All stages of the tiles it is launched for."),
+        *region_jobs(project),
+    ]
+    if project.boundaries:
+        jobs.append(
+            asset_job(BOUNDARY_GROUP, BOUNDARY_GROUP, "Fetch, validate and load all boundary sets.")
+        )
+    return jobs
 
 
 def region_jobs(project: Project) -> list[AssetJob]:
-    """A job for each region: all stages of its tiles."""
+    """Return a job for each region: all stages of its tiles."""
     return [
-        dg.define_asset_job(
-            job_name(region),
-            selection=dg.AssetSelection.groups(GROUP),
-            description=f"Every stage of the tiles of the region {region}, which "
-            f"`spatial-assets tiles --region {region}` lists.",
+        asset_job(
+            region_job_name(region),
+            TILE_GROUP,
+            f"All stages of the tiles of the region {region}; `spatial-assets tiles --region "
+            f"{region}` lists them.",
         )
         for region in project.regions
     ]
+
+
+def region_job_name(region: str) -> str:
+    """Name of a region's job, and of its schedule."""
+    return f"{TILE_GROUP}_{region}"
+
+
+def asset_job(name: str, group: str, description: str) -> AssetJob:
+    """Return a job of all assets of a group."""
+    selection = dg.AssetSelection.groups(group)
+    return dg.define_asset_job(name, selection=selection, description=description)

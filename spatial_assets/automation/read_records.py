@@ -1,4 +1,7 @@
-"""Reads what the database says of tiles; loaded at the first tick, with what reading takes."""
+"""Read what the database records about tiles.
+
+A module of its own because it imports database libraries, which the first tick loads.
+"""
 
 from __future__ import annotations
 
@@ -14,29 +17,31 @@ from spatial_assets.project import Project
 from spatial_assets.stores.rows import TileWanted
 from spatial_assets.stores.tables.database import Database, open_database, rows_if_any
 
-PATIENCE_SECONDS = 20.0  # for a database that others hold; Dagster gives a tick 60
+LOCK_TIMEOUT_SECONDS = 20.0  # for a database locked by others; Dagster gives a tick 60
 
 
 def read_records(project: Project) -> Recorded:
-    """Ask the project's database."""
+    """Read the records of a project from its database."""
     url = project.database_url
-    with open_database(url, pool_size=1, lock_timeout=PATIENCE_SECONDS) as database:
+    with open_database(url, pool_size=1, lock_timeout=LOCK_TIMEOUT_SECONDS) as database:
         changed = _changed(database, project)
-        in_force = _rows(database, "quarantine", project, released_at=None, kind="tile")
-        held = {str(row["subject"]) for row in in_force}
-        held &= _in_state(database, project, State.QUARANTINED)
+        unreleased = _rows(database, "quarantine", project, released_at=None, kind="tile")
+        quarantined = {str(row["subject"]) for row in unreleased}
+        quarantined &= _in_state(database, project, State.QUARANTINED)
         failed = _in_state(database, project, State.FAILED)
-    return Recorded(quarantined=held - changed.get(RAW, {}).keys(), failed=failed, changed=changed)
+    return Recorded(
+        quarantined=quarantined - changed.get(RAW, {}).keys(), failed=failed, changed=changed
+    )
 
 
 def _changed(database: Database, project: Project) -> Mapping[str, Mapping[str, str]]:
-    """Stage -> tile -> the change it is to follow."""
+    """Return stage -> tile -> identifier of the change that the tile has yet to follow."""
     wanted = [TileWanted(**row) for row in _rows(database, "tile_wanted", project)]  # type: ignore[arg-type]
     found: defaultdict[str, dict[str, str]] = defaultdict(dict)
     if wanted:
         tiles = sorted({each.tile for each in wanted})
-        recipes = inputs_from_rows(_rows(database, "tile_inputs", project, tile=tiles))
-        for each in pending_changes(wanted, recipes):
+        inputs = inputs_from_rows(_rows(database, "tile_inputs", project, tile=tiles))
+        for each in pending_changes(wanted, inputs):
             found[each.stage][each.tile] = each.wanted
     return found
 
@@ -49,5 +54,5 @@ def _in_state(database: Database, project: Project, state: State) -> set[str]:
 def _rows(
     database: Database, table: str, project: Project, **where: object
 ) -> list[dict[str, object]]:
-    """Rows of this grid; none where there is no such table yet."""
+    """Return the rows of this grid; none if the table does not exist yet."""
     return rows_if_any(database, table, {"grid_id": project.grid_id, **where})

@@ -1,6 +1,7 @@
-"""What the database says of tiles, as conditions need it: read once a tick, never at import.
+"""What the database records about tiles, in the form that conditions need.
 
-To Dagster a tile in quarantine and one that failed are the same: planned, not materialized.
+Read once per tick, never at import. To Dagster, a quarantined tile and a failed one are the same:
+planned but not materialized.
 """
 
 from __future__ import annotations
@@ -13,17 +14,17 @@ from typing import TypeAlias
 
 @dataclass(frozen=True, kw_only=True)
 class Recorded:
-    """Tiles that are not merely fresh or stale."""
+    """Tiles that are more than just fresh or stale."""
 
     quarantined: Collection[str] = frozenset()
-    """In quarantine, not released by a person, and of an input that is still the same."""
+    """Tiles in quarantine that nobody released and whose input is still the same."""
 
     failed: Collection[str] = frozenset()
-    """Of which a stage failed when it was last tried."""
+    """Tiles with a stage whose last attempt failed."""
 
     changed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """Stage -> tile whose inputs changed -> what tells them from others."""
+    """Stage -> tile whose inputs changed -> identifier of its new inputs."""
 
 
 Records: TypeAlias = Callable[[dt.datetime], Recorded]
-"""The moment of a tick -> what was recorded by then."""
+"""Function from the time of a tick to what was recorded by then."""

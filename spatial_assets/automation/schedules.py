@@ -1,5 +1,4 @@
-"""Schedules of the regions that name a cron."""
-
+"""Schedules: boundary sets once a day, and each region that names a cron."""
 
 # No `from __future__ import annotations`: Dagster reads the annotations of what it decorates.
 
@@ -7,17 +6,22 @@ from collections.abc import Collection, Mapping, Sequence
 
 import dagster as dg
 
-from spatial_assets.assets.specs import GROUP
-from spatial_assets.automation.jobs import job_name
+from spatial_assets.assets.boundaries import BOUNDARY_GROUP
+from spatial_assets.assets.specs import TILE_GROUP
+from spatial_assets.automation.jobs import region_job_name
 from spatial_assets.pipeline.key_ranges import KeyRange, key_ranges
 from spatial_assets.pipeline.stages import RAW
 from spatial_assets.project import Project
 
-FIRST = "dagster/asset_partition_range_start"
-LAST = "dagster/asset_partition_range_end"
-ONE = "dagster/partition"
+BEFORE_WORKING_HOURS = "0 4 * * *"
+"""Boundary sets rarely change and are small: a daily check takes seconds, and the tiles that a
+change affects are done by the morning."""
 
-UNDER_WAY = [
+RANGE_START_TAG = "dagster/asset_partition_range_start"
+RANGE_END_TAG = "dagster/asset_partition_range_end"
+PARTITION_TAG = "dagster/partition"
+
+UNFINISHED = [
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.STARTING,
@@ -26,73 +30,96 @@ UNDER_WAY = [
 ]
 
 
-def region_schedules(project: Project) -> list[dg.ScheduleDefinition]:
-    """The schedules of the regions that name a cron."""
-    return [
+def project_schedules(project: Project) -> list[dg.ScheduleDefinition]:
+    """Return every schedule of a project."""
+    schedules = [
         region_schedule(project, name, cron=region.cron)
         for name, region in project.regions.items()
         if region.cron is not None
     ]
+    if project.boundaries:
+        schedules.append(daily_boundaries(project))
+    return schedules
+
+
+def daily_boundaries(project: Project) -> dg.ScheduleDefinition:
+    """Return the schedule of the boundary sets; it starts running where tiles are automated."""
+    status = dg.DefaultScheduleStatus
+    return dg.ScheduleDefinition(
+        name=f"{BOUNDARY_GROUP}_daily",
+        job_name=BOUNDARY_GROUP,
+        cron_schedule=BEFORE_WORKING_HOURS,
+        description="Checks the sources for changes; unchanged boundary sets are not recomputed.",
+        default_status=status.RUNNING if project.freshness.is_automatic else status.STOPPED,
+    )
 
 
 def region_schedule(project: Project, region: str, *, cron: str) -> dg.ScheduleDefinition:
-    """A schedule that asks for the tiles of a region, in as few runs as there are ranges.
+    """Return a schedule that requests the tiles of a region, one run per range of neighbours.
 
-    It runs from the start: who writes a cron into the project file wants it. It asks in paused
-    hours too, because who writes an hour means it.
+    It starts running without being turned on, because the project file names its cron. For the
+    same reason it ignores paused hours.
     """
 
     @dg.schedule(
-        name=job_name(region),
-        job_name=job_name(region),
+        name=region_job_name(region),
+        job_name=region_job_name(region),
         cron_schedule=cron,
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description=f"Asks for the tiles of the region {region}: those free and not in quarantine.",
+        description=f"Requests the tiles of the region {region}, except those in quarantine or "
+        "in progress.",
     )
-    def ask(context: dg.ScheduleEvaluationContext) -> Sequence[dg.RunRequest] | dg.SkipReason:
-        """One run for each range of neighbours."""
+    def request(context: dg.ScheduleEvaluationContext) -> Sequence[dg.RunRequest] | dg.SkipReason:
+        """Request one run for each range of neighbours."""
         from spatial_assets.automation.read_records import read_records
 
         tiles = project.region_tiles(region)
         bad = set(read_records(project).quarantined).intersection(tiles)
-        busy = tiles_under_way(context.instance, project).intersection(tiles)
+        busy = tiles_in_progress(context.instance, project).intersection(tiles)
         chosen = [tile for tile in tiles if tile not in bad and tile not in busy]
-        told = f"{len(tiles)} tiles, {len(bad)} in quarantine, {len(busy)} being made"
+        counts = f"{len(tiles)} tiles, {len(bad)} in quarantine, {len(busy)} in progress"
         if not chosen:
-            return dg.SkipReason(f"nothing to ask for: {told}")
-        context.log.info("asked for: %d of %s", len(chosen), told)
+            return dg.SkipReason(f"nothing to request: {counts}")
+        context.log.info("requested: %d of %s", len(chosen), counts)
         ranges = key_ranges(project.tile_keys, chosen, longest=project.compute.max_tiles_per_run)
-        tick = f"{job_name(region)}@{context.scheduled_execution_time:%Y-%m-%dT%H:%M}"
+        tick = f"{region_job_name(region)}@{context.scheduled_execution_time:%Y-%m-%dT%H:%M}"
         return [run_request(part, tick=tick) for part in ranges]
 
-    return ask
+    return request
 
 
 def run_request(part: KeyRange, *, tick: str) -> dg.RunRequest:
-    """A run of a range; Dagster launches it once, though the daemon may die and ask again."""
-    return dg.RunRequest(run_key=f"{tick}:{part.first}", tags={FIRST: part.first, LAST: part.last})
+    """Return the request for a range; its run key keeps a restarted daemon from repeating it."""
+    tags = {RANGE_START_TAG: part.first, RANGE_END_TAG: part.last}
+    return dg.RunRequest(run_key=f"{tick}:{part.first}", tags=tags)
 
 
-def tiles_under_way(instance: dg.DagsterInstance, project: Project) -> set[str]:
-    """The tiles that a run has in hand, or that wait for one."""
-    jobs = {GROUP, *(job_name(region) for region in project.regions)}
-    runs = instance.get_runs(dg.RunsFilter(statuses=UNDER_WAY))
-    makers = (run for run in runs if run.job_name in jobs or makes_tiles(run.asset_selection))
+def tiles_in_progress(instance: dg.DagsterInstance, project: Project) -> set[str]:
+    """Return the tiles of all unfinished runs."""
+    jobs = {TILE_GROUP, *(region_job_name(region) for region in project.regions)}
+    runs = instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))
+    tile_runs = (run for run in runs if run.job_name in jobs or makes_tiles(run.asset_selection))
     keys = project.tile_keys
-    places = {key: place for place, key in enumerate(keys)}
-    spans = (span_of(run.tags, places) for run in makers)
+    positions = {key: position for position, key in enumerate(keys)}
+    spans = (span_of(run.tags, positions) for run in tile_runs)
     return {tile for span in spans for tile in keys[span]}
 
 
 def makes_tiles(selected: Collection[dg.AssetKey] | None) -> bool:
-    """Whether a run of these assets has tiles in hand."""
+    """Return True if a run of these assets materializes tiles."""
     return selected is not None and dg.AssetKey(RAW) in selected
 
 
-def span_of(tags: Mapping[str, str], places: Mapping[str, int]) -> slice:
-    """Where the tiles of a run are among all, by its tags; nowhere if the area has them no more."""
-    first, last = tags.get(FIRST, tags.get(ONE, "")), tags.get(LAST, tags.get(ONE, ""))
-    if first not in places or last not in places:
+def span_of(tags: Mapping[str, str], positions: Mapping[str, int]) -> slice:
+    """Return the positions of a run's tiles; an empty slice if they are not in the area.
+
+    Args:
+        tags: tags of the run.
+        positions: tile key -> its position among all tiles.
+    """
+    first = tags.get(RANGE_START_TAG, tags.get(PARTITION_TAG, ""))
+    last = tags.get(RANGE_END_TAG, tags.get(PARTITION_TAG, ""))
+    if first not in positions or last not in positions:
         return slice(0)
-    return slice(places[first], places[last] + 1)
+    return slice(positions[first], positions[last] + 1)

@@ -1,11 +1,10 @@
-"""The condition that asks for tiles: changed, past their window, never made, or tried in vain.
+"""The condition that requests tiles: changed, stale, never made, or failed before.
 
-Dagster's own policy looks at an asset as a whole: one fresh tile of ten thousand turns it green,
-and `freshness_failed()` selects all tiles or none.
+Dagster's own freshness policy covers an asset as a whole: one fresh tile of ten thousand turns it
+green, and `freshness_failed()` selects all tiles or none.
 
-What was asked for at earlier ticks: the cursor of `TileDue`, as Dagster keeps it.
-
-Only what came to nothing so far, so that it stays as small as the work under way.
+`TileDue` keeps its earlier requests in the cursor that Dagster stores for it. It keeps only those
+that have produced nothing yet, so the cursor stays as small as the work in progress.
 """
 
 from __future__ import annotations
@@ -29,169 +28,169 @@ from spatial_assets.pipeline.due import (
     TileFacts,
     tiles_due,
 )
-from spatial_assets.resources import now
+from spatial_assets.resources import UtcClock, now
 
-Clock: TypeAlias = Callable[[], dt.datetime]
 MaxAge: TypeAlias = Callable[[str], dt.timedelta]
-"""Tile -> the age from which it is due."""
+"""Function from a tile to the age from which it is stale."""
 
-Pause: TypeAlias = Callable[[dt.datetime], dt.datetime | None]
-"""The present moment -> until when nothing is asked for; None: nothing is in the way."""
+PausedUntil: TypeAlias = Callable[[dt.datetime], dt.datetime | None]
+"""Function from the current time to the end of the pause it falls in; None: no pause."""
 
-MOST_AT_ONCE = 2000  # planned events take 7 ms each in SQLite: a run this long waits 14 s
-DEFAULT_PACE = RequestLimits(limit=MOST_AT_ONCE)
-MADE_WHEN = {"first": ", before all others", "last": ", after the others"}
+DEFAULT_LIMITS = RequestLimits(limit=2000)
+"""A planned event takes 7 ms in SQLite: a run of 2,000 tiles waits 14 s for them."""
+
+NEVER_MADE_ORDER = {"first": ", before all others", "last": ", after the others"}
 
 
 def never_stale(_: str) -> dt.timedelta:
-    """The window of what has none: longer than there have been satellites."""
+    """Return an age that no tile reaches: longer than there have been satellites."""
     return dt.timedelta(days=36_500)
 
 
 def nothing_recorded(_: dt.datetime) -> Recorded:
-    """No tile is anything but fresh or stale."""
+    """Return empty records: every tile is either fresh or stale."""
     return Recorded()
 
 
 def never_paused(_: dt.datetime) -> None:
-    """No hour is kept free."""
+    """Return None: there are no paused hours."""
 
 
 @dataclass(frozen=True, eq=False)
 class DueReason(dg.AutomationCondition[dg.AssetKey]):
-    """One reason to ask for tiles, so that the automation tab shows how many go by it."""
+    """One reason to request tiles, so that the automation tab counts the tiles per reason."""
 
     why: DueCause
     label: str
 
     @property
     def name(self) -> str:
-        """In the manner of Dagster's own conditions."""
+        """Name in the style of Dagster's own conditions."""
         return f"tile_{self.why.replace(' ', '_')}"
 
     @property
     def requires_cursor(self) -> bool:
-        """Nothing is remembered."""
+        """False: the condition keeps no state."""
         return False
 
     def get_label(self) -> str:
-        """What the automation tab says."""
+        """Return the label for the automation tab."""
         return self.label
 
     def evaluate(
         self, context: dg.AutomationContext[dg.AssetKey]
     ) -> dg.AutomationResult[dg.AssetKey]:
-        """Nothing by itself: TileDue decides on all reasons together."""
+        """Return no tile: TileDue decides on all reasons together."""
         return dg.AutomationResult(context, context.get_empty_subset())
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TileDue(dg.AutomationCondition[dg.AssetKey]):
-    """True for tiles whose inputs changed or that are past their window, some at a time.
+    """True for tiles whose inputs changed or that are stale, up to a limit.
 
-    Two queries a tick, and one more for each further window: the newest event of every tile, and
-    the newest event of all that is older than the window. The ids of events rise with time, so
-    these say which tiles are stale, and in which order.
+    A tick takes two queries, and one more for each further maximum age: the newest event of every
+    tile, and the newest event older than the maximum age. Event ids rise with time, so these tell
+    which tiles are stale, and in which order.
     """
 
-    window: MaxAge | None = None
+    max_age: MaxAge | None = None
     """None: `warn` (or else `fail`) of the asset's own FreshnessPolicy, for every tile."""
 
     records: Records = nothing_recorded
-    """Tiles whose inputs changed or of which a later stage failed: due, however fresh."""
+    """Tiles whose inputs changed or with a failed later stage: due, however fresh."""
 
     changes_of: str = ""
-    """The stage whose changed inputs count; empty: none do."""
+    """Stage whose changed inputs count; empty: none do."""
 
     retries_failed: bool = False
-    """Whether a tile of which a stage failed is due again."""
+    """True: a tile with a failed stage is due again."""
 
-    but_not: Sequence[dg.AutomationCondition[Any]] = ()
-    """Conditions of tiles to leave alone. Request here, and not by `~` beside this one: a negation
-    holds for nearly every tile, and Dagster keeps what holds in the sensor's cursor."""
+    unless: Sequence[dg.AutomationCondition[Any]] = ()
+    """Conditions of tiles to exclude. Evaluated here rather than by `~` next to this condition:
+    a negation holds for nearly every tile, and Dagster stores what holds in the sensor's cursor."""
 
-    pace: RequestLimits = DEFAULT_PACE
-    paused: Pause = never_paused
-    clock: Clock = now
-    """Not Dagster's evaluation time, which its daemon lets nobody set."""
+    limits: RequestLimits = DEFAULT_LIMITS
+    paused_until: PausedUntil = never_paused
+    clock: UtcClock = now
+    """Not Dagster's evaluation time, which cannot be set in its daemon."""
 
     @property
     def name(self) -> str:
-        """In the manner of Dagster's own conditions."""
+        """Name in the style of Dagster's own conditions."""
         return "tile_due"
 
     @property
     def description(self) -> str:
-        """What is said of every condition of this kind."""
-        return "Its inputs changed or it is past its window, and it is next in turn"
+        """Description shared by all conditions of this class."""
+        return "Its inputs changed or it is past its freshness window, and it is next in line"
 
     @property
     def operator_type(self) -> str:  # type: ignore[override]  # the type is not exported
-        """True where any reason holds."""
+        """Operator of the children: true if any reason holds."""
         return "or"
 
     @property
     def children(self) -> Sequence[dg.AutomationCondition[Any]]:
-        """The reasons in their order, then what is left alone."""
-        return (*self._because, *self.but_not)
+        """The reasons in their order, then the exclusions."""
+        return (*self._due_reasons, *self.unless)
 
     @property
-    def _because(self) -> Sequence[DueReason]:
-        return tuple(DueReason(why, label) for why, label in self._reasons().items())
+    def _due_reasons(self) -> Sequence[DueReason]:
+        return tuple(DueReason(why, label) for why, label in self._labels().items())
 
-    def _reasons(self) -> Mapping[DueCause, str]:
-        hours = self.pace.retry_after / dt.timedelta(hours=1)
-        reasons: dict[DueCause, str] = {}
+    def _labels(self) -> Mapping[DueCause, str]:
+        hours = self.limits.retry_after / dt.timedelta(hours=1)
+        labels: dict[DueCause, str] = {}
         if self.changes_of:
-            reasons["changed"] = "its inputs changed"
-        if self.window is not never_stale:
-            reasons["stale"] = "past its freshness window, the oldest first"
-        if self.pace.never_made != "leave":
-            reasons["never made"] = f"never made{MADE_WHEN[self.pace.never_made]}"
-        reasons["failed"] = f"again, {hours:g} h after a try in vain"
-        return reasons
+            labels["changed"] = "its inputs changed"
+        if self.max_age is not never_stale:
+            labels["stale"] = "past its freshness window, the oldest first"
+        if self.limits.never_made != "leave":
+            labels["never made"] = f"never made{NEVER_MADE_ORDER[self.limits.never_made]}"
+        labels["failed"] = f"retry, {hours:g} h after a failed request"
+        return labels
 
     def get_label(self) -> str:
-        """What the automation tab says of this one."""
-        return f"due, and at most {self.pace.limit:,} under way"
+        """Return the label for the automation tab."""
+        return f"due, and at most {self.limits.limit:,} in progress"
 
-    async def evaluate(  # type: ignore[override]  # as Dagster's own that ask others
+    async def evaluate(  # type: ignore[override]  # async like Dagster's own composite conditions
         self, context: dg.AutomationContext[dg.AssetKey]
     ) -> dg.AutomationResult[dg.AssetKey]:
-        """The candidates to ask for now."""
+        """Return the candidates to request now."""
         moment = self.clock()
-        until = self.paused(moment)
+        pause_end = self.paused_until(moment)
         definition = context.partitions_def
         tiles = definition.get_partition_keys() if definition else []
         facts = self._facts(context, tiles, moment=moment)
-        left_alone = [
+        exclusions = [
             await _child(context, condition, number).evaluate_async()
-            for number, condition in enumerate(self.but_not, start=len(self._because))
+            for number, condition in enumerate(self.unless, start=len(self._due_reasons))
         ]
         candidates = context.candidate_subset.expensively_compute_partition_keys()
         excluded = (
             set(tiles)
             .difference(candidates)
-            .union(*(each.true_subset.expensively_compute_partition_keys() for each in left_alone))
+            .union(*(each.true_subset.expensively_compute_partition_keys() for each in exclusions))
         )
         plan = tiles_due(
-            [] if until else tiles, facts, excluded=excluded, now=moment, limits=self.pace
+            [] if pause_end else tiles, facts, excluded=excluded, now=moment, limits=self.limits
         )
-        told = f"paused until {until:%Y-%m-%d %H:%M %Z}" if until else plan.summary
-        context.log.info("%s: %s", context.key.to_user_string(), told)
+        summary = f"paused until {pause_end:%Y-%m-%d %H:%M %Z}" if pause_end else plan.summary
+        context.log.info("%s: %s", context.key.to_user_string(), summary)
         return dg.AutomationResult(
             context,
             among_candidates(context, plan.tiles),
-            cursor=remember(facts, plan.tiles, moment=moment),
-            child_results=[*self._explained(context, plan), *left_alone],
+            cursor=write_cursor(facts, plan.tiles, moment=moment),
+            child_results=[*self._by_reason(context, plan), *exclusions],
         )
 
-    def _explained(
+    def _by_reason(
         self, context: dg.AutomationContext[dg.AssetKey], plan: RequestPlan
     ) -> list[dg.AutomationResult[dg.AssetKey]]:
-        """For each reason the tiles that are asked for by it."""
+        """Return, for each reason, the tiles requested for it."""
         results = []
-        for number, reason in enumerate(self._because):
+        for number, reason in enumerate(self._due_reasons):
             tiles = [tile for tile in plan.tiles if plan.why[tile] == reason.why]
             child = _child(context, reason, number)
             results.append(dg.AutomationResult(child, among_candidates(context, tiles)))
@@ -204,21 +203,21 @@ class TileDue(dg.AutomationCondition[dg.AssetKey]):
         *,
         moment: dt.datetime,
     ) -> TileFacts[int]:
-        window = self.window or _window_of_policy(context)
-        windows = {tile: window(tile) for tile in tiles}
+        max_age = self.max_age or _max_age_of_policy(context)
+        ages = {tile: max_age(tile) for tile in tiles}
         instance, key = context.asset_graph_view.instance, context.key
-        limits = {
-            each: _newest_before(instance, key, moment - each) + 1 for each in {*windows.values()}
+        oldest_fresh = {
+            age: _newest_before(instance, key, moment - age) + 1 for age in {*ages.values()}
         }
         records = self.records(context.evaluation_time)
         return TileFacts(
             refreshed_at=instance.get_latest_storage_id_by_partition(
                 key, dg.DagsterEventType.ASSET_MATERIALIZATION
             ),
-            oldest_fresh=lambda tile: limits[windows[tile]],
+            oldest_fresh=lambda tile: oldest_fresh[ages[tile]],
             changed=records.changed.get(self.changes_of, {}),
             failed=records.failed if self.retries_failed else frozenset(),
-            requests=recall(context.cursor, tiles),
+            requests=read_cursor(context.cursor, tiles),
         )
 
 
@@ -227,7 +226,7 @@ def _child(
     condition: dg.AutomationCondition[Any],
     number: int,
 ) -> dg.AutomationContext[dg.AssetKey]:
-    """What the condition with this number among the children is asked with."""
+    """Return the context in which to evaluate the child with this number."""
     return context.for_child_condition(
         child_condition=condition,
         child_indices=[number],
@@ -235,12 +234,12 @@ def _child(
     )
 
 
-def _window_of_policy(context: dg.AutomationContext[dg.AssetKey]) -> MaxAge:
+def _max_age_of_policy(context: dg.AutomationContext[dg.AssetKey]) -> MaxAge:
     policy = context.asset_graph.get(context.key).freshness_policy
     if not isinstance(policy, TimeWindowFreshnessPolicy):
         message = (
             f"{context.key.to_user_string()} has no freshness window; give it "
-            "freshness_policy=dg.FreshnessPolicy.time_window(...), or no TileDue"
+            "freshness_policy=dg.FreshnessPolicy.time_window(...), or remove TileDue"
         )
         raise dg.DagsterInvalidDefinitionError(message)
     window = (policy.warn_window or policy.fail_window).to_timedelta()
@@ -248,38 +247,40 @@ def _window_of_policy(context: dg.AutomationContext[dg.AssetKey]) -> MaxAge:
 
 
 def _newest_before(instance: dg.DagsterInstance, key: dg.AssetKey, moment: dt.datetime) -> int:
-    """Id of the newest materialization before `moment`; 0: there is none."""
-    wanted = dg.AssetRecordsFilter(asset_key=key, before_timestamp=moment.timestamp())
-    records = instance.fetch_materializations(wanted, limit=1).records
+    """Return the id of the newest materialization before `moment`; 0 if there is none."""
+    earlier = dg.AssetRecordsFilter(asset_key=key, before_timestamp=moment.timestamp())
+    records = instance.fetch_materializations(earlier, limit=1).records
     return records[0].storage_id if records else 0
 
 
-def recall(cursor: str | None, tiles: Sequence[str]) -> Mapping[str, Request[int]]:
-    """What `remember` wrote of these tiles; nothing of a tile that the area has no more."""
-    kept: dict[str, Sequence[Any]] = json.loads(cursor) if cursor else {}
-    found: dict[str, Request[int]] = {}
-    for tile in tiles if kept else ():
-        if tile in kept:
-            at, after, *wanted = kept[tile]
+def read_cursor(cursor: str | None, tiles: Sequence[str]) -> Mapping[str, Request[int]]:
+    """Return the requests in a cursor; those of tiles that left the area are dropped."""
+    entries: dict[str, Sequence[Any]] = json.loads(cursor) if cursor else {}
+    requests: dict[str, Request[int]] = {}
+    for tile in tiles if entries else ():
+        if tile in entries:
+            at, after, *wanted = entries[tile]
             moment = dt.datetime.fromtimestamp(at, dt.UTC)
-            found[tile] = Request(at=moment, after=after, change="".join(wanted))
-    return found
+            requests[tile] = Request(at=moment, after=after, change="".join(wanted))
+    return requests
 
 
-def remember(facts: TileFacts[int], chosen: Collection[str], *, moment: dt.datetime) -> str:
-    """Tile -> [seconds since 1970, its newest event by then, the change it was to follow].
+def write_cursor(facts: TileFacts[int], chosen: Collection[str], *, moment: dt.datetime) -> str:
+    """Return a cursor: tile -> [Unix time of the request, newest event by then, change to follow].
 
     Args:
-        facts: what was known, with what had been asked for before.
-        chosen: what is asked for now.
-        moment: the present.
+        facts: facts of this tick, with the earlier requests.
+        chosen: tiles requested now.
+        moment: the current time.
     """
-    asked = {tile: facts.unsuccessful_request(tile) for tile in facts.requests}
-    kept = {
-        tile: (each.at.timestamp(), each.after, each.change) for tile, each in asked.items() if each
+    earlier = {tile: facts.unsuccessful_request(tile) for tile in facts.requests}
+    entries = {
+        tile: (each.at.timestamp(), each.after, each.change)
+        for tile, each in earlier.items()
+        if each
     }
-    kept |= {
+    entries |= {
         tile: (moment.timestamp(), facts.refreshed_at.get(tile), facts.changed.get(tile, ""))
         for tile in chosen
     }
-    return json.dumps(kept)
+    return json.dumps(entries)

@@ -1,4 +1,4 @@
-"""The condition that leaves tiles in quarantine alone."""
+"""The condition that excludes tiles in quarantine."""
 
 from __future__ import annotations
 
@@ -13,42 +13,42 @@ from spatial_assets.automation.records import Records
 
 @dataclass(frozen=True, eq=False)
 class TileQuarantined(dg.AutomationCondition[dg.AssetKey]):
-    """True for tiles in quarantine: their input is bad in a way that trying again cannot change."""
+    """True for tiles in quarantine: their input is bad, and a retry would not change that."""
 
     records: Records
-    """Asked at every tick, never at import."""
+    """Called at every tick, never at import."""
 
     @property
     def name(self) -> str:
-        """In the manner of Dagster's own conditions."""
+        """Name in the style of Dagster's own conditions."""
         return "tile_quarantined"
 
     @property
     def description(self) -> str:
-        """What is said of every condition of this kind."""
+        """Description shared by all conditions of this class."""
         return "In quarantine until the input changes or a person releases it"
 
     def get_label(self) -> str:
-        """What the automation tab says."""
-        return "left alone: in quarantine"
+        """Return the label for the automation tab."""
+        return "excluded: in quarantine"
 
     @property
     def requires_cursor(self) -> bool:
-        """Nothing is remembered."""
+        """False: the condition keeps no state."""
         return False
 
     def evaluate(
         self, context: dg.AutomationContext[dg.AssetKey]
     ) -> dg.AutomationResult[dg.AssetKey]:
-        """The candidates that are in quarantine."""
-        held = self.records(context.evaluation_time).quarantined
-        return dg.AutomationResult(context, among_candidates(context, held))
+        """Return the candidates that are in quarantine."""
+        quarantined = self.records(context.evaluation_time).quarantined
+        return dg.AutomationResult(context, among_candidates(context, quarantined))
 
 
 def among_candidates(
     context: dg.AutomationContext[dg.AssetKey], tiles: Collection[str]
 ) -> EntitySubset[dg.AssetKey]:
-    """Those of `tiles` that the condition is asked about; not one that the area has no more."""
+    """Return the candidates among `tiles`; tiles that left the area are ignored."""
     view, definition = context.asset_graph_view, context.partitions_def
     if definition is None:
         return context.get_empty_subset()

@@ -13,7 +13,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from spatial_assets.assets.sqlite_event_log import MOST_OPEN, OpenEventLog, event_log_open
+from spatial_assets.assets.sqlite_event_log import MAX_OPEN_FILES, OpenEventLog, event_log_open
 
 HOME = "telemetry: {enabled: false}\n"
 OPEN = """
@@ -130,10 +130,10 @@ def test_who_follows_a_run_sees_an_event_while_the_log_stays_open(home: Path) ->
 
 def test_only_the_files_that_were_used_last_stay_open(home: Path) -> None:
     with dg.DagsterInstance.from_config(str(home)) as instance:
-        for _ in range(MOST_OPEN + 1):
+        for _ in range(MAX_OPEN_FILES + 1):
             made(instance)
 
-        assert len(pending(home)) == MOST_OPEN
+        assert len(pending(home)) == MAX_OPEN_FILES
     assert pending(home) == []
 
 

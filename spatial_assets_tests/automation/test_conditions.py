@@ -8,7 +8,8 @@ import dagster as dg
 import pytest
 
 from spatial_assets import tile_asset
-from spatial_assets.automation import SENSOR, TileDue
+from spatial_assets.automation.sensors import TILE_SENSOR
+from spatial_assets.automation.tile_due import TileDue
 from spatial_assets.definitions import build_definitions
 from spatial_assets.errors import DatabaseError
 from spatial_assets.project.sections.freshness import FreshnessSettings
@@ -246,9 +247,9 @@ def test_the_sensor_runs_where_there_is_a_window_and_is_absent_where_not(
     harness.project = harness.project.model_copy(update={"freshness": FreshnessSettings()})
     without = build_definitions(harness.project).get_repository_def()
 
-    sensor = with_window.get_sensor_def(SENSOR)
+    sensor = with_window.get_sensor_def(TILE_SENSOR)
     assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
-    assert not without.has_sensor_def(SENSOR)
+    assert not without.has_sensor_def(TILE_SENSOR)
     assert harness.tick() == {}
 
 

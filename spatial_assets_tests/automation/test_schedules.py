@@ -9,7 +9,12 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from spatial_assets.automation.schedules import FIRST, LAST, span_of, tiles_under_way
+from spatial_assets.automation.schedules import (
+    RANGE_END_TAG,
+    RANGE_START_TAG,
+    span_of,
+    tiles_in_progress,
+)
 from spatial_assets.definitions import build_definitions
 from spatial_assets.project import Project
 from spatial_assets.project.sections.regions import RegionSettings
@@ -47,7 +52,7 @@ def asked(defs: dg.Definitions, instance: dg.DagsterInstance) -> list[dg.RunRequ
 
 
 def ranges(requests: list[dg.RunRequest]) -> list[tuple[str, str]]:
-    return [(request.tags[FIRST], request.tags[LAST]) for request in requests]
+    return [(request.tags[RANGE_START_TAG], request.tags[RANGE_END_TAG]) for request in requests]
 
 
 def test_a_region_is_asked_for_in_one_run_a_range(harness: AutomationHarness) -> None:
@@ -79,7 +84,7 @@ def test_a_region_with_nothing_to_do_is_skipped_and_says_why(harness: Automation
     tick = defs.get_repository_def().get_schedule_def("tiles_coast").evaluate_tick(context)
 
     assert not tick.run_requests
-    assert tick.skip_message == ("nothing to ask for: 1 tiles, 1 in quarantine, 0 being made")
+    assert tick.skip_message == ("nothing to request: 1 tiles, 1 in quarantine, 0 in progress")
 
 
 def test_a_long_range_is_cut(harness: AutomationHarness) -> None:
@@ -97,7 +102,7 @@ def test_tiles_of_a_range_run_are_under_way_and_those_of_other_jobs_are_not(
     defs, status = harness.definitions(), dg.DagsterRunStatus
 
     def begin(job: str, status: dg.DagsterRunStatus, *, ends: tuple[str, str]) -> None:
-        tags = dict(zip((FIRST, LAST), ends, strict=True))
+        tags = dict(zip((RANGE_START_TAG, RANGE_END_TAG), ends, strict=True))
         chosen = defs.resolve_job_def(job)
         harness.instance.create_run_for_job(chosen, tags=tags, status=status)
 
@@ -105,15 +110,15 @@ def test_tiles_of_a_range_run_are_under_way_and_those_of_other_jobs_are_not(
     begin("tiles", status.SUCCESS, ends=(tiles[6], tiles[7]))
     begin("boundaries", status.STARTED, ends=(tiles[9], tiles[10]))
 
-    assert tiles_under_way(harness.instance, harness.project) == set(tiles[2:5])
+    assert tiles_in_progress(harness.instance, harness.project) == set(tiles[2:5])
 
 
 @pytest.mark.parametrize(
     ("tags", "span"),
     [
-        ({FIRST: "b", LAST: "c"}, "bc"),
+        ({RANGE_START_TAG: "b", RANGE_END_TAG: "c"}, "bc"),
         ({"dagster/partition": "d"}, "d"),
-        ({FIRST: "b", LAST: "gone"}, ""),
+        ({RANGE_START_TAG: "b", RANGE_END_TAG: "gone"}, ""),
         ({}, ""),
     ],
 )
@@ -152,7 +157,7 @@ def test_what_is_asked_for_can_be_run(tmp_path: Path) -> None:
 
         assert run.success
         assert set(instance.get_materialized_partitions(dg.AssetKey("ndvi"))) == {first, second}
-        assert other.tags[FIRST] == tiles[3]
+        assert other.tags[RANGE_START_TAG] == tiles[3]
 
 
 def in_region(project: Project, tiles: list[str]) -> Project:

@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from spatial_assets.automation import TileDue
+from spatial_assets.automation.tile_due import TileDue
 from spatial_assets_tests.automation.frozen_clock import CHAIN, EVERYTHING, WARN, AutomationHarness
 
 HOUR = dt.timedelta(hours=1)
@@ -31,22 +31,22 @@ def test_what_the_automation_tab_says(harness: AutomationHarness) -> None:
         assert condition is not None
         return said(condition)
 
-    again = "again, 6 h after a try in vain"
+    again = "retry, 6 h after a failed request"
     assert of("raw_tile") == [
-        "due, and at most 2,000 under way",
+        "due, and at most 2,000 in progress",
         [
             ["its inputs changed"],
             ["past its freshness window, the oldest first"],
             ["never made, after the others"],
             [again],
-            ["left alone: being made", *of("raw_tile")[1][4][1:]],
-            ["left alone: in quarantine"],
+            ["excluded: in progress", *of("raw_tile")[1][4][1:]],
+            ["excluded: in quarantine"],
         ],
     ]
     with_raw, alone = of("ndvi_by_boundary")[1]
-    assert with_raw[0] == "its raw_tile is asked for at this tick"
+    assert with_raw[0] == "its raw_tile is requested at this tick"
     assert alone[1][:2] == [["its inputs changed"], [again]]
-    assert of("ndvi")[0] == "its raw_tile is asked for at this tick"
+    assert of("ndvi")[0] == "its raw_tile is requested at this tick"
 
 
 def test_the_automation_tab_counts_the_tiles_by_why_they_are_asked_for(
@@ -64,9 +64,9 @@ def test_the_automation_tab_counts_the_tiles_by_why_they_are_asked_for(
     assert counts(root) == {
         "its inputs changed": 1,
         "past its freshness window, the oldest first": 2,
-        "again, 6 h after a try in vain": 0,
-        "left alone: being made": 0,
-        "left alone: in quarantine": 0,
+        "retry, 6 h after a failed request": 0,
+        "excluded: in progress": 0,
+        "excluded: in quarantine": 0,
     }
     assert result.get_requested_partitions(root.key) == {*stale, changed}
 

@@ -31,7 +31,7 @@ def test_postgis_answers_a_query_by_place_from_the_index(postgis_url: str) -> No
 @pytest.mark.parametrize(
     ("harm", "told"),
     [
-        pytest.param("DROP INDEX ix_tile_index_geometry", "not used, or not there", id="index"),
+        pytest.param("DROP INDEX ix_tile_index_geometry", "unused or missing", id="index"),
         pytest.param(
             "ALTER TABLE tile_index DROP COLUMN geometry", "geometry is missing", id="column"
         ),
