@@ -1,4 +1,4 @@
 """The science: arrays and geometries in, arrays and geometries out.
 
-No file, network, clock, environment or framework below this package.
+Nothing in this package uses a file, the network, the clock, the environment or a framework.
 """

@@ -1,4 +1,4 @@
-"""Which class pixels count as clear sky: by a set of classes, or by bits that must not be set."""
+"""Clear-sky rules for class bands: a set of clear classes, or quality bits that must be unset."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ class ClearClasses:
     """A band of class numbers, such as the scene classification of Sentinel-2."""
 
     keep: frozenset[int]
-    """Classes that are clear sky. A class that is not named, known or not, is not clear."""
+    """Clear-sky classes. A class that is not listed is not clear, even if it is unknown."""
 
     def __post_init__(self) -> None:
-        """Refuse a rule under which nothing is ever clear."""
+        """Refuse a rule under which no pixel is ever clear."""
         if not self.keep:
             message = "no class counts as clear sky; name at least one"
             raise RasterError(message, reason="bad_clear_sky_rule")
 
     @property
     def unobserved(self) -> int:
-        """A class number that is not clear: what to write where nothing was observed."""
+        """Class number to write where nothing was observed; it is not clear."""
         return next(number for number in range(len(self.keep) + 1) if number not in self.keep)
 
     def clear(self, classes: Classes) -> NDArray[np.bool_]:
@@ -38,7 +38,7 @@ class ClearClasses:
         import numpy as np
 
         clear = np.zeros(classes.shape, dtype=np.bool_)
-        for number in self.keep:  # a comparison takes less than a look into a table
+        for number in self.keep:  # comparing each class is faster than a lookup table
             clear |= classes == number
         return clear
 
@@ -48,7 +48,7 @@ class ClearBits:
     """A band of quality bits, such as QA_PIXEL of Landsat."""
 
     drop: tuple[int, ...]
-    """Bit numbers, counted from the least significant, of which none may be set."""
+    """Numbers of the bits that must be unset, counted from the least significant."""
 
     def __post_init__(self) -> None:
         """Refuse bits that no quality band has, and a rule that drops nothing."""
@@ -58,7 +58,7 @@ class ClearBits:
 
     @property
     def unobserved(self) -> int:
-        """A bit pattern that is not clear: what to write where nothing was observed."""
+        """Bit pattern to write where nothing was observed; it is not clear."""
         return 1 << min(self.drop)
 
     def clear(self, classes: Classes) -> NDArray[np.bool_]:

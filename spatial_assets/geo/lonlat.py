@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 CRS84: Final = "OGC:CRS84"
-"""WGS 84 with longitude first: the CRS of GeoJSON, STAC and every transformation."""
+"""WGS 84 with longitude first: the CRS of GeoJSON and STAC, and the one we transform with."""
 
 EPSG_4326: Final = "EPSG:4326"
 """WGS 84 with latitude first by its definition: the CRS declared for stored boundaries, whose

@@ -1,9 +1,9 @@
-"""The tiles of a box by arithmetic alone, where that is beyond doubt.
+"""The web-mercator tiles of a box, by arithmetic alone.
 
-Which tiles an area has follows from its geometry (`geo/grid/partitioning.py`). But the usual
-project is a box on the web-mercator grid, and whoever only lists its tiles (each process that
-Dagster starts) should not wait for the libraries that answer the general question. Of what is not
-that usual case, and of an edge too near to where the answer changes, nothing is said here.
+In general the tiles of an area follow from its geometry (`geo/grid/partitioning.py`). The usual
+project, however, is a box on the web-mercator grid, and a process that only lists its tiles (every
+process that Dagster starts) should not wait for the geometry libraries. For any other case, and
+for an edge too close to where the answer changes, this module gives no answer.
 """
 
 from __future__ import annotations
@@ -18,23 +18,24 @@ WEB_MERCATOR_QUAD = "WebMercatorQuad"
 WEB_MERCATOR_MAX_ZOOM = 24
 
 PartitionScheme = Literal["tiles", "h3", "s2"]
+"""Cells that own the shards of an area: tiles of the matrix set, H3 cells or S2 cells."""
 
 TILE_PIXELS = 256
 """Pixels along the side of a tile of a tile matrix set."""
 
 MIN_OVERLAP_PIXELS = 1e-3
-"""An area touches a square only when it extends this many pixels into it.
+"""Pixels that an area must extend into a square to touch it.
 
-So an area that merely shares a border with a square (a box drawn along the tile's own edge, after
-the rounding of a projection) does not cover it: no zero-area neighbours.
+An area that only shares a border with a square (a box drawn along the tile's own edge, after the
+rounding of a projection) therefore does not touch it.
 """
 
 AMBIGUITY_PIXELS = 1e-4
-"""Pixels from where a square begins to count, within which nothing is said: PROJ and this module
-differ by a hundred-thousandth of that."""
+"""Distance in pixels from the point where a square starts to be touched, within which no answer is
+given. PROJ and this module differ by a hundred-thousandth of that."""
 
 MAX_BLOCK_SHARDS = 100_000
-"""Tiles that are counted here; what has more is refused elsewhere, or nearly."""
+"""Largest number of shards listed here; an area with more is refused elsewhere, or nearly so."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,21 +47,24 @@ class TileBlock:
     rows: range
 
     def keys(self) -> tuple[str, ...]:
-        """Quadkeys in the order of the Morton curve, which is that of their text."""
-        # Binary digits read as decimal ones: a column adds 1 to a digit of the key, a row 2.
+        """Quadkeys in Morton order, which is the order of their text."""
+        # Read binary digits as decimal: a column adds 1 to a digit of the key, a row adds 2.
         right = [int(f"{column:b}") for column in self.columns]
         down = [2 * int(f"{row:b}") for row in self.rows]
         return tuple(sorted(f"{x + y:0{self.zoom}d}" for y in down for x in right))
 
 
 def tile_block(box: BBox, *, pixel_zoom: int, shard: int, level: int) -> TileBlock | None:
-    """The tiles of zoom `level` one of whose shards a box touches; None: geometry must say.
+    """Find the tiles of zoom `level` that own a shard which the box touches.
 
     Args:
-        box: of the area; west > east crosses the antimeridian.
-        pixel_zoom: whose 256-pixel tiles have the pixels of the product.
+        box: the area; west > east crosses the antimeridian.
+        pixel_zoom: zoom whose 256-pixel tiles have the pixels of the product.
         shard: pixels along the side of a shard.
         level: zoom of the tiles, which must be whole numbers of shards.
+
+    Returns:
+        The tiles, or None if only the geometry of the area can tell.
     """
     if not 1 <= level <= pixel_zoom <= WEB_MERCATOR_MAX_ZOOM:
         return None
@@ -77,18 +81,18 @@ def tile_block(box: BBox, *, pixel_zoom: int, shard: int, level: int) -> TileBlo
 
 
 def _x(longitude: float, zoom: int) -> float:
-    """Pixels right of the left edge of the grid."""
+    """Pixels to the right of the grid's left edge."""
     return math.ldexp(longitude / 360 + 0.5, zoom) * TILE_PIXELS
 
 
 def _y(latitude: float, zoom: int) -> float:
-    """Pixels below the upper edge of the grid; the poles are far outside of it."""
+    """Pixels below the grid's upper edge; the poles lie far outside the grid."""
     turns = math.asinh(math.tan(math.radians(latitude))) / math.tau
     return math.ldexp(0.5 - turns, zoom) * TILE_PIXELS
 
 
 def _touched(start: float, stop: float, size: int, *, zoom: int) -> range:
-    """Squares of `size` pixels that an interval of pixels reaches into; none: in doubt, or none."""
+    """Squares of `size` pixels that an interval of pixels touches; empty if that is ambiguous."""
     whole = TILE_PIXELS << zoom
     if not 0 <= start < stop <= whole:
         return range(0)
@@ -99,5 +103,5 @@ def _touched(start: float, stop: float, size: int, *, zoom: int) -> range:
 
 
 def _coarser(squares: range, times: int) -> range:
-    """Squares `times` as large that hold the given ones."""
+    """Squares `times` as large that contain the given ones."""
     return range(squares.start // times, (squares.stop - 1) // times + 1)

@@ -1,4 +1,4 @@
-"""Whether the innermost loops run compiled or in numpy. The bits are the same either way."""
+"""Loader of the compiled loops. Compiled or in numpy, the results have the same bits."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from types import ModuleType
 from typing import Final
 
 MIN_COMPILED_PIXELS: Final = 1 << 20
-"""Loading the compiler takes about a second and 100 MB: more than it saves on smaller targets."""
+"""Smallest target worth the compiler, which takes about a second and 100 MB to load."""
 
 _COMPILED: Final = "spatial_assets.geo.numba_loops"
 _loaded: dict[str, ModuleType | None] = {}
 
 
 def load_for(pixels: int) -> None:
-    """Load the compiled loops if a target of `pixels` makes that pay, and this machine has them."""
+    """Load the compiled loops if a target of `pixels` is worth it and this machine has them."""
     if pixels >= MIN_COMPILED_PIXELS and _COMPILED not in _loaded:
         try:
             _loaded[_COMPILED] = importlib.import_module(_COMPILED)
@@ -23,5 +23,5 @@ def load_for(pixels: int) -> None:
 
 
 def loaded() -> ModuleType | None:
-    """`spatial_assets.geo.numba_loops` if this process has loaded it; use numpy otherwise."""
+    """Return `spatial_assets.geo.numba_loops` if it is loaded; None means to use numpy."""
     return _loaded.get(_COMPILED)

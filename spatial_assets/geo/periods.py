@@ -1,6 +1,6 @@
-"""The time axis: whole calendar periods, counted from the one that holds the start.
+"""The time axis: whole calendar periods, counted from the one that contains the start.
 
-Pure date arithmetic. Nothing here knows what day it is today.
+Pure date arithmetic, independent of today's date.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _DEKAD_DAYS = 10
 
 
 def _ordinal(day: date, length: PeriodLength) -> int:
-    """Number of the period that holds `day`, counted from year 0."""
+    """Number of the period that contains `day`, counted from year 0."""
     if length == "day":
         return day.toordinal()
     if length == "year":
@@ -27,7 +27,7 @@ def _ordinal(day: date, length: PeriodLength) -> int:
     month = day.year * _MONTHS + day.month - 1
     if length == "month":
         return month
-    # The third dekad of a month takes the days after the 20th, 8 to 11 of them.
+    # The third dekad of a month is the days after the 20th, 8 to 11 of them.
     return month * _DEKADS + min((day.day - 1) // _DEKAD_DAYS, _DEKADS - 1)
 
 
@@ -43,26 +43,26 @@ def _first_day(ordinal: int, length: PeriodLength) -> date:
 
 @dataclass(frozen=True)
 class Periods:
-    """A row of whole calendar periods from the one that holds `start` to the one with `end`.
+    """Consecutive calendar periods, from the one that contains `start` to the one with `end`.
 
-    A start within a period means that whole period: counting from the 15th of January by
-    months, index 0 is January. A dekad is the 1st-10th, the 11th-20th or the rest of a month.
+    A start within a period stands for the whole period: with months and a start on 15 January,
+    index 0 is January. A dekad is the 1st-10th, the 11th-20th or the rest of a month.
     """
 
     start: date
-    """A day of period 0."""
+    """Any day of period 0."""
 
     length: PeriodLength
-    """What one step of the axis is."""
+    """Length of one step of the axis."""
 
     end: date
-    """A day of the last period."""
+    """Any day of the last period."""
 
     def __post_init__(self) -> None:
         """Refuse an axis that ends before it starts."""
         if self.length not in get_args(PeriodLength):
             known = ", ".join(get_args(PeriodLength))
-            message = f"no such period: {self.length!r} (take one of {known})"
+            message = f"no such period: {self.length!r} (use one of {known})"
             raise GridError(message)
         if self.end < self.start:
             message = f"the time axis ends on {self.end}, before its start on {self.start}"
@@ -70,11 +70,11 @@ class Periods:
 
     @property
     def count(self) -> int:
-        """How many periods the axis has, at least 1."""
+        """Number of periods on the axis, at least 1."""
         return self.index_of(self.end) + 1
 
     def index_of(self, day: date) -> int:
-        """Index of the period that holds `day`; may lie beyond `count`, see `extended_to`.
+        """Index of the period that contains `day`; may be beyond `count`, see `extended_to`.
 
         Raises:
             GridError: `day` is before period 0.
@@ -108,17 +108,17 @@ class Periods:
         return self.first_day(index + 1) - timedelta(days=1)
 
     def label(self, index: int) -> str:
-        """How people write the period: 2023, 2023-08, and by first day 2023-08-11."""
+        """Format the period for people: 2023, 2023-08, or by its first day 2023-08-11."""
         first = self.first_day(index)
         if self.length == "year":
             return f"{first:%Y}"
         return f"{first:%Y-%m}" if self.length == "month" else first.isoformat()
 
     def extended_to(self, day: date) -> Periods:
-        """The same axis, long enough to hold `day`; never shorter than it was.
+        """Return the same axis, extended if needed to contain `day`; never shorter.
 
         Raises:
-            GridError: `day` is before period 0: an axis does not grow backwards.
+            GridError: `day` is before period 0; an axis does not grow backwards.
         """
         self.index_of(day)
         return replace(self, end=max(self.end, day))

@@ -1,6 +1,6 @@
-"""What a spectral index is: facts alone, so that who only lists indices loads no array library.
+"""The definition of a spectral index: facts alone, so that listing indices loads no array library.
 
-Its evaluation on reflectance belongs in `geo/pixels/evaluate_index.py`, the formulas in
+Evaluation on reflectance belongs in `geo/pixels/evaluate_index.py`, formulas in
 `spatial_assets.indices`.
 """
 
@@ -23,7 +23,7 @@ Band: TypeAlias = "NDArray[np.float32]"
 
 @dataclass(frozen=True, kw_only=True)
 class SpectralIndex:
-    """A number made of reflectances, and when it means something."""
+    """A number computed from reflectances, and the conditions under which it has a meaning."""
 
     name: str
     """Name of the asset, the array and the table column, such as "ndvi"."""
@@ -35,19 +35,19 @@ class SpectralIndex:
     """Bands in the order of `needs` -> index values."""
 
     denominator: Callable[..., Band]
-    """Bands in the order of `needs` -> what `formula` divides by; the index needs it positive."""
+    """Bands in the order of `needs` -> divisor of `formula`; where it is not positive, no index."""
 
     expected_range: tuple[float, float]
-    """Lowest and highest value that reflectances from 0 to 1 of a real surface give."""
+    """Lowest and highest value on a real surface with reflectances from 0 to 1."""
 
     reference: str
-    """Where the formula is published."""
+    """Publication of the formula."""
 
     description: str
-    """One sentence for people who have not met it."""
+    """One sentence for a reader who does not know the index."""
 
     def __post_init__(self) -> None:
-        """Refuse an index that could not be named or checked."""
+        """Refuse an index that cannot be named or checked."""
         low, high = self.expected_range
         if not self.name.isidentifier() or not self.needs or not low < high:
             message = (

@@ -1,4 +1,4 @@
-"""What a check says about pixels or features: passed or not, and the evidence to act on."""
+"""The result of a check on pixels or features: passed or not, and the evidence to act on."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Verdict:
-    """The answer of one check."""
+    """The result of one check."""
 
     passed: bool
     """False means the data must not be written as it is."""
 
     evidence: Mapping[str, float | int | str] = field(default_factory=dict)
-    """The figures behind the answer, by name."""
+    """Figures behind the result, by name."""

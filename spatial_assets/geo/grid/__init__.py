@@ -1,1 +1,1 @@
-"""Places and indices: pixel grids, tiles, cells, partitions and projections."""
+"""Pixel grids, tiles, cells, partitions and projections."""

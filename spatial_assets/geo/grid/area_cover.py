@@ -1,7 +1,7 @@
-"""Which squares of a regular grid an area touches, without looking at all of them.
+"""Squares of a regular grid that an area touches, found without testing all of them.
 
-Coordinates here are pixels: x to the right and y down from the grid's origin. A square is
-named by integers; the area's floats only answer yes or no.
+Coordinates are pixels: x to the right and y down from the grid's origin. Integers identify a
+square; the floats of the area only decide whether it is touched.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from spatial_assets.geo.mercator_tiles import MIN_OVERLAP_PIXELS
 
 @dataclass(frozen=True, eq=False)
 class CoveringSquares:
-    """Squares of one size that together hold an area."""
+    """Squares of one size that together cover an area."""
 
     columns: NDArray[np.int64]
     """Column index of each square."""
@@ -27,24 +27,24 @@ class CoveringSquares:
     """Row index of each square."""
 
     size: int
-    """Pixels along the side of a square; more than asked for where the limit was reached."""
+    """Pixels along the side of a square; larger than requested if the limit was reached."""
 
 
 def covering_squares(
     area: BaseGeometry, *, size: int, width: int, height: int, limit: int
 ) -> CoveringSquares:
-    """Squares of `size` pixels within a grid of `width` x `height` that `area` touches.
+    """Find the squares of `size` pixels that `area` touches in a grid of `width` x `height`.
 
-    Walks down from one square that holds all by halving, and stops where the number of squares
-    passes `limit`: the answer then has the last larger size that did not, so counting what a
-    level would cost needs no more than `limit` squares.
+    Starts with one square that covers the grid, halves repeatedly, and stops where the number of
+    squares would exceed `limit`. The result then has the last size that did not exceed it, so
+    estimating the number of squares of any size takes no more than `limit` squares.
 
     Args:
-        area: in pixel coordinates.
-        size: of the squares wanted.
-        width: of the grid, in pixels.
-        height: of the grid, in pixels.
-        limit: most squares looked for.
+        area: polygons in pixel coordinates.
+        size: requested size of the squares, in pixels.
+        width: width of the grid, in pixels.
+        height: height of the grid, in pixels.
+        limit: largest number of squares to find.
     """
     levels = max(0, int(-(-max(width, height) // size) - 1).bit_length())
     side = size << levels
@@ -68,7 +68,7 @@ def covering_squares(
 def _children(
     columns: NDArray[np.int64], rows: NDArray[np.int64], inside: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
-    """The four squares of half the size within each."""
+    """Split each square into its four quarters."""
     right, down = np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1])
     return (
         (columns[:, None] * 2 + right).ravel(),
@@ -85,14 +85,14 @@ def _touched(
     *,
     size: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
-    """Keep the squares that the area touches, noting those it holds whole."""
+    """Keep the squares that the area touches, and mark those it contains."""
     unsure = np.flatnonzero(~inside)
     x, y = columns[unsure] * float(size), rows[unsure] * float(size)
-    reach = size - MIN_OVERLAP_PIXELS
-    boxes = shapely.box(x + MIN_OVERLAP_PIXELS, y + MIN_OVERLAP_PIXELS, x + reach, y + reach)
+    near, far = MIN_OVERLAP_PIXELS, size - MIN_OVERLAP_PIXELS
+    boxes = shapely.box(x + near, y + near, x + far, y + far)
     touched = np.ones(len(columns), dtype=np.bool_)
     touched[unsure] = shapely.intersects(area, boxes)
-    holds = inside.copy()
-    # Whole squares are kept without asking again for any smaller square within.
-    holds[unsure] = shapely.contains(area, shapely.box(x, y, x + size, y + size))
-    return columns[touched], rows[touched], holds[touched]
+    contained = inside.copy()
+    # The quarters of a contained square are kept without another test.
+    contained[unsure] = shapely.contains(area, shapely.box(x, y, x + size, y + size))
+    return columns[touched], rows[touched], contained[touched]

@@ -1,4 +1,4 @@
-"""A rectangle of pixels and where it lies. Integer indices decide; floats only describe."""
+"""Pixel windows and their georeference. Integer indices decide; floats only describe."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from spatial_assets.errors import GridError
 
 @dataclass(frozen=True, order=True)
 class Window:
-    """A rectangle of absolute pixel indices: of a tile matrix, or of one raster file."""
+    """A rectangle of absolute pixel indices, in a tile matrix or in one raster file."""
 
     column: int
     """Index of the leftmost pixel column, counted from the matrix's (or file's) origin."""
@@ -44,11 +44,11 @@ class Window:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(rows, columns), as numpy has it."""
+        """(rows, columns), in numpy order."""
         return (self.height, self.width)
 
     def slices_in(self, outer: Window) -> tuple[slice, slice]:
-        """(row, column) slices of this window within an array that covers `outer`.
+        """Slices (row, column) of this window within an array that covers `outer`.
 
         Raises:
             GridError: this window is not inside `outer`.
@@ -66,14 +66,14 @@ class Window:
         return slice(top, top + self.height), slice(left, left + self.width)
 
     def intersection(self, other: Window) -> Window | None:
-        """The pixels both have, or None."""
+        """Window of the pixels in both, or None."""
         column, row = max(self.column, other.column), max(self.row, other.row)
         width = min(self.column_stop, other.column_stop) - column
         height = min(self.row_stop, other.row_stop) - row
         return Window(column, row, width, height) if width > 0 and height > 0 else None
 
     def hull(self, other: Window) -> Window:
-        """The smallest window that holds both."""
+        """Smallest window that contains both."""
         column, row = min(self.column, other.column), min(self.row, other.row)
         width = max(self.column_stop, other.column_stop) - column
         return Window(column, row, width, max(self.row_stop, other.row_stop) - row)
@@ -94,7 +94,7 @@ class GeoBox:
 
     @property
     def transform(self) -> Affine:
-        """(column, row) within the window -> (x, y); for files and display, never for windows."""
+        """(column, row) in the window -> (x, y); for files and display, not to compute windows."""
         return self.origin @ Affine.translation(self.window.column, self.window.row)
 
     @property

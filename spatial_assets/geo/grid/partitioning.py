@@ -1,8 +1,7 @@
-"""Three ways to share out the shards of an area: tiles of the set, H3 cells, S2 cells.
+"""Partitioning of an area: its shards are owned by tiles of the set, H3 cells or S2 cells.
 
-Partitions are disjoint and own whole shards, so pixels and files never depend on the scheme.
-
-Partitions of the scheme `tiles`: the tiles of a lower zoom of the grid's own set.
+Partitions are disjoint and own whole shards, so pixels and files do not depend on the scheme.
+The partitions of the scheme `tiles` are the tiles of a lower zoom of the grid's own set.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from spatial_assets.geo.grid.pixel_grid import PixelGrid, Shard, Tile, matrix_at
 from spatial_assets.geo.grid.quadkeys import from_quadkey, from_zxy_key, quadkey, zxy_key
 from spatial_assets.geo.mercator_tiles import TILE_PIXELS, PartitionScheme
 
-MAX_PARTITIONS = 100_000  # what Dagster advises for one asset, and its UI still shows
+MAX_PARTITIONS = 100_000  # per asset: recommended by Dagster, and still shown by its UI
 
 
 @dataclass(frozen=True)
@@ -34,14 +33,14 @@ class Partitioning:
     """The tiles of an area under one scheme and level."""
 
     grid: PixelGrid
-    """The pixels that are shared out."""
+    """Grid whose shards are partitioned."""
 
     tiles: Mapping[str, Tile]
     """Tiles by key, in the order of `keys`."""
 
     @cached_property
     def keys(self) -> tuple[str, ...]:
-        """Partition keys in the order of the scheme's curve: neighbours come in few runs."""
+        """Partition keys in the order of the scheme's curve, which keeps neighbours together."""
         return tuple(self.tiles)
 
     @cached_property
@@ -50,7 +49,7 @@ class Partitioning:
         return self.grid.shards_window(s for tile in self.tiles.values() for s in tile.shards)
 
     def tile(self, key: str) -> Tile:
-        """The tile of a key.
+        """Look up the tile of a key.
 
         Raises:
             GridError: the area has no such tile.
@@ -65,9 +64,9 @@ class Partitioning:
             raise GridError(message) from error
 
     def touching(self, geometry: BaseGeometry) -> tuple[str, ...]:
-        """Keys of the tiles one of whose shards a lon/lat geometry touches, in their order.
+        """Keys of the tiles that own a shard which a lon/lat geometry touches, in tile order.
 
-        The geometry may reach anywhere, beyond the grid as well: only what meets a shard counts.
+        The geometry may extend beyond the grid; only its intersection with shards counts.
         """
         tree, owners = self._shard_tree
         hits = tree.query(geometry, predicate="intersects")
@@ -75,7 +74,7 @@ class Partitioning:
 
     @cached_property
     def _shard_tree(self) -> tuple[shapely.STRtree, NDArray[np.int64]]:
-        """Shards in lon/lat, and for each the index of its tile's key."""
+        """Spatial index of the shards in lon/lat, and the index of the tile that owns each."""
         shards = [shard for tile in self.tiles.values() for shard in tile.shards]
         outlines = self.grid.outlines(shards)
         counts = [len(tile.shards) for tile in self.tiles.values()]
@@ -85,11 +84,11 @@ class Partitioning:
 def partition_area(
     grid: PixelGrid, scheme: PartitionScheme, level: int, *, area: BaseGeometry
 ) -> Partitioning:
-    """Share out every shard that a lon/lat `area` touches.
+    """Assign every shard that a lon/lat `area` touches to a tile.
 
     Raises:
-        GridError: the level does not give whole shards, a cell could own none, there would be
-            more than 100,000 partitions, or the area does not fit the grid.
+        GridError: the level cuts shards, a cell could own no shard, there would be more than
+            100,000 partitions, or the area does not fit the grid.
     """
     if scheme == "tiles":
         tile_level = TileLevel(grid, level)
@@ -107,8 +106,8 @@ def partition_area(
     _refuse_too_many(len(owned), scheme, level, grid=grid)
     for name, its_shards in owned.items():
         _refuse_both_edges(grid, name, its_shards)
-    # Shards come in Morton order, and so do their tiles. H3 indices and S2 tokens of one level
-    # have one length, and as text they sort by parent and along the Hilbert curve.
+    # Shards are in Morton order, and so are their tiles. H3 indices and S2 tokens of one level
+    # have the same length, and their text sorts by parent and along the Hilbert curve.
     keys = list(owned) if scheme == "tiles" else sorted(owned)
     tiles = {key: Tile(key, tuple(owned[key]), grid.shards_window(owned[key])) for key in keys}
     return Partitioning(grid, tiles)
@@ -117,7 +116,7 @@ def partition_area(
 def cell_polygon(
     scheme: PartitionScheme, key: str, *, tile_matrix_set: str = "WebMercatorQuad"
 ) -> BaseGeometry:
-    """The whole cell of a key in lon/lat, for maps; what a tile owns is `Tile.footprint`.
+    """Outline of the whole cell of a key in lon/lat, for maps; `Tile.footprint` is what it owns.
 
     Raises:
         GridError: `key` is not a key of the scheme.
@@ -130,7 +129,7 @@ def cell_polygon(
 
 
 def _refuse_too_many_tiles(tile_level: TileLevel, area: BaseGeometry) -> None:
-    """Count tiles before shards, so that a billion of either is refused at once."""
+    """Refuse too many tiles before counting shards, so that a billion of either fails at once."""
     grid = tile_level.grid
     cover = covering_squares(
         grid.in_pixels(area),
@@ -144,14 +143,14 @@ def _refuse_too_many_tiles(tile_level: TileLevel, area: BaseGeometry) -> None:
         fits, count = tile_level.level - coarser, len(cover.rows)
         message = (
             f"[grid] level = {tile_level.level} gives over {MAX_PARTITIONS:,} partitions: level "
-            f"{fits} has {count:,} in this area and each level more has about four times as many "
-            f"({count:,} x 4^{coarser} = {count * 4**coarser:,}); take level = {fits} or less"
+            f"{fits} has {count:,} in this area and each further level about four times as many "
+            f"({count:,} x 4^{coarser} = {count * 4**coarser:,}); use level = {fits} or less"
         )
         raise GridError(message)
 
 
 def _refuse_too_many(count: int, scheme: PartitionScheme, level: int, *, grid: PixelGrid) -> None:
-    """Refuse what passed the first count, or was never counted: cells of H3 and S2."""
+    """Refuse too many partitions of any scheme, including H3 and S2 cells, counted only here."""
     if count <= MAX_PARTITIONS:
         return
     times = {"tiles": 4, "h3": 7, "s2": 4}[scheme]
@@ -160,15 +159,15 @@ def _refuse_too_many(count: int, scheme: PartitionScheme, level: int, *, grid: P
         coarser += 1
     message = (
         f"[grid] level = {level} gives {count:,} {scheme} partitions of {grid.shard}-pixel shards, "
-        f"over {MAX_PARTITIONS:,}; each level less has about {times} times fewer "
-        f"({count:,} / {times}^{coarser} = {count // times**coarser:,}): take level = "
+        f"over {MAX_PARTITIONS:,}; each lower level has about {times} times fewer "
+        f"({count:,} / {times}^{coarser} = {count // times**coarser:,}): use level = "
         f"{level - coarser} or less"
     )
     raise GridError(message)
 
 
 def _refuse_both_edges(grid: PixelGrid, key: str, shards: list[Shard]) -> None:
-    """Refuse a cell cut by the seam of the grid: its window would run around the earth."""
+    """Refuse a cell cut by the seam of the grid: its window would span the whole Earth."""
     columns = sorted({shard.column for shard in shards})
     gap = max((b - a for a, b in pairwise(columns)), default=0)
     if gap * grid.shard > grid.width / 2:
@@ -176,31 +175,31 @@ def _refuse_both_edges(grid: PixelGrid, key: str, shards: list[Shard]) -> None:
         message = (
             f"cell {key} has shards at both edges of {grid.tile_matrix_set} (columns {columns[0]} "
             f"and {columns[-1]}): its pixels would span {window.width:,} x {window.height:,}; cut "
-            'the area at the antimeridian, or take [grid] partitions = "tiles"'
+            'the area at the antimeridian, or use [grid] partitions = "tiles"'
         )
         raise GridError(message)
 
 
-_CELL_SIZE_TOLERANCE = 1e-6  # sets declare cell sizes rounded to 10 digits, each zoom by itself
+_CELL_SIZE_TOLERANCE = 1e-6  # declared cell sizes are rounded to 10 digits, each on its own
 
 
 @dataclass(frozen=True)
 class TileLevel:
-    """One zoom of a grid's set whose tiles are whole numbers of shards."""
+    """A zoom of the grid's set whose tiles are whole numbers of shards."""
 
     grid: PixelGrid
-    """The pixels that the tiles hold."""
+    """Grid of the pixels in the tiles."""
 
     level: int
     """Zoom of the tiles, at most the grid's own."""
 
     def __post_init__(self) -> None:
-        """Refuse a level whose tiles cut shards, or are not nested, or have no name."""
+        """Refuse a level whose tiles cut shards, are not nested, or have no key."""
         _refuse_cut_shards(self.grid, self.level)
         _refuse_broken_nesting(self.grid, self.level)
         if self.level == 0 and self.grid.matrices.is_quadtree:
             message = (
-                "[grid] level = 0 has one tile, whose quadkey would be empty; take level 1 or "
+                "[grid] level = 0 has one tile, whose quadkey would be empty; use level 1 or "
                 "more (the product is the same)"
             )
             raise GridError(message)
@@ -211,19 +210,19 @@ class TileLevel:
         return TILE_PIXELS << (self.grid.pixel_zoom - self.level)
 
     def keys_of(self, shards: Sequence[Shard]) -> list[str]:
-        """Key of the tile that holds each shard."""
+        """Key of the tile that contains each shard."""
         across = self.pixels // self.grid.shard
-        name = quadkey if self.grid.matrices.is_quadtree else zxy_key
-        places = [(column // across, row // across) for column, row in shards]
-        names = {place: name(self.level, *place) for place in dict.fromkeys(places)}
-        return [names[place] for place in places]
+        to_key = quadkey if self.grid.matrices.is_quadtree else zxy_key
+        tiles = [(column // across, row // across) for column, row in shards]
+        keys = {tile: to_key(self.level, *tile) for tile in dict.fromkeys(tiles)}
+        return [keys[tile] for tile in tiles]
 
 
 def tile_outline(key: str, tile_matrix_set: str) -> BaseGeometry:
-    """The tile of a key in lon/lat.
+    """Outline of the tile of a key in lon/lat.
 
     Raises:
-        GridError: no such set, or the key names no tile of it.
+        GridError: the set does not exist, or has no tile of that key.
     """
     named = PixelGrid(tile_matrix_set=tile_matrix_set, pixel_zoom=1, chunk=1, shard=1).matrices
     zoom, column, row = from_quadkey(key) if named.is_quadtree else from_zxy_key(key)
@@ -234,24 +233,24 @@ def tile_outline(key: str, tile_matrix_set: str) -> BaseGeometry:
 
 
 def _refuse_cut_shards(grid: PixelGrid, level: int) -> None:
-    """A tile must be a whole number of shards."""
+    """Refuse a level whose tiles are not whole numbers of shards."""
     pixels = TILE_PIXELS * 2.0 ** (grid.pixel_zoom - level)
     if level >= 0 and pixels >= 1 and pixels % grid.shard == 0:
         if level > grid.pixel_zoom:
             raise GridError(
                 f"[grid] level = {level} is a finer zoom than that of the pixels, pixel_zoom = "
-                f"{grid.pixel_zoom}; take level = {grid.pixel_zoom} or less"
+                f"{grid.pixel_zoom}; use level = {grid.pixel_zoom} or less"
             )
         return
     levels = range(grid.pixel_zoom, -1, -1)
     fits = [z for z in levels if (TILE_PIXELS << (grid.pixel_zoom - z)) % grid.shard == 0]
     remedy = (
-        f"take level = {fits[0]} or less"
+        f"use level = {fits[0]} or less"
         if fits
-        else f"no level fits: take [grid] shard = {TILE_PIXELS} times a power of two"
+        else f"no level fits: use [grid] shard = {TILE_PIXELS} times a power of two"
     )
     if level < 0:
-        raise GridError(f"[grid] level = {level} is no zoom; {remedy}")
+        raise GridError(f"[grid] level = {level} is not a zoom; {remedy}")
     message = (
         f"[grid] level = {level} has tiles of {TILE_PIXELS} x 2^({grid.pixel_zoom} - {level}) = "
         f"{pixels:g} pixels, not a whole number of shards of {grid.shard} pixels "
@@ -261,7 +260,7 @@ def _refuse_cut_shards(grid: PixelGrid, level: int) -> None:
 
 
 def _refuse_broken_nesting(grid: PixelGrid, level: int) -> None:
-    """Every tile from `level` to the pixels must be four of the next zoom, from one corner."""
+    """Refuse a set in which a tile is not exactly four of the next zoom, down to the pixels."""
     for zoom in range(level, grid.pixel_zoom):
         coarse, fine = matrix_at(grid.matrices, zoom), matrix_at(grid.matrices, zoom + 1)
         ratio = coarse.cellSize / fine.cellSize
@@ -278,12 +277,12 @@ def _refuse_broken_nesting(grid: PixelGrid, level: int) -> None:
 
 
 def _refuse_uncovered(grid: PixelGrid, level: int, matrix: TileMatrix) -> None:
-    """The tiles of the level must reach as far as the pixels do."""
+    """Refuse a level whose tiles do not cover all pixels."""
     pixels = TILE_PIXELS << (grid.pixel_zoom - level)
-    reach = int(matrix.matrixWidth) * pixels, int(matrix.matrixHeight) * pixels
-    if reach[0] < grid.width or reach[1] < grid.height:
+    width, height = int(matrix.matrixWidth) * pixels, int(matrix.matrixHeight) * pixels
+    if width < grid.width or height < grid.height:
         reason = (
-            f"zoom {level} ends after {reach[0]} x {reach[1]} pixels, but zoom "
+            f"zoom {level} ends after {width} x {height} pixels, but zoom "
             f"{grid.pixel_zoom} has {grid.width} x {grid.height}"
         )
         raise GridError(_no_tiles(grid.matrices, reason))
@@ -291,6 +290,6 @@ def _refuse_uncovered(grid: PixelGrid, level: int, matrix: TileMatrix) -> None:
 
 def _no_tiles(matrices: TileMatrixSet, reason: str) -> str:
     return (
-        f'{matrices.id} cannot be partitioned by "tiles": {reason}; take [grid] partitions = '
+        f'{matrices.id} cannot be partitioned by "tiles": {reason}; use [grid] partitions = '
         '"h3" or "s2", another level, or another tile matrix set'
     )

@@ -1,4 +1,4 @@
-"""The pixel grid: one zoom of a tile matrix set, cut into shards by integers alone."""
+"""The pixel grid: one zoom of a tile matrix set, divided into shards by integers alone."""
 
 from __future__ import annotations
 
@@ -24,10 +24,9 @@ from spatial_assets.geo.grid.geobox import GeoBox, Window
 from spatial_assets.geo.grid.quadkeys import morton_codes
 from spatial_assets.geo.mercator_tiles import MIN_OVERLAP_PIXELS, TILE_PIXELS
 
-MAX_SHARDS = 1 << 20  # a million objects: all the land on earth in 10 m pixels and 2048 px shards
+MAX_SHARDS = 1 << 20  # a million objects: all land on Earth in 10 m pixels and 2048-pixel shards
 
-# Footprints bend: an edge of a shard is followed in this many pieces where it must be.
-_PIECES_OF_AN_EDGE = 16
+_SEGMENTS_PER_EDGE = 16  # of a shard, where its edges are curved in lon/lat
 
 
 class Shard(NamedTuple):
@@ -48,18 +47,18 @@ class PixelGrid:
     """Zoom whose 256-pixel tiles have the pixels of the product."""
 
     chunk: int
-    """Pixels along the side of a chunk: the least that is read back."""
+    """Pixels along the side of a chunk, the smallest unit of reading."""
 
     shard: int
-    """Pixels along the side of a shard: one stored object, a whole number of chunks."""
+    """Pixels along the side of a shard, which is one stored object and a whole number of chunks."""
 
     def __post_init__(self) -> None:
-        """Refuse a grid that has no pixels of one size, or whose shards cut chunks."""
+        """Refuse a grid whose pixels differ in size, or whose shards cut chunks."""
         if self.chunk < 1 or self.shard < 1 or self.shard % self.chunk:
             message = (
                 f"[grid] shard = {self.shard} is not a whole number of chunks of "
                 f"{self.chunk} pixels ({self.shard} / {self.chunk} = "
-                f"{self.shard / max(self.chunk, 1):g}); take a multiple of [grid] chunk"
+                f"{self.shard / max(self.chunk, 1):g}); use a multiple of [grid] chunk"
             )
             raise GridError(message)
         _refuse_uneven(self._matrix, self)
@@ -82,25 +81,25 @@ class PixelGrid:
 
     @cached_property
     def crs(self) -> CRS:
-        """Coordinate reference system; its coordinates are used x (east) first, always."""
+        """Coordinate reference system; its coordinates are always used x (east) first."""
         epsg = self.matrices.crs.to_epsg()
         return CRS.from_user_input(epsg or self.matrices.crs.srs)
 
     @cached_property
     def origin(self) -> Affine:
-        """(column, row) of a pixel's top-left corner -> (x, y); absolute, north up."""
+        """Transform of absolute pixels: (column, row) of a top-left corner -> (x, y), north up."""
         corner = self.matrices.xy_bounds(morecantile.Tile(0, 0, self.pixel_zoom))
         size = self.pixel_size
         return Affine(size, 0.0, corner.left, 0.0, -size, corner.top)
 
     @property
     def width(self) -> int:
-        """Pixels of the whole matrix from west to east."""
+        """Pixels of the whole matrix, west to east."""
         return int(self._matrix.matrixWidth) * TILE_PIXELS
 
     @property
     def height(self) -> int:
-        """Pixels of the whole matrix from north to south."""
+        """Pixels of the whole matrix, north to south."""
         return int(self._matrix.matrixHeight) * TILE_PIXELS
 
     @property
@@ -109,11 +108,11 @@ class PixelGrid:
         return float(self._matrix.cellSize)
 
     def geobox(self, window: Window) -> GeoBox:
-        """Place a window of absolute pixel indices on the earth."""
+        """Georeference a window of absolute pixel indices."""
         return GeoBox(window, self.origin, self.crs)
 
     def shard_window(self, shard: Shard) -> Window:
-        """Pixels of a shard, cut at the edge of the matrix.
+        """Window of a shard, cut at the edge of the matrix.
 
         Raises:
             GridError: the shard lies outside the matrix.
@@ -129,24 +128,24 @@ class PixelGrid:
         return Window(column, row, width, min(self.shard, self.height - row))
 
     def shard_box(self, shard: Shard) -> BaseGeometry:
-        """Outline of a shard in the grid's own CRS."""
+        """Outline of a shard in the CRS of the grid."""
         return shapely.box(*self.geobox(self.shard_window(shard)).bounds)
 
     def shards_window(self, shards: Iterable[Shard]) -> Window:
-        """Bounding window of at least one shard."""
+        """Bounding window of one or more shards."""
         windows = [self.shard_window(shard) for shard in _corners(shards)]
         column, row = min(w.column for w in windows), min(w.row for w in windows)
         stop = max(w.column_stop for w in windows), max(w.row_stop for w in windows)
         return Window(column, row, stop[0] - column, stop[1] - row)
 
     def shards_touching(self, area: BaseGeometry) -> tuple[Shard, ...]:
-        """Shards that a lon/lat area reaches into by more than `MIN_OVERLAP_PIXELS` pixels.
+        """Find the shards that a lon/lat area overlaps by more than `MIN_OVERLAP_PIXELS`.
 
         Returns:
             The shards in Morton order; never empty.
 
         Raises:
-            GridError: the area leaves the matrix, is nowhere, or needs over a million shards.
+            GridError: the area exceeds the matrix, is empty, or needs over a million shards.
         """
         cover = covering_squares(
             self.in_pixels(area),
@@ -157,23 +156,23 @@ class PixelGrid:
         )
         if cover.size > self.shard:
             message = (
-                f"the area has over {MAX_SHARDS:,} shards of {self.shard} pixels: it has "
-                f"{len(cover.rows):,} squares of {cover.size} pixels already; lower [grid] "
+                f"the area has over {MAX_SHARDS:,} shards of {self.shard} pixels: it already has "
+                f"{len(cover.rows):,} squares of {cover.size} pixels; lower [grid] "
                 f"pixel_zoom = {self.pixel_zoom} or raise [grid] shard"
             )
             raise GridError(message)
         order = np.argsort(morton_codes(cover.columns, cover.rows), kind="stable")
         columns, rows = cover.columns[order].tolist(), cover.rows[order].tolist()
         if not columns:
-            message = f"the area touches no pixel of {self.tile_matrix_set}: it has no extent"
+            message = f"the area touches no pixel of {self.tile_matrix_set}; it has no extent"
             raise GridError(message)
         return tuple(map(Shard, columns, rows))
 
     def in_pixels(self, area: BaseGeometry) -> BaseGeometry:
-        """A lon/lat area in absolute pixel coordinates, x right and y down.
+        """Project a lon/lat area to absolute pixel coordinates, x right and y down.
 
         Raises:
-            GridError: the area is empty, or not wholly within the matrix.
+            GridError: the area is empty, or not entirely within the matrix.
         """
         if shapely.is_empty(area):
             raise GridError("the area is empty: it has no polygon")
@@ -184,21 +183,21 @@ class PixelGrid:
         outside = max(-left, -top, right - self.width, bottom - self.height)
         if outside > MIN_OVERLAP_PIXELS:
             message = (
-                f"the area (lon/lat bounds {_listed(shapely.bounds(area))}) reaches "
-                f"{outside:,.1f} pixels beyond the edge of {self.tile_matrix_set}{self._ends()}; "
-                "cut the area there, or take another tile matrix set"
+                f"the area (lon/lat bounds {_listed(shapely.bounds(area))}) extends "
+                f"{outside:,.1f} pixels beyond the edge of {self.tile_matrix_set}"
+                f"{self._extent_text()}; cut the area there, or use another tile matrix set"
             )
             raise GridError(message)
-        if projections.longest_step(moved) > max(self.width, self.height) / 2:
+        if projections.longest_edge(moved) > max(self.width, self.height) / 2:
             message = (
                 f"the area crosses the seam of {self.crs.name}, where neighbours on the earth "
-                "are at opposite edges; take a tile matrix set whose seam lies elsewhere"
+                "are at opposite edges; use a tile matrix set whose seam lies elsewhere"
             )
             raise GridError(message)
         return moved
 
-    def _ends(self) -> str:
-        """Where the set ends, in words, where lon/lat can say so."""
+    def _extent_text(self) -> str:
+        """Describe the extent of the set, if it is a box in lon/lat."""
         if not projections.axes_follow_meridians(self.crs):
             return ""
         whole = self.geobox(Window(0, 0, self.width, self.height)).bounds
@@ -207,17 +206,17 @@ class PixelGrid:
         return f", which ends at lon/lat {_listed([west, south, east, north])}"
 
     def project(self, geometry: BaseGeometry) -> BaseGeometry:
-        """Move a lon/lat geometry to the grid's CRS, densified so that edges stay where they were.
+        """Project a lon/lat geometry to the CRS of the grid, densified so that its edges stay put.
 
         Raises:
-            GridError: a coordinate is not on the globe, or beyond where the CRS is defined.
+            GridError: a coordinate is not on the globe, or outside the domain of the CRS.
         """
         return projections.project(geometry, self.crs)
 
     def unproject(self, geometry: BaseGeometry) -> BaseGeometry:
-        """Move polygons of the grid's CRS to lon/lat, densified where meridians are not its axes.
+        """Transform polygons of the grid's CRS to lon/lat, densified where their edges curve.
 
-        What crosses the antimeridian comes back cut there.
+        Polygons that cross the antimeridian are cut there.
         """
         return projections.unproject(geometry, self.crs, step=self._step)
 
@@ -228,8 +227,8 @@ class PixelGrid:
 
     @property
     def _step(self) -> float:
-        """Longest piece of an edge on its way to lon/lat, in units of the CRS."""
-        return self.shard * self.pixel_size / _PIECES_OF_AN_EDGE
+        """Longest segment of an edge to transform to lon/lat, in units of the CRS."""
+        return self.shard * self.pixel_size / _SEGMENTS_PER_EDGE
 
 
 @dataclass(frozen=True)
@@ -240,10 +239,10 @@ class Tile:
     """Partition key: a quadkey, `z-x-y`, an H3 index or an S2 token."""
 
     shards: tuple[Shard, ...]
-    """What the tile owns, in Morton order, at least one."""
+    """Shards that the tile owns, in Morton order, at least one."""
 
     window: Window
-    """Bounding window of the shards; for H3 and S2 it may hold pixels of other tiles."""
+    """Bounding window of the shards; for H3 and S2 it may contain pixels of other tiles."""
 
     def owned(self, grid: PixelGrid) -> NDArray[np.bool_]:
         """True where a pixel of `window` lies in a shard of this tile, shape (rows, columns)."""
@@ -258,7 +257,7 @@ class Tile:
 
 
 def matrix_at(matrices: TileMatrixSet, zoom: int) -> TileMatrix:
-    """The matrix of a zoom that the set declares.
+    """Matrix of a zoom that the set declares.
 
     Raises:
         GridError: the set has no such zoom.
@@ -271,19 +270,19 @@ def matrix_at(matrices: TileMatrixSet, zoom: int) -> TileMatrix:
 
 
 def _refuse_uneven(matrix: TileMatrix, grid: PixelGrid) -> None:
-    """Refuse a matrix whose pixels are not one lattice from the top left."""
+    """Refuse a matrix whose pixels are not one regular grid from the top left."""
     name = f"{grid.tile_matrix_set} zoom {grid.pixel_zoom}"
     if matrix.variableMatrixWidths:
-        raise GridError(f"{name} has rows of different widths, so its pixels are of many sizes")
+        raise GridError(f"{name} has rows of different widths, so its pixels differ in size")
     if (matrix.tileWidth, matrix.tileHeight) != (TILE_PIXELS, TILE_PIXELS):
         size = f"{matrix.tileWidth} x {matrix.tileHeight}"
-        raise GridError(f"{name} has tiles of {size} pixels; only {TILE_PIXELS} is understood")
+        raise GridError(f"{name} has tiles of {size} pixels; only {TILE_PIXELS} is supported")
     if matrix.cornerOfOrigin not in {None, "topLeft"}:
         raise GridError(f"{name} counts rows from its {matrix.cornerOfOrigin}, not the top left")
 
 
 def _corners(shards: Iterable[Shard]) -> tuple[Shard, Shard]:
-    """The top left and bottom right of the rectangle that holds the shards."""
+    """Top-left and bottom-right shard of the rectangle that contains `shards`."""
     columns, rows = zip(*shards, strict=True)
     return Shard(min(columns), min(rows)), Shard(max(columns), max(rows))
 

@@ -1,9 +1,7 @@
-"""Geometries between longitude/latitude and a grid's own coordinates.
+"""Projection of geometries between lon/lat and the CRS of a grid, and properties of that CRS.
 
-Always x before y. An edge that is straight in one system is curved in the other, so edges are
-cut into short pieces before they are moved.
-
-Facts of a CRS about going round the earth: its central meridian, and the length of a turn.
+Always x before y. An edge that is straight in one CRS is curved in the other, so edges are
+divided into short segments before their vertices are transformed.
 """
 
 from __future__ import annotations
@@ -24,31 +22,31 @@ from spatial_assets.errors import GridError
 from spatial_assets.geo.lonlat import CRS84, FULL_TURN, HALF_TURN, POLE_LATITUDE
 
 MAX_STEP_DEGREES = 0.05
-"""Longest piece of an edge in degrees: its bow is under a metre, even beside a pole."""
+"""Longest segment of an edge; it deviates by less than a metre, even next to a pole."""
 
 _MERCATORS = {
     "Popular Visualisation Pseudo Mercator",
     "Mercator (variant A)",
     "Mercator (variant B)",
 }
-_AT_POLE = POLE_LATITUDE - 1e-7  # a centimetre from the pole a longitude is rounding, not a fact
+_AT_POLE = POLE_LATITUDE - 1e-7  # a centimetre from the pole, a longitude is only rounding
 
 
 @lru_cache(maxsize=32)
 def transformer_from_lonlat(crs: CRS) -> Transformer:
-    """Lon/lat -> x/y of `crs`."""
+    """Transformer from lon/lat to x/y of `crs`."""
     return Transformer.from_crs(CRS84, crs, always_xy=True)
 
 
 @lru_cache(maxsize=32)
 def transformer_to_lonlat(crs: CRS) -> Transformer:
-    """x/y of `crs` -> lon/lat."""
+    """Transformer from x/y of `crs` to lon/lat."""
     return Transformer.from_crs(crs, CRS84, always_xy=True)
 
 
 @lru_cache(maxsize=32)
 def axes_follow_meridians(crs: CRS) -> bool:
-    """Whether meridians and parallels run along the axes of `crs`, and +-180 is its edge."""
+    """True if meridians and parallels run along the axes of `crs`, and +-180 is its edge."""
     if crs.is_geographic:
         return True
     operation = crs.coordinate_operation
@@ -59,10 +57,10 @@ def axes_follow_meridians(crs: CRS) -> bool:
 
 
 def project(geometry: BaseGeometry, crs: CRS) -> BaseGeometry:
-    """Move a lon/lat geometry to `crs`, its edges cut into short pieces first.
+    """Project a lon/lat geometry to `crs`, after dividing its edges into short segments.
 
     Raises:
-        GridError: a coordinate is beyond what lon/lat or `crs` can say.
+        GridError: a coordinate is not a longitude and latitude, or `crs` cannot express it.
     """
     left, bottom, right, top = shapely.bounds(geometry).tolist()
     bounds = f"lon/lat bounds {left:.6g}, {bottom:.6g}, {right:.6g}, {top:.6g}"
@@ -72,45 +70,49 @@ def project(geometry: BaseGeometry, crs: CRS) -> BaseGeometry:
             "antimeridian is a MultiPolygon cut there"
         )
         raise GridError(message)
-    moved = _moved(shapely.segmentize(geometry, MAX_STEP_DEGREES), transformer_from_lonlat(crs))
-    if not np.isfinite(shapely.get_coordinates(moved)).all():
+    projected = _transformed(
+        shapely.segmentize(geometry, MAX_STEP_DEGREES), transformer_from_lonlat(crs)
+    )
+    if not np.isfinite(shapely.get_coordinates(projected)).all():
         message = (
-            f"{bounds} reach beyond where {crs.name} is defined; cut the geometry there, or take "
+            f"{bounds} reach beyond where {crs.name} is defined; cut the geometry there, or use "
             "another tile matrix set"
         )
         raise GridError(message)
-    # A rectangle around a pole comes out as a ring with a slit: whole again when made valid.
-    if shapely.is_valid(geometry) and not shapely.is_valid(moved):
-        return shapely.make_valid(moved, method="structure", keep_collapsed=False)
-    return moved
+    # A rectangle around a pole becomes a ring with a slit, which make_valid closes.
+    if shapely.is_valid(geometry) and not shapely.is_valid(projected):
+        return shapely.make_valid(projected, method="structure", keep_collapsed=False)
+    return projected
 
 
 def unproject(geometry: BaseGeometry, crs: CRS, *, step: float) -> BaseGeometry:
-    """Move a polygonal geometry of `crs` to lon/lat, cut at the antimeridian where it crosses.
+    """Transform polygons of `crs` to lon/lat, cut at the antimeridian where they cross it.
 
     Args:
         geometry: polygons in x/y of `crs`.
-        crs: where they are.
-        step: longest piece of an edge, in units of `crs`.
+        crs: CRS of `geometry`.
+        step: longest segment of an edge, in units of `crs`.
 
     Raises:
         GridError: a coordinate has no longitude and latitude.
     """
     dense = geometry if axes_follow_meridians(crs) else shapely.segmentize(geometry, step)
-    moved = _moved(dense, transformer_to_lonlat(crs))
-    coordinates = shapely.get_coordinates(moved)
+    transformed = _transformed(dense, transformer_to_lonlat(crs))
+    coordinates = shapely.get_coordinates(transformed)
     if not np.isfinite(coordinates).all():
         message = f"part of the grid lies where {crs.name} has no longitude and latitude"
         raise GridError(message)
     at_pole = bool((np.abs(coordinates[:, 1]) > _AT_POLE).any())
-    torn = at_pole or longest_step(moved) > HALF_TURN / 2
-    return normalize_longitudes(moved) if torn and not axes_follow_meridians(crs) else moved
+    torn = at_pole or longest_edge(transformed) > HALF_TURN / 2
+    if torn and not axes_follow_meridians(crs):
+        return normalize_longitudes(transformed)
+    return transformed
 
 
 def unproject_all(
     geometries: Sequence[BaseGeometry], crs: CRS, *, step: float
 ) -> list[BaseGeometry]:
-    """`unproject` of each; where `crs` keeps its axes all at once, ten times as fast.
+    """`unproject` each geometry, all at once where possible, which is ten times as fast.
 
     Raises:
         GridError: a coordinate has no longitude and latitude.
@@ -121,8 +123,8 @@ def unproject_all(
     return list(shapely.get_parts(unproject(together, crs, step=step)))
 
 
-def longest_step(geometry: BaseGeometry) -> float:
-    """Length of the longest edge of a polygonal geometry, 0 when there is none."""
+def longest_edge(geometry: BaseGeometry) -> float:
+    """Length of the longest edge of a polygonal geometry; 0 if it has none."""
     rings = shapely.get_rings(shapely.get_parts(geometry))
     coordinates, ring = shapely.get_coordinates(rings, return_index=True)
     steps = np.hypot(*np.diff(coordinates, axis=0).T)[ring[1:] == ring[:-1]]
@@ -130,27 +132,27 @@ def longest_step(geometry: BaseGeometry) -> float:
 
 
 def normalize_longitudes(geometry: BaseGeometry) -> BaseGeometry:
-    """Lay out again lon/lat polygons whose rings jump at +-180 or run around a pole.
+    """Redraw lon/lat polygons whose rings jump at +-180 or run around a pole.
 
-    Rings must be densified: two neighbouring vertices are less than half a turn apart.
+    Rings must be dense: neighbouring vertices are less than half a turn apart.
     """
     parts = []
     for polygon in shapely.get_parts(geometry):
-        holes = [_rolled(_unrolled(hole)) for hole in polygon.interiors]
-        whole = _rolled(_unrolled(polygon.exterior))
+        holes = [_wrapped(_unwrapped(hole)) for hole in polygon.interiors]
+        whole = _wrapped(_unwrapped(polygon.exterior))
         parts.append(shapely.difference(whole, shapely.union_all(holes)))
     return shapely.union_all(parts)
 
 
-def _unrolled(ring: BaseGeometry) -> BaseGeometry:
-    """The ring's polygon with longitudes that run on past +-180, closed over a pole it holds."""
+def _unwrapped(ring: BaseGeometry) -> BaseGeometry:
+    """Polygon of a ring whose longitudes continue past +-180, closed over a pole it contains."""
     lon, lat = shapely.get_coordinates(ring)[:-1].T
     away = np.abs(lat) < _AT_POLE
     closed = bool(away.all())
     if closed:
         lon, lat = np.append(lon, lon[0]), np.append(lat, lat[0])
     else:
-        # The pole is a vertex: its longitude is rounding, so the ring is open there.
+        # The pole is a vertex; its longitude is only rounding, so open the ring there.
         start = -int(np.argmin(away)) - 1
         lon, lat, away = np.roll(lon, start), np.roll(lat, start), np.roll(away, start)
         lon, lat = lon[away], lat[away]
@@ -161,29 +163,29 @@ def _unrolled(ring: BaseGeometry) -> BaseGeometry:
     return shapely.Polygon(np.column_stack([lon, lat]))
 
 
-def _rolled(geometry: BaseGeometry) -> BaseGeometry:
-    """Bring longitudes back into -180..180, cutting where they pass it."""
+def _wrapped(geometry: BaseGeometry) -> BaseGeometry:
+    """Shift longitudes into -180..180, cutting the polygon where they leave that range."""
     left, _, right, _ = shapely.bounds(geometry).tolist()
     turn = FULL_TURN
     first, last = int((left + HALF_TURN) // turn), int((right + HALF_TURN) // turn)
     pieces = []
     for index in range(first, last + 1):
         middle = index * turn
-        band = shapely.box(middle - HALF_TURN, -POLE_LATITUDE, middle + HALF_TURN, POLE_LATITUDE)
-        piece = shapely.intersection(geometry, band)
+        globe = shapely.box(middle - HALF_TURN, -POLE_LATITUDE, middle + HALF_TURN, POLE_LATITUDE)
+        piece = shapely.intersection(geometry, globe)
         pieces.append(shapely.affinity.translate(piece, xoff=-middle))
     polygons = [part for part in shapely.get_parts(pieces) if part.geom_type == "Polygon"]
     return shapely.union_all(polygons)
 
 
-def _moved(geometry: BaseGeometry, transformer: Transformer) -> BaseGeometry:
-    """Every vertex moved, none added."""
+def _transformed(geometry: BaseGeometry, transformer: Transformer) -> BaseGeometry:
+    """Transform every vertex, adding none."""
 
-    def move(xy: NDArray[np.float64]) -> NDArray[np.float64]:
+    def transform(xy: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.column_stack(transformer.transform(xy[:, 0], xy[:, 1]))
 
-    moved: BaseGeometry = shapely.transform(geometry, move)
-    return moved
+    transformed: BaseGeometry = shapely.transform(geometry, transform)
+    return transformed
 
 
 _MERIDIAN_PARAMETERS: Final = (
@@ -196,7 +198,7 @@ _CYLINDRICAL_METHODS: Final = ("mercator", "cylindrical")
 
 
 def central_meridian(crs: CRS) -> float:
-    """Central meridian in degrees of a projected CRS, infinite for any other."""
+    """Central meridian of a projected CRS in degrees; infinite for any other CRS."""
     operation = crs.coordinate_operation
     for parameter in operation.params if operation is not None else ():
         if parameter.name in _MERIDIAN_PARAMETERS:
@@ -206,7 +208,7 @@ def central_meridian(crs: CRS) -> float:
 
 @lru_cache(maxsize=64)
 def full_turn(crs: CRS) -> float | None:
-    """What to add to x to come to the same place again, in units of `crs`; None if nothing does."""
+    """Distance in x, in units of `crs`, after which a location repeats; None if none does."""
     if crs.is_geographic:
         return 2.0 * math.pi / float(crs.axis_info[0].unit_conversion_factor)
     operation, geographic = crs.coordinate_operation, crs.geodetic_crs

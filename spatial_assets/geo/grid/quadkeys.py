@@ -1,7 +1,7 @@
-"""Tiles of a set as text, and their order along the Morton (Z) curve.
+"""Keys of tiles, and the order of tiles along the Morton (Z) curve.
 
 Integers and strings only. A quadkey and the Morton code of (column, row) are the same number,
-so sorting either way walks the same curve.
+so both sort in the same order.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from spatial_assets.errors import GridError
 
-MAX_ZOOM = 31  # two 31-bit indices are as much as one Morton code of 64 bits holds
+MAX_ZOOM = 31  # a 64-bit Morton code holds two 31-bit indices
 
 _SPREADS = (
     (np.uint64(16), np.uint64(0x0000FFFF0000FFFF)),
@@ -25,7 +25,7 @@ _SPREADS = (
 
 
 def _spread_bits(values: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """Move bit n of every value to bit 2n."""
+    """Move bit n of each value to bit 2n."""
     spread = values.astype(np.uint64)
     for distance, mask in _SPREADS:
         spread = (spread | (spread << distance)) & mask
@@ -33,15 +33,15 @@ def _spread_bits(values: NDArray[np.int64]) -> NDArray[np.uint64]:
 
 
 def morton_codes(columns: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """Position along the Z curve of each (column, row), both below 2**31."""
+    """Positions along the Z curve of (column, row) pairs, both below 2**31."""
     return _spread_bits(columns) | (_spread_bits(rows) << np.uint64(1))
 
 
 def quadkey(zoom: int, column: int, row: int) -> str:
-    """Name a tile by one digit a zoom: 0 north-west, 1 north-east, 2 south-west, 3 south-east.
+    """Quadkey of a tile, one digit a zoom: 0 north-west, 1 north-east, 2 south-west, 3 south-east.
 
     Raises:
-        GridError: zoom 0, whose only tile would have an empty name, or a tile beyond the zoom.
+        GridError: the zoom is 0, whose only tile would have an empty key, or has no such tile.
     """
     if not 1 <= zoom <= MAX_ZOOM:
         message = f"zoom {zoom} has no quadkey (a key has one digit a zoom, 1 to {MAX_ZOOM})"
@@ -55,10 +55,10 @@ def quadkey(zoom: int, column: int, row: int) -> str:
 
 
 def from_quadkey(key: str) -> tuple[int, int, int]:
-    """The (zoom, column, row) that `key` names.
+    """Parse a quadkey into (zoom, column, row).
 
     Raises:
-        GridError: `key` is no quadkey.
+        GridError: `key` is not a quadkey.
     """
     if not re.fullmatch(r"[0-3]{1,31}", key):
         message = f"not a quadkey: {key!r} (digits 0 to 3, as many as the zoom, 1 to {MAX_ZOOM})"
@@ -69,7 +69,7 @@ def from_quadkey(key: str) -> tuple[int, int, int]:
 
 
 def zxy_key(zoom: int, column: int, row: int) -> str:
-    """Name a tile of a set that is no quadtree: `z-x-y`."""
+    """Key of a tile of a set that is not a quadtree: `z-x-y`."""
     if min(zoom, column, row) < 0:
         message = f"a tile's zoom, column and row are 0 or more, got {zoom}, {column}, {row}"
         raise GridError(message)
@@ -77,7 +77,7 @@ def zxy_key(zoom: int, column: int, row: int) -> str:
 
 
 def from_zxy_key(key: str) -> tuple[int, int, int]:
-    """The (zoom, column, row) that a `z-x-y` key names.
+    """Parse a `z-x-y` key into (zoom, column, row).
 
     Raises:
         GridError: `key` is not of that form.

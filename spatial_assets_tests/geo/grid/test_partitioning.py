@@ -178,10 +178,10 @@ def test_a_cell_at_both_edges_of_the_grid_is_refused() -> None:
     [
         (1024, 9, r"256 x 2\^\(10 - 9\) = 512 pixels.*512 / 1024 = 0.5.*level = 8 or less"),
         (256, 11, r"256 x 2\^\(10 - 11\) = 128 pixels.*level = 10 or less"),
-        (128, 11, r"level = 11 is a finer zoom .* pixel_zoom = 10; take level = 10"),
+        (128, 11, r"level = 11 is a finer zoom .* pixel_zoom = 10; use level = 10"),
         (768, 5, "256 times a power of two"),
-        (256, -1, "no zoom"),
-        (256, 0, "quadkey would be empty; take level 1"),
+        (256, -1, "not a zoom"),
+        (256, 0, "quadkey would be empty; use level 1"),
     ],
 )
 def test_a_level_that_cuts_shards_or_has_no_key_is_refused(
@@ -212,7 +212,7 @@ def test_cells_too_small_to_own_a_shard_are_refused_with_the_level_that_fits(
 ) -> None:
     grid = grid_of()
 
-    with pytest.raises(GridError, match=rf"m\); take level = {fits[1]} or less"):
+    with pytest.raises(GridError, match=rf"m\); use level = {fits[1]} or less"):
         partition_area(grid, scheme_level[0], scheme_level[1], area=SLOVENIA)
 
     assert partition_area(grid, fits[0], fits[1], area=SLOVENIA).keys
@@ -246,7 +246,7 @@ def test_a_trillion_tiles_are_refused_at_once_with_the_level_that_fits() -> None
     grid = grid_of(zoom=24)
     began = time.process_time()
 
-    with pytest.raises(GridError, match=r"level 8 has 65,536 .*4\^12.*take level = 8 or less"):
+    with pytest.raises(GridError, match=r"level 8 has 65,536 .*4\^12.*use level = 8 or less"):
         partition_area(grid, "tiles", 20, area=world)
 
     assert time.process_time() - began < 2
@@ -256,7 +256,7 @@ def test_a_level_that_the_refusal_named_does_fit() -> None:
     grid = grid_of(zoom=12)
     area = shapely.box(-20, 35, 40, 70)
 
-    with pytest.raises(GridError, match="take level = 10 or less"):
+    with pytest.raises(GridError, match="use level = 10 or less"):
         partition_area(grid, "tiles", 12, area=area)
 
     assert len(partition_area(grid, "tiles", 10, area=area).keys) < 100_000
