@@ -10,7 +10,7 @@ from spatial_assets.pipeline.outcome import State
 from spatial_assets.pipeline.run.driver import TilePipeline
 from spatial_assets.project import Project
 from spatial_assets.stores.objects.store import open_store
-from spatial_assets.stores.tables.database import open_database
+from spatial_assets.stores.tables.connect import open_database
 
 
 def run_plainly(

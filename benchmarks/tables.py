@@ -19,7 +19,7 @@ from shapely.geometry.base import BaseGeometry
 
 from benchmarks.rows import Row, row, wall
 from spatial_assets.stores.rows import BoundarySet, Columns, Replace
-from spatial_assets.stores.tables.database import open_database
+from spatial_assets.stores.tables.connect import open_database
 from spatial_assets_tests.servers.postgis import postgres_programs, serve, server_user
 
 POLYGONS = 200_000

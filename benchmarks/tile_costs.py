@@ -18,7 +18,7 @@ from benchmarks.tiny import tiny_project
 from spatial_assets.pipeline.engines.engine import ProcessEngine
 from spatial_assets.project import Project
 from spatial_assets.stores.objects.store import ObjectStore, open_store
-from spatial_assets.stores.tables.database import open_database
+from spatial_assets.stores.tables.connect import open_database
 
 TILES = 300
 MB = "MB a tile"

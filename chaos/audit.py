@@ -17,7 +17,8 @@ from spatial_assets.stores import layout
 from spatial_assets.stores.objects.leases import parsed
 from spatial_assets.stores.objects.manifests import read_manifest
 from spatial_assets.stores.objects.store import ObjectStore, open_store
-from spatial_assets.stores.tables.database import Database, open_database
+from spatial_assets.stores.tables.connect import open_database
+from spatial_assets.stores.tables.database import Database
 
 TABLES = ("boundaries", "ndvi_by_boundary", "tile_index", "tile_state", "quarantine")
 PASSING = {"refreshed_at", "since", "first_seen", "last_seen"}
@@ -138,7 +139,7 @@ def stray_files(project: Project, findings: Findings) -> None:
 
 
 def _rows(database: Database, table: str, url: str) -> Iterable[tuple[str, str]]:
-    keys = [column.name for column in database.tables.table(table).primary_key]  # type: ignore[attr-defined]
+    keys = [column.name for column in database.tables.table(table).primary_key]
     for row in database.rows(table):
         told = {name: value for name, value in row.items() if name not in PASSING}
         key = " ".join(str(told.pop(name)) for name in keys)

@@ -25,7 +25,8 @@ from spatial_assets.pipeline.engines.engine import Engine, InlineEngine, Process
 from spatial_assets.pipeline.run.driver import TilePipeline
 from spatial_assets.project import Project, load_project
 from spatial_assets.stores.objects.store import open_store
-from spatial_assets.stores.tables.database import Database, open_database
+from spatial_assets.stores.tables.connect import open_database
+from spatial_assets.stores.tables.database import Database
 
 FINE = {"materialized", "unchanged", "empty"}
 SECONDS = 60.0

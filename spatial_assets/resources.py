@@ -59,7 +59,7 @@ class DatabaseResource(dg.ConfigurableResource):
     @contextmanager
     def open(self, project: Project) -> "Iterator[Database]":
         """Open the database with the project's tables; its connections are closed at the end."""
-        from spatial_assets.stores.tables.database import open_database
+        from spatial_assets.stores.tables.connect import open_database
 
         is_the_projects = self.url == mask_secrets(project.database_url)
         url = project.database_url if is_the_projects else self.url

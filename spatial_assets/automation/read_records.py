@@ -15,7 +15,8 @@ from spatial_assets.pipeline.outcome import State
 from spatial_assets.pipeline.stages import RAW
 from spatial_assets.project import Project
 from spatial_assets.stores.rows import TileWanted
-from spatial_assets.stores.tables.database import Database, open_database, rows_if_any
+from spatial_assets.stores.tables.connect import open_database
+from spatial_assets.stores.tables.database import Database
 
 LOCK_TIMEOUT_SECONDS = 20.0  # for a database locked by others; Dagster gives a tick 60
 
@@ -55,4 +56,4 @@ def _rows(
     database: Database, table: str, project: Project, **where: object
 ) -> list[dict[str, object]]:
     """Return the rows of this grid; none if the table does not exist yet."""
-    return rows_if_any(database, table, {"grid_id": project.grid_id, **where})
+    return database.rows_if_any(table, {"grid_id": project.grid_id, **where})

@@ -134,7 +134,7 @@ def change_detector(project: Project) -> "Iterator[ChangeDetector]":
     """Open a change detector on the project's store and database."""
     from spatial_assets.pipeline.freshness.change_detection import ChangeDetector
     from spatial_assets.stores.objects.store import open_store
-    from spatial_assets.stores.tables.database import open_database
+    from spatial_assets.stores.tables.connect import open_database
 
     store = open_store(project.storage_url)
     with open_database(project.database_url, pool_size=1) as database:

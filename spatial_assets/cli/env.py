@@ -131,7 +131,7 @@ def wheel_versions() -> Iterator[tuple[str, str]]:
 
 def _database_version(project: Project) -> str:
     """What the database says of itself, if it can be reached."""
-    from spatial_assets.stores.tables.database import open_database
+    from spatial_assets.stores.tables.connect import open_database
 
     try:
         with open_database(project.database_url, pool_size=1, connect_timeout=3.0) as connected:

@@ -13,7 +13,7 @@ import shapely
 from spatial_assets.assets.run_checks import judge_orphans, judge_parts
 from spatial_assets.project import Project
 from spatial_assets.project.sections.checks import ChecksSettings
-from spatial_assets.stores.tables.database import open_database
+from spatial_assets.stores.tables.connect import open_database
 from spatial_assets_tests.fixtures.dagster_runs import (
     BOUNDARIES,
     definitions,

@@ -28,7 +28,7 @@ from spatial_assets.stores.rows import (
     TileWanted,
     Upsert,
 )
-from spatial_assets.stores.tables.database import open_database
+from spatial_assets.stores.tables.connect import open_database
 from spatial_assets_tests.fixtures.two_zone_project import write_project
 
 CHAIN = ("raw_tile", "reprojected_raster", "ndvi", "ndvi_by_boundary", "tile_index")

@@ -12,7 +12,7 @@ from spatial_assets.automation.sensors import BACKLOG_SENSOR
 from spatial_assets.project.sections.freshness import BacklogSettings
 from spatial_assets.resources import project_resources
 from spatial_assets.stores.rows import TileInputs, Upsert
-from spatial_assets.stores.tables.database import open_database
+from spatial_assets.stores.tables.connect import open_database
 from spatial_assets_tests.automation.frozen_clock import WARN, WINDOW, AutomationHarness, freshness
 
 KEY = dg.AssetCheckKey(dg.AssetKey("raw_tile"), "backlog")

@@ -15,7 +15,7 @@ from spatial_assets.pipeline.boundaries import BoundaryPipeline
 from spatial_assets.project import Project
 from spatial_assets.stores.objects.leases import acquire
 from spatial_assets.stores.rows import Replace
-from spatial_assets.stores.tables.database import open_database
+from spatial_assets.stores.tables.connect import open_database
 from spatial_assets_tests.fixtures.pipeline_runs import NOON, store_of, walk
 from spatial_assets_tests.fixtures.ten_village_project import districts
 from spatial_assets_tests.fixtures.two_zone_project import (

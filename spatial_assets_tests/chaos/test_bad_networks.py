@@ -17,7 +17,7 @@ from spatial_assets.project import load_project
 from spatial_assets.retries import retry_budget
 from spatial_assets.stores.objects.location import RETRY_CONFIG
 from spatial_assets.stores.objects.store import open_store
-from spatial_assets.stores.tables.database import open_database
+from spatial_assets.stores.tables.connect import open_database
 from spatial_assets.stores.tables.postgis import Limits, PostgisDatabase
 from spatial_assets_tests.fixtures.pipeline_runs import NOON
 from spatial_assets_tests.fixtures.ten_village_project import villages
@@ -25,7 +25,7 @@ from spatial_assets_tests.stores.tables.sample_rows import state
 
 pytestmark = pytest.mark.servers
 
-QUICK = Limits(statement=0.4, connect=0.4, patience=20.0)
+QUICK = Limits(statement=0.4, connect=0.4, retry=20.0)
 
 
 def test_boundaries_are_validated_though_bodies_break_off(
@@ -82,7 +82,7 @@ def test_a_commit_outlives_each_fault(
 def test_a_database_that_falls_silent_is_given_up_in_time(
     postgis_relay: PostgresRelay, relayed_url: str
 ) -> None:
-    limits = Limits(statement=0.4, connect=0.4, patience=1.0, wait=2.0)
+    limits = Limits(statement=0.4, connect=0.4, retry=1.0, pool_wait=2.0)
     with PostgisDatabase(relayed_url, limits) as database:
         database.ensure_schema()
         postgis_relay.storm = Storm(seed="3", share=1.0, kinds={"stall": 1})

@@ -27,7 +27,7 @@ from spatial_assets.cli.local_run.progress import LineDisplay
 from spatial_assets.errors import SettingsError
 from spatial_assets.project import Project, load_project
 from spatial_assets.project.loading import DEMO_FOLDER
-from spatial_assets.stores.tables.database import open_database
+from spatial_assets.stores.tables.connect import open_database
 
 Run = Callable[..., Result]
 

@@ -10,7 +10,7 @@ import pytest
 from click.testing import Result
 
 from spatial_assets.project import load_project
-from spatial_assets.stores.tables.database import open_database
+from spatial_assets.stores.tables.connect import open_database
 from spatial_assets_tests.fixtures import two_zone_project
 
 Run = Callable[..., Result]

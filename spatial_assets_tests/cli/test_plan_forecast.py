@@ -25,7 +25,7 @@ from spatial_assets.cli.selection.run_rates import recent_throughput, run_rate
 from spatial_assets.pipeline.engines.engine import InlineEngine
 from spatial_assets.pipeline.run.scenes_of_run import RunScenes
 from spatial_assets.project import Project, load_project
-from spatial_assets.stores.tables.database import open_database
+from spatial_assets.stores.tables.connect import open_database
 from spatial_assets_tests.fixtures.pipeline_runs import store_of
 from spatial_assets_tests.fixtures.two_zone_project import write_project
 

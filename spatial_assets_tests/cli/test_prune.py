@@ -12,7 +12,7 @@ from click.testing import Result
 from spatial_assets.project import Project, load_project
 from spatial_assets.stores.objects.leases import lease
 from spatial_assets.stores.objects.store import open_store
-from spatial_assets.stores.tables.database import open_database
+from spatial_assets.stores.tables.connect import open_database
 from spatial_assets_tests.fixtures import two_zone_project
 
 Run = Callable[..., Result]

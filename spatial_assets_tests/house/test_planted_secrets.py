@@ -21,7 +21,7 @@ from spatial_assets.catalog.access.signing import source_credentials
 from spatial_assets.catalog.access.source_access import source_access
 from spatial_assets.errors import SpatialAssetsError
 from spatial_assets.project import load_project
-from spatial_assets.stores.tables.database import open_database
+from spatial_assets.stores.tables.connect import open_database
 from spatial_assets_tests.fixtures.two_zone_project import (
     COUNTRY,
     FILES,

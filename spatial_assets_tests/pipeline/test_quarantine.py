@@ -11,7 +11,7 @@ import numpy as np
 
 from spatial_assets.pipeline.outcome import State
 from spatial_assets.project import Project
-from spatial_assets.stores.tables.database import open_database
+from spatial_assets.stores.tables.connect import open_database
 from spatial_assets_tests.fixtures.pipeline_runs import (
     NOON,
     changed,

@@ -18,7 +18,7 @@ from spatial_assets.pipeline.engines.engine import InlineEngine
 from spatial_assets.pipeline.outcome import State
 from spatial_assets.pipeline.quarantine import Quarantine
 from spatial_assets.project import Project
-from spatial_assets.stores.tables.database import open_database
+from spatial_assets.stores.tables.connect import open_database
 from spatial_assets_tests.fixtures.pipeline_runs import (
     NOON,
     changed,

@@ -15,7 +15,8 @@ import click
 from spatial_assets.project import Project, load_project
 from spatial_assets.project.urls import is_url
 from spatial_assets.stores.objects.store import ObjectStore, open_store
-from spatial_assets.stores.tables.database import Database, open_database
+from spatial_assets.stores.tables.connect import open_database
+from spatial_assets.stores.tables.database import Database
 
 
 @dataclass(frozen=True, eq=False)

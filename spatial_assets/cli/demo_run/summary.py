@@ -16,7 +16,7 @@ from spatial_assets.cli.selection.tile_status import TileSummary
 from spatial_assets.pipeline.stages import TILE_INDEX, by_boundary
 from spatial_assets.stores import layout
 from spatial_assets.stores.rows import Row
-from spatial_assets.stores.tables.database import DUCKDB_PREFIX
+from spatial_assets.stores.tables.connect import DUCKDB_PREFIX
 from spatial_assets.stores.vectors.validated import read_validated
 
 OVERCAST_PERCENT = 99.0  # per cent of cloud from which a scene has nothing to give

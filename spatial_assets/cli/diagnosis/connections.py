@@ -6,16 +6,11 @@ Whether the Dask cluster is there, and each of its workers can do the work.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from spatial_assets.cli.diagnosis.finding import Finding, run_check
 from spatial_assets.errors import StoreError
 from spatial_assets.project import Project
-
-if TYPE_CHECKING:
-    from spatial_assets.stores.tables.transactions import Transaction
-
 
 LOCK_TIMEOUT_SECONDS = 10.0  # for a DuckDB file that a run holds; longer would look like a hang
 
@@ -42,17 +37,14 @@ def storage(project: Project) -> Finding:
 
 def database(project: Project) -> Finding:
     """Connect and ask for the spatial extension."""
-    from spatial_assets.stores.tables.database import open_database
-    from spatial_assets.stores.tables.relational import RelationalDatabase
+    from spatial_assets.stores.tables.connect import open_database
 
     def question() -> str:
         url = project.database_url
         with open_database(url, pool_size=1, lock_timeout=LOCK_TIMEOUT_SECONDS) as connected:
             version = connected.spatial_version()
             # Only a query opens a DuckDB file and shows whether it is one.
-            tables: dict[str, dict[str, str]] = {}
-            if isinstance(connected, RelationalDatabase):
-                tables = connected.within(_relations, write=False)
+            tables = connected.relations()
             return f"{connected.url}: {version}, {len(tables)} tables and views"
 
     remedy = (
@@ -60,11 +52,6 @@ def database(project: Project) -> Finding:
         "in PostgreSQL: CREATE EXTENSION postgis"
     )
     return run_check("database", question, remedy=remedy)
-
-
-def _relations(transaction: Transaction) -> dict[str, dict[str, str]]:
-    """Tables and views there are."""
-    return transaction.relations()
 
 
 def cluster(project: Project) -> Finding:

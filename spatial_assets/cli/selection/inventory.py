@@ -24,8 +24,6 @@ from spatial_assets.project import Project
 from spatial_assets.stores import layout
 from spatial_assets.stores.objects.manifests import read_manifest
 from spatial_assets.stores.rows import Row
-from spatial_assets.stores.tables.relational import RelationalDatabase
-from spatial_assets.stores.tables.transactions import Transaction
 
 if TYPE_CHECKING:
     from spatial_assets.catalog import Catalogue
@@ -142,12 +140,8 @@ class Inventory:
 
     def rows(self, table: str, *, columns: Sequence[str] | None = None) -> list[dict[str, object]]:
         """Rows of this grid; none where there is no such table yet."""
-        database = self.opened.database
-        if isinstance(database, RelationalDatabase):
-            known = database.within(_relations, write=False)
-            if table not in known:
-                return []
-        return database.rows(table, where={"grid_id": self.project.grid_id}, columns=columns)
+        where = {"grid_id": self.project.grid_id}
+        return self.opened.database.rows_if_any(table, where, columns=columns)
 
     def _seen_in_the_store(
         self, tiles: Sequence[TileSummary], stages: Sequence[str], *, verify: bool
@@ -191,7 +185,3 @@ def _by_tile(rows: Iterable[Row]) -> defaultdict[str, list[Row]]:
     for row in rows:
         found[str(row["tile"])].append(row)
     return found
-
-
-def _relations(transaction: Transaction) -> dict[str, dict[str, str]]:
-    return transaction.relations()

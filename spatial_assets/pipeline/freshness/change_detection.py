@@ -36,7 +36,7 @@ from spatial_assets.project.secrets import mask_secrets
 from spatial_assets.stores import layout
 from spatial_assets.stores.objects.store import ObjectStore
 from spatial_assets.stores.rows import Replace, RowChange, TileWanted, Upsert
-from spatial_assets.stores.tables.database import Database, rows_if_any
+from spatial_assets.stores.tables.database import Database
 
 PollFunction = Callable[..., Snapshot]
 CHANGED_BEFORE_FIRST_POLL = "the catalogue has changed since the tile was made"
@@ -149,10 +149,10 @@ class ChangeDetector:
     def _made_from(self, tiles: Iterable[str]) -> Mapping[str, InputsByStage]:
         """Read the inputs that some tiles were made from."""
         where = {"grid_id": self.project.grid_id, "tile": list(tiles)}
-        return inputs_from_rows(rows_if_any(self.database, "tile_inputs", where)) if tiles else {}
+        return inputs_from_rows(self.database.rows_if_any("tile_inputs", where)) if tiles else {}
 
     def _recorded(self) -> Sequence[TileWanted]:
-        rows = rows_if_any(self.database, "tile_wanted", {"grid_id": self.project.grid_id})
+        rows = self.database.rows_if_any("tile_wanted", {"grid_id": self.project.grid_id})
         return [TileWanted(**row) for row in rows]  # type: ignore[arg-type]
 
     def _write(

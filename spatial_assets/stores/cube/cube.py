@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 SHARD = "c/0/0/0"
 LOCK_TTL = timedelta(minutes=2)  # a dozen small objects, with every retry used up
-LOCK_PATIENCE = timedelta(minutes=3)  # so a driver that died in there is waited out
+LOCK_WAIT = timedelta(minutes=3)  # so a driver that died in there is waited out
 
 
 def stored_cube(store: ObjectStore, index: str) -> CubeSpec | None:
@@ -75,7 +75,7 @@ def ensure_cube(
         owner=owner,
         ttl=LOCK_TTL,
         clock=clock,
-        patience=LOCK_PATIENCE,
+        wait=LOCK_WAIT,
     ) as held:
         found = stored_cube(store, wanted.index)
         grown = wanted if found is None else found.grown_to(wanted)

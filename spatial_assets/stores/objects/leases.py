@@ -183,14 +183,14 @@ def lease(
     owner: str,
     ttl: timedelta,
     clock: Callable[[], datetime],
-    patience: timedelta = timedelta(0),
+    wait: timedelta = timedelta(0),
 ) -> Iterator[Lease]:
-    """Hold the lease for the block; wait for it up to `patience`.
+    """Hold the lease for the block; wait for it up to `wait`.
 
     Raises:
         LeaseHeldError: it could not be had.
     """
-    deadline = time.monotonic() + patience.total_seconds()
+    deadline = time.monotonic() + wait.total_seconds()
     while True:
         try:
             held = acquire(store, name, owner=owner, ttl=ttl, clock=clock)

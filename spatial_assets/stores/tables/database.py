@@ -1,80 +1,159 @@
-"""What the product needs of a database, and how a URL becomes one.
+"""The database: tables of boundaries, statistics, tile states and quarantine.
 
-Neither DuckDB nor a PostgreSQL driver is imported before a URL asks for it.
+Everything that PostGIS and DuckDB have in common; each of them adds how to run work in a
+transaction. A URL becomes a database in `connect`.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import Self, TypeVar
 
 from shapely.geometry.base import BaseGeometry
 
-from spatial_assets.errors import DatabaseError
-from spatial_assets.retries import answer_within
 from spatial_assets.stores.rows import (
     BoundaryDeclaration,
     QuarantineRecord,
+    Replace,
+    ReplaceAll,
     RowChange,
     RowLike,
     RowsLike,
     TileState,
+    Upsert,
+)
+from spatial_assets.stores.tables.declarations import Tables, declare
+from spatial_assets.stores.tables.inspection import TableFacts, examine
+from spatial_assets.stores.tables.schema import MIGRATIONS, Migration, bring_up_to_date, is_current
+from spatial_assets.stores.tables.transactions import (
+    Transaction,
+    apply_all,
+    prepared,
+    release,
+    select_rows,
 )
 
-if TYPE_CHECKING:
-    from spatial_assets.stores.tables.inspection import TableFacts
+Result = TypeVar("Result")
 
 
-DUCKDB_PREFIX = "duckdb:///"
-POSTGRES_PREFIXES = ("postgresql+psycopg://", "postgresql://", "postgres://")
+class Database(ABC):
+    """A database with the declared tables.
 
-
-class Database(Protocol):
-    """Tables of boundaries, statistics, states and quarantine.
-
-    Every change is one transaction, and harmless to make twice. May be used by several threads;
-    not by a forked child.
+    Every change is one transaction that is harmless to repeat. Safe to share between threads, but
+    not with a forked child process.
     """
+
+    def __init__(self, url: str, migrations: Sequence[Migration] = MIGRATIONS) -> None:
+        self._url = url
+        self._migrations = migrations
+        self._boundaries: dict[str, BoundaryDeclaration] = {}
+        self._indices: dict[str, None] = {}
+        self._tables = declare((), ())
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._url!r})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
 
     @property
     def url(self) -> str:
-        """Where it is, without its password."""
+        """URL without its password."""
+        return self._url
+
+    @property
+    def tables(self) -> Tables:
+        """Tables and views declared so far."""
+        return self._tables
+
+    @abstractmethod
+    def in_transaction(self, work: Callable[[Transaction], Result], *, write: bool) -> Result:
+        """Do `work` in a transaction; retry it after a transient error."""
+
+    @abstractmethod
+    def spatial_version(self) -> str:
+        """Versions of the database, of its spatial extension, and of the libraries below that."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close all connections."""
+
+    @contextmanager
+    def keep_open(self) -> Iterator[None]:
+        """Allow the database to stay open between the many transactions of this block.
+
+        Other processes still get their turn.
+        """
+        yield
 
     def ensure_schema(
         self, boundaries: Sequence[BoundaryDeclaration] = (), indices: Sequence[str] = ()
     ) -> None:
-        """Create what is missing for these, and for those named before; harmless twice or at once.
+        """Create the missing tables of these boundary sets and indices, and of those named before.
+
+        Harmless to repeat, and to run concurrently.
 
         Raises:
-            DatabaseError: the schema is newer than this code, a table is not as declared, or
-                there is no spatial extension.
+            DatabaseError: the schema is newer than this code, a table differs from its
+                declaration, or there is no spatial extension.
         """
+        all_boundaries = self._boundaries | {each.name: each for each in boundaries}
+        all_indices = self._indices | dict.fromkeys(indices)
+        tables = declare(all_boundaries.values(), all_indices)
+        self._boundaries, self._indices, self._tables = all_boundaries, all_indices, tables
+        if not self.in_transaction(
+            lambda transaction: is_current(transaction, tables, self._migrations), write=False
+        ):
+            self.in_transaction(self._bring_up_to_date, write=True)
+
+    def _bring_up_to_date(self, transaction: Transaction) -> None:
+        transaction.lock({"schema": True})
+        bring_up_to_date(transaction, self._tables, self._migrations)
 
     def commit(self, changes: Sequence[RowChange]) -> None:
         """Make all changes, or none.
 
         Raises:
-            DatabaseError: a row does not fit its table, or the database gave up.
+            DatabaseError: a row does not fit its table, or the database failed.
         """
+        checked = [prepared(self._tables, change) for change in changes]
+        if checked:
+            self.in_transaction(lambda transaction: apply_all(transaction, checked), write=True)
 
     def replace_tile(self, table: str, keys: Mapping[str, object], rows: RowsLike) -> None:
-        """Let `rows` be the rows of `table` that have these keys."""
+        """Replace the rows of `table` that have these keys by `rows`."""
+        self.commit([Replace(table, keys, rows)])
 
     def replace_all(self, table: str, rows: RowsLike) -> None:
-        """Let `rows` be the rows of `table`."""
+        """Replace all rows of `table` by `rows`."""
+        self.commit([ReplaceAll(table, rows)])
 
     def set_states(self, states: Iterable[TileState | RowLike]) -> None:
-        """Write how stages of tiles ended; what did not change keeps its `since`."""
+        """Write how stages of tiles ended; an unchanged state keeps its `since`."""
+        self.commit([Upsert("tile_state", states)])
 
     def quarantine(self, records: Iterable[QuarantineRecord | RowLike]) -> None:
-        """Write what is bad; what was in force keeps its `first_seen`."""
+        """Quarantine inputs; one already quarantined keeps its `first_seen`."""
+        self.commit([Upsert("quarantine", records)])
 
     def release(self, where: Mapping[str, object], *, now: datetime) -> int:
-        """Let what matches go, and say how many there were in force."""
+        """Release matching inputs from quarantine; return the number released."""
+        table = self._tables.table("quarantine")
+        return self.in_transaction(
+            lambda transaction: release(transaction, table, where, now=now), write=True
+        )
 
     def rows(
         self,
@@ -84,91 +163,45 @@ class Database(Protocol):
         intersecting: BaseGeometry | None = None,
         columns: Sequence[str] | None = None,
     ) -> list[dict[str, object]]:
-        """RowsLike of a table or view in the order of its key.
+        """Rows of a table or view, in the order of its key.
 
         Args:
             table: its name.
-            where: column -> the value, or a list of values, it must have; None: null.
-            intersecting: in lon/lat; only rows whose geometry intersects it.
-            columns: only these, each combination of values once and in their order.
+            where: column -> required value, or list of allowed values; None matches null.
+            intersecting: only rows whose geometry intersects this one, in lon/lat.
+            columns: only these columns: each distinct combination of values, in their order.
         """
+        readable = self._tables.readable(table)
+        return self.in_transaction(
+            lambda transaction: select_rows(
+                transaction,
+                readable,
+                where=where or {},
+                intersecting=intersecting,
+                columns=columns,
+            ),
+            write=False,
+        )
+
+    def rows_if_any(
+        self,
+        table: str,
+        where: Mapping[str, object],
+        *,
+        columns: Sequence[str] | None = None,
+    ) -> list[dict[str, object]]:
+        """Rows of a table; none where the table does not exist, and it is not created."""
+        return self.rows(table, where, columns=columns) if self.has_table(table) else []
+
+    def relations(self) -> dict[str, dict[str, str]]:
+        """Existing tables and views: name -> column -> type, as the database names it."""
+        return self.in_transaction(lambda transaction: transaction.relations(), write=False)
 
     def has_table(self, table: str) -> bool:
-        """Whether there is such a table or view yet."""
+        """Return True if there is such a table or view."""
+        return table in self.relations()
 
     def inspect_table(self, table: str) -> TableFacts:
-        """What the database says of a declared table that has geometries."""
-
-    def spatial_version(self) -> str:
-        """Versions of the database, its spatial extension, and what that is built on."""
-
-    def keep_open(self) -> AbstractContextManager[None]:
-        """Many transactions follow each other in this block: it may be kept open between them.
-
-        Other processes have their turn all the same.
-        """
-
-    def close(self) -> None:
-        """Let go of connections."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
-
-
-def rows_if_any(
-    database: Database, table: str, where: Mapping[str, object]
-) -> list[dict[str, object]]:
-    """RowsLike of a table; none where it was never made, and it is not made now."""
-    return database.rows(table, where=where) if database.has_table(table) else []
-
-
-def open_database(
-    url: str,
-    *,
-    pool_size: int = 4,
-    connect_timeout: float = 10.0,
-    statement_timeout: float | None = None,
-    lock_timeout: float = 60.0,
-) -> Database:
-    """The database a URL names; nothing is contacted or created before it is used.
-
-    Args:
-        url: `duckdb:///path` (four slashes: absolute) or `postgresql+psycopg://...`, there with
-            `?schema=name` for tables elsewhere than in the user's first schema.
-        pool_size: most connections to PostGIS at a time.
-        connect_timeout: seconds for PostGIS to answer.
-        statement_timeout: seconds a statement may take in PostGIS; default: what
-            $SPATIAL_ASSETS_TIMEOUT says, else 300.
-        lock_timeout: seconds to wait for a DuckDB file that others hold, or for a free connection.
-
-    Raises:
-        DatabaseError: the URL names neither.
-        SettingsError: the variable is no number of seconds.
-    """
-    if url.startswith(DUCKDB_PREFIX):
-        from spatial_assets.stores.tables.duckdb import DuckDatabase
-
-        return DuckDatabase(url.removeprefix(DUCKDB_PREFIX), patience=lock_timeout)
-    for prefix in POSTGRES_PREFIXES:
-        if url.startswith(prefix):
-            from spatial_assets.stores.tables.postgis import Limits, PostgisDatabase
-
-            statement = statement_timeout or answer_within(os.environ, default=Limits.statement)
-            limits = Limits(
-                pool_size=pool_size,
-                connect=min(connect_timeout, statement),
-                statement=statement,
-                wait=lock_timeout,
-            )
-            return PostgisDatabase(f"{POSTGRES_PREFIXES[0]}{url.removeprefix(prefix)}", limits)
-    scheme = url.partition("://")[0] if "://" in url else "no scheme"
-    raise DatabaseError(
-        f"not a database URL ({scheme}): wanted duckdb:///path or "
-        "postgresql+psycopg://user@host:5432/database"
-    )
+        """Compare a declared table that has geometries with the one in the database."""
+        declared = self._tables.table(table)
+        return self.in_transaction(lambda transaction: examine(transaction, declared), write=False)

@@ -17,9 +17,9 @@ from geoalchemy2 import Geometry
 
 from spatial_assets.errors import DatabaseError
 from spatial_assets.stores.tables.batches import Batch, encoded
+from spatial_assets.stores.tables.database import Database
 from spatial_assets.stores.tables.ddl import DUCKDB_DIALECT, DuckDialect, quoted
 from spatial_assets.stores.tables.duckdb_file import DuckFile, is_held_by_others
-from spatial_assets.stores.tables.relational import RelationalDatabase
 from spatial_assets.stores.tables.schema import MIGRATIONS, Migration
 from spatial_assets.stores.tables.transactions import STAGED_ROWS, Transaction
 
@@ -108,11 +108,11 @@ class DuckTransaction:
         yield
 
 
-class DuckDatabase(RelationalDatabase):
+class DuckDatabase(Database):
     """One DuckDB file."""
 
     def __init__(
-        self, path: str, *, patience: float = 60.0, migrations: Sequence[Migration] = MIGRATIONS
+        self, path: str, *, lock_timeout: float = 60.0, migrations: Sequence[Migration] = MIGRATIONS
     ) -> None:
         if not path or ":memory:" in path:
             raise DatabaseError(
@@ -121,9 +121,9 @@ class DuckDatabase(RelationalDatabase):
             )
         place = Path(path).resolve()
         super().__init__(f"duckdb:///{place}", migrations)
-        self._file = DuckFile(place, patience)
+        self._file = DuckFile(place, lock_timeout)
 
-    def within(self, work: Callable[[Transaction], Result], *, write: bool) -> Result:
+    def in_transaction(self, work: Callable[[Transaction], Result], *, write: bool) -> Result:
         """Do `work` in a transaction on the file; the file is made by the first that writes."""
         with self._explaining(), self._file.attached(write=write) as connection:
             connection.execute("BEGIN")

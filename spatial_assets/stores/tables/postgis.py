@@ -17,9 +17,9 @@ from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from spatial_assets.errors import DatabaseError
 from spatial_assets.retries import Backoff, retried
+from spatial_assets.stores.tables.database import Database
 from spatial_assets.stores.tables.postgis_connection import PromptConnection, address_of
 from spatial_assets.stores.tables.postgis_transaction import PostgisTransaction
-from spatial_assets.stores.tables.relational import RelationalDatabase
 from spatial_assets.stores.tables.schema import MIGRATIONS, Migration
 from spatial_assets.stores.tables.transactions import Transaction
 
@@ -52,10 +52,10 @@ class Limits:
 
     connect: float = 10.0
     statement: float = 300.0
-    wait: float = 60.0
+    pool_wait: float = 60.0
     """For a connection that others of this process use."""
 
-    patience: float = 6.0
+    retry: float = 6.0
     """For what may pass; a server that restarts is back, and a person is still there."""
 
     @property
@@ -64,7 +64,7 @@ class Limits:
         return self.statement + self.connect
 
 
-class PostgisDatabase(RelationalDatabase):
+class PostgisDatabase(Database):
     """A PostGIS database; the first use connects."""
 
     def __init__(
@@ -79,15 +79,15 @@ class PostgisDatabase(RelationalDatabase):
         self._limits = limits
         self._pool: ConnectionPool[Connection] | None = None
         self._opening = threading.Lock()
-        self._backoff = Backoff(first=0.05, largest=1.0, patience=limits.patience)
+        self._backoff = Backoff(first=0.05, largest=1.0, patience=limits.retry)
 
-    def within(self, work: Callable[[Transaction], Result], *, write: bool) -> Result:
+    def in_transaction(self, work: Callable[[Transaction], Result], *, write: bool) -> Result:
         """Do `work` in a transaction; again, on another connection, if it fails in passing."""
         return self._tried(lambda: self._once(work, write=write))
 
     def spatial_version(self) -> str:
         """Versions of PostgreSQL and PostGIS, and of the GEOS and PROJ it is built on."""
-        rows = self.within(
+        rows = self.in_transaction(
             lambda open_: open_.run("SELECT version(), postgis_full_version()"), write=False
         )
         server, spatial = (str(value) for value in rows[0])
@@ -124,7 +124,7 @@ class PostgisDatabase(RelationalDatabase):
                     check=self._check,  # a restarted server is not an error
                     min_size=0,
                     max_size=self._limits.pool_size,
-                    timeout=self._limits.wait,
+                    timeout=self._limits.pool_wait,
                     name="spatial_assets",
                     open=True,
                 )
@@ -160,7 +160,7 @@ class PostgisDatabase(RelationalDatabase):
     def _explained(self, error: psycopg.Error) -> str:
         """What an error means and what to do, without the password."""
         if isinstance(error, PoolTimeout | PoolClosed):
-            told = f"no connection was free within {self._limits.wait:g} s"
+            told = f"no connection was free within {self._limits.pool_wait:g} s"
             remedy = f"pool_size is {self._limits.pool_size}: raise it, or look for a long query"
         else:
             told = " ".join(str(error).split()) or type(error).__name__

@@ -16,7 +16,7 @@ from spatial_assets.cli.selection.stale_tiles import freshness_by_max_age, is_st
 from spatial_assets.cli.selection.tile_status import TileStatus, TileSummary, summarize_tile
 from spatial_assets.project import Project, load_project
 from spatial_assets.stores.rows import Upsert
-from spatial_assets.stores.tables.database import open_database
+from spatial_assets.stores.tables.connect import open_database
 from spatial_assets_tests.fixtures import two_zone_project
 
 Run = Callable[..., Result]

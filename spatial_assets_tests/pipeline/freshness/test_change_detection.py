@@ -18,7 +18,7 @@ from spatial_assets.pipeline.freshness.change_detection import (
 from spatial_assets.pipeline.outcome import State
 from spatial_assets.project import Project
 from spatial_assets.stores import layout
-from spatial_assets.stores.tables.database import open_database
+from spatial_assets.stores.tables.connect import open_database
 from spatial_assets_tests.fixtures.pipeline_runs import NOON, rows, states, store_of, walk
 from spatial_assets_tests.fixtures.ten_village_project import ten_tiles, ten_villages, village
 from spatial_assets_tests.fixtures.two_zone_project import write_granule

@@ -35,7 +35,7 @@ from spatial_assets.pipeline.run.driver import TilePipeline
 from spatial_assets.pipeline.stages import RAW, chain_of
 from spatial_assets.pipeline.tile.boundary_statistics import ValidatedBoundaries
 from spatial_assets.project import Project
-from spatial_assets.stores.tables.database import open_database
+from spatial_assets.stores.tables.connect import open_database
 from spatial_assets_tests.fixtures.pipeline_runs import NOON, rows, stage_of, states, store_of, walk
 from spatial_assets_tests.fixtures.ten_village_project import ten_tiles, ten_villages, village
 from spatial_assets_tests.fixtures.two_zone_project import write_granule

@@ -16,7 +16,8 @@ from spatial_assets.pipeline.outcome import StageOutcome, State, TileOutcome
 from spatial_assets.pipeline.run.run_log import KEPT_RUNS, RunLog
 from spatial_assets.project import Project
 from spatial_assets.stores.rows import RowChange
-from spatial_assets.stores.tables.database import Database, open_database
+from spatial_assets.stores.tables.connect import open_database
+from spatial_assets.stores.tables.database import Database
 from spatial_assets.stores.tables.duckdb import DuckDatabase
 from spatial_assets_tests.fixtures.pipeline_runs import NOON, PIXELS, rows, store_of, walk
 from spatial_assets_tests.fixtures.two_zone_project import (

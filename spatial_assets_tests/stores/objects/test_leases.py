@@ -215,7 +215,7 @@ from spatial_assets.stores.objects.store import open_store
 url, ledger, who = sys.argv[1:]
 for _ in range(5):
     with lease(open_store(url), "cube/ndvi", owner=who, ttl=timedelta(seconds=60),
-               clock=lambda: datetime.now(UTC), patience=timedelta(seconds=60)):
+               clock=lambda: datetime.now(UTC), wait=timedelta(seconds=60)):
         number = int(Path(ledger).read_text())      # lost updates show two holders at once
         Path(ledger).write_text(str(number + 1))
 """

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from spatial_assets.stores.tables.database import Database, open_database
+from spatial_assets.stores.tables.connect import open_database
+from spatial_assets.stores.tables.database import Database
 from spatial_assets_tests.stores.tables.sample_rows import REGIONS
 
 

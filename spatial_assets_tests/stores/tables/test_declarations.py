@@ -18,7 +18,7 @@ from spatial_assets.stores.public_columns import (
     boundary_columns,
 )
 from spatial_assets.stores.rows import boundary_key
-from spatial_assets.stores.tables.database import open_database
+from spatial_assets.stores.tables.connect import open_database
 from spatial_assets.stores.tables.ddl import DUCKDB_DIALECT, POSTGIS_DIALECT, creation
 from spatial_assets.stores.tables.declarations import columns_of, declare
 from spatial_assets_tests.stores.tables.sample_rows import REGIONS
@@ -158,7 +158,7 @@ def test_a_url_that_cannot_be_read_is_not_repeated() -> None:
 def test_nothing_is_imported_before_a_url_asks_for_it() -> None:
     code = (
         "import sys; from spatial_assets.stores import rows; "
-        "from spatial_assets.stores.tables import database; "
+        "from spatial_assets.stores.tables import connect; "
         "print(sorted({'duckdb', 'psycopg', 'geoalchemy2', 'sqlalchemy', 'pyarrow'} "
         "& set(sys.modules)))"
     )

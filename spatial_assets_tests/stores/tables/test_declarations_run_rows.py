@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 from spatial_assets.stores.rows import Replace
-from spatial_assets.stores.tables.database import Database, open_database
-from spatial_assets.stores.tables.relational import RelationalDatabase
+from spatial_assets.stores.tables.connect import open_database
+from spatial_assets.stores.tables.database import Database
 from spatial_assets_tests.stores.tables.sample_rows import GRID, NOON, REGIONS
 
 KEY = {"grid_id": GRID, "run": "a"}
@@ -41,8 +41,7 @@ def test_a_run_has_no_end_before_it_ended(database: Database) -> None:
 def test_a_database_made_before_there_was_a_run_log_gets_one(
     database: Database, database_url: str
 ) -> None:
-    assert isinstance(database, RelationalDatabase)
-    database.within(lambda open_: open_.run("DROP TABLE run_log"), write=True)
+    database.in_transaction(lambda open_: open_.run("DROP TABLE run_log"), write=True)
     database.close()
 
     with open_database(database_url) as other:

@@ -13,7 +13,7 @@ import pytest
 import shapely
 
 from spatial_assets.errors import DatabaseError
-from spatial_assets.stores.tables.database import open_database
+from spatial_assets.stores.tables.connect import open_database
 from spatial_assets.stores.tables.duckdb import DuckDatabase
 from spatial_assets.stores.tables.duckdb_file import extension_file
 from spatial_assets_tests.stores.tables.sample_rows import REGIONS, region
@@ -55,7 +55,7 @@ def holder(file: Path) -> subprocess.Popen[str]:
 
 
 def test_a_held_file_is_waited_for(file: Path) -> None:
-    with DuckDatabase(str(file), patience=30) as database:
+    with DuckDatabase(str(file), lock_timeout=30) as database:
         database.ensure_schema([REGIONS])
         with holder(file) as other:
             threading.Timer(0.5, lambda: other.communicate("\n")).start()
@@ -67,7 +67,7 @@ def test_a_held_file_is_waited_for(file: Path) -> None:
 
 
 def test_waiting_for_a_held_file_ends(file: Path) -> None:
-    with DuckDatabase(str(file), patience=0.2) as database:
+    with DuckDatabase(str(file), lock_timeout=0.2) as database:
         database.ensure_schema([REGIONS])
         with holder(file) as other:
             with pytest.raises(DatabaseError, match="Another process holds the file"):
@@ -95,7 +95,7 @@ def test_a_failed_transaction_does_not_hold_the_file(file: Path) -> None:
         with pytest.raises(DatabaseError):
             database.set_states([{"tile": "1"}])
         with pytest.raises(DatabaseError, match="Catalog"):
-            database.within(lambda open_: open_.run("SELECT * FROM nothing"), write=True)
+            database.in_transaction(lambda open_: open_.run("SELECT * FROM nothing"), write=True)
 
         with holder(file) as other:
             other.communicate("\n")

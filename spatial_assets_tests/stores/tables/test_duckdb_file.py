@@ -25,7 +25,7 @@ from spatial_assets.stores.tables.duckdb import DuckDatabase
 from spatial_assets_tests.stores.tables.sample_rows import REGIONS, state
 file, me, times = sys.argv[1], sys.argv[2], int(sys.argv[3])
 began = time.monotonic()
-with DuckDatabase(file) as database, database.kept_open():
+with DuckDatabase(file) as database, database.keep_open():
     database.ensure_schema([REGIONS])
     longest = time.monotonic() - began
     for n in range(times):
@@ -38,7 +38,7 @@ DIE_WHILE_KEEPING = """
 import os, signal, sys
 from spatial_assets.stores.tables.duckdb import DuckDatabase
 from spatial_assets_tests.stores.tables.sample_rows import REGIONS, state
-with DuckDatabase(sys.argv[1]) as database, database.kept_open():
+with DuckDatabase(sys.argv[1]) as database, database.keep_open():
     database.ensure_schema([REGIONS])
     for n in range(5):
         database.set_states([state(str(n))])
@@ -122,7 +122,7 @@ def test_a_run_killed_while_it_keeps_the_file_loses_nothing_and_blocks_nobody(fi
     process.communicate(timeout=120)
     assert process.returncode == -signal.SIGKILL
 
-    with DuckDatabase(str(file), patience=5) as database, database.keep_open():
+    with DuckDatabase(str(file), lock_timeout=5) as database, database.keep_open():
         database.ensure_schema([REGIONS])
         database.set_states([state("5")])
 
@@ -152,7 +152,7 @@ def test_what_failed_is_undone_and_what_was_committed_before_stays(file: Path) -
             open_.run("SELECT * FROM nothing")  # type: ignore[attr-defined]
 
         with pytest.raises(DatabaseError, match="Catalog"):
-            database.within(begin_and_fail, write=True)
+            database.in_transaction(begin_and_fail, write=True)
 
         assert tiles(database) == ["good"]
 

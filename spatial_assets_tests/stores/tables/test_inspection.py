@@ -6,7 +6,8 @@ import psycopg
 import pytest
 
 from spatial_assets.assets.run_checks import judge_same_tiles, judge_table
-from spatial_assets.stores.tables.database import Database, open_database
+from spatial_assets.stores.tables.connect import open_database
+from spatial_assets.stores.tables.database import Database
 from spatial_assets_tests.stores.tables.sample_rows import REGIONS
 
 pytestmark = pytest.mark.servers

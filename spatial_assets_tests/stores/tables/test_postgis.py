@@ -14,7 +14,7 @@ from psycopg import sql
 from sqlalchemy.engine import make_url
 
 from spatial_assets.errors import DatabaseError
-from spatial_assets.stores.tables.database import open_database
+from spatial_assets.stores.tables.connect import open_database
 from spatial_assets.stores.tables.postgis import Limits, PostgisDatabase
 from spatial_assets.stores.tables.transactions import Transaction
 from spatial_assets_tests.servers.postgis import PostgisServer
@@ -111,14 +111,14 @@ def test_no_more_connections_are_opened_than_declared(postgis_url: str) -> None:
 
 
 def test_a_full_pool_says_so(postgis_url: str) -> None:
-    with PostgisDatabase(postgis_url, Limits(pool_size=1, wait=0.3)) as database:
+    with PostgisDatabase(postgis_url, Limits(pool_size=1, pool_wait=0.3)) as database:
 
         def hold(open_: Transaction) -> None:
             open_.run("SELECT 1")
             with pytest.raises(DatabaseError, match=r"within 0\.3 s; pool_size is 1"):
                 database.rows("tile_state")
 
-        database.within(hold, write=False)
+        database.in_transaction(hold, write=False)
 
 
 def test_a_lost_connection_is_replaced_and_the_work_done(
@@ -140,7 +140,7 @@ def test_a_lost_connection_is_replaced_and_the_work_done(
                 )
             open_.run("SELECT 1")
 
-        database.within(die_once, write=True)
+        database.in_transaction(die_once, write=True)
 
         found = killer.execute("SELECT count(*) FROM schema_version WHERE version = -5")
         assert (tries, found.fetchone()) == (2, (1,))
@@ -162,7 +162,7 @@ def test_a_deadlock_is_tried_again(postgis_url: str) -> None:
                     both_hold_one.wait()
                 open_.run(touch, ["x", second])
 
-            database.within(work, write=True)
+            database.in_transaction(work, write=True)
 
         with ThreadPoolExecutor(2) as pool:
             for running in [pool.submit(crossing, *each) for each in ("ab", "ba")]:
@@ -176,7 +176,7 @@ def test_a_statement_that_takes_too_long_is_ended(postgis_url: str) -> None:
         PostgisDatabase(postgis_url, Limits(statement=0.2)) as database,
         pytest.raises(DatabaseError, match="it took too long"),
     ):
-        database.within(lambda open_: open_.run("SELECT pg_sleep(5)"), write=False)
+        database.in_transaction(lambda open_: open_.run("SELECT pg_sleep(5)"), write=False)
 
 
 def test_tables_may_live_in_a_schema_of_their_own(postgis_url: str) -> None:
@@ -259,7 +259,7 @@ def test_a_server_that_is_away_is_an_error_with_its_address() -> None:
     url = "postgresql+psycopg://user:hidden@127.0.0.1:1/nothing"
 
     with (
-        PostgisDatabase(url, Limits(patience=0.1)) as database,
+        PostgisDatabase(url, Limits(retry=0.1)) as database,
         pytest.raises(DatabaseError, match=r"127\.0\.0\.1:1/nothing.*refused"),
     ):
         database.ensure_schema()

@@ -10,13 +10,14 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from spatial_assets.stores.tables.database import Database, open_database
+from spatial_assets.stores.tables.connect import open_database
+from spatial_assets.stores.tables.database import Database
 from spatial_assets_tests.servers.process import REPOSITORY
 from spatial_assets_tests.stores.tables.sample_rows import AUGUST, REGIONS, part, region
 
 PRELUDE = """
 import os, sys
-from spatial_assets.stores.tables.database import open_database
+from spatial_assets.stores.tables.connect import open_database
 from spatial_assets_tests.stores.tables.sample_rows import AUGUST, REGIONS, part, region, state
 database = open_database(sys.argv[1])
 me = sys.argv[2]
@@ -137,12 +138,12 @@ def test_a_writer_killed_in_the_middle_leaves_the_old_rows(
     from spatial_assets.stores.tables import transactions
     from spatial_assets.stores.rows import Replace, ReplaceAll
     database.ensure_schema([REGIONS], ["ndvi"])
-    after_first = transactions.Prepared.apply
+    after_first = transactions.PreparedChange.apply
     def die_at_the_second(change, transaction):
         after_first(change, transaction)
         if change.table.name == "regions":
             os.kill(os.getpid(), signal.SIGKILL)
-    transactions.Prepared.apply = die_at_the_second
+    transactions.PreparedChange.apply = die_at_the_second
     database.commit([
         Replace("ndvi_by_boundary", AUGUST, [part("new"), part("newer")]),
         ReplaceAll("regions", [region(str(n)) for n in range(2000)]),

@@ -13,7 +13,6 @@ from spatial_assets.stores.rows import BoundarySet
 from spatial_assets.stores.tables.database import Database
 from spatial_assets.stores.tables.duckdb import DuckDatabase
 from spatial_assets.stores.tables.postgis import PostgisDatabase
-from spatial_assets.stores.tables.relational import RelationalDatabase
 from spatial_assets.stores.tables.schema import MIGRATIONS, Migration, pending
 from spatial_assets_tests.stores.tables.sample_rows import AUGUST, REGIONS, part, region, state
 
@@ -31,7 +30,7 @@ HOSTILE = [
 ]
 
 
-def opened(url: str, migrations: Sequence[Migration] = MIGRATIONS) -> RelationalDatabase:
+def opened(url: str, migrations: Sequence[Migration] = MIGRATIONS) -> Database:
     """The same database, opened by other code."""
     if url.startswith("duckdb"):
         return DuckDatabase(url.removeprefix("duckdb:///"), migrations=migrations)
@@ -40,8 +39,9 @@ def opened(url: str, migrations: Sequence[Migration] = MIGRATIONS) -> Relational
 
 def execute(database: Database, *statements: str) -> list[tuple[object, ...]]:
     """Statements, as somebody else would run them; the rows of the last."""
-    assert isinstance(database, RelationalDatabase)
-    return database.within(lambda open_: [open_.run(each) for each in statements][-1], write=True)
+    return database.in_transaction(
+        lambda open_: [open_.run(each) for each in statements][-1], write=True
+    )
 
 
 def test_making_the_schema_twice_changes_nothing(database: Database) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from spatial_assets.pipeline.boundaries import BoundaryPipeline
 from spatial_assets.pipeline.outcome import State
 from spatial_assets.project import Project
-from spatial_assets.stores.tables.database import open_database
+from spatial_assets.stores.tables.connect import open_database
 from spatial_assets_tests.fixtures.gdal_reference import FILL, HALF_WORLD
 from spatial_assets_tests.fixtures.pipeline_runs import (
     NOON,

@@ -17,7 +17,7 @@ from spatial_assets.project import load_project
 from spatial_assets.stores.cube.cube import read_window
 from spatial_assets.stores.objects.store import ObjectStore, open_store
 from spatial_assets.stores.rows import BoundarySet
-from spatial_assets.stores.tables.database import open_database
+from spatial_assets.stores.tables.connect import open_database
 from spatial_assets_tests.fixtures.dagster_runs import (
     BOUNDARIES,
     CHAIN,

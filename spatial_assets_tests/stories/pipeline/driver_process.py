@@ -15,7 +15,7 @@ from spatial_assets.pipeline.engines.engine import Engine, InlineEngine, Process
 from spatial_assets.pipeline.run.driver import TilePipeline
 from spatial_assets.project import load_project
 from spatial_assets.stores.objects.store import open_store
-from spatial_assets.stores.tables.database import open_database
+from spatial_assets.stores.tables.connect import open_database
 
 
 def main(folder: str, workers: int) -> None:

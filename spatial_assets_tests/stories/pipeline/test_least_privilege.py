@@ -14,7 +14,7 @@ from sqlalchemy.engine import URL, make_url
 
 from spatial_assets.pipeline.outcome import State
 from spatial_assets.project import load_project
-from spatial_assets.stores.tables.database import open_database
+from spatial_assets.stores.tables.connect import open_database
 from spatial_assets_tests.fixtures.pipeline_runs import rows, states, walk
 from spatial_assets_tests.fixtures.two_zone_project import (
     TWO_TILES,

@@ -16,7 +16,7 @@ from spatial_assets.pipeline.run.tile_leases import MAX_PREPARED_TILES, TileLeas
 from spatial_assets.project import Project, load_project
 from spatial_assets.stores.objects.leases import acquire
 from spatial_assets.stores.objects.store import open_store
-from spatial_assets.stores.tables.database import open_database
+from spatial_assets.stores.tables.connect import open_database
 from spatial_assets_tests.fixtures.pipeline_runs import NOON, pixels, rows, states, store_of, walk
 from spatial_assets_tests.fixtures.two_zone_project import (
     SEPTEMBER,
