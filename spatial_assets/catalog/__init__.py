@@ -1,6 +1,6 @@
-"""Scenes: found in a catalogue, understood, inspected and read.
+"""Scenes: found in a catalogue, parsed, inspected and read.
 
-The pieces that need GDAL or HTTP are imported where they are used: this package is light.
+Modules that need GDAL or HTTP are not imported here.
 """
 
 from spatial_assets.catalog.scene import (

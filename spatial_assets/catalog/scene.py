@@ -1,8 +1,6 @@
-"""What the catalogue hands on: scenes, what was found in their files, and what was refused.
+"""Scenes as a catalogue describes them, and the records of items that cannot be used.
 
-Everything here is picklable and holds no secret: hrefs are unsigned.
-
-A scene as its catalogue has it now: what a tile was made from is compared with it.
+Everything here can be pickled and holds no secret: hrefs are unsigned.
 """
 
 from __future__ import annotations
@@ -21,54 +19,52 @@ CHANGED_SINCE_INSPECTION = "changed_since_inspection"
 
 @dataclass(frozen=True, kw_only=True)
 class SceneVersion:
-    """One scene as its catalogue has it: no image was opened, no server asked for its files."""
+    """State of one scene in its catalogue, known without opening or requesting its files."""
 
     id: str
-    """The item's id, or the made-up one of an item that was refused."""
+    """Id of the item, or the generated one of an item that was rejected."""
 
     version: str
-    """Changes when the item, or a local file of it, changes in a way that may reach a pixel.
+    """Hash, 64 hexadecimal digits, of all in the item and its local files that may reach a pixel.
 
-    Never with `updated`, `links` or a signature; 64 hexadecimal digits.
+    It does not depend on `updated`, `links` or a signature.
     """
 
     footprint: BaseGeometry | None
-    """Lon/lat: the footprint that the item tells, without any margin.
-
-    None: unknown, which counts as nowhere.
+    """Footprint of the item in lon/lat, without a margin; None: unknown, which counts as nowhere.
     """
 
 
 @dataclass(frozen=True, kw_only=True)
 class BandSource:
-    """One band of one scene: where its file lies and what the item says of its numbers."""
+    """One band of one scene: the location of its file and what the item states about it."""
 
     name: str
     """Our name of the band, e.g. "red", or of the class band, e.g. "scl"."""
 
     href: str
-    """Absolute path, or s3/http/https URL, without its query."""
+    """Absolute path, or s3/http/https URL without its query."""
 
     query: str = field(default="", repr=False)
-    """What followed the "?" of the href: may hold a signature, so it is never shown or hashed."""
+    """Query of the href. It may hold a signature, so it is never shown or hashed."""
 
     index: int = 1
     """Number of the band within the file, from 1."""
 
     calibration: Calibration | None
-    """From digital number to reflectance; None for classes and for float reflectance."""
+    """Digital number to reflectance; None for classes and for float reflectance."""
 
     nodata: float | None
-    """The fill value that the item declares, else the sensor's; None: the file decides."""
+    """Fill value that the item declares, else the sensor's; None: the file decides."""
 
     checksum: str | None
-    """The multihash `file:checksum` of the asset, in hexadecimal."""
+    """Multihash `file:checksum` of the asset, in hexadecimal."""
 
     size: int | None
-    """The `file:size` of the asset, in bytes."""
+    """`file:size` of the asset in bytes."""
 
     version: str | None = None
-    """What tells this content from another under the same href: etag, or mtime, and size."""
+    """Version of the content under the href: etag, or mtime, and size."""
 
     collection: str | None = None
     """Collection of the item: some archives sign by collection."""
@@ -79,47 +75,47 @@ class Scene:
     """One granule of one acquisition, as its item describes it."""
 
     id: str
-    """The item's id; safe as one component of a path."""
+    """Id of the item; safe as one component of a path."""
 
     collection: str | None
     acquired: dt.datetime
-    """Moment of acquisition, UTC."""
+    """Time of acquisition, UTC."""
 
     platform: str
-    """In lower case with hyphens, e.g. "sentinel-2a", "landsat-8"."""
+    """Platform in lower case with hyphens, e.g. "sentinel-2a", "landsat-8"."""
 
     footprint: BaseGeometry
-    """Lon/lat, cut at the antimeridian where it crosses."""
+    """Footprint in lon/lat, split at the antimeridian if it crosses it."""
 
     solar_day: dt.date
-    """Date at the mean solar time of the footprint's centroid."""
+    """Date in mean solar time at the footprint's centroid."""
 
     cloud_cover: float | None
-    """Per cent; None: unknown."""
+    """Cloud cover in per cent; None: unknown."""
 
     bands: Mapping[str, BandSource]
-    """Our name of a band -> its source; the bands that the indices need."""
+    """Our name of a band -> its source, for the bands that the indices need."""
 
     class_band: BandSource | None
-    """None: every pixel counts as clear sky."""
+    """Source of the class band; None: every pixel counts as clear sky."""
 
     granule: str
-    """The same for every processing of one acquisition of one place."""
+    """Identity shared by every processing of one acquisition of one place."""
 
     baseline: str | None
     """Processing baseline, e.g. "05.09"."""
 
     created: dt.datetime | None
-    """When the item's product was made, UTC."""
+    """Creation time of the item's product, UTC."""
 
     extent: BaseGeometry | None = None
-    """Lon/lat of the whole raster, as far as the item tells; the file decides."""
+    """Extent of the whole raster in lon/lat, if the item states it; the file decides."""
 
     crs: str | None = None
-    """What the item says the CRS is, e.g. "EPSG:32633"; the file decides."""
+    """CRS that the item states, e.g. "EPSG:32633"; the file decides."""
 
     href: str
-    """Where the item was found."""
+    """Location of the item."""
 
     fingerprint: str = ""
     """Hash of everything about the item that reaches a pixel."""
@@ -132,33 +128,33 @@ class Scene:
 
 @dataclass(frozen=True, kw_only=True)
 class RejectedScene:
-    """A scene that cannot be used, in a way that a retry cannot change."""
+    """A scene that cannot be used, for a reason that a retry cannot change."""
 
     id: str
-    """The item's id, or a made-up one where it has none that is safe as a path component."""
+    """Id of the item, or a generated one if the item has none that is safe as a path component."""
 
     href: str
-    """Where the item was found."""
+    """Location of the item."""
 
     reason: str
     """Reason code in snake_case."""
 
     message: str
-    """What we got, what was wanted, what to do."""
+    """Message that says what was found, what was expected and what to do."""
 
     evidence: Mapping[str, object] = field(default_factory=dict)
     """Figures and names behind the reason; JSON values."""
 
     footprint: BaseGeometry | None = None
-    """Lon/lat; None: unknown, which is not nowhere."""
+    """Footprint in lon/lat; None: unknown, which is not nowhere."""
 
     fingerprint: str
-    """Changes when the input does, and only then."""
+    """Hash that changes exactly when the input changes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SupersededScene:
-    """A scene left out because another of the same granule is better."""
+    """A scene left out because another one of the same granule is better."""
 
     id: str
     href: str
@@ -170,17 +166,17 @@ class SupersededScene:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Everything the catalogue answered, in the order of ids."""
+    """Everything found in a catalogue, in the order of ids."""
 
     scenes: tuple[Scene, ...]
     rejected: tuple[RejectedScene, ...]
     superseded: tuple[SupersededScene, ...] = ()
     scene_versions: tuple[SceneVersion, ...] = ()
-    """Of every scene that is used or was refused, as the catalogue alone has it."""
+    """Versions of every scene that is used or was rejected, from the catalogue alone."""
 
 
 def rejected(scene: Scene, reason: str, message: str, **evidence: object) -> RejectedScene:
-    """The record of a scene refused after its item had been understood."""
+    """Return the record of a scene that was rejected after its item had been parsed."""
     return RejectedScene(
         id=scene.id,
         href=scene.href,

@@ -1,6 +1,6 @@
-"""What was found in the files of a scene; decided once per scene, so that no tile decides again.
+"""Facts found in the files of a scene: decided once per scene, so that no tile decides them again.
 
-Picklable, and the same after a round trip through JSON.
+The facts can be pickled, and are equal after a round trip through JSON.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from spatial_assets.geo.warp.warp import Kernel
 
 @dataclass(frozen=True, kw_only=True)
 class BandFacts:
-    """The header of one band's file, and what follows from it."""
+    """Header of one band's file, and what follows from it."""
 
     grid: SourceGrid
     dtype: str
-    """Of the pixels in the file, as numpy names it."""
+    """Numpy name of the type of the file's pixels."""
 
     nodata: float | None
     """Fill value: of the item, else the file, else the sensor."""
 
     kernel: Kernel
-    """How the band is resampled; the class band always goes by nearest neighbour instead."""
+    """Resampling kernel of the band; the class band is always resampled by nearest neighbour."""
 
     calibration: Calibration | None
-    """None for classes and for float reflectance."""
+    """Calibration; None for classes and for float reflectance."""
 
     block: tuple[int, int]
     """(rows, columns) of a block within the file."""
@@ -44,23 +44,23 @@ class BandFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class SceneFacts:
-    """A scene that can be used."""
+    """Facts of a scene that can be used."""
 
     id: str
     fingerprint: str
-    """Of the scene."""
+    """Fingerprint of the scene."""
 
     bands: Mapping[str, BandFacts]
-    """By our name, the class band included."""
+    """Facts by our name of the band, the class band included."""
 
     figures: Mapping[str, float | int | None]
-    """What the plausibility was judged by: clear pixels, implausible share, percentiles."""
+    """Figures that the plausibility was judged by: clear pixels, implausible share, percentiles."""
 
     warnings: tuple[str, ...] = ()
     """Codes in snake_case, e.g. "offset_maybe_missed"."""
 
     def to_json(self) -> str:
-        """As JSON text that `from_json` reads back to an equal value."""
+        """Return JSON text that `from_json` reads back to an equal value."""
         record = {
             "id": self.id,
             "fingerprint": self.fingerprint,
@@ -72,7 +72,7 @@ class SceneFacts:
 
     @classmethod
     def from_json(cls, text: str) -> SceneFacts:
-        """What `to_json` wrote."""
+        """Read the text that `to_json` wrote."""
         record = json.loads(text)
         return cls(
             id=record["id"],
@@ -84,7 +84,7 @@ class SceneFacts:
 
 
 def _band_record(band: BandFacts) -> dict[str, object]:
-    """JSON values of one band."""
+    """Return the JSON values of one band."""
     calibration = band.calibration
     return {
         "transform": list(band.grid.transform)[:6],
@@ -102,7 +102,7 @@ def _band_record(band: BandFacts) -> dict[str, object]:
 
 
 def _band_facts(record: Mapping[str, Any]) -> BandFacts:
-    """One band from its JSON values, which `_band_record` wrote."""
+    """Read one band from the JSON values of `_band_record`."""
     calibration, nodata = record["calibration"], record["nodata"]
     rows, columns = record["block"]
     return BandFacts(

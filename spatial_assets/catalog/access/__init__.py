@@ -1,1 +1,1 @@
-"""Reading from an archive: permissions, requests, signatures and rate limits."""
+"""Access to a catalogue's documents and files: hrefs, allowed hosts, signing, HTTP and versions."""

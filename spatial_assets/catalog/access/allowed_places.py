@@ -1,11 +1,12 @@
-"""Where a catalogue may send us: hosts, buckets and folders. What an item says is not trusted.
+"""Hosts, buckets and folders that a catalogue may name. The content of an item is not trusted.
 
-By default a catalogue may name what is no nearer to this machine than itself: one on the internet
-no address of a private network, and none but a folder an address of this machine. Addresses that
-clouds give their keys out at (link-local) are for nobody.
+By default a catalogue may not name anything nearer to this machine than itself: one on the internet
+names no address of a private network, and only a folder names an address of this machine.
+Link-local addresses, at which clouds serve credentials, are refused to all.
 
-A host is judged by what its name means now: one that means another address a moment later, when
-it is asked, is not noticed. Where that matters, name the hosts, or close the workers' network.
+A host is judged by the addresses that its name resolves to now. A name that resolves to another
+address a moment later, when it is requested, is not noticed. If that matters, list the hosts, or
+restrict the network of the workers.
 """
 
 from __future__ import annotations
@@ -29,37 +30,37 @@ FOLDER_REMEDY = "list it in [scenes] folders of project.toml if you trust the ca
 
 
 class Proximity(IntEnum):
-    """How near an address is to this machine."""
+    """Proximity of an address to this machine."""
 
     PUBLIC = 0
     PRIVATE = 1
-    """Of a network that is not routed on the internet."""
+    """Address of a network that is not routed on the internet."""
 
     OWN = 2
-    """This machine."""
+    """Address of this machine."""
 
     LINK = 3
-    """Link-local: where clouds keep keys for whoever asks."""
+    """Link-local address: clouds serve credentials there."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AllowedPlaces:
-    """What the documents of a catalogue may name."""
+    """Places that the documents of a catalogue may name."""
 
     nearest: Proximity = Proximity.LINK
-    """No address may be nearer than this."""
+    """Nearest proximity that an address may have."""
 
     trusted: frozenset[str] = frozenset()
     """host or host:port that the project itself names: its catalogue, its S3 endpoint."""
 
     hosts: tuple[str, ...] = ()
-    """Patterns of the only hosts allowed besides, `s3://bucket` for a bucket; (): any."""
+    """Patterns of the only other hosts that are allowed, `s3://bucket` for a bucket; (): any."""
 
     folders: tuple[str, ...] | None = None
     """Absolute folders that local files must lie in; None: anywhere."""
 
     def require(self, place: str) -> None:
-        """Refuse a place that must not be read; a host name is looked up.
+        """Refuse a place that must not be read; a host name is resolved.
 
         Raises:
             SceneError: `forbidden_host` or `forbidden_folder`.
@@ -72,13 +73,15 @@ class AllowedPlaces:
             self._require_far_enough(place, self.nearest)
 
     def require_redirect(self, start: str, end: str) -> None:
-        """Refuse to be led from a place to a nearer one.
+        """Refuse a redirect from a place to a nearer one.
 
         Raises:
             SceneError: `forbidden_host`.
         """
         if not is_remote(end):
-            raise _refused(end, "is where a server led, and no URL", remedy="tell its owner")
+            raise _refused(
+                end, "is the target of a redirect, but no URL", remedy="report it to its owner"
+            )
         self.require(end)
         if not self._is_named(end):
             self._require_far_enough(end, proximity_of(start))
@@ -86,11 +89,11 @@ class AllowedPlaces:
     def _require_far_enough(self, place: str, nearest: Proximity) -> None:
         found = proximity_of(place)
         if found > nearest:
-            why = f"is an address {_TOLD[found]}, nearer than who named it"
+            why = f"is an address {_PROXIMITY_TEXT[found]}, nearer than the source that names it"
             raise _refused(place, why, remedy=HOST_REMEDY)
 
     def _is_named(self, place: str) -> bool:
-        """Whether the project itself names a place."""
+        """Return True if the project itself names a place."""
         parts = urlsplit(place)
         if parts.netloc.lower() in self.trusted and parts.scheme != "s3":
             return True
@@ -104,12 +107,12 @@ class AllowedPlaces:
         ):
             return
         raise SceneError(
-            f"{path} lies outside of the catalogue's own folder; {FOLDER_REMEDY}",
+            f"{path} lies outside the catalogue's own folder; {FOLDER_REMEDY}",
             reason="forbidden_folder",
         )
 
 
-_TOLD = {
+_PROXIMITY_TEXT = {
     Proximity.PUBLIC: "of the internet",
     Proximity.PRIVATE: "of a private network",
     Proximity.OWN: "of this machine",
@@ -121,7 +124,7 @@ ANYWHERE = AllowedPlaces()
 
 
 def proximity_of(url: str) -> Proximity:
-    """How near the host of an http(s) URL is, by the nearest of its addresses."""
+    """Return the proximity of the host of an http(s) URL, by the nearest of its addresses."""
     parts = urlsplit(url)
     if parts.scheme == "s3" or not parts.hostname:
         return Proximity.PUBLIC
@@ -132,7 +135,7 @@ def proximity_of(url: str) -> Proximity:
 
 @lru_cache(maxsize=1024)
 def _addresses(host: str, _minute: int) -> tuple[str, ...]:
-    """The addresses of a host, asked once a minute; none where nobody knows it just now."""
+    """Return the addresses of a host, resolved once a minute; none if the name does not resolve."""
     try:
         found = socket.getaddrinfo(host, None, proto=socket.IPPROTO_TCP)
     except (OSError, UnicodeError):

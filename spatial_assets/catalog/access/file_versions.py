@@ -1,8 +1,8 @@
-"""What a scene's files are now, and the hash of everything about the scene that reaches a pixel.
+"""Versions of a scene's files, and the fingerprint of everything in a scene that reaches a pixel.
 
-Hashed: id, hrefs without query, checksum or else etag and size (local: checksum, size and mtime, as
-a damaged file is put right without its checksum changing), band numbers, resolved scale, offset and
-nodata. Never `updated`, never a signature.
+The hash covers: id, hrefs without query, checksum or else etag and size (of a local file: checksum,
+size and mtime, as repairing a damaged file leaves its checksum the same), band numbers, and the
+resolved scale, offset and nodata. It never covers `updated` or a signature.
 """
 
 from __future__ import annotations
@@ -24,54 +24,54 @@ from spatial_assets.errors import SceneError, SourceUnavailableError
 CONCURRENT_FILE_LOOKUPS = 16
 MAX_HOST_FAILURES = 3
 UNREACHABLE_VERSION = "away"
-"""Version of a file whose server did not answer: like no other, so nothing counts as known."""
+"""Version of a file whose server did not answer. It equals no other, so nothing is up to date."""
 
 MISSING_VERSION = "missing"
-"""Version of a file that is not there, so that a file that appears is a change."""
+"""Version of a file that does not exist, so that a file that appears is a change."""
 
 
 class UnreachableHosts:
-    """Hosts that did not answer, so that thousands of files need not wait for them one by one."""
+    """Hosts that did not answer, so that thousands of files do not wait for them one by one."""
 
     def __init__(self) -> None:
         self._failures: Counter[str] = Counter()
 
     def add(self, href: str) -> None:
-        """Note that a host did not answer for `href`, all retries included."""
+        """Record that a host did not answer for `href` after all retries."""
         self._failures[urlsplit(href).netloc] += 1
 
     def __contains__(self, href: str) -> bool:
-        """Whether the host of `href` has failed often enough not to be asked again."""
+        """Return True if the host of `href` has failed too often to be asked again."""
         return self._failures[urlsplit(href).netloc] >= MAX_HOST_FAILURES
 
 
 def with_fingerprints(
     scenes: Iterable[Scene], access: SourceAccess
 ) -> Iterator[Scene | RejectedScene]:
-    """The scenes with versions and fingerprints, in order; a missing file rejects its scene."""
-    away = UnreachableHosts()
+    """Yield the scenes with versions and fingerprints, in order; a missing file rejects a scene."""
+    unreachable = UnreachableHosts()
 
     def look_up(scene: Scene) -> Scene | RejectedScene:
-        return with_fingerprint(scene, access, away)
+        return with_fingerprint(scene, access, unreachable)
 
-    waiting = list(scenes)
-    if not any(is_remote(source.href) for scene in waiting for source in scene.sources):
-        yield from map(look_up, waiting)
+    pending = list(scenes)
+    if not any(is_remote(source.href) for scene in pending for source in scene.sources):
+        yield from map(look_up, pending)
         return
     with ThreadPoolExecutor(CONCURRENT_FILE_LOOKUPS) as pool:
-        yield from pool.map(look_up, waiting)
+        yield from pool.map(look_up, pending)
 
 
 def with_fingerprint(
-    scene: Scene, access: SourceAccess, away: UnreachableHosts | None = None
+    scene: Scene, access: SourceAccess, unreachable: UnreachableHosts | None = None
 ) -> Scene | RejectedScene:
-    """One scene with versions and fingerprint, or its rejection."""
-    known_away = UnreachableHosts() if away is None else away
+    """Return one scene with versions and fingerprint, or its rejection."""
+    hosts = UnreachableHosts() if unreachable is None else unreachable
     refusals: list[SceneError] = []
 
     def versioned(source: BandSource) -> BandSource:
         try:
-            return replace(source, version=_version_of(source, access, known_away))
+            return replace(source, version=_version_of(source, access, hosts))
         except SceneError as error:
             refusals.append(error)
             return replace(source, version=MISSING_VERSION)
@@ -88,11 +88,11 @@ def with_fingerprint(
 
 
 def version_of(source: BandSource, access: SourceAccess) -> str:
-    """What tells this content from another under the same href.
+    """Return the version of the content under the source's href.
 
     Raises:
         SceneError: `missing_object`, `forbidden`, `forbidden_host`, `forbidden_folder`: the file
-            cannot be had.
+            cannot be read.
         SourceUnavailableError: the archive did not answer.
     """
     access.allowed_places.require(source.href)
@@ -105,23 +105,23 @@ def version_of(source: BandSource, access: SourceAccess) -> str:
     return look_up(source, access).version
 
 
-def _version_of(source: BandSource, access: SourceAccess, away: UnreachableHosts) -> str:
-    """As `version_of`; the tiles of a scene that is away find out, the others do not fail with it.
+def _version_of(source: BandSource, access: SourceAccess, unreachable: UnreachableHosts) -> str:
+    """Return the version, or `UNREACHABLE_VERSION`: only the tiles of that scene then fail.
 
     Raises:
-        SceneError: the file cannot be had.
+        SceneError: the file cannot be read.
     """
-    if source.href in away:
+    if source.href in unreachable:
         return UNREACHABLE_VERSION
     try:
         return version_of(source, access)
     except SourceUnavailableError:
-        away.add(source.href)
+        unreachable.add(source.href)
         return UNREACHABLE_VERSION
 
 
 def local_version(path: Path) -> str:
-    """Size and time of modification of a file.
+    """Return modification time and size of a file.
 
     Raises:
         SceneError: `missing_object`.
@@ -136,7 +136,7 @@ def local_version(path: Path) -> str:
 
 
 def fingerprint_of(scene: Scene) -> str:
-    """Hash of everything about a scene that reaches a pixel, in 64 hexadecimal digits."""
+    """Hash everything about a scene that reaches a pixel, as 64 hexadecimal digits."""
     record = {
         "id": scene.id,
         "bands": [source_record(source, source.version) for source in scene.sources],
@@ -145,7 +145,7 @@ def fingerprint_of(scene: Scene) -> str:
 
 
 def source_record(source: BandSource, version: object) -> list[object]:
-    """What is hashed of one file; `version` tells its content from another under the same href."""
+    """Return the values of one file that are hashed; `version` is the version of its content."""
     calibration = source.calibration
     return [
         source.name,

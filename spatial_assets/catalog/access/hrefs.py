@@ -1,4 +1,4 @@
-"""What an href of an item may name, and what it names: one rule for every kind of catalogue.
+"""Resolution of an item's hrefs: one rule for every kind of catalogue.
 
 An item is not trusted: one that came over the network may not name a file of this machine, and
 none may name GDAL's virtual file systems.
@@ -32,19 +32,19 @@ class Href:
 
 
 def is_remote(place: str) -> bool:
-    """Whether a place is reached over the network."""
+    """Return True if a place is reached over the network."""
     return place.startswith(tuple(f"{scheme}://" for scheme in REMOTE_SCHEMES))
 
 
 def resolve_href(href: object, base: str) -> Href:
-    """What `href` names, seen from a document at `base` (an absolute path, or a URL).
+    """Resolve `href` in a document at `base` (an absolute path, or a URL).
 
     Raises:
-        SceneError: it names nothing we may read.
+        SceneError: `bad_href`: it names nothing that may be read.
     """
     text = href.strip() if isinstance(href, str) else ""
     if not text or len(text) > MAX_HREF_LENGTH or _UNPRINTABLE.search(text):
-        raise _refused(text, "is empty, too long or has control characters")
+        raise _refused(text, "is empty, too long or contains control characters")
     scheme = _SCHEME.match(text)
     if scheme and scheme[1].lower() in REMOTE_SCHEMES:
         return _remote(text)
@@ -56,7 +56,7 @@ def resolve_href(href: object, base: str) -> Href:
 
 
 def _local(path: str, base: str) -> Href:
-    """A file of this machine, named by a document that lies on it."""
+    """Return a file of this machine, named by a document on this machine."""
     if is_remote(base):
         raise _refused(path, "names a local file, but the item came over the network")
     place = posixpath.normpath(Path(base).parent / path)
@@ -66,7 +66,7 @@ def _local(path: str, base: str) -> Href:
 
 
 def _joined(reference: str, base: str) -> Href:
-    """A reference relative to a remote document."""
+    """Resolve a reference relative to a remote document."""
     if base.startswith("s3://"):
         bucket, _, key = base.removeprefix("s3://").partition("/")
         joined = posixpath.normpath(posixpath.join(f"/{posixpath.dirname(key)}", reference))
@@ -78,7 +78,7 @@ def _joined(reference: str, base: str) -> Href:
 
 
 def _remote(url: str) -> Href:
-    """A URL, taken apart."""
+    """Split a URL into place and query."""
     try:
         parts = urlsplit(url)
         has_user, host = "@" in parts.netloc, parts.hostname
@@ -88,13 +88,13 @@ def _remote(url: str) -> Href:
         raise _refused(url, "names no host" if not host else "holds credentials; remove them")
     scheme = parts.scheme.lower()
     if scheme == "s3":
-        # A key may hold "?" and "#", but no archive's does, and signatures are cut off there.
+        # A key may contain "?" and "#", but no archive has such keys, and signatures start there.
         return Href(f"s3://{parts.netloc}{posixpath.normpath(parts.path)}")
     return Href(urlunsplit((scheme, parts.netloc, parts.path, "", "")), parts.query)
 
 
 def _path_of_file_url(url: str) -> str:
-    """The path of file:///x or file://localhost/x."""
+    """Return the path of file:///x or file://localhost/x."""
     parts = urlsplit(url)
     if parts.netloc not in ("", "localhost"):
         raise _refused(url, "names a file of another machine")
@@ -102,7 +102,7 @@ def _path_of_file_url(url: str) -> str:
 
 
 def _refused(href: str, wrong: str) -> SceneError:
-    """The refusal of an href, without what may be secret in it."""
+    """Return the error for an href, without any part that may be secret."""
     shown = href.partition("?")[0]
     if "@" in shown:
         shown = "***"

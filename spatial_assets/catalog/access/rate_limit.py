@@ -1,4 +1,4 @@
-"""How many requests a host gets at a time: more while it keeps up, half when it does not."""
+"""Limit of concurrent requests to a host: raised while the host keeps up, else halved."""
 
 from __future__ import annotations
 
@@ -11,53 +11,51 @@ from urllib.parse import urlsplit
 
 logger = logging.getLogger(__name__)
 
-MAX_REQUESTS = (
-    16  # requests of one process: what fills a line of a gigabit with pieces of a megabyte
-)
+MAX_REQUESTS = 16  # of one process: enough to fill a gigabit link with chunks of a megabyte
 INITIAL_REQUESTS = 6.0
 SLOW_DOWN_STATUSES = frozenset({429, 503})
-"""Statuses by which a server says that it is asked too much."""
+"""Statuses by which a server says that it gets too many requests."""
 
 
 class HostLimiter:
-    """The requests of this process to one host."""
+    """Limiter of the requests of this process to one host."""
 
     def __init__(self) -> None:
-        self._turns = threading.Condition()
-        self._asking = 0
-        self._settling = 0
+        self._condition = threading.Condition()
+        self._in_flight = 0
+        self._ignored_answers = 0
         self.allowed = INITIAL_REQUESTS
-        """Requests at a time, the part of one that the next answers will complete included."""
+        """Concurrent requests that are allowed, rounded down; answers add fractions of one."""
 
     @contextlib.contextmanager
     def slot(self) -> Iterator[None]:
-        """Wait until one more request is allowed, and make it within the block."""
-        with self._turns:
-            self._turns.wait_for(lambda: self._asking < int(self.allowed))
-            self._asking += 1
+        """Wait until one more request is allowed; the block makes it."""
+        with self._condition:
+            self._condition.wait_for(lambda: self._in_flight < int(self.allowed))
+            self._in_flight += 1
         try:
             yield
         finally:
-            with self._turns:
-                self._asking -= 1
-                self._turns.notify_all()
+            with self._condition:
+                self._in_flight -= 1
+                self._condition.notify_all()
 
     def record(self, status: int) -> None:
-        """Note what an answer says of how much may be asked.
+        """Adjust the limit to the status of an answer.
 
-        Of the requests that are under way together, one that is refused halves the number.
+        Of the requests that are under way together, only the first refused one halves the limit.
         """
-        with self._turns:
-            self._settling = max(0, self._settling - 1)
+        with self._condition:
+            self._ignored_answers = max(0, self._ignored_answers - 1)
             if status not in SLOW_DOWN_STATUSES:
                 self.allowed = min(MAX_REQUESTS, self.allowed + 1 / self.allowed)
-            elif not self._settling:
-                self.allowed, self._settling = max(1.0, self.allowed / 2), self._asking
-                logger.info("asked too much: %d requests at a time from here on", self.allowed)
+            elif not self._ignored_answers:
+                self.allowed, self._ignored_answers = max(1.0, self.allowed / 2), self._in_flight
+                logger.info("too many requests: limited to %d at a time", self.allowed)
 
 
 def limiter_of(url: str) -> HostLimiter:
-    """The crowd before the host of a URL."""
+    """Return the limiter of a URL's host."""
     return _limiter(urlsplit(url).netloc)
 
 

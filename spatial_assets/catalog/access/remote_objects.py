@@ -1,7 +1,7 @@
-"""HTTP with bounded, jittered retries: what is there, what it says, and what kind of trouble it is.
+"""Remote objects over HTTP: their size and version, ranges and bodies, and errors by kind.
 
-Permanent trouble (missing, forbidden, too large) is a SceneError with its reason; trouble that may
-pass is a SourceUnavailableError. GDAL's own requests are configured in datasets.py.
+A permanent error (missing, forbidden, too large) is a SceneError with its reason; an error that may
+pass is a SourceUnavailableError. GDAL's own requests are configured in gdal_datasets.py.
 """
 
 from __future__ import annotations
@@ -35,34 +35,34 @@ from spatial_assets.errors import SceneError
 
 
 def look_up(source: BandSource, access: SourceAccess) -> ObjectFacts:
-    """Size and etag of a remote source.
+    """Return size and etag of a remote source.
 
     Raises:
         SceneError: `missing_object`, `forbidden` or `refused_by_server`.
         SourceUnavailableError: no answer after all retries.
     """
 
-    def ask() -> ObjectFacts:
+    def send() -> ObjectFacts:
         return _facts(
             lambda method: readable_url(source, access, method=method), access, place=source.href
         )
 
-    return _with_new_token_once(ask, access, place=source.href)
+    return _with_new_token_once(send, access, place=source.href)
 
 
 def look_up_document(place: str, access: SourceAccess) -> ObjectFacts:
-    """As `look_up`, of a file that belongs to the catalogue itself."""
+    """Return size and etag of a file that belongs to the catalogue itself; raises as `look_up`."""
 
-    def ask() -> ObjectFacts:
+    def send() -> ObjectFacts:
         return _facts(lambda method: signed_url(place, access, method=method), access, place=place)
 
-    return with_retries(ask, access.retry_policy, place=place)
+    return with_retries(send, access.retry_policy, place=place)
 
 
 def _facts(
     link: Callable[[HttpMethod], SignedUrl], access: SourceAccess, *, place: str
 ) -> ObjectFacts:
-    """One try to learn size and etag; a server that knows no HEAD is asked for a byte."""
+    """Request size and etag once; a server without HEAD is asked for the first byte."""
     client = shared_client(access)
     answer = client.head(link("HEAD").url)
     if answer.status_code in HEAD_REFUSED_STATUSES:
@@ -73,14 +73,14 @@ def _facts(
 
 
 def read_range(source: BandSource, access: SourceAccess, *, start: int, size: int) -> bytes:
-    """Bytes of a remote source; fewer than asked for where the object ends before.
+    """Read bytes of a remote source; fewer than `size` if the object ends before.
 
     Raises:
         SceneError, SourceUnavailableError: as `look_up`.
     """
     headers = {"Range": f"bytes={start}-{start + size - 1}"}
 
-    def ask() -> bytes:
+    def send() -> bytes:
         with shared_client(access).stream(
             "GET", readable_url(source, access).url, headers=headers
         ) as answer:
@@ -90,19 +90,19 @@ def read_range(source: BandSource, access: SourceAccess, *, start: int, size: in
             whole = answer.status_code == httpx.codes.OK  # a server that ignores ranges
             return _body(answer, limit=(start if whole else 0) + size)[start if whole else 0 :]
 
-    return _with_new_token_once(ask, access, place=source.href)
+    return _with_new_token_once(send, access, place=source.href)
 
 
 @contextlib.contextmanager
 def streamed(source: BandSource, access: SourceAccess) -> Iterator[httpx.Response]:
-    """The body of a source, to be read in pieces within `with_retries`."""
+    """Open the body of a source, to be read in chunks within `with_retries`."""
     with shared_client(access).stream("GET", readable_url(source, access).url) as answer:
         check_status(answer, source.href)
         yield answer
 
 
 def final_url(source: BandSource, access: SourceAccess) -> SignedUrl:
-    """The URL of a source after all redirects, each of which was allowed; for readers of their own.
+    """Return the URL of a source after all redirects, each of which was allowed, for other readers.
 
     Raises:
         SceneError: `forbidden_host`, or as `look_up`.
@@ -110,7 +110,7 @@ def final_url(source: BandSource, access: SourceAccess) -> SignedUrl:
     """
     signed = readable_url(source, access)
 
-    def ask() -> SignedUrl:
+    def send() -> SignedUrl:
         answer = shared_client(access).head(signed.url)
         if answer.status_code in HEAD_REFUSED_STATUSES:
             with shared_client(access).stream(
@@ -121,15 +121,15 @@ def final_url(source: BandSource, access: SourceAccess) -> SignedUrl:
             return SignedUrl(str(answer.url), signed.expires)
         return signed
 
-    return with_retries(ask, access.retry_policy, place=source.href)
+    return with_retries(send, access.retry_policy, place=source.href)
 
 
-def _with_new_token_once(ask: Callable[[], Result], access: SourceAccess, *, place: str) -> Result:
-    """As `with_retries`; a token that was revoked before its time is replaced once."""
+def _with_new_token_once(send: Callable[[], Result], access: SourceAccess, *, place: str) -> Result:
+    """Run `with_retries`; a token that was revoked early is replaced once."""
     try:
-        return with_retries(ask, access.retry_policy, place=place)
+        return with_retries(send, access.retry_policy, place=place)
     except SceneError as error:
         if error.reason != "forbidden" or access.sign != "planetary-computer":
             raise
         tokens.clear()
-        return with_retries(ask, access.retry_policy, place=place)
+        return with_retries(send, access.retry_policy, place=place)

@@ -1,4 +1,4 @@
-"""The HTTP client of a process: its pool, its timeouts, and where it may go, redirects included."""
+"""HTTP requests with bounded, jittered retries, over one client and connection pool a process."""
 
 from __future__ import annotations
 
@@ -20,19 +20,25 @@ from spatial_assets.errors import SceneError, SourceUnavailableError
 from spatial_assets.project.secrets import mask_secrets
 from spatial_assets.retries import retry_budget
 
-_TALKATIVE = ("httpx", "httpcore.http11", "httpcore.connection", "rasterio._env", "rasterio._err")
+_LOGGERS_WITH_URLS = (
+    "httpx",
+    "httpcore.http11",
+    "httpcore.connection",
+    "rasterio._env",
+    "rasterio._err",
+)
 
 
 def mask_logs() -> None:
-    """Keep signatures out of the log lines of the libraries that print whole URLs."""
-    for name in _TALKATIVE:
+    """Keep signatures out of the log records of libraries that print whole URLs."""
+    for name in _LOGGERS_WITH_URLS:
         logger = logging.getLogger(name)
         if not any(isinstance(known, _MaskingFilter) for known in logger.filters):
             logger.addFilter(_MaskingFilter())
 
 
 class _MaskingFilter(logging.Filter):
-    """Replaces the query of every URL in a record."""
+    """Mask the query of every URL in a record."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.msg, record.args = mask_secrets(record.getMessage()), ()
@@ -42,9 +48,7 @@ class _MaskingFilter(logging.Filter):
 TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 MISSING_STATUSES = frozenset({404, 410})
 FORBIDDEN_STATUSES = frozenset({401, 402, 403, 407, 451})
-HEAD_REFUSED_STATUSES = frozenset(
-    {400, 405, 501}
-)  # servers, and presigned URLs, that know GET only
+HEAD_REFUSED_STATUSES = frozenset({400, 405, 501})  # by servers and presigned URLs without HEAD
 RANGE_NOT_SATISFIABLE = 416
 
 Result = TypeVar("Result")
@@ -52,20 +56,20 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class ObjectFacts:
-    """What a server says of an object."""
+    """Size and etag of an object, as a server reports them."""
 
     size: int | None
     etag: str | None
-    """Without quotes; else the date of last modification; None where the server tells neither."""
+    """Etag without quotes, else the Last-Modified date; None if the server sends neither."""
 
     @property
     def version(self) -> str:
-        """What changes with the content."""
+        """Version that changes with the content."""
         return f"{self.etag}:{self.size}"
 
 
 class _TransientError(Exception):
-    """One try failed in a way the next may not; Retry-After, in seconds, where it was said."""
+    """Error of one attempt that the next may not meet, with the Retry-After in seconds if given."""
 
     def __init__(self, message: str, wait: float | None = None) -> None:
         super().__init__(message)
@@ -82,14 +86,14 @@ class HttpRequest:
     params: Mapping[str, str] | None = None
     body: bytes | None = None
     limit: int
-    """Bytes that the answer may have."""
+    """Largest number of bytes that the answer may have."""
 
     accepts: frozenset[int] = frozenset()
-    """Statuses besides 2xx that are an answer too."""
+    """Statuses besides 2xx that count as an answer."""
 
 
 def fetch(url: str, *, limit: int, access: SourceAccess) -> bytes:
-    """The whole body of a URL.
+    """Return the whole body of a URL.
 
     Raises:
         SceneError: as `look_up`; `too_large` beyond `limit` bytes.
@@ -99,14 +103,14 @@ def fetch(url: str, *, limit: int, access: SourceAccess) -> bytes:
 
 
 def exchange(request: HttpRequest, access: SourceAccess) -> tuple[int, bytes]:
-    """Status and whole body of the answer to a request.
+    """Return status and whole body of the answer to a request.
 
     Raises:
         SceneError, SourceUnavailableError: as `fetch`.
     """
     url, limit = request.url, request.limit
 
-    def ask() -> tuple[int, bytes]:
+    def send() -> tuple[int, bytes]:
         with shared_client(access).stream(
             request.method,
             url,
@@ -123,29 +127,29 @@ def exchange(request: HttpRequest, access: SourceAccess) -> tuple[int, bytes]:
                 )
             return answer.status_code, body
 
-    return with_retries(ask, access.retry_policy, place=url)
+    return with_retries(send, access.retry_policy, place=url)
 
 
-def with_retries(ask: Callable[[], Result], retry_policy: RetryPolicy, *, place: str) -> Result:
-    """The answer of `ask`, tried again, later each time, while the trouble may pass.
+def with_retries(send: Callable[[], Result], retry_policy: RetryPolicy, *, place: str) -> Result:
+    """Return the answer of `send`, retried with growing delays while the error may pass.
 
     Raises:
-        SourceUnavailableError: the last try failed too.
+        SourceUnavailableError: the last attempt failed too.
     """
     delays = retry_policy.delays()
     while True:
         try:
-            answer = ask()
+            answer = send()
         except (httpx.InvalidURL, httpx.TooManyRedirects, httpx.UnsupportedProtocol) as error:
             raise SceneError(
-                f"{mask_secrets(place)} cannot be asked for: {mask_secrets(str(error))}",
+                f"{mask_secrets(place)} cannot be requested: {mask_secrets(str(error))}",
                 reason="bad_href",
             ) from error
         except (httpx.TransportError, httpx.DecodingError, _TransientError) as error:
             delay = next(delays, None)
             if delay is None or not retry_budget.take():
                 raise SourceUnavailableError(
-                    f"{mask_secrets(place)} did not answer in up to {retry_policy.attempts} tries: "
+                    f"{mask_secrets(place)} did not answer in up to {retry_policy.attempts} attempts: "
                     f"{mask_secrets(str(error)) or type(error).__name__}; try again later"
                 ) from error
             wait = getattr(error, "wait", None) or 0.0
@@ -156,10 +160,10 @@ def with_retries(ask: Callable[[], Result], retry_policy: RetryPolicy, *, place:
 
 
 def check_status(answer: httpx.Response, place: str) -> None:
-    """Raise what an answer other than 2xx means.
+    """Raise the error that an answer other than 2xx stands for.
 
     Raises:
-        SceneError: asking again would not help.
+        SceneError: a retry would not help.
     """
     status, shown = answer.status_code, mask_secrets(place)
     if answer.is_success:
@@ -178,12 +182,12 @@ def check_status(answer: httpx.Response, place: str) -> None:
 
 
 def short_body(error: str) -> _TransientError:
-    """The error of a body that ended before its time."""
+    """Return the error of a body that ended too early."""
     return _TransientError(error)
 
 
 def _body(answer: httpx.Response, *, limit: int) -> bytes:
-    """At most `limit` bytes of the body."""
+    """Read at most `limit` bytes of the body."""
     pieces, total = [], 0
     for piece in answer.iter_bytes():
         pieces.append(piece)
@@ -199,7 +203,7 @@ def _body(answer: httpx.Response, *, limit: int) -> bytes:
 
 
 def object_facts(answer: httpx.Response) -> ObjectFacts:
-    """Size and etag as the headers have them."""
+    """Return size and etag from the headers."""
     whole = re.fullmatch(r"bytes .*/(\d+)", answer.headers.get("content-range", ""))
     length = whole[1] if whole else answer.headers.get("content-length", "")
     etag = answer.headers.get("etag", "").removeprefix("W/").strip('"')
@@ -210,11 +214,11 @@ def object_facts(answer: httpx.Response) -> ObjectFacts:
 
 
 JUDGED_HREF = "place"
-"""Extension of a request: the s3:// href that its URL was made from, which is what is judged."""
+"""Extension of a request: the s3:// href that its URL was made from, and that is judged."""
 
 
 def shared_client(access: SourceAccess) -> httpx.Client:
-    """One pool of connections a process; a forked child must not share its parent's."""
+    """Return the client of this process; a forked child must not share its parent's connections."""
     return _client(access.retry_policy, access.allowed_places, os.getpid())
 
 

@@ -1,6 +1,6 @@
-"""Signatures made at read time: never stored, never in a message or a log line.
+"""Signatures of URLs: made at read time, never stored, never in a message or a log record.
 
-Keys come from $SPATIAL_ASSETS_SOURCE_ACCESS_KEY_ID, _SECRET_ACCESS_KEY and _SESSION_TOKEN.
+The keys are $SPATIAL_ASSETS_SOURCE_ACCESS_KEY_ID, _SECRET_ACCESS_KEY and _SESSION_TOKEN.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 KEYS_PREFIX = "SPATIAL_ASSETS_SOURCE_"
 PRESIGN_DURATION = dt.timedelta(hours=1)
-EXPIRY_MARGIN_SECONDS = 120.0  # seconds: a read that starts now must end before its signature does
+EXPIRY_MARGIN_SECONDS = 120.0  # a read that starts now must end before its signature expires
 AZURE_BLOBS = ".blob.core.windows.net"
 DEFAULT_REGION = "us-east-1"
 
@@ -48,11 +48,11 @@ class SignedUrl:
 
     url: str = field(repr=False)
     expires: float | None
-    """Seconds since the epoch; None: never."""
+    """Expiry in seconds since the epoch; None: never."""
 
 
 def source_credentials(env: Mapping[str, str] | None = None) -> Credentials | None:
-    """The keys of the source, or None where none are set."""
+    """Return the keys of the source, or None if none are set."""
     environment = os.environ if env is None else env
     key = environment.get(f"{KEYS_PREFIX}ACCESS_KEY_ID", "")
     secret = environment.get(f"{KEYS_PREFIX}SECRET_ACCESS_KEY", "")
@@ -68,7 +68,7 @@ def source_credentials(env: Mapping[str, str] | None = None) -> Credentials | No
 def readable_url(
     source: BandSource, access: SourceAccess, *, method: HttpMethod = "GET"
 ) -> SignedUrl:
-    """The http(s) URL under which a remote source can be read now, signed where that is asked."""
+    """Return the http(s) URL by which a remote source can be read now, signed if configured."""
     if access.sign == "planetary-computer" and _takes_token(source.href, access):
         token = tokens.token(source.collection, access)
         return SignedUrl(f"{source.href}?{token.text}", token.expires)
@@ -78,7 +78,7 @@ def readable_url(
 def signed_url(
     href: str, access: SourceAccess, *, query: str = "", method: HttpMethod = "GET"
 ) -> SignedUrl:
-    """As `readable_url`, for what belongs to no collection, such as a catalogue."""
+    """Return a readable URL of a place without a collection, such as a catalogue."""
     s3 = href if href.startswith("s3://") else None
     if s3 is None and access.sign == "s3-presign":
         s3 = _as_s3(href, access)
@@ -88,7 +88,7 @@ def signed_url(
 
 
 def _s3_url(href: str, access: SourceAccess, *, method: HttpMethod) -> SignedUrl:
-    """The URL of an s3:// href: presigned where there are keys, else plain."""
+    """Return the URL of an s3:// href: presigned if there are keys, else plain."""
     bucket, _, key = href.removeprefix("s3://").partition("/")
     if _keys(access) is None:
         return SignedUrl(_plain_s3_url(bucket, key, access), None)
@@ -99,10 +99,10 @@ def _s3_url(href: str, access: SourceAccess, *, method: HttpMethod) -> SignedUrl
 
 
 def source_store(bucket: str, access: SourceAccess) -> S3Store:
-    """A bucket of the source, with its keys, or as anybody sees it; asks nobody.
+    """Return a bucket of the source, with its keys or anonymous; sends no request.
 
     Raises:
-        SettingsError: `[scenes.source]` asks for keys, and there are none.
+        SettingsError: `[scenes.source]` needs keys, and there are none.
     """
     from obstore.store import S3Store
 
@@ -144,18 +144,18 @@ def source_store(bucket: str, access: SourceAccess) -> S3Store:
 
 
 def _keys(access: SourceAccess) -> Credentials | None:
-    """The keys to sign with, or None where nobody asks for any."""
+    """Return the keys to sign with, or None if no signature is needed."""
     keys = source_credentials()
     if keys is None and (access.sign == "s3-presign" or access.requester_pays):
         raise SettingsError(
-            f"[scenes.source] asks for signed requests: set ${KEYS_PREFIX}ACCESS_KEY_ID and "
+            f"[scenes.source] needs signed requests: set ${KEYS_PREFIX}ACCESS_KEY_ID and "
             f"${KEYS_PREFIX}SECRET_ACCESS_KEY"
         )
     return keys
 
 
 def _plain_s3_url(bucket: str, key: str, access: SourceAccess) -> str:
-    """The public URL of an object."""
+    """Return the public URL of an object."""
     path = quote(key)
     if access.endpoint:
         return f"{access.endpoint.rstrip('/')}/{bucket}/{path}"
@@ -166,7 +166,7 @@ def _plain_s3_url(bucket: str, key: str, access: SourceAccess) -> str:
 
 
 def _as_s3(href: str, access: SourceAccess) -> str | None:
-    """The s3:// form of an http(s) URL that points into S3, or None."""
+    """Return the s3:// form of an http(s) URL that points into S3, or None."""
     parts = urlsplit(href)
     host, path = parts.netloc, parts.path.lstrip("/")
     if access.endpoint and host == urlsplit(access.endpoint).netloc:
@@ -182,7 +182,7 @@ def _as_s3(href: str, access: SourceAccess) -> str | None:
 
 
 def _takes_token(href: str, access: SourceAccess) -> bool:
-    """Whether a host is one that the token service signs for."""
+    """Return True if the token service signs for a host."""
     host = urlsplit(href).netloc
     return host.endswith(AZURE_BLOBS) or host == urlsplit(access.endpoint).netloc
 
@@ -193,7 +193,7 @@ class Token:
 
     text: str = field(repr=False)
     expires: float
-    """Seconds since the epoch."""
+    """Expiry in seconds since the epoch."""
 
 
 class TokenCache:
@@ -204,7 +204,7 @@ class TokenCache:
         self._tokens: dict[tuple[str, str], Token] = {}
 
     def token(self, collection: str | None, access: SourceAccess) -> Token:
-        """A token that is good for a while."""
+        """Return a token that stays valid for at least `EXPIRY_MARGIN_SECONDS`."""
         if not collection:
             raise SettingsError(
                 'sign = "planetary-computer" needs items that name their collection; '
@@ -219,17 +219,17 @@ class TokenCache:
             return known
 
     def clear(self) -> None:
-        """Ask for new tokens from now on."""
+        """Discard all tokens, so that new ones are requested."""
         with self._lock:
             self._tokens.clear()
 
 
 tokens = TokenCache()
-"""Of this process."""
+"""Cache of this process."""
 
 
 def _new_token(collection: str, access: SourceAccess) -> Token:
-    """Ask the token service."""
+    """Request a token from the token service."""
     from spatial_assets.catalog.access.requests import fetch
 
     url = f"{access.token_endpoint.rstrip('/')}/{quote(collection, safe='')}"
@@ -240,6 +240,5 @@ def _new_token(collection: str, access: SourceAccess) -> Token:
         return Token(str(answer["token"]).lstrip("?"), expiry.timestamp())
     except (ValueError, TypeError, KeyError) as error:
         raise SourceUnavailableError(
-            f"{mask_secrets(url)} answered something that is no token; "
-            f"check the collection {collection!r}"
+            f"{mask_secrets(url)} did not answer with a token; check the collection {collection!r}"
         ) from error

@@ -1,4 +1,4 @@
-"""How pixels and catalogues are reached: settings as one picklable value without secrets."""
+"""Settings for reaching pixels and catalogues, as one picklable value without secrets."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ Sign = Literal["none", "s3-presign", "planetary-computer"]
 
 @dataclass(frozen=True, kw_only=True)
 class RetryPolicy:
-    """How long a source that does not answer is waited for."""
+    """Attempts, delays and timeouts for a source that does not answer."""
 
     attempts: int = 5
-    """Tries of one request, the first included."""
+    """Attempts of one request, the first included."""
 
     first_delay: float = 0.5
-    """Seconds before the second try; doubled each time, with jitter."""
+    """Delay before the second attempt in seconds; doubled each time, with jitter."""
 
     max_delay: float = 8.0
-    """Seconds; a server's Retry-After is honoured up to this."""
+    """Longest delay in seconds; a server's Retry-After is honoured up to this."""
 
     connect_timeout: float = 10.0
-    """Seconds."""
+    """Timeout for a connection in seconds."""
 
     read_timeout: float = 30.0
-    """Seconds without a byte."""
+    """Timeout without a byte in seconds."""
 
     def delays(self) -> Iterator[float]:
-        """Seconds to wait after each failed try but the last."""
+        """Yield the delay in seconds after each failed attempt but the last."""
         spread = random.Random()  # noqa: S311 - jitter keeps workers apart; it guards nothing
         for attempt in range(self.attempts - 1):
             ceiling = min(self.first_delay * 2**attempt, self.max_delay)
@@ -54,37 +54,37 @@ class RetryPolicy:
 
 @dataclass(frozen=True, kw_only=True)
 class SourceAccess:
-    """How the files of scenes are read."""
+    """Settings for reading the files of scenes."""
 
     mode: Literal["stream", "download"] = "stream"
     cache_folder: Path
-    """Where downloads go."""
+    """Folder of downloaded files."""
 
     cache_bytes: int = 4096 << 20
-    """What the cache may hold."""
+    """Size limit of the cache in bytes."""
 
     endpoint: str = ""
-    """Of S3; empty: AWS."""
+    """S3 endpoint; empty: AWS."""
 
     region: str = ""
     requester_pays: bool = False
     sign: Sign = "none"
     token_endpoint: str = PLANETARY_COMPUTER_TOKENS
-    """Where "planetary-computer" gets its tokens: this, a slash and the collection."""
+    """Endpoint for "planetary-computer" tokens; a slash and the collection are added."""
 
     gdal_cache_mb: int = 64
-    """Block cache of a process; the first reader of a process decides."""
+    """Block cache of a process in MB; the first reader of a process decides."""
 
     threads: int = 1
-    """That GDAL may use to decode."""
+    """Threads that GDAL may use to decode."""
 
     retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
     allowed_places: AllowedPlaces = ANYWHERE
-    """Where documents of the catalogue may send us."""
+    """Places to which documents of the catalogue may refer."""
 
 
 def source_access(project: Project) -> SourceAccess:
-    """The access that a project asks for."""
+    """Return the access that a project configures."""
     source = project.scenes.source
     tokens = os.environ.get(TOKEN_ENDPOINT_VARIABLE) or PLANETARY_COMPUTER_TOKENS
     answer = answer_within(os.environ, default=RetryPolicy.read_timeout)
@@ -107,7 +107,7 @@ def source_access(project: Project) -> SourceAccess:
 
 
 def _allowed_places(project: Project, tokens: str) -> AllowedPlaces:
-    """What the project's catalogue may name."""
+    """Return the places that the project's catalogue may name."""
     catalog, endpoint = project.catalog_url, project.scenes.source.endpoint
     named = [catalog] if catalog.startswith(("http://", "https://")) else []
     named += [url for url in (endpoint, tokens) if url]

@@ -58,7 +58,7 @@ class RangeReader:
             SourceUnavailableError: no answer after all retries.
         """
 
-        def ask() -> tuple[ObjectFacts, bytes] | None:
+        def send() -> tuple[ObjectFacts, bytes] | None:
             with self._answer((0, size)) as answer:
                 if answer.status_code == RANGE_NOT_SATISFIABLE:
                     return None
@@ -72,7 +72,7 @@ class RangeReader:
                     raise short_body(f"{len(body)} of {size} bytes")
                 return facts, body[:size]
 
-        return self._asked(ask)
+        return self._asked(send)
 
     def fetch(self, span: ByteSpan, into: SparseFile) -> None:
         """Write the bytes of a span, and mark them as here.
@@ -84,7 +84,7 @@ class RangeReader:
         """
         start, stop = span
 
-        def ask() -> None:
+        def send() -> None:
             nonlocal start  # a broken answer is gone on with where it broke
             with self._answer((start, stop)) as answer:
                 if answer.status_code == RANGE_NOT_SATISFIABLE:
@@ -99,7 +99,7 @@ class RangeReader:
                 if start < stop:
                     raise short_body(f"{stop - start} bytes too few")
 
-        self._asked(ask)
+        self._asked(send)
         into.mark_present(span)
 
     def _require_same(self, found: ObjectFacts, into: SparseFile) -> None:
@@ -139,13 +139,13 @@ class RangeReader:
             limiter.record(answer.status_code)
             yield answer
 
-    def _asked(self, ask: Callable[[], Result]) -> Result:
+    def _asked(self, send: Callable[[], Result]) -> Result:
         """As `with_retries`; a link that was kept, or a token, and is refused is made anew once."""
         place, retry_policy = self._source.href, self._access.retry_policy
         retry_policy = replace(retry_policy, attempts=retry_policy.attempts + EXTRA_ATTEMPTS)
         kept = _links.get(self._key)
         try:
-            return with_retries(ask, retry_policy, place=place)
+            return with_retries(send, retry_policy, place=place)
         except SceneError as error:
             may_be_old = kept is not None or self._access.sign == "planetary-computer"
             if error.reason not in {"forbidden", "missing_object"} or not may_be_old:
@@ -153,7 +153,7 @@ class RangeReader:
             if _links.get(self._key) == kept:  # else another thread has made it anew
                 _links.pop(self._key, None)
             tokens.clear()
-            return with_retries(ask, retry_policy, place=place)
+            return with_retries(send, retry_policy, place=place)
 
     @property
     def _key(self) -> tuple[str, str]:

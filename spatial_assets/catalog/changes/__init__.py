@@ -1,7 +1,7 @@
-"""What a catalogue holds now, told again and again without reading again what did not change.
+"""The current content of a catalogue, polled without reading again what did not change.
 
-`poll` compares nothing with what was made: it only keeps a `Snapshot` true. Nothing hangs on a
-snapshot but time: without one, a look reads everything and comes to the same sightings.
+`poll` compares nothing with the product; it only keeps a `Snapshot` up to date. A snapshot only
+saves time: without one, a poll reads everything and finds the same scene versions.
 """
 
 from spatial_assets.catalog.changes.polling import FULL_POLL_EVERY, poll

@@ -1,7 +1,7 @@
-"""A look at a catalogue that remembers the last one.
+"""Polls of a catalogue that use the snapshot of the last poll.
 
-A catalogue of documents is listed each time, and only what changed is read. An API is asked for
-what changed, and once in a while for everything: it does not tell what it withdrew.
+A catalogue of documents is listed at each poll, and only changed documents are read. An API is
+searched for changed items, and once in a while for all: it does not report withdrawn items.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from spatial_assets.errors import SettingsError
 from spatial_assets.project import Project
 
 FULL_POLL_EVERY = dt.timedelta(days=1)
-"""How long an item that an API withdrew, or that left the area, may go unnoticed."""
+"""Longest time for which an item that an API withdrew, or that left the area, goes unnoticed."""
 
 SEARCH_OVERLAP = dt.timedelta(hours=1)
-"""An item may turn up in the index that much later than its `updated` says."""
+"""Longest delay after its `updated` time with which an item may appear in the index of an API."""
 
 SETTLING_TIME = dt.timedelta(seconds=2)
-"""A file may change twice within a tick of its clock: until then it is read again."""
+"""Age below which a file is read again: it may change twice within a tick of its clock."""
 
 ChangeProperty = Literal["updated", "created"]
-_TELLING: tuple[ChangeProperty, ...] = ("updated", "created")
+_CHANGE_PROPERTIES: tuple[ChangeProperty, ...] = ("updated", "created")
 
 
 def poll(
@@ -51,41 +51,39 @@ def poll(
     access: SourceAccess | None = None,
     now: dt.datetime,
 ) -> Snapshot:
-    """What the project's catalogue holds now; its sightings are those of `find_scenes`.
+    """Return the current content of the catalogue, with the versions that `find_scenes` gives.
 
     Args:
         project: whose catalogue, area and sensor.
-        before: the last snapshot; of no use when the settings have changed since.
-        access: how to reach the source, when not as the project says.
+        before: the last snapshot; ignored if the settings have changed since.
+        access: how to reach the source, if not as the project says.
         now: UTC.
 
     Raises:
-        SettingsError: the catalogue is not there, or is none.
-        SourceUnavailableError: the catalogue did not answer; `before` stays true.
+        SettingsError: the catalogue does not exist, or is none.
+        SourceUnavailableError: the catalogue did not answer; `before` stays valid.
     """
-    this = _Look(project, access or source_access(project), now)
+    this = _Poll(project, access or source_access(project), now)
     if before is not None and before.settings_hash != this.settings_hash:
         before = None
     if is_api(project.catalog_url):
-        return this.search(before)
-    return this.listing(before)
+        return this.of_api(before)
+    return this.of_documents(before)
 
 
-class _Look:
-    """One look."""
-
+class _Poll:
     def __init__(self, project: Project, access: SourceAccess, now: dt.datetime) -> None:
         self._project, self._access, self._now = project, access, now
         self._item_filter = item_filter_of(project)
         self.settings_hash = hash_settings(project)
 
-    def listing(self, before: Snapshot | None) -> Snapshot:
-        """Of a catalogue whose documents can be listed."""
+    def of_documents(self, before: Snapshot | None) -> Snapshot:
+        """Poll a catalogue whose documents can be listed."""
         known = {document.place: document for document in before.documents} if before else {}
         kept: list[PolledDocument] = []
         changed: list[tuple[ListedDocument, DocumentState | None]] = []
         for listed in documents_of(self._project.catalog_url, self._access):
-            # The state first: what changes while it is read is then seen as a change next time.
+            # The state first: a change during the reading is then noticed at the next poll.
             state, last = listed.state(), known.get(listed.place)
             if last is not None and state is not None and last.state == state.text:
                 kept.append(last)
@@ -101,8 +99,8 @@ class _Look:
         in_order = sorted((*kept, *documents), key=lambda document: document.place)
         return self._snapshot(tuple(in_order), fully_polled_at=self._now)
 
-    def search(self, before: Snapshot | None) -> Snapshot:
-        """Of an API: what changed since, where it can be asked that; else everything."""
+    def of_api(self, before: Snapshot | None) -> Snapshot:
+        """Poll an API: for changed items if it can be searched for them, else for all items."""
         changed = self._changed_items(before) if before is not None else None
         if before is None or changed is None:
             from spatial_assets.catalog.sources.stac_api import items_of_api
@@ -113,43 +111,43 @@ class _Look:
         return self._snapshot(documents, fully_polled_at=before.fully_polled_at)
 
     def _changed_items(self, before: Snapshot) -> list[RawItem] | None:
-        """What an API has changed since the last look; None: it has to be asked for everything."""
+        """Search an API for changes since the last poll; None: all items must be requested."""
         from spatial_assets.catalog.sources.stac_api import ChangedSince, changed_items
 
-        told = _last_told(before.documents)
+        known = _latest_change(before.documents)
         if (
-            told is None
+            known is None
             or not dt.timedelta() <= self._now - before.fully_polled_at < FULL_POLL_EVERY
         ):
             return None
-        name, latest = told
-        # The latest that the server told is by its own clock; ours is only for one from the future.
+        name, latest = known
+        # `latest` is by the server's own clock; ours only bounds a time in the future.
         since = ChangedSince(name, min(latest, before.polled_at) - SEARCH_OVERLAP)
         try:
             return changed_items(
                 self._project.catalog_url, self._item_filter, self._access, since=since
             )
         except SettingsError:
-            return None  # it knows the extension, but not this property: the full search decides
+            return None  # it supports the extension, but not this property: the full search decides
 
     def _item(self, item: RawItem) -> PolledDocument:
-        """One item of an API."""
+        """Return one item of an API as a document."""
         identity = [item.document.get("collection"), item.document.get("id")]
         return PolledDocument(
             place=json.dumps(identity, default=str),
-            state=_told(item),
+            state=_last_changed(item),
             candidates=self._candidates((item,)),
         )
 
     def _candidates(self, found: Iterable[ItemOrRejection]) -> tuple[Candidate, ...]:
-        """What is kept of items."""
+        """Return the candidates of items."""
         return tuple(
             candidate_of(one) if isinstance(one, Scene) else refused_candidate(one)
             for one in read_found(found, self._project, self._item_filter)
         )
 
     def _settled(self, state: DocumentState | None) -> str | None:
-        """The state that tells a later change for sure."""
+        """Return the state if any later change is certain to alter it, else None."""
         if state is None or (state.written and self._now - state.written < SETTLING_TIME):
             return None
         return state.text
@@ -157,7 +155,7 @@ class _Look:
     def _snapshot(
         self, documents: tuple[PolledDocument, ...], *, fully_polled_at: dt.datetime
     ) -> Snapshot:
-        """The snapshot of what is known now."""
+        """Return the snapshot of what is known now."""
         return snapshot_of(
             documents,
             settings_hash=self.settings_hash,
@@ -167,9 +165,9 @@ class _Look:
 
 
 def hash_settings(project: Project) -> str:
-    """Hash of every setting that decides which items are found, and how they are read."""
+    """Hash every setting that decides which items are found, and how they are read."""
     sensor, scenes = project.sensor, project.scenes
-    asked = [
+    deciding = [
         project.catalog_url,
         scenes.collections,
         scenes.datetime,
@@ -181,28 +179,30 @@ def hash_settings(project: Project) -> str:
         [sensor.scale, sensor.offset, sensor.nodata],
         {name: list(accepted) for name, accepted in sensor.bands.items()},
     ]
-    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
 
 def _in_order(documents: Iterable[PolledDocument]) -> tuple[PolledDocument, ...]:
-    """The last document of each place, in the order of places."""
+    """Return the last document of each place, sorted by place."""
     last = {document.place: document for document in documents}
     return tuple(last[place] for place in sorted(last))
 
 
-def _told(item: RawItem) -> str | None:
-    """When an item was last changed, or else made, as its server tells it."""
-    for name in _TELLING:
+def _last_changed(item: RawItem) -> str | None:
+    """Return when the server says that an item was last changed, else created."""
+    for name in _CHANGE_PROPERTIES:
         moment = moment_of(item.document, name)
         if moment is not None:
             return f"{name} {moment.isoformat()}"
     return None
 
 
-def _last_told(documents: tuple[PolledDocument, ...]) -> tuple[ChangeProperty, dt.datetime] | None:
-    """The property that every item of an API tells, and its latest moment; None: there is none."""
-    told = [(document.state or "").split(" ") for document in documents]
-    for name in _TELLING:
-        if told and all(known[0] == name for known in told):
-            return name, max(dt.datetime.fromisoformat(moment) for _, moment in told)
+def _latest_change(
+    documents: tuple[PolledDocument, ...],
+) -> tuple[ChangeProperty, dt.datetime] | None:
+    """Return the property that every item of an API has, and its latest time; else None."""
+    states = [(document.state or "").split(" ") for document in documents]
+    for name in _CHANGE_PROPERTIES:
+        if states and all(state[0] == name for state in states):
+            return name, max(dt.datetime.fromisoformat(moment) for _, moment in states)
     return None

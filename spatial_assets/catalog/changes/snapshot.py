@@ -1,9 +1,8 @@
-"""What one look at a catalogue found: its documents, and what is sighted by them.
+"""Snapshots of a catalogue: its documents and the scene versions that follow from them.
 
-A snapshot as bytes: a checked Parquet table with a row for each item, or document without any.
-
-A snapshot saves time and holds no truth of its own, so one that is damaged, or that another version
-of the software made, is as good as none.
+A snapshot is stored as a hash and a Parquet table with a row for each item, and for each document
+without items. It only saves time, so a snapshot that is damaged, or was written by another version
+of the software, is ignored.
 """
 
 from __future__ import annotations
@@ -32,46 +31,48 @@ class PolledDocument:
     """One document of a catalogue, or one item of an API, as it was read."""
 
     place: str
-    """Absolute path, URL, or what tells an item of an API from the others."""
+    """Absolute path, URL, or identity of an item of an API."""
 
     state: str | None
-    """While it is the same the document need not be read again; None: it cannot be told."""
+    """State of the document: while it is the same, the document need not be read; None: unknown."""
 
     candidates: tuple[Candidate, ...]
-    """Of the items in it that the project wants; often one, or none."""
+    """Candidates of the items in it that match the project; often one, or none."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SceneChange:
-    """What became of one scene between two looks; one of both sightings may be None."""
+    """Change of one scene between two polls; one of both versions may be None."""
 
     id: str
     before: SceneVersion | None
-    """None: the scene is new."""
+    """Version before; None: the scene is new."""
 
     after: SceneVersion | None
-    """None: the scene was withdrawn."""
+    """Version after; None: the scene was withdrawn."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """What the catalogue held when it was looked at."""
+    """Content of a catalogue at the time of a poll."""
 
     settings_hash: str
-    """Hash of all settings that decide what is found: an answer to another one is of no use."""
+    """Hash of all settings that decide what is found; a snapshot under other settings is of no use.
+    """
 
     polled_at: dt.datetime
-    """When, UTC."""
+    """Time of the poll, UTC."""
 
     fully_polled_at: dt.datetime
-    """When everything was last asked for, whatever had changed; UTC."""
+    """Time of the last poll that requested everything, UTC."""
 
     documents: tuple[PolledDocument, ...]
     scene_versions: tuple[SceneVersion, ...]
-    """As of `Catalogue`: the same catalogue gives the same sightings, however it was looked at."""
+    """Versions as in `Catalogue`: the same catalogue gives the same versions, however it is polled.
+    """
 
     def changes_since(self, before: Snapshot | None) -> tuple[SceneChange, ...]:
-        """New, changed and withdrawn scenes, in the order of ids; all are new after None."""
+        """Return new, changed and withdrawn scenes, in the order of ids; all are new after None."""
         old = {one.id: one for one in before.scene_versions} if before else {}
         new = {one.id: one for one in self.scene_versions}
         return tuple(
@@ -81,12 +82,12 @@ class Snapshot:
         )
 
     def to_bytes(self) -> bytes:
-        """This snapshot as it is stored."""
+        """Return the snapshot as it is stored."""
         return encoded(self)
 
     @staticmethod
     def from_bytes(data: bytes | None) -> Snapshot | None:
-        """The stored snapshot; None: there is none that this version can use."""
+        """Read a stored snapshot; None: there is none that this version can use."""
         return decoded(data) if data is not None else None
 
 
@@ -97,7 +98,7 @@ def snapshot_of(
     polled_at: dt.datetime,
     fully_polled_at: dt.datetime,
 ) -> Snapshot:
-    """The snapshot of documents; the local files that their items name are looked at now."""
+    """Return the snapshot of documents; the local files that their items name are examined now."""
     candidates = [one for document in documents for one in document.candidates]
     return Snapshot(
         settings_hash=settings_hash,
@@ -110,10 +111,11 @@ def snapshot_of(
 
 SNAPSHOT_FORMAT = 1
 MADE_BY = [SNAPSHOT_FORMAT, __version__, shapely.geos_version_string, pyproj.proj_version_str]
-"""What decides the answers beside the settings: a footprint's last digits depend on GEOS."""
+"""Versions that decide the content beside the settings: a footprint's last digits depend on GEOS.
+"""
 
 HASH_BYTES = 32
-METADATA_KEY = b"spatial_assets"  # key of the table's metadata
+METADATA_KEY = b"spatial_assets"
 
 _HASH = pa.binary(HASH_BYTES)
 _SCHEMA = pa.schema(
@@ -129,13 +131,13 @@ _SCHEMA = pa.schema(
         ("digest", _HASH),
         ("files", pa.list_(pa.string())),
         ("reach", pa.binary()),
-        ("version", _HASH),  # of the sighting; null: the item is not sighted
+        ("version", _HASH),  # of the scene; null: the item is not used
     ]
 )
 
 
 def encoded(snapshot: Snapshot) -> bytes:
-    """The bytes of a snapshot: a hash, then the table."""
+    """Return a snapshot as bytes: a hash, then the table."""
     header = {
         "made_by": MADE_BY,
         "question": snapshot.settings_hash,
@@ -151,7 +153,7 @@ def encoded(snapshot: Snapshot) -> bytes:
 
 
 def decoded(data: bytes) -> Snapshot | None:
-    """The snapshot, or None where the bytes are damaged or of another version."""
+    """Read a snapshot; None if the bytes are damaged or were written by another version."""
     content = data[HASH_BYTES:]
     if hashlib.sha256(content).digest() != data[:HASH_BYTES]:
         return None
@@ -167,25 +169,25 @@ def decoded(data: bytes) -> Snapshot | None:
         polled_at=dt.datetime.fromisoformat(header["looked"]),
         fully_polled_at=dt.datetime.fromisoformat(header["searched"]),
         documents=tuple(_documents(rows)),
-        scene_versions=_sightings(rows),
+        scene_versions=_scene_versions(rows),
     )
 
 
 def _rows(snapshot: Snapshot) -> Iterator[dict[str, Any]]:
-    """A row for each candidate, and for each document that has none."""
+    """Yield a row for each candidate, and for each document that has none."""
     candidates = [one for document in snapshot.documents for one in document.candidates]
     seen = zip(chosen(candidates), snapshot.scene_versions, strict=True)
-    versions = {candidate: sighting.version for candidate, sighting in seen}
+    versions = {candidate: scene_version.version for candidate, scene_version in seen}
     for number, document in enumerate(snapshot.documents):
-        told = {"document": number, "place": document.place, "state": document.state}
+        row = {"document": number, "place": document.place, "state": document.state}
         if not document.candidates:
-            yield told
+            yield row
         for candidate in document.candidates:
-            yield told | _row(candidate, versions.get(candidate))
+            yield row | _row(candidate, versions.get(candidate))
 
 
 def _row(candidate: Candidate, version: str | None) -> dict[str, Any]:
-    """What is stored of a candidate, and of its sighting."""
+    """Return what is stored of a candidate, and of its version."""
     return {
         "id": candidate.id,
         "href": candidate.href,
@@ -200,7 +202,7 @@ def _row(candidate: Candidate, version: str | None) -> dict[str, Any]:
 
 
 def _documents(rows: list[dict[str, Any]]) -> Iterator[PolledDocument]:
-    """The documents of consecutive rows."""
+    """Yield the documents of consecutive rows."""
     for _, group in groupby(rows, key=lambda row: row["document"]):
         members = list(group)
         yield PolledDocument(
@@ -211,7 +213,7 @@ def _documents(rows: list[dict[str, Any]]) -> Iterator[PolledDocument]:
 
 
 def _candidate(row: Mapping[str, Any]) -> Candidate:
-    """The candidate of a row."""
+    """Return the candidate of a row."""
     created = row["created"]
     return Candidate(
         id=row["id"],
@@ -225,8 +227,8 @@ def _candidate(row: Mapping[str, Any]) -> Candidate:
     )
 
 
-def _sightings(rows: list[dict[str, Any]]) -> tuple[SceneVersion, ...]:
-    """The sightings among the rows, in the order of ids."""
+def _scene_versions(rows: list[dict[str, Any]]) -> tuple[SceneVersion, ...]:
+    """Return the scene versions among the rows, in the order of ids."""
     found = {
         row["id"]: SceneVersion(id=row["id"], version=row["version"].hex(), footprint=row["reach"])
         for row in rows
