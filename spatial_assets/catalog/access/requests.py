@@ -149,8 +149,8 @@ def with_retries(send: Callable[[], Result], retry_policy: RetryPolicy, *, place
             delay = next(delays, None)
             if delay is None or not retry_budget.take():
                 raise SourceUnavailableError(
-                    f"{mask_secrets(place)} did not answer in up to {retry_policy.attempts} attempts: "
-                    f"{mask_secrets(str(error)) or type(error).__name__}; try again later"
+                    f"{mask_secrets(place)} did not answer in up to {retry_policy.attempts} "
+                    f"attempts: {mask_secrets(str(error)) or type(error).__name__}; retry later"
                 ) from error
             wait = getattr(error, "wait", None) or 0.0
             time.sleep(max(delay, min(wait, retry_policy.max_delay)))

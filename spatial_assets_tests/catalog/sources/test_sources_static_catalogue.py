@@ -101,7 +101,7 @@ def test_a_catalogue_that_does_not_answer_is_away(
 
 
 def test_a_catalogue_on_a_closed_port_is_away(tmp_path: Path, access: SourceAccess) -> None:
-    with pytest.raises(SourceUnavailableError, match="3 tries"):
+    with pytest.raises(SourceUnavailableError, match="3 attempts"):
         find(tmp_path, "http://127.0.0.1:9/catalog.json", use=access)
 
 
