@@ -1,19 +1,12 @@
-"""Trying again what may pass: how long to wait, how often, and when to stop.
+"""Retries: the waits between attempts, the budget that a run's processes share, and timeouts.
 
-What may pass is for the caller to say. Waiting is jittered, so that two that collided do not
-collide again in step.
-
-How many more retries the processes of one run may make, together.
-
-A server in trouble gets worse if all who wait for it ask again and again. So every retry takes
-from a common budget, and every answer gives a little back: what fails now and then is retried for
-as long as a run lasts, while an outage costs a fixed number of requests, and then one a question.
-
-How long a server may take to answer, where the machine or the line is not an ordinary one.
+A caller states which errors may pass and how long to keep trying; `with_retries` is the only loop
+that waits and repeats failed work. Loops that poll for a change belong where the change is read.
 """
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import multiprocessing
@@ -29,149 +22,175 @@ from spatial_assets.errors import SettingsError
 if TYPE_CHECKING:
     from multiprocessing.sharedctypes import Synchronized
 
+logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
+
+TIMEOUT_VARIABLE = "SPATIAL_ASSETS_TIMEOUT"
+MAX_TIMEOUT_SECONDS = 3600.0
+
+RUN_RETRIES = 500.0
+"""Retries of a run, at its start and at most: some 30 workers through ten seconds without S3."""
+
+MIN_PROCESS_RETRIES = 15.0
+"""Retries of a process on another machine than its driver's, which has a budget of its own."""
+
+REFUND = 0.5
+"""Retries that an answer gives back: up to a third of all requests may fail for good."""
+
+
+def no_jitter() -> float:
+    """Return the jitter of a constant wait, for a resource that is waited for in turn."""
+    return 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Backoff:
-    """Waits that double from `first` to `largest` until they add up to `patience`; seconds."""
+    """Waits that double from `first` to `largest`, until one of the limits is reached; seconds."""
 
     first: float
     largest: float
-    patience: float
-    at_most: float = math.inf
-    """From the first try on, after which there is no further one however short the waits were."""
+    total: float = math.inf
+    """Sum of all waits."""
 
-    def waits(self, jitter: Callable[[], float] = random.random) -> Iterator[float]:
-        """Seconds to wait before each further try, each between half of itself and itself."""
-        left, step = self.patience, self.first
-        while left > 0:
-            wait = min(step * (0.5 + jitter() / 2), left)
+    attempts: int | None = None
+    """Number of attempts, the first included; None: not limited."""
+
+    time_limit: float = math.inf
+    """Time since the first attempt began, after which there is no further one."""
+
+    jitter: Callable[[], float] = random.random
+    """Random numbers from 0 to 1, so that two callers that collided do not collide again."""
+
+    sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.monotonic
+
+    def waits(self) -> Iterator[float]:
+        """Yield the wait before each further attempt: between half of a step and the step."""
+        left, step = self.total, min(self.first, self.largest)
+        for _ in itertools.count() if self.attempts is None else range(self.attempts - 1):
+            if left <= 0:
+                return
+            wait = min(step * (0.5 + self.jitter() / 2), left)
             left -= wait
             step = min(step * 2, self.largest)
             yield wait
 
 
-def retried(
+def with_retries(
     work: Callable[[], Result],
-    may_pass: Callable[[Exception], bool],
     *,
     backoff: Backoff,
-    kinds: tuple[type[Exception], ...],
+    errors: tuple[type[Exception], ...],
+    may_pass: Callable[[Exception], bool] = lambda _: True,
+    retry_after: Callable[[Exception], float] = lambda _: 0.0,
     budget: RetryBudget | None = None,
-    sleep: Callable[[float], None] = time.sleep,
 ) -> Result:
-    """Do `work`, again while it fails in a way that may pass.
+    """Return the result of `work`, repeated while it fails with an error that may pass.
 
     Args:
-        work: what to do; it must be harmless to do twice.
-        may_pass: whether an error may be gone the next time.
-        backoff: how long to wait, and until when.
-        kinds: errors that are looked at; others pass through.
-        budget: what each further try takes from, and each answer gives to; None: nothing.
-        sleep: what waits.
+        work: a function that is safe to repeat.
+        backoff: the waits, and the limits of attempts and time.
+        errors: error types to retry; others propagate at once.
+        may_pass: True if an error of these types may not occur the next time.
+        retry_after: seconds that a server asked to wait; honoured up to `backoff.largest`.
+        budget: takes one retry for each repetition, and gets a share back for each answer.
 
     Raises:
-        Exception: the last error, as it was.
+        Exception: the last error, unchanged.
     """
-    started = time.monotonic()
+    started = backoff.clock()
     waits = backoff.waits()
     while True:
         try:
             result = work()
-        except kinds as error:
-            wait = next(waits, None)
-            late = time.monotonic() - started > backoff.at_most
-            if wait is None or late or not may_pass(error):
+        except errors as error:
+            wait = next(waits, None) if may_pass(error) else None
+            if wait is None or backoff.clock() - started >= backoff.time_limit:
                 raise
             if budget is not None and not budget.take():
                 raise
+            wait = max(wait, min(retry_after(error), backoff.largest))
         else:
             if budget is not None:
-                budget.earn()
+                budget.refund()
             return result
-        sleep(wait)
-
-
-logger = logging.getLogger(__name__)
-
-RETRIES = 500.0
-"""That a run starts with, and never has more of: some 30 workers through ten seconds without S3."""
-
-LEAST = 15.0
-"""Of a process that has a budget of its own, on another machine than its driver's."""
-
-EARNED = 0.5
-"""Retries that an answer gives back: up to a third of all requests may fail for good."""
+        backoff.sleep(wait)
 
 
 class RetryBudget:
-    """The budget of a run; the driver hands `shared` to its workers, who `adopt` it."""
+    """Number of retries that the processes of one run may still make, together.
+
+    Repeated requests make an overloaded server worse. Every retry takes from the budget, and every
+    answer gives a little back: occasional failures are retried for as long as a run lasts, while an
+    outage costs a fixed number of requests, and then one for each request.
+
+    The driver passes `shared` to its workers, which `adopt` it.
+    """
 
     def __init__(self) -> None:
-        self._said = False
-        self._most = RETRIES
+        self._has_warned = False
+        self._limit = RUN_RETRIES
 
     @cached_property
     def shared(self) -> Synchronized[float]:
-        """Retries that are left, in memory that processes share."""
-        return multiprocessing.get_context("forkserver").Value("d", RETRIES)
+        """Remaining retries, in memory that processes share."""
+        return multiprocessing.get_context("forkserver").Value("d", RUN_RETRIES)
 
     def adopt(self, shared: Synchronized[float]) -> None:
-        """Take from the budget of the driver."""
+        """Take retries from the driver's budget."""
         self.__dict__["shared"] = shared
 
     def refill(self, share: float = 1.0) -> None:
-        """Begin a run, of whose retries this process may use a share."""
-        self._said = False
-        self._most = max(RETRIES * share, LEAST)
+        """Start a run, of whose retries this process may use a share."""
+        self._has_warned = False
+        self._limit = max(RUN_RETRIES * share, MIN_PROCESS_RETRIES)
         with self.shared:
-            self.shared.value = self._most
+            self.shared.value = self._limit
 
     def take(self) -> bool:
-        """Whether one more retry may be made, which then counts."""
+        """Return True, and count one retry, if the budget allows one more."""
         with self.shared:
             if self.shared.value >= 1:
                 self.shared.value -= 1
                 return True
-        if not self._said:
-            self._said = True
+        if not self._has_warned:
+            self._has_warned = True
             logger.warning(
-                "this run has used up its %d retries: what fails is not asked again until "
-                "servers answer better; look at S3 and the archives",
-                self._most,
+                "this run has used its %d retries: failed requests are not repeated until "
+                "servers answer more reliably; check S3 and the archives",
+                self._limit,
             )
         return False
 
-    def earn(self) -> None:
-        """Note an answer."""
+    def refund(self) -> None:
+        """Give a share of a retry back after a successful request."""
         with self.shared:
-            self.shared.value = min(self.shared.value + EARNED, self._most)
+            self.shared.value = min(self.shared.value + REFUND, self._limit)
 
 
 retry_budget = RetryBudget()
-"""Of this process, and of the run that it works for."""
-
-VARIABLE = "SPATIAL_ASSETS_TIMEOUT"
-LONGEST = 3600.0
+"""Budget of this process, and of the run that it works for."""
 
 
-def answer_within(env: Mapping[str, str], *, default: float) -> float:
-    """Seconds after which a request without an answer is given up, and made again.
+def answer_timeout(env: Mapping[str, str], *, default: float) -> float:
+    """Return the seconds after which a request without an answer is abandoned and repeated.
+
+    The variable is for machines and connections that are slower than usual.
 
     Raises:
-        SettingsError: the variable is no number of seconds.
+        SettingsError: the variable is not a valid number of seconds.
     """
-    said = env.get(VARIABLE, "").strip()
-    if not said:
+    text = env.get(TIMEOUT_VARIABLE, "").strip()
+    if not text:
         return default
     try:
-        seconds = float(said)
+        seconds = float(text)
     except ValueError:
         seconds = 0.0
-    if not 0 < seconds <= LONGEST:
+    if not 0 < seconds <= MAX_TIMEOUT_SECONDS:
         raise SettingsError(
-            f"${VARIABLE} is {said!r}; wanted seconds, more than 0 and at most {LONGEST:.0f}"
+            f"${TIMEOUT_VARIABLE} is {text!r}; wanted seconds, more than 0 and at most "
+            f"{MAX_TIMEOUT_SECONDS:.0f}"
         )
     return seconds

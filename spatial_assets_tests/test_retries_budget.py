@@ -8,7 +8,7 @@ import pytest
 
 from spatial_assets import retries as module
 from spatial_assets.pipeline.engines.engine import ProcessEngine
-from spatial_assets.retries import RETRIES, RetryBudget, retry_budget
+from spatial_assets.retries import RUN_RETRIES, RetryBudget, retry_budget
 
 
 @pytest.fixture
@@ -32,15 +32,15 @@ def test_a_budget_is_used_up_and_says_so_once(
 def test_two_answers_give_one_retry_back_and_no_more_than_there_were(budget: RetryBudget) -> None:
     for _ in range(3):
         budget.take()
-    budget.earn()
+    budget.refund()
     assert not budget.take()
-    budget.earn()
+    budget.refund()
     assert budget.take()
 
-    for _ in range(round(3 * RETRIES)):
-        budget.earn()
+    for _ in range(round(3 * RUN_RETRIES)):
+        budget.refund()
 
-    assert budget.shared.value == RETRIES
+    assert budget.shared.value == RUN_RETRIES
 
 
 def take_one(_: int) -> bool:

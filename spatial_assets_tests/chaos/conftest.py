@@ -26,7 +26,7 @@ def s3_relay(
     with relaying(relay):
         monkeypatch.setenv("SPATIAL_ASSETS_S3_ENDPOINT", f"http://127.0.0.1:{relay.port}")
         monkeypatch.setenv("SPATIAL_ASSETS_TIMEOUT", "0.8")
-        quick = Backoff(first=0.01, largest=0.1, patience=2.0)
+        quick = Backoff(first=0.01, largest=0.1, total=2.0)
         monkeypatch.setattr(store_errors, "BACKOFF", quick)
         yield relay
 

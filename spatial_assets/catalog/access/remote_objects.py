@@ -20,7 +20,7 @@ from spatial_assets.catalog.access.requests import (
     check_status,
     object_facts,
     shared_client,
-    with_retries,
+    with_request_retries,
 )
 from spatial_assets.catalog.access.signing import (
     HttpMethod,
@@ -56,7 +56,7 @@ def look_up_document(place: str, access: SourceAccess) -> ObjectFacts:
     def send() -> ObjectFacts:
         return _facts(lambda method: signed_url(place, access, method=method), access, place=place)
 
-    return with_retries(send, access.retry_policy, place=place)
+    return with_request_retries(send, access.retry_policy, place=place)
 
 
 def _facts(
@@ -95,7 +95,7 @@ def read_range(source: BandSource, access: SourceAccess, *, start: int, size: in
 
 @contextlib.contextmanager
 def streamed(source: BandSource, access: SourceAccess) -> Iterator[httpx.Response]:
-    """Open the body of a source, to be read in chunks within `with_retries`."""
+    """Open the body of a source, to be read in chunks within `with_request_retries`."""
     with shared_client(access).stream("GET", readable_url(source, access).url) as answer:
         check_status(answer, source.href)
         yield answer
@@ -121,15 +121,15 @@ def final_url(source: BandSource, access: SourceAccess) -> SignedUrl:
             return SignedUrl(str(answer.url), signed.expires)
         return signed
 
-    return with_retries(send, access.retry_policy, place=source.href)
+    return with_request_retries(send, access.retry_policy, place=source.href)
 
 
 def _with_new_token_once(send: Callable[[], Result], access: SourceAccess, *, place: str) -> Result:
-    """Run `with_retries`; a token that was revoked early is replaced once."""
+    """Run `with_request_retries`; a token that was revoked early is replaced once."""
     try:
-        return with_retries(send, access.retry_policy, place=place)
+        return with_request_retries(send, access.retry_policy, place=place)
     except SceneError as error:
         if error.reason != "forbidden" or access.sign != "planetary-computer":
             raise
         tokens.clear()
-        return with_retries(send, access.retry_policy, place=place)
+        return with_request_retries(send, access.retry_policy, place=place)

@@ -6,7 +6,6 @@ import atexit
 import logging
 import os
 import re
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -18,7 +17,7 @@ from spatial_assets.catalog.access.allowed_places import AllowedPlaces
 from spatial_assets.catalog.access.source_access import RetryPolicy, SourceAccess
 from spatial_assets.errors import SceneError, SourceUnavailableError
 from spatial_assets.project.secrets import mask_secrets
-from spatial_assets.retries import retry_budget
+from spatial_assets.retries import retry_budget, with_retries
 
 _LOGGERS_WITH_URLS = (
     "httpx",
@@ -127,36 +126,37 @@ def exchange(request: HttpRequest, access: SourceAccess) -> tuple[int, bytes]:
                 )
             return answer.status_code, body
 
-    return with_retries(send, access.retry_policy, place=url)
+    return with_request_retries(send, access.retry_policy, place=url)
 
 
-def with_retries(send: Callable[[], Result], retry_policy: RetryPolicy, *, place: str) -> Result:
-    """Return the answer of `send`, retried with growing delays while the error may pass.
+def with_request_retries(
+    send: Callable[[], Result], retry_policy: RetryPolicy, *, place: str
+) -> Result:
+    """Return the answer of `send`, retried while it fails with an error that may pass.
 
     Raises:
+        SceneError: `bad_href` if the URL cannot be requested.
         SourceUnavailableError: the last attempt failed too.
     """
-    delays = retry_policy.delays()
-    while True:
-        try:
-            answer = send()
-        except (httpx.InvalidURL, httpx.TooManyRedirects, httpx.UnsupportedProtocol) as error:
-            raise SceneError(
-                f"{mask_secrets(place)} cannot be requested: {mask_secrets(str(error))}",
-                reason="bad_href",
-            ) from error
-        except (httpx.TransportError, httpx.DecodingError, _TransientError) as error:
-            delay = next(delays, None)
-            if delay is None or not retry_budget.take():
-                raise SourceUnavailableError(
-                    f"{mask_secrets(place)} did not answer in up to {retry_policy.attempts} "
-                    f"attempts: {mask_secrets(str(error)) or type(error).__name__}; retry later"
-                ) from error
-            wait = getattr(error, "wait", None) or 0.0
-            time.sleep(max(delay, min(wait, retry_policy.max_delay)))
-        else:
-            retry_budget.earn()
-            return answer
+    try:
+        return with_retries(
+            send,
+            backoff=retry_policy.backoff,
+            errors=(httpx.TransportError, httpx.DecodingError, _TransientError),
+            may_pass=lambda error: not isinstance(error, httpx.UnsupportedProtocol),
+            retry_after=lambda error: getattr(error, "wait", None) or 0.0,
+            budget=retry_budget,
+        )
+    except (httpx.InvalidURL, httpx.TooManyRedirects, httpx.UnsupportedProtocol) as error:
+        raise SceneError(
+            f"{mask_secrets(place)} cannot be requested: {mask_secrets(str(error))}",
+            reason="bad_href",
+        ) from error
+    except (httpx.TransportError, httpx.DecodingError, _TransientError) as error:
+        raise SourceUnavailableError(
+            f"{mask_secrets(place)} did not answer in up to {retry_policy.attempts} "
+            f"attempts: {mask_secrets(str(error)) or type(error).__name__}; retry later"
+        ) from error
 
 
 def check_status(answer: httpx.Response, place: str) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -18,7 +16,7 @@ from spatial_assets.catalog.access.allowed_places import (
 )
 from spatial_assets.catalog.access.hrefs import is_remote
 from spatial_assets.project import Project
-from spatial_assets.retries import answer_within
+from spatial_assets.retries import Backoff, answer_timeout
 
 PLANETARY_COMPUTER_TOKENS = "https://planetarycomputer.microsoft.com/api/sas/v1/token"
 TOKEN_ENDPOINT_VARIABLE = "SPATIAL_ASSETS_SOURCE_TOKEN_ENDPOINT"  # noqa: S105 - a name, no token
@@ -44,12 +42,10 @@ class RetryPolicy:
     read_timeout: float = 30.0
     """Timeout without a byte in seconds."""
 
-    def delays(self) -> Iterator[float]:
-        """Yield the delay in seconds after each failed attempt but the last."""
-        spread = random.Random()  # noqa: S311 - jitter keeps workers apart; it guards nothing
-        for attempt in range(self.attempts - 1):
-            ceiling = min(self.first_delay * 2**attempt, self.max_delay)
-            yield ceiling * spread.uniform(0.5, 1.0)
+    @property
+    def backoff(self) -> Backoff:
+        """Waits between the attempts."""
+        return Backoff(first=self.first_delay, largest=self.max_delay, attempts=self.attempts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +83,7 @@ def source_access(project: Project) -> SourceAccess:
     """Return the access that a project configures."""
     source = project.scenes.source
     tokens = os.environ.get(TOKEN_ENDPOINT_VARIABLE) or PLANETARY_COMPUTER_TOKENS
-    answer = answer_within(os.environ, default=RetryPolicy.read_timeout)
+    answer = answer_timeout(os.environ, default=RetryPolicy.read_timeout)
     return SourceAccess(
         mode=project.scenes.access,
         cache_folder=project.cache_folder,

@@ -21,7 +21,7 @@ from typing import Protocol
 from spatial_assets.catalog.access.file_versions import local_version
 from spatial_assets.catalog.access.hrefs import is_remote
 from spatial_assets.catalog.access.remote_objects import streamed
-from spatial_assets.catalog.access.requests import short_body, with_retries
+from spatial_assets.catalog.access.requests import short_body, with_request_retries
 from spatial_assets.catalog.access.source_access import SourceAccess
 from spatial_assets.catalog.cache.eviction import COPY_SUFFIX, evict
 from spatial_assets.catalog.cache.sparse_file import PARTIAL_SUFFIX
@@ -96,7 +96,7 @@ def _one_at_a_time(copy: Path) -> Iterator[None]:
 
 def _download(source: BandSource, copy: Path, access: SourceAccess) -> None:
     """Bring the file in, verify it, make room, and let it appear."""
-    partial = with_retries(
+    partial = with_request_retries(
         lambda: _fetched(source, copy.parent, access), access.retry_policy, place=source.href
     )
     try:

@@ -20,7 +20,7 @@ from spatial_assets.catalog.access.requests import (
     object_facts,
     shared_client,
     short_body,
-    with_retries,
+    with_request_retries,
 )
 from spatial_assets.catalog.access.signing import EXPIRY_MARGIN_SECONDS, readable_url, tokens
 from spatial_assets.catalog.access.source_access import SourceAccess
@@ -140,12 +140,12 @@ class RangeReader:
             yield answer
 
     def _asked(self, send: Callable[[], Result]) -> Result:
-        """As `with_retries`; a link that was kept, or a token, and is refused is made anew once."""
+        """Call with retries; a kept link or token that is refused is renewed once."""
         place, retry_policy = self._source.href, self._access.retry_policy
         retry_policy = replace(retry_policy, attempts=retry_policy.attempts + EXTRA_ATTEMPTS)
         kept = _links.get(self._key)
         try:
-            return with_retries(send, retry_policy, place=place)
+            return with_request_retries(send, retry_policy, place=place)
         except SceneError as error:
             may_be_old = kept is not None or self._access.sign == "planetary-computer"
             if error.reason not in {"forbidden", "missing_object"} or not may_be_old:
@@ -153,7 +153,7 @@ class RangeReader:
             if _links.get(self._key) == kept:  # else another thread has made it anew
                 _links.pop(self._key, None)
             tokens.clear()
-            return with_retries(send, retry_policy, place=place)
+            return with_request_retries(send, retry_policy, place=place)
 
     @property
     def _key(self) -> tuple[str, str]:

@@ -5,7 +5,6 @@ GDAL says only that it could not open a file; why, is asked of the file or the s
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from spatial_assets.catalog.rasters.gdal_datasets import Dataset, open_dataset
 from spatial_assets.catalog.scene import BandSource
 from spatial_assets.errors import SceneError
 from spatial_assets.project.secrets import mask_secrets
+from spatial_assets.retries import with_retries
 
 MAGIC_READ_BYTES = 512
 
@@ -46,21 +46,25 @@ def open_or_explain(source: BandSource, access: SourceAccess) -> Dataset:
         SceneError: `not_a_raster`, `missing_object`, `forbidden`, `unreadable_file`.
         SourceUnavailableError: the archive did not answer.
     """
-    delays = access.retry_policy.delays() if is_remote(source.href) else iter(())
-    while True:
-        try:
-            return open_dataset(source, access)
-        except RasterioError as error:
-            # Raises where the server is away or the file is none; else the trouble may be over.
-            examine(source, access, why=str(error))
-            delay = next(delays, None)
-            if delay is None:
-                raise SceneError(
-                    f"{mask_secrets(source.href)} begins like a raster, but GDAL cannot open it: "
-                    f"{mask_secrets(str(error))}",
-                    reason="not_a_raster",
-                ) from error
-            time.sleep(delay)
+
+    def may_pass(error: Exception) -> bool:
+        # Raises where the server is away or the file is no raster; else the error may be over.
+        examine(source, access, why=str(error))
+        return is_remote(source.href)
+
+    try:
+        return with_retries(
+            lambda: open_dataset(source, access),
+            backoff=access.retry_policy.backoff,
+            errors=(RasterioError,),
+            may_pass=may_pass,
+        )
+    except RasterioError as error:
+        raise SceneError(
+            f"{mask_secrets(source.href)} begins like a raster, but GDAL cannot open it: "
+            f"{mask_secrets(str(error))}",
+            reason="not_a_raster",
+        ) from error
 
 
 def examine(source: BandSource, access: SourceAccess, *, why: str) -> None:

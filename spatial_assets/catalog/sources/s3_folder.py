@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,7 @@ from spatial_assets.catalog.access.source_access import SourceAccess
 from spatial_assets.catalog.sources.documents import DocumentState, ListedDocument, remote_document
 from spatial_assets.errors import SettingsError, SourceUnavailableError
 from spatial_assets.project.secrets import mask_secrets
+from spatial_assets.retries import with_retries
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -63,17 +63,21 @@ def documents_of_bucket(folder: str, access: SourceAccess) -> Iterator[ListedDoc
 
 def _objects(folder: str, access: SourceAccess) -> list[ObjectMeta]:
     """Every object below the prefix; a listing that broke off is begun again."""
-    delays = access.retry_policy.delays()
-    while True:
-        try:
-            return _listing(folder, access)
-        except (BaseError, FileNotFoundError, PermissionError) as error:
-            refusal = _refusal(error, folder)
-            delay = next(delays, None)
-            is_final = isinstance(refusal, SettingsError) or _USED_UP.search(str(error))
-            if is_final or delay is None:
-                raise refusal from error
-            time.sleep(delay)
+    errors = (BaseError, FileNotFoundError, PermissionError)
+
+    def may_pass(error: Exception) -> bool:
+        is_refused = isinstance(_refusal(error, folder), SettingsError)
+        return not (is_refused or _USED_UP.search(str(error)))
+
+    try:
+        return with_retries(
+            lambda: _listing(folder, access),
+            backoff=access.retry_policy.backoff,
+            errors=errors,
+            may_pass=may_pass,
+        )
+    except errors as error:
+        raise _refusal(error, folder) from error
 
 
 def _listing(folder: str, access: SourceAccess) -> list[ObjectMeta]:

@@ -26,6 +26,7 @@ from spatial_assets.cli.selection.tile_status import TileStatus, TileSummary
 from spatial_assets.errors import LaunchError
 from spatial_assets.pipeline.stages import chain_of
 from spatial_assets.project import Project
+from spatial_assets.retries import Backoff, no_jitter, with_retries
 
 BAD_STATUSES = frozenset({TileStatus.FAILED, TileStatus.QUARANTINED})
 STOPPED_STATUSES = frozenset({"FAILED", "CANCELED"})
@@ -203,16 +204,20 @@ class BackfillFollower:
 
     def _seen(self, backfills: Sequence[Backfill]) -> tuple[BackfillProgress, ...]:
         """How far they are; a webserver that is away for a moment is waited for."""
-        deadline = self.clock() + MAX_OUTAGE_SECONDS
-        while True:
-            try:
-                return tuple(
-                    backfill_progress(self.webserver, each.id, self.stage) for each in backfills
-                )
-            except LaunchError:
-                if self.clock() >= deadline:
-                    raise
-                self.sleep(POLL_INTERVAL_SECONDS)
+        return with_retries(
+            lambda: tuple(
+                backfill_progress(self.webserver, each.id, self.stage) for each in backfills
+            ),
+            backoff=Backoff(
+                first=POLL_INTERVAL_SECONDS,
+                largest=POLL_INTERVAL_SECONDS,
+                time_limit=MAX_OUTAGE_SECONDS,
+                jitter=no_jitter,
+                sleep=self.sleep,
+                clock=self.clock,
+            ),
+            errors=(LaunchError,),
+        )
 
 
 def backfill_progress(webserver: WebserverClient, backfill: str, stage: str) -> BackfillProgress:

@@ -177,7 +177,7 @@ class ManifestBuilder:
             empty=empty,
         )
 
-    def result(self, outcome: TileOutcome, *, transient: bool) -> TileResult:
+    def result(self, outcome: TileOutcome) -> TileResult:
         """What goes back to the driver; of a walk that broke off, the units that it finished."""
         manifest = self._trusted()
         named = {info.path for info in manifest.objects()}
@@ -187,7 +187,6 @@ class ManifestBuilder:
             index_rows=self.index_rows,
             statistics=tuple(self._statistics.values()),
             dropped_objects=tuple(sorted(set(self._dropped) - named)),
-            transient=transient,
         )
 
     def _trusted(self) -> TileManifest:

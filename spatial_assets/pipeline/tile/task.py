@@ -101,6 +101,3 @@ class TileResult:
 
     dropped_objects: tuple[str, ...] = ()
     """Paths no longer named by the manifest, deleted after the commit."""
-
-    transient: bool = False
-    """True: trying the tile again may help."""

@@ -21,13 +21,11 @@ from spatial_assets.pipeline.tile.reprojected_raster import ReprojectedStage
 from spatial_assets.pipeline.tile.task import TileResult, TileTask, input_fingerprint
 from spatial_assets.pipeline.tile.worker_context import WorkerContext
 from spatial_assets.project import Project
+from spatial_assets.retries import Backoff, with_retries
 from spatial_assets.stores.objects.store import ObjectStore
 
-ATTEMPTS = 3
-"""Of a tile whose trouble may pass; every read and write below has retries of its own."""
-
-FIRST_PAUSE = 1.0
-"""Seconds before the second attempt, doubled each time, with jitter so that workers part."""
+TILE_BACKOFF = Backoff(first=1.0, largest=2.0, attempts=3)
+"""Attempts of a tile whose error may pass; every read and write below has its own retries."""
 
 
 @dataclass(frozen=True)
@@ -41,25 +39,15 @@ class Walker:
         """Walk one tile, again where that may help; what one attempt made the next builds on."""
         started = time.perf_counter()
         builder = ManifestBuilder(task)
-        pauses = random.Random(task.tile.key)  # noqa: S311 - jitter guards nothing
-        result = self._attempt(task, builder)
-        for attempt in range(1, ATTEMPTS):
-            if not result.transient:
-                break
-            time.sleep(FIRST_PAUSE * 2 ** (attempt - 1) * pauses.uniform(0.5, 1.0))
-            result = self._attempt(task, builder)
-        seconds = time.perf_counter() - started
-        return replace(result, outcome=replace(result.outcome, seconds=seconds))
-
-    def _attempt(self, task: TileTask, builder: ManifestBuilder) -> TileResult:
-        """Walk one tile once; every exception becomes an outcome here."""
-        walk = None
+        jitter = random.Random(task.tile.key).random  # noqa: S311 - jitter guards nothing
         try:
-            walk = TileWalk(task, WorkerContext.of(self.project, self.store), builder)
-            return builder.result(walk.run(), transient=False)
+            result = with_retries(
+                lambda: self._attempt(task, builder),
+                backoff=replace(TILE_BACKOFF, jitter=jitter),
+                errors=(Exception,),
+                may_pass=lambda error: failure_of(error).transient,
+            )
         except Exception as error:  # noqa: BLE001 - judged by failures.py, the one place for it
-            if walk is not None:
-                walk.break_off()
             outcome = outcome_of(
                 error,
                 task.tile.key,
@@ -67,7 +55,18 @@ class Walker:
                 at=builder.at,
                 inputs=input_fingerprint(task.scenes, task.rejected, self.project.checks),
             )
-            return builder.result(builder.cut_short(outcome), transient=failure_of(error).transient)
+            result = builder.result(builder.cut_short(outcome))
+        seconds = time.perf_counter() - started
+        return replace(result, outcome=replace(result.outcome, seconds=seconds))
+
+    def _attempt(self, task: TileTask, builder: ManifestBuilder) -> TileResult:
+        """Walk one tile once; what was finished before an exception can be committed."""
+        walk = TileWalk(task, WorkerContext.of(self.project, self.store), builder)
+        try:
+            return builder.result(walk.run())
+        except Exception:
+            walk.break_off()
+            raise
 
 
 class TileWalk:

@@ -9,7 +9,6 @@ newest record is never removed: it is what makes a latecomer's number too old.
 from __future__ import annotations
 
 import logging
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from spatial_assets.errors import LeaseHeldError, SourceUnavailableError, StoreError
+from spatial_assets.retries import Backoff, no_jitter, with_retries
 from spatial_assets.stores import layout
 from spatial_assets.stores.objects.json import from_json, to_json
 from spatial_assets.stores.objects.store import ObjectStore
@@ -190,15 +190,16 @@ def lease(
     Raises:
         LeaseHeldError: it could not be had.
     """
-    deadline = time.monotonic() + wait.total_seconds()
-    while True:
-        try:
-            held = acquire(store, name, owner=owner, ttl=ttl, clock=clock)
-            break
-        except LeaseHeldError:
-            if time.monotonic() >= deadline:
-                raise
-            time.sleep(POLL_SECONDS)
+    held = with_retries(
+        lambda: acquire(store, name, owner=owner, ttl=ttl, clock=clock),
+        backoff=Backoff(
+            first=POLL_SECONDS,
+            largest=POLL_SECONDS,
+            time_limit=wait.total_seconds(),
+            jitter=no_jitter,
+        ),
+        errors=(LeaseHeldError,),
+    )
     try:
         yield held
     finally:

@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 from obstore.store import LocalStore, S3Store
 
 from spatial_assets.errors import SettingsError
-from spatial_assets.retries import answer_within
+from spatial_assets.retries import answer_timeout
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig, S3Config
@@ -130,7 +130,7 @@ def client_options(env: Mapping[str, str]) -> ClientConfig:
     Raises:
         SettingsError: $SPATIAL_ASSETS_TIMEOUT is no number of seconds.
     """
-    answer = answer_within(env, default=REQUEST_TIMEOUT_SECONDS)
+    answer = answer_timeout(env, default=REQUEST_TIMEOUT_SECONDS)
     return {
         "connect_timeout": timedelta(seconds=min(CONNECT_TIMEOUT_SECONDS, answer)),
         "timeout": timedelta(seconds=answer),

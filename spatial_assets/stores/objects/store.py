@@ -29,7 +29,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError
 from spatial_assets.errors import StoreError
 from spatial_assets.stores.objects.cancellation import cancellation
 from spatial_assets.stores.objects.location import StorageLocation, connect, locate
-from spatial_assets.stores.objects.store_errors import explained, with_retries
+from spatial_assets.stores.objects.store_errors import explained, with_store_retries
 
 if TYPE_CHECKING:
     from obstore import GetOptions, OffsetRange, PutResult, SuffixRange
@@ -99,7 +99,7 @@ class ObjectStore:
         """Write the object whole: a reader sees the old bytes or the new, never a mixture."""
         with self.answering("write", path):
             sweep_staged(self._location, checked(path))
-            answer = with_retries(lambda: self._put_once(path, data))
+            answer = with_store_retries(lambda: self._put_once(path, data))
         return _written(path, data, etag=answer["e_tag"])
 
     def _put_once(self, path: str, data: bytes) -> PutResult:
@@ -116,7 +116,7 @@ class ObjectStore:
         with self.answering("create", path):
             sweep_staged(self._location, checked(path))
             try:
-                with_retries(
+                with_store_retries(
                     lambda: obstore.put(
                         self._backend, checked(path), data, mode="create", use_multipart=False
                     )
@@ -134,7 +134,9 @@ class ObjectStore:
             SourceUnavailableError: the store did not answer, retries included.
         """
         with self.answering("read", path):
-            return with_retries(lambda: bytes(obstore.get(self._backend, checked(path)).bytes()))
+            return with_store_retries(
+                lambda: bytes(obstore.get(self._backend, checked(path)).bytes())
+            )
 
     def find(self, path: str, *, part: slice | None = None) -> bytes | None:
         """The object's bytes, or a part of them, or None where there is no such object.
@@ -144,7 +146,7 @@ class ObjectStore:
         options: GetOptions = {} if part is None else {"range": as_range(part)}
         try:
             with self.answering("read", path, absent_is_an_answer=True):
-                return with_retries(
+                return with_store_retries(
                     lambda: bytes(
                         obstore.get(self._backend, checked(path), options=options).bytes()
                     )
@@ -156,7 +158,7 @@ class ObjectStore:
         """Size and etag of the object, or None where there is none."""
         try:
             with self.answering("look up", path, absent_is_an_answer=True):
-                meta = with_retries(lambda: obstore.head(self._backend, checked(path)))
+                meta = with_store_retries(lambda: obstore.head(self._backend, checked(path)))
         except FileNotFoundError:
             return None
         return ObjectInfo(path, int(meta["size"]), meta["e_tag"] or "")
@@ -165,7 +167,7 @@ class ObjectStore:
         """Remove the object; one that is already gone is no error."""
         try:
             with self.answering("delete", path, absent_is_an_answer=True):
-                with_retries(lambda: obstore.delete(self._backend, checked(path)))
+                with_store_retries(lambda: obstore.delete(self._backend, checked(path)))
         except FileNotFoundError:
             return
 
@@ -173,7 +175,7 @@ class ObjectStore:
         """All objects below the folder `prefix`, by path."""
         folder = checked(prefix) if prefix else None
         with self.answering("list", prefix):
-            batches = with_retries(lambda: list(obstore.list(self._backend, folder)))
+            batches = with_store_retries(lambda: list(obstore.list(self._backend, folder)))
         found = (
             ObjectInfo(meta["path"], int(meta["size"]), meta["e_tag"] or "")
             for batch in batches

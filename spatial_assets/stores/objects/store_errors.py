@@ -17,7 +17,7 @@ from obstore.exceptions import (
 )
 
 from spatial_assets.errors import SourceUnavailableError, StoreError
-from spatial_assets.retries import Backoff, retried, retry_budget
+from spatial_assets.retries import Backoff, retry_budget, with_retries
 
 Refusal = StoreError | SourceUnavailableError
 
@@ -31,18 +31,20 @@ LASTING = re.compile(
 
 # obstore retries a refused request, so that one of many parts does not cost the object, but not
 # every broken one: not a listing that breaks off, nor a conditional put without a reply.
-BACKOFF = Backoff(first=0.4, largest=8.0, patience=20.0, at_most=180.0)
+BACKOFF = Backoff(first=0.4, largest=8.0, total=20.0, time_limit=180.0)
 """A server that restarts is back by then, and one that asks to be let alone (503) has been."""
 
 Answer = TypeVar("Answer")
 
 
-def with_retries(ask: Callable[[], Answer]) -> Answer:
+def with_store_retries(ask: Callable[[], Answer]) -> Answer:
     """Ask, and ask again while the trouble may pass and the run has retries left.
 
     `ask` may have worked although it raised, so doing it twice must be doing it once.
     """
-    return retried(ask, may_pass, backoff=BACKOFF, kinds=(BaseError,), budget=retry_budget)
+    return with_retries(
+        ask, backoff=BACKOFF, errors=(BaseError,), may_pass=may_pass, budget=retry_budget
+    )
 
 
 def may_pass(error: Exception) -> bool:

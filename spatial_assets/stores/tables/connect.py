@@ -9,7 +9,7 @@ import os
 from typing import TYPE_CHECKING
 
 from spatial_assets.errors import DatabaseError
-from spatial_assets.retries import answer_within
+from spatial_assets.retries import answer_timeout
 
 if TYPE_CHECKING:
     from spatial_assets.stores.tables.database import Database
@@ -50,7 +50,7 @@ def open_database(
         if url.startswith(prefix):
             from spatial_assets.stores.tables.postgis import Limits, PostgisDatabase
 
-            statement = statement_timeout or answer_within(os.environ, default=Limits.statement)
+            statement = statement_timeout or answer_timeout(os.environ, default=Limits.statement)
             limits = Limits(
                 pool_size=pool_size,
                 connect=min(connect_timeout, statement),

@@ -28,7 +28,7 @@ from typing import Protocol
 import duckdb
 
 from spatial_assets.errors import DatabaseError
-from spatial_assets.retries import Backoff, retried
+from spatial_assets.retries import Backoff, with_retries
 
 logger = logging.getLogger(__name__)
 
@@ -186,11 +186,11 @@ class DuckFile:
 
     def _wait_for(self, connection: duckdb.DuckDBPyConnection, command: str) -> None:
         with asking_for(self._path):
-            retried(
+            with_retries(
                 lambda: connection.execute(command),
-                is_held_by_others,
-                backoff=Backoff(first=0.005, largest=AGAIN, patience=self._patience),
-                kinds=(duckdb.Error,),
+                backoff=Backoff(first=0.005, largest=AGAIN, total=self._patience),
+                errors=(duckdb.Error,),
+                may_pass=is_held_by_others,
             )
 
     def _instance(self) -> duckdb.DuckDBPyConnection:

@@ -16,7 +16,7 @@ import psycopg
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from spatial_assets.errors import DatabaseError
-from spatial_assets.retries import Backoff, retried
+from spatial_assets.retries import Backoff, with_retries
 from spatial_assets.stores.tables.database import Database
 from spatial_assets.stores.tables.postgis_connection import PromptConnection, address_of
 from spatial_assets.stores.tables.postgis_transaction import PostgisTransaction
@@ -79,7 +79,7 @@ class PostgisDatabase(Database):
         self._limits = limits
         self._pool: ConnectionPool[Connection] | None = None
         self._opening = threading.Lock()
-        self._backoff = Backoff(first=0.05, largest=1.0, patience=limits.retry)
+        self._backoff = Backoff(first=0.05, largest=1.0, total=limits.retry)
 
     def in_transaction(self, work: Callable[[Transaction], Result], *, write: bool) -> Result:
         """Do `work` in a transaction; again, on another connection, if it fails in passing."""
@@ -107,7 +107,9 @@ class PostgisDatabase(Database):
 
     def _tried(self, work: Callable[[], Result]) -> Result:
         try:
-            return retried(work, may_pass, backoff=self._backoff, kinds=(psycopg.Error,))
+            return with_retries(
+                work, backoff=self._backoff, errors=(psycopg.Error,), may_pass=may_pass
+            )
         except psycopg.Error as error:
             raise DatabaseError(self._explained(error)) from error
 

@@ -178,7 +178,7 @@ def test_any_scene_id_makes_one_safe_segment_of_its_own(first: str, second: str)
 
 def test_a_server_that_is_away_is_worth_another_try(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(location, "RETRY_CONFIG", {"max_retries": 0})
-    monkeypatch.setattr(store_errors, "BACKOFF", Backoff(first=0.01, largest=0.01, patience=0.05))
+    monkeypatch.setattr(store_errors, "BACKOFF", Backoff(first=0.01, largest=0.01, total=0.05))
     env = {**KEYS, "SPATIAL_ASSETS_S3_ENDPOINT": "http://127.0.0.1:9"}
 
     with pytest.raises(SourceUnavailableError, match=r"127\.0\.0\.1:9") as caught:

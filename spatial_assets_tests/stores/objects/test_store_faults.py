@@ -25,7 +25,7 @@ NOON = datetime(2023, 8, 1, 12, tzinfo=UTC)
 def proxy(s3_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyProxy]:
     """One request in five goes wrong; waits are shortened, their number is not."""
     backoff = {"init_backoff": timedelta(milliseconds=2), "max_backoff": timedelta(seconds=0.1)}
-    monkeypatch.setattr(store_errors, "BACKOFF", Backoff(first=0.002, largest=0.1, patience=2.0))
+    monkeypatch.setattr(store_errors, "BACKOFF", Backoff(first=0.002, largest=0.1, total=2.0))
     monkeypatch.setattr(
         location, "RETRY_CONFIG", {**location.RETRY_CONFIG, "backoff": {**backoff, "base": 2}}
     )

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spatial_assets.errors import DatabaseError
-from spatial_assets.retries import Backoff, retried
+from spatial_assets.retries import Backoff, with_retries
 from spatial_assets.stores.public_columns import (
     STATISTICS_COLUMNS,
     TILE_INDEX_COLUMNS,
@@ -97,9 +97,9 @@ def test_both_databases_get_the_same_tables_in_their_own_words() -> None:
 def test_waits_are_bounded_and_add_up_to_patience(
     first: float, largest: float, patience: float, luck: float
 ) -> None:
-    backoff = Backoff(first=first, largest=largest, patience=patience)
+    backoff = Backoff(first=first, largest=largest, total=patience, jitter=lambda: luck)
 
-    waits = list(backoff.waits(lambda: luck))
+    waits = list(backoff.waits())
 
     assert sum(waits) == pytest.approx(patience)
     assert max(waits) <= largest
@@ -116,15 +116,14 @@ def test_work_is_tried_again_only_while_it_may_pass() -> None:
             raise outcome
         return outcome
 
-    backoff = Backoff(first=1, largest=2, patience=10)
+    backoff = Backoff(first=1, largest=2, total=10, sleep=slept.append)
 
     def again() -> str:
-        return retried(
+        return with_retries(
             work,
-            lambda error: "busy" in str(error),
             backoff=backoff,
-            kinds=(OSError,),
-            sleep=slept.append,
+            errors=(OSError,),
+            may_pass=lambda error: "busy" in str(error),
         )
 
     assert (again(), len(slept)) == ("done", 2)
