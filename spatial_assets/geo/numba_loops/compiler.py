@@ -1,7 +1,7 @@
 """The compiler and its settings.
 
-A loop calls loops of its own file only: machine code that was kept on disk is made anew when that
-file changes, not when another does.
+A loop may call only loops of its own file: cached machine code is recompiled when that file
+changes, but not when another file does.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ Loop = TypeVar("Loop", bound=Callable[..., Any])
 
 
 def compiled(loop: Loop) -> Loop:
-    """Machine code of `loop`, kept on disk where there is a place for it; frees the GIL."""
+    """Compile `loop` to machine code that releases the GIL, cached on disk where possible."""
     to_machine_code: Callable[..., Any] = numba.njit
     try:
-        kept: Loop = to_machine_code(nogil=True, error_model="numpy", cache=True)(loop)
-    except RuntimeError:  # neither the package nor the user's cache folder can be written
-        kept = to_machine_code(nogil=True, error_model="numpy")(loop)
-    return kept
+        machine_code: Loop = to_machine_code(nogil=True, error_model="numpy", cache=True)(loop)
+    except RuntimeError:  # neither the package nor the user's cache folder is writable
+        machine_code = to_machine_code(nogil=True, error_model="numpy")(loop)
+    return machine_code

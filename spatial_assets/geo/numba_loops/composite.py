@@ -1,4 +1,4 @@
-"""The composite: stored reflectance to numbers, which index values count, and their median."""
+"""Loops of the composite: stored reflectance to numbers, the range of an index, the median."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ def dequantise(
     values: NDArray[np.float32],
     known: NDArray[np.bool_],
 ) -> None:
-    """As `radiometry.dequantise`, into `values`.
+    """Run `radiometry.dequantise` into `values`.
 
     Args:
         stored: quantised numbers.
-        fill: stands for nothing known.
+        fill: stored number of an unknown value.
         steps: stored steps of one unit.
-        values: written; NaN where nothing is known.
-        known: becomes False there.
+        values: output; NaN where unknown.
+        known: set to False where unknown.
     """
     for r in range(stored.shape[0]):
         for c in range(stored.shape[1]):
@@ -33,30 +33,30 @@ def dequantise(
 
 
 @compiled
-def keep(
+def keep_in_range(
     values: NDArray[np.float32],
     denominator: NDArray[np.float32],
     known: NDArray[np.bool_],
     low: np.float32,
     high: np.float32,
 ) -> tuple[int, int]:
-    """As `index.apply_index`, of what the formulas gave; the rest becomes NaN.
+    """Finish `evaluate_index.apply_index`: set values without a meaning to NaN.
 
     Args:
-        values: of the index, written over.
-        denominator: that it was divided by.
-        known: True where every band was.
-        low: least value that means something.
-        high: largest.
+        values: index values, overwritten.
+        denominator: divisor of each.
+        known: True where every band is known.
+        low: lowest value of the index's range.
+        high: highest value of the index's range.
 
     Returns:
-        Number of pixels whose bands were known, and of those whose value means something.
+        Number of pixels whose bands are known, and of those whose value is kept.
     """
     computed = kept = 0
     for r in range(values.shape[0]):
         for c in range(values.shape[1]):
             value = values[r, c]
-            # NaN and infinity are within no range
+            # NaN and infinity are in no range
             is_kept = known[r, c] & (denominator[r, c] > 0) & (value >= low) & (value <= high)
             computed += known[r, c]
             kept += is_kept
@@ -73,15 +73,15 @@ def median(
     values: NDArray[np.int16],
     observations: NDArray[np.uint16],
 ) -> None:
-    """As `composite.composite` and `radiometry.quantise`, of the median.
+    """Run `composite.composite` with the median, and `radiometry.quantise`.
 
     Args:
         stack: shape (layer, row, column), NaN where invalid.
-        limit: the least number that cannot be stored.
+        limit: smallest magnitude that cannot be stored.
         steps: stored steps of one unit.
-        fill: stored where no layer is valid.
-        values: written, shape (row, column).
-        observations: written: the number of valid layers.
+        fill: stored number where no layer is valid.
+        values: output, shape (row, column).
+        observations: output, the number of valid layers.
     """
     layers, rows, columns = stack.shape
     count, ordered = np.empty(columns, np.uint16), np.empty((layers, columns), np.float32)
@@ -107,10 +107,10 @@ def _sort_row(
     count: NDArray[np.uint16],
     ordered: NDArray[np.float32],
 ) -> None:
-    """Count the valid values of each pixel of a row, and put them in rising order.
+    """Count the valid values of each pixel of a row, and sort them in ascending order.
 
-    Neighbours are exchanged in turn, without a branch: several pixels go through the processor at
-    a time. Infinity stands for a value that is not valid.
+    Odd-even sort: neighbours are exchanged without a branch, so that the compiler can vectorize
+    over the pixels. Infinity stands for an invalid value.
     """
     count[:] = 0
     for layer in range(ordered.shape[0]):

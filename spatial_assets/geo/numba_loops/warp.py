@@ -1,4 +1,4 @@
-"""The warp: where target pixels lie, the class there, and the reflectance that is stored."""
+"""Loops of the warp: coordinates of target pixels, their class, and their stored reflectance."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from spatial_assets.geo.warp.lattice import LatticeRows
 
 @compiled
 def _interpolate_row(
-    rows: LatticeRows, r: int, lines: NDArray[np.float64], coordinates: NDArray[np.float64]
+    rows: LatticeRows, r: int, lines: NDArray[np.float64], points: NDArray[np.float64]
 ) -> None:
-    """Absolute (column, row) in the source of the pixel centres of target row `r`.
+    """Interpolate the absolute source (column, row) of the pixel centres of target row `r`.
 
-    LatticeRows are asked for one after the other: `lines` is kept in between.
+    Rows must be requested in order, because `lines` is reused from row to row.
 
     Args:
         rows: see `lattice.LatticeRows`.
-        r: counted from the first row of the target.
+        r: index of the row, counted from the first row of the target.
         lines: the four rows of nodes around a row of cells, interpolated along the columns; shape
             (2, 4, columns).
-        coordinates: written, shape (2, columns).
+        points: output, shape (2, columns).
     """
     nodes, first, across, down, top = rows
     cell, phase = divmod(top + r, down.shape[0])
@@ -41,12 +41,12 @@ def _interpolate_row(
                     line[c] = total
     d0, d1, d2, d3 = down[phase, 0], down[phase, 1], down[phase, 2], down[phase, 3]
     for axis in range(2):
-        for c in range(coordinates.shape[1]):
+        for c in range(points.shape[1]):
             total = lines[axis, 0, c] * d0
             total += lines[axis, 1, c] * d1
             total += lines[axis, 2, c] * d2
             total += lines[axis, 3, c] * d3
-            coordinates[axis, c] = total
+            points[axis, c] = total
 
 
 @compiled
@@ -58,21 +58,21 @@ def sample_nearest(
     nudge: float,
     result: NDArray[Any],
 ) -> bool:
-    """As `bilinear.sample_nearest`, into `result`, where a place lies in the file.
+    """Run `bilinear.sample_nearest` into `result`, where a point lies in the file.
 
     Returns:
-        Whether a pixel of the file was wanted and not given.
+        True if `classes` lacks a required pixel of the file.
     """
     height, width = classes.shape
     columns = result.shape[1]
     flat = classes.reshape(classes.size)
-    lines, coordinates = np.empty((2, 4, columns)), np.empty((2, columns))
+    lines, points = np.empty((2, 4, columns)), np.empty((2, columns))
     at = np.empty(columns, np.int32)
     is_lacking = False
     for r in range(result.shape[0]):
-        _interpolate_row(rows, r, lines, coordinates)
+        _interpolate_row(rows, r, lines, points)
         for c in range(columns):
-            x, y = coordinates[0, c], coordinates[1, c]
+            x, y = points[0, c], points[1, c]
             is_inside = (x >= -nudge) & (x < size[0] - nudge)
             is_inside &= (y >= -nudge) & (y < size[1] - nudge)
             column, row = np.floor(x + nudge) - corner[0], np.floor(y + nudge) - corner[1]
@@ -88,22 +88,22 @@ def sample_nearest(
 
 @compiled
 def _taps(
-    coordinates: NDArray[np.float64],
+    points: NDArray[np.float64],
     corner: tuple[int, int],
     shape: tuple[int, int],
     at: NDArray[np.int32],
     weights: NDArray[np.float32],
 ) -> bool:
-    """Index of the upper left of the four pixels around each place of a row, and their weights.
+    """Index of the upper-left of the four pixels around each point of a row, and their weights.
 
     Returns:
-        Whether all of the pixels lie within `shape`, counted from `corner`; an index is -1 where
-        they do not.
+        True if all pixels lie within `shape`, counted from `corner`; an index is -1 where they
+        do not.
     """
     one, width = np.float32(1), shape[1]
     are_inside = True
     for c in range(at.shape[0]):
-        x, y = coordinates[0][c] - 0.5, coordinates[1][c] - 0.5
+        x, y = points[0][c] - 0.5, points[1][c] - 0.5
         first, above = np.floor(x), np.floor(y)
         across, down = np.float32(x - first), np.float32(y - above)
         column, row = first - corner[0], above - corner[1]
@@ -122,19 +122,19 @@ def _taps(
 def _pixel(
     pixels: NDArray[Any],
     valid: NDArray[np.bool_],
-    place: tuple[float, float],
+    point: tuple[float, float],
     corner: tuple[int, int],
     size: tuple[int, int],
     nudge: float,
 ) -> tuple[np.float32, bool]:
-    """As `bilinear.sample_bilinear`, of one place in the file, where any pixel may be missing.
+    """Run `bilinear.sample_bilinear` at one point in the file, where any pixel may be missing.
 
     Returns:
-        The value, NaN where invalid; and whether a pixel of the file was wanted and not given.
+        The value, NaN if invalid; and True if `pixels` lacks a required pixel of the file.
     """
     height, width = pixels.shape
     zero, one = np.float32(0), np.float32(1)
-    x, y = place
+    x, y = point
     first, above = np.floor(x - 0.5), np.floor(y - 0.5)
     part, below = (x - 0.5) - first, (y - 0.5) - above
     later, lower = part >= 0.5 - nudge, below >= 0.5 - nudge
@@ -171,7 +171,7 @@ def _pixel(
 def _weighted(
     flat: NDArray[Any], width: int, first: int, weights: NDArray[np.float32], c: int
 ) -> np.float32:
-    """Value of place `c` of a row, from four pixels that are there and valid."""
+    """Value of point `c` of a row, from four pixels that are present and valid."""
     i, under = np.uint32(first), np.uint32(first + width)
     number = np.float32(0)
     number += np.float32(flat[i]) * weights[0, c]
@@ -185,24 +185,24 @@ def _weighted(
 def _sample_row(  # noqa: PLR0913, PLR0917 - arrays and numbers only, as a compiled loop takes them
     pixels: NDArray[Any],
     valid: NDArray[np.bool_],
-    coordinates: NDArray[np.float64],
+    points: NDArray[np.float64],
     at: NDArray[np.int32],
     weights: NDArray[np.float32],
     corner: tuple[int, int],
     size: tuple[int, int],
     nudge: float,
-    wanted: NDArray[np.bool_],
+    requested: NDArray[np.bool_],
     numbers: NDArray[np.float32],
 ) -> bool:
-    """One band of one row, pixel by pixel; whether a pixel was wanted and not given."""
+    """Sample one row of a band pixel by pixel; True if a required pixel of the file is missing."""
     width = pixels.shape[1]
     flat, observed = pixels.reshape(pixels.size), valid.reshape(valid.size)
     is_lacking = False
     for c in range(numbers.shape[0]):
         numbers[c] = np.nan
-        x, y = coordinates[0, c], coordinates[1, c]
+        x, y = points[0, c], points[1, c]
         is_inside = x >= -nudge and x < size[0] - nudge and y >= -nudge and y < size[1] - nudge
-        if is_inside and wanted[c]:
+        if is_inside and requested[c]:
             i, under = at[c], at[c] + width
             if i >= 0 and (observed[i] & observed[i + 1] & observed[under] & observed[under + 1]):
                 numbers[c] = _weighted(flat, width, i, weights, c)
@@ -219,7 +219,7 @@ def _store_row(
     known: NDArray[np.bool_],
     stored: NDArray[np.int16],
 ) -> None:
-    """As `radiometry.stored_reflectance`; `known` becomes False where nothing can be stored."""
+    """Run `radiometry.stored_reflectance`; `known` is set to False where it stores `FILL`."""
     scale, offset, limit = calibration[0], calibration[1], calibration[2]
     steps, fill = calibration[3], calibration[4]
     for c in range(numbers.shape[0]):
@@ -243,34 +243,34 @@ def store_bilinear(  # noqa: PLR0913, PLR0917 - arrays and numbers only, as a co
     stored: tuple[NDArray[np.int16], ...],
     known: NDArray[np.bool_],
 ) -> bool:
-    """As `bilinear.sample_bilinear` and `radiometry.stored_reflectance`, in one pass.
+    """Run `bilinear.sample_bilinear` and `radiometry.stored_reflectance` in one pass.
 
     Args:
-        bands: pixels from `corner` on, of one type; all of them finite where valid.
+        bands: source pixels from `corner` on, of one type, all finite where valid.
         valid: True where a pixel of a band was observed.
-        is_whole: of each band, whether all of its pixels were.
-        calibrations: of each band: scale, offset, largest reflectance, stored steps of one unit,
-            and what is stored where nothing is known; shape (band, 5).
-        rows: where the pixels of the target lie, see `lattice.LatticeRows`.
-        corner: absolute (column, row) of the first pixel.
+        is_whole: for each band, True if all its pixels were observed.
+        calibrations: for each band the scale, the offset, the smallest reflectance that cannot be
+            stored, the stored steps of one unit, and the fill value; shape (band, 5).
+        rows: coordinates of the target's pixels, see `lattice.LatticeRows`.
+        corner: absolute (column, row) of the first source pixel.
         size: (columns, rows) of the whole file.
         nudge: see `bilinear.NUDGE`.
-        stored: of each band, written.
-        known: True where a pixel is wanted; becomes False where a band is not known.
+        stored: output of each band.
+        known: True where a pixel is requested; set to False where a band is unknown.
 
     Returns:
-        Whether a pixel of the file was wanted and not given.
+        True if a required pixel of the file is missing from `bands`.
     """
     columns = known.shape[1]
     width = bands[0].shape[1]
-    nodes, coordinates = np.empty((2, 4, columns)), np.empty((2, columns))
+    nodes, points = np.empty((2, 4, columns)), np.empty((2, columns))
     at, weights = np.empty(columns, np.int32), np.empty((4, columns), np.float32)
     numbers, steps = np.empty(columns, np.float32), np.empty((len(bands), columns), np.int16)
     is_lacking = False
     for r in range(known.shape[0]):
-        _interpolate_row(rows, r, nodes, coordinates)
-        are_inside = _taps(coordinates, corner, bands[0].shape, at, weights)
-        wanted = known[r]
+        _interpolate_row(rows, r, nodes, points)
+        are_inside = _taps(points, corner, bands[0].shape, at, weights)
+        requested = known[r]
         for b in range(len(bands)):
             band = bands[b]
             if are_inside and is_whole[b]:
@@ -279,11 +279,11 @@ def store_bilinear(  # noqa: PLR0913, PLR0917 - arrays and numbers only, as a co
                     numbers[c] = _weighted(flat, width, at[c], weights, c)
             else:
                 is_lacking |= _sample_row(
-                    band, valid[b], coordinates, at, weights, corner, size, nudge, wanted, numbers
+                    band, valid[b], points, at, weights, corner, size, nudge, requested, numbers
                 )
-            _store_row(numbers, calibrations[b], wanted, steps[b])
+            _store_row(numbers, calibrations[b], requested, steps[b])
         for b in range(len(bands)):
             fill = np.int16(calibrations[b, 4])
             for c in range(columns):
-                stored[b][r, c] = steps[b, c] if wanted[c] else fill
+                stored[b][r, c] = steps[b, c] if requested[c] else fill
     return is_lacking

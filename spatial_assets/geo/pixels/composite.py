@@ -197,7 +197,7 @@ def _evaluate_compiled(
         values = index.formula(*bands).astype(np.float32, copy=False)
         denominator = index.denominator(*bands)
     low, high = (np.float32(bound) for bound in index.expected_range)
-    computed, kept = compiled.keep(values, denominator, known, low, high)
+    computed, kept = compiled.keep_in_range(values, denominator, known, low, high)
     return _Evaluated(values, computed, kept)
 
 

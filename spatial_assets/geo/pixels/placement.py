@@ -17,7 +17,7 @@ from pyproj import CRS
 from spatial_assets.geo.grid.geobox import GeoBox
 from spatial_assets.geo.verdict import Verdict
 from spatial_assets.geo.warp.kernel_choice import pixel_ratio
-from spatial_assets.geo.warp.lattice import Coordinates, crs_coordinates, in_pixels
+from spatial_assets.geo.warp.lattice import Coordinates, crs_coordinates, to_source_pixels
 from spatial_assets.geo.warp.source_grid import SourceGrid
 
 STRIDE: Final = 8
@@ -75,7 +75,7 @@ def _by_grid(files: Mapping[str, SourceGrid]) -> list[tuple[SourceGrid, list[str
 def _off(grid: SourceGrid, box: GeoBox, seen: NDArray[np.bool_]) -> int:
     """How many of the places that are seen are off a file by more than the margin."""
     margin = MARGIN_PIXELS * max(1.0, pixel_ratio(grid, box))
-    column, row = in_pixels(grid, _places(box, grid.crs))
+    column, row = to_source_pixels(grid, _places(box, grid.crs))
     on = (column >= -margin) & (column <= grid.width + margin)
     on &= (row >= -margin) & (row <= grid.height + margin)
     return int(np.count_nonzero(seen & ~on))

@@ -1,7 +1,7 @@
-"""Averaging one block of target pixels over the source pixels that each of them covers.
+"""Averages over the source pixels that each target pixel of a block covers.
 
-The sums are differences of running sums of whole numbers, which are exact, so where the running
-sums start does not matter; only the last few products, each on its own pixel, are rounded.
+The sums are differences of running sums of integers, which are exact, so the start of the running
+sums does not matter; only the last few products, separate for each pixel, are rounded.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from spatial_assets.geo.grid.geobox import Window
 from spatial_assets.geo.warp.lattice import Coordinates
 from spatial_assets.geo.warp.source_grid import SourceGrid
 
-LEAST_OBSERVED: Final = 0.5
+MIN_OBSERVED_SHARE: Final = 0.5
 """Share of a target pixel's footprint that must be observed for the pixel to be valid."""
 
-_NARROWEST: Final = 0.5
-"""Least side of a footprint, as a share of the larger of its two diagonals' sides. GDAL's box of
-opposite corners shrinks to nothing on a grid that is turned by 45 degrees; ours does not. On a
-grid turned by less than 18 degrees the two are the same."""
+_MIN_SIDE_RATIO: Final = 0.5
+"""Smallest side of a footprint, as a share of the larger side spanned by its two diagonals. GDAL's
+box of opposite corners vanishes on a grid rotated by 45 degrees; ours does not. On a grid rotated
+by less than 18 degrees the two are the same."""
 
 _FLOAT_STEPS: Final = float(2**20)
-"""Float input is summed in whole steps of 2^-20, a hundredth of what is stored afterwards."""
+"""Steps of one unit in which float input is summed: a hundred times finer than what is stored."""
 
 _LARGEST: Final = float(2**20)
-"""Largest float input; beyond it lies no reflectance, only undeclared fill."""
+"""Largest float input; a larger number is no reflectance but undeclared fill."""
 
 FootprintSpans = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Low and high end of each target pixel's footprint along one axis, in source pixels."""
@@ -39,21 +39,21 @@ class PixelFootprints:
     """The box of source pixels that each target pixel of a block covers."""
 
     box: Window
-    """Source pixels that are read, all of them in the file."""
+    """Source pixels to read, all within the file."""
 
     columns: FootprintSpans
-    """Along the columns, clipped to the file."""
+    """Spans along the columns, clipped to the file."""
 
     rows: FootprintSpans
-    """Along the rows, clipped to the file."""
+    """Spans along the rows, clipped to the file."""
 
     area: NDArray[np.float64]
-    """Area before clipping, in source pixels; NaN where a corner has no place."""
+    """Area before clipping, in source pixels; NaN where a corner has no coordinates."""
 
     @classmethod
     def between(cls, corners: Coordinates, source: SourceGrid) -> PixelFootprints | None:
-        """PixelFootprints between the corners of pixels; None if all of them miss the file."""
-        columns, rows = _side(corners[0]), _side(corners[1])
+        """Build the footprints from the corners of pixels; None if all of them miss the file."""
+        columns, rows = _spans(corners[0]), _spans(corners[1])
         area = (columns[1] - columns[0]) * (rows[1] - rows[0])
         columns, rows = _clipped(columns, source.width), _clipped(rows, source.height)
         touching = (columns[1] > columns[0]) & (rows[1] > rows[0])
@@ -68,13 +68,16 @@ class PixelFootprints:
 def sample_average(
     pixels: NDArray[Any], valid: NDArray[np.bool_], *, window: Window, footprints: PixelFootprints
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Means weighted by overlap, NaN where invalid, and True where valid.
+    """Average one band over footprints, weighted by overlap.
 
     Args:
-        pixels: of one band.
-        valid: True where a pixel was observed and counts: clear sky.
-        window: absolute source window of `pixels` and `valid`, which holds the footprints' box.
-        footprints: where to sample.
+        pixels: source pixels of one band.
+        valid: True where a pixel was observed under a clear sky.
+        window: absolute source window of `pixels` and `valid`; contains the footprints' box.
+        footprints: footprints of the target pixels.
+
+    Returns:
+        Means, NaN where invalid, and True where valid.
     """
     inside = footprints.box.slices_in(window)
     observed = valid[inside]
@@ -87,26 +90,26 @@ def sample_average(
         steps = 1.0
     total = _sum_over(whole, footprints)
     weight = _sum_over(observed.astype(np.int64), footprints)
-    # A little less than half, so that exactly half is half whatever the last bit says.
-    kept: NDArray[np.bool_] = weight >= footprints.area * (LEAST_OBSERVED - 1e-9)
+    # Slightly less than half, so that rounding cannot turn exactly half into less.
+    kept: NDArray[np.bool_] = weight >= footprints.area * (MIN_OBSERVED_SHARE - 1e-9)
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = total / (weight * steps)
     return np.where(kept, mean, np.nan).astype(np.float32), kept
 
 
-def _side(corner: NDArray[np.float64]) -> FootprintSpans:
-    """Extent of pixels along one axis, given that axis of their corners (one more each way)."""
+def _spans(corner: NDArray[np.float64]) -> FootprintSpans:
+    """Spans of pixels along one axis, from that axis of their corners (one more each way)."""
     falling = (corner[:-1, :-1], corner[1:, 1:])
     rising = (corner[:-1, 1:], corner[1:, :-1])
     low, high = np.minimum(*falling), np.maximum(*falling)
-    narrowest = _NARROWEST * np.maximum(high - low, np.abs(rising[1] - rising[0]))
-    missing = np.maximum(narrowest - (high - low), 0.0) / 2.0
+    smallest = _MIN_SIDE_RATIO * np.maximum(high - low, np.abs(rising[1] - rising[0]))
+    missing = np.maximum(smallest - (high - low), 0.0) / 2.0
     return low - missing, high + missing
 
 
-def _clipped(interval: FootprintSpans, size: int) -> FootprintSpans:
-    """The part of `interval` in the file; NaN, a place that does not exist, becomes empty."""
-    low, high = interval
+def _clipped(spans: FootprintSpans, size: int) -> FootprintSpans:
+    """Clip spans to the file; NaN, a point without coordinates, becomes an empty span."""
+    low, high = spans
     known = np.isfinite(low) & np.isfinite(high)
     return (
         np.clip(np.where(known, low, 0.0), 0.0, size),
@@ -114,22 +117,22 @@ def _clipped(interval: FootprintSpans, size: int) -> FootprintSpans:
     )
 
 
-def _extent(interval: FootprintSpans, touching: NDArray[np.bool_]) -> tuple[int, int]:
-    """First pixel, and one past the last, of the intervals that are `touching` the file."""
-    low = np.min(interval[0], where=touching, initial=np.inf)
-    high = np.max(interval[1], where=touching, initial=-np.inf)
+def _extent(spans: FootprintSpans, touching: NDArray[np.bool_]) -> tuple[int, int]:
+    """First pixel, and one past the last, of the spans that are `touching` the file."""
+    low = np.min(spans[0], where=touching, initial=np.inf)
+    high = np.max(spans[1], where=touching, initial=-np.inf)
     return int(np.floor(low)), int(np.ceil(high))
 
 
 def _sum_over(whole: NDArray[np.int64], footprints: PixelFootprints) -> NDArray[np.float64]:
-    """Sum of `whole`, which covers the footprints' box, weighted by overlap.
+    """Sum `whole`, which covers the footprints' box, weighted by overlap.
 
-    A footprint is three strips each way: a first pixel in part, whole pixels, a last in part.
+    Along each axis a footprint has three strips: a partial pixel, whole pixels, a partial pixel.
     """
     running = np.zeros((whole.shape[0] + 2, whole.shape[1] + 2), dtype=np.int64)
     np.cumsum(whole, axis=0, out=running[1:-1, 1:-1])
     np.cumsum(running[1:-1, 1:-1], axis=1, out=running[1:-1, 1:-1])
-    # one more row and column of sums, for a footprint that ends on the edge of the box
+    # an extra row and column of sums, for a footprint that ends on the edge of the box
     running[-1, :] = running[-2, :]
     running[:, -1] = running[:, -2]
     flat, width = running.ravel(), running.shape[1]
@@ -139,24 +142,24 @@ def _sum_over(whole: NDArray[np.int64], footprints: PixelFootprints) -> NDArray[
     above = [flat.take(row_ends[0] * width + end, mode="clip") for end in column_ends]
     for row_end, row_part in zip(row_ends[1:], row_parts, strict=True):
         below = [flat.take(row_end * width + end, mode="clip") for end in column_ends]
-        band = [lower - upper for lower, upper in zip(below, above, strict=True)]
+        strip = [lower - upper for lower, upper in zip(below, above, strict=True)]
         across = np.zeros(total.shape)
         for index, column_part in enumerate(column_parts):
-            across += (band[index + 1] - band[index]) * column_part
+            across += (strip[index + 1] - strip[index]) * column_part
         total += across * row_part
         above = below
     return total
 
 
 def _strips(
-    interval: FootprintSpans, start: int, size: int
+    spans: FootprintSpans, start: int, size: int
 ) -> tuple[list[NDArray[np.intp]], list[NDArray[np.float64] | float]]:
-    """Four ends, from `start`, and three parts, of the strips of each interval.
+    """Four strip ends relative to `start`, and three weights, of the strips of each span.
 
-    A part says how much of its strip counts. An interval within one pixel has a middle strip of
-    minus one pixel, which makes the sum right.
+    The weight is the share of its strip that counts. A span within one pixel has a middle strip
+    of minus one pixel, which makes the sum correct.
     """
-    low, high = interval
+    low, high = spans
     first, last = np.floor(low), np.floor(high)
     ends = [
         np.clip(end - start, 0, size + 1).astype(np.intp)

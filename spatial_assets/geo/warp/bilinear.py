@@ -1,6 +1,7 @@
 """Bilinear and nearest sampling of one block of target pixels.
 
-A pixel is valid only if the source pixel that contains it is; invalid neighbours carry no weight.
+A target pixel is valid only if the source pixel that contains its centre is valid; invalid
+neighbours get no weight.
 """
 
 from __future__ import annotations
@@ -25,34 +26,34 @@ Sampled: TypeAlias = "tuple[NDArray[np.float32], NDArray[np.bool_]]"
 """Target values, NaN where invalid, and True where valid."""
 
 NUDGE: Final = 1e-6
-"""Source pixels: a point this close to the next pixel is in it, so that grids which share an edge
-are decided by the edge and not by the last bit of a coordinate."""
+"""Source pixels by which a point may fall short of the next pixel and still count as inside it, so
+that grids which share an edge do not depend on the last bit of a coordinate."""
 
 _ALL_FOUR: Final = 0b1111
 
 
 @dataclass(frozen=True, eq=False)
 class Taps:
-    """Which four source pixels surround each target pixel of a block, and with what weight."""
+    """The four source pixels around each target pixel of a block, and their weights."""
 
     box: Window
-    """Source pixels that are read. May reach one pixel beyond the file; those are never valid."""
+    """Source pixels to read. May extend one pixel beyond the file; that pixel is never valid."""
 
     first: NDArray[np.intp]
-    """Index, in `box` row by row, of the upper left of the four."""
+    """Index of the upper-left of the four pixels, counting `box` row by row."""
 
     weights: tuple[NDArray[np.float32], ...]
-    """Weights of upper left, upper right, lower left, lower right."""
+    """Weights of the upper-left, upper-right, lower-left and lower-right pixel."""
 
     container: NDArray[np.uint8]
-    """Which of the four contains the target pixel's centre, 0 to 3."""
+    """Number, 0 to 3, of the one that contains the target pixel's centre."""
 
     inside: NDArray[np.bool_]
     """True where the target pixel's centre lies in the file."""
 
     @classmethod
     def around(cls, coordinates: Coordinates, source: SourceGrid) -> Taps | None:
-        """Taps of the pixels at `coordinates`; None if all of them miss the file."""
+        """Taps of the target pixels at `coordinates`; None if all of them miss the file."""
         inside = inside_file(coordinates, source)
         if not inside.any():
             return None
@@ -73,16 +74,19 @@ class Taps:
 def sample_bilinear(
     bands: Sequence[MaskedBand], *, window: Window, coordinates: Coordinates, source: SourceGrid
 ) -> list[Sampled]:
-    """Values, NaN where invalid, and True where valid, of each band at `coordinates`.
+    """Sample each band at `coordinates`.
 
     Args:
-        bands: pixels, and True where they were observed.
+        bands: source pixels, and True where they were observed.
         window: absolute source window of the bands.
         coordinates: absolute (column, row) in the source of each target pixel.
-        source: the whole file.
+        source: grid of the whole file.
+
+    Returns:
+        For each band its values, NaN where invalid, and True where valid.
 
     Raises:
-        RasterError: `window` is smaller than what the coordinates need.
+        RasterError: `window` is smaller than the coordinates require.
     """
     taps = Taps.around(coordinates, source)
     if taps is None:
@@ -92,14 +96,14 @@ def sample_bilinear(
 
 
 def unsampled(shape: tuple[int, ...]) -> Sampled:
-    """Nothing valid."""
+    """Values and mask of a target without a valid pixel."""
     return np.full(shape, np.nan, dtype=np.float32), np.zeros(shape, dtype=np.bool_)
 
 
 def _by_taps(
     pixels: NDArray[Any], valid: NDArray[np.bool_], *, window: Window, taps: Taps
 ) -> Sampled:
-    """One band, step by step."""
+    """Sample one band."""
     box = taps.box
     observed = _cut(valid, window, box=box, outside=False)
     values = np.where(observed, _cut(pixels, window, box=box, outside=0), 0).astype(np.float32)
@@ -126,12 +130,12 @@ def sample_nearest(
     source: SourceGrid,
     fill_value: int,
 ) -> NDArray[Any]:
-    """The class of the source pixel that contains each place; `fill_value` outside the file."""
+    """Sample the class of the source pixel that contains each point; `fill_value` if none."""
     result = np.full(coordinates[0].shape, fill_value, dtype=classes.dtype)
     inside = inside_file(coordinates, source)
     if not inside.any():
         return result
-    column, row = (np.floor(place + NUDGE) for place in coordinates)
+    column, row = (np.floor(axis + NUDGE) for axis in coordinates)
     box = _bounding_window(column, row, inside=inside, extra=0)
     require_window(box, window, source)
     found = _cut(classes, window, box=box, outside=fill_value).ravel()
@@ -141,7 +145,7 @@ def sample_nearest(
 
 
 def inside_file(coordinates: Coordinates, source: SourceGrid) -> NDArray[np.bool_]:
-    """True where a place lies in the file; NaN does not."""
+    """True where a point lies in the file; False for NaN."""
     column, row = coordinates
     inside: NDArray[np.bool_] = (column >= -NUDGE) & (column < source.width - NUDGE)
     inside &= (row >= -NUDGE) & (row < source.height - NUDGE)
@@ -149,32 +153,32 @@ def inside_file(coordinates: Coordinates, source: SourceGrid) -> NDArray[np.bool
 
 
 def require_window(needed: Window, window: Window, source: SourceGrid) -> Window | None:
-    """The part of `needed` that the file has, or None.
+    """Return the part of `needed` that lies in the file, or None.
 
     Raises:
-        RasterError: `window` does not hold it: the caller read too little.
+        RasterError: `window` does not contain it; the caller read too little.
     """
     present = needed.intersection(source.window)
     if present is not None and present.intersection(window) != present:
-        message = f"the warp needs source {present}, but was given {window}: see source_window"
+        message = f"the warp needs source {present}, but got {window}; see source_window"
         raise RasterError(message, reason="window_too_small")
     return present
 
 
 def _split(
-    place: NDArray[np.float64], size: int
+    coordinate: NDArray[np.float64], size: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float32], NDArray[np.bool_]]:
-    """The pixel centre at or before `place` along one axis.
+    """Split coordinates along one axis at the pixel centre at or before each.
 
     Returns:
-        Its index, kept within -1 to size - 1; the fraction of a pixel after it; and whether the
-        place lies in the next pixel.
+        The index of that pixel, limited to -1 to size - 1; the fraction of a pixel after its
+        centre; and True where the point lies in the next pixel.
     """
-    from_centre = place - 0.5
+    from_centre = coordinate - 0.5
     index = np.floor(from_centre)
     fraction = from_centre - index
     later = fraction >= 0.5 - NUDGE
-    # fmin and fmax turn NaN, a place that does not exist, into an index that is ignored later
+    # fmin and fmax turn NaN, a point without coordinates, into an index that is ignored later
     index = np.fmin(np.fmax(index, -1.0), size - 1.0)
     return index, fraction.astype(np.float32), later
 
@@ -186,7 +190,7 @@ def _bounding_window(
     inside: NDArray[np.bool_],
     extra: int,
 ) -> Window:
-    """Window of the indices that are `inside`, with `extra` more at the right and the bottom."""
+    """Window of the indices that are `inside`, extended by `extra` to the right and the bottom."""
     low = [int(np.min(index, where=inside, initial=np.inf)) for index in (column, row)]
     high = [int(np.max(index, where=inside, initial=-np.inf)) for index in (column, row)]
     return Window(low[0], low[1], high[0] - low[0] + 1 + extra, high[1] - low[1] + 1 + extra)
@@ -195,14 +199,14 @@ def _bounding_window(
 def _flat_index(
     column: NDArray[np.float64], row: NDArray[np.float64], *, box: Window, extra: int
 ) -> NDArray[np.intp]:
-    """Row-by-row index in `box`; points outside it, all ignored later, go to its edge."""
+    """Row-by-row index in `box`; points outside it, all ignored later, are moved to its edge."""
     across = np.fmin(np.fmax(column - box.column, 0.0), box.width - 1.0 - extra)
     down = np.fmin(np.fmax(row - box.row, 0.0), box.height - 1.0 - extra)
     return (down * box.width + across).astype(np.intp)
 
 
 def _cut(array: NDArray[Any], window: Window, *, box: Window, outside: float) -> NDArray[Any]:
-    """A copy of the part of `array` (which covers `window`) that is `box`."""
+    """Copy `box` out of `array`, which covers `window`; `outside` where it does not."""
     result = np.full(box.shape, outside, dtype=array.dtype)
     present = box.intersection(window)
     if present is not None:
@@ -211,7 +215,7 @@ def _cut(array: NDArray[Any], window: Window, *, box: Window, outside: float) ->
 
 
 def _neighbour_bits(observed: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Bits 0 to 3 of a pixel: whether it, its right, lower and lower right neighbour are."""
+    """Bits 0 to 3 of a pixel: it and its right, lower and lower-right neighbour are observed."""
     own = observed.astype(np.uint8)
     bits = own.copy()
     bits[:, :-1] |= own[:, 1:] << 1

@@ -1,9 +1,8 @@
-"""Whole windows in one compiled pass, where the compiled loops are loaded and the case is plain.
+"""Warps of whole windows in one compiled pass, and the calibration of what was sampled.
 
-Each function says whether it did its work. Where not, the caller goes block by block in numpy,
-which gives the same bits, and an error where there is one.
-
-Sampled digital numbers to the reflectance that is stored.
+A compiled pass runs if the loops are loaded and the case is regular; its function returns False
+if it did not. The caller then warps block by block in numpy, with the same bits and, if the input
+is wrong, an error.
 """
 
 from __future__ import annotations
@@ -22,8 +21,8 @@ from spatial_assets.geo.radiometry import FILL, Calibration, stored_reflectance
 from spatial_assets.geo.warp.bilinear import NUDGE, Sampled
 from spatial_assets.geo.warp.lattice import SourceCoordinates
 
-_MOST_INDICES: Final = np.iinfo(np.int32).max
-"""Source pixels that the compiled loops can number."""
+_MAX_INDICES: Final = np.iinfo(np.int32).max
+"""Largest number of source pixels that the compiled loops can index."""
 
 
 def store_bilinear(
@@ -34,14 +33,17 @@ def store_bilinear(
     stored: Sequence[NDArray[np.int16]],
     known: NDArray[np.bool_],
 ) -> bool:
-    """`bilinear.sample_bilinear` and `calibrated.store_sampled` over the whole target.
+    """Run `bilinear.sample_bilinear` and `store_sampled` over the whole target.
 
     Args:
-        bands: cover `window`.
+        bands: source bands that cover `window`.
         window: absolute source window.
-        coordinates: of the target in the source.
-        stored: of each band, written: `FILL` in all of them where one is not known.
-        known: True where a pixel is wanted; becomes False where a band is not known.
+        coordinates: coordinates of the target in the source.
+        stored: output of each band; `FILL` in all bands where one is unknown.
+        known: True where a pixel is requested; set to False where a band is unknown.
+
+    Returns:
+        True if done. False: `known` is unchanged, and the caller must warp in numpy.
     """
     compiled, rows = numba_loader.loaded(), coordinates.lattice_rows()
     is_one_type = len({band.pixels.dtype for band in bands}) == 1
@@ -68,13 +70,16 @@ def store_bilinear(
 def sample_nearest(
     classes: NDArray[Any], *, window: Window, coordinates: SourceCoordinates, result: NDArray[Any]
 ) -> bool:
-    """`bilinear.sample_nearest` over the whole target, into `result` where a place is in the file.
+    """Run `bilinear.sample_nearest` over the whole target.
 
     Args:
-        classes: cover `window`.
+        classes: class numbers that cover `window`.
         window: absolute source window.
-        coordinates: of the target in the source.
-        result: of the shape of the target.
+        coordinates: coordinates of the target in the source.
+        result: output in the shape of the target, written where a point is in the file.
+
+    Returns:
+        True if done. False: the caller must sample in numpy.
     """
     compiled, rows = numba_loader.loaded(), coordinates.lattice_rows()
     if compiled is None or rows is None or not _can_number(classes):
@@ -88,24 +93,24 @@ def sample_nearest(
 
 
 def _can_number(pixels: NDArray[Any]) -> bool:
-    return pixels.size <= _MOST_INDICES
+    return pixels.size <= _MAX_INDICES
 
 
 @dataclass(frozen=True, eq=False)
 class CalibratedBand:
-    """Source pixels of one band that are to become stored reflectance."""
+    """Source pixels of one band, and the calibration that turns them into reflectance."""
 
     pixels: NDArray[Any]
     """Digital numbers, shape (row, column) of the source window."""
 
     valid: NDArray[np.bool_]
-    """True where they were observed, of the same shape."""
+    """True where they were observed, in the same shape."""
 
     calibration: Calibration
 
     @cached_property
     def is_whole(self) -> bool:
-        """Whether every pixel was observed."""
+        """True if every pixel was observed."""
         return bool(self.valid.all())
 
 
@@ -116,17 +121,17 @@ def store_sampled(
     stored: Sequence[NDArray[np.int16]],
     known: NDArray[np.bool_],
 ) -> None:
-    """Calibrate and quantise what was sampled of each band.
+    """Calibrate and quantise the sampled values of each band.
 
     Args:
-        bands: whose calibration it is.
-        sampled: of each band.
-        stored: of each band, written: `FILL` in all of them where one is not known.
-        known: True where a pixel is wanted; becomes False where a band is not known.
+        bands: source bands, for their calibrations.
+        sampled: sampled values and mask of each band.
+        stored: output of each band; `FILL` in all bands where one is unknown.
+        known: True where a pixel is requested; set to False where a band is unknown.
     """
-    for pixels, band, (numbers, seen) in zip(stored, bands, sampled, strict=True):
-        # calibration is linear: after the warp it is the same, and costs a pass less
-        pixels[:] = stored_reflectance(numbers, seen, band.calibration)
+    for pixels, band, (numbers, observed) in zip(stored, bands, sampled, strict=True):
+        # calibration is linear, so it gives the same result after the warp and saves a pass
+        pixels[:] = stored_reflectance(numbers, observed, band.calibration)
         known &= pixels != FILL
     for pixels in stored:
         np.copyto(pixels, FILL, where=~known)

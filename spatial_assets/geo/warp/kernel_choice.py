@@ -1,4 +1,4 @@
-"""What is decided once per scene from its grids: the kernel, and how its bands fit each other."""
+"""Choices made once per scene from its grids: the kernel, and the match of its band grids."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from spatial_assets.geo.warp.source_grid import SourceGrid, TargetGrid
 Kernel: TypeAlias = Literal["bilinear", "average"]
 
 MAX_BILINEAR_RATIO: Final = 2.0
-"""Target pixel over source pixel: up to here the four pixels of bilinear miss none in between."""
+"""Largest ratio of target to source pixel at which bilinear sampling skips no source pixel."""
 
 _LONGEST_STEP: Final = 1e9
-"""Source pixels to one of the target: no file has so many; beyond, products overflow."""
+"""Source pixels per target pixel: no file has this many, and larger products overflow."""
 
 _RATIO_MARGIN: Final = 1e-3
-"""A target that is twice as coarse by design stays bilinear whatever the last digits say."""
+"""Tolerance that keeps a target of exactly twice the pixel size bilinear despite rounding."""
 
 
 def choose_kernel(source: SourceGrid, target: TargetGrid) -> Kernel:
-    """Kernel of every pixel of a scene, from the ratio of pixel sizes at the scene's centre.
+    """Choose the kernel for all pixels of a scene, by the ratio of pixel sizes at its centre.
 
     Raises:
-        RasterError: the centre of `source` has no place on the target.
+        RasterError: the centre of `source` is not on the target's grid.
     """
     ratio = pixel_ratio(source, target)
     return "bilinear" if ratio <= MAX_BILINEAR_RATIO + _RATIO_MARGIN else "average"
@@ -40,17 +40,17 @@ def pixel_ratio(source: SourceGrid, target: TargetGrid) -> float:
     """Longest extent of a target pixel in source pixels, at the centre of `source`.
 
     Raises:
-        RasterError: the centre of `source` has no place on the target.
+        RasterError: the centre of `source` is not on the target's grid.
     """
     x, y = source.transform @ (source.width / 2.0, source.height / 2.0)
     u, v = ~target.origin @ transformer(source.crs, target.crs).transform(x, y)
-    # half a target pixel to the west, east, north and south of the centre
+    # half a target pixel west, east, north and south of the centre
     around = np.array([[u - 0.5, u + 0.5, u, u], [v, v, v - 0.5, v + 0.5]])
     column, row = pixel_coordinates(source, target, around[0], v=around[1])
     steps = np.array(
         [[column[1] - column[0], column[3] - column[2]], [row[1] - row[0], row[3] - row[2]]]
     )
-    if not (np.abs(steps) < _LONGEST_STEP).all():  # nor is NaN
+    if not (np.abs(steps) < _LONGEST_STEP).all():  # also refuses NaN
         message = f"the centre of the scene, ({x}, {y}) in {source.crs.name}, is not on the grid"
         raise RasterError(message, reason="off_the_grid")
     return _longest_axis(steps)
@@ -65,15 +65,16 @@ def classes_on_band_grid(
     band_window: Window,
     fill_value: int,
 ) -> NDArray[Any]:
-    """The class of the class pixel that contains each band pixel's centre.
+    """Sample the class of the class pixel that contains each band pixel's centre.
 
     Args:
-        classes: cover the absolute `class_window` of `class_grid`.
+        classes: class numbers that cover the absolute `class_window` of `class_grid`.
         class_window: see `class_window_of`.
-        class_grid: may be coarser than the band's and shifted by a part of a pixel.
+        class_grid: grid of the classes; may be coarser than the band's, or shifted by part of a
+            pixel.
         band_grid: grid of the band, in the same CRS.
-        band_window: absolute window of the band that is wanted.
-        fill_value: class where the class band has no pixel.
+        band_window: requested absolute window of the band.
+        fill_value: class to return where the class band has no pixel.
 
     Raises:
         RasterError: the CRSs differ, or `class_window` is too small.
@@ -95,7 +96,10 @@ def classes_on_band_grid(
 def class_window_of(
     class_grid: SourceGrid, band_grid: SourceGrid, *, band_window: Window
 ) -> Window | None:
-    """Absolute window of the class pixels that contain the centres of `band_window`; or None.
+    """Absolute window of the class pixels that contain the pixel centres of `band_window`.
+
+    Returns:
+        The window within the class file, or None if there is none.
 
     Raises:
         RasterError: the two grids are in different CRSs.
@@ -109,7 +113,7 @@ def class_window_of(
 def _class_indices(
     class_grid: SourceGrid, band_grid: SourceGrid, band_window: Window
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(columns, rows) of the class pixels that contain the band's columns and rows."""
+    """Columns and rows of the class pixels that contain the band's columns and rows."""
     if class_grid.crs != band_grid.crs:
         message = (
             f"the bands of a scene must agree on their CRS: "
@@ -125,7 +129,7 @@ def _class_indices(
 
 
 def _longest_axis(steps: NDArray[np.float64]) -> float:
-    """Largest singular value of a 2 x 2 matrix: the same however the grids are turned."""
+    """Largest singular value of a 2 x 2 matrix, independent of the rotation between the grids."""
     squares = float((steps**2).sum())
     area = float(steps[0, 0] * steps[1, 1] - steps[0, 1] * steps[1, 0])
     return math.sqrt((squares + math.sqrt(max(squares**2 - 4.0 * area**2, 0.0))) / 2.0)

@@ -1,9 +1,9 @@
-"""Where target pixels lie in a source: exact at lattice nodes, cubic between them.
+"""Source coordinates of target pixels: exact at lattice nodes, cubic between them.
 
-The nodes sit on absolute multiples of 32 target pixels, each is transformed on its own, and
-everything between is elementwise arithmetic in a fixed order: a pixel's place has the same bits
-in whatever window it is asked for. A cell whose cubic misses an exact check point, near a pole,
-an antimeridian or the edge of a projection, is transformed pixel by pixel instead.
+Nodes lie on absolute multiples of 32 target pixels, each is transformed on its own, and
+everything between them is elementwise arithmetic in a fixed order: the coordinates of a pixel
+have the same bits in every window. A cell whose cubic misses an exact check point, near a pole,
+the antimeridian or the edge of a projection, is transformed pixel by pixel instead.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ from spatial_assets.geo.grid.projections import full_turn
 from spatial_assets.geo.warp.source_grid import SourceGrid, TargetGrid
 
 Coordinates: TypeAlias = "tuple[NDArray[np.float64], NDArray[np.float64]]"
-"""(column, row) or (x, y) of each point, NaN where there is none."""
+"""(column, row) or (x, y) of each point, NaN where it cannot be transformed."""
 
 LatticeRows: TypeAlias = (
     "tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64], NDArray[np.float64], int]"
 )
-"""Nodes, shape (2, rows, columns); of each target column the first of its four nodes, and their
-weights, shape (4, columns); the weights of each phase of a row, shape (NODE_SPACING, 4); and rows
-from the first cell to the first pixel."""
+"""Nodes, shape (2, rows, columns); for each target column the first of its four nodes, and their
+weights, shape (4, columns); the weights of each phase of a row, shape (NODE_SPACING, 4); and the
+number of rows from the first cell to the first pixel."""
 
 NODE_SPACING: Final = 32
 """Target pixels between nodes."""
 
 TOLERANCE: Final = 1e-4
-"""Largest error of a cubic cell, in pixels of the source or, where larger, of the target."""
+"""Largest error of a cubic cell, in source pixels or, if they are larger, target pixels."""
 
 _CHECK: Final = (13, 19)
-"""(column, row) of a cell's check point: near the middle, where a cubic is worst, and on no
-symmetry axis, where it could be right by accident."""
+"""(column, row) of a cell's check point: near the middle, where the cubic is worst, and off the
+symmetry axes, where it could be right by accident."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +50,7 @@ class Lattice:
     """Exact coordinates, in one source CRS, of the nodes around a target window."""
 
     target: GeoBox
-    """The window asked for, on the absolute grid."""
+    """Requested window on the absolute grid."""
 
     crs: CRS
     """Source coordinate reference system."""
@@ -59,7 +59,7 @@ class Lattice:
     """Lattice cells with the window's pixel centres and corners, in units of `NODE_SPACING`."""
 
     nodes: Coordinates
-    """(x, y) in `crs`, shape (cells.height + 3, cells.width + 3): one node more on every side."""
+    """(x, y) in `crs`, shape (cells.height + 3, cells.width + 3): an extra node on every side."""
 
     checks: Coordinates
     """(x, y) in `crs` of one point of every cell, shape `cells.shape`."""
@@ -69,14 +69,14 @@ class Lattice:
         """Transform the nodes and check points of the cells that `target` touches.
 
         Raises:
-            RasterError: the target's grid is rotated, or there is no way between the two CRSs.
+            RasterError: the target's grid is rotated, or the CRSs have no transformation.
         """
         if target.origin.b != 0 or target.origin.d != 0:
             message = f"the target grid is rotated: {target.origin}"
             raise RasterError(message, reason="rotated_grid")
         window = target.window
         left, top = window.column // NODE_SPACING, window.row // NODE_SPACING
-        # The right and bottom corners count: they open the cell after the last pixel.
+        # Right and bottom corners count; they lie in the cell after the last pixel.
         right, bottom = window.column_stop // NODE_SPACING, window.row_stop // NODE_SPACING
         cells = Window(left, top, right - left + 1, bottom - top + 1)
         columns = np.arange(left - 1, right + 3, dtype=np.float64) * NODE_SPACING
@@ -101,28 +101,27 @@ class SourceCoordinates:
 
     @cached_property
     def _nodes(self) -> Coordinates:
-        return in_pixels(self.source, self.lattice.nodes)
+        return to_source_pixels(self.source, self.lattice.nodes)
 
     @cached_property
     def irregular(self) -> NDArray[np.bool_]:
-        """True for a cell whose cubic is not good enough, shape `lattice.cells.shape`."""
-        wanted = in_pixels(self.source, self.lattice.checks)
+        """True for a cell whose cubic is not accurate enough, shape `lattice.cells.shape`."""
+        checks = to_source_pixels(self.source, self.lattice.checks)
         regular = np.ones(self.lattice.cells.shape, dtype=np.bool_)
-        for nodes, exact in zip(self._nodes, wanted, strict=True):
-            across = _combine(
-                [nodes[:, m : m + exact.shape[1]] for m in range(4)], _CHECK_WEIGHTS[0]
-            )
-            found = _combine([across[m : m + exact.shape[0]] for m in range(4)], _CHECK_WEIGHTS[1])
+        for nodes, exact in zip(self._nodes, checks, strict=True):
+            rows, columns = exact.shape
+            across = _combine([nodes[:, m : m + columns] for m in range(4)], _CHECK_WEIGHTS[0])
+            interpolated = _combine([across[m : m + rows] for m in range(4)], _CHECK_WEIGHTS[1])
             spacing = np.abs(nodes[1:-2, 2:-1] - nodes[1:-2, 1:-2])
             spacing = np.maximum(spacing, np.abs(nodes[2:-1, 1:-2] - nodes[1:-2, 1:-2]))
             allowed = TOLERANCE * np.maximum(1.0, spacing / NODE_SPACING)
-            # Written so that NaN, a node that does not transform, is irregular.
-            regular &= np.abs(found - exact) <= allowed
+            # Written so that NaN, from a node that does not transform, is irregular.
+            regular &= np.abs(interpolated - exact) <= allowed
         return ~regular
 
     @cached_property
     def _exact_cells(self) -> NDArray[np.bool_]:
-        """True for an irregular cell of which at least one node or check point transforms."""
+        """True for an irregular cell with at least one node or check point that transforms."""
         known = np.isfinite(self._nodes[0])
         rows, columns = self.irregular.shape
         some = np.isfinite(self.lattice.checks[0])
@@ -132,7 +131,7 @@ class SourceCoordinates:
         return self.irregular & some
 
     def source_pixels_per_target_pixel(self) -> float:
-        """Largest ratio of areas in the window, to plan memory with; 1 if nothing transforms."""
+        """Largest ratio of areas in the window, to plan memory; 1 if nothing transforms."""
         column, row = self._nodes
         across = (np.diff(column, axis=1)[:-1], np.diff(row, axis=1)[:-1])
         down = (np.diff(column, axis=0)[:, :-1], np.diff(row, axis=0)[:, :-1])
@@ -140,7 +139,7 @@ class SourceCoordinates:
         return float(np.fmax.reduce(areas, axis=None, initial=1.0))
 
     def lattice_rows(self) -> LatticeRows | None:
-        """The pixel centres of the target for the compiled loops; None: a cell needs exact ones."""
+        """Pixel centres of the target for the compiled loops; None if a cell needs exact ones."""
         if self._exact_cells.any():
             return None
         window, cells = self.lattice.target.window, self.lattice.cells
@@ -149,11 +148,11 @@ class SourceCoordinates:
         return np.array(self._nodes), cell - cells.column, weights, _WEIGHTS[0.5], first
 
     def centres(self, window: Window) -> Coordinates:
-        """(column, row) of the pixel centres of `window`, shape `window.shape`."""
+        """Coordinates (column, row) of the pixel centres of `window`, shape `window.shape`."""
         return self._coordinates(window, 0.5)
 
     def corners(self, window: Window) -> Coordinates:
-        """(column, row) of the pixel corners of `window`, one more row and column than pixels."""
+        """Coordinates of the pixel corners of `window`, one more row and column than pixels."""
         larger = Window(window.column, window.row, window.width + 1, window.height + 1)
         return self._coordinates(larger, 0.0)
 
@@ -175,7 +174,7 @@ class SourceCoordinates:
         rows = nodes[first - cells.row : last - cells.row + 4]
         lines = _combine([rows[:, cell - cells.column + m] for m in range(4)], list(across))
         down = _WEIGHTS[shift][phase].T[:, :, np.newaxis]
-        at = row - first if last > first else slice(1)  # of one row of cells no copy is needed
+        at = row - first if last > first else slice(1)  # a single row of cells needs no copy
         return _combine([lines[m:][at] for m in range(4)], list(down))
 
     def _replace_by_exact(self, coordinates: Coordinates, window: Window, *, shift: float) -> None:
@@ -192,15 +191,15 @@ class SourceCoordinates:
         u = (columns[at_column] + shift).astype(np.float64)
         v = (rows[at_row] + shift).astype(np.float64)
         exact = pixel_coordinates(self.source, self.lattice.target, u, v=v)
-        for place, value in zip(coordinates, exact, strict=True):
-            place[at_row, at_column] = value
+        for axis, value in zip(coordinates, exact, strict=True):
+            axis[at_row, at_column] = value
 
 
 @lru_cache(maxsize=16)
 def _along_columns(
     start: int, stop: int, shift: float
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Absolute lattice cell and four weights, shape (4, columns), of absolute columns."""
+    """Absolute lattice cells and weights, shape (4, columns), of absolute columns."""
     cell, phase = np.divmod(np.arange(start, stop), NODE_SPACING)
     return cell.astype(np.int64), np.ascontiguousarray(_WEIGHTS[shift][phase].T)
 
@@ -208,7 +207,7 @@ def _along_columns(
 def _combine(
     parts: list[NDArray[np.float64]], weights: Sequence[NDArray[np.float64] | float]
 ) -> NDArray[np.float64]:
-    """Weighted sum in the order given; elementwise, so no shape changes a bit."""
+    """Weighted sum in the given order; elementwise, so the bits do not depend on the shape."""
     total: NDArray[np.float64] = parts[0] * weights[0]
     for part, weight in zip(parts[1:], weights[1:], strict=True):
         total += part * weight
@@ -236,26 +235,26 @@ def pixel_coordinates(
     source: SourceGrid, target: TargetGrid, u: NDArray[np.float64], *, v: NDArray[np.float64]
 ) -> Coordinates:
     """Exact (column, row) in `source` of absolute target coordinates (u, v)."""
-    return in_pixels(source, crs_coordinates(target, source.crs, u, v=v))
+    return to_source_pixels(source, crs_coordinates(target, source.crs, u, v=v))
 
 
 def crs_coordinates(
     target: TargetGrid, crs: CRS, u: NDArray[np.float64], *, v: NDArray[np.float64]
 ) -> Coordinates:
-    """Exact (x, y) in `crs` of absolute target coordinates (u, v), NaN where there is none."""
+    """Exact (x, y) in `crs` of absolute target coordinates (u, v), NaN where undefined."""
     x = u * target.origin.a + target.origin.c
     y = v * target.origin.e + target.origin.f
-    there_x, there_y = transformer(target.crs, crs).transform(x, y)
-    known = np.isfinite(there_x) & np.isfinite(there_y)
-    return np.where(known, there_x, np.nan), np.where(known, there_y, np.nan)
+    crs_x, crs_y = transformer(target.crs, crs).transform(x, y)
+    known = np.isfinite(crs_x) & np.isfinite(crs_y)
+    return np.where(known, crs_x, np.nan), np.where(known, crs_y, np.nan)
 
 
 @lru_cache(maxsize=64)
 def transformer(start: CRS, end: CRS) -> Transformer:
-    """The way from one CRS to another, x (or longitude) first.
+    """Transformer from one CRS to another, x (or longitude) first.
 
     Raises:
-        RasterError: there is none.
+        RasterError: PROJ knows no transformation.
     """
     try:
         return Transformer.from_crs(start, end, always_xy=True)
@@ -264,13 +263,13 @@ def transformer(start: CRS, end: CRS) -> Transformer:
         raise RasterError(message, reason="no_transformation") from error
 
 
-def in_pixels(source: SourceGrid, coordinates: Coordinates) -> Coordinates:
-    """(x, y) in the source's CRS -> absolute (column, row) in its file."""
+def to_source_pixels(source: SourceGrid, coordinates: Coordinates) -> Coordinates:
+    """Convert (x, y) in the source's CRS to absolute (column, row) in its file."""
     x, y = coordinates
     transform: Affine = source.transform
     turn = full_turn(source.crs)
     if turn is not None:
-        # Half a turn to each side of the source: 179 and -181 degrees are the same place.
+        # Within half a turn of the source's centre: 179 and -181 degrees are the same meridian.
         west = transform.c + transform.a * source.width / 2.0 - turn / 2.0
         x = x - turn * np.floor((x - west) / turn)
     return (x - transform.c) / transform.a, (y - transform.f) / transform.e

@@ -1,4 +1,4 @@
-"""What a warp needs to know of the grids at its two ends."""
+"""Pixel grids at the two ends of a warp."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from spatial_assets.geo.grid.geobox import Window
 
 @dataclass(frozen=True, kw_only=True)
 class SourceGrid:
-    """Where the pixels of one whole band file lie. North-up or south-up, never rotated."""
+    """Pixel grid of one whole band file, north-up or south-up, never rotated."""
 
     transform: Affine
-    """(column, row) of a pixel's corner in the whole file -> (x, y) in units of `crs`."""
+    """(column, row) of a pixel's corner in the file -> (x, y) in units of `crs`."""
 
     width: int
-    """Columns of the whole file."""
+    """Number of columns of the file."""
 
     height: int
-    """Rows of the whole file."""
+    """Number of rows of the file."""
 
     crs: CRS
     """Coordinate reference system; coordinates are always x (or longitude) first."""
@@ -33,7 +33,7 @@ class SourceGrid:
         """Refuse a grid that the kernels cannot sample; nothing downstream rechecks."""
         numbers = tuple(self.transform)[:6]
         if self.width < 1 or self.height < 1 or not all(map(math.isfinite, numbers)):
-            message = f"no pixel grid: {self.width} x {self.height} pixels, transform {numbers}"
+            message = f"not a pixel grid: {self.width} x {self.height} pixels, transform {numbers}"
             raise RasterError(message, reason="bad_grid")
         size = abs(self.transform.a * self.transform.e)
         if size == 0 or not math.isfinite(size) or not math.isfinite(1.0 / size):
@@ -45,7 +45,7 @@ class SourceGrid:
 
     @property
     def window(self) -> Window:
-        """All pixels of the file."""
+        """Window of all pixels of the file."""
         return Window(0, 0, self.width, self.height)
 
 

@@ -1,14 +1,14 @@
-"""Source pixels to target pixels, the same bits however the target is cut.
+"""Resampling of source pixels to target pixels, with the same bits however the target is cut.
 
-Everything comes from absolute pixel indices, and every operation is elementwise. Where a pixel
-lies is the business of `lattice`; what its value is, of `bilinear` and `average`.
+Everything is computed from absolute pixel indices, and every operation is elementwise. `lattice`
+computes the coordinates of a pixel, `bilinear` and `average` its value.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,30 +45,28 @@ __all__ = [
     "warp_nearest",
 ]
 
-Warped: TypeAlias = Sampled
-
 _BLOCK_COLUMNS = 1024
-_BLOCK_SOURCE_PIXELS = 1 << 19  # running sums of a block stay near the processor
+_BLOCK_SOURCE_PIXELS = 1 << 19  # the running sums of a block stay in the CPU cache
 
 
 @dataclass(frozen=True, eq=False)
 class Sampling:
-    """How the pixels of one source grid reach one target window: made once, used by every band."""
+    """Resampling from one source grid to one target window: computed once, used for every band."""
 
     target: GeoBox
     coordinates: SourceCoordinates
 
     @classmethod
     def of(cls, source: SourceGrid, target: GeoBox, *, lattice: Lattice | None = None) -> Sampling:
-        """Place the pixels of `target` in `source`.
+        """Compute the coordinates of the pixels of `target` in `source`.
 
         Args:
             source: grid of the band files.
-            target: window wanted.
-            lattice: of the same target in the same CRS, to share between grids of one scene.
+            target: requested window.
+            lattice: lattice of the same target in the same CRS, shared by the grids of a scene.
 
         Raises:
-            RasterError: there is no way between the two CRSs, or the lattice is another's.
+            RasterError: the CRSs have no transformation, or the lattice does not fit.
         """
         lattice = lattice or Lattice.around(target, source.crs)
         if lattice.crs != source.crs or lattice.target.window != target.window:
@@ -78,29 +76,29 @@ class Sampling:
 
     @property
     def source(self) -> SourceGrid:
-        """The grid that is sampled."""
+        """Grid of the source."""
         return self.coordinates.source
 
-    def bilinear(self, bands: Sequence[MaskedBand], *, window: Window) -> list[Warped]:
-        """Bilinear values of bands whose pixels cover the absolute source `window`.
+    def bilinear(self, bands: Sequence[MaskedBand], *, window: Window) -> list[Sampled]:
+        """Sample bands whose pixels cover the absolute source `window` bilinearly.
 
-        Validity, here, is being observed: a cloud mask is applied afterwards, so that a clear
-        pixel beside a cloud keeps all its neighbours.
-
-        Raises:
-            RasterError: a shape is wrong, or `window` is smaller than `source_window` says.
-        """
-        return self._gathered("bilinear", bands, window=window)
-
-    def average(self, bands: Sequence[MaskedBand], *, window: Window) -> list[Warped]:
-        """Means over the footprints, of bands whose pixels cover the absolute source `window`.
-
-        Validity, here, is being observed under a clear sky: see `classes_on_band_grid`.
+        Valid here means observed: a cloud mask is applied afterwards, so that a clear pixel
+        beside a cloud keeps all its neighbours.
 
         Raises:
-            RasterError: a shape is wrong, or `window` is smaller than `source_window` says.
+            RasterError: a shape is wrong, or `window` is smaller than `source_window`.
         """
-        return self._gathered("average", bands, window=window)
+        return self._sampled("bilinear", bands, window=window)
+
+    def average(self, bands: Sequence[MaskedBand], *, window: Window) -> list[Sampled]:
+        """Average bands whose pixels cover the absolute source `window` over the footprints.
+
+        Valid here means observed under a clear sky: see `classes_on_band_grid`.
+
+        Raises:
+            RasterError: a shape is wrong, or `window` is smaller than `source_window`.
+        """
+        return self._sampled("average", bands, window=window)
 
     def store(
         self,
@@ -111,21 +109,21 @@ class Sampling:
         stored: Sequence[NDArray[np.int16]],
         known: NDArray[np.bool_],
     ) -> None:
-        """`bilinear` or `average`, calibrated and quantised while the pixels are near.
+        """Sample bands, and calibrate and quantise while the pixels are in the CPU cache.
 
         Args:
-            kernel: of all bands.
-            bands: cover the absolute source `window`.
+            kernel: kernel of all bands.
+            bands: source bands that cover the absolute source `window`.
             window: see `source_window`.
-            stored: of each band, written: `FILL` in all of them where one is not known.
-            known: True where a pixel is wanted; becomes False where a band is not known.
+            stored: output of each band; `FILL` in all bands where one is unknown.
+            known: True where a pixel is requested; set to False where a band is unknown.
 
         Raises:
-            RasterError: a shape is wrong, or `window` is smaller than `source_window` says.
+            RasterError: a shape is wrong, or `window` is smaller than `source_window`.
         """
         self._load_loops()
         ready = [
-            CalibratedBand(*_ready(band.pixels, band.valid, window), band.calibration)
+            CalibratedBand(*_prepared(band.pixels, band.valid, window), band.calibration)
             for band in bands
         ]
         if kernel == "bilinear" and fused.store_bilinear(
@@ -140,21 +138,21 @@ class Sampling:
             store_sampled(ready, sampled, stored=[band[at] for band in stored], known=known[at])
 
     def _blocks(self, kernel: Kernel) -> Iterator[Window]:
-        """The target, cut so that what a block needs stays near the processor."""
+        """Cut the target so that the data of a block stays in the CPU cache."""
         rows, columns = NODE_SPACING, _BLOCK_COLUMNS
         if kernel == "average":
             rows = columns = self._average_block_edge()
         return _blocks(self.target.window, rows, columns=columns)
 
     def _load_loops(self) -> None:
-        """Now that pixels are to be sampled: who only plans a tile does without the compiler."""
+        """Load the compiled loops before sampling; planning a tile does not need the compiler."""
         numba_loader.load_for(self.target.window.width * self.target.window.height)
 
-    def _gathered(
+    def _sampled(
         self, kernel: Kernel, bands: Sequence[MaskedBand], *, window: Window
-    ) -> list[Warped]:
+    ) -> list[Sampled]:
         results = [unsampled(self.target.window.shape) for _ in bands]
-        ready = [_ready(pixels, valid, window) for pixels, valid in bands]
+        ready = [_prepared(pixels, valid, window) for pixels, valid in bands]
         sample = self._average if kernel == "average" else self._bilinear
         for block in self._blocks(kernel):
             at = block.slices_in(self.target.window)
@@ -165,13 +163,13 @@ class Sampling:
 
     def _bilinear(
         self, bands: Sequence[MaskedBand], block: Window, *, window: Window
-    ) -> list[Warped]:
+    ) -> list[Sampled]:
         coordinates = self.coordinates.centres(block)
         return sample_bilinear(bands, window=window, coordinates=coordinates, source=self.source)
 
     def _average(
         self, bands: Sequence[MaskedBand], block: Window, *, window: Window
-    ) -> list[Warped]:
+    ) -> list[Sampled]:
         footprints = PixelFootprints.between(self.coordinates.corners(block), self.source)
         if footprints is None:
             return [unsampled(block.shape) for _ in bands]
@@ -182,15 +180,15 @@ class Sampling:
         ]
 
     def nearest(self, classes: NDArray[Any], *, window: Window, fill_value: int) -> NDArray[Any]:
-        """The class of the source pixel that contains each target pixel's centre.
+        """Sample the class of the source pixel that contains each target pixel's centre.
 
         Args:
-            classes: cover the absolute source `window`.
+            classes: class numbers that cover the absolute source `window`.
             window: see `source_window`.
             fill_value: class of pixels outside the file.
 
         Raises:
-            RasterError: a shape is wrong, or `window` is smaller than `source_window` says.
+            RasterError: a shape is wrong, or `window` is smaller than `source_window`.
         """
         self._load_loops()
         _require_shape(classes, window)
@@ -211,23 +209,23 @@ class Sampling:
         return result
 
     def source_window(self, kernel: Kernel) -> Window | None:
-        """Absolute source pixels that `kernel` reads, within the file; None if there are none."""
+        """Absolute window of the file that `kernel` reads; None if there is none."""
         points = self._outline(kernel)
         low, high = np.full(2, np.inf), np.full(2, -np.inf)
         for column_and_row in points:
-            for axis, place in enumerate(column_and_row):
-                low[axis] = np.fmin(low[axis], np.fmin.reduce(place, axis=None))
-                high[axis] = np.fmax(high[axis], np.fmax.reduce(place, axis=None))
+            for axis, values in enumerate(column_and_row):
+                low[axis] = np.fmin(low[axis], np.fmin.reduce(values, axis=None))
+                high[axis] = np.fmax(high[axis], np.fmax.reduce(values, axis=None))
         sizes = np.array([self.source.width, self.source.height])
-        if not (np.all(high >= 0) and np.all(low <= sizes)):  # also when nothing transforms
+        if not (np.all(high >= 0) and np.all(low <= sizes)):  # also if nothing transforms
             return None
-        # bilinear reaches half a pixel beyond the centres; the rest is for the curve of an outline
+        # bilinear needs half a pixel beyond the centres; the rest allows for a curved outline
         first = np.clip(np.floor(low) - 2, 0, sizes - 1).astype(int)
         stop = np.clip(np.ceil(high) + 2, first + 1, sizes).astype(int)
         return Window(int(first[0]), int(first[1]), *map(int, stop - first))
 
     def _outline(self, kernel: Kernel) -> Iterable[Coordinates]:
-        """Coordinates that include the extremes: the rim of the window, or all where it is torn."""
+        """Coordinates that include the extremes: the rim of the window, or all if it is torn."""
         window = self.target.window
         interpolate = self.coordinates.corners if kernel == "average" else self.coordinates.centres
         if self.coordinates.irregular.any():
@@ -241,13 +239,13 @@ class Sampling:
         return map(interpolate, rim)
 
     def _average_block_edge(self) -> int:
-        """Rows and columns of a block, such that its source pixels fit the workspace."""
+        """Side of a block in pixels, chosen so that its source pixels fit the CPU cache."""
         per_pixel = self.coordinates.source_pixels_per_target_pixel()
         return int(np.clip(np.sqrt(_BLOCK_SOURCE_PIXELS / max(per_pixel, 1.0)), 8, 256))
 
 
 def source_window(source: SourceGrid, target: GeoBox, *, kernel: Kernel) -> Window | None:
-    """Absolute source pixels that warping to `target` reads, within the file; None if none."""
+    """Absolute window of the file that a warp to `target` reads; None if there is none."""
     return Sampling.of(source, target).source_window(kernel)
 
 
@@ -258,7 +256,7 @@ def warp_bilinear(
     window: Window,
     source: SourceGrid,
     target: GeoBox,
-) -> Warped:
+) -> Sampled:
     """`Sampling.bilinear` of a single band."""
     return Sampling.of(source, target).bilinear([(pixels, valid)], window=window)[0]
 
@@ -270,7 +268,7 @@ def warp_average(
     window: Window,
     source: SourceGrid,
     target: GeoBox,
-) -> Warped:
+) -> Sampled:
     """`Sampling.average` of a single band."""
     return Sampling.of(source, target).average([(pixels, valid)], window=window)[0]
 
@@ -283,7 +281,7 @@ def warp_nearest(
 
 
 def _blocks(window: Window, rows: int, *, columns: int) -> Iterator[Window]:
-    """`window` cut at absolute multiples of `rows` and `columns`. No result depends on the cut."""
+    """Cut `window` at absolute multiples of `rows` and `columns`; no result depends on the cut."""
     for top in range(window.row // rows * rows, window.row_stop, rows):
         for left in range(window.column // columns * columns, window.column_stop, columns):
             block = Window(left, top, columns, rows).intersection(window)
@@ -291,8 +289,8 @@ def _blocks(window: Window, rows: int, *, columns: int) -> Iterator[Window]:
                 yield block
 
 
-def _ready(pixels: NDArray[Any], valid: NDArray[np.bool_], window: Window) -> MaskedBand:
-    """A band as every sampler takes it: contiguous, and valid only where float32 can hold it."""
+def _prepared(pixels: NDArray[Any], valid: NDArray[np.bool_], window: Window) -> MaskedBand:
+    """Prepare a band for sampling: contiguous, and valid only where float32 can hold it."""
     _require_shape(pixels, window)
     _require_shape(valid, window)
     pixels = np.ascontiguousarray(pixels)
