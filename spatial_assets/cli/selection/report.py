@@ -16,7 +16,7 @@ from spatial_assets.cli.selection.run_rates import Throughput
 from spatial_assets.cli.selection.stale_tiles import FreshnessSummary, due_at, freshness_by_max_age
 from spatial_assets.cli.selection.tile_status import TileStatus, TileSummary
 from spatial_assets.project import Project
-from spatial_assets.project.times import spoken
+from spatial_assets.project.times import duration_text
 from spatial_assets.stores.rows import Row
 
 MAX_LISTED_TILES = 3  # tiles of a row of the table; JSON and GeoJSON name all
@@ -71,7 +71,7 @@ def freshness_rows(report: StatusReport) -> Iterator[tuple[str, ...]]:
             left = format_duration((each.next_due_at - report.now).total_seconds())
             following = f"in {left}, {each.next_due_at:%Y-%m-%d %H:%M} UTC"
         yield (
-            spoken(each.window),
+            duration_text(each.window),
             f"{each.tiles:,}",
             f"{each.due:,}",
             following,

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from spatial_assets.project.base import Table, Tuple, refusal
 from spatial_assets.project.sections.pauses import LONGEST, PausedHours, longest_pause
-from spatial_assets.project.times import Duration, Keep, spoken
+from spatial_assets.project.times import Duration, Keep, duration_text
 
 SHORTEST_WINDOW = timedelta(minutes=1)  # Dagster refuses a shorter freshness window
 MOST_WINDOWS = 8  # each is a query of its own at every tick
@@ -85,7 +85,7 @@ class RegionWindow(Table):
 def refuse_disorder(warn: timedelta, fail: timedelta) -> None:
     """Refuse a window that fails before it warns."""
     if warn >= fail:
-        wrong = f"fails ({spoken(fail)}) before it warns ({spoken(warn)})"
+        wrong = f"fails ({duration_text(fail)}) before it warns ({duration_text(warn)})"
         raise refusal(wrong, "make warn shorter than fail", key="fail")
 
 
@@ -210,9 +210,13 @@ class FreshnessSettings(Table):
             raise refusal(wrong, f"shorten them, or leave out {TILES}", key="paused")
         short = [ages for ages in self.tile_ages if ages.fail - ages.warn <= pause]
         if short:
-            due, overdue = spoken(short[0].warn), spoken(short[0].fail)
-            wrong = f"pause for {spoken(pause)}, and a tile due at {due} is overdue at {overdue}"
-            remedy = f"shorten them, or let fail be later than warn by more than {spoken(pause)}"
+            due, overdue = duration_text(short[0].warn), duration_text(short[0].fail)
+            wrong = (
+                f"pause for {duration_text(pause)}, and a tile due at {due} is overdue at {overdue}"
+            )
+            remedy = (
+                f"shorten them, or let fail be later than warn by more than {duration_text(pause)}"
+            )
             raise refusal(wrong, remedy, key="paused")
         return self
 
