@@ -1,1 +1,1 @@
-"""Arithmetic on arrays that are on the pixel grid: indices, composites, mosaics, pictures."""
+"""Arithmetic on arrays on the pixel grid: indices, mosaics, composites, checks, pictures."""

@@ -1,4 +1,4 @@
-"""Layers of one period to one value a pixel: index, mosaic of each day, then the composite."""
+"""Composites: one index value a pixel from the granules of a period, mosaicked day by day."""
 
 from __future__ import annotations
 
@@ -36,27 +36,27 @@ __all__ = [
 CompositeMethod: TypeAlias = Literal["median", "max", "latest"]
 
 _STRIP_VALUES: Final = 1 << 18
-"""Values, over all layers, that are worked on at a time: 1 MB, which stay near the processor."""
+"""Values over all layers processed at a time: 1 MB, which stays in the CPU cache."""
 
-_MAX_EXCHANGED: Final = 24
-"""Layers up to which exchanging neighbours is faster than a sort of each pixel."""
+_MAX_EXCHANGE_SORTED: Final = 24
+"""Largest number of layers for which an odd-even sort is faster than sorting each pixel."""
 
 
 @dataclass(frozen=True, eq=False)
 class Composite:
-    """An index over one period on the target's pixels."""
+    """Index values of one period on the target's pixels."""
 
     values: NDArray[np.int16]
-    """Quantised index, `FILL` where no layer was valid."""
+    """Quantised index, `FILL` where no layer is valid."""
 
     observations: NDArray[np.uint16]
-    """Number of (solar day, platform) layers that were valid."""
+    """Number of valid (solar day, platform) layers."""
 
     computed: int
-    """Granule pixels whose bands were all known."""
+    """Number of granule pixels whose bands were all known."""
 
     kept: int
-    """Those of them whose index meant something; see `judge_range`."""
+    """Number of those whose index was within its range; see `judge_range`."""
 
 
 def compose_index(
@@ -69,10 +69,10 @@ def compose_index(
     """Evaluate `index` on every granule and reduce a period to one value a pixel.
 
     Args:
-        index: what to evaluate.
-        layers: one per (solar day, platform) in the order of time, each with its granules.
-        target: the pixels that all granules cover.
-        method: how the layers of a pixel become one value.
+        index: index to evaluate.
+        layers: one layer per (solar day, platform) in order of time, each with its granules.
+        target: pixels that all granules cover.
+        method: reduction of the layers of a pixel to one value.
 
     Raises:
         RasterError: a band is missing or has the wrong shape.
@@ -86,12 +86,12 @@ def compose_index(
     for strip in _strips(target.window, len(layers)):
         at = strip.slices_in(target.window)
         stack = np.empty((len(layers), *strip.shape), dtype=np.float32)
-        for day, granules in enumerate(layers):
+        for number, granules in enumerate(layers):
             evaluated = [_evaluate(index, granule, at) for granule in granules]
             computed += sum(each.computed for each in evaluated)
             kept += sum(each.kept for each in evaluated)
             where = longitudes.of(strip) if several_zones(granules) else None
-            stack[day] = mosaic([each.values for each in evaluated], granules, longitudes=where)
+            stack[number] = mosaic([each.values for each in evaluated], granules, longitudes=where)
         _reduce(stack, method, values=values[at], observations=observations[at])
     return Composite(values, observations, computed, kept)
 
@@ -102,9 +102,9 @@ def composite(
     """Reduce layers to one value a pixel.
 
     Args:
-        stack: shape (layer, row, column) in the order of time, NaN where invalid.
-        method: the median (of an even number, the mean of the middle two), the largest, or the
-            latest valid value.
+        stack: shape (layer, row, column) in order of time, NaN where invalid.
+        method: the median (for an even number the mean of the middle two), the largest, or the
+            latest of the valid values.
 
     Returns:
         Values, NaN where no layer is valid, and the number of valid layers.
@@ -125,7 +125,7 @@ def composite(
 def _median(
     stack: NDArray[np.float32], valid: NDArray[np.bool_], observations: NDArray[np.uint16]
 ) -> Band:
-    """Median of the valid values of each pixel."""
+    """Median of each pixel's valid values."""
     if len(stack) == 1:
         return np.where(valid[0], stack[0], np.float32("nan"))
     ordered = _ordered(np.where(valid, stack, np.float32(np.inf)))
@@ -140,11 +140,11 @@ def _median(
 
 
 def _ordered(layers: NDArray[np.float32]) -> NDArray[np.float32]:
-    """`layers`, written over, with the values of each pixel in rising order."""
-    if len(layers) > _MAX_EXCHANGED:
+    """Sort `layers` in place, the values of each pixel in ascending order."""
+    if len(layers) > _MAX_EXCHANGE_SORTED:
         layers.sort(axis=0)
         return layers
-    # Neighbours exchanged in turn: each step is one pass over whole layers.
+    # Odd-even sort: each step is one pass over whole layers.
     for turn in range(len(layers)):
         for first in range(turn % 2, len(layers) - 1, 2):
             low = np.minimum(layers[first], layers[first + 1])
@@ -155,16 +155,16 @@ def _ordered(layers: NDArray[np.float32]) -> NDArray[np.float32]:
 
 @dataclass(frozen=True, eq=False)
 class _Evaluated:
-    """An index on one strip of a granule."""
+    """Index values on one strip of a granule."""
 
     values: Band
-    """NaN where the index means nothing."""
+    """Index values, NaN outside the index's range."""
 
     computed: int
-    """Pixels whose bands were all known."""
+    """Number of pixels whose bands were all known."""
 
     kept: int
-    """Those of them whose index means something."""
+    """Number of those whose index is within its range."""
 
 
 def _evaluate(
@@ -187,7 +187,7 @@ def _evaluate(
 def _evaluate_compiled(
     compiled: ModuleType, index: SpectralIndex, stored: Sequence[NDArray[np.int16]]
 ) -> _Evaluated:
-    """`apply_index` of bands in the order of `index.needs`; the bits of it."""
+    """Evaluate like `apply_index`, with the same bits; bands are in the order of `index.needs`."""
     known = np.ones(stored[0].shape, dtype=np.bool_)
     bands = [np.empty(known.shape, dtype=np.float32) for _ in stored]
     steps = np.float32(1.0 / REFLECTANCE_SCALE)
@@ -208,9 +208,9 @@ def _reduce(
     values: NDArray[np.int16],
     observations: NDArray[np.uint16],
 ) -> None:
-    """Write the quantised composite of a strip."""
+    """Reduce a strip, and write the quantised composite."""
     compiled = numba_loader.loaded()
-    if compiled is not None and method == "median" and 0 < len(stack) <= _MAX_EXCHANGED:
+    if compiled is not None and method == "median" and 0 < len(stack) <= _MAX_EXCHANGE_SORTED:
         limit, steps = storable_limit(INDEX_SCALE), 1.0 / INDEX_SCALE
         compiled.median(stack, np.float32(limit), np.float32(steps), FILL, values, observations)
         return
@@ -219,7 +219,7 @@ def _reduce(
 
 
 def _strips(window: Window, layers: int) -> Iterator[Window]:
-    """`window` in strips of rows of a bounded number of values."""
+    """Cut `window` into strips of rows with a bounded number of values."""
     rows = max(1, _STRIP_VALUES // (window.width * max(layers, 1)))
     for top in range(window.row, window.row_stop, rows):
         yield Window(window.column, top, window.width, min(rows, window.row_stop - top))

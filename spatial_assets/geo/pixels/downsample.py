@@ -1,4 +1,4 @@
-"""A large raster made small, part by part: each cell the mean of the known values in it."""
+"""Downsampling of a large raster, part by part, to the mean of the known values in each cell."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from numpy.typing import NDArray
 
 
 class Overview:
-    """Collects parts of a raster of a known shape into cells of whole pixels."""
+    """Cells of whole pixels that accumulate the parts of a raster of known shape."""
 
     def __init__(self, shape: tuple[int, int], longest: int) -> None:
-        """Make room.
+        """Start with empty cells.
 
         Args:
             shape: (rows, columns) of the whole raster.
-            longest: most cells along the longer side.
+            longest: largest number of cells along the longer side.
         """
         self.pixels_of_a_cell = max(1, -(-max(shape) // longest))
         """Pixels along each side of a cell; the last row and column may have fewer."""
@@ -24,7 +24,7 @@ class Overview:
         self._counts: NDArray[np.int64] = np.zeros((rows, columns), dtype=np.int64)
 
     def add(self, values: NDArray[np.floating], row: int, column: int) -> None:
-        """Add a part whose top-left pixel is at (row, column); NaN where unknown."""
+        """Add a part, NaN where unknown, whose top-left pixel is at (row, column)."""
         known = np.isfinite(values)
         down, above = self._cells(row, values.shape[0])
         across, left = self._cells(column, values.shape[1])
@@ -34,21 +34,21 @@ class Overview:
             total[here] += np.add.reduceat(columns, across, axis=1, dtype=total.dtype)
 
     def _cells(self, first: int, length: int) -> tuple[NDArray[np.int64], int]:
-        """Where cells begin within a part, and the number of the first of them."""
+        """Starts of the cells within a part, and the index of the first cell."""
         size = self.pixels_of_a_cell
         top = first // size
-        begins = np.arange(top, (first + length - 1) // size + 1) * size - first
-        return np.maximum(begins, 0), top
+        starts = np.arange(top, (first + length - 1) // size + 1) * size - first
+        return np.maximum(starts, 0), top
 
     def means(self) -> NDArray[np.float64]:
-        """The mean of each cell, NaN where nothing is known, shape (rows, columns) of cells."""
+        """Mean of each cell, NaN where nothing is known, shape (rows, columns) of cells."""
         means: NDArray[np.float64] = np.full(self._sums.shape, np.nan)
         np.divide(self._sums, self._counts, out=means, where=self._counts > 0)
         return means
 
 
 def downsampled(values: NDArray[np.floating], longest: int) -> NDArray[np.float64]:
-    """A raster in one piece, with at most `longest` cells along its longer side."""
+    """Downsample a whole raster to at most `longest` cells along its longer side."""
     rows, columns = values.shape
     overview = Overview((rows, columns), longest)
     overview.add(values, 0, 0)

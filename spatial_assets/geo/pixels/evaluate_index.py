@@ -1,6 +1,6 @@
-"""The evaluation of a spectral index on reflectance, and whether the answers can be.
+"""Evaluation of a spectral index on reflectance, and the check of its range.
 
-What an index is belongs in `geo/spectral.py`, the formulas in `spatial_assets.indices`.
+The definition of an index belongs in `geo/spectral.py`, formulas in `spatial_assets.indices`.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ __all__ = [
 def evaluate_index(
     index: SpectralIndex, bands: Mapping[str, Band], *, valid: NDArray[np.bool_]
 ) -> Band:
-    """Evaluate `index` wherever all bands are `valid`, however odd the answer.
+    """Evaluate `index` wherever all bands are `valid`, even if the value is out of range.
 
     Returns:
-        Values; NaN where an input was invalid or the denominator was not positive.
+        Values, NaN where an input is invalid or the denominator is not positive.
 
     Raises:
         RasterError: a band that the index needs is missing.
@@ -50,7 +50,7 @@ def evaluate_index(
 
 
 def within_range(index: SpectralIndex, values: Band) -> NDArray[np.bool_]:
-    """True where a value is known and inside the index's range. Never clip: drop."""
+    """True where a value is known and in the index's range; others are dropped, not clipped."""
     low, high = index.expected_range
     inside: NDArray[np.bool_] = (values >= np.float32(low)) & (values <= np.float32(high))
     return inside
@@ -59,17 +59,17 @@ def within_range(index: SpectralIndex, values: Band) -> NDArray[np.bool_]:
 def apply_index(
     index: SpectralIndex, bands: Mapping[str, Band], valid: NDArray[np.bool_]
 ) -> tuple[Band, NDArray[np.bool_]]:
-    """Evaluate `index` wherever the inputs are valid and the answer means something.
+    """Evaluate `index` wherever the inputs are valid and the value is in the index's range.
 
     Args:
-        index: what to evaluate.
+        index: index to evaluate.
         bands: reflectance by common band name, all of one shape.
         valid: True where every band was observed under a clear sky.
 
     Returns:
-        Values, NaN where invalid, and True where valid. A pixel is invalid if an input was, if
-        the denominator was not positive, or if the answer lies outside the index's range; it is
-        never a made-up or clipped number.
+        Values, NaN where invalid, and True where valid. A pixel is invalid if an input is, if the
+        denominator is not positive, or if the value lies outside the index's range; it never gets
+        an invented or clipped value.
 
     Raises:
         RasterError: a band that the index needs is missing.
@@ -82,12 +82,12 @@ def apply_index(
 def judge_range(
     index: SpectralIndex, computed: int, *, kept: int, most_removed_share: float
 ) -> Verdict:
-    """Whether too many pixels were removed for lying outside the index's range.
+    """Check that few pixels were removed for lying outside the index's range.
 
     Args:
-        index: whose range it is.
+        index: index with the expected range.
         computed: number of pixels with valid inputs.
-        kept: number of those whose answer meant something.
+        kept: number of those whose value is in the range.
         most_removed_share: largest share of them that may be removed.
     """
     removed = (computed - kept) / max(computed, 1)

@@ -1,4 +1,4 @@
-"""Granules of one solar day and platform as one layer, so that their overlaps count once."""
+"""Mosaics: the granules of one solar day and platform as one layer, overlaps counted once."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ _LONGITUDES: Final = SourceGrid(
     height=1_800_000,
     crs=CRS.from_user_input(CRS84),
 )
-"""The whole earth as a grid, so that the lattice of the warp also tells longitudes."""
+"""The whole Earth as a grid, so that the lattice of the warp also computes longitudes."""
 
 
 @dataclass(frozen=True, eq=False)
 class GranuleReflectance:
-    """One reprojected scene on the target's pixels."""
+    """Reprojected reflectance of one scene on the target's pixels."""
 
     id: str
-    """Scene id; the alphabet decides between granules of one zone."""
+    """Scene id; its alphabetical order decides between granules of one zone."""
 
     crs: CRS
-    """CRS that the scene was delivered in: its zone."""
+    """CRS in which the scene was delivered, which is its zone."""
 
     bands: Mapping[str, NDArray[np.int16]]
     """Quantised reflectance by common band name, `FILL` where unknown, each (row, column)."""
@@ -52,17 +52,17 @@ class GranuleReflectance:
 
 @dataclass(frozen=True, eq=False)
 class Longitudes:
-    """Longitudes of target pixels, the same bits in whatever window they are asked for."""
+    """Longitudes of target pixels, with the same bits in every window."""
 
     target: GeoBox
 
     @cached_property
-    def _places(self) -> SourceCoordinates:
+    def _coordinates(self) -> SourceCoordinates:
         return SourceCoordinates(_LONGITUDES, Lattice.around(self.target, _LONGITUDES.crs))
 
     def of(self, window: Window) -> NDArray[np.float64]:
-        """Longitude in degrees of the pixel centres of `window`, a part of the target."""
-        column, _ = self._places.centres(window)
+        """Longitudes in degrees of the pixel centres of `window`, a part of the target."""
+        column, _ = self._coordinates.centres(window)
         return column * _DEGREE_STEP - 180.0
 
 
@@ -72,15 +72,15 @@ def mosaic(
     *,
     longitudes: NDArray[np.float64] | None,
 ) -> Band:
-    """One layer of several: per pixel the granule whose zone is nearest, of those valid there.
+    """Merge layers: each pixel comes from the granule whose zone is nearest, of those valid there.
 
     Args:
         layers: values of the granules, NaN where invalid, all of one shape.
-        granules: in the order of `layers`; between those of one zone the id decides.
-        longitudes: of the pixels in degrees; not needed if all granules share a zone.
+        granules: granules in the order of `layers`; within one zone the id decides.
+        longitudes: longitudes of the pixels in degrees; not needed if all granules share a zone.
 
     Raises:
-        RasterError: several zones and no longitudes.
+        RasterError: the granules have several zones, and `longitudes` is None.
     """
     order = sorted(range(len(granules)), key=lambda index: granules[index].id)
     if len(order) == 1:
@@ -92,7 +92,7 @@ def mosaic(
     nearest = np.full(layers[0].shape, np.nan)
     for index in order:
         distance = _distance(longitudes, granules[index].meridian)
-        # Strictly nearer: on a tie the earlier id stays. NaN: nothing valid there so far.
+        # Strictly nearer, so on a tie the earlier id stays; NaN where nothing is valid yet.
         taken = np.isfinite(layers[index]) & ~(distance >= nearest)
         np.copyto(result, layers[index], where=taken)
         np.copyto(nearest, distance, where=taken)
@@ -100,14 +100,14 @@ def mosaic(
 
 
 def several_zones(granules: Sequence[GranuleReflectance]) -> bool:
-    """Whether the choice between `granules` depends on the longitude."""
+    """True if the choice between `granules` depends on the longitude."""
     return len({granule.meridian for granule in granules}) > 1
 
 
 def _distance(longitudes: NDArray[np.float64] | None, meridian: float) -> NDArray[np.floating[Any]]:
-    """Degrees from `meridian` the short way round; the same everywhere without longitudes."""
+    """Shorter way to `meridian` in degrees; infinite everywhere without longitudes."""
     if longitudes is None or math.isinf(meridian):
         return np.full(() if longitudes is None else longitudes.shape, np.inf)
     around: NDArray[np.float64] = np.abs((longitudes - meridian + 180.0) % 360.0 - 180.0)
-    # A pixel without a longitude is as far from every zone: the id decides.
+    # A pixel without a longitude is equally far from every zone, so the id decides.
     return np.where(np.isfinite(around), around, np.inf)

@@ -1,7 +1,4 @@
-"""Whether valid pixels lie where they can: in the tile's own shards, and on their files.
-
-Whether a stored raster lies on the pixels of the grid: judged from what was written.
-"""
+"""Checks of placement: valid pixels within their shards and files, and rasters on the grid."""
 
 from __future__ import annotations
 
@@ -21,10 +18,10 @@ from spatial_assets.geo.warp.lattice import Coordinates, crs_coordinates, to_sou
 from spatial_assets.geo.warp.source_grid import SourceGrid
 
 STRIDE: Final = 8
-"""Every eighth row and column is placed on the files: a shifted or mirrored raster shows there."""
+"""Every eighth row and column is located in the files, enough to detect a shift or a mirroring."""
 
 MARGIN_PIXELS: Final = 1.0
-"""Of the target: a pixel that is half on the file is valid, and its centre may lie off it."""
+"""Tolerance in target pixels: a pixel half on the file is valid, but its centre may be off it."""
 
 
 def judge_extent(
@@ -34,34 +31,34 @@ def judge_extent(
     box: GeoBox,
     files: Mapping[str, SourceGrid],
 ) -> Verdict:
-    """Whether nothing is valid outside the owned shards, nor off a file that it was made of.
+    """Check that no pixel is valid outside the owned shards, or off a file it was computed from.
 
-    The places are asked of PROJ point by point, not of the lattice that the warp uses.
+    PROJ transforms the pixels one by one, independently of the lattice that the warp uses.
 
     Args:
         valid: True where a value is about to be stored, shape (row, column) of `box`.
-        owned: True where a pixel belongs to the tile, of the same shape.
-        box: where the pixels lie.
-        files: band -> pixel grid of the file it comes from.
+        owned: True where a pixel belongs to the tile, in the same shape.
+        box: georeference of the pixels.
+        files: pixel grid of the source file of each band.
     """
     beyond = int(np.count_nonzero(valid & ~owned))
-    seen = valid[::STRIDE, ::STRIDE]
+    sample = valid[::STRIDE, ::STRIDE]
     off: dict[str, int] = {}
     for grid, names in _by_grid(files):
-        count = _off(grid, box, seen) if seen.any() else 0
+        count = _count_off(grid, box, sample) if sample.any() else 0
         off |= dict.fromkeys(names, count) if count else {}
     return Verdict(
         passed=not beyond and not off,
         evidence={
             "valid_outside_owned_shards": beyond,
             "valid_off_a_file": str(off or "none"),
-            "places_looked_at": int(np.count_nonzero(seen)),
+            "places_looked_at": int(np.count_nonzero(sample)),
         },
     )
 
 
 def _by_grid(files: Mapping[str, SourceGrid]) -> list[tuple[SourceGrid, list[str]]]:
-    """The bands on each grid: most scenes have all of theirs on one."""
+    """Group the bands by grid; most scenes have a single grid."""
     found: list[tuple[SourceGrid, list[str]]] = []
     for name, grid in files.items():
         names = next((names for known, names in found if known == grid), None)
@@ -72,18 +69,18 @@ def _by_grid(files: Mapping[str, SourceGrid]) -> list[tuple[SourceGrid, list[str
     return found
 
 
-def _off(grid: SourceGrid, box: GeoBox, seen: NDArray[np.bool_]) -> int:
-    """How many of the places that are seen are off a file by more than the margin."""
+def _count_off(grid: SourceGrid, box: GeoBox, sample: NDArray[np.bool_]) -> int:
+    """Number of the valid sample pixels that lie off a file by more than the margin."""
     margin = MARGIN_PIXELS * max(1.0, pixel_ratio(grid, box))
-    column, row = to_source_pixels(grid, _places(box, grid.crs))
+    column, row = to_source_pixels(grid, _sample_coordinates(box, grid.crs))
     on = (column >= -margin) & (column <= grid.width + margin)
     on &= (row >= -margin) & (row <= grid.height + margin)
-    return int(np.count_nonzero(seen & ~on))
+    return int(np.count_nonzero(sample & ~on))
 
 
 @lru_cache(maxsize=2)
-def _places(box: GeoBox, crs: CRS) -> Coordinates:
-    """(x, y) in `crs` of the pixels that are looked at: the scenes of a tile share them."""
+def _sample_coordinates(box: GeoBox, crs: CRS) -> Coordinates:
+    """Coordinates (x, y) in `crs` of the sample pixels, shared by the scenes of a tile."""
     window = box.window
     columns, rows = np.arange(0, window.width, STRIDE), np.arange(0, window.height, STRIDE)
     u, v = np.meshgrid(columns + (window.column + 0.5), rows + (window.row + 0.5))
@@ -91,30 +88,30 @@ def _places(box: GeoBox, crs: CRS) -> Coordinates:
 
 
 MAX_SHIFT_PIXELS = 1e-6
-"""A GeoTIFF keeps doubles: what differs by more than rounding was computed elsewhere."""
+"""A GeoTIFF stores doubles, so a larger difference than rounding means another grid."""
 
 
 def judge_alignment(
-    transform: Affine, shape: tuple[int, int], *, crs: CRS, wanted: GeoBox
+    transform: Affine, shape: tuple[int, int], *, crs: CRS, expected: GeoBox
 ) -> Verdict:
-    """Compare a raster's own placement with the integers of the grid.
+    """Check that a stored raster lies exactly on the pixels of the grid.
 
     Args:
         transform: (column, row) -> (x, y) as read back from the file.
         shape: (rows, columns) of the file.
-        crs: of the file.
-        wanted: the window that the file is said to hold.
+        crs: CRS of the file.
+        expected: window that the file should contain.
     """
-    column, row = ~wanted.origin @ (transform.c, transform.f)
-    far_column, far_row = ~wanted.origin @ (transform @ (float(shape[1]), float(shape[0])))
-    window = wanted.window
+    column, row = ~expected.origin @ (transform.c, transform.f)
+    far_column, far_row = ~expected.origin @ (transform @ (float(shape[1]), float(shape[0])))
+    window = expected.window
     shift = max(
         abs(column - window.column),
         abs(row - window.row),
         abs(far_column - window.column_stop),
         abs(far_row - window.row_stop),
     )
-    agrees = crs == wanted.crs
+    agrees = crs == expected.crs
     return Verdict(
         passed=shift <= MAX_SHIFT_PIXELS and shape == window.shape and agrees,
         evidence={

@@ -1,7 +1,7 @@
 """True areas of pixels and polygons on the ellipsoid, in square metres.
 
-A pixel of web-mercator at 46 degrees covers less than half of what its side squared says, and
-the sphere instead of the ellipsoid is 0.7 % off at the equator: statistics are weighted by this.
+A web-mercator pixel at 46 degrees covers less than half of the square of its side, and a sphere
+instead of the ellipsoid is 0.7 % off at the equator. Statistics are weighted by these areas.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from spatial_assets.geo.grid.geobox import GeoBox
 _PSEUDO_MERCATOR = "Popular Visualisation Pseudo Mercator"
 
 _LATTICE_METRES = 4000.0
-"""Bilinear interpolation of the areal scale over this distance is exact to 1e-7."""
+"""Node distance over which bilinear interpolation of the areal scale is exact to 1e-7."""
 
 _LATTICE_PIXELS = 32
 
@@ -28,9 +28,9 @@ _LONGEST_EDGE_DEGREES = 1.0
 
 
 def pixel_areas(geobox: GeoBox) -> NDArray[np.float64]:
-    """Area on the ellipsoid of every pixel, m2, shape (row, column); read-only.
+    """Area of every pixel on the ellipsoid in m2, shape (row, column); read-only.
 
-    Computed from absolute pixel indices, so a pixel has one area however the grid is cut.
+    Computed from absolute pixel indices, so the area of a pixel does not depend on the window.
 
     Raises:
         GridError: the grid is not north up, or its CRS is neither geographic nor projected.
@@ -46,15 +46,15 @@ def pixel_areas(geobox: GeoBox) -> NDArray[np.float64]:
         areas = _projected(geobox)
     else:
         raise GridError(
-            f"pixels of {crs.name!r} have no area on the Earth: use a TileMatrixSet's CRS"
+            f"pixels of {crs.name!r} have no area on the Earth; use the CRS of a TileMatrixSet"
         )
     return np.broadcast_to(areas, geobox.window.shape)
 
 
 def area_m2(geometry: BaseGeometry) -> float:
-    """Area on the WGS84 ellipsoid of a valid lon/lat geometry, edges straight in its plane.
+    """Area on the WGS84 ellipsoid of a valid lon/lat geometry with edges straight in lon/lat.
 
-    The integral of the authalic height along each edge, by Simpson's rule: exact to 1e-9.
+    Integrates the authalic height along each edge by Simpson's rule, exact to 1e-9.
     """
     if geometry.is_empty:
         return 0.0
@@ -83,7 +83,7 @@ def _first_eccentricity_squared(crs: CRS) -> tuple[float, float]:
 
 
 def _pseudo_mercator(geobox: GeoBox) -> NDArray[np.float64]:
-    """Rows of a projection that puts ellipsoidal latitudes on a sphere; shape (row, 1)."""
+    """Areas by row in web-mercator, which treats the ellipsoid as a sphere; shape (row, 1)."""
     a, e2 = _first_eccentricity_squared(geobox.crs)
     window, origin = geobox.window, geobox.origin
     rows = np.arange(window.row, window.row_stop, dtype=np.float64) + 0.5
@@ -95,7 +95,7 @@ def _pseudo_mercator(geobox: GeoBox) -> NDArray[np.float64]:
 
 
 def _geographic(geobox: GeoBox) -> NDArray[np.float64]:
-    """Rows between two parallels, integrated in closed form; shape (row, 1)."""
+    """Areas by row between two parallels, integrated in closed form; shape (row, 1)."""
     a, e2 = _first_eccentricity_squared(geobox.crs)
     unit = geobox.crs.axis_info[0].unit_conversion_factor
     window, origin = geobox.window, geobox.origin
@@ -106,7 +106,7 @@ def _geographic(geobox: GeoBox) -> NDArray[np.float64]:
 
 
 def _authalic(latitude: NDArray[np.float64], a: float, e2: float) -> NDArray[np.float64]:
-    """Area between the equator and a parallel for one radian of longitude, m2; odd in latitude."""
+    """Area in m2 between the equator and a parallel per radian of longitude; odd in latitude."""
     sine = np.sin(latitude)
     if e2 <= 0.0:
         return np.asarray(a**2 * sine)
@@ -116,7 +116,7 @@ def _authalic(latitude: NDArray[np.float64], a: float, e2: float) -> NDArray[np.
 
 
 def _projected(geobox: GeoBox) -> NDArray[np.float64]:
-    """Planar area over the projection's areal scale, from a lattice of absolute pixels."""
+    """Planar area divided by the projection's areal scale, interpolated on a lattice of pixels."""
     unit = geobox.crs.axis_info[0].unit_conversion_factor
     origin, window = geobox.origin, geobox.window
     planar = abs(origin.a * origin.e) * unit**2

@@ -1,7 +1,7 @@
-"""Overlaps and gaps between neighbouring boundaries, as figures; the judgement is a check's.
+"""Measures of the overlaps and gaps between neighbouring boundaries; asset checks judge them.
 
-Polygons that share an edge share its vertices in a clean coverage. Parcels need not touch at all,
-so what is a fault in a set of regions is normal in a set of fields.
+In a clean coverage, polygons that share an edge share its vertices. Field parcels need not touch
+at all, so a defect in a set of regions is normal in a set of fields.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from spatial_assets.geo.vectors.areas import area_m2
 from spatial_assets.geo.vectors.repair import polygons_of
 
 NEGLIGIBLE_M2 = 0.01
-"""Smaller overlaps and gaps are rounding of coordinates, not a fault of the boundaries."""
+"""Smaller overlaps and gaps come from the rounding of coordinates, not from the boundaries."""
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """Ground that two boundaries both claim."""
+    """An area that two boundaries share."""
 
     keys: tuple[str, str]
-    """The two, in the order of the set."""
+    """Keys of the two boundaries, in the order of the set."""
 
     area_m2: float
-    """How much they share."""
+    """Size of the shared area."""
 
 
 @dataclass(frozen=True)
 class Gap:
-    """Ground that boundaries enclose and none claims: a sliver, a lake or an enclave."""
+    """An area that boundaries enclose but none contains: a sliver, a lake or an enclave."""
 
     area_m2: float
-    """Its size."""
+    """Size of the gap."""
 
     roundness: float
     """4 pi area / perimeter^2 in the lon/lat plane: near 0 a sliver, 1 a circle."""
@@ -48,29 +48,29 @@ class Gap:
 
 @dataclass(frozen=True)
 class CoverageReport:
-    """How far a set of boundaries is from tiling its area once."""
+    """Deviations of a set of boundaries from a coverage without overlaps and gaps."""
 
     overlaps: tuple[Overlap, ...]
-    """Largest first."""
+    """Overlaps, largest first."""
 
     gaps: tuple[Gap, ...]
-    """Largest first."""
+    """Gaps, largest first."""
 
     features_with_invalid_edges: int
-    """Features with an edge that its neighbour does not have: overlapping, or not noded alike."""
+    """Number of features with an edge that a neighbour lacks: overlapping, or noded differently."""
 
     @property
     def overlap_m2(self) -> float:
-        """Area claimed more than once, each pair counted."""
+        """Total shared area, counting each pair of boundaries."""
         return math.fsum(overlap.area_m2 for overlap in self.overlaps)
 
     @property
     def gap_m2(self) -> float:
-        """Area enclosed and claimed by none."""
+        """Total area enclosed but contained in no boundary."""
         return math.fsum(gap.area_m2 for gap in self.gaps)
 
     def figures(self, *, largest: int = 10) -> dict[str, object]:
-        """Figures for a check's metadata, with the `largest` cases named; JSON types only."""
+        """Figures for a check's metadata with the `largest` cases listed; JSON types only."""
         return {
             "overlaps": len(self.overlaps),
             "overlap_m2": self.overlap_m2,
@@ -86,8 +86,8 @@ def coverage_report(keys: Sequence[str], geometries: Sequence[BaseGeometry]) -> 
     """Find overlaps and gaps among valid lon/lat polygons.
 
     Args:
-        keys: names of the boundaries.
-        geometries: one for each key, valid, EPSG:4326.
+        keys: keys of the boundaries.
+        geometries: geometry of each key, valid, EPSG:4326.
     """
     if not geometries:
         return CoverageReport((), (), 0)
@@ -103,11 +103,11 @@ def coverage_report(keys: Sequence[str], geometries: Sequence[BaseGeometry]) -> 
 def _overlaps(
     keys: Sequence[str], shapes: np.ndarray[tuple[int], np.dtype[np.object_]], suspects: np.ndarray
 ) -> tuple[Overlap, ...]:
-    """Of two that overlap one at least has an invalid edge, so a clean coverage costs nothing."""
+    """Find overlaps; one of any two has an invalid edge, so a clean coverage costs nothing."""
     found = []
     rows, columns = shapely.STRtree(shapes).query(shapes[suspects], predicate="intersects")
-    met = zip(suspects[rows].tolist(), columns.tolist(), strict=True)
-    pairs = {(min(pair), max(pair)) for pair in met if pair[0] != pair[1]}
+    intersecting = zip(suspects[rows].tolist(), columns.tolist(), strict=True)
+    pairs = {(min(pair), max(pair)) for pair in intersecting if pair[0] != pair[1]}
     for first, second in pairs:
         area = area_m2(polygons_of(shapely.intersection(shapes[first], shapes[second])))
         if area > NEGLIGIBLE_M2:

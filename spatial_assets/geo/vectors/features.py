@@ -1,11 +1,7 @@
-"""What a feature of a boundaries file is: as read, as usable, as set aside.
+"""Features of a boundaries file, as read, valid or quarantined, and every reason to quarantine one.
 
-Only the shapes of the data and their fingerprints; the rules that sort them are in vectors.py.
-
-What can be wrong with one feature of a boundaries file: every reason code, in one table.
-
-A defect costs its feature, never the file. How defects are found lives in repair.py, lonlat.py
-and vectors.py; how files are read lives in stores/.
+Data classes and fingerprints only. A defect costs its feature, never the file. The rules that
+find defects belong in `repair`, `to_lonlat` and `validate`, and reading files in stores/.
 """
 
 from __future__ import annotations
@@ -62,16 +58,16 @@ REASONS: Mapping[str, str] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Defect:
-    """One thing that is wrong with one feature."""
+    """One defect of one feature."""
 
     reason: str
     """A key of `REASONS`."""
 
     message: str
-    """What we got, what was wanted."""
+    """What we got, and what was expected."""
 
     evidence: Mapping[str, object] = field(default_factory=dict)
-    """Figures and positions that let a person act; JSON types only."""
+    """Figures and positions that a person needs to act; JSON types only."""
 
     def __post_init__(self) -> None:
         """Refuse a code that the table does not explain."""
@@ -82,46 +78,46 @@ class Defect:
 
 @dataclass(frozen=True, kw_only=True)
 class RawFeature:
-    """One feature as the file has it."""
+    """One feature as read from the file."""
 
     index: int
     """Position in the file, from 0."""
 
     properties: Mapping[str, object]
-    """The key column and the wanted columns."""
+    """Values of the key column and the configured columns."""
 
     wkb: bytes | None
     """Geometry in the CRS of the file, undecoded; None if there is none."""
 
     problem: Defect | None = None
-    """What already went wrong while reading this feature."""
+    """Defect found while reading this feature."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ValidFeature:
-    """One usable boundary."""
+    """One valid boundary."""
 
     key: str
-    """Unique within its set."""
+    """Key, unique within its set."""
 
     index: int
     """Position in the source file."""
 
     properties: Mapping[str, object]
-    """The configured columns."""
+    """Values of the configured columns."""
 
     geometry: MultiPolygon
-    """Lon/lat (EPSG:4326), x before y, 2D, valid, shells counter-clockwise."""
+    """Geometry in lon/lat (EPSG:4326): x before y, 2D, valid, shells counter-clockwise."""
 
     area_m2: float
     """Area on the WGS84 ellipsoid."""
 
     repairs: tuple[Defect, ...] = ()
-    """What was wrong and has been put right."""
+    """Defects that have been repaired."""
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of key, geometry and columns: changes when a statistic or a row would."""
+        """Hash of key, geometry and columns; it changes when a statistic or a row would change."""
         columns = json.dumps(dict(self.properties), sort_keys=True, default=str, ensure_ascii=False)
         digest = hashlib.sha256()
         for part in (self.key.encode(), _canonical_wkb(self.geometry), columns.encode()):
@@ -131,51 +127,51 @@ class ValidFeature:
 
 @dataclass(frozen=True, kw_only=True)
 class QuarantinedFeature:
-    """One feature set aside, with everything needed to find and correct it."""
+    """One quarantined feature, with everything needed to find and correct it."""
 
     key: str | None
-    """Its key, if it has one."""
+    """Key of the feature, if it has one."""
 
     index: int
     """Position in the source file."""
 
     reason: str
-    """A key of `defects.REASONS`."""
+    """A key of `REASONS`."""
 
     message: str
-    """What we got, what was wanted."""
+    """What we got, and what was expected."""
 
     evidence: Mapping[str, object]
-    """Figures, JSON types only."""
+    """Figures and positions; JSON types only."""
 
     properties: Mapping[str, object]
-    """As read."""
+    """Values as read."""
 
     wkb: bytes | None
-    """As read, in the CRS of the file."""
+    """Geometry as read, in the CRS of the file."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ValidatedFeatures:
-    """Every feature of a file, sorted into usable and not, each in file order."""
+    """Every feature of a file, valid or quarantined, each group in file order."""
 
     kept: tuple[ValidFeature, ...]
-    """Usable, keys unique."""
+    """Valid features with unique keys."""
 
     quarantined: tuple[QuarantinedFeature, ...]
-    """Set aside."""
+    """Features that cannot be used."""
 
     source_crs: CRS
-    """What the coordinates of the quarantined features mean."""
+    """CRS of the file, and of the quarantined geometries."""
 
     @property
     def repaired(self) -> int:
-        """How many of the kept features were repaired."""
+        """Number of kept features that were repaired."""
         return sum(1 for feature in self.kept if feature.repairs)
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of the set of usable features, whatever their order."""
+        """Hash of the set of valid features, independent of their order."""
         prints = sorted(feature.fingerprint for feature in self.kept)
         return hashlib.sha256("\n".join(prints).encode()).hexdigest()
 

@@ -1,6 +1,6 @@
-"""From well-known binary to a valid 2D MultiPolygon in the CRS of the file, or the defect.
+"""Decoding and repair of one geometry: a valid 2D MultiPolygon in the CRS of the file, or a defect.
 
-Repair happens before projection, where the edges are the straight lines the author drew.
+Repair precedes projection, because the edges are straight lines in the CRS of the file.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ _REASON_OF_GEOS = {"too_few_points_in_geometry_component": "too_few_points"}
 
 @dataclass(frozen=True)
 class ValidGeometry:
-    """The usable outcome of judging one geometry."""
+    """A geometry that is valid, possibly after repairs."""
 
     geometry: MultiPolygon
-    """Valid, 2D, oriented as RFC 7946 has it, in the CRS of the file."""
+    """Valid 2D geometry in the CRS of the file, oriented as RFC 7946 requires."""
 
     repairs: tuple[Defect, ...]
-    """What was wrong and has been put right; empty for a clean feature."""
+    """Defects that have been repaired; empty for a clean feature."""
 
 
 def judge_geometry(
     wkb: bytes | None, *, on_invalid: OnInvalid, most_repair_share: float
 ) -> ValidGeometry | Defect:
-    """Decode one geometry and repair what may be repaired.
+    """Decode one geometry, and repair it if that is allowed and unambiguous.
 
     Args:
         wkb: as read from the file, any dimension; None if the feature has no geometry.
-        on_invalid: "repair" mends; anything else returns the defect that would need mending.
-        most_repair_share: share of the area on which two ways to repair may differ.
+        on_invalid: "repair" repairs; any other value returns the first defect.
+        most_repair_share: largest share of the area by which two repairs may differ.
     """
     if wkb is None:
         return Defect("null_geometry", "the feature has no geometry")
@@ -63,11 +63,11 @@ def judge_geometry(
         repairs = (*repairs, _explain(geometry))
     if repairs and on_invalid != "repair":
         return repairs[0]
-    return _mended(geometry, repairs, most_repair_share=most_repair_share)
+    return _repaired(geometry, repairs, most_repair_share=most_repair_share)
 
 
 def polygons_of(geometry: BaseGeometry) -> MultiPolygon:
-    """Every polygon in `geometry`, however nested, as one MultiPolygon; the rest drops out."""
+    """Collect every polygon in `geometry`, however nested; points and lines are dropped."""
     if isinstance(geometry, MultiPolygon):
         return geometry
     if isinstance(geometry, Polygon):
@@ -79,26 +79,26 @@ def polygons_of(geometry: BaseGeometry) -> MultiPolygon:
 
 
 def oriented(geometry: MultiPolygon) -> MultiPolygon:
-    """Shells counter-clockwise and holes clockwise, as RFC 7946 has it."""
+    """Orient shells counter-clockwise and holes clockwise, as RFC 7946 requires."""
     return polygons_of(shapely.orient_polygons(geometry, exterior_cw=False))
 
 
 def _decode(wkb: bytes) -> tuple[BaseGeometry, tuple[Defect, ...]] | Defect:
     with warnings.catch_warnings():
-        # numpy warns when a NaN passes through from_wkb; NaN is judged below, by name
+        # numpy warns when a NaN passes through from_wkb; NaN gets its own defect later
         warnings.simplefilter("ignore", RuntimeWarning)
         try:
             return shapely.from_wkb(wkb), ()
         except (shapely.errors.GEOSException, NotImplementedError) as error:
-            trouble = str(error)
+            geos_error = str(error)
         try:
             closed = shapely.from_wkb(wkb, on_invalid="fix")
         except (shapely.errors.GEOSException, NotImplementedError):
             closed = None
     if closed is None:
-        return Defect("unreadable_geometry", f"the geometry cannot be decoded: {trouble}")
-    reason = "unclosed_ring" if "closed" in trouble else "too_few_points"
-    return closed, (Defect(reason, f"{REASONS[reason]}: {trouble}"),)
+        return Defect("unreadable_geometry", f"the geometry cannot be decoded: {geos_error}")
+    reason = "unclosed_ring" if "closed" in geos_error else "too_few_points"
+    return closed, (Defect(reason, f"{REASONS[reason]}: {geos_error}"),)
 
 
 def _polygonal_part(geometry: BaseGeometry) -> tuple[BaseGeometry, tuple[Defect, ...]] | Defect:
@@ -126,12 +126,13 @@ def _explain(geometry: BaseGeometry) -> Defect:
     return Defect(reason if reason in REASONS else "invalid_geometry", explained, {"at": at})
 
 
-def _mended(
+def _repaired(
     geometry: BaseGeometry, repairs: tuple[Defect, ...], *, most_repair_share: float
 ) -> ValidGeometry | Defect:
-    """'structure' unions what overlaps, 'linework' takes even-odd; a bow-tie is the same in both.
+    """Repair a geometry if the two methods of GEOS agree on the result.
 
-    Where they differ by more, choosing one would be inventing a boundary.
+    'structure' unions overlapping parts, 'linework' applies the even-odd rule; both give the same
+    for a bow-tie. Where they differ by more than allowed, choosing one would invent a boundary.
     """
     if shapely.is_valid(geometry):
         return ValidGeometry(oriented(polygons_of(geometry)), repairs)

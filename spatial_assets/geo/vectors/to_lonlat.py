@@ -1,12 +1,9 @@
-"""Between the CRS of a boundaries file, lon/lat and the CRS of the grid; x before y, always.
+"""Boundaries from the CRS of their file to lon/lat, and on to the CRS of the grid.
 
-A stored boundary is straight lines between its vertices in the lon/lat plane (RFC 7946). Coming
-in, vertices alone are transformed, as every GIS does, so that neighbours go on sharing theirs.
-Going out to the grid, and for areas, long edges are divided first, so that a parallel stays one.
-
-Polygons that cross 180 degrees of longitude, cut in two as RFC 7946 asks.
-
-Only whole polygons in lon/lat come in; which coordinates are allowed is judged in lonlat.py.
+Always x before y. The edges of a stored boundary are straight in the lon/lat plane (RFC 7946). On
+the way in, only vertices are transformed, as in every GIS, so that neighbours keep sharing them.
+On the way to the grid, and for areas, long edges are divided first, so that a parallel remains
+one. Polygons that cross 180 degrees of longitude are cut in two, as RFC 7946 requires.
 """
 
 from __future__ import annotations
@@ -28,25 +25,25 @@ from spatial_assets.geo.lonlat import EPSG_4326, FULL_TURN, HALF_TURN, POLE_LATI
 from spatial_assets.geo.vectors.features import Defect
 from spatial_assets.geo.vectors.repair import oriented, polygons_of
 
-LONGEST_EDGE_DEGREES = 0.01
-"""A chord this long leaves its parallel by centimetres; 1.1 km at the equator."""
+MAX_EDGE_DEGREES = 0.01
+"""Longest edge after division (1.1 km at the equator): centimetres off its parallel."""
 
-_WORLD_TOLERANCE_DEGREES = 1e-6  # 0.1 m: files are drawn to 180.00000000000006
+_WORLD_TOLERANCE_DEGREES = 1e-6  # 0.1 m: some files end at 180.00000000000006
 
 
 @dataclass(frozen=True)
 class SourceCrs:
-    """The CRS of a file: how to leave it, and where it holds."""
+    """The CRS of a file: its transformation to lon/lat and its domain."""
 
     crs: CRS
     """Geographic or projected; two-dimensional."""
 
     @classmethod
     def of(cls, crs: CRS | None, *, source: str = "the source") -> SourceCrs:
-        """Refuse what has no place on the Earth.
+        """Refuse a CRS without a position on the Earth.
 
         Raises:
-            VectorError: no CRS, an undefined one, or one of a drawing.
+            VectorError: the CRS is missing, undefined, or local to a drawing.
         """
         remedy = (
             "give the file its CRS (for example: ogr2ogr -a_srs EPSG:3794); it is never guessed"
@@ -58,7 +55,7 @@ class SourceCrs:
         undefined = flat.name.lower().startswith(("undefined", "unknown"))
         if undefined or not (flat.is_geographic or flat.is_projected):
             raise VectorError(
-                f"{source} has a CRS without a place on the Earth, {flat.name!r}: {remedy}"
+                f"{source} has a CRS without a position on the Earth, {flat.name!r}: {remedy}"
             )
         return cls(flat)
 
@@ -68,10 +65,10 @@ class SourceCrs:
 
     @cached_property
     def limits(self) -> tuple[float, float, float, float] | None:
-        """(west, south, east, north): the area of use and half its size around it.
+        """West, south, east, north of the area of use, extended by half its size on each side.
 
-        Files of one country reach into the next zone; a swapped pair of axes lands far off.
-        East exceeds 180 where the area crosses the antimeridian. None: the CRS does not say.
+        Files of one country extend into the next zone, whereas swapped axes end up far away.
+        East exceeds 180 where the area crosses the antimeridian. None if the CRS declares no area.
         """
         area = self.crs.area_of_use
         if area is None and (code := self.crs.to_epsg()) is not None:
@@ -83,20 +80,20 @@ class SourceCrs:
         return (area.west - wide, area.south - high, east + wide, area.north + high)
 
     def to_lonlat(self, geometry: MultiPolygon) -> MultiPolygon | Defect:
-        """Transform a valid MultiPolygon, or say why it has no place in lon/lat."""
+        """Transform a valid MultiPolygon, or return the defect that prevents it."""
         projected = _transformed(geometry, self._transformer)
         outside = self._outside(projected)
         if outside is not None:
             return outside
         try:
-            placed = split_at_antimeridian(polygons_of(projected))
+            lonlat = split_at_antimeridian(polygons_of(projected))
         except ContainsPoleError:
             return Defect("contains_pole", "the boundary runs around a pole; cut it at 180 degrees")
-        if shapely.is_valid(placed):
-            return oriented(placed)
-        # rounding of coordinates only: the geometry was valid before it was transformed
-        mended = shapely.make_valid(placed, method="structure", keep_collapsed=False)
-        return oriented(polygons_of(mended))
+        if shapely.is_valid(lonlat):
+            return oriented(lonlat)
+        # only because of rounding: the geometry was valid before it was transformed
+        repaired = shapely.make_valid(lonlat, method="structure", keep_collapsed=False)
+        return oriented(polygons_of(repaired))
 
     def _outside(self, projected: BaseGeometry) -> Defect | None:
         xy = shapely.get_coordinates(projected)
@@ -133,35 +130,35 @@ def _transformed(geometry: BaseGeometry, transformer: Transformer) -> BaseGeomet
 
 
 def project_boundaries(geometries: Sequence[BaseGeometry], crs: CRS) -> list[BaseGeometry]:
-    """Lon/lat boundaries in the CRS of the grid, long edges divided so that they stay straight.
+    """Project lon/lat boundaries to the CRS of the grid, dividing long edges first.
 
-    What the grid cannot express (a pole, in web-mercator) is cut off at its CRS's area of use;
-    a boundary wholly beyond comes back empty.
+    The part that the grid cannot express (a pole, in web-mercator) is cut off at the area of use
+    of its CRS; a boundary entirely outside becomes empty.
     """
     transformer = Transformer.from_crs(EPSG_4326, crs, always_xy=True)
     return [_projected(geometry, transformer, crs) for geometry in geometries]
 
 
 def _projected(geometry: BaseGeometry, transformer: Transformer, crs: CRS) -> BaseGeometry:
-    fine = shapely.segmentize(geometry, LONGEST_EDGE_DEGREES)
-    placed = _transformed(fine, transformer)
+    fine = shapely.segmentize(geometry, MAX_EDGE_DEGREES)
+    projected = _transformed(fine, transformer)
     area = crs.area_of_use
-    if area is None or np.isfinite(shapely.get_coordinates(placed)).all():
-        return placed
-    rim = shapely.box(area.west, area.south, area.east, area.north)
-    cut = polygons_of(shapely.intersection(geometry, rim))
-    return _transformed(shapely.segmentize(cut, LONGEST_EDGE_DEGREES), transformer)
+    if area is None or np.isfinite(shapely.get_coordinates(projected)).all():
+        return projected
+    domain = shapely.box(area.west, area.south, area.east, area.north)
+    cut = polygons_of(shapely.intersection(geometry, domain))
+    return _transformed(shapely.segmentize(cut, MAX_EDGE_DEGREES), transformer)
 
 
 class ContainsPoleError(ValueError):
-    """A ring runs around a pole; pure geometry, turned into a defect by the caller."""
+    """A ring runs around a pole; the caller turns this error into a defect."""
 
 
 def split_at_antimeridian(geometry: MultiPolygon) -> MultiPolygon:
-    """Cut what crosses 180 degrees; everything else comes back untouched.
+    """Cut a geometry that crosses 180 degrees; return any other unchanged.
 
     Raises:
-        ContainsPoleError: a ring goes once around the globe.
+        ContainsPoleError: a ring runs around the globe.
     """
     if not any(_jumps(np.asarray(polygon.exterior.coords)[:, 0]) for polygon in geometry.geoms):
         return geometry
@@ -170,7 +167,7 @@ def split_at_antimeridian(geometry: MultiPolygon) -> MultiPolygon:
 
 
 def _jumps(longitudes: NDArray[np.float64]) -> bool:
-    """True if an edge is longer than half a turn, and not the seam of a map drawn to its rim."""
+    """True if an edge is longer than half a turn, unless it is the seam of a world map."""
     far = np.abs(np.diff(longitudes)) > HALF_TURN
     rim = np.abs(longitudes) >= HALF_TURN - 1e-9
     return bool((far & ~(rim[1:] & rim[:-1])).any())
@@ -203,7 +200,7 @@ def _shift(degrees: float) -> Callable[[NDArray[np.float64]], NDArray[np.float64
 
 
 def _unwrapped(ring: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The ring with longitudes that never jump; starts where it started."""
+    """Remove jumps from the longitudes of a ring, keeping its first vertex."""
     longitudes = np.unwrap(ring[:, 0], period=FULL_TURN)
     if abs(longitudes[0] - longitudes[-1]) > HALF_TURN:
         message = "the ring goes once around the globe"

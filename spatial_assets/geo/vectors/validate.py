@@ -1,7 +1,7 @@
-"""The rules for a set of boundaries: which features are usable, and why the others are not.
+"""Validation of a set of boundaries: valid features, and quarantined ones with their reasons.
 
-Features come in as read (stores/vectors/read.py reads them); valid lon/lat MultiPolygons come out,
-and everything else is quarantined with its reason. One bad feature never costs the file.
+Takes features as read by stores/vectors/read.py, and returns valid lon/lat MultiPolygons; all
+other features are quarantined. A bad feature never costs the file.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from spatial_assets.geo.vectors.features import (
 from spatial_assets.geo.vectors.repair import OnInvalid, judge_geometry
 from spatial_assets.geo.vectors.to_lonlat import SourceCrs
 
-# A feature counts as swapped when it is this many times farther from the middle of the file than
-# the file is wide, while its swapped self is not: a far island is not among the others either way.
+# The axes of a feature count as swapped if it is this many times farther from the middle of the
+# file than the file is wide, but not once swapped. A remote island is far away either way.
 _SWAP_FACTOR = 10.0
-_LEAST_SPREAD_DEGREES = 0.1
-_FEWEST_FOR_A_MIDDLE = 3
-_NAMED_IN_A_REFUSAL = 5
+_MIN_SPREAD_DEGREES = 0.1
+_MIN_FEATURES_FOR_MIDDLE = 3
+_MAX_LISTED = 5
 
 
 @dataclass(frozen=True)
-class _Judged:
+class _Accepted:
     raw: RawFeature
     key: str
     geometry: MultiPolygon
@@ -53,22 +53,22 @@ def validate_features(
     on_invalid: OnInvalid = "repair",
     most_repair_share: float = 1e-3,
 ) -> ValidatedFeatures:
-    """Sort features into usable and quarantined; nothing is dropped silently.
+    """Sort features into valid and quarantined; none is dropped silently.
 
     Args:
-        features: as read.
-        source_crs: where their coordinates are.
+        features: features as read.
+        source_crs: CRS of their coordinates.
         key: the column that tells one from another.
         columns: others to carry along.
         on_invalid: what becomes of an invalid one.
-        most_repair_share: share of the area on which two ways to repair one may differ.
+        most_repair_share: largest share of the area by which two repairs may differ.
 
     Raises:
         VectorError: `source_crs` is missing or not of the Earth, or a feature has a defect and
             `on_invalid` is "refuse".
     """
     crs = SourceCrs.of(source_crs)
-    judged: list[_Judged] = []
+    judged: list[_Accepted] = []
     rejected: list[QuarantinedFeature] = []
     for raw in features:
         outcome = judge_feature(
@@ -91,8 +91,8 @@ def validate_features(
 
 def judge_feature(
     raw: RawFeature, *, crs: SourceCrs, key: str, on_invalid: OnInvalid, most_repair_share: float
-) -> _Judged | Defect:
-    """Judge one feature by itself; what needs the others is judged in `validate_features`."""
+) -> _Accepted | Defect:
+    """Validate one feature on its own; `validate_features` compares it with the others."""
     if raw.problem is not None:
         return raw.problem
     name = key_text(raw.properties.get(key))
@@ -104,11 +104,11 @@ def judge_feature(
     placed = crs.to_lonlat(polygonal.geometry)
     if isinstance(placed, Defect):
         return placed
-    return _Judged(raw, name, placed, polygonal.repairs)
+    return _Accepted(raw, name, placed, polygonal.repairs)
 
 
 def key_text(value: object) -> str | None:
-    """A key as text, the same from every format: 7, 7.0 and "7" are "7"; None if it is no key."""
+    """Key as text, the same from every format: 7, 7.0 and "7" give "7"; None if it is no key."""
     if isinstance(value, float):
         if not math.isfinite(value):
             return None
@@ -118,7 +118,7 @@ def key_text(value: object) -> str | None:
     return text
 
 
-def _valid(one: _Judged, columns: Sequence[str]) -> ValidFeature:
+def _valid(one: _Accepted, columns: Sequence[str]) -> ValidFeature:
     return ValidFeature(
         key=one.key,
         index=one.raw.index,
@@ -141,19 +141,19 @@ def _quarantined(raw: RawFeature, defect: Defect, *, key: str) -> QuarantinedFea
     )
 
 
-def _swapped(judged: Sequence[_Judged]) -> dict[int, Defect]:
-    """Positions of features that are far from all others, and among them once x and y are swapped.
+def _swapped(judged: Sequence[_Accepted]) -> dict[int, Defect]:
+    """Positions of features that are far from all others, but close once x and y are swapped.
 
-    In lon/lat a swapped feature is still somewhere on the Earth, so only its neighbours tell.
+    In lon/lat a swapped feature is still on the Earth, so only its neighbours reveal the swap.
     """
-    if len(judged) < _FEWEST_FOR_A_MIDDLE:
+    if len(judged) < _MIN_FEATURES_FOR_MIDDLE:
         return {}
     bounds: NDArray[np.float64] = shapely.bounds([one.geometry for one in judged])
     centres = (bounds[:, :2] + bounds[:, 2:]) / 2.0
     middle = np.median(centres, axis=0)
     away = np.linalg.norm(centres - middle, axis=1)
     away_swapped = np.linalg.norm(centres[:, ::-1] - middle, axis=1)
-    near = np.maximum(_SWAP_FACTOR * np.median(away), _LEAST_SPREAD_DEGREES)
+    near = np.maximum(_SWAP_FACTOR * np.median(away), _MIN_SPREAD_DEGREES)
     suspects = np.flatnonzero((away_swapped <= near) & (away > _SWAP_FACTOR * near))
     defects = {}
     for position in suspects.tolist():
@@ -167,8 +167,8 @@ def _swapped(judged: Sequence[_Judged]) -> dict[int, Defect]:
     return defects
 
 
-def _duplicates(judged: Sequence[_Judged], unusable: Mapping[int, Defect]) -> dict[int, Defect]:
-    first: dict[str, _Judged] = {}
+def _duplicates(judged: Sequence[_Accepted], unusable: Mapping[int, Defect]) -> dict[int, Defect]:
+    first: dict[str, _Accepted] = {}
     defects = {}
     for position, one in enumerate(judged):
         if position in unusable:
@@ -183,7 +183,7 @@ def _duplicates(judged: Sequence[_Judged], unusable: Mapping[int, Defect]) -> di
 
 
 def _refusal(quarantined: Sequence[QuarantinedFeature]) -> str:
-    shown = quarantined[:_NAMED_IN_A_REFUSAL]
+    shown = quarantined[:_MAX_LISTED]
     named = "; ".join(f"feature {f.index} (key {f.key}): {f.reason}, {f.message}" for f in shown)
     more = f"; and {len(quarantined) - len(shown)} more" if len(quarantined) > len(shown) else ""
     return (

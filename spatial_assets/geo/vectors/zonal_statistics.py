@@ -1,8 +1,8 @@
-"""Statistics of pixels within boundaries, in parts that merge over tiles.
+"""Statistics of pixels within boundaries, computed by tile and merged.
 
-A pixel weighs its coverage by the boundary times its true area. Coverage is computed in absolute
-pixel coordinates, where the edges of every pixel are whole numbers, so that a pixel on a tile's
-edge is covered the same from both sides.
+The weight of a pixel is its coverage by the boundary times its true area. Coverage is computed in
+absolute pixel coordinates, where pixel edges are integers, so that it does not depend on the tile
+from which a pixel on a tile's edge is seen.
 """
 
 from __future__ import annotations
@@ -25,45 +25,45 @@ from spatial_assets.geo.grid.geobox import GeoBox, Window
 from spatial_assets.geo.vectors.areas import pixel_areas
 
 MAX_PIXELS_AT_ONCE = 8_000_000
-"""Covered pixels held in memory: 24 bytes each."""
+"""Covered pixels held in memory at a time, 24 bytes each."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BoundaryPart:
-    """What one tile contributes to one boundary; parts of disjoint tiles merge."""
+    """Contribution of one tile to the statistics of one boundary; parts of disjoint tiles merge."""
 
     key: str
     """Key of the boundary."""
 
     pixels: float
-    """Sum of coverage over valid pixels: how many whole pixels' worth was observed."""
+    """Sum of coverage over valid pixels: the observed area in whole pixels."""
 
     weight: float
     """Sum of w over valid pixels, m2; w = coverage x true pixel area."""
 
     sum: float
-    """Sum of w v over valid pixels."""
+    """Sum of w v over valid pixels with value v."""
 
     sum_squares: float
     """Sum of w v^2 over valid pixels."""
 
     min: float | None
-    """Smallest value of a valid pixel the boundary touches; None if none is valid."""
+    """Smallest value of the valid pixels that the boundary touches; None if none is valid."""
 
     max: float | None
-    """Largest value of a valid pixel the boundary touches; None if none is valid."""
+    """Largest value of the valid pixels that the boundary touches; None if none is valid."""
 
     area_total: float
-    """Sum of w over owned pixels, valid or not, m2: the boundary's area within the tile."""
+    """Sum of w over owned pixels, valid or not, m2: the area of the boundary within the tile."""
 
     @property
     def mean(self) -> float | None:
-        """Weighted mean; None where nothing was observed, never zero."""
+        """Weighted mean; None, not zero, if nothing was observed."""
         return self.sum / self.weight if self.weight > 0.0 else None
 
     @property
     def variance(self) -> float | None:
-        """Weighted variance of the population; None where nothing was observed."""
+        """Weighted population variance; None if nothing was observed."""
         if self.weight <= 0.0:
             return None
         mean = self.sum / self.weight
@@ -81,9 +81,9 @@ def boundary_parts(
     """Summarise the owned pixels of one tile within each boundary, in the order of `features`.
 
     Args:
-        values: shape (row, column); what is not valid is never looked at, NaN included.
+        values: shape (row, column); invalid values are ignored, NaN included.
         valid: True where a value was observed.
-        geobox: where the pixels lie.
+        geobox: georeference of the pixels.
         owned: True where the pixel belongs to this tile; a neighbour counts the others.
         features: (key, geometry in the CRS of the grid).
 
@@ -109,7 +109,7 @@ def boundary_parts(
 
 
 def merge_parts(parts: Iterable[BoundaryPart]) -> list[BoundaryPart]:
-    """One part per key, as if the tiles had been one; keys in order of first appearance."""
+    """Merge to one part per key, as if all tiles were one; keys in order of first appearance."""
     by_key: dict[str, list[BoundaryPart]] = {}
     for part in parts:
         by_key.setdefault(part.key, []).append(part)
@@ -131,7 +131,7 @@ def _merged(key: str, group: Sequence[BoundaryPart]) -> BoundaryPart:
 
 @dataclass(frozen=True, eq=False)
 class _Sample:
-    """Owned pixels that one boundary covers, one entry a pixel."""
+    """Owned pixels that one boundary covers, one entry per pixel."""
 
     values: NDArray[np.float64]
     coverage: NDArray[np.float64]
@@ -139,32 +139,32 @@ class _Sample:
     valid: NDArray[np.bool_]
 
     def part(self, key: str) -> BoundaryPart:
-        """Sum up."""
+        """Sum the pixels to the part of a boundary."""
         weights = self.coverage * self.areas
-        seen, weight = self.values[self.valid], weights[self.valid]
-        weighted = weight * seen
+        values, weight = self.values[self.valid], weights[self.valid]
+        weighted = weight * values
         return BoundaryPart(
             key=key,
             pixels=float(self.coverage[self.valid].sum()),
             weight=float(weight.sum()),
             sum=float(weighted.sum()),
-            sum_squares=float((weighted * seen).sum()),
-            min=float(seen.min()) if len(seen) else None,
-            max=float(seen.max()) if len(seen) else None,
+            sum_squares=float((weighted * values).sum()),
+            min=float(values.min()) if len(values) else None,
+            max=float(values.max()) if len(values) else None,
             area_total=float(weights.sum()),
         )
 
 
 @dataclass(frozen=True, eq=False)
 class _Covered:
-    """Pixels of a window that one boundary covers, and how much of each, in (0, 1]."""
+    """Pixels of a window that one boundary covers, and their coverage in (0, 1]."""
 
     rows: NDArray[np.int64]
     columns: NDArray[np.int64]
     coverage: NDArray[np.float64]
 
     def where(self, keep: NDArray[np.bool_]) -> _Covered:
-        """Only those where `keep` is True."""
+        """Select the pixels where `keep` is True."""
         return _Covered(self.rows[keep], self.columns[keep], self.coverage[keep])
 
 
@@ -172,9 +172,9 @@ def _covered_pixels(
     features: Sequence[tuple[str, BaseGeometry]], geobox: GeoBox
 ) -> Iterator[tuple[str, _Covered]]:
     window = geobox.window
-    placed = [(key, _in_pixels(geometry, geobox)) for key, geometry in features]
-    for batch in _batches(placed, window):
-        # all-zero and without memory: only where and how much is asked, never the value
+    in_pixels = [(key, _in_pixels(geometry, geobox)) for key, geometry in features]
+    for batch in _batches(in_pixels, window):
+        # zeros without memory: only cells and coverage are requested, never the value
         raster = NumPyRasterSource(
             np.broadcast_to(np.int8(0), window.shape),
             xmin=float(window.column),
@@ -191,29 +191,29 @@ def _covered_pixels(
 
 
 def _in_pixels(geometry: BaseGeometry, geobox: GeoBox) -> BaseGeometry:
-    """The geometry in (column, -row), so that up stays up."""
+    """Geometry in (column, -row), so that north stays up."""
     origin = geobox.origin
 
-    def place(xy: NDArray[np.float64]) -> NDArray[np.float64]:
+    def to_pixels(xy: NDArray[np.float64]) -> NDArray[np.float64]:
         scale = np.array([origin.a, -origin.e])
         return np.asarray((xy - np.array([origin.c, origin.f])) / scale)
 
-    return shapely.transform(geometry, place)
+    return shapely.transform(geometry, to_pixels)
 
 
 def _batches(
-    placed: Sequence[tuple[str, BaseGeometry]], window: Window
+    boundaries: Sequence[tuple[str, BaseGeometry]], window: Window
 ) -> Iterator[list[tuple[str, BaseGeometry]]]:
-    """Boundaries that touch the window, a bounded number of pixels at a time."""
-    rim = (window.column, -window.row_stop, window.column_stop, -window.row)
+    """Batches of boundaries that touch the window, each of a bounded number of pixels."""
+    bounds = (window.column, -window.row_stop, window.column_stop, -window.row)
     batch: list[tuple[str, BaseGeometry]] = []
     pixels = 0.0
-    for key, geometry in placed:
+    for key, geometry in boundaries:
         if geometry.is_empty:
             continue
         west, south, east, north = geometry.bounds
-        wide = min(east, rim[2]) - max(west, rim[0])
-        high = min(north, rim[3]) - max(south, rim[1])
+        wide = min(east, bounds[2]) - max(west, bounds[0])
+        high = min(north, bounds[3]) - max(south, bounds[1])
         if wide <= 0.0 or high <= 0.0:
             continue
         if batch and pixels + wide * high > MAX_PIXELS_AT_ONCE:
@@ -226,7 +226,7 @@ def _batches(
 
 
 class _Polygons(FeatureSource):  # type: ignore[misc] # published without types
-    """Boundaries as exactextract wants them, without a detour over GeoJSON."""
+    """Boundaries as a feature source of exactextract, without a detour through GeoJSON."""
 
     def __init__(self, geometries: Sequence[BaseGeometry]) -> None:
         super().__init__()
@@ -239,7 +239,7 @@ class _Polygons(FeatureSource):  # type: ignore[misc] # published without types
         return (_Polygon(geometry) for geometry in self._geometries)
 
     def srs_wkt(self) -> None:
-        """Raster and boundaries are both in pixels: there is no CRS to compare."""
+        """No CRS to compare: raster and boundaries are both in pixels."""
 
 
 class _Polygon(Feature):  # type: ignore[misc] # published without types

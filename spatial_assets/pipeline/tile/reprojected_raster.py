@@ -320,7 +320,7 @@ def store_reprojected(  # noqa: PLR0913 - the facts of a file, each by its name
         tags={"scene": scene.id, "solar_day": scene.solar_day.isoformat()},
     )
     transform, shape, crs = placement(data)
-    alignment = judge_alignment(transform, shape, crs=crs, wanted=box)
+    alignment = judge_alignment(transform, shape, crs=crs, expected=box)
     valid = pixels[0] != FILL
     files = {name: scene.of_band(name).grid for name in scene.bands}
     extent = judge_extent(valid, owned=owned, box=box, files=files)

@@ -89,7 +89,7 @@ def test_nothing_valid_lies_nowhere() -> None:
 def test_alignment_is_judged_by_transform_shape_and_crs(
     transform: Affine, shape: tuple[int, int], *, crs: CRS, passed: bool
 ) -> None:
-    assert judge_alignment(transform, shape, crs=crs, wanted=BOX).passed is passed
+    assert judge_alignment(transform, shape, crs=crs, expected=BOX).passed is passed
 
 
 def random_mask(seed: int) -> NDArray[np.bool_]:
