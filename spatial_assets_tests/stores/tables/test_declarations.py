@@ -1,4 +1,4 @@
-"""Declarations, keys and waits: what needs no database."""
+"""Declarations of tables, their keys and URLs: no test needs a database."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spatial_assets.errors import DatabaseError
-from spatial_assets.retries import Backoff, with_retries
 from spatial_assets.stores.public_columns import (
     STATISTICS_COLUMNS,
     TILE_INDEX_COLUMNS,
@@ -89,51 +88,6 @@ def test_both_databases_get_the_same_tables_in_their_own_words() -> None:
     assert "geometry geometry(MULTIPOLYGON,4326) NOT NULL" in postgis.replace('"', "")
     assert "geometry GEOMETRY('EPSG:4326') NOT NULL" in duckdb.replace('"', "")
     assert postgis.count(" NOT NULL") == duckdb.count(" NOT NULL")
-
-
-@given(
-    st.floats(0.001, 1), st.floats(1, 10), st.floats(0.1, 100), st.floats(0, 1, exclude_max=True)
-)
-def test_waits_are_bounded_and_add_up_to_patience(
-    first: float, largest: float, patience: float, luck: float
-) -> None:
-    backoff = Backoff(first=first, largest=largest, total=patience, jitter=lambda: luck)
-
-    waits = list(backoff.waits())
-
-    assert sum(waits) == pytest.approx(patience)
-    assert max(waits) <= largest
-    assert all(wait >= 0 for wait in waits)
-
-
-def test_work_is_tried_again_only_while_it_may_pass() -> None:
-    slept: list[float] = []
-    outcomes: list[Exception | str] = [TimeoutError("busy"), TimeoutError("busy"), "done"]
-
-    def work() -> str:
-        outcome = outcomes.pop(0)
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
-
-    backoff = Backoff(first=1, largest=2, total=10, sleep=slept.append)
-
-    def again() -> str:
-        return with_retries(
-            work,
-            backoff=backoff,
-            errors=(OSError,),
-            may_pass=lambda error: "busy" in str(error),
-        )
-
-    assert (again(), len(slept)) == ("done", 2)
-    outcomes.append(TimeoutError("gone for good"))
-    with pytest.raises(TimeoutError, match="for good"):
-        again()
-    outcomes.extend([TimeoutError("busy")] * 99)
-    with pytest.raises(TimeoutError, match="busy"):
-        again()
-    assert sum(slept[2:]) == pytest.approx(10)
 
 
 @pytest.mark.parametrize(
