@@ -114,11 +114,8 @@ def sum_read_volume(
 def scenes_read(opened: OpenProject, key: str) -> frozenset[tuple[str, str]]:
     """(scene, fingerprint) of what the store holds of a tile's scenes."""
     manifest = read_manifest(opened.store, key)
-    entries = {} if manifest is None else manifest.units(RAW)
-    documents = [entry.facts.get("scene") for entry in entries.values()]
-    return frozenset(
-        (str(each["id"]), str(each["fingerprint"])) for each in documents if isinstance(each, dict)
-    )
+    scenes = {} if manifest is None else manifest.scenes(RAW)
+    return frozenset((scene.id, scene.fingerprint) for scene in scenes.values())
 
 
 def scene_size(

@@ -18,7 +18,7 @@ from spatial_assets.pipeline.freshness.stage_inputs import (
     hash_of_boundaries,
     inputs_from_rows,
 )
-from spatial_assets.pipeline.tile.boundary_statistics import ValidatedBoundaries
+from spatial_assets.pipeline.tile.validated_boundaries import ValidatedBoundaries
 from spatial_assets.stores.rows import Row
 
 CHANGE_CAUSES = ("scenes", "settings", "boundaries")

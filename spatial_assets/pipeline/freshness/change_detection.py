@@ -30,7 +30,7 @@ from spatial_assets.pipeline.freshness.stage_inputs import (
     inputs_from_rows,
 )
 from spatial_assets.pipeline.stages import RAW, chain_of
-from spatial_assets.pipeline.tile.boundary_statistics import ValidatedBoundaries
+from spatial_assets.pipeline.tile.validated_boundaries import ValidatedBoundaries
 from spatial_assets.project import Project
 from spatial_assets.project.secrets import mask_secrets
 from spatial_assets.stores import layout

@@ -30,8 +30,7 @@ from spatial_assets.pipeline.quarantine import (
     renewed,
 )
 from spatial_assets.pipeline.run.known_states import STORED_FINGERPRINT, KnownStates
-from spatial_assets.pipeline.stages import FEATURES, RAW, TILE_INDEX, by_boundary
-from spatial_assets.pipeline.tile.manifest_builder import WHOLE
+from spatial_assets.pipeline.stages import RAW, TILE_INDEX, by_boundary
 from spatial_assets.pipeline.tile.task import TileResult, TileTask
 from spatial_assets.project import Project
 from spatial_assets.stores import layout
@@ -46,6 +45,7 @@ from spatial_assets.stores.rows import (
     TileState,
     Upsert,
 )
+from spatial_assets.stores.stage_facts import WholeStageFacts
 from spatial_assets.stores.tables.database import Database
 
 StateName: TypeAlias = Literal["materialized", "empty", "quarantined", "failed", "unchanged"]
@@ -271,13 +271,16 @@ class Committer:
 
 
 def _features(manifest: TileManifest) -> dict[str, str]:
-    """Stage -> hash of the features that touch the tile, as its walk found them."""
-    whole = {stage: entries.get(WHOLE) for stage, entries in manifest.stages.items()}
-    facts = {stage: entry.facts.get(FEATURES) for stage, entry in whole.items() if entry}
+    """Map each stage of statistics to the hash of the features that touch the tile."""
+    whole = {
+        stage: facts
+        for stage in manifest.stages
+        for facts in manifest.facts(stage, WholeStageFacts).values()
+    }
     return {
-        stage: hash_of_boundaries(found)
-        for stage, found in facts.items()
-        if isinstance(found, Mapping)
+        stage: hash_of_boundaries(facts.features)
+        for stage, facts in whole.items()
+        if facts.features is not None
     }
 
 

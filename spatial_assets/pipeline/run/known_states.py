@@ -12,9 +12,9 @@ from datetime import datetime
 from spatial_assets.pipeline.freshness.stage_inputs import InputsByStage, inputs_from_rows
 from spatial_assets.pipeline.outcome import BAD_STATES, UPSTREAM, StageOutcome, State, TileOutcome
 from spatial_assets.pipeline.stages import RAW
-from spatial_assets.pipeline.tile.manifest_builder import WHOLE
 from spatial_assets.stores.objects.manifests import TileManifest
 from spatial_assets.stores.rows import Row
+from spatial_assets.stores.stage_facts import WHOLE_STAGE
 from spatial_assets.stores.tables.database import Database
 
 STORED_FINGERPRINT = "stored_fingerprint"
@@ -146,7 +146,7 @@ class KnownStates:
 
         It does not after the project was given another database, or an older copy of one.
         """
-        whole = manifest.entry(stage, WHOLE)
+        whole = manifest.entry(stage, WHOLE_STAGE)
         if whole is None:
             return not manifest.units(stage)
         return self.stored(manifest.tile, stage) == whole.fingerprint

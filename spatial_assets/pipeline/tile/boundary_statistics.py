@@ -1,109 +1,96 @@
-"""The fourth stage: what one tile contributes to each boundary, index and period.
-
-Boundaries are read from their validated GeoParquet, so that a worker needs the object store
-and nothing else.
-"""
+"""The stage `<index>_by_boundary`: the tile's part of each boundary, by index and period."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
-from functools import cached_property
+from collections.abc import Mapping
+from dataclasses import asdict
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
-from shapely import STRtree
-from shapely.geometry.base import BaseGeometry
 
 from spatial_assets.geo.grid.geobox import GeoBox
-from spatial_assets.geo.grid.pixel_grid import PixelGrid, Tile
 from spatial_assets.geo.radiometry import INDEX_SCALE, dequantise
-from spatial_assets.geo.vectors.to_lonlat import project_boundaries
 from spatial_assets.geo.vectors.zonal_statistics import boundary_parts
-from spatial_assets.pipeline.failures import MissingInputError
 from spatial_assets.pipeline.fingerprints import fingerprint
-from spatial_assets.stores import layout
-from spatial_assets.stores.objects.store import ObjectStore
-from spatial_assets.stores.vectors.validated import read_validated
+from spatial_assets.pipeline.stages import CODE_VERSIONS, by_boundary
+from spatial_assets.pipeline.tile.manifest_builder import ManifestBuilder
+from spatial_assets.pipeline.tile.spectral_index import SpectralIndexStage
+from spatial_assets.pipeline.tile.task import StatisticsRows, TileTask
+from spatial_assets.pipeline.tile.validated_boundaries import BoundaryLayer
+from spatial_assets.pipeline.tile.worker_context import WorkerContext
+from spatial_assets.stores.objects.manifests import StageEntry
+from spatial_assets.stores.stage_facts import StatisticsFacts, WholeStageFacts
 
 
-@dataclass(frozen=True, eq=False)
-class BoundaryLayer:
-    """One set of validated boundaries, ready to be asked what touches a tile."""
+class BoundaryStatisticsStage:
+    """Makes the statistics of one tile, from the stored indices."""
 
-    table: str
-    grid: PixelGrid
-    keys: tuple[str, ...]
-    geometries: tuple[BaseGeometry, ...]
-    """In the CRS of the grid."""
+    def __init__(
+        self,
+        task: TileTask,
+        context: WorkerContext,
+        builder: ManifestBuilder,
+        *,
+        indices: SpectralIndexStage,
+    ) -> None:
+        self._task = task
+        self._context = context
+        self._builder = builder
+        self._indices = indices
 
-    digests: tuple[str, ...]
-    """Hash of key and lon/lat WKB, feature by feature."""
+    def make(self, index: str, period: int) -> None:
+        """Bring the statistics of one index and period up to date."""
+        label = self._task.periods.label(period)
+        self._builder.require_intact(index)
+        entry = self._builder.manifest.entry(index, label)
+        if entry is None:
+            self._indices.require_run(index)
+            return
+        for name in self._task.boundaries:
+            layer = self._context.boundaries.layer(name)
+            self._make_set(index, period, index_fingerprint=entry.fingerprint, layer=layer)
 
-    @cached_property
-    def _tree(self) -> STRtree:
-        return STRtree(self.geometries)
-
-    def touching(self, tile: Tile) -> tuple[int, ...]:
-        """Positions of the boundaries that reach into the tile's own shards, ascending."""
-        grid = self.grid
-        boxes = [shapely.box(*grid.geobox(grid.shard_window(s)).bounds) for s in tile.shards]
-        found = self._tree.query(shapely.union_all(boxes), predicate="intersects")
-        return tuple(sorted(int(position) for position in found))
-
-    def fingerprint_of(self, positions: tuple[int, ...]) -> str:
-        """Hash of these boundaries: changes when a key or a geometry does."""
-        return fingerprint("boundaries", sorted(self.digests[position] for position in positions))
-
-
-class ValidatedBoundaries:
-    """The boundary layers of a process, read once for each version of their object."""
-
-    def __init__(self, store: ObjectStore, grid: PixelGrid) -> None:
-        self._store = store
-        self._grid = grid
-        self._layers: dict[tuple[str, str], BoundaryLayer] = {}
-
-    def layer(self, name: str) -> BoundaryLayer:
-        """The validated boundaries of the set `name`.
-
-        Raises:
-            MissingInputError: they have not been validated yet.
-        """
-        path = layout.validated_boundaries(name)
-        found = self._store.head(path)
-        if found is None:
-            message = (
-                f"{self._store.uri(path)} does not exist; materialize validated_{name} first "
-                f'(--select "raw_{name}+")'
-            )
-            raise MissingInputError(message)
-        version = (name, found.etag)
-        if version not in self._layers:
-            self._layers[version] = self._read(name, path)
-        return self._layers[version]
-
-    def features(self, names: Iterable[str], tile: Tile) -> dict[str, str]:
-        """Set -> hash of its boundaries that touch a tile.
-
-        Raises:
-            MissingInputError: a set has not been validated yet.
-        """
-        layers = map(self.layer, names)
-        return {layer.table: layer.fingerprint_of(layer.touching(tile)) for layer in layers}
-
-    def _read(self, name: str, path: str) -> BoundaryLayer:
-        table = read_validated(self._store.get(path))
-        lonlat = tuple(table.geometry)
-        keys = tuple(table["key"].astype(str))
-        digests = tuple(
-            hashlib.sha256(key.encode() + b"\0" + shapely.to_wkb(geometry)).hexdigest()
-            for key, geometry in zip(keys, lonlat, strict=True)
+    def _make_set(
+        self, index: str, period: int, *, index_fingerprint: str, layer: BoundaryLayer
+    ) -> None:
+        stage, unit = by_boundary(index), f"{self._task.periods.label(period)}/{layer.table}"
+        positions = layer.touching(self._task.tile)
+        expected = fingerprint(
+            "statistics",
+            CODE_VERSIONS["statistics"],
+            index_fingerprint,
+            layer.fingerprint_of(positions),
         )
-        moved = project_boundaries(lonlat, self._grid.crs)
-        return BoundaryLayer(name, self._grid, keys, tuple(moved), digests)
+        if self._builder.is_current(stage, unit, expected):
+            return
+        rows = statistics_rows(
+            self._indices.stored(index, period),
+            box=self._indices.box,
+            owned=self._indices.owned,
+            layer=layer,
+            positions=positions,
+        )
+        self._builder.add_statistics(
+            StatisticsRows(index=index, period=period, boundary_table=layer.table, rows=rows)
+        )
+        facts = StatisticsFacts(period=period, rows=len(rows), boundaries=len(positions))
+        self._builder.add(stage, unit, StageEntry(expected, facts=facts))
+
+    def close(self, index: str) -> None:
+        """Drop the statistics of boundary sets that left the project, and close the stage."""
+        stage = by_boundary(index)
+        self._indices.require_run(index)
+        for unit, facts in self._builder.facts(stage, StatisticsFacts).items():
+            name = unit.partition("/")[2]
+            if name not in self._task.boundaries:
+                self._builder.add_statistics(
+                    StatisticsRows(index=index, period=facts.period, boundary_table=name, rows=())
+                )
+                self._builder.drop(stage, unit)
+        rows = sum(facts.rows for facts in self._builder.facts(stage, StatisticsFacts).values())
+        self._builder.report(stage, rows=rows, **self._indices.coverage(index))
+        features = self._context.boundaries.features(self._task.boundaries, self._task.tile)
+        self._builder.close(stage, WholeStageFacts(features=features))
 
 
 def statistics_rows(
@@ -114,7 +101,7 @@ def statistics_rows(
     layer: BoundaryLayer,
     positions: tuple[int, ...],
 ) -> tuple[Mapping[str, object], ...]:
-    """The tile's part of each boundary at `positions`, as columns of the statistics table.
+    """Return the tile's part of each boundary at `positions`, as columns of the statistics table.
 
     Args:
         values: the stored index, shape (row, column) of `box`.

@@ -1,8 +1,7 @@
-"""The books of one walk: which units stand, which were made, and what that makes of each stage.
+"""Manifest and outcomes of one tile, built up while its stages run.
 
-Which units of a manifest the store no longer holds as they were committed.
-
-Asked before every walk, so in few requests: a folder that is the tile's own is listed once.
+Before each attempt the builder drops every unit whose objects the store no longer holds as they
+were committed. It takes few requests for that: a folder that belongs to the tile is listed once.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ import posixpath
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 
@@ -21,139 +21,148 @@ from spatial_assets.pipeline.stages import RAW, REPROJECTED_RASTER
 from spatial_assets.pipeline.tile.task import IndexRow, StatisticsRows, TileResult, TileTask
 from spatial_assets.stores.objects.manifests import StageEntry, TileManifest, holds
 from spatial_assets.stores.objects.store import ObjectInfo, ObjectStore
-
-WHOLE = ""
-"""The unit of a manifest that stands for a whole stage: it says that the stage has run."""
+from spatial_assets.stores.stage_facts import WHOLE_STAGE, FactsT, WholeStageFacts
 
 
 class ManifestBuilder:
-    """Counts what a walk does, over all its attempts, and turns it into a manifest and outcomes."""
+    """Records what a walk does, over all its attempts, as a manifest and outcomes."""
 
     def __init__(self, task: TileTask) -> None:
-        self.at = task.stages[0]
-        """The stage being worked on: where an exception belongs."""
+        self.stage = task.stages[0]
+        """The stage being worked on: an exception belongs to it."""
 
         self.manifest = task.manifest
         self.index_rows: tuple[IndexRow, ...] | None = None
         self._task = task
         self._checks: dict[tuple[str, str], CheckOutcome] = {}
         self._statistics: dict[tuple[str, int, str], StatisticsRows] = {}
-        self._made: dict[str, set[str]] = defaultdict(set)
+        self._changed: dict[str, set[str]] = defaultdict(set)
         self._lost: dict[str, list[str]] = defaultdict(list)
-        self._facts: dict[str, dict[str, object]] = defaultdict(dict)
+        self._reported: dict[str, dict[str, object]] = defaultdict(dict)
         self._dropped: list[str] = []
         self._empty: set[str] = set()
         self._closed: set[str] = set()
 
     def begin(self, store: ObjectStore) -> None:
-        """Start an attempt: what is not in the store as it was committed must be made again."""
-        self.at = self._task.stages[0]
+        """Start an attempt: units that are not in the store as committed must be made again."""
+        self.stage = self._task.stages[0]
         self._closed.clear()
         self._empty.clear()
         self._lost.clear()
         for stage, unit in lost_units(store, self.manifest):
             if stage in self._task.stages:
                 self.manifest = self.manifest.without(stage, unit)
-                self._made[stage].add(unit)
+                self._changed[stage].add(unit)
             else:
                 self._lost[stage].append(unit)
 
-    def standing(self, stage: str, unit: str, wanted: str) -> bool:
-        """Whether a unit is in the store with the fingerprint `wanted`."""
-        entry = self.manifest.entry(stage, unit)
-        return entry is not None and entry.fingerprint == wanted
+    @contextmanager
+    def in_stage(self, stage: str) -> Iterator[None]:
+        """Work on a stage in this block."""
+        outer, self.stage = self.stage, stage
+        yield
+        self.stage = outer  # not after an exception, which belongs to `stage`
 
-    def make(self, stage: str, unit: str, entry: StageEntry) -> None:
-        """Note a unit that was made in this walk."""
+    def is_current(self, stage: str, unit: str, expected: str) -> bool:
+        """Return True if the store holds a unit with the fingerprint `expected`."""
+        entry = self.manifest.entry(stage, unit)
+        return entry is not None and entry.fingerprint == expected
+
+    def add(self, stage: str, unit: str, entry: StageEntry) -> None:
+        """Record a unit that was made in this walk."""
         self.manifest = self.manifest.with_entry(stage, unit, entry)
-        self._made[stage].add(unit)
+        self._changed[stage].add(unit)
 
     def drop(self, stage: str, unit: str) -> None:
-        """Forget a unit for good; its objects are deleted after the commit."""
+        """Remove a unit for good; its objects are deleted after the commit."""
         entry = self.manifest.entry(stage, unit)
         if entry is not None:
             self._dropped += [info.path for info in entry.objects]
             self.manifest = self.manifest.without(stage, unit)
-            self._made[stage].add(unit)
+            self._changed[stage].add(unit)
 
     def has_run(self, stage: str) -> bool:
-        """Whether a stage has been made for this tile, by this walk or before."""
-        return self.manifest.entry(stage, WHOLE) is not None
+        """Return True if a stage was completed for this tile, in this walk or an earlier one."""
+        return self.manifest.entry(stage, WHOLE_STAGE) is not None
 
-    def require_intact(self, stage: str, *, for_stage: str) -> None:
-        """Refuse to go on from a stored stage of which something is gone.
+    def require_intact(self, stage: str) -> None:
+        """Refuse to continue from a stored stage that has lost objects.
 
         Raises:
-            MissingInputError: naming the selection that makes it again.
+            MissingInputError: with the selection that makes it again.
         """
         if not self._lost[stage]:
             return
         lost = ", ".join(sorted(self._lost[stage])[:3])
         message = (
-            f"{stage} of tile {self._task.tile.key} is not as it was committed: {lost} is gone or "
-            f'damaged, and {for_stage} needs it; materialize {stage} again (--select "{stage}+")'
+            f"{stage} of tile {self._task.tile.key} is not as it was committed: {lost} is missing "
+            f"or damaged, and {self.stage} needs it; materialize {stage} again "
+            f'(--select "{stage}+")'
         )
         raise MissingInputError(message)
 
     def units(self, stage: str) -> Mapping[str, StageEntry]:
-        """The units of a stage, without the one that stands for the whole."""
+        """Return the units of a stage, without the one that stands for the whole."""
         units = self.manifest.units(stage)
-        return {unit: entry for unit, entry in units.items() if unit != WHOLE}
+        return {unit: entry for unit, entry in units.items() if unit != WHOLE_STAGE}
 
-    def made(self, stage: str) -> bool:
-        """Whether anything of a stage was made or dropped in this walk."""
-        return bool(self._made[stage])
+    def facts(self, stage: str, kind: type[FactsT]) -> dict[str, FactsT]:
+        """Return the facts of the units of a stage."""
+        return self.manifest.facts(stage, kind)
 
-    def whole(self, stage: str) -> Mapping[str, object]:
-        """Facts of a stage as it was last closed; empty where it never was."""
-        entry = self.manifest.entry(stage, WHOLE)
-        return {} if entry is None else entry.facts
+    def whole(self, stage: str) -> WholeStageFacts:
+        """Return the facts of a stage when it was last completed."""
+        return self.facts(stage, WholeStageFacts).get(WHOLE_STAGE, WholeStageFacts())
+
+    def has_changed(self, stage: str) -> bool:
+        """Return True if a unit of the stage was made or dropped in this walk."""
+        return bool(self._changed[stage])
 
     def report(self, stage: str, **facts: object) -> None:
-        """Add to the facts of a stage's outcome."""
-        self._facts[stage].update(facts)
+        """Add facts to the outcome of a stage."""
+        self._reported[stage].update(facts)
 
     def check(self, outcome: CheckOutcome) -> None:
-        """Note what a check said; what it says last counts."""
+        """Record the result of a check; the last one counts."""
         self._checks[(outcome.stage, outcome.check)] = outcome
 
-    def said(self, check: str) -> CheckOutcome | None:
-        """What a check said last; None: nothing."""
+    def last_check(self, check: str) -> CheckOutcome | None:
+        """Return the last result of a check, or None."""
         return next((each for each in self._checks.values() if each.check == check), None)
 
-    def summarise(self, rows: StatisticsRows) -> None:
-        """Note rows for the database."""
+    def add_statistics(self, rows: StatisticsRows) -> None:
+        """Record rows for the database."""
         self._statistics[(rows.index, rows.period, rows.boundary_table)] = rows
 
-    def empty(self, stage: str) -> None:
-        """Note that a stage has nothing valid to show."""
+    def mark_empty(self, stage: str) -> None:
+        """Record that a stage has no valid pixel."""
         self._empty.add(stage)
 
-    def close(self, stage: str, **facts: object) -> None:
-        """Note that a selected stage is complete for this tile; `facts` are kept beside it."""
-        before = self._task.manifest.entry(stage, WHOLE)
+    def close(self, stage: str, facts: WholeStageFacts | None = None) -> None:
+        """Record that a selected stage is complete for this tile, with facts of the whole."""
+        before = self._task.manifest.entry(stage, WHOLE_STAGE)
         entry = StageEntry(self.fingerprint_of(stage), facts=facts)
-        self.manifest = self.manifest.with_entry(stage, WHOLE, entry)
+        self.manifest = self.manifest.with_entry(stage, WHOLE_STAGE, entry)
         self._closed.add(stage)
         if before is None or before.fingerprint != entry.fingerprint:
-            self._made[stage].add(WHOLE)
+            self._changed[stage].add(WHOLE_STAGE)
 
     def fingerprint_of(self, stage: str) -> str:
-        """Hash over the units of a stage: the data version of its Dagster event."""
+        """Hash the units of a stage: the data version of its Dagster event."""
         units = sorted((unit, entry.fingerprint) for unit, entry in self.units(stage).items())
         return fingerprint(stage, units)
 
     @property
     def checks(self) -> tuple[CheckOutcome, ...]:
-        """What the checks said."""
+        """Results of the checks."""
         return tuple(self._checks.values())
 
     def outcomes(self) -> tuple[StageOutcome, ...]:
-        """One outcome for each selected stage."""
+        """Return one outcome for each selected stage."""
         return tuple(self._outcome(stage) for stage in self._task.stages)
 
     def cut_short(self, outcome: TileOutcome) -> TileOutcome:
-        """The outcome of a walk that broke off: stages that were complete by then are good."""
+        """Return the outcome of a walk that failed: the stages completed before are good."""
         stages = tuple(
             self._outcome(each.stage) if each.stage in self._closed else each
             for each in outcome.stages
@@ -163,22 +172,22 @@ class ManifestBuilder:
     def _outcome(self, stage: str) -> StageOutcome:
         entries = self.units(stage).values()
         empty = stage in self._empty
-        if not self._made[stage]:
+        if not self._changed[stage]:
             state = State.UNCHANGED
         else:
             state = State.EMPTY if empty else State.MATERIALIZED
         size = sum(info.size for entry in entries for info in entry.objects)
-        facts = {"bytes": size, "units_made": len(self._made[stage]), **self._facts[stage]}
+        changed = len(self._changed[stage])
         return StageOutcome(
             stage=stage,
             state=state,
             fingerprint=self.fingerprint_of(stage),
-            facts=facts,
+            facts={"bytes": size, "units_made": changed, **self._reported[stage]},
             empty=empty,
         )
 
     def result(self, outcome: TileOutcome) -> TileResult:
-        """What goes back to the driver; of a walk that broke off, the units that it finished."""
+        """Return the result for the driver; after a failure, with the units finished before."""
         manifest = self._trusted()
         named = {info.path for info in manifest.objects()}
         return TileResult(
@@ -190,38 +199,38 @@ class ManifestBuilder:
         )
 
     def _trusted(self) -> TileManifest:
-        """The manifest; a stage that was begun and not finished does not count as having run."""
+        """Return the manifest, in which a stage that was begun and not completed has not run."""
         manifest = self.manifest
         for stage in self._task.stages:
-            if stage not in self._closed and self._made[stage]:
-                manifest = manifest.without(stage, WHOLE)
+            if stage not in self._closed and self._changed[stage]:
+                manifest = manifest.without(stage, WHOLE_STAGE)
         return manifest
 
 
 MIN_LISTED_OBJECTS = 3
-"""Objects of a stage from which one listing is cheaper than asking for each."""
+"""Number of objects in a stage from which one listing is cheaper than a request for each."""
 
 MAX_CONCURRENT_HEADS = 8
 
 
 def lost_units(store: ObjectStore, manifest: TileManifest) -> tuple[tuple[str, str], ...]:
-    """(stage, unit) of what is gone, or not what was committed, in the order of the manifest."""
-    asked: list[tuple[str, str, ObjectInfo]] = []
+    """Return (stage, unit) of missing or changed objects, in the order of the manifest."""
+    unconfirmed: list[tuple[str, str, ObjectInfo]] = []
     for stage, units in manifest.stages.items():
         listed = _listed(store, stage, units)
-        asked += [
+        unconfirmed += [
             (stage, unit, info)
             for unit, entry in units.items()
             for info in entry.objects
-            if not _same(listed.get(info.path), info)
+            if not _is_same(listed.get(info.path), info)
         ]
-    return tuple(dict.fromkeys(_not_held(store, asked)))
+    return tuple(dict.fromkeys(_not_held(store, unconfirmed)))
 
 
 def _listed(
     store: ObjectStore, stage: str, units: Mapping[str, StageEntry]
 ) -> dict[str, ObjectInfo]:
-    """What lies in the stage's folder of the tile; nothing where each object is asked for."""
+    """List the stage's folder of the tile; empty where a request for each object is better."""
     paths = [info.path for entry in units.values() for info in entry.objects]
     if stage not in {RAW, REPROJECTED_RASTER} or len(paths) < MIN_LISTED_OBJECTS:
         return {}  # the shards of a cube lie among those of other tiles
@@ -229,24 +238,24 @@ def _listed(
     return {info.path: info for info in store.list(folder)}
 
 
-def _same(found: ObjectInfo | None, info: ObjectInfo) -> bool:
+def _is_same(found: ObjectInfo | None, info: ObjectInfo) -> bool:
     return found is not None and found.size == info.size and found.etag == info.etag != ""
 
 
 def _not_held(
-    store: ObjectStore, asked: list[tuple[str, str, ObjectInfo]]
+    store: ObjectStore, unconfirmed: list[tuple[str, str, ObjectInfo]]
 ) -> Iterator[tuple[str, str]]:
-    """Those of `asked` that the store does not hold; where only the etag differs, bytes decide."""
-    if len(asked) < MIN_LISTED_OBJECTS:
-        answers = [holds(store, info) for _, _, info in asked]
+    """Yield those that the store does not hold; where only the etag differs, the bytes decide."""
+    if len(unconfirmed) < MIN_LISTED_OBJECTS:
+        answers = [holds(store, info) for _, _, info in unconfirmed]
     else:
-        answers = list(_askers().map(lambda each: holds(store, each[2]), asked))
-    for (stage, unit, _), held in zip(asked, answers, strict=True):
+        answers = list(_threads().map(lambda each: holds(store, each[2]), unconfirmed))
+    for (stage, unit, _), held in zip(unconfirmed, answers, strict=True):
         if not held:
             yield stage, unit
 
 
 @cache
-def _askers() -> ThreadPoolExecutor:
-    """Those who ask; starting them for each tile would cost more than most answers."""
+def _threads() -> ThreadPoolExecutor:
+    """Return the threads for requests; starting them for each tile costs more than most answers."""
     return ThreadPoolExecutor(MAX_CONCURRENT_HEADS, thread_name_prefix="intact")

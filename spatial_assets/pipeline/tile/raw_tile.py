@@ -1,11 +1,8 @@
-"""The first stage of one tile: the scenes that reach it, and the raw windows of each.
+"""The stage `raw_tile`: the pixels of each scene that a tile needs, as the archive has them.
 
-With `raw_tile` selected the scenes are those of the catalogue; else they are the ones stored.
-
-The first stage: the pixels of each scene that a tile needs, as the archive has them.
-
-Stored as GeoTIFF on the scene's own grid. What could not be read is stored as fill, and
-what is handed on is what is stored.
+Stored as GeoTIFF on the scene's own grid. Pixels that could not be read are stored as fill, and
+the next stage receives exactly what is stored. If `raw_tile` is selected the scenes are those of
+the catalogue, otherwise the stored ones.
 """
 
 from __future__ import annotations
@@ -40,28 +37,14 @@ from spatial_assets.pipeline.tile.worker_context import WorkerContext
 from spatial_assets.stores import layout
 from spatial_assets.stores.objects.geotiff import read_geotiff, write_geotiff
 from spatial_assets.stores.objects.manifests import StageEntry, TileManifest
-from spatial_assets.stores.objects.store import ObjectStore
+from spatial_assets.stores.objects.store import ObjectInfo, ObjectStore
+from spatial_assets.stores.stage_facts import RawTileFacts, WholeStageFacts
 
 HELD_BYTES = 64 << 20
-"""Raw pixels kept between reading and reprojecting; what does not fit is read back from the store,
+"""Raw pixels kept between reading and reprojecting; the others are read back from the store,
 which takes a few milliseconds a megapixel."""
 
 UNREADABLE = "unreadable"
-
-
-def scenes_to_read(task: TileTask, stored: TileManifest) -> list[SceneRecord]:
-    """The scenes of a task whose raw windows are not in `stored`, by id."""
-    entries = ((record, stored.entry(RAW, record.id)) for record in task.scenes)
-    return [
-        record
-        for record, entry in entries
-        if entry is None or entry.fingerprint != _fingerprint(task, record)
-    ]
-
-
-def _fingerprint(task: TileTask, record: SceneRecord) -> str:
-    """Of the raw windows of a scene."""
-    return fingerprint(RAW, CODE_VERSIONS[RAW], record.fingerprint, record.files, task.tile.shards)
 
 
 class RawTileStage:
@@ -75,14 +58,14 @@ class RawTileStage:
         self._held_bytes = 0
         self._bytes_read = 0
         self.unusable: dict[str, str] = {}
-        """Scene id -> why no pixel of it could be read for this tile."""
+        """Scene id -> why none of its pixels could be read for this tile."""
 
         self.usable: set[str] = set()
         """Scenes of which at least one pixel was read."""
 
     @cached_property
     def box(self) -> GeoBox:
-        """The tile's window on the earth."""
+        """The tile's window on the pixel grid."""
         return self._context.grid.geobox(self._task.tile.window)
 
     @cached_property
@@ -92,77 +75,77 @@ class RawTileStage:
 
     @cached_property
     def records(self) -> Sequence[SceneRecord]:
-        """The scenes of this walk, by id: of the catalogue, else those stored.
+        """The scenes of this walk, by id: from the catalogue, else from the store.
 
         Raises:
-            MissingInputError: nothing is stored to go on from, or not all of it.
+            MissingInputError: the store does not hold all that is needed to continue from.
         """
         return self._task.scenes if RAW in self._task.stages else self.stored(RAW)
 
     def stored(self, stage: str) -> list[SceneRecord]:
-        """The scenes that the store has at `stage`, by id.
+        """Return the scenes that the store has at `stage`, by id.
 
         Raises:
-            MissingInputError: the stage has not run for this tile, or its objects are gone.
+            MissingInputError: the stage has not run for this tile, or its objects are missing.
         """
-        self.builder.require_intact(stage, for_stage=self.builder.at)
+        self.builder.require_intact(stage)
         if not self.builder.has_run(stage):
             message = (
                 f"{stage} of tile {self._task.tile.key} is not in the store; "
                 f'materialize it first, or select it too (--select "{stage}+")'
             )
             raise MissingInputError(message)
-        entries = self.builder.units(stage)
-        documents = (entries[unit].facts["scene"] for unit in sorted(entries))
-        return [SceneRecord.from_document(document) for document in documents]  # type: ignore[arg-type]
+        scenes = self.builder.manifest.scenes(stage)
+        return [SceneRecord.from_stored(scenes[scene]) for scene in sorted(scenes)]
 
     def read(self) -> None:
-        """Bring `raw_tile` up to date, if it is selected."""
-        if RAW not in self._task.stages:
-            return
-        self.builder.at = RAW
-        self.forget_withdrawn(RAW, self.records)
+        """Bring `raw_tile` up to date."""
+        self.drop_withdrawn(RAW, self.records)
         missing = scenes_to_read(self._task, self.builder.manifest)
         with prefetching(remote_windows(missing, self.box), self._context.access):
             for record in missing:
                 self._read_scene(record, _fingerprint(self._task, record))
+        facts = self.builder.facts(RAW, RawTileFacts)
         for record in self.records:
-            self._sort(record)
-        units = self.builder.units(RAW)
-        shares = [float(str(entry.facts["readable_fraction"])) for entry in units.values()]
+            if record.id in facts:
+                self._classify(record.id, facts[record.id])
+        shares = [each.readable_fraction for each in facts.values()]
         self.builder.report(
             RAW,
             uri=self._context.store.uri(layout.raw_tile_folder(self._task.tile.key)),
-            scenes=len(units),
+            scenes=len(facts),
             bytes_read=self._bytes_read,
             valid_fraction=min(shares, default=0.0),
         )
-        if not units:
-            self.builder.empty(RAW)
-        self._judge_sources()
+        if not facts:
+            self.builder.mark_empty(RAW)
+        self._check_sources(facts)
         if self.usable or not (self.unusable or self._task.rejected):
-            self.builder.close(RAW, periods=list(self._task.product_periods))
+            self.builder.close(RAW, WholeStageFacts(periods=self._task.product_periods))
 
     def take(self, record: SceneRecord) -> RawScene | None:
-        """The raw pixels of a scene: as just read, else from the store; None where it has none."""
+        """Return the raw pixels of a scene, as just read or from the store; None: it has none."""
         held = self._held.pop(record.id, None)
         if held is not None:
             self._held_bytes -= held.nbytes
             return held
         entry = self.builder.manifest.entry(RAW, record.id)
-        return None if entry is None else load_raw(self._context.store, entry)
+        facts = self.builder.facts(RAW, RawTileFacts).get(record.id)
+        if entry is None or facts is None:
+            return None
+        return load_raw(self._context.store, entry.objects, facts)
 
-    def forget_withdrawn(self, stage: str, records: Sequence[SceneRecord]) -> None:
-        """Drop what `stage` made from scenes that are no longer there."""
+    def drop_withdrawn(self, stage: str, records: Sequence[SceneRecord]) -> None:
+        """Drop the units of `stage` that were made from scenes no longer present."""
         present = {record.id for record in records}
         for unit in set(self.builder.units(stage)) - present:
             self.builder.drop(stage, unit)
 
-    def _read_scene(self, record: SceneRecord, wanted: str) -> None:
+    def _read_scene(self, record: SceneRecord, expected: str) -> None:
         """Read and store one scene; a scene that cannot be read does not stop the others.
 
         Raises:
-            SceneError: a file changed during the run: what was found in it no longer holds.
+            SceneError: a file changed during the run, so that its inspection no longer holds.
             SourceUnavailableError: the archive did not answer.
         """
         clear = self._context.project.sensor.clear
@@ -177,42 +160,38 @@ class RawTileStage:
             self.builder.drop(RAW, record.id)
             return
         entry = store_raw(
-            self._context.store, self._task.tile.key, scene=record, raw=raw, fingerprint=wanted
+            self._context.store, self._task.tile.key, scene=record, raw=raw, fingerprint=expected
         )
-        self.builder.make(RAW, record.id, entry)
+        self.builder.add(RAW, record.id, entry)
         self._bytes_read += sum(info.size for info in entry.objects)
         self._hold(record.id, raw)
 
     def _hold(self, scene: str, raw: RawScene) -> None:
-        """Keep raw pixels for the next stage while there is room for them."""
+        """Keep raw pixels for the next stage within the limit of `HELD_BYTES`."""
         is_next = REPROJECTED_RASTER in self._task.stages
         if is_next and self._held_bytes + raw.nbytes <= HELD_BYTES:
             self._held[scene] = raw
             self._held_bytes += raw.nbytes
 
-    def _sort(self, record: SceneRecord) -> None:
-        """Put a scene with the usable ones or the others; one that does not reach is neither."""
-        entry = self.builder.manifest.entry(RAW, record.id)
-        if entry is None:
-            return
-        if entry.facts["readable_fraction"] == 0.0:
-            self.unusable[record.id] = UNREADABLE
+    def _classify(self, scene: str, facts: RawTileFacts) -> None:
+        """Record whether a stored scene is usable."""
+        if facts.readable_fraction == 0.0:
+            self.unusable[scene] = UNREADABLE
         else:
-            self.usable.add(record.id)
+            self.usable.add(scene)
 
-    def _judge_sources(self) -> None:
-        """Whether the blocks of every scene could be read, and what calibration made of them."""
-        units = self.builder.units(RAW)
-        lost = {unit: each.facts["unreadable"] for unit, each in units.items()}
-        shares = [float(str(each.facts["readable_fraction"])) for each in units.values()]
+    def _check_sources(self, facts: Mapping[str, RawTileFacts]) -> None:
+        """Check that the blocks of every scene could be read, with the calibration's figures."""
+        lost = {unit: each.unreadable for unit, each in facts.items() if each.unreadable}
+        shares = [each.readable_fraction for each in facts.values()]
         refused = {scene.id: scene.reason for scene in self._task.rejected} | self.unusable
         least = self._context.project.checks.least_readable_share
-        facts = {record.id: record.facts for record in self.records}
-        wrong = [float(each.figures.get("implausible_share") or 0) for each in facts.values()]
-        doubts = {name: list(each.warnings) for name, each in facts.items() if each.warnings}
+        inspected = {record.id: record.facts for record in self.records}
+        wrong = [float(each.figures.get("implausible_share") or 0) for each in inspected.values()]
+        doubts = {name: list(each.warnings) for name, each in inspected.items() if each.warnings}
         evidence: dict[str, float | int | str] = {
-            "scenes": len(units),
-            "unreadable_pixels": str({k: v for k, v in lost.items() if v} or "none"),
+            "scenes": len(facts),
+            "unreadable_pixels": str(lost or "none"),
             "readable_share": min(shares, default=1.0),
             "least_readable_share": least,
             "refused_scenes": str(refused or "none"),
@@ -222,6 +201,21 @@ class RawTileStage:
         passed = min(shares, default=1.0) >= least and not refused
         verdict = Verdict(passed=passed, evidence=evidence)
         self.builder.check(CheckOutcome(check="source_intact", stage=RAW, verdict=verdict))
+
+
+def scenes_to_read(task: TileTask, stored: TileManifest) -> list[SceneRecord]:
+    """Return the scenes of a task whose raw windows are not in `stored`, by id."""
+    entries = ((record, stored.entry(RAW, record.id)) for record in task.scenes)
+    return [
+        record
+        for record, entry in entries
+        if entry is None or entry.fingerprint != _fingerprint(task, record)
+    ]
+
+
+def _fingerprint(task: TileTask, record: SceneRecord) -> str:
+    """Hash of everything that decides the raw windows of a scene."""
+    return fingerprint(RAW, CODE_VERSIONS[RAW], record.fingerprint, record.files, task.tile.shards)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -241,11 +235,11 @@ class RawScene:
 
     bands: Mapping[str, RawBand]
     unreadable: Mapping[str, int]
-    """Band -> pixels that could not be read; only bands that have some."""
+    """Band -> number of pixels that could not be read; only bands that have some."""
 
     @property
     def nbytes(self) -> int:
-        """Memory that the pixels take."""
+        """Memory that the pixels take, in bytes."""
         return sum(band.pixels.nbytes for band in self.bands.values())
 
     @property
@@ -264,7 +258,7 @@ def read_raw(
 
     Raises:
         SourceUnavailableError: the archive did not answer.
-        SceneError: a file is not what it was when the scene was looked into.
+        SceneError: a file has changed since the scene was inspected.
     """
     bands: dict[str, RawBand] = {}
     unreadable: dict[str, int] = {}
@@ -284,7 +278,7 @@ def read_raw(
 
 
 def remote_windows(scenes: Iterable[SceneRecord], box: GeoBox) -> Iterator[FileWindows]:
-    """What `read_raw` will read of remote files for `box`, in this order."""
+    """Yield the windows of remote files that `read_raw` reads for `box`, in this order."""
     for scene in scenes:
         if any(is_remote(source.href) for source in scene.sources.values()):
             for name, window in (raw_windows(scene, box) or {}).items():
@@ -292,15 +286,16 @@ def remote_windows(scenes: Iterable[SceneRecord], box: GeoBox) -> Iterator[FileW
 
 
 def raw_windows(scene: SceneRecord, box: GeoBox) -> dict[str, Window] | None:
-    """Absolute windows of the files of `scene` that `box` needs, halo included; None: no overlap.
+    """Return the windows that `box` needs of the files of `scene`; None: no overlap.
 
-    The class band must also reach under every band pixel that is averaged.
+    Windows are in absolute pixels, halo included. The class band must also reach under every
+    band pixel that is averaged.
     """
     windows: dict[str, Window] = {}
-    samplings = SceneSampling(scene, box)
-    for names in samplings.bands_alike(scene.files):
+    sampling = SceneSampling(scene, box)
+    for names in sampling.bands_alike(scene.files):
         kernel = scene.of_band(names[0]).kernel
-        window = samplings.of_band(names[0]).source_window(kernel)
+        window = sampling.of_band(names[0]).source_window(kernel)
         if window is None:
             return None
         windows |= dict.fromkeys(names, window)
@@ -317,7 +312,7 @@ def raw_windows(scene: SceneRecord, box: GeoBox) -> dict[str, Window] | None:
 
 
 def raw_bytes(scene: SceneRecord, windows: Mapping[str, Window]) -> int:
-    """Memory that the pixels of `windows` take."""
+    """Return the memory that the pixels of `windows` take, in bytes."""
     return sum(
         window.width * window.height * np.dtype(scene.of_band(name).dtype).itemsize
         for name, window in windows.items()
@@ -327,49 +322,47 @@ def raw_bytes(scene: SceneRecord, windows: Mapping[str, Window]) -> int:
 def store_raw(
     store: ObjectStore, key: str, *, scene: SceneRecord, raw: RawScene, fingerprint: str
 ) -> StageEntry:
-    """Write one GeoTIFF a band, and say what was written."""
+    """Write one GeoTIFF a band and return the entry."""
     objects = []
-    windows: dict[str, list[int]] = {}
+    windows: dict[str, tuple[int, ...]] = {}
     for name, band in raw.bands.items():
-        facts = scene.of_band(name)
+        header = scene.of_band(name)
         shift = Affine.translation(band.window.column, band.window.row)
         data = write_geotiff(
             band.pixels[np.newaxis],
-            transform=facts.grid.transform @ shift,
-            crs=facts.grid.crs,
-            nodata=facts.nodata,
+            transform=header.grid.transform @ shift,
+            crs=header.grid.crs,
+            nodata=header.nodata,
             bands=(name,),
             tags={"scene": scene.id},
         )
         objects.append(store.put(layout.raw_tile(key, scene.id, name), data))
         w = band.window
-        windows[name] = [w.column, w.row, w.width, w.height]
-    facts_of_entry = {
-        "scene": scene.to_document(),
-        "windows": windows,
-        "unreadable": dict(raw.unreadable),
-        "readable_fraction": raw.readable_fraction,
-    }
-    return StageEntry(fingerprint, tuple(objects), facts_of_entry)
+        windows[name] = (w.column, w.row, w.width, w.height)
+    facts = RawTileFacts(
+        scene=scene.to_stored(),
+        windows=windows,
+        unreadable=dict(raw.unreadable),
+        readable_fraction=raw.readable_fraction,
+    )
+    return StageEntry(fingerprint, tuple(objects), facts)
 
 
-def load_raw(store: ObjectStore, entry: StageEntry) -> RawScene:
+def load_raw(store: ObjectStore, objects: Iterable[ObjectInfo], facts: RawTileFacts) -> RawScene:
     """Read back what `store_raw` wrote."""
-    windows: Mapping[str, list[int]] = entry.facts["windows"]  # type: ignore[assignment]
-    unreadable: Mapping[str, int] = entry.facts["unreadable"]  # type: ignore[assignment]
-    by_path = {info.path.rsplit("/", 1)[-1].removesuffix(".tif"): info for info in entry.objects}
+    by_name = {info.path.rsplit("/", 1)[-1].removesuffix(".tif"): info for info in objects}
     bands = {
         name: RawBand(
-            pixels=read_geotiff(store.get(by_path[layout.segment(name)].path)).pixels[0],
+            pixels=read_geotiff(store.get(by_name[layout.segment(name)].path)).pixels[0],
             window=Window(*window),
         )
-        for name, window in windows.items()
+        for name, window in facts.windows.items()
     }
-    return RawScene(bands=bands, unreadable=unreadable)
+    return RawScene(bands=bands, unreadable=facts.unreadable)
 
 
 def _fill(scene: SceneRecord, name: str, clear: ClearSky | None) -> float:
-    """What stands for `not observed` in a band: its fill value, or a class that is not clear."""
+    """Return the value for an unobserved pixel: the fill value, or a class that is not clear."""
     facts = scene.of_band(name)
     if name == scene.class_band and clear is not None:
         return clear.unobserved

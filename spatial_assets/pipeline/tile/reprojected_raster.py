@@ -1,9 +1,7 @@
-"""The second stage of one tile: its scenes as layers on the tile's own pixels, period by period.
+"""The stage `reprojected_raster`: clear-sky reflectance of each scene on the tile's pixels.
 
-The second stage: one scene's reflectance under a clear sky, on the tile's pixels.
-
-Stored as int16 reflectance x 10,000 with fill where any band is unknown or the sky is not
-clear; what is handed on is what is stored.
+Stored as int16 reflectance x 10,000, with fill where any band is unknown or the sky is not clear.
+The next stage receives exactly what is stored, period by period.
 """
 
 from __future__ import annotations
@@ -35,11 +33,12 @@ from spatial_assets.stores import layout
 from spatial_assets.stores.objects.geotiff import placement, read_geotiff, write_geotiff
 from spatial_assets.stores.objects.manifests import StageEntry
 from spatial_assets.stores.objects.store import ObjectStore
+from spatial_assets.stores.stage_facts import IndexFacts, ReprojectedRasterFacts
 
 
 @dataclass(eq=False)
 class SceneLayer:
-    """One reprojected scene of a tile; its pixels are read when they are asked for."""
+    """One reprojected scene of a tile; its pixels are read when they are needed."""
 
     record: SceneRecord
     entry: StageEntry
@@ -47,13 +46,13 @@ class SceneLayer:
     _context: WorkerContext
 
     def pixels(self) -> NDArray[np.int16]:
-        """Quantised reflectance, shape (band, row, column)."""
+        """Return the quantised reflectance, shape (band, row, column)."""
         if self._pixels is None:
             self._pixels = load_reprojected(self._context.store, self.entry)
         return self._pixels
 
 
-class ReprojectedStage:
+class ReprojectedRasterStage:
     """Reprojects the scenes of one tile, or finds them in the store."""
 
     def __init__(self, task: TileTask, context: WorkerContext, *, raw: RawTileStage) -> None:
@@ -70,66 +69,63 @@ class ReprojectedStage:
             MissingInputError: they are needed and not in the store.
         """
         if REPROJECTED_RASTER in self._task.stages:
-            self._builder.at = REPROJECTED_RASTER
-            return self._raw.records
-        wanted = [name for name in self._context.project.indices.names if name in self._task.stages]
-        if not wanted:
+            with self._builder.in_stage(REPROJECTED_RASTER):
+                return self._raw.records
+        indices = self._context.project.indices.names
+        selected = next((name for name in indices if name in self._task.stages), None)
+        if selected is None:
             return ()
-        self._builder.at = wanted[0]
-        return self._raw.stored(REPROJECTED_RASTER)
+        with self._builder.in_stage(selected):
+            return self._raw.stored(REPROJECTED_RASTER)
 
     @cached_property
     def periods(self) -> tuple[int, ...]:
-        """All periods to look at: those of the product, of the scenes, and those made before."""
+        """Periods to check: those of the product, of the scenes, and those made before."""
         made = {
-            int(str(entry.facts["period"]))
+            facts.period
             for index in self._context.project.indices.names
-            for entry in self._builder.units(index).values()
+            for facts in self._builder.facts(index, IndexFacts).values()
         }
         return tuple(sorted({*self._of_product(), *self._by_period, *made}))
 
     def of_period(self, period: int) -> list[SceneLayer]:
-        """The reprojected scenes of a period, brought up to date if the stage is selected."""
+        """Return the reprojected scenes of a period, up to date if the stage is selected."""
         layers = []
         for record in self._by_period.get(period, ()):
             pixels = None
             if REPROJECTED_RASTER in self._task.stages:
-                self._builder.at = REPROJECTED_RASTER
-                pixels = self._bring_up_to_date(record)
+                with self._builder.in_stage(REPROJECTED_RASTER):
+                    pixels = self._bring_up_to_date(record)
             entry = self._builder.manifest.entry(REPROJECTED_RASTER, record.id)
             if entry is not None:
                 layers.append(SceneLayer(record, entry, pixels, self._context))
         return layers
 
     def finish(self) -> None:
-        """Close `reprojected_raster`, if it is selected."""
-        if REPROJECTED_RASTER not in self._task.stages:
-            return
-        self._builder.at = REPROJECTED_RASTER
-        self._raw.forget_withdrawn(REPROJECTED_RASTER, self.records)
-        units = self._builder.units(REPROJECTED_RASTER)
-        shares = [float(str(entry.facts["valid_fraction"])) for entry in units.values()]
+        """Close the stage."""
+        self._raw.drop_withdrawn(REPROJECTED_RASTER, self.records)
+        facts = self._builder.facts(REPROJECTED_RASTER, ReprojectedRasterFacts)
+        shares = [each.valid_fraction for each in facts.values()]
         self._builder.report(
             REPROJECTED_RASTER,
             uri=self._context.store.uri(layout.reprojected_folder(self._task.tile.key)),
-            scenes=len(units),
+            scenes=len(facts),
             valid_fraction=max(shares, default=0.0),
         )
-        self._say_aligned(units)
+        self._check_alignment(facts.values())
         if not any(shares):
-            self._builder.empty(REPROJECTED_RASTER)
+            self._builder.mark_empty(REPROJECTED_RASTER)
         self._builder.close(REPROJECTED_RASTER)
 
-    def _say_aligned(self, units: Mapping[str, StageEntry]) -> None:
-        """Say how well the rasters lie on the tile's pixels; a misplaced one is never written."""
-        found = [entry.facts["alignment"] for entry in units.values()]
-        figures = [each for each in found if isinstance(each, Mapping)]
-        shifts = [float(str(each["shift_pixels"])) for each in figures]
-        looked_at = [int(str(each.get("places_looked_at", 0))) for each in figures]
+    def _check_alignment(self, facts: Iterable[ReprojectedRasterFacts]) -> None:
+        """Report the largest shift of the rasters; a misplaced raster is never written."""
+        figures = [each.alignment for each in facts]
+        known = [each for each in figures if each is not None]
+        shifts = [float(each["shift_pixels"]) for each in known]
         evidence: dict[str, float | int | str] = {
-            "scenes": len(units),
+            "scenes": len(figures),
             "largest_shift_found": max(shifts, default=0.0),
-            "places_looked_at": sum(looked_at),
+            "places_looked_at": sum(int(each.get("places_looked_at", 0)) for each in known),
         }
         passed = max(shifts, default=0.0) <= MAX_SHIFT_PIXELS
         self._check(Verdict(passed=passed, evidence=evidence), severe=False)
@@ -149,20 +145,19 @@ class ReprojectedStage:
         return found
 
     def _of_product(self) -> Iterable[int]:
-        """The periods of the product: as the catalogue has them, else as when it was last asked."""
+        """Periods of the product: from the catalogue, else as recorded when `raw_tile` ran."""
         if RAW in self._task.stages:
             return self._task.product_periods
-        noted = self._builder.whole(RAW).get("periods", ())
-        return noted if isinstance(noted, list) else ()
+        return self._builder.whole(RAW).periods or ()
 
     def _bring_up_to_date(self, record: SceneRecord) -> NDArray[np.int16] | None:
-        """Make one scene's raster if it is not there; its pixels if they were made now."""
+        """Make one scene's raster unless it is current; return its pixels if they were made."""
         raw_entry = self._builder.manifest.entry(RAW, record.id)
         if raw_entry is None:
             self._builder.drop(REPROJECTED_RASTER, record.id)
             return None
         sensor = self._context.project.sensor
-        wanted = fingerprint(
+        expected = fingerprint(
             REPROJECTED_RASTER,
             CODE_VERSIONS[REPROJECTED_RASTER],
             raw_entry.fingerprint,
@@ -171,7 +166,7 @@ class ReprojectedStage:
             record.bands,
         )
         raw = None
-        if not self._builder.standing(REPROJECTED_RASTER, record.id, wanted):
+        if not self._builder.is_current(REPROJECTED_RASTER, record.id, expected):
             raw = self._raw.take(record)
         if raw is None:
             return None
@@ -186,27 +181,27 @@ class ReprojectedStage:
                 pixels=pixels,
                 box=self._raw.box,
                 owned=self._raw.owned,
-                fingerprint=wanted,
+                fingerprint=expected,
             )
         except MisplacedError as error:
             verdict = Verdict(passed=False, evidence={"misplaced": error.scene, **error.evidence})
             self._check(verdict, severe=True)
             raise
-        self._builder.make(REPROJECTED_RASTER, record.id, entry)
+        self._builder.add(REPROJECTED_RASTER, record.id, entry)
         return pixels
 
 
 STRIP_PIXELS = 1 << 20
-"""Source pixels that are judged at a time."""
+"""Source pixels that are masked at a time."""
 
 
 class MisplacedError(RasterError):
-    """A raster about to be stored does not lie on the tile's pixels, or off its scene."""
+    """A raster about to be stored does not lie on the tile's pixels, or lies off its scene."""
 
     def __init__(self, scene: str, evidence: Mapping[str, float | int | str]) -> None:
         super().__init__(
             f"the pixels of scene {scene} would be stored where they do not belong: {evidence}; "
-            "nothing was written: report it, with the item",
+            "nothing was written; please report this, with the item",
             reason="misplaced_pixels",
         )
         self.scene = scene
@@ -222,12 +217,12 @@ def reproject(
         Quantised reflectance, shape (band, row, column) in the order of `scene.bands`; a pixel
         is `FILL` in all bands unless it is valid in all of them and the sky is clear.
     """
-    samplings = SceneSampling(scene, box)
-    known = _clear_on_target(scene, raw, samplings, clear=clear)
-    pixels = np.empty((len(scene.bands), *samplings.shape), dtype=np.int16)
-    groups = samplings.bands_alike(scene.bands)
+    sampling = SceneSampling(scene, box)
+    known = _clear_on_target(scene, raw, sampling, clear=clear)
+    pixels = np.empty((len(scene.bands), *sampling.shape), dtype=np.int16)
+    groups = sampling.bands_alike(scene.bands)
     for names in groups:
-        samplings.of_band(names[0]).store(
+        sampling.of_band(names[0]).store(
             scene.of_band(names[0]).kernel,
             [_calibrated(scene, raw, name, clear=clear) for name in names],
             window=raw.bands[names[0]].window,
@@ -242,32 +237,32 @@ def reproject(
 def _calibrated(
     scene: SceneRecord, raw: RawScene, name: str, *, clear: ClearSky | None
 ) -> CalibratedBand:
-    """Pixels of one band, and what is known of them before the warp."""
+    """Return the pixels of one band, with their validity and calibration."""
     facts = scene.of_band(name)
     valid = _observed(scene, raw, name, clear=clear if facts.kernel == "average" else None)
     return CalibratedBand(raw.bands[name].pixels, valid, facts.calibration or ALREADY_REFLECTANCE)
 
 
 def _clear_on_target(
-    scene: SceneRecord, raw: RawScene, samplings: SceneSampling, *, clear: ClearSky | None
+    scene: SceneRecord, raw: RawScene, sampling: SceneSampling, *, clear: ClearSky | None
 ) -> NDArray[np.bool_]:
-    """True where the class pixel that holds a target pixel's centre is clear sky."""
+    """Return True where the class pixel under a target pixel's centre is clear sky."""
     averaged = any(scene.of_band(name).kernel == "average" for name in scene.bands)
     if clear is None or scene.class_band is None or averaged:
-        return np.ones(samplings.shape, dtype=np.bool_)
+        return np.ones(sampling.shape, dtype=np.bool_)
     band = raw.bands[scene.class_band]
-    sampling = samplings.of_band(scene.class_band)
+    classes = sampling.of_band(scene.class_band)
     # judged before the warp: a class band mostly has fewer pixels than the target
     is_clear = clear.clear(band.pixels)
-    return sampling.nearest(is_clear, window=band.window, fill_value=False)
+    return classes.nearest(is_clear, window=band.window, fill_value=False)
 
 
 def _observed(
     scene: SceneRecord, raw: RawScene, name: str, *, clear: ClearSky | None
 ) -> NDArray[np.bool_]:
-    """True where a band's own pixel holds an observation, under a clear sky if `clear` is given.
+    """Return True where a band's pixel is observed, under a clear sky if `clear` is given.
 
-    In strips: a scene much finer than the target has many more pixels than it.
+    It works in strips: a scene much finer than the target has many more pixels than the target.
     """
     band, facts = raw.bands[name], scene.of_band(name)
     valid = np.empty(band.window.shape, dtype=np.bool_)
@@ -289,7 +284,7 @@ def _observed(
 
 
 def _strips(window: Window) -> Iterator[Window]:
-    """`window` in strips of rows of about a million pixels."""
+    """Yield `window` in strips of rows of about a million pixels."""
     rows = max(1, STRIP_PIXELS // window.width)
     for top in range(window.row, window.row_stop, rows):
         yield Window(window.column, top, window.width, min(rows, window.row_stop - top))
@@ -305,10 +300,10 @@ def store_reprojected(  # noqa: PLR0913 - the facts of a file, each by its name
     owned: NDArray[np.bool_],
     fingerprint: str,
 ) -> StageEntry:
-    """Write one GeoTIFF with all bands, and say what was written; `owned` has the tile's pixels.
+    """Write one GeoTIFF with all bands and return the entry; `owned` is True on the tile's pixels.
 
     Raises:
-        MisplacedError: the pixels lie where they cannot; nothing was written.
+        MisplacedError: the pixels are misplaced; nothing was written.
     """
     data = write_geotiff(
         pixels,
@@ -327,11 +322,11 @@ def store_reprojected(  # noqa: PLR0913 - the facts of a file, each by its name
     if not (alignment.passed and extent.passed):
         raise MisplacedError(scene.id, {**alignment.evidence, **extent.evidence})
     written = store.put(layout.reprojected_raster(key, scene.id), data)
-    facts = {
-        "scene": scene.to_document(),
-        "alignment": {**alignment.evidence, **extent.evidence},
-        "valid_fraction": float(np.count_nonzero(valid & owned) / np.count_nonzero(owned)),
-    }
+    facts = ReprojectedRasterFacts(
+        scene=scene.to_stored(),
+        alignment={**alignment.evidence, **extent.evidence},
+        valid_fraction=float(np.count_nonzero(valid & owned) / np.count_nonzero(owned)),
+    )
     return StageEntry(fingerprint, (written,), facts)
 
 

@@ -1,7 +1,7 @@
-"""A usable scene as the chain needs to know it, also long after the catalogue is gone.
+"""A usable scene as the chain needs it, independent of the catalogue.
 
-It travels to the workers, and it is kept in the manifest beside what was made from it, so
-that a later stage can run from stored inputs alone.
+It travels to the workers, and the manifest keeps it with what was made from it, so that a later
+stage can run from stored inputs alone.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ from dataclasses import dataclass, field
 
 from spatial_assets.catalog.scene import BandSource, Scene
 from spatial_assets.catalog.scene_facts import BandFacts, SceneFacts
+from spatial_assets.stores.stage_facts import StoredScene
 
 
 @dataclass(frozen=True, kw_only=True)
 class SceneRecord:
-    """What decides a scene's pixels and where they go."""
+    """Properties of a scene that decide its pixels and where they lie."""
 
     id: str
     fingerprint: str
-    """Of the scene: item, files and radiometry."""
+    """Hash of the scene: item, files and radiometry."""
 
     solar_day: dt.date
     platform: str
@@ -38,7 +39,7 @@ class SceneRecord:
 
     @classmethod
     def of(cls, scene: Scene, facts: SceneFacts) -> SceneRecord:
-        """The record of a scene whose files were looked into."""
+        """Return the record of a scene whose files were inspected."""
         return cls(
             id=scene.id,
             fingerprint=scene.fingerprint,
@@ -51,36 +52,35 @@ class SceneRecord:
             sources={source.name: source for source in scene.sources},
         )
 
-    def to_document(self) -> dict[str, object]:
-        """JSON values, without the sources: hrefs belong to the catalogue."""
-        return {
-            "id": self.id,
-            "fingerprint": self.fingerprint,
-            "solar_day": self.solar_day.isoformat(),
-            "platform": self.platform,
-            "granule": self.granule,
-            "facts": json.loads(self.facts.to_json()),
-            "bands": list(self.bands),
-            "class_band": self.class_band,
-        }
-
     @classmethod
-    def from_document(cls, document: Mapping[str, object]) -> SceneRecord:
-        """What `to_document` wrote."""
-        bands, class_band = document["bands"], document["class_band"]
+    def from_stored(cls, scene: StoredScene) -> SceneRecord:
+        """Return the record of a scene in a manifest."""
         return cls(
-            id=str(document["id"]),
-            fingerprint=str(document["fingerprint"]),
-            solar_day=dt.date.fromisoformat(str(document["solar_day"])),
-            platform=str(document["platform"]),
-            granule=str(document["granule"]),
-            facts=SceneFacts.from_json(json.dumps(document["facts"])),
-            bands=tuple(bands) if isinstance(bands, list) else (),
-            class_band=None if class_band is None else str(class_band),
+            id=scene.id,
+            fingerprint=scene.fingerprint,
+            solar_day=dt.date.fromisoformat(scene.solar_day),
+            platform=scene.platform,
+            granule=scene.granule,
+            facts=SceneFacts.from_json(json.dumps(scene.facts)),
+            bands=scene.bands,
+            class_band=scene.class_band,
+        )
+
+    def to_stored(self) -> StoredScene:
+        """Return the scene for a manifest, without the sources: hrefs belong to the catalogue."""
+        return StoredScene(
+            id=self.id,
+            fingerprint=self.fingerprint,
+            solar_day=self.solar_day.isoformat(),
+            platform=self.platform,
+            granule=self.granule,
+            facts=json.loads(self.facts.to_json()),
+            bands=self.bands,
+            class_band=self.class_band,
         )
 
     def of_band(self, name: str) -> BandFacts:
-        """Header facts of one band."""
+        """Return the header facts of one band."""
         return self.facts.bands[name]
 
     @property

@@ -1,9 +1,8 @@
-"""One period of one tile: its reprojected scenes to one value a pixel, and a verdict.
+"""The stage of a spectral index: the reprojected scenes of a period become one value a pixel.
 
-The check `index_range`: one verdict a tile over all its indices and periods, the worst named.
-
-What was removed is kept beside the pixels; the thresholds are asked anew at every look, so that
-another threshold needs no other pixels.
+The check `index_range` is one verdict a tile over all its indices and periods, with the worst of
+them as evidence. What was removed is stored beside the pixels, and the thresholds are applied at
+every walk, so that a new threshold needs no new pixels.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,18 +20,145 @@ from spatial_assets.geo.grid.geobox import GeoBox
 from spatial_assets.geo.pixels.composite import CompositeMethod, compose_index
 from spatial_assets.geo.pixels.evaluate_index import SpectralIndex, judge_range
 from spatial_assets.geo.pixels.mosaic import GranuleReflectance
+from spatial_assets.geo.radiometry import FILL
 from spatial_assets.geo.verdict import Verdict
-from spatial_assets.pipeline.failures import TileQuarantinedError
+from spatial_assets.pipeline.failures import MissingInputError, TileQuarantinedError
+from spatial_assets.pipeline.fingerprints import fingerprint
 from spatial_assets.pipeline.outcome import CheckOutcome
-from spatial_assets.pipeline.stages import INDEX_RANGE
+from spatial_assets.pipeline.stages import CODE_VERSIONS, INDEX_RANGE
 from spatial_assets.pipeline.tile.manifest_builder import ManifestBuilder
 from spatial_assets.pipeline.tile.reprojected_raster import SceneLayer
+from spatial_assets.pipeline.tile.task import TileTask
+from spatial_assets.pipeline.tile.worker_context import WorkerContext
 from spatial_assets.project.sections.checks import ChecksSettings
+from spatial_assets.stores import layout
+from spatial_assets.stores.cube.cube import read_window, write_tile
+from spatial_assets.stores.objects.manifests import StageEntry
+from spatial_assets.stores.stage_facts import Figures, IndexFacts
+
+
+class SpectralIndexStage:
+    """Makes the indices of one tile, period by period."""
+
+    def __init__(self, task: TileTask, context: WorkerContext, builder: ManifestBuilder) -> None:
+        self.names = context.project.indices.names
+        self._task = task
+        self._context = context
+        self._builder = builder
+        self._values: dict[str, NDArray[np.int16]] = {}
+        self._range_check = IndexRangeCheck(context.project.checks, self.names, builder)
+        self.newest: NDArray[np.int16] | None = None
+        """Values of the first index in the newest period composed, for the preview."""
+
+    @cached_property
+    def box(self) -> GeoBox:
+        """The tile's window on the pixel grid."""
+        return self._context.grid.geobox(self._task.tile.window)
+
+    @cached_property
+    def owned(self) -> NDArray[np.bool_]:
+        """True where a pixel belongs to the tile."""
+        return self._task.tile.owned(self._context.grid)
+
+    def begin_period(self) -> None:
+        """Free the values of the period before."""
+        self._values.clear()
+
+    def make(self, index: SpectralIndex, period: int, layers: Sequence[SceneLayer]) -> None:
+        """Bring one index and period up to date.
+
+        Raises:
+            TileQuarantinedError: too many of its values are out of range.
+        """
+        label = self._task.periods.label(period)
+        project = self._context.project
+        expected = fingerprint(
+            "index",
+            CODE_VERSIONS["index"],
+            index.name,
+            project.time.composite,
+            sorted(layer.entry.fingerprint for layer in layers),
+            self._task.tile.shards,
+        )
+        if self._builder.is_current(index.name, label, expected):
+            return
+        most = project.checks.most_removed_share
+        composed = compose(index, layers, box=self.box, method=project.time.composite, most=most)
+        self._range_check.require_believable(index.name, label, composed.verdict.evidence)
+        written = write_tile(
+            self._context.store,
+            index.name,
+            period=period,
+            tile=self._task.tile,
+            values=composed.values,
+            observations=composed.observations,
+        )
+        owned = int(np.count_nonzero(self.owned))
+        seen = np.count_nonzero((composed.values != FILL) & self.owned)
+        facts = IndexFacts(
+            period=period,
+            valid_fraction=float(seen / owned),
+            observations=float(composed.observations[self.owned].sum() / owned),
+            scenes=len(layers),
+            range=dict(composed.verdict.evidence),
+        )
+        self._builder.add(index.name, label, StageEntry(expected, written, facts))
+        self._values[index.name] = composed.values
+        if index.name == self.names[0] and seen:
+            self.newest = composed.values
+
+    def close(self, index: str) -> None:
+        """Judge an index that is complete for the tile, and close its stage.
+
+        Raises:
+            TileQuarantinedError: too many of its values are out of range.
+        """
+        coverage = self.coverage(index)
+        uri = self._context.store.uri(layout.cube(index))
+        periods = len(self._builder.units(index))
+        self._builder.report(index, uri=uri, periods=periods, **coverage)
+        self._range_check.judge(index)
+        if not coverage["valid_fraction"]:
+            self._builder.mark_empty(index)
+        self._builder.close(index)
+
+    def stored(self, index: str, period: int) -> NDArray[np.int16]:
+        """Return the values of a period, as just written or from the cube."""
+        if index not in self._values:
+            values, _ = read_window(
+                self._context.store, index, period=period, window=self._task.tile.window
+            )
+            self._values[index] = values
+        return self._values[index]
+
+    def coverage(self, *indices: str) -> Mapping[str, float]:
+        """Return the number of scenes, and the largest valid share of a period."""
+        facts = [
+            each for name in indices for each in self._builder.facts(name, IndexFacts).values()
+        ]
+        return {
+            "scenes": sum(each.scenes for each in facts),
+            "valid_fraction": max((each.valid_fraction for each in facts), default=0),
+        }
+
+    def require_run(self, index: str) -> None:
+        """Refuse to continue from an index that was never made for this tile.
+
+        Raises:
+            MissingInputError: with the selection that makes it.
+        """
+        if not self._builder.has_run(index) and not self._builder.units(index):
+            message = (
+                f"{index} of tile {self._task.tile.key} is not in the store, and "
+                f"{self._builder.stage} needs it; materialize {index} first, or select it too "
+                f'(--select "{index}+")'
+            )
+            raise MissingInputError(message)
 
 
 @dataclass(frozen=True, eq=False)
 class ComposedIndex:
-    """An index over one period, and whether its values can be believed."""
+    """An index over one period, with the verdict on its range."""
 
     values: NDArray[np.int16]
     observations: NDArray[np.uint16]
@@ -67,11 +194,8 @@ def compose(
     return ComposedIndex(composite.values, composite.observations, verdict)
 
 
-Evidence = Mapping[str, float | int | str]
-
-
 class IndexRangeCheck:
-    """Judges the indices of one tile."""
+    """The check `index_range` of one tile."""
 
     def __init__(
         self, checks: ChecksSettings, indices: Sequence[str], builder: ManifestBuilder
@@ -79,26 +203,26 @@ class IndexRangeCheck:
         self._checks = checks
         self._indices = indices
         self._builder = builder
-        self._worst: dict[str, Evidence] = {}
+        self._worst: dict[str, Figures] = {}
         """Index -> the figures of its worst period."""
 
         self._valid: dict[str, float] = {}
         """Index -> valid share in its best period."""
 
-    def require_believable(self, index: str, label: str, evidence: Evidence) -> None:
+    def require_believable(self, index: str, label: str, evidence: Figures) -> None:
         """Refuse an index of which most values had to be removed.
 
         Raises:
-            TileQuarantinedError: with the figures, which the check says too.
+            TileQuarantinedError: with the figures, which are those of the check.
         """
         most = self._checks.quarantine_removed_share
-        if removed(evidence) <= most:
+        if removed_fraction(evidence) <= most:
             return
         figures = {"period": label, **evidence}
         self._worst[index] = figures
-        self._say(severe=True)
+        self._report(severe=True)
         message = (
-            f"{removed(evidence):.0%} of the {index} values of {label} lie outside "
+            f"{removed_fraction(evidence):.0%} of the {index} values of {label} lie outside "
             f"{evidence['expected_range']}, more than {most:.0%} ([checks] "
             "quarantine_removed_share): a wrong band, scale or offset; see the calibration of the "
             "scenes in raw_tile"
@@ -106,27 +230,25 @@ class IndexRangeCheck:
         raise TileQuarantinedError(message, reason="index_out_of_range", evidence={**figures})
 
     def judge(self, index: str) -> None:
-        """Say how much was out of range, of an index that is complete for the tile.
+        """Report the share out of range of an index that is complete for the tile.
 
         Raises:
-            TileQuarantinedError: more than may be, by a threshold that has changed since.
+            TileQuarantinedError: it exceeds a threshold that has changed since.
         """
-        units = self._builder.units(index)
-        facts = {unit: entry.facts.get("range") for unit, entry in units.items()}
-        ranges = {unit: each for unit, each in facts.items() if isinstance(each, Mapping)}
+        facts = self._builder.facts(index, IndexFacts)
+        ranges = {unit: each.range for unit, each in facts.items() if each.range is not None}
         if not ranges:
             return
-        label = max(ranges, key=lambda unit: removed(ranges[unit]))
+        label = max(ranges, key=lambda unit: removed_fraction(ranges[unit]))
         self.require_believable(index, label, ranges[label])
         self._worst[index] = {"period": label, **ranges[label]}
-        shares = (float(str(entry.facts["valid_fraction"])) for entry in units.values())
-        self._valid[index] = max(shares)
-        self._say(severe=False)
+        self._valid[index] = max(each.valid_fraction for each in facts.values())
+        self._report(severe=False)
 
-    def _say(self, *, severe: bool) -> None:
-        """One verdict for all indices so far, which belongs to the first of the project."""
+    def _report(self, *, severe: bool) -> None:
+        """Record one verdict for all indices so far, at the first index of the project."""
         most, least = self._checks.most_removed_share, self._checks.least_valid_share
-        index = max(self._worst, key=lambda name: removed(self._worst[name]))
+        index = max(self._worst, key=lambda name: removed_fraction(self._worst[name]))
         valid = min(self._valid.values(), default=1.0)
         evidence = {
             **self._worst[index],
@@ -134,13 +256,13 @@ class IndexRangeCheck:
             "largest_removed_fraction": most,
             "quarantine_removed_fraction": self._checks.quarantine_removed_share,
             "removed_by_index": ", ".join(
-                f"{name} {removed(figures):.4f}" for name, figures in self._worst.items()
+                f"{name} {removed_fraction(figures):.4f}" for name, figures in self._worst.items()
             ),
             "valid_share": valid,
             "least_valid_share": least,
         }
-        passed = removed(self._worst[index]) <= most and valid >= least
-        before = self._builder.said(INDEX_RANGE)
+        passed = removed_fraction(self._worst[index]) <= most and valid >= least
+        before = self._builder.last_check(INDEX_RANGE)
         self._builder.check(
             CheckOutcome(
                 check=INDEX_RANGE,
@@ -151,6 +273,6 @@ class IndexRangeCheck:
         )
 
 
-def removed(evidence: Evidence) -> float:
-    """The share that was removed."""
+def removed_fraction(evidence: Figures) -> float:
+    """Return the share of values that were removed."""
     return float(evidence["removed_fraction"])

@@ -1,4 +1,4 @@
-"""What a worker process keeps on its context between tiles: opened once, used for all."""
+"""Objects that a worker process keeps between tiles: opened once, used for all."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import cached_property
 
 from spatial_assets.catalog.access.source_access import SourceAccess, source_access
 from spatial_assets.geo.grid.pixel_grid import PixelGrid
-from spatial_assets.pipeline.tile.boundary_statistics import ValidatedBoundaries
+from spatial_assets.pipeline.tile.validated_boundaries import ValidatedBoundaries
 from spatial_assets.project import Project
 from spatial_assets.stores.objects.store import ObjectStore
 
@@ -20,11 +20,11 @@ class WorkerContext:
 
     project: Project
     store: ObjectStore
-    """Where the product lives."""
+    """The product's store."""
 
     @classmethod
     def of(cls, project: Project, store: ObjectStore) -> WorkerContext:
-        """This process's context for the project."""
+        """Return this process's context for the project."""
         same = (str(project.file), project.model_dump_json(), store.url)
         if same not in _contexts:
             _contexts.clear()  # a process works for one project at a time
@@ -33,7 +33,7 @@ class WorkerContext:
 
     @cached_property
     def access(self) -> SourceAccess:
-        """How scenes are read."""
+        """Access to the files of scenes."""
         return source_access(self.project)
 
     @cached_property

@@ -20,6 +20,13 @@ from spatial_assets.errors import StoreError
 from spatial_assets.stores import layout
 from spatial_assets.stores.objects.json import from_json, to_json
 from spatial_assets.stores.objects.store import ObjectInfo, ObjectStore
+from spatial_assets.stores.stage_facts import (
+    FactsT,
+    SceneUnitFacts,
+    StoredScene,
+    UnitFacts,
+    facts_from,
+)
 
 MANIFEST_SCHEMA = 1
 INVALIDATED = ""
@@ -38,8 +45,29 @@ class StageEntry:
     objects: tuple[ObjectInfo, ...] = ()
     """What it wrote."""
 
-    facts: Mapping[str, object] = field(default_factory=dict)
-    """What later stages and reports need to know without reading the objects; JSON-able."""
+    facts: UnitFacts | None = None
+    """Facts that later stages and reports need without reading the objects."""
+
+    def to_document(self) -> dict[str, object]:
+        """Return the entry as JSON values."""
+        return {
+            "fingerprint": self.fingerprint,
+            "objects": [asdict(info) for info in self.objects],
+            "facts": {} if self.facts is None else self.facts.to_document(),
+        }
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any], *, stage: str, unit: str) -> StageEntry:
+        """Read what `to_document` wrote; raises as `parsed` does."""
+        objects = document["objects"]
+        if not isinstance(objects, list):
+            message = f"wanted a list of objects, got {objects!r}"
+            raise TypeError(message)
+        return cls(
+            fingerprint=str(document["fingerprint"]),
+            objects=tuple(ObjectInfo(**fields) for fields in objects),
+            facts=facts_from(document["facts"], stage=stage, unit=unit),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +90,17 @@ class TileManifest:
     def units(self, stage: str) -> Mapping[str, StageEntry]:
         """All entries of a stage."""
         return self.stages.get(stage, {})
+
+    def facts(self, stage: str, kind: type[FactsT]) -> dict[str, FactsT]:
+        """Map the units of a stage that have facts of this class to them."""
+        found = {unit: entry.facts for unit, entry in self.units(stage).items()}
+        return {unit: facts for unit, facts in found.items() if isinstance(facts, kind)}
+
+    def scenes(self, stage: str) -> dict[str, StoredScene]:
+        """Map the scenes of `raw_tile` or `reprojected_raster` by id."""
+        facts = (entry.facts for entry in self.units(stage).values())
+        scenes = [each.scene for each in facts if isinstance(each, SceneUnitFacts)]
+        return {scene.id: scene for scene in scenes}
 
     def with_entry(self, stage: str, unit: str, entry: StageEntry) -> TileManifest:
         """The manifest with one unit added or replaced."""
@@ -99,7 +138,19 @@ class TileManifest:
 
     def to_bytes(self) -> bytes:
         """Canonical JSON: equal manifests are equal bytes."""
-        return to_json({"schema": MANIFEST_SCHEMA, **asdict(self)})
+        stages = {
+            stage: {unit: entry.to_document() for unit, entry in units.items()}
+            for stage, units in self.stages.items()
+        }
+        return to_json(
+            {
+                "schema": MANIFEST_SCHEMA,
+                "grid_id": self.grid_id,
+                "tile": self.tile,
+                "stages": stages,
+                "versions": dict(self.versions),
+            }
+        )
 
 
 def read_manifest(store: ObjectStore, key: str) -> TileManifest | None:
@@ -172,25 +223,15 @@ def parsed(document: Mapping[str, object], *, key: str) -> TileManifest:
         message = f"it is of tile {document['tile']!r}"
         raise ValueError(message)
     stages: dict[str, dict[str, StageEntry]] = {
-        stage: {unit: parsed_entry(entry) for unit, entry in units.items()}
+        stage: {
+            unit: StageEntry.from_document(entry, stage=stage, unit=unit)
+            for unit, entry in units.items()
+        }
         for stage, units in mapping(document["stages"]).items()
     }
     versions = {str(k): str(v) for k, v in mapping(document["versions"]).items()}
     return TileManifest(
         grid_id=str(document["grid_id"]), tile=key, stages=stages, versions=versions
-    )
-
-
-def parsed_entry(entry: Mapping[str, object]) -> StageEntry:
-    """One entry; raises as `parsed` does."""
-    objects = entry["objects"]
-    if not isinstance(objects, list):
-        message = f"wanted a list of objects, got {objects!r}"
-        raise TypeError(message)
-    return StageEntry(
-        fingerprint=str(entry["fingerprint"]),
-        objects=tuple(ObjectInfo(**fields) for fields in objects),
-        facts=mapping(entry["facts"]),
     )
 
 

@@ -33,7 +33,7 @@ from spatial_assets.pipeline.freshness.stage_inputs import (
 from spatial_assets.pipeline.outcome import State, TileOutcome
 from spatial_assets.pipeline.run.driver import TilePipeline
 from spatial_assets.pipeline.stages import RAW, chain_of
-from spatial_assets.pipeline.tile.boundary_statistics import ValidatedBoundaries
+from spatial_assets.pipeline.tile.validated_boundaries import ValidatedBoundaries
 from spatial_assets.project import Project
 from spatial_assets.stores.tables.connect import open_database
 from spatial_assets_tests.fixtures.pipeline_runs import NOON, rows, stage_of, states, store_of, walk

@@ -4,6 +4,7 @@ import logging
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -21,6 +22,16 @@ from spatial_assets.stores.objects.manifests import (
     read_manifest,
 )
 from spatial_assets.stores.objects.store import ObjectInfo, ObjectStore, open_store
+from spatial_assets.stores.stage_facts import (
+    WHOLE_STAGE,
+    IndexFacts,
+    RawTileFacts,
+    ReprojectedRasterFacts,
+    StatisticsFacts,
+    StoredScene,
+    UnitFacts,
+    WholeStageFacts,
+)
 
 EMPTY = TileManifest(grid_id="abc", tile="0231")
 
@@ -32,18 +43,73 @@ objects = st.builds(
     etag=words,
     sha256=st.one_of(st.none(), words),
 )
-entries = st.builds(
-    StageEntry,
+figures = st.dictionaries(words, st.one_of(st.integers(), st.floats(allow_nan=False), words))
+shares = st.floats(0, 1)
+scenes = st.builds(
+    StoredScene,
+    id=words,
     fingerprint=words,
-    objects=st.lists(objects, max_size=3).map(tuple),
-    facts=st.dictionaries(words, st.one_of(st.integers(), st.floats(allow_nan=False), words)),
+    solar_day=st.dates().map(str),
+    platform=words,
+    granule=words,
+    facts=figures,
+    bands=st.lists(words, max_size=3).map(tuple),
+    class_band=st.none() | words,
 )
+windows = st.dictionaries(words, st.tuples(*[st.integers(0, 9)] * 4))
+periods = st.integers(0, 600)
+facts_of_stage = {
+    "raw_tile": st.builds(
+        RawTileFacts,
+        scene=scenes,
+        windows=windows,
+        unreadable=st.dictionaries(words, periods),
+        readable_fraction=shares,
+    ),
+    "reprojected_raster": st.builds(
+        ReprojectedRasterFacts, scene=scenes, alignment=st.none() | figures, valid_fraction=shares
+    ),
+    "ndvi": st.builds(
+        IndexFacts,
+        period=periods,
+        valid_fraction=shares,
+        observations=shares,
+        range=st.none() | figures,
+    ),
+    "ndvi_by_boundary": st.builds(StatisticsFacts, period=periods),
+    "tile_index": st.none(),
+}
+whole_facts = st.none() | st.builds(WholeStageFacts, features=st.dictionaries(words, words))
+
+
+def entries(facts: st.SearchStrategy[UnitFacts | None]) -> st.SearchStrategy[StageEntry]:
+    return st.builds(
+        StageEntry,
+        fingerprint=words,
+        objects=st.lists(objects, max_size=3).map(tuple),
+        facts=facts,
+    )
+
+
+def stages(facts: st.SearchStrategy[UnitFacts | None]) -> st.SearchStrategy[dict[str, StageEntry]]:
+    units = st.dictionaries(words.filter(bool), entries(facts), max_size=3)
+    return st.builds(
+        lambda units, whole: units | whole,
+        units,
+        st.dictionaries(st.just(WHOLE_STAGE), entries(whole_facts), max_size=1),
+    )
+
+
 manifests = st.builds(
     TileManifest,
     grid_id=words,
     tile=st.just("0231"),
-    stages=st.dictionaries(words, st.dictionaries(words, entries, max_size=3), max_size=3),
+    stages=st.fixed_dictionaries(
+        {}, optional={name: stages(facts) for name, facts in facts_of_stage.items()}
+    ),
 )
+STORED = Path(__file__).with_name("stored_manifest.json")
+"""Manifest of a tile as a walk wrote it before entries had facts of their own classes."""
 
 
 @given(manifests.filter(lambda m: "inf" not in repr(m)))
@@ -55,13 +121,61 @@ def test_a_committed_manifest_is_read_back_with_the_versions_that_wrote_it(
     store: ObjectStore,
 ) -> None:
     info = store.put("raw_tile/0231/S2A/red.tif", b"pixels")
-    entry = StageEntry("f1", (info,), {"valid_fraction": 0.5})
+    facts = IndexFacts(period=0, valid_fraction=0.5, observations=1.5, scenes=3, range=None)
+    entry = StageEntry("f1", (info,), facts)
 
-    committed = commit_manifest(store, EMPTY.with_entry("raw_tile", "S2A", entry))
+    committed = commit_manifest(store, EMPTY.with_entry("ndvi", "2023-08", entry))
 
     assert read_manifest(store, "0231") == committed
-    assert committed.entry("raw_tile", "S2A") == entry
+    assert committed.entry("ndvi", "2023-08") == entry
+    assert committed.facts("ndvi", IndexFacts)["2023-08"].valid_fraction == 0.5
     assert {"gdal", "proj", "geos", "zarr", "spatial-assets"} <= set(committed.versions)
+
+
+def test_a_manifest_of_an_earlier_version_is_read_and_written_back_to_the_same_bytes() -> None:
+    data = STORED.read_bytes()
+
+    manifest = parsed(from_json(data), key="1202302023")
+
+    assert manifest.to_bytes() == data
+    raw = manifest.facts("raw_tile", RawTileFacts)["east_0810"]
+    assert (raw.scene.platform, raw.scene.bands) == ("sentinel-2a", ("nir", "red"))
+    assert raw.windows["red"] == (0, 1, 245, 355)
+    assert raw.readable_fraction == 0.0
+    assert manifest.scenes("raw_tile") == manifest.scenes("reprojected_raster")
+    reprojected = manifest.facts("reprojected_raster", ReprojectedRasterFacts)["east_0810"]
+    assert reprojected.alignment is not None
+    assert reprojected.alignment["shape"] == "256 x 256"
+    index = manifest.facts("ndvi", IndexFacts)["2023-08"]
+    assert (index.period, index.scenes, index.valid_fraction) == (0, 4, 0.68218994140625)
+    assert index.range is not None
+    assert index.range["kept_pixels"] == 84774
+    assert manifest.facts("ndvi_by_boundary", StatisticsFacts) == {
+        "2023-08/districts": StatisticsFacts(period=0, rows=1, boundaries=1)
+    }
+    assert manifest.facts("raw_tile", WholeStageFacts)[WHOLE_STAGE].periods == (0,)
+    assert manifest.facts("ndvi_by_boundary", WholeStageFacts)[WHOLE_STAGE].features == {
+        "districts": "49227ae5db8f0325"
+    }
+
+
+@pytest.mark.parametrize(
+    ("stage", "unit", "name"),
+    [
+        ("reprojected_raster", "east_0810", "alignment"),
+        ("ndvi", "2023-08", "range"),
+        ("raw_tile", WHOLE_STAGE, "periods"),
+    ],
+)
+def test_facts_that_the_first_manifests_lack_are_not_made_up(
+    stage: str, unit: str, name: str
+) -> None:
+    document: dict[str, Any] = from_json(STORED.read_bytes())
+    del document["stages"][stage][unit]["facts"][name]
+
+    manifest = parsed(document, key="1202302023")
+
+    assert from_json(manifest.to_bytes()) == document
 
 
 def test_equal_manifests_are_equal_bytes_in_whatever_order_they_were_made() -> None:

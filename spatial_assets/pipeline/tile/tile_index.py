@@ -1,0 +1,66 @@
+"""The stage `tile_index`: one row for each index and period of a tile, from its manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from spatial_assets.pipeline.fingerprints import fingerprint
+from spatial_assets.pipeline.stages import CODE_VERSIONS, TILE_INDEX
+from spatial_assets.pipeline.tile.manifest_builder import ManifestBuilder
+from spatial_assets.pipeline.tile.spectral_index import SpectralIndexStage
+from spatial_assets.pipeline.tile.task import IndexRow
+from spatial_assets.stores.objects.manifests import StageEntry, TileManifest
+from spatial_assets.stores.stage_facts import IndexFacts
+
+ROWS_UNIT = "rows"
+"""The only unit of the stage."""
+
+
+class TileIndexStage:
+    """Makes the rows of one tile."""
+
+    def __init__(self, builder: ManifestBuilder, *, indices: SpectralIndexStage) -> None:
+        self._builder = builder
+        self._indices = indices
+
+    def make(self) -> None:
+        """Bring the rows up to date, and close the stage."""
+        for index in self._indices.names:
+            self._builder.require_intact(index)
+            self._indices.require_run(index)
+        rows = index_rows(self._builder.manifest, self._indices.names)
+        expected = fingerprint(
+            TILE_INDEX, CODE_VERSIONS[TILE_INDEX], [row.fingerprint for row in rows]
+        )
+        self._builder.report(
+            TILE_INDEX, rows=len(rows), **self._indices.coverage(*self._indices.names)
+        )
+        if not self._builder.is_current(TILE_INDEX, ROWS_UNIT, expected):
+            self._builder.index_rows = rows
+            self._builder.add(TILE_INDEX, ROWS_UNIT, StageEntry(expected))
+        self._builder.close(TILE_INDEX)
+
+    def break_off(self) -> None:
+        """Update the rows to the indices made before the walk failed.
+
+        Their pixels are in the cube already: rows about the old pixels would be wrong.
+        """
+        if any(self._builder.has_changed(name) for name in self._indices.names):
+            self._builder.index_rows = index_rows(self._builder.manifest, self._indices.names)
+            self._builder.drop(TILE_INDEX, ROWS_UNIT)
+
+
+def index_rows(manifest: TileManifest, indices: Iterable[str]) -> tuple[IndexRow, ...]:
+    """Return one row for each index and period that was made for the tile."""
+    return tuple(
+        IndexRow(
+            index=index,
+            period=facts.period,
+            valid_fraction=facts.valid_fraction,
+            observations=facts.observations,
+            scenes=facts.scenes,
+            fingerprint=manifest.units(index)[unit].fingerprint,
+        )
+        for index in indices
+        for unit, facts in sorted(manifest.facts(index, IndexFacts).items())
+    )
