@@ -2,8 +2,10 @@
 
 # No `from __future__ import annotations`: Dagster reads the annotations of what it decorates.
 
+import importlib.metadata
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -27,6 +29,13 @@ UNWANTED = (
     "spatial_assets.pipeline.run.driver",
     *("distributed", "dask"),
 )
+LIGHT = {
+    *("click", "pydantic", "pydantic_core", "annotated_types"),
+    *("typing_extensions", "typing_inspection"),
+}
+"""Third-party packages that the definitions and the command line may load; the definitions may
+also load whatever Dagster itself loads."""
+STREETS = re.compile(r"spatial_assets\.(geo|catalog|stores|pipeline)\.\w+\.\w+")
 MAX_SECONDS = 3.0
 REPORT = """
 import json, resource, sys
@@ -50,6 +59,20 @@ def imported(module: str, environment: Mapping[str, str]) -> tuple[set[str], flo
     return set(modules), seconds
 
 
+def third_parties(modules: set[str]) -> set[str]:
+    """Installed packages among the modules that are loaded, but for those of Python's start."""
+    at_start, _ = imported("sys", {})
+    installed = {*importlib.metadata.packages_distributions()} - {"spatial_assets"}
+    return {module.split(".")[0] for module in modules - at_start} & installed
+
+
+@pytest.fixture(scope="module")
+def command_line() -> set[str]:
+    """Modules that the command line loads before it knows the command."""
+    modules, _ = imported("spatial_assets.cli", {})
+    return modules
+
+
 @pytest.fixture(scope="module")
 def bare() -> tuple[set[str], float]:
     """The import of the demo's definitions with an empty environment."""
@@ -69,6 +92,24 @@ def test_a_heavy_library_waits_until_a_step_needs_it(
     modules, _ = bare
 
     assert module not in modules
+
+
+def test_the_definitions_load_no_library_but_dagster_and_those_of_the_settings(
+    bare: tuple[set[str], float],
+) -> None:
+    of_dagster, _ = imported("dagster", {})
+
+    assert third_parties(bare[0]) - third_parties(of_dagster) <= LIGHT
+
+
+def test_the_command_line_loads_no_library_but_those_of_options_and_settings(
+    command_line: set[str],
+) -> None:
+    assert third_parties(command_line) <= LIGHT
+
+
+def test_neither_loads_a_street(bare: tuple[set[str], float], command_line: set[str]) -> None:
+    assert not [module for module in bare[0] | command_line if STREETS.match(module)]
 
 
 def test_the_import_costs_little_more_than_dagster_itself(bare: tuple[set[str], float]) -> None:
