@@ -30,7 +30,7 @@ UNWANTED = (
     *("distributed", "dask"),
 )
 LIGHT = {
-    *("click", "pydantic", "pydantic_core", "annotated_types"),
+    *("click", "cronsim", "pydantic", "pydantic_core", "annotated_types"),
     *("typing_extensions", "typing_inspection"),
 }
 """Third-party packages that the definitions and the command line may load; the definitions may
