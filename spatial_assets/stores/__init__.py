@@ -1,4 +1,4 @@
-"""Where the product is kept: objects (rasters, cube, manifests, leases) and database tables.
+"""Storage of the product: objects (rasters, cube, manifests, leases) and database tables.
 
-Nothing is imported here: each module takes the heavy library it needs, and no other.
+The modules of this folder are light: plain data and names, no library. Its streets are heavy.
 """

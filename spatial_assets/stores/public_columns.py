@@ -1,7 +1,7 @@
-"""The columns of the tables that people see, said once and in plain words.
+"""Columns of the tables that users see, each with a description.
 
-The declarations in `tables` are made from them, and so are the column schemas of a user interface,
-which would otherwise load a database library only to show a few names.
+Light: both the declarations in `tables` and the column schemas in the user interface are built from
+them, and the user interface needs no database library.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ POSTGIS_TYPES: Mapping[ColumnKind, str] = {
     "boolean": "boolean",
     "multipolygon": "geometry(multipolygon,4326)",
 }
-"""Kind -> the type that PostGIS knows it by."""
+"""Kind -> type name in PostGIS."""
 
 
 @dataclass(frozen=True)
 class PublicColumn:
-    """A column that says what it holds."""
+    """A column with a description."""
 
     name: str
     kind: ColumnKind
     comment: str
     null: bool = False
-    """Whether a value may be unknown."""
+    """True if a value may be unknown."""
 
     key: bool = False
-    """Whether it is of the primary key; keys are ours to give, never counted by the database."""
+    """True if it is part of the primary key; the database never generates keys."""
 
     @property
     def type(self) -> str:
-        """What PostGIS calls it, in lower case."""
+        """Type name in PostGIS, in lower case."""
         return POSTGIS_TYPES[self.kind]
 
 
@@ -62,7 +62,7 @@ STATISTICS_COLUMNS = (
     PublicColumn("max", "number", "Largest valid value; null if none.", null=True),
     PublicColumn("area_total", "number", "Area of all pixels within the boundary, square metres."),
 )
-"""What each tile contributes to the statistics of each boundary."""
+"""Columns of the contribution of each tile to the statistics of each boundary."""
 
 TILE_INDEX_COLUMNS = (
     PublicColumn("grid_id", "text", "Identity of the pixel grid.", key=True),
@@ -78,14 +78,14 @@ TILE_INDEX_COLUMNS = (
     PublicColumn("geometry", "multipolygon", "Footprint of the tile in lon/lat (EPSG:4326)."),
     PublicColumn("refreshed_at", "timestamp", "When the inputs were last looked at."),
 )
-"""Which pixels exist."""
+"""Columns of the index of existing pixels."""
 
 
 def boundary_columns(declared: BoundaryDeclaration) -> tuple[PublicColumn, ...]:
-    """The columns of the table of one boundary set: ours, and those of its source.
+    """Columns of the table of one boundary set: the reserved ones, and those of its source.
 
     Raises:
-        DatabaseError: a name cannot be one, or two are the same to a database.
+        DatabaseError: a name is invalid, or two names differ only in case.
     """
     key = keys_of(declared)
     carried = [*key, *(each for each in declared.columns if each not in key)]
@@ -116,5 +116,5 @@ def boundary_columns(declared: BoundaryDeclaration) -> tuple[PublicColumn, ...]:
 
 
 def keys_of(declared: BoundaryDeclaration) -> tuple[str, ...]:
-    """The columns that tell one feature from another."""
+    """Columns that identify a feature."""
     return (declared.key,) if isinstance(declared.key, str) else tuple(declared.key)

@@ -1,6 +1,6 @@
-"""What is handed to a database: boundary sets, rows, and changes. Plain data, no SQL.
+"""Input of a database: boundary sets, rows, and changes. Plain data, no SQL.
 
-How a table looks belongs in `tables`, how a row becomes columns in `batches`.
+Tables are declared in `tables.declarations`; rows become columns in `tables.batches`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ QUARANTINE_KINDS = ("scene", "tile", "feature")
 
 
 class RowDataclass(Protocol):
-    """Any instance of a dataclass: its fields are the columns."""
+    """Any dataclass instance; its fields are the columns."""
 
     __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
 
@@ -32,7 +32,7 @@ RowLike = Row | RowDataclass
 
 
 class BoundaryDeclaration(Protocol):
-    """What a table of boundaries follows from; `[[boundaries]]` of the project file is one."""
+    """Description of a boundary table, such as a `[[boundaries]]` of the project file."""
 
     @property
     def name(self) -> str:
@@ -40,40 +40,40 @@ class BoundaryDeclaration(Protocol):
 
     @property
     def key(self) -> str | Sequence[str]:
-        """The column, or columns, that tell one feature from another."""
+        """Column, or columns, that identify a feature."""
 
     @property
     def columns(self) -> Sequence[str]:
-        """Other columns to carry along."""
+        """Other columns to keep."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BoundarySet:
-    """A set of boundaries whose columns have types."""
+    """A boundary set with typed columns."""
 
     name: str
     """Name of the set and of its table."""
 
     key: str | Sequence[str]
-    """The column, or columns, that tell one feature from another."""
+    """Column, or columns, that identify a feature."""
 
     columns: Sequence[str] = ()
-    """Other columns to carry along."""
+    """Other columns to keep."""
 
     types: Mapping[str, ColumnType] = field(default_factory=dict)
-    """Column name -> type; a column without one is text."""
+    """Column name -> type; other columns are text."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TileState:
-    """How a stage of a tile last ended."""
+    """Latest outcome of one stage of one tile."""
 
     grid_id: str
     tile: str
     stage: str
     state: Literal["materialized", "empty", "quarantined", "failed", "unchanged"]
     since: datetime
-    """When it ended so; the row keeps the first such time while nothing changes. UTC-aware."""
+    """Time of the outcome, UTC-aware; the row keeps the first while nothing changes."""
 
     reason: str | None = None
     evidence: Mapping[str, object] = field(default_factory=dict)
@@ -82,7 +82,7 @@ class TileState:
 
 @dataclass(frozen=True, kw_only=True)
 class TileInputs:
-    """What a tile was last made from."""
+    """Inputs that a tile was last computed from."""
 
     grid_id: str
     tile: str
@@ -90,29 +90,29 @@ class TileInputs:
     """Stage -> kind of input -> hash."""
 
     looked_at: datetime
-    """When the catalogue was last asked about the tile, UTC-aware."""
+    """Time of the last catalogue query for the tile, UTC-aware."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TileWanted:
-    """A change that a tile is to follow."""
+    """Changed inputs that a tile does not reflect yet."""
 
     grid_id: str
     tile: str
     stage: str
-    """The first stage that it reaches."""
+    """First stage that the change affects."""
 
     wanted: str
-    """Hash of the inputs as they are now; done when `TileInputs` has the same."""
+    """Hash of the current inputs; done when `TileInputs` has the same."""
 
     why: str
     since: datetime
-    """When the change was seen; the row keeps the first such time. UTC-aware."""
+    """Time the change was detected, UTC-aware; the row keeps the first."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class QuarantineRecord:
-    """An input that is bad in a way that a retry cannot change."""
+    """A bad input that no retry can fix."""
 
     grid_id: str
     kind: Literal["scene", "tile", "feature"]
@@ -125,7 +125,7 @@ class QuarantineRecord:
     first_seen: datetime
     last_seen: datetime
     tile: str = ""
-    """The tile it was met in; empty where the subject is bad everywhere."""
+    """Tile in which it was found; empty if the subject is bad everywhere."""
 
     evidence: Mapping[str, object] = field(default_factory=dict)
     href: str | None = None
@@ -135,10 +135,10 @@ class QuarantineRecord:
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """Many rows by column, as they come out of a frame."""
+    """Rows by column, as in a data frame."""
 
     values: Mapping[str, Sequence[object]]
-    """Column name -> its values, one for each row."""
+    """Column name -> values, one for each row."""
 
     def __post_init__(self) -> None:
         """Refuse columns of different lengths."""
@@ -147,7 +147,7 @@ class Columns:
             raise DatabaseError(f"wanted columns of one length, got {lengths}")
 
     def __len__(self) -> int:
-        """How many rows."""
+        """Number of rows."""
         return len(next(iter(self.values.values())))
 
 
@@ -156,7 +156,7 @@ RowsLike = Iterable[RowLike] | Columns
 
 @dataclass(frozen=True)
 class Replace:
-    """The rows of `table` that have these keys become `rows`: whole, or not at all."""
+    """Replace the rows of `table` that have these keys by `rows`, all or none."""
 
     table: str
     keys: Mapping[str, object]
@@ -165,7 +165,7 @@ class Replace:
 
 @dataclass(frozen=True)
 class ReplaceAll:
-    """All rows of `table` become `rows`."""
+    """Replace all rows of `table` by `rows`."""
 
     table: str
     rows: RowsLike
@@ -173,7 +173,7 @@ class ReplaceAll:
 
 @dataclass(frozen=True)
 class Upsert:
-    """RowsLike are added, or merged with the one of the same key as their table says."""
+    """Insert rows, or merge each with the row of the same key by the rule of its table."""
 
     table: str
     rows: RowsLike
@@ -181,32 +181,32 @@ class Upsert:
 
 @dataclass(frozen=True)
 class Renew:
-    """RowsLike of `table` that have these keys get a newer moment; no row is added."""
+    """Set a later time in the rows of `table` that have these keys; add no row."""
 
     table: str
     keys: Mapping[str, object]
-    """Column -> the value, or a list of values, it has."""
+    """Column -> value, or list of values."""
 
     column: str
-    moment: datetime
-    """UTC-aware; rows that have this or a later one are left alone."""
+    time: datetime
+    """New value, UTC-aware; rows with this or a later time stay unchanged."""
 
 
 RowChange = Replace | ReplaceAll | Upsert | Renew
 
 
 def fields_of(row: RowLike) -> Mapping[str, object]:
-    """A row as column name -> value."""
+    """Return a row as column name -> value."""
     if isinstance(row, Mapping):
         return row
     return {each.name: getattr(row, each.name) for each in dataclasses.fields(row)}
 
 
 def boundary_key(*parts: object) -> str:
-    r"""The key of a feature as text, which statistics refer to.
+    r"""Key of a feature as text, which statistics refer to.
 
-    One part is its own text; several are joined by `|`, with `\` before a `|` or `\` of their
-    own, so that two different keys never read the same.
+    A single part is its own text; several are joined by `|`, and each `|` or `\` within a part is
+    escaped by `\`, so that different keys have different texts.
     """
     texts = [part.isoformat() if isinstance(part, date) else str(part) for part in parts]
     if len(texts) == 1:

@@ -1,6 +1,6 @@
-"""Names that both databases take as they are.
+"""Names of tables and columns that both databases accept unchanged.
 
-No database library is needed to refuse one: project files are judged before any is loaded.
+Light: project files are validated before a database library is loaded.
 """
 
 from __future__ import annotations
@@ -9,26 +9,26 @@ from collections.abc import Sequence
 
 from spatial_assets.errors import DatabaseError
 
-LONGEST_NAME = 63  # bytes; PostgreSQL cuts a longer one without an error
+MAX_NAME_BYTES = 63  # PostgreSQL truncates a longer name without an error
 
 
-def checked_name(name: str, what: str, *, room: int = 0) -> str:
-    """`name`, if both databases take it as it is.
+def checked_name(name: str, what: str, *, suffix_bytes: int = 0) -> str:
+    """Return `name` if both databases accept it, with `suffix_bytes` left for a suffix.
 
     Raises:
-        DatabaseError: it is empty, holds a NUL or half a surrogate pair, or is too long.
+        DatabaseError: it is empty or too long, or contains a NUL or a lone surrogate.
     """
     size = len(name.encode(errors="replace"))
-    if not name or "\0" in name or not is_unicode(name) or size + room > LONGEST_NAME:
+    if not name or "\0" in name or not is_unicode(name) or size + suffix_bytes > MAX_NAME_BYTES:
         raise DatabaseError(
             f"{what} name {name!r} is {size} bytes long; a database takes 1 to "
-            f"{LONGEST_NAME - room} bytes of text without NUL"
+            f"{MAX_NAME_BYTES - suffix_bytes} bytes of text without NUL"
         )
     return name
 
 
 def is_unicode(text: str) -> bool:
-    """Whether `text` can be written as UTF-8."""
+    """Return True if `text` can be encoded as UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -37,17 +37,17 @@ def is_unicode(text: str) -> bool:
 
 
 def refuse_shared_columns(table: str, ours: Sequence[str], theirs: Sequence[str]) -> None:
-    """Refuse column names that cannot be, or that are one and the same to a database.
+    """Refuse invalid column names, and names that differ only in case.
 
     Raises:
-        DatabaseError: naming the column and the remedy.
+        DatabaseError: with the column and the remedy.
     """
     taken = {each.casefold() for each in ours}
     for each in theirs:
         checked_name(each, "column")
         if each.casefold() in taken:
             raise DatabaseError(
-                f"boundary set {table!r}: its column {each!r} has a name that is taken "
-                f"(ours: {', '.join(ours)}); rename it in the source"
+                f"boundary set {table!r}: the name of its column {each!r} is taken "
+                f"(reserved: {', '.join(ours)}); rename it in the source"
             )
         taken.add(each.casefold())

@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql
 
 from spatial_assets.stores.public_columns import PublicColumn
 from spatial_assets.stores.rows import ColumnType
-from spatial_assets.stores.sql_names import LONGEST_NAME
+from spatial_assets.stores.sql_names import MAX_NAME_BYTES
 
 SqlType = sa.types.TypeEngine[Any]
 
@@ -71,6 +71,6 @@ def shown(told: PublicColumn) -> sa.Column[object]:
 def index_name(table: str, suffix: str) -> str:
     """The name of an index; readable unless that is too long."""
     name = f"ix_{table}_{suffix}"
-    if len(name.encode()) <= LONGEST_NAME:
+    if len(name.encode()) <= MAX_NAME_BYTES:
         return name
     return f"ix_{hashlib.sha256(table.encode()).hexdigest()[:16]}_{suffix}"

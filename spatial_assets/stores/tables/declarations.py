@@ -121,7 +121,7 @@ def columns_of(table: sa.Table) -> list[tuple[str, str, str]]:
 
 def statistics_table(metadata: sa.MetaData, index: str) -> sa.Table:
     """What each tile contributes to the statistics of each boundary."""
-    name = checked_name(f"{index}_by_boundary", "table", room=len("_merged"))
+    name = checked_name(f"{index}_by_boundary", "table", suffix_bytes=len("_merged"))
     return sa.Table(
         name,
         metadata,

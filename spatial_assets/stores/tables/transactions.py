@@ -109,11 +109,11 @@ class PreparedRenewal:
     def __init__(self, tables: Tables, change: Renew) -> None:
         table = tables.table(change.table)
         column = known_column(table, change.column)
-        moment = converted(column, [change.moment])[0]
+        time = converted(column, [change.time])[0]
         self._statement = (
             sa.update(table)
-            .where(*conditions(table, change.keys), column < moment)
-            .values({column: moment})
+            .where(*conditions(table, change.keys), column < time)
+            .values({column: time})
         )
 
     def locks(self) -> dict[str, bool]:
