@@ -157,7 +157,7 @@ def open_cube(store: ObjectStore, index: str) -> xr.Dataset:
         StoreError: there is no cube.
     """
     _root(store, index)
-    with store.answering("read", layout.cube(index)):
+    with store.translated_errors("read", layout.cube(index)):
         dataset: xr.Dataset = xr.open_zarr(
             ReadOnlyZarrStore(store, layout.cube(index)),
             chunks=None,

@@ -1,7 +1,7 @@
-"""Whether what this process is at work on is still wanted: asked before each write of an object.
+"""Cancellation of the work of this process, checked before each write of an object.
 
-A driver on another machine may die, or hand a tile to another worker, while this process is still
-making it. What it wrote after that could land in the work of somebody else.
+A driver on another machine may die, or reassign a tile to another worker, while this process still
+computes it. A later write could then mix with the results of the other worker.
 """
 
 from __future__ import annotations
@@ -13,30 +13,30 @@ from spatial_assets.errors import StoreError
 
 
 class Cancellation:
-    """Stands between a process and its writes; of the whole process, helper threads included."""
+    """Check before each write, for the whole process including its helper threads."""
 
     def __init__(self) -> None:
-        self._is_wanted: Callable[[], bool] | None = None
+        self._is_active: Callable[[], bool] | None = None
 
     @contextmanager
-    def checked_by(self, is_wanted: Callable[[], bool]) -> Iterator[None]:
-        """Write nothing in this block from when `is_wanted()` no longer holds."""
-        self._is_wanted = is_wanted
+    def checked_by(self, is_active: Callable[[], bool]) -> Iterator[None]:
+        """Refuse writes in this block once `is_active()` returns False."""
+        self._is_active = is_active
         try:
             yield
         finally:
-            self._is_wanted = None
+            self._is_active = None
 
     def refuse_if_cancelled(self, uri: str) -> None:
-        """Refuse to write an object that nobody wants from this process any more.
+        """Refuse to write an object after cancellation.
 
         Raises:
-            StoreError: the work was given up.
+            StoreError: the work was cancelled.
         """
-        if self._is_wanted is not None and not self._is_wanted():
+        if self._is_active is not None and not self._is_active():
             message = f"{uri} is not written: the driver gave this work up, or is gone"
             raise StoreError(message)
 
 
 cancellation = Cancellation()
-"""Of this process."""
+"""Cancellation of this process."""

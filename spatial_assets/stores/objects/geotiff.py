@@ -1,7 +1,7 @@
-"""Rasters as GeoTIFF bytes in memory: bands with names, one transform, one CRS.
+"""Rasters as GeoTIFF bytes in memory: named bands, one transform, one CRS.
 
-No path and no store: bytes in, bytes out. Readable by QGIS and anything that has GDAL.
-Pixel arithmetic belongs in geo/.
+No path and no store: bytes in, bytes out. QGIS and any tool with GDAL reads them. Pixel arithmetic
+belongs in geo/.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from spatial_assets.errors import RasterError, StoreError
 
 BLOCK_PIXELS = 512
 PREDICTORS = {"float32": 3, "int16": 2, "uint16": 2, "uint8": 2}
-"""Pixel types that can be stored -> GDAL's predictor for them: differences of neighbours."""
+"""Supported pixel type -> GDAL predictor, which encodes differences of neighbours."""
 
 CREATION = {
     "driver": "GTiff",
@@ -37,7 +37,7 @@ CREATION = {
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class StoredRaster:
-    """Bands on one pixel grid, as they are stored."""
+    """Bands on one pixel grid, as stored."""
 
     pixels: NDArray[Any]
     """Values, shape (band, row, column), of a type in `PREDICTORS`. Row 0 is the northern edge
@@ -50,19 +50,19 @@ class StoredRaster:
     """(column, row) of a pixel's top-left corner -> (x, y) in units of `crs`."""
 
     crs: CRS
-    """Coordinates of it are x (east) first, as GDAL has them."""
+    """CRS with x (east) first, as in GDAL."""
 
     nodata: float | None = None
-    """Value of a pixel that holds no observation; None: every pixel does."""
+    """Value of a pixel without an observation; None if every pixel has one."""
 
     scale: float = 1.0
-    """What one step of `pixels` is worth; shown by QGIS, never applied here."""
+    """Physical value of one step of `pixels`; applied by QGIS, never here."""
 
     tags: Mapping[str, str] = field(default_factory=dict)
-    """Facts for people and programs, such as grid_id and scene."""
+    """GDAL metadata items, such as grid_id and scene."""
 
     def __post_init__(self) -> None:
-        """Refuse a raster that no reader would give back as it is."""
+        """Refuse a raster that would not read back unchanged."""
         if self.pixels.ndim != 3 or self.pixels.shape[0] != len(self.bands):  # noqa: PLR2004
             raise RasterError(
                 f"pixels have shape {self.pixels.shape}, but bands {self.bands} need "
@@ -75,7 +75,7 @@ class StoredRaster:
             )
 
     def band(self, name: str) -> NDArray[Any]:
-        """Pixels of one band, shape (row, column).
+        """Return the pixels of one band, shape (row, column).
 
         Raises:
             RasterError: there is no such band.
@@ -86,7 +86,7 @@ class StoredRaster:
         return band
 
 
-def write_geotiff(  # noqa: PLR0913 - the facts of a file, each by its name
+def write_geotiff(  # noqa: PLR0913 - properties of a file, each by name
     pixels: NDArray[Any],
     *,
     bands: tuple[str, ...],
@@ -96,10 +96,10 @@ def write_geotiff(  # noqa: PLR0913 - the facts of a file, each by its name
     scale: float = 1.0,
     tags: Mapping[str, str] | None = None,
 ) -> bytes:
-    """Encode, see `StoredRaster` for what each is; equal rasters give equal bytes.
+    """Encode a raster, see `StoredRaster`; equal rasters give equal bytes.
 
     Raises:
-        RasterError: the parts disagree, or the pixels are of a type that is not stored.
+        RasterError: the arguments disagree, or the pixel type is not supported.
     """
     return encoded(
         StoredRaster(
@@ -115,7 +115,7 @@ def write_geotiff(  # noqa: PLR0913 - the facts of a file, each by its name
 
 
 def encoded(raster: StoredRaster) -> bytes:
-    """The bytes of a raster; the same with the same GDAL."""
+    """Encode a raster; the bytes depend on the version of GDAL."""
     count, height, width = raster.pixels.shape
     kind = str(raster.pixels.dtype)
     profile = {
@@ -140,13 +140,13 @@ def encoded(raster: StoredRaster) -> bytes:
 
 
 def read_geotiff(data: bytes) -> StoredRaster:
-    """Decode what `write_geotiff` made: pixels as they were, neither masked nor scaled.
+    """Decode bytes of `write_geotiff`; pixels are neither masked nor scaled.
 
     Raises:
-        StoreError: the bytes are not a GeoTIFF, or damaged.
+        StoreError: the bytes are not a GeoTIFF, or are damaged.
     """
     if not data:
-        raise StoreError("not a GeoTIFF of ours, or damaged: it has no bytes")
+        raise StoreError("not a stored GeoTIFF, or damaged: it has no bytes")
     try:
         with MemoryFile(data) as memory, memory.open(driver="GTiff") as dataset:
             tags = {k: v for k, v in dataset.tags().items() if k != "AREA_OR_POINT"}
@@ -160,11 +160,11 @@ def read_geotiff(data: bytes) -> StoredRaster:
                 tags=tags,
             )
     except (RasterioError, RasterError) as error:
-        raise StoreError(f"not a GeoTIFF of ours, or damaged: {error}") from error
+        raise StoreError(f"not a stored GeoTIFF, or damaged: {error}") from error
 
 
 def placement(data: bytes) -> tuple[Affine, tuple[int, int], CRS]:
-    """Transform, (rows, columns) and CRS of what `write_geotiff` made, without decoding a pixel.
+    """Read transform, (rows, columns) and CRS from bytes of `write_geotiff`, decoding no pixel.
 
     Raises:
         StoreError: the bytes are not a GeoTIFF.
@@ -173,11 +173,11 @@ def placement(data: bytes) -> tuple[Affine, tuple[int, int], CRS]:
         with MemoryFile(data) as memory, memory.open(driver="GTiff") as dataset:
             return dataset.transform, dataset.shape, from_gdal_crs(dataset.crs)
     except (RasterioError, RasterError) as error:
-        raise StoreError(f"not a GeoTIFF of ours: {error}") from error
+        raise StoreError(f"not a stored GeoTIFF: {error}") from error
 
 
 def gdal_crs(crs: CRS) -> rasterio.crs.CRS:
-    """The CRS as rasterio has it, by EPSG code where it has one."""
+    """Convert a CRS to rasterio, by EPSG code if it has one."""
     code = crs.to_epsg()
     if code is not None:
         return rasterio.crs.CRS.from_epsg(code)
@@ -185,7 +185,7 @@ def gdal_crs(crs: CRS) -> rasterio.crs.CRS:
 
 
 def from_gdal_crs(crs: rasterio.crs.CRS | None) -> CRS:
-    """The CRS as pyproj has it.
+    """Convert a CRS to pyproj.
 
     Raises:
         RasterError: there is none.

@@ -1,4 +1,4 @@
-"""A store belongs to one grid: the first use writes which, every later use compares."""
+"""Identity of a store's pixel grid: written at the first use, compared at every later one."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ GRID_SCHEMA = 1
 
 
 def claim_store(store: ObjectStore, grid_id: str, *, grid: Mapping[str, object]) -> None:
-    """Make the store this grid's, or see that it is.
+    """Claim the store for this grid, or verify that it belongs to it.
 
-    `grid` is the [grid] table that `grid_id` is the hash of, kept for whoever meets the refusal.
+    `grid` is the [grid] table that `grid_id` is the hash of, kept to explain a later mismatch.
 
     Raises:
-        GridError: the store holds another grid's pixels.
+        GridError: the store holds pixels of another grid.
     """
     found = stored_grid(store)
     if found is None:
         store.create(layout.GRID, identity_document(grid_id, grid))
-        found = stored_grid(store)  # ours, or that of whoever was first
+        found = stored_grid(store)  # ours, or that of the first writer
     if found is None:
-        raise StoreError(f"{store.uri(layout.GRID)} vanished while it was written; start again")
+        raise StoreError(f"{store.uri(layout.GRID)} vanished while it was written; run again")
     if found["grid_id"] != grid_id:
         raise GridError(refusal(store, found, grid_id=grid_id, grid=grid))
 
 
 def stored_grid(store: ObjectStore) -> dict[str, object] | None:
-    """The identity in the store ({"grid_id", "grid", "schema"}), or None in a new one.
+    """Read the identity in the store ({"grid_id", "grid", "schema"}); None in a new store.
 
     Raises:
         StoreError: `grid.json` is damaged, or written by a newer version.
@@ -44,8 +44,8 @@ def stored_grid(store: ObjectStore) -> dict[str, object] | None:
         document = from_json(data)
     except ValueError as error:
         raise StoreError(
-            f"{where} is damaged ({error}); delete it when you know whose pixels these are: "
-            "the next run writes it again"
+            f"{where} is damaged ({error}); delete it once you know which grid the "
+            "pixels belong to: the next run writes it again"
         ) from error
     if document.get("schema") != GRID_SCHEMA or "grid_id" not in document:
         raise StoreError(
@@ -56,14 +56,14 @@ def stored_grid(store: ObjectStore) -> dict[str, object] | None:
 
 
 def identity_document(grid_id: str, grid: Mapping[str, object]) -> bytes:
-    """The bytes of `grid.json`."""
+    """Return the bytes of `grid.json`."""
     return to_json({"schema": GRID_SCHEMA, "grid_id": grid_id, "grid": dict(grid)})
 
 
 def refusal(
     store: ObjectStore, found: Mapping[str, object], *, grid_id: str, grid: Mapping[str, object]
 ) -> str:
-    """Whose store it is, what differs, and the two ways out."""
+    """Message with the grid of the store, the differing settings, and both remedies."""
     theirs = found.get("grid")
     theirs = theirs if isinstance(theirs, dict) else {}
     differing = "; ".join(
@@ -72,7 +72,7 @@ def refusal(
         if theirs.get(key) != grid.get(key)
     )
     return (
-        f"the store {store.url} belongs to grid {found['grid_id']}, the project's is {grid_id} "
-        f"({differing or 'no setting differs'}); set [grid] back, or give "
+        f"the store {store.url} belongs to grid {found['grid_id']}, the project's grid is "
+        f"{grid_id} ({differing or 'no setting differs'}); restore [grid], or give "
         "[storage] url a new prefix"
     )

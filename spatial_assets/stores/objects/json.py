@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 
 def to_json(document: Mapping[str, object]) -> bytes:
-    """Sorted keys, no spaces, UTF-8; NaN is refused because JSON has none."""
+    """Encode with sorted keys, no spaces, UTF-8; refuse NaN, which JSON lacks."""
     text = json.dumps(
         document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     )
@@ -15,7 +15,7 @@ def to_json(document: Mapping[str, object]) -> bytes:
 
 
 def from_json(data: bytes) -> dict[str, object]:
-    """Read an object.
+    """Decode a JSON object.
 
     Raises:
         ValueError: the bytes are not UTF-8, not JSON, or not an object.

@@ -1,9 +1,9 @@
-"""One writer at a time: a lease is the newest record of an append-only log in the store.
+"""Leases, which allow one writer at a time: each is the newest record of an append-only log.
 
-`leases/<name>/<generation>.json`, each put create-only, which folders and S3 both do atomically.
-Taking, renewing, stealing after expiry and releasing all append the next generation, so
-whoever appends after a record knows that nobody else did; nothing is ever overwritten. The
-newest record is never removed: it is what makes a latecomer's number too old.
+Records are `leases/<name>/<generation>.json`, each put create-only, which folders and S3 both do
+atomically. Acquiring, renewing, taking over after expiry and releasing all append the next
+generation, so a process that appends after a record knows that no other did; nothing is ever
+overwritten. The newest record is never deleted: it makes the number of a late writer too old.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from spatial_assets.stores.objects.store import ObjectStore
 
 logger = logging.getLogger(__name__)
 
-READ_TRIES = 5  # the newest record may be superseded and tidied away while it is looked up
-POLL_SECONDS = 0.2  # of a waiting contender; time axes are locked for less than a second
+READ_ATTEMPTS = 5  # the newest record may be superseded and deleted before it is read
+POLL_SECONDS = 0.2  # between attempts to acquire; a cube is locked for less than a second
 
 
 @dataclass(frozen=True)
@@ -33,21 +33,21 @@ class LeaseRecord:
 
     generation: int
     owner: str
-    """Who writes, for a person: host, process, run."""
+    """Readable name of the writer: host, process, run."""
 
     token: str
-    """Who writes, for the machine: differs for each record ever appended."""
+    """Unique token of this record."""
 
     until: datetime | None
-    """When it expires (UTC); None: released."""
+    """Time of expiry (UTC); None if released."""
 
     def is_active(self, now: datetime) -> bool:
-        """Whether its writer may still be writing."""
+        """Return True if its writer may still be writing."""
         return self.until is not None and now < self.until
 
 
 class Lease:
-    """The right to write, held until it expires or is released."""
+    """An exclusive right to write, held until it expires or is released."""
 
     def __init__(
         self, log: LeaseLog, record: LeaseRecord, *, ttl: timedelta, clock: Callable[[], datetime]
@@ -59,19 +59,19 @@ class Lease:
 
     @property
     def owner(self) -> str:
-        """Who holds it."""
+        """Readable name of the holder."""
         return self._record.owner
 
     @property
     def until(self) -> datetime:
-        """When it expires unless renewed (UTC)."""
+        """Time of expiry unless renewed (UTC)."""
         return self._record.until or datetime.min.replace(tzinfo=UTC)
 
     def renew(self) -> None:
-        """Hold it for another `ttl` from now.
+        """Extend the lease to `ttl` from now.
 
         Raises:
-            LeaseHeldError: it expired and somebody else took it; stop writing.
+            LeaseHeldError: it expired and another writer acquired it; stop writing.
         """
         now = self._clock()
         renewed = self._log.append(self._record, owner=self.owner, until=now + self._ttl)
@@ -80,12 +80,12 @@ class Lease:
         self._record = renewed
 
     def keep_alive(self) -> None:
-        """Renew once half of the time is gone: a heartbeat cheap enough for every step."""
+        """Renew if half of the time has passed: a heartbeat cheap enough for every step."""
         if self._clock() >= self.until - self._ttl / 2:
             self.renew()
 
     def release(self) -> None:
-        """Let others write; a lease that was lost meanwhile is left to whoever has it."""
+        """Release the lease; one that was lost in the meantime stays with its new holder."""
         self._record = self._log.close(self._record, owner=self.owner)
 
 
@@ -97,8 +97,8 @@ class LeaseLog:
     name: str
 
     def newest(self) -> LeaseRecord | None:
-        """The record that counts, or None where the lease was never taken."""
-        for _ in range(READ_TRIES):
+        """Read the newest record, which is the valid one; None if the lease was never acquired."""
+        for _ in range(READ_ATTEMPTS):
             found = self.store.list(layout.lease(self.name))
             if not found:
                 return None
@@ -108,20 +108,20 @@ class LeaseLog:
                 return parsed(data, path=path)
         raise StoreError(
             f"the records of lease {self.name} in {self.store.url} change faster than they can "
-            "be read; are the clocks of the machines that write here set?"
+            "be read; check the clocks of the machines that write here"
         )
 
     def append(
         self, after: LeaseRecord | None, *, owner: str, until: datetime | None
     ) -> LeaseRecord | None:
-        """Add the record that follows `after`; None if another writer was first."""
+        """Append the record that follows `after`; None if another writer was first."""
         generation = 1 if after is None else after.generation + 1
         record = LeaseRecord(generation, owner, uuid.uuid4().hex, until)
         if not self.store.create(self._path(generation), to_bytes(record)):
             return None
         older = [info.path for info in self.store.list(layout.lease(self.name))]
         if older[-1] != self._path(generation):
-            # We came so late that our number was already tidied away: it counts for nothing.
+            # Too late: newer records exist and our number had already been deleted, so it is void.
             self.store.delete(self._path(generation))
             return None
         for path in older[:-1]:
@@ -129,9 +129,9 @@ class LeaseLog:
         return record
 
     def close(self, held: LeaseRecord, *, owner: str) -> LeaseRecord:
-        """Add the record that lets go of `held`; what counts after it, or `held` if that is lost.
+        """Append the record that releases `held`; return it, or `held` if that was lost.
 
-        Whether the number came too late need not be asked: it would give way to newer ones.
+        A number that came too late needs no check: newer records override it.
         """
         record = LeaseRecord(held.generation + 1, owner, uuid.uuid4().hex, None)
         if not self.store.create(self._path(record.generation), to_bytes(record)):
@@ -142,10 +142,10 @@ class LeaseLog:
     def refusal(
         self, holder: LeaseRecord | None, now: datetime, *, lost_by: str | None = None
     ) -> LeaseHeldError:
-        """The error that names the holder and until when."""
+        """Return an error with the holder and the time of expiry."""
         lost = f"{lost_by} lost the lease" if lost_by else "the lease"
         if holder is None or holder.until is None:
-            return LeaseHeldError(f"{lost} {self.name}: another writer was faster; try again")
+            return LeaseHeldError(f"{lost} {self.name}: another writer was faster; retry")
         seconds = (holder.until - now).total_seconds()
         return LeaseHeldError(
             f"{lost} {self.name} of {self.store.url} is held by {holder.owner} until "
@@ -160,10 +160,10 @@ class LeaseLog:
 def acquire(
     store: ObjectStore, name: str, *, owner: str, ttl: timedelta, clock: Callable[[], datetime]
 ) -> Lease:
-    """Take the lease if it is free, released or expired.
+    """Acquire the lease if it is new, released or expired.
 
     Raises:
-        LeaseHeldError: another writer has it; the message says who and until when.
+        LeaseHeldError: another writer holds it; the message names the writer and the expiry.
     """
     log, now = LeaseLog(store, name), clock()
     newest = log.newest()
@@ -185,10 +185,10 @@ def lease(
     clock: Callable[[], datetime],
     wait: timedelta = timedelta(0),
 ) -> Iterator[Lease]:
-    """Hold the lease for the block; wait for it up to `wait`.
+    """Hold the lease during the block; wait up to `wait` to acquire it.
 
     Raises:
-        LeaseHeldError: it could not be had.
+        LeaseHeldError: it could not be acquired in time.
     """
     held = with_retries(
         lambda: acquire(store, name, owner=owner, ttl=ttl, clock=clock),
@@ -206,18 +206,18 @@ def lease(
         try:
             held.release()
         except SourceUnavailableError as error:
-            # What was written under the lease is written; it frees itself when it expires.
-            logger.warning("lease %s stays until %s: %s", name, held.until, error)
+            # All writes under the lease are done; it expires on its own.
+            logger.warning("lease %s stays held until %s: %s", name, held.until, error)
 
 
 def to_bytes(record: LeaseRecord) -> bytes:
-    """One record as canonical JSON."""
+    """Encode a record as canonical JSON."""
     until = record.until and record.until.astimezone(UTC).isoformat()
     return to_json({"owner": record.owner, "token": record.token, "until": until})
 
 
 def parsed(data: bytes, *, path: str) -> LeaseRecord:
-    """Read a record; its generation is its name.
+    """Parse a record; its generation is its file name.
 
     Raises:
         StoreError: it is damaged.
@@ -234,5 +234,5 @@ def parsed(data: bytes, *, path: str) -> LeaseRecord:
     except (ValueError, KeyError) as error:
         raise StoreError(
             f"the lease record {path} is damaged ({error!r}); "
-            "see that nobody writes, then delete it"
+            "make sure that nothing writes here, then delete it"
         ) from error

@@ -1,6 +1,6 @@
-"""The storage URL, and the obstore backend it names: endpoint, keys, timeouts, retries.
+"""Storage URL, and the obstore backend it names: endpoint, keys, timeouts, retries.
 
-Nothing here talks to a server; what a server answers belongs in `refusals`.
+Nothing here contacts a server; answers of a server are interpreted in `store_errors`.
 """
 
 from __future__ import annotations
@@ -29,40 +29,40 @@ ENDPOINT_VARIABLES = (
     "AWS_ENDPOINT_URL",
     "AWS_ENDPOINT",
 )
-CONNECT_TIMEOUT_SECONDS = 5.0  # a server that is there accepts at once
-REQUEST_TIMEOUT_SECONDS = 60.0  # one request: 8 MB parts at 1.1 Mbit/s
+CONNECT_TIMEOUT_SECONDS = 5.0  # a running server accepts at once
+REQUEST_TIMEOUT_SECONDS = 60.0  # of one request: 8 MB parts at 1.1 Mbit/s
 RETRY_CONFIG: RetryConfig = {
-    "max_retries": 2,  # of one request; whole operations are tried again in `refusals`
+    "max_retries": 2,  # of one request; `store_errors` retries whole operations
     "backoff": {  # exponential with jitter, obstore's own
         "init_backoff": timedelta(milliseconds=100),
         "max_backoff": timedelta(seconds=1),
         "base": 2,
     },
-    "retry_timeout": timedelta(minutes=3),  # past that the tile fails and may be tried again
+    "retry_timeout": timedelta(minutes=3),  # after that the tile fails, and may be retried
 }
 
 
 @dataclass(frozen=True)
 class StorageLocation:
-    """Where objects are kept: a folder, or a prefix of a bucket."""
+    """Location of the objects: a folder, or a prefix of a bucket."""
 
     folder: Path | None
-    """Absolute folder; None: on S3."""
+    """Absolute folder; None on S3."""
 
     bucket: str = ""
     prefix: str = ""
 
     @property
     def url(self) -> str:
-        """The storage URL, without a trailing slash."""
+        """Storage URL without a trailing slash."""
         if self.folder is not None:
             return str(self.folder)
         return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
 
     def hint(self, env: Mapping[str, str]) -> str:
-        """What to look at when the store refuses or does not answer."""
+        """Advice for when the store refuses a request or does not answer."""
         if self.folder is not None:
-            return "check that the folder can be written and has room"
+            return "check that the folder is writable and its disk is not full"
         endpoint = endpoint_of(env) or "AWS"
         keys = "set" if env.get("AWS_ACCESS_KEY_ID") else "NOT set"
         return (
@@ -72,7 +72,7 @@ class StorageLocation:
 
 
 def locate(url: str) -> StorageLocation:
-    """Read a storage URL.
+    """Parse a storage URL.
 
     Raises:
         SettingsError: it is neither an absolute folder nor s3://bucket/prefix.
@@ -98,7 +98,7 @@ def locate(url: str) -> StorageLocation:
 
 
 def connect(location: StorageLocation, env: Mapping[str, str]) -> Backend:
-    """The obstore backend of `location`: makes the folder; contacts no server."""
+    """Return the obstore backend of `location`; create the folder, but contact no server."""
     if location.folder is not None:
         return LocalStore(location.folder, mkdir=True)
     endpoint = endpoint_of(env)
@@ -113,7 +113,7 @@ def connect(location: StorageLocation, env: Mapping[str, str]) -> Backend:
     if token := env.get("AWS_SESSION_TOKEN"):
         config["session_token"] = token
     if endpoint:
-        # The name that wins over every variable obstore reads for itself.
+        # This name overrides every environment variable that obstore reads itself.
         config["aws_endpoint_url_s3"] = endpoint
     return S3Store(
         location.bucket,
@@ -125,10 +125,10 @@ def connect(location: StorageLocation, env: Mapping[str, str]) -> Backend:
 
 
 def client_options(env: Mapping[str, str]) -> ClientConfig:
-    """How requests are made: how long a server may take.
+    """Timeouts of requests.
 
     Raises:
-        SettingsError: $SPATIAL_ASSETS_TIMEOUT is no number of seconds.
+        SettingsError: $SPATIAL_ASSETS_TIMEOUT is not a number of seconds.
     """
     answer = answer_timeout(env, default=REQUEST_TIMEOUT_SECONDS)
     return {
@@ -139,10 +139,10 @@ def client_options(env: Mapping[str, str]) -> ClientConfig:
 
 
 def endpoint_of(env: Mapping[str, str]) -> str:
-    """The S3 endpoint the environment names; empty: AWS's own.
+    """S3 endpoint set in the environment; empty for AWS itself.
 
     Raises:
-        SettingsError: it is not an http(s) URL, or carries a login.
+        SettingsError: it is not an http(s) URL, or contains a login.
     """
     for variable in ENDPOINT_VARIABLES:
         endpoint = env.get(variable, "").rstrip("/")
@@ -158,5 +158,5 @@ def endpoint_of(env: Mapping[str, str]) -> str:
 
 
 def without_login(url: str) -> str:
-    """`url` as it may be shown: what stands before an @ is a name and a password."""
+    """Return `url` with the user name and password masked."""
     return re.sub(r"//[^/@]*@", "//***@", url)

@@ -1,8 +1,7 @@
-"""What the store holds of one tile: per stage and unit a fingerprint and the objects it made.
+"""Manifest of a tile: the fingerprint and the objects of each unit of each stage.
 
-A tile is committed by its manifest, put last. What a fingerprint hashes belongs to `pipeline`.
-
-The versions that decide what pixels and geometries come out, as kept in manifests.
+A tile is committed by its manifest, which is put last and names the versions of the software that
+computed it. `pipeline` defines the contents of a fingerprint.
 """
 
 from __future__ import annotations
@@ -30,20 +29,23 @@ from spatial_assets.stores.stage_facts import (
 
 MANIFEST_SCHEMA = 1
 INVALIDATED = ""
-"""Fingerprint of a unit that is to be made again whatever its inputs are."""
+"""Fingerprint of a unit to be recomputed whatever its inputs are."""
+
+LIBRARIES = ("zarr", "numpy", "rasterio", "shapely", "pyproj")
+"""Libraries that decide the values of pixels and coordinates."""
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class StageEntry:
-    """One unit of one stage, as committed."""
+    """Committed result of one unit of one stage."""
 
     fingerprint: str
-    """Hash of everything the unit was made from."""
+    """Hash of all inputs of the unit."""
 
     objects: tuple[ObjectInfo, ...] = ()
-    """What it wrote."""
+    """Objects that the unit wrote."""
 
     facts: UnitFacts | None = None
     """Facts that later stages and reports need without reading the objects."""
@@ -72,7 +74,7 @@ class StageEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class TileManifest:
-    """Everything committed of one tile."""
+    """All committed results of one tile."""
 
     grid_id: str
     tile: str
@@ -81,10 +83,10 @@ class TileManifest:
     label (an index), `<period>/<boundary table>` (statistics), or "" (the tile itself)."""
 
     versions: Mapping[str, str] = field(default_factory=dict)
-    """Library -> version that committed last; filled by `commit_manifest`."""
+    """Library -> version at the last commit; filled by `commit_manifest`."""
 
     def entry(self, stage: str, unit: str) -> StageEntry | None:
-        """The entry of one unit, or None."""
+        """Return the entry of one unit, or None."""
         return self.stages.get(stage, {}).get(unit)
 
     def units(self, stage: str) -> Mapping[str, StageEntry]:
@@ -103,20 +105,20 @@ class TileManifest:
         return {scene.id: scene for scene in scenes}
 
     def with_entry(self, stage: str, unit: str, entry: StageEntry) -> TileManifest:
-        """The manifest with one unit added or replaced."""
+        """Return the manifest with one unit added or replaced."""
         units = {**self.units(stage), unit: entry}
         return replace(self, stages={**self.stages, stage: units})
 
     def without(self, stage: str, unit: str | None = None) -> TileManifest:
-        """The manifest without one unit of a stage, or without the stage; absent is no error."""
+        """Return the manifest without one unit of a stage, or without the stage, if present."""
         kept = {} if unit is None else {k: v for k, v in self.units(stage).items() if k != unit}
         stages = {**self.stages, stage: kept}
         return replace(self, stages={name: units for name, units in stages.items() if units})
 
     def invalidated(self, stages: Iterable[str]) -> TileManifest:
-        """The manifest with the units of some stages made of nothing known, so that none stands.
+        """Return the manifest with the units of some stages invalidated, to be recomputed.
 
-        What they wrote stays named, so that what is not made again is still deleted.
+        Their objects stay listed, so that those not recomputed are still deleted.
         """
         again = {
             stage: {
@@ -133,11 +135,11 @@ class TileManifest:
         return tuple(entry for units in self.stages.values() for entry in units.values())
 
     def objects(self) -> tuple[ObjectInfo, ...]:
-        """All objects the manifest vouches for."""
+        """All objects that the manifest lists."""
         return tuple(info for entry in self.entries() for info in entry.objects)
 
     def to_bytes(self) -> bytes:
-        """Canonical JSON: equal manifests are equal bytes."""
+        """Encode as canonical JSON: equal manifests give equal bytes."""
         stages = {
             stage: {unit: entry.to_document() for unit, entry in units.items()}
             for stage, units in self.stages.items()
@@ -154,7 +156,7 @@ class TileManifest:
 
 
 def read_manifest(store: ObjectStore, key: str) -> TileManifest | None:
-    """The tile's manifest; None where there is none, or a damaged one (which is logged).
+    """Read the manifest of a tile; None if there is none, or if it is damaged (logged).
 
     Raises:
         StoreError: it was written by a newer version.
@@ -169,7 +171,7 @@ def read_manifest(store: ObjectStore, key: str) -> TileManifest | None:
             return parsed(document, key=key)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         logger.warning(
-            "%s is damaged (%r); tile %s counts as missing and is made again",
+            "%s is damaged (%r); tile %s counts as missing and will be recomputed",
             store.uri(path),
             error,
             key,
@@ -183,7 +185,7 @@ def read_manifest(store: ObjectStore, key: str) -> TileManifest | None:
 
 
 def commit_manifest(store: ObjectStore, manifest: TileManifest) -> TileManifest:
-    """Put the manifest: the moment from which the tile's new objects count.
+    """Put the manifest, which commits the new objects of the tile.
 
     Returns:
         The manifest as stored, stamped with the versions of this process.
@@ -193,16 +195,33 @@ def commit_manifest(store: ObjectStore, manifest: TileManifest) -> TileManifest:
     return stamped
 
 
+@cache
+def software_versions() -> dict[str, str]:
+    """Versions of this package, of the libraries it computes with, and of those they wrap."""
+    # Imported here: reading a manifest needs none of them.
+    import pyproj
+    import rasterio
+    import shapely
+
+    wrapped = {
+        "spatial-assets": __version__,
+        "gdal": rasterio.__gdal_version__,
+        "proj": pyproj.proj_version_str,
+        "geos": ".".join(str(part) for part in shapely.geos_version),
+    }
+    return {name: version(name) for name in LIBRARIES} | wrapped
+
+
 def intact(store: ObjectStore, entries: Iterable[StageEntry]) -> bool:
-    """Whether every object of `entries` is still the one that was committed."""
+    """Return True if every object of `entries` is still the one that was committed."""
     return all(holds(store, info) for entry in entries for info in entry.objects)
 
 
 def holds(store: ObjectStore, info: ObjectInfo) -> bool:
-    """Whether the store holds this very object.
+    """Return True if the store holds exactly this object.
 
-    A copied folder has new etags (they follow inode and time) over the same bytes: where only
-    the etag differs the bytes decide.
+    A copied folder has new etags (derived from inode and time) for the same bytes: if only the etag
+    differs, the hash of the bytes decides.
     """
     found = store.head(info.path)
     if found is None or found.size != info.size:
@@ -214,13 +233,13 @@ def holds(store: ObjectStore, info: ObjectInfo) -> bool:
 
 
 def parsed(document: Mapping[str, object], *, key: str) -> TileManifest:
-    """The manifest of tile `key` in a JSON document of this schema.
+    """Parse the manifest of tile `key` from a JSON document of this schema.
 
     Raises:
         ValueError, KeyError, TypeError, AttributeError: it is not one.
     """
     if document["tile"] != key:
-        message = f"it is of tile {document['tile']!r}"
+        message = f"it belongs to tile {document['tile']!r}"
         raise ValueError(message)
     stages: dict[str, dict[str, StageEntry]] = {
         stage: {
@@ -236,27 +255,8 @@ def parsed(document: Mapping[str, object], *, key: str) -> TileManifest:
 
 
 def mapping(value: object) -> dict[str, Any]:
-    """`value`, refused with TypeError unless it is a JSON object."""
+    """Return `value`; raise TypeError unless it is a JSON object."""
     if not isinstance(value, dict):
         message = f"wanted a JSON object, got {value!r}"
         raise TypeError(message)
     return value
-
-
-LIBRARIES = ("zarr", "numpy", "rasterio", "shapely", "pyproj")
-
-
-@cache
-def software_versions() -> dict[str, str]:
-    """Name -> version of our code, the libraries it computes with, and what they wrap."""
-    import pyproj
-    import rasterio
-    import shapely
-
-    wrapped = {
-        "spatial-assets": __version__,
-        "gdal": rasterio.__gdal_version__,
-        "proj": pyproj.proj_version_str,
-        "geos": ".".join(str(part) for part in shapely.geos_version),
-    }
-    return {name: version(name) for name in LIBRARIES} | wrapped

@@ -1,12 +1,8 @@
 """Objects by path: a local folder or an S3 prefix behind the same seven methods.
 
-What the bytes mean belongs to the other modules of this package, and where they live to
-`layout`. Retries, timeouts and what an answer means belong here, and nowhere else.
-
-Temporary files of a folder: an object is written as `path#1`, then renamed.
-
-A writer that is killed leaves its own behind. Paths are the same in every run, so whoever writes
-the object next finds it there.
+Other modules interpret the bytes; `layout` builds the paths. In a folder an object is first written
+to a temporary file `path#1`, then renamed. A killed writer leaves that file behind; since paths are
+the same in every run, the next writer of the object removes it.
 """
 
 from __future__ import annotations
@@ -35,7 +31,7 @@ if TYPE_CHECKING:
     from obstore import GetOptions, OffsetRange, PutResult, SuffixRange
     from obstore.store import ObjectStore as Backend
 
-PART_BYTES = 8 * 1024 * 1024  # larger objects go up in parts, each retried on its own
+PART_BYTES = 8 * 1024 * 1024  # larger objects are uploaded in parts, each retried on its own
 
 
 @dataclass(frozen=True)
@@ -43,20 +39,20 @@ class ObjectInfo:
     """One stored object."""
 
     path: str
-    """Relative to the storage URL, with `/` between segments."""
+    """Path relative to the storage URL, with `/` between segments."""
 
     size: int
-    """Bytes."""
+    """Size in bytes."""
 
     etag: str
-    """What the store calls this version of the object; changes with every put."""
+    """Version of the object in the store; changes with every put."""
 
     sha256: str | None = None
-    """Hex digest of the bytes; None where only the store was asked (`head`, `list`)."""
+    """Hex digest of the bytes; None if only the store was queried (`head`, `list`)."""
 
 
 class ObjectStore:
-    """Objects below one storage URL. Picklable: it travels as its URL and opens again."""
+    """Objects below one storage URL. Pickled as its URL, and opened again from that."""
 
     def __init__(self, location: StorageLocation, env: Mapping[str, str]) -> None:
         self._location = location
@@ -65,17 +61,17 @@ class ObjectStore:
 
     @cached_property
     def _backend(self) -> Backend:
-        """Connected at first use, so that opening a store creates nothing."""
+        """Connection, made at first use, so that opening a store creates nothing."""
         return connect(self._location, self._env)
 
     @property
     def url(self) -> str:
-        """The storage URL: an absolute folder, or s3://bucket/prefix."""
+        """Storage URL: an absolute folder, or s3://bucket/prefix."""
         return self._location.url
 
     @property
     def is_remote(self) -> bool:
-        """Whether each request crosses a network, so that several at a time are worth a thread."""
+        """True if each request crosses a network, so that concurrent requests pay off."""
         return self._location.folder is None
 
     def __repr__(self) -> str:
@@ -88,19 +84,20 @@ class ObjectStore:
         return hash(self.url)
 
     def __reduce__(self) -> tuple[object, tuple[str]]:
-        """Travel as the URL alone: keys stay in the environment of each process."""
+        """Pickle the URL alone: keys stay in the environment of each process."""
         return (open_store, (self.url,))
 
     def uri(self, path: str) -> str:
-        """What a person pastes into another tool: a file path, or an s3:// URI."""
+        """Return a file path or s3:// URI that other tools understand."""
         return f"{self.url}/{checked(path)}"
 
     def put(self, path: str, data: bytes) -> ObjectInfo:
-        """Write the object whole: a reader sees the old bytes or the new, never a mixture."""
-        with self.answering("write", path):
-            sweep_staged(self._location, checked(path))
-            answer = with_store_retries(lambda: self._put_once(path, data))
-        return _written(path, data, etag=answer["e_tag"])
+        """Write the object atomically: a reader sees the old bytes or the new, never a mixture."""
+        with self.translated_errors("write", path):
+            remove_abandoned(self._location, checked(path))
+            result = with_store_retries(lambda: self._put_once(path, data))
+        digest = hashlib.sha256(data).hexdigest()
+        return ObjectInfo(path, len(data), result["e_tag"] or "", digest)
 
     def _put_once(self, path: str, data: bytes) -> PutResult:
         cancellation.refuse_if_cancelled(self.uri(path))
@@ -110,11 +107,11 @@ class ObjectStore:
         """Write the object only if there is none; atomic among any number of writers.
 
         Returns:
-            True: the path holds exactly `data`, put by this call. Two callers with the same
-            bytes are one caller: whoever must be told apart puts a token into them.
+            True if the object is exactly `data`, put by this call. Callers with the same bytes
+            all get True: to tell them apart, put a token into the bytes.
         """
-        with self.answering("create", path):
-            sweep_staged(self._location, checked(path))
+        with self.translated_errors("create", path):
+            remove_abandoned(self._location, checked(path))
             try:
                 with_store_retries(
                     lambda: obstore.put(
@@ -122,30 +119,30 @@ class ObjectStore:
                     )
                 )
             except AlreadyExistsError:
-                # Ours all the same when the reply to an earlier try was lost on the way.
+                # Still ours if the response to an earlier attempt was lost.
                 return self.find(path) == data
         return True
 
     def get(self, path: str) -> bytes:
-        """The object's bytes.
+        """Return the bytes of the object.
 
         Raises:
-            StoreError: there is no such object, or the store refuses.
-            SourceUnavailableError: the store did not answer, retries included.
+            StoreError: there is no such object, or the store refuses the request.
+            SourceUnavailableError: the store did not answer within all retries.
         """
-        with self.answering("read", path):
+        with self.translated_errors("read", path):
             return with_store_retries(
                 lambda: bytes(obstore.get(self._backend, checked(path)).bytes())
             )
 
     def find(self, path: str, *, part: slice | None = None) -> bytes | None:
-        """The object's bytes, or a part of them, or None where there is no such object.
+        """Return the bytes of the object, or a part of them; None if there is no such object.
 
         `part` is slice(start, stop), slice(start, None) or slice(-count, None).
         """
         options: GetOptions = {} if part is None else {"range": as_range(part)}
         try:
-            with self.answering("read", path, absent_is_an_answer=True):
+            with self.translated_errors("read", path, missing_ok=True):
                 return with_store_retries(
                     lambda: bytes(
                         obstore.get(self._backend, checked(path), options=options).bytes()
@@ -155,26 +152,26 @@ class ObjectStore:
             return None
 
     def head(self, path: str) -> ObjectInfo | None:
-        """Size and etag of the object, or None where there is none."""
+        """Size and etag of the object; None if there is none."""
         try:
-            with self.answering("look up", path, absent_is_an_answer=True):
+            with self.translated_errors("look up", path, missing_ok=True):
                 meta = with_store_retries(lambda: obstore.head(self._backend, checked(path)))
         except FileNotFoundError:
             return None
         return ObjectInfo(path, int(meta["size"]), meta["e_tag"] or "")
 
     def delete(self, path: str) -> None:
-        """Remove the object; one that is already gone is no error."""
+        """Delete the object; a missing one is not an error."""
         try:
-            with self.answering("delete", path, absent_is_an_answer=True):
+            with self.translated_errors("delete", path, missing_ok=True):
                 with_store_retries(lambda: obstore.delete(self._backend, checked(path)))
         except FileNotFoundError:
             return
 
     def list(self, prefix: str = "") -> tuple[ObjectInfo, ...]:
-        """All objects below the folder `prefix`, by path."""
+        """All objects below the folder `prefix`, sorted by path."""
         folder = checked(prefix) if prefix else None
-        with self.answering("list", prefix):
+        with self.translated_errors("list", prefix):
             batches = with_store_retries(lambda: list(obstore.list(self._backend, folder)))
         found = (
             ObjectInfo(meta["path"], int(meta["size"]), meta["e_tag"] or "")
@@ -184,23 +181,23 @@ class ObjectStore:
         return tuple(sorted(found, key=lambda info: info.path))
 
     @contextmanager
-    def answering(
-        self, doing: str, path: str, *, absent_is_an_answer: bool = False
+    def translated_errors(
+        self, action: str, path: str, *, missing_ok: bool = False
     ) -> Iterator[None]:
-        """Turn whatever the store answers in this block into an error of ours.
+        """Translate errors of the store in this block into errors of this package.
 
-        With `absent_is_an_answer`, FileNotFoundError is let through for the caller to take as None.
+        With `missing_ok`, FileNotFoundError passes through, for the caller to handle.
         """
         try:
             yield
         except FileNotFoundError as error:
-            if absent_is_an_answer:
+            if missing_ok:
                 raise
             uri = self.uri(path) if path else self.url
-            raise explained(error, doing=doing, uri=uri, hint=self._hint) from error
+            raise explained(error, action=action, uri=uri, hint=self._hint) from error
         except (BaseError, OSError) as error:
             uri = self.uri(path) if path else self.url
-            raise explained(error, doing=doing, uri=uri, hint=self._hint) from error
+            raise explained(error, action=action, uri=uri, hint=self._hint) from error
 
 
 def open_store(url: str, env: Mapping[str, str] | None = None) -> ObjectStore:
@@ -208,21 +205,21 @@ def open_store(url: str, env: Mapping[str, str] | None = None) -> ObjectStore:
 
     Args:
         url: an absolute folder, file:///folder, or s3://bucket/prefix.
-        env: where endpoint, region and keys come from; default: the process environment.
+        env: source of endpoint, region and keys; default: the process environment.
 
     Raises:
-        SettingsError: the URL, or a variable of `env`, says something impossible.
+        SettingsError: the URL, or a variable of `env`, is invalid.
     """
     return ObjectStore(locate(url), os.environ if env is None else env)
 
 
 def checked(path: str) -> str:
-    """`path`, refused unless it stays below the storage URL on every kind of store."""
+    """Return `path`; refuse one that could leave the storage URL on any kind of store."""
     segments = path.split("/")
     wrong = [
         segment
         for segment in segments
-        if segment in {"", ".", ".."} or STAGED.search(segment) or not segment.isprintable()
+        if segment in {"", ".", ".."} or TEMPORARY.search(segment) or not segment.isprintable()
     ]
     if wrong or "\\" in path:
         raise StoreError(
@@ -233,41 +230,38 @@ def checked(path: str) -> str:
 
 
 def as_range(part: slice) -> tuple[int, int] | OffsetRange | SuffixRange:
-    """A part of an object, as obstore asks for it."""
+    """Convert a slice to the range type of obstore."""
     if part.stop is not None:
         return (part.start or 0, part.stop)
     start = part.start or 0
     return {"offset": start} if start >= 0 else {"suffix": -start}
 
 
-def _written(path: str, data: bytes, *, etag: str | None) -> ObjectInfo:
-    return ObjectInfo(path, len(data), etag or "", hashlib.sha256(data).hexdigest())
-
-
-STAGED = re.compile(r"#\d+$")  # obstore's names, which it never lists
+TEMPORARY = re.compile(r"#\d+$")  # names that obstore gives, and never lists
 
 ABANDONED_SECONDS = 30.0
-"""Since it was last written to; an object is written from memory, and a tile has one writer."""
+"""Time since the last write to a temporary file; objects are written from memory, and a tile has
+one writer."""
 
 
-def sweep_staged(location: StorageLocation, path: str) -> None:
-    """Remove what killed writers of an object left beside it; nothing on S3.
+def remove_abandoned(location: StorageLocation, path: str) -> None:
+    """Remove temporary files that killed writers of an object left; none exist on S3.
 
     Raises:
-        OSError: it may not be removed.
+        OSError: a file cannot be removed.
     """
     if location.folder is None:
         return
     whole = location.folder / path
     if not _is_abandoned(whole.with_name(f"{whole.name}#1")):
-        return  # one look is enough: names are taken from 1 up
-    for staged in whole.parent.glob(f"{glob.escape(whole.name)}#*"):
-        if STAGED.search(staged.name) and _is_abandoned(staged):
-            staged.unlink(missing_ok=True)
+        return  # one check is enough: obstore numbers the files from 1
+    for temporary in whole.parent.glob(f"{glob.escape(whole.name)}#*"):
+        if TEMPORARY.search(temporary.name) and _is_abandoned(temporary):
+            temporary.unlink(missing_ok=True)
 
 
-def _is_abandoned(staged: Path) -> bool:
+def _is_abandoned(temporary: Path) -> bool:
     try:
-        return time.time() - staged.stat().st_mtime > ABANDONED_SECONDS
+        return time.time() - temporary.stat().st_mtime > ABANDONED_SECONDS
     except (FileNotFoundError, NotADirectoryError):
         return False

@@ -1,6 +1,6 @@
-"""What a person's own asset returns, as bytes and back: tables as Parquet, rasters as GeoTIFF.
+"""Values of user-defined assets as bytes: tables as Parquet, rasters as GeoTIFF.
 
-Formats that QGIS and anything with GDAL or Arrow reads, one object a value.
+QGIS and any tool with GDAL or Arrow reads these formats; each value is one object.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import geopandas as gpd
 import pandas as pd
 import pyarrow.parquet as pq
-import rioxarray  # registers .rio, by which rasters know their place
+import rioxarray  # registers the accessor .rio
 import xarray as xr
 from rasterio.io import MemoryFile
 from rioxarray.exceptions import RioXarrayError
@@ -24,14 +24,14 @@ SUFFIXES = (PARQUET, GEOTIFF)
 
 
 class UnsupportedValueError(StoreError):
-    """A value of a kind that is not kept; the message says which kinds are."""
+    """A value of an unsupported type; the message lists the supported ones."""
 
 
 def encode(value: object) -> tuple[str, bytes]:
-    """Suffix and bytes of a DataFrame, GeoDataFrame or DataArray.
+    """Encode a DataFrame, GeoDataFrame or DataArray; return suffix and bytes.
 
     Raises:
-        UnsupportedValueError: it is none of these, or a raster of no known place.
+        UnsupportedValueError: it is none of these, or a raster without a CRS.
     """
     if isinstance(value, pd.DataFrame):
         buffer = io.BytesIO()
@@ -46,14 +46,14 @@ def encode(value: object) -> tuple[str, bytes]:
 
 
 def decode(data: bytes, suffix: str) -> pd.DataFrame | gpd.GeoDataFrame | xr.DataArray:
-    """What `encode` was given; a raster of several layers has them along `band`."""
+    """Decode what `encode` encoded; a raster of several layers has a dimension `band`."""
     if suffix == PARQUET:
         metadata = pq.read_schema(io.BytesIO(data)).metadata or {}
         read = gpd.read_parquet if b"geo" in metadata else pd.read_parquet
         return read(io.BytesIO(data))
     with MemoryFile(data) as memory:
         raster = rioxarray.open_rasterio(memory.name, masked=True)
-        if not isinstance(raster, xr.DataArray):  # several subdatasets: not a GeoTIFF of ours
+        if not isinstance(raster, xr.DataArray):  # several subdatasets: not written by `encode`
             raise StoreError("the stored raster has several subdatasets; materialize it again")
         raster.load()
     return raster.isel(band=0, drop=True) if raster.sizes["band"] == 1 else raster
@@ -62,7 +62,7 @@ def decode(data: bytes, suffix: str) -> pd.DataFrame | gpd.GeoDataFrame | xr.Dat
 def frame_of(
     rows: Sequence[Mapping[str, object]], columns: Sequence[str]
 ) -> pd.DataFrame | gpd.GeoDataFrame:
-    """Rows of a table of ours; those with a geometry as a GeoDataFrame in lon/lat."""
+    """Return rows of a table as a data frame; a GeoDataFrame in lon/lat if they have a geometry."""
     frame = pd.DataFrame([dict(row) for row in rows], columns=list(columns))
     if "geometry" not in frame:
         return frame
@@ -70,10 +70,10 @@ def frame_of(
 
 
 def _geotiff(raster: xr.DataArray) -> bytes:
-    """GeoTIFF of one layer or several, NaN as its nodata.
+    """Encode a raster of one or several layers as GeoTIFF, with NaN as nodata.
 
     Raises:
-        UnsupportedValueError: nobody knows where its pixels are.
+        UnsupportedValueError: it has no CRS.
     """
     if raster.rio.crs is None:
         raise UnsupportedValueError(
