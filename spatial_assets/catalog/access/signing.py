@@ -240,5 +240,5 @@ def _new_token(collection: str, access: SourceAccess) -> Token:
         return Token(str(answer["token"]).lstrip("?"), expiry.timestamp())
     except (ValueError, TypeError, KeyError) as error:
         raise SourceUnavailableError(
-            f"{mask_secrets(url)} did not answer with a token; check the collection {collection!r}"
+            f"{mask_secrets(url)} answered with no token; check the collection {collection!r}"
         ) from error
