@@ -1,9 +1,9 @@
-"""Whole files in a bounded local cache: verified, shared by all processes of a machine.
+"""Whole files in a bounded local cache: verified, and shared by all processes of a machine.
 
 The name of a copy is a hash of its href and version, so a changed file is another copy. A copy
-appears by one rename; the least recently used go first when the cache is full.
+appears by one rename; the least recently used copies are evicted when the cache is full.
 
-`file:checksum` of STAC: a multihash in hexadecimal, and the digest to compare with it.
+`file:checksum` of STAC is a multihash in hexadecimal: a code of the algorithm, a length, a digest.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ DOWNLOAD_CHUNK_BYTES = 1 << 20
 LOCK_SUFFIX = ".lock"
 
 _verified: set[tuple[str, str, str | None, int | None]] = set()
-"""Local files whose content was compared with their items by this process."""
+"""Local files whose content this process has compared with their items."""
 
 
 def local_copy(source: BandSource, access: SourceAccess) -> Path:
-    """Path of a local file with the source's content, downloaded now if need be.
+    """Return the path of a local file with the source's content, downloaded now if needed.
 
     Raises:
         SceneError: missing, forbidden, `checksum_mismatch`, `size_mismatch`, `larger_than_cache`.
@@ -55,7 +55,7 @@ def local_copy(source: BandSource, access: SourceAccess) -> Path:
 
 
 def _verified_in_place(source: BandSource) -> Path:
-    """A local file is its own copy, compared with its item once a process."""
+    """Compare a local file with its item, once a process, and return its path."""
     path = Path(source.href)
     key = (source.href, local_version(path), source.checksum, source.size)
     if key not in _verified:
@@ -69,13 +69,13 @@ def _verified_in_place(source: BandSource) -> Path:
 
 
 def _name(source: BandSource) -> str:
-    """The name of a copy."""
+    """Return the file name of a copy."""
     identity = f"{source.href}\n{source.version}\n{source.checksum}"
     return f"{hashlib.sha256(identity.encode()).hexdigest()[:40]}{COPY_SUFFIX}"
 
 
 def _is_there(copy: Path) -> bool:
-    """Whether a copy exists; then it counts as just used."""
+    """Return True if a copy exists, and count it as just used."""
     with contextlib.suppress(FileNotFoundError):
         os.utime(copy)
         return True
@@ -95,7 +95,7 @@ def _one_at_a_time(copy: Path) -> Iterator[None]:
 
 
 def _download(source: BandSource, copy: Path, access: SourceAccess) -> None:
-    """Bring the file in, verify it, make room, and let it appear."""
+    """Download the file, verify it, evict others for it, and let it appear."""
     partial = with_request_retries(
         lambda: _fetched(source, copy.parent, access), access.retry_policy, place=source.href
     )
@@ -105,23 +105,23 @@ def _download(source: BandSource, copy: Path, access: SourceAccess) -> None:
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise SourceUnavailableError(
-            f"the cache {copy.parent} cannot be written: {error.strerror}; make room for it"
+            f"the cache {copy.parent} cannot be written: {error.strerror}; free disk space for it"
         ) from error
 
 
 def _fetched(source: BandSource, folder: Path, access: SourceAccess) -> Path:
-    """The whole, verified body in a partial file; nothing is left behind if that fails."""
+    """Fetch the whole, verified body into a partial file; nothing is left if that fails."""
     digest = digest_of(source.checksum)
     handle, name = tempfile.mkstemp(suffix=PARTIAL_SUFFIX, dir=folder)
     partial = Path(name)
     try:
         with os.fdopen(handle, "wb") as file, streamed(source, access) as answer:
             promised = answer.headers.get("content-length", "")
-            _require_room(source, int(promised) if promised.isdigit() else 0, access)
+            _require_fits(source, int(promised) if promised.isdigit() else 0, access)
             for piece in answer.iter_raw(DOWNLOAD_CHUNK_BYTES):
                 digest.update(piece)
                 file.write(piece)
-                _require_room(source, digest.size, access)
+                _require_fits(source, digest.size, access)
         _require_whole(digest, promised)
         _require_promised(source, digest)
     except BaseException:
@@ -131,23 +131,23 @@ def _fetched(source: BandSource, folder: Path, access: SourceAccess) -> Path:
 
 
 def _require_whole(digest: Digest, promised: str) -> None:
-    """Have a body that ended before its time asked for again."""
+    """Have a body that ended too early requested again."""
     if promised.isdigit() and digest.size < int(promised):
         raise short_body(f"{digest.size} of {promised} bytes")
 
 
-def _require_room(source: BandSource, size: int, access: SourceAccess) -> None:
+def _require_fits(source: BandSource, size: int, access: SourceAccess) -> None:
     """Refuse a file that is larger than the whole cache."""
     if size > access.cache_bytes:
         raise SceneError(
-            f"{mask_secrets(source.href)} has more than the {access.cache_bytes >> 20} MB of "
-            "[scenes] cache_mb; raise that, or stream",
+            f"{mask_secrets(source.href)} is larger than the {access.cache_bytes >> 20} MB of "
+            '[scenes] cache_mb; raise that, or set access = "stream"',
             reason="larger_than_cache",
         )
 
 
 def _require_promised(source: BandSource, digest: Digest) -> None:
-    """Refuse content that is not what the item promises."""
+    """Refuse content that differs from the item's size or checksum."""
     shown = mask_secrets(source.href)
     if source.size is not None and digest.size != source.size:
         raise SceneError(
@@ -171,32 +171,32 @@ _ALGORITHMS = {  # code of the multihash table -> name in hashlib
     0x20: "sha384",
     0xD5: "md5",
 }
-_MORE = 0x80  # a varint's bytes carry seven bits each, and this one while more follow
-_PLAIN_MD5 = 32  # hexadecimal digits: some archives write the MD5 as it is
+_MORE = 0x80  # each byte of a varint carries seven bits, and this one if more bytes follow
+_PLAIN_MD5 = 32  # hexadecimal digits: some archives write a plain MD5
 
 
 class _Hash(Protocol):
-    """What hashlib makes."""
+    """Hash object of hashlib."""
 
     def update(self, data: bytes, /) -> None:
         """Add bytes."""
 
     def hexdigest(self) -> str:
-        """In hexadecimal."""
+        """Return the digest in hexadecimal."""
 
 
 @dataclass
 class Digest:
-    """The digest of what was read so far, and what it should become."""
+    """Digest of the bytes read so far, and the one expected at the end."""
 
     name: str
-    """Of the algorithm; empty: there is nothing to compare with."""
+    """Name of the algorithm; empty: there is no digest to compare with."""
 
     expected: str
-    """Hexadecimal."""
+    """Expected digest in hexadecimal."""
 
     size: int = field(default=0, init=False)
-    """Bytes so far."""
+    """Number of bytes so far."""
 
     _hash: _Hash | None = field(default=None, init=False, repr=False)
 
@@ -212,17 +212,17 @@ class Digest:
 
     @property
     def found(self) -> str:
-        """The digest so far, hexadecimal; empty where nothing is compared."""
+        """Digest so far in hexadecimal; empty if none is expected."""
         return self._hash.hexdigest() if self._hash is not None else ""
 
     @property
     def agrees(self) -> bool:
-        """Whether nothing speaks against the content."""
+        """True if the digest is the expected one, or none is expected."""
         return self.found == self.expected
 
 
 def digest_of(multihash: str | None) -> Digest:
-    """A digest to compare with a multihash; one of an unknown kind is not compared."""
+    """Return a digest to compare with a multihash; an unknown algorithm is not compared."""
     try:
         data = bytes.fromhex(multihash or "")
     except ValueError:
@@ -236,7 +236,7 @@ def digest_of(multihash: str | None) -> Digest:
 
 
 def _varint(data: bytes) -> tuple[int, bytes]:
-    """(number, what follows it); -1 where there is none."""
+    """Return (number, the bytes after it); -1 if there is none."""
     number = 0
     for place, byte in enumerate(data[:9]):
         number |= (byte & ~_MORE) << (7 * place)

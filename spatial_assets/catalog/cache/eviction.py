@@ -1,4 +1,4 @@
-"""The bounded cache folder: whole copies and sparse ones, the least recently used go first."""
+"""The bounded cache folder: the least recently used copies, whole or sparse, are evicted first."""
 
 from __future__ import annotations
 
@@ -11,21 +11,19 @@ from spatial_assets.catalog.access.source_access import SourceAccess
 from spatial_assets.catalog.cache.sparse_file import PARTIAL_SUFFIX, SPARSE_SUFFIX, disk_bytes
 
 COPY_SUFFIX = ".raster"
-ABANDONED_SECONDS = 24 * 3600.0  # seconds: a partial file that old belongs to nobody
-SCANS_PER_FILL = (
-    64  # at the folder, while a process fills the cache once: a look costs a call a file
-)
-RESERVED_SHARES = 8  # processes that may fill their share between two looks
+ABANDONED_SECONDS = 24 * 3600.0  # age from which no process still writes a partial file
+SCANS_PER_FILL = 64  # while one process fills the cache once: a scan costs a call a file
+RESERVED_SHARES = 8  # processes that may fill their share between two scans
 
 _grown: Counter[Path] = Counter()
-"""Folder -> bytes that this process has put into sparse files since it last looked."""
+"""Folder -> bytes that this process wrote to sparse files since it last scanned the folder."""
 
 
 def evict(folder: Path, access: SourceAccess, *, incoming: int) -> None:
-    """Remove what was abandoned, then the least recently used files, until `incoming` fits."""
+    """Remove abandoned partial files, then the least recently used files, until `incoming` fits."""
     used = []
     for path in folder.iterdir():
-        with contextlib.suppress(FileNotFoundError):  # another process makes room too
+        with contextlib.suppress(FileNotFoundError):  # another process evicts too
             facts = path.stat()
             if path.suffix == PARTIAL_SUFFIX and time.time() - facts.st_mtime > ABANDONED_SECONDS:
                 path.unlink()
@@ -41,7 +39,7 @@ def evict(folder: Path, access: SourceAccess, *, incoming: int) -> None:
 
 
 def evict_for_growth(folder: Path, access: SourceAccess, *, incoming: int) -> None:
-    """As `evict`, for sparse files, which grow little by little: mostly without looking."""
+    """Evict for sparse files, which grow in small steps: most calls do not scan the folder."""
     share = access.cache_bytes // SCANS_PER_FILL
     if folder not in _grown or _grown[folder] + incoming > share:
         evict(folder, access, incoming=incoming + share * RESERVED_SHARES)

@@ -1,4 +1,4 @@
-"""Ranges of one remote object, written where they belong as they come, or asked for again."""
+"""Ranges of one remote object, written to their position as they arrive; retried if they break."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ from spatial_assets.project.secrets import mask_secrets
 
 RANGE_CHUNK_BYTES = 1 << 18
 LINK_SECONDS = 300.0
-"""That the end of a redirect is believed in."""
+"""Time for which the target of a redirect is reused."""
 
 EXTRA_ATTEMPTS = 4
-"""Than of other requests: one range that fails costs its tile what all others brought."""
+"""Attempts beyond those of other requests: one failed range wastes all others of its tile."""
 
 Result = TypeVar("Result")
 
 _links: dict[tuple[str, str], tuple[str, float]] = {}
-"""(href, query) -> where its redirects lead, and until when that holds; of this process."""
+"""(href, query) -> target of the redirects and its expiry; of this process."""
 
 
 class RangeReader:
-    """A remote object that is read in parts."""
+    """Reader of a remote object in ranges."""
 
     def __init__(self, source: BandSource, access: SourceAccess) -> None:
         self._source = source
@@ -51,10 +51,10 @@ class RangeReader:
         self._extensions = {JUDGED_HREF: source.href} if source.href.startswith("s3://") else {}
 
     def read_header(self, size: int) -> tuple[ObjectFacts, bytes] | None:
-        """What the object is, and its first bytes; None: there are none, or no parts to be had.
+        """Return facts and first bytes of the object; None: it is empty, or has no ranges.
 
         Raises:
-            SceneError: it cannot be had.
+            SceneError: it cannot be read.
             SourceUnavailableError: no answer after all retries.
         """
 
@@ -72,26 +72,26 @@ class RangeReader:
                     raise short_body(f"{len(body)} of {size} bytes")
                 return facts, body[:size]
 
-        return self._asked(send)
+        return self._with_new_link_once(send)
 
     def fetch(self, span: ByteSpan, into: SparseFile) -> None:
-        """Write the bytes of a span, and mark them as here.
+        """Write the bytes of a span, and mark them as present.
 
         Raises:
-            SceneError: `changed_since_inspection`: the object is another now; or it is gone.
+            SceneError: `changed_since_inspection`: the object has changed; or it is gone.
             SourceUnavailableError: no answer after all retries.
             OSError: they cannot be written.
         """
         start, stop = span
 
         def send() -> None:
-            nonlocal start  # a broken answer is gone on with where it broke
+            nonlocal start  # a broken answer is continued where it broke
             with self._answer((start, stop)) as answer:
                 if answer.status_code == RANGE_NOT_SATISFIABLE:
                     raise self.changed()
                 check_status(answer, self._source.href)
                 if not answer.headers.get("content-range", "").startswith(f"bytes {start}-"):
-                    raise short_body("an answer without the range that was asked for")
+                    raise short_body("an answer without the requested range")
                 self._require_same(object_facts(answer), into)
                 for piece in answer.iter_raw(RANGE_CHUNK_BYTES):
                     into.write(start, piece[: stop - start])
@@ -99,17 +99,17 @@ class RangeReader:
                 if start < stop:
                     raise short_body(f"{stop - start} bytes too few")
 
-        self._asked(send)
+        self._with_new_link_once(send)
         into.mark_present(span)
 
     def _require_same(self, found: ObjectFacts, into: SparseFile) -> None:
-        """Refuse parts of two objects as one."""
+        """Refuse to mix parts of two objects."""
         differs = found.etag is not None and into.etag is not None and found.etag != into.etag
         if differs or found.size != into.size:
             raise self.changed()
 
     def differs_from_catalogue(self, found: ObjectFacts) -> bool:
-        """Whether the object is not the one that the catalogue was asked about."""
+        """Return True if the object is not the one that the catalogue was asked about."""
         if self._source.checksum is not None:
             return False
         etag, _, size = (self._source.version or "").rpartition(":")
@@ -118,7 +118,7 @@ class RangeReader:
         return etag not in {"", "None"} and found.etag is not None and etag != found.etag
 
     def changed(self) -> SceneError:
-        """The error of an object that is not what it was."""
+        """Return the error of an object that has changed."""
         return SceneError(
             f"{mask_secrets(self._source.href)} was replaced while it was read; run again",
             reason=CHANGED_SINCE_INSPECTION,
@@ -126,7 +126,7 @@ class RangeReader:
 
     @contextlib.contextmanager
     def _answer(self, span: ByteSpan) -> Iterator[httpx.Response]:
-        """The answer to one request for a span, made when its turn comes."""
+        """Send one request for a span within a slot of the host's limiter."""
         url = self._link()
         limiter = limiter_of(url)
         headers = {"Range": f"bytes={span[0]}-{span[1] - 1}"}
@@ -139,8 +139,8 @@ class RangeReader:
             limiter.record(answer.status_code)
             yield answer
 
-    def _asked(self, send: Callable[[], Result]) -> Result:
-        """Call with retries; a kept link or token that is refused is renewed once."""
+    def _with_new_link_once(self, send: Callable[[], Result]) -> Result:
+        """Run `with_request_retries`; a kept link, or a token, that is refused is replaced once."""
         place, retry_policy = self._source.href, self._access.retry_policy
         retry_policy = replace(retry_policy, attempts=retry_policy.attempts + EXTRA_ATTEMPTS)
         kept = _links.get(self._key)
@@ -150,7 +150,7 @@ class RangeReader:
             may_be_old = kept is not None or self._access.sign == "planetary-computer"
             if error.reason not in {"forbidden", "missing_object"} or not may_be_old:
                 raise
-            if _links.get(self._key) == kept:  # else another thread has made it anew
+            if _links.get(self._key) == kept:  # else another thread has replaced it
                 _links.pop(self._key, None)
             tokens.clear()
             return with_request_retries(send, retry_policy, place=place)
@@ -160,7 +160,7 @@ class RangeReader:
         return self._source.href, self._source.query
 
     def _link(self) -> str:
-        """Where the object is read: signed now where that is asked, else after all redirects."""
+        """Return the URL to read from: signed now if needed, else after all redirects."""
         if self._source.href.startswith("s3://"):
             return readable_url(self._source, self._access).url
         known = _links.get(self._key)

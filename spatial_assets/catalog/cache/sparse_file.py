@@ -1,10 +1,10 @@
-"""A file with some parts of a remote object in it, shared by all processes of a machine.
+"""Sparse local file with some parts of a remote object, shared by all processes of a machine.
 
-One file holds the object's bytes, where they lie in the object, then one byte a page that says
-whether the page is here, then what tells the object from another. So whoever has the file open has
-all three of the same object, even if its name was given to another file since. A page counts as
-here only after its bytes were written: whoever dies on the way leaves nothing wrong. As a power cut
-could lose the bytes and keep the mark, a file is believed only until the machine starts again.
+One file holds the object's bytes at their own positions, then one byte a page that says whether the
+page is present, then a trailer that identifies the object. So a process that has the file open has
+all three of the same object, even if another file has taken its name since. A page counts as
+present only after its bytes were written: a process killed on the way leaves nothing wrong. As a
+power cut could lose the bytes and keep the mark, a file is trusted only until the machine restarts.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from numpy.typing import NDArray
 
 SPARSE_SUFFIX = ".sparse"
 PARTIAL_SUFFIX = ".part"
-PAGE_BYTES = 1 << 14  # bytes: 1 % of a block of a megapixel
-MAX_GAP_PAGES = 4  # absent pages between two runs that are cheaper to fetch than another request is
-MAX_RUN_BYTES = 8 << 20  # bytes: what is fetched again when a connection breaks
-TRAILER_BYTES = 1 << 14  # more than the headers of an answer may have
+PAGE_BYTES = 1 << 14  # 1 % of a block of a megapixel
+MAX_GAP_PAGES = 4  # absent pages between two runs that cost less than another request
+MAX_RUN_BYTES = 8 << 20  # fetched again if a connection breaks
+TRAILER_BYTES = 1 << 14  # more than the largest headers of an answer
 PRESENT = b"\x01"
 ABSENT = b"\x00"
-_SECOND_USE = 60.0  # seconds after which a file that is read counts as used again
+_SECOND_USE_SECONDS = 60.0  # after which a file that is read counts as used again
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 ByteSpan = tuple[int, int]
@@ -38,25 +38,25 @@ ByteSpan = tuple[int, int]
 
 
 class SparseFile:
-    """An open file; every thread that fetches or waits has one of its own."""
+    """An open sparse file; every thread that fetches or waits has one of its own."""
 
     def __init__(self, handle: int, *, size: int, etag: str | None) -> None:
         self._handle = handle
         self.size = size
-        """Of the object, in bytes."""
+        """Size of the object in bytes."""
 
         self.etag = etag
-        """Of the object, as far as the server told."""
+        """Etag of the object, if the server sent one."""
 
     @classmethod
     def open(cls, path: Path) -> SparseFile | None:
-        """The file at `path`; None: there is none, or it is from before the machine started."""
+        """Open the file at `path`; None: there is none, or it is from before the last restart."""
         try:
             handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
             return None
         found = cls(handle, size=0, etag=None)
-        if found._is_told():
+        if found._read_trailer():
             return found
         found.close()
         path.unlink(missing_ok=True)
@@ -64,44 +64,44 @@ class SparseFile:
 
     @classmethod
     def create(cls, path: Path, *, size: int, etag: str | None, first: bytes) -> SparseFile:
-        """A new file that begins with `first`, or the one that another process just made.
+        """Create a file that begins with `first`, or open the one that another process created.
 
         Raises:
             OSError: the folder cannot be written.
         """
         handle, name = tempfile.mkstemp(suffix=PARTIAL_SUFFIX, dir=path.parent)
-        made = cls(handle, size=size, etag=etag)
+        created = cls(handle, size=size, etag=etag)
         try:
-            told = json.dumps({"size": size, "etag": etag, "boot": boot_id()}).encode()
-            os.pwrite(handle, told.ljust(TRAILER_BYTES), made._length - TRAILER_BYTES)
-            made.write(0, first)
-            made.mark_present((0, len(first)))
+            trailer = json.dumps({"size": size, "etag": etag, "boot": boot_id()}).encode()
+            os.pwrite(handle, trailer.ljust(TRAILER_BYTES), created._length - TRAILER_BYTES)
+            created.write(0, first)
+            created.mark_present((0, len(first)))
             with contextlib.suppress(FileExistsError):
                 os.link(name, path)
-                return made
+                return created
         except BaseException:
-            made.close()
+            created.close()
             raise
         finally:
             Path(name).unlink()
-        made.close()
+        created.close()
         return cls.open(path) or cls.create(path, size=size, etag=etag, first=first)
 
     def absent(self, spans: Iterable[ByteSpan]) -> list[ByteSpan]:
-        """What of `spans` is not here yet: whole pages, near ones together, in order."""
-        wanted = np.zeros(self._pages, dtype=np.bool_)
+        """Return the absent parts of `spans`: whole pages, with near ones joined, in order."""
+        needed = np.zeros(self._pages, dtype=np.bool_)
         for start, stop in spans:
-            wanted[start // PAGE_BYTES : -(-min(stop, self.size) // PAGE_BYTES)] = True
-        gone = self._map() == 0
-        wanted &= gone
+            needed[start // PAGE_BYTES : -(-min(stop, self.size) // PAGE_BYTES)] = True
+        is_absent = self._map() == 0
+        needed &= is_absent
         runs = [
             (a * PAGE_BYTES, min(b * PAGE_BYTES, self.size))
-            for a, b in _joined(_runs(wanted), gone)
+            for a, b in _joined(_runs(needed), is_absent)
         ]
-        return [piece for run in runs for piece in _pieces(run)]
+        return [piece for run in runs for piece in _split(run)]
 
     def has(self, start: int, stop: int) -> bool:
-        """Whether all bytes of a span are here."""
+        """Return True if all bytes of a span are present."""
         first, last = start // PAGE_BYTES, -(-min(stop, self.size) // PAGE_BYTES)
         if last <= first:
             return True
@@ -112,7 +112,7 @@ class SparseFile:
         os.pwrite(self._handle, data, start)
 
     def mark_present(self, span: ByteSpan) -> None:
-        """Count the pages that lie in `span` as here."""
+        """Count the pages that lie in `span` as present."""
         start, stop = span
         first = -(-start // PAGE_BYTES)
         last = self._pages if stop >= self.size else stop // PAGE_BYTES
@@ -125,7 +125,7 @@ class SparseFile:
             os.pwrite(self._handle, ABSENT * (last - first), self._map_start + first)
 
     def read(self, start: int, stop: int) -> bytes:
-        """Bytes of the object."""
+        """Read bytes of the object."""
         return os.pread(self._handle, max(0, min(stop, self.size) - start), start)
 
     @contextlib.contextmanager
@@ -139,31 +139,33 @@ class SparseFile:
 
     @property
     def is_removed(self) -> bool:
-        """Whether the file made room for others; what is open lives on until it is closed."""
+        """True if the file was evicted; an open file stays readable until it is closed."""
         return os.fstat(self._handle).st_nlink == 0
 
     def touch(self) -> None:
         """Count the file as just used."""
-        if time.time() - os.fstat(self._handle).st_mtime > _SECOND_USE:
+        if time.time() - os.fstat(self._handle).st_mtime > _SECOND_USE_SECONDS:
             os.utime(self._handle)
 
     def close(self) -> None:
-        """Close it."""
+        """Close the file."""
         if self._handle >= 0:
             os.close(self._handle)
             self._handle = -1
 
     def __del__(self) -> None:
-        """Close it, with the dataset that read it."""
+        """Close the file, together with the dataset that read it."""
         self.close()
 
-    def _is_told(self) -> bool:
-        """Read what the file says of itself; False: it is not one to believe."""
+    def _read_trailer(self) -> bool:
+        """Read size and etag from the trailer; False: the file cannot be trusted."""
         length = os.fstat(self._handle).st_size
         try:
-            told = json.loads(os.pread(self._handle, TRAILER_BYTES, max(0, length - TRAILER_BYTES)))
-            self.size, self.etag = int(told["size"]), told["etag"]
-            return bool(told["boot"] == boot_id() and length == self._length)
+            trailer = json.loads(
+                os.pread(self._handle, TRAILER_BYTES, max(0, length - TRAILER_BYTES))
+            )
+            self.size, self.etag = int(trailer["size"]), trailer["etag"]
+            return bool(trailer["boot"] == boot_id() and length == self._length)
         except (ValueError, KeyError, TypeError):
             return False
 
@@ -184,38 +186,38 @@ class SparseFile:
 
 
 def disk_bytes(facts: os.stat_result) -> int:
-    """What a sparse file takes of the disk."""
+    """Return the disk space that a sparse file takes, in bytes."""
     return facts.st_blocks * 512
 
 
 @lru_cache(maxsize=1)
 def boot_id() -> str:
-    """What tells this start of the machine from any other."""
+    """Return an id of this start of the machine."""
     with contextlib.suppress(OSError):
         return _BOOT_ID.read_text().strip()
     return f"{round((time.time() - time.monotonic()) / 600)}"  # to ten minutes: clocks are set
 
 
-def _runs(wanted: NDArray[np.bool_]) -> list[ByteSpan]:
-    """(first, one after last) of each run of True."""
-    edges = np.flatnonzero(np.diff(wanted, prepend=False, append=False))
+def _runs(needed: NDArray[np.bool_]) -> list[ByteSpan]:
+    """Return (first, one after last) of each run of True."""
+    edges = np.flatnonzero(np.diff(needed, prepend=False, append=False))
     return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
 
 
-def _joined(runs: list[ByteSpan], gone: NDArray[np.bool_]) -> list[ByteSpan]:
-    """Runs with few absent pages between them as one."""
+def _joined(runs: list[ByteSpan], is_absent: NDArray[np.bool_]) -> list[ByteSpan]:
+    """Join runs with few absent pages between them."""
     joined: list[ByteSpan] = []
     for first, last in runs:
         before = joined[-1][1] if joined else -1
-        if joined and first - before <= MAX_GAP_PAGES and gone[before:first].all():
+        if joined and first - before <= MAX_GAP_PAGES and is_absent[before:first].all():
             joined[-1] = (joined[-1][0], last)
         else:
             joined.append((first, last))
     return joined
 
 
-def _pieces(run: ByteSpan) -> list[ByteSpan]:
-    """A run in pieces of bounded length, all about the same."""
+def _split(run: ByteSpan) -> list[ByteSpan]:
+    """Split a run into parts of bounded and similar length."""
     start, stop = run
     count = -(-(stop - start) // MAX_RUN_BYTES)
     length = -(-(stop - start) // count // PAGE_BYTES) * PAGE_BYTES
