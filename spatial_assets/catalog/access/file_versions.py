@@ -17,6 +17,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from spatial_assets.catalog.access.hrefs import is_remote
+from spatial_assets.catalog.access.remote_objects import look_up
 from spatial_assets.catalog.access.source_access import SourceAccess
 from spatial_assets.catalog.scene import BandSource, RejectedScene, Scene, rejected
 from spatial_assets.errors import SceneError, SourceUnavailableError
@@ -51,15 +52,15 @@ def with_fingerprints(
     """Yield the scenes with versions and fingerprints, in order; a missing file rejects a scene."""
     unreachable = UnreachableHosts()
 
-    def look_up(scene: Scene) -> Scene | RejectedScene:
+    def fingerprinted(scene: Scene) -> Scene | RejectedScene:
         return with_fingerprint(scene, access, unreachable)
 
     pending = list(scenes)
     if not any(is_remote(source.href) for scene in pending for source in scene.sources):
-        yield from map(look_up, pending)
+        yield from map(fingerprinted, pending)
         return
     with ThreadPoolExecutor(CONCURRENT_FILE_LOOKUPS) as pool:
-        yield from pool.map(look_up, pending)
+        yield from pool.map(fingerprinted, pending)
 
 
 def with_fingerprint(
@@ -100,8 +101,6 @@ def version_of(source: BandSource, access: SourceAccess) -> str:
         return local_version(Path(source.href))
     if source.checksum is not None:
         return source.checksum
-    from spatial_assets.catalog.access.remote_objects import look_up
-
     return look_up(source, access).version
 
 

@@ -15,14 +15,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote, urlsplit
 
+import obstore
+from obstore.store import S3Store
+
+from spatial_assets.catalog.access.requests import fetch
 from spatial_assets.catalog.access.source_access import SourceAccess
 from spatial_assets.catalog.scene import BandSource
 from spatial_assets.errors import SettingsError, SourceUnavailableError
 from spatial_assets.project.secrets import mask_secrets
 
 if TYPE_CHECKING:
-    from obstore.store import S3Config, S3Store
-
+    from obstore.store import S3Config
 
 KEYS_PREFIX = "SPATIAL_ASSETS_SOURCE_"
 PRESIGN_DURATION = dt.timedelta(hours=1)
@@ -92,8 +95,6 @@ def _s3_url(href: str, access: SourceAccess, *, method: HttpMethod) -> SignedUrl
     bucket, _, key = href.removeprefix("s3://").partition("/")
     if _keys(access) is None:
         return SignedUrl(_plain_s3_url(bucket, key, access), None)
-    import obstore
-
     url = str(obstore.sign(source_store(bucket, access), method, key, PRESIGN_DURATION))
     return SignedUrl(url, time.time() + PRESIGN_DURATION.total_seconds())
 
@@ -104,8 +105,6 @@ def source_store(bucket: str, access: SourceAccess) -> S3Store:
     Raises:
         SettingsError: `[scenes.source]` needs keys, and there are none.
     """
-    from obstore.store import S3Store
-
     keys, retry_policy = _keys(access), access.retry_policy
     config: S3Config = {
         "region": access.region or DEFAULT_REGION,
@@ -230,8 +229,6 @@ tokens = TokenCache()
 
 def _new_token(collection: str, access: SourceAccess) -> Token:
     """Request a token from the token service."""
-    from spatial_assets.catalog.access.requests import fetch
-
     url = f"{access.token_endpoint.rstrip('/')}/{quote(collection, safe='')}"
     body = fetch(url, limit=1 << 20, access=access)
     try:

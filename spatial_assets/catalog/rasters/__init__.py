@@ -1,1 +1,1 @@
-"""Pixels of a scene: opening, headers, windows, samples and inspection."""
+"""Rasters of scenes: opened by GDAL, inspected once, and read window by window."""

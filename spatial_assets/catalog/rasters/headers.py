@@ -1,4 +1,4 @@
-"""What the header of a band's file must say before a pixel is read: refuse nonsense at the door."""
+"""Checks of a band file's header before any pixel is read."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from spatial_assets.project.secrets import mask_secrets
 MAX_SIDE_PIXELS = 1 << 20  # a Sentinel-2 tile has 10,980 columns, a global mosaic at 100 m 400,752
 MAX_BANDS = 1024
 MAX_BLOCK_MB = 256  # decoded: GDAL allocates a whole block to read one pixel of it
-MIN_BYTES_PER_BLOCK = 4  # offset and byte count as shorts: a block costs that, even if sparse
+MIN_BYTES_PER_BLOCK = 4  # offset and byte count as shorts, even of a sparse block
 MAX_DRIFT_PIXELS = 1e-3  # pixels from one side of the file to the other
 PIXEL_TYPES = frozenset(
     {"uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64"}
@@ -29,12 +29,12 @@ PIXEL_TYPES = frozenset(
 
 
 def grid_of(dataset: Dataset, source: BandSource, *, size: int | None) -> SourceGrid:
-    """The pixel grid of a file.
+    """Return the pixel grid of a file.
 
     Args:
         dataset: open.
         source: whose band it is.
-        size: of the file in bytes, where known.
+        size: of the file in bytes, if known.
 
     Raises:
         SceneError: `absurd_header`, `missing_band`, `bad_dtype`, `no_crs`, `no_geotransform`,
@@ -50,7 +50,7 @@ def grid_of(dataset: Dataset, source: BandSource, *, size: int | None) -> Source
         raise SceneError(
             f"{shown} has no geotransform; write one into the file", reason="no_geotransform"
         )
-    if _turns(transform, width=dataset.width, height=dataset.height):
+    if _is_rotated(transform, width=dataset.width, height=dataset.height):
         raise SceneError(
             f"{shown} is rotated (geotransform {tuple(transform)[:6]}); warp it to a straight grid",
             reason="rotated",
@@ -70,16 +70,16 @@ def grid_of(dataset: Dataset, source: BandSource, *, size: int | None) -> Source
         raise SceneError(f"{shown}: {error}", reason="no_geotransform") from error
 
 
-def _turns(transform: Affine, *, width: int, height: int) -> bool:
-    """Whether a geotransform turns or skews the grid by more than the last digits of a float."""
+def _is_rotated(transform: Affine, *, width: int, height: int) -> bool:
+    """Return True if a geotransform rotates or skews the grid by more than rounding errors."""
     drift = max(abs(transform.b) * height, abs(transform.d) * width)
     return drift > MAX_DRIFT_PIXELS * max(abs(transform.a), abs(transform.e))
 
 
 def nodata_of(dataset: Dataset, source: BandSource) -> float | None:
-    """The fill value: of the item, else of the file.
+    """Return the fill value: of the item, else of the file.
 
-    DN 0 of an integer band is fill whatever is declared, so a declared 0 gives way to another.
+    DN 0 of an integer band is always fill, so a declared 0 gives way to another value.
     """
     declared = [source.nodata, dataset.nodatavals[source.index - 1]]
     values = [float(value) for value in declared if value is not None]
@@ -89,12 +89,12 @@ def nodata_of(dataset: Dataset, source: BandSource) -> float | None:
 
 
 def calibration_of(dataset: Dataset, source: BandSource) -> Calibration | None:
-    """The calibration; none where the pixels are floats, which are reflectance already."""
+    """Return the calibration; None if the pixels are floats, which are reflectance already."""
     return None if is_float(dataset, source) else source.calibration
 
 
 def is_float(dataset: Dataset, source: BandSource) -> bool:
-    """Whether the pixels are floating-point numbers."""
+    """Return True if the pixels are floating-point numbers."""
     return bool(np.issubdtype(np.dtype(dataset.dtypes[source.index - 1]), np.floating))
 
 
@@ -115,7 +115,7 @@ def require_one_crs(grids: Iterable[tuple[str, SourceGrid]]) -> None:
 
 
 def same_crs(one: CRS, other: CRS) -> bool:
-    """Whether two CRSs place the same x and y at the same spot."""
+    """Return True if two CRSs place the same x and y at the same location."""
     if one == other or one.equals(other, ignore_axis_order=True):
         return True
     code = one.to_epsg()
@@ -123,7 +123,7 @@ def same_crs(one: CRS, other: CRS) -> bool:
 
 
 def crs_name(crs: CRS) -> str:
-    """Its EPSG code where it has one, else its name."""
+    """Return the EPSG code of a CRS if it has one, else its name."""
     code = crs.to_epsg()
     return f"EPSG:{code}" if code else str(crs.name)
 
@@ -140,7 +140,7 @@ def _require_sane(dataset: Dataset, source: BandSource, *, size: int | None) -> 
         )
     if source.index > count:
         raise SceneError(
-            f"{shown} has {count} bands; the item wants number {source.index}",
+            f"{shown} has {count} bands; the item refers to number {source.index}",
             reason="missing_band",
         )
     dtype = dataset.dtypes[source.index - 1]
@@ -150,7 +150,7 @@ def _require_sane(dataset: Dataset, source: BandSource, *, size: int | None) -> 
 
 
 def _require_sane_blocks(dataset: Dataset, source: BandSource, *, size: int | None) -> None:
-    """Refuse blocks that would fill the memory, or more of them than the file can hold."""
+    """Refuse blocks that would fill the memory, or more blocks than the file can hold."""
     shown, number = mask_secrets(source.href), source.index - 1
     rows, columns = dataset.block_shapes[number]
     is_pixel_interleaved = dataset.interleaving == Interleaving.pixel

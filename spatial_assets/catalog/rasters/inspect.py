@@ -1,4 +1,4 @@
-"""A scene looked into, once: headers, grids, and whether its pixels are what the item says."""
+"""Inspection of a scene, once: headers, grids, and whether its pixels agree with the item."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ ITEM_CRS_DIFFERS = "item_crs_differs"
 def inspect_scene(
     scene: Scene, project: Project, access: SourceAccess | None = None
 ) -> SceneFacts | RejectedScene:
-    """Open every file that is needed, judge headers and a fixed sample.
+    """Open every file that is needed, and judge headers and a fixed sample.
 
     Raises:
         SourceUnavailableError: the archive did not answer.
@@ -66,7 +66,7 @@ def inspect_scene(
 
 
 def _as_local(scene: Scene, access: SourceAccess) -> Scene:
-    """The scene with the files that are really opened: the copies, where they are downloaded."""
+    """Return the scene with the files that are opened: the copies, if files are downloaded."""
     return replace(
         scene,
         bands={name: as_local(source, access) for name, source in scene.bands.items()},
@@ -75,7 +75,7 @@ def _as_local(scene: Scene, access: SourceAccess) -> Scene:
 
 
 def _band_facts(scene: Scene, project: Project, access: SourceAccess) -> dict[str, BandFacts]:
-    """The facts of every file of a scene."""
+    """Return the facts of every file of a scene."""
     facts: dict[str, BandFacts] = {}
     for source in scene.sources:
         dataset = open_or_explain(source, access)
@@ -89,7 +89,7 @@ def _band_facts(scene: Scene, project: Project, access: SourceAccess) -> dict[st
         grid = grid_of(dataset, source, size=_size_of(source))
         kernel = _kernel(source, grid, project)
         if is_class and any(band.kernel == "average" for band in facts.values()):
-            kernel = "average"  # its window must then reach as far as the averaged bands do
+            kernel = "average"  # its window must then extend as far as those of the averaged bands
         facts[source.name] = BandFacts(
             grid=grid,
             dtype=str(dataset.dtypes[source.index - 1]),
@@ -103,7 +103,7 @@ def _band_facts(scene: Scene, project: Project, access: SourceAccess) -> dict[st
 
 
 def _size_of(source: BandSource) -> int | None:
-    """Size of the file in bytes, where it is known without asking again."""
+    """Return the size of the file in bytes, if it is known without a request."""
     if not is_remote(source.href):
         return Path(source.href).stat().st_size
     told = (source.version or "").rpartition(":")[2]
@@ -111,7 +111,7 @@ def _size_of(source: BandSource) -> int | None:
 
 
 def _kernel(source: BandSource, grid: SourceGrid, project: Project) -> Kernel:
-    """The resampling kernel, decided at the centre of the file."""
+    """Return the resampling kernel, decided at the centre of the file."""
     try:
         return choose_kernel(grid, project.pixel_grid)
     except RasterError as error:
@@ -121,7 +121,7 @@ def _kernel(source: BandSource, grid: SourceGrid, project: Project) -> Kernel:
 def _refusal(
     scene: Scene, verdict: Plausibility, facts: Mapping[str, BandFacts], *, most: float
 ) -> RejectedScene | None:
-    """The rejection of a scene whose pixels contradict its item, more than `most` of them."""
+    """Return the rejection of a scene if a share above `most` of it contradicts the item."""
     resolved = {
         name: None if (band := facts[name].calibration) is None else [band.scale, band.offset]
         for name in scene.bands
@@ -149,7 +149,7 @@ def _refusal(
 def _warnings(
     scene: Scene, facts: Mapping[str, BandFacts], verdict: Plausibility
 ) -> tuple[str, ...]:
-    """What is suspicious and no reason to refuse: deserts are bright, and the file has the CRS."""
+    """Return codes for accepted oddities: deserts are bright, and the file decides the CRS."""
     warnings = []
     red = facts.get("red")
     added = added_dn(scene.baseline)
@@ -162,7 +162,7 @@ def _warnings(
 
 
 def _item_crs_differs(scene: Scene, band: BandFacts) -> bool:
-    """Whether the item names another CRS than its files have."""
+    """Return True if the item states another CRS than its files have."""
     if scene.crs is None:
         return False
     try:

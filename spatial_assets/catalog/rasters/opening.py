@@ -1,6 +1,6 @@
-"""A source opened, or the reason why not: bad for good, or away for now.
+"""Opening of a source, or the error that says why it fails: for good, or for now.
 
-GDAL says only that it could not open a file; why, is asked of the file or the server.
+GDAL only says that it could not open a file; the reason is found in the file or at the server.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from rasterio.errors import RasterioError
 from spatial_assets.catalog.access.hrefs import is_remote
 from spatial_assets.catalog.access.remote_objects import read_range
 from spatial_assets.catalog.access.source_access import SourceAccess
+from spatial_assets.catalog.cache.cached_tiff import TIFF_MAGIC
+from spatial_assets.catalog.cache.download import local_copy
 from spatial_assets.catalog.rasters.gdal_datasets import Dataset, open_dataset
 from spatial_assets.catalog.scene import BandSource
 from spatial_assets.errors import SceneError
@@ -21,26 +23,23 @@ from spatial_assets.retries import with_retries
 
 MAGIC_READ_BYTES = 512
 
-_TIFF = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 _JPEG2000 = (b"\xff\x4f\xff\x51", b"\x00\x00\x00\x0cjP  ")
 
 
 def as_local(source: BandSource, access: SourceAccess) -> BandSource:
-    """The source itself or, under `access = "download"`, the verified copy of it.
+    """Return the source itself or, under `access = "download"`, its verified copy.
 
     Raises:
-        SceneError: missing, forbidden, or not what the item promises.
+        SceneError: missing, forbidden, or not as the item promises.
         SourceUnavailableError: the archive did not answer.
     """
     if access.mode != "download":
         return source
-    from spatial_assets.catalog.cache.download import local_copy
-
     return replace(source, href=str(local_copy(source, access)), query="", version=None)
 
 
 def open_or_explain(source: BandSource, access: SourceAccess) -> Dataset:
-    """The open dataset; call within `gdal_settings`.
+    """Return the open dataset; call within `gdal_settings`.
 
     Raises:
         SceneError: `not_a_raster`, `missing_object`, `forbidden`, `unreadable_file`.
@@ -48,8 +47,8 @@ def open_or_explain(source: BandSource, access: SourceAccess) -> Dataset:
     """
 
     def may_pass(error: Exception) -> bool:
-        # Raises where the server is away or the file is no raster; else the error may be over.
-        examine(source, access, why=str(error))
+        # Raises if the server is unreachable or the file is no raster; else a retry may work.
+        raise_if_no_raster(source, access, why=str(error))
         return is_remote(source.href)
 
     try:
@@ -67,30 +66,30 @@ def open_or_explain(source: BandSource, access: SourceAccess) -> Dataset:
         ) from error
 
 
-def examine(source: BandSource, access: SourceAccess, *, why: str) -> None:
-    """Say what is wrong with a file that cannot be opened, if its first bytes tell.
+def raise_if_no_raster(source: BandSource, access: SourceAccess, *, why: str) -> None:
+    """Raise the reason why a file cannot be opened, if its first bytes show it.
 
     Raises:
-        SceneError: it is empty, no raster, or cannot be had.
+        SceneError: it is empty, no raster, or cannot be read.
         SourceUnavailableError: the archive did not answer.
     """
     shown = mask_secrets(source.href)
     if is_remote(source.href):
-        head = read_range(source, access, start=0, size=MAGIC_READ_BYTES)
+        first_bytes = read_range(source, access, start=0, size=MAGIC_READ_BYTES)
     else:
-        head = _head_of(Path(source.href))
-    if not head:
+        first_bytes = _first_bytes_of(Path(source.href))
+    if not first_bytes:
         raise SceneError(f"{shown} is empty (0 bytes)", reason="not_a_raster")
-    if not head.startswith(_TIFF + _JPEG2000):
+    if not first_bytes.startswith(TIFF_MAGIC + _JPEG2000):
         raise SceneError(
             f"{shown} is neither TIFF nor JPEG 2000 by its content: it begins with "
-            f"{_beginning(head)!r} ({mask_secrets(why)})",
+            f"{_beginning(first_bytes)!r} ({mask_secrets(why)})",
             reason="not_a_raster",
         )
 
 
-def _head_of(path: Path) -> bytes:
-    """The first bytes of a local file.
+def _first_bytes_of(path: Path) -> bytes:
+    """Read the first bytes of a local file.
 
     Raises:
         SceneError: `missing_object` or `unreadable_file`.
@@ -106,6 +105,6 @@ def _head_of(path: Path) -> bytes:
         ) from error
 
 
-def _beginning(head: bytes) -> str:
-    """The first characters of a file, for a message."""
-    return head[:40].decode("ascii", errors="replace")
+def _beginning(first_bytes: bytes) -> str:
+    """Return the first characters of a file, for a message."""
+    return first_bytes[:40].decode("ascii", errors="replace")

@@ -1,6 +1,6 @@
-"""Whether calibrated pixels look like reflectance: the pixels are asked, as catalogues lie.
+"""Plausibility of calibrated pixels: a scale or offset from a catalogue may be wrong.
 
-Judged once per scene from a fixed sample of the whole scene, so that no tile decides it.
+Judged once per scene from a fixed sample of the whole scene, so that it does not depend on a tile.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from spatial_assets.geo.radiometry import ALREADY_REFLECTANCE, Calibration, fill_mask
 
-MIN_CLEAR_PIXELS = 500  # clear sample pixels; a share of fewer says nothing
+MIN_CLEAR_PIXELS = 500  # of the sample; a share of fewer pixels is not significant
 MAX_REFLECTANCE = 3.2767  # what int16 x 1e-4 holds
 DARK_PERCENTILE = 1.0
 
@@ -28,12 +28,12 @@ class SampleBand:
 
     nodata: float | None
     calibration: Calibration | None
-    """None: reflectance already."""
+    """Calibration; None: the pixels are reflectance already."""
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """Pixels from all over a scene, in one order for all bands."""
+    """Sample pixels of a scene, in one order for all bands."""
 
     bands: Mapping[str, SampleBand]
     clear: NDArray[np.bool_]
@@ -42,26 +42,26 @@ class Sample:
 
 @dataclass(frozen=True)
 class Plausibility:
-    """The verdict on a sample and its figures."""
+    """Verdict on a sample, and its figures."""
 
     implausible_share: float | None
-    """Of the clear pixels: negative, or |NDVI| > 1; None: too few clear pixels to judge."""
+    """Share of clear pixels that are negative or have |NDVI| > 1; None: too few clear pixels."""
 
     unscaled_share: float | None
-    """Of the clear pixels: float numbers beyond any reflectance."""
+    """Share of clear pixels that are floats beyond any reflectance."""
 
     clear_pixels: int
     red_dark_dn: float | None
-    """The DN that one clear red pixel in a hundred is below."""
+    """First percentile of DN of the clear red pixels."""
 
     figures: Mapping[str, float | int | None]
 
     def is_implausible(self, most: float) -> bool:
-        """Whether the scale or offset must be wrong: a greater share than `most` says so."""
+        """Return True if a greater share than `most` shows that scale or offset is wrong."""
         return self.implausible_share is not None and self.implausible_share > most
 
     def is_unscaled(self, most: float) -> bool:
-        """Whether floats that should be reflectance are not: a greater share than `most` is not."""
+        """Return True if a greater share than `most` of the floats cannot be reflectance."""
         return self.unscaled_share is not None and self.unscaled_share > most
 
     def is_never_dark(self, added_dn: float) -> bool:
@@ -73,7 +73,7 @@ class Plausibility:
 
 
 def judge(sample: Sample) -> Plausibility:
-    """Judge a sample: red and nir where there are both, else all its bands."""
+    """Judge a sample: red and nir if it has both, else all its bands."""
     clear = sample.clear.copy()
     for band in sample.bands.values():
         clear &= ~fill_mask(band.dn, band.nodata)
@@ -106,13 +106,13 @@ def judge(sample: Sample) -> Plausibility:
 
 
 def _reflectance(band: SampleBand, clear: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Calibrated values of the clear pixels."""
+    """Return calibrated values of the clear pixels."""
     calibration = band.calibration or ALREADY_REFLECTANCE
     return band.dn[clear].astype(np.float64) * calibration.scale + calibration.offset
 
 
 def _ndvi(values: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64] | None:
-    """NDVI where both its bands are there; a sum of zero counts as implausible."""
+    """Return NDVI if both bands are there; a sum of zero counts as implausible."""
     if not {"red", "nir"} <= set(values):
         return None
     red, nir = values["red"], values["nir"]
@@ -122,6 +122,6 @@ def _ndvi(values: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64] | No
 
 
 def _median(values: NDArray[np.float64]) -> float | None:
-    """The median of the finite values, rounded for a person; None: there are none."""
+    """Return the median of the finite values, rounded for display; None: there are none."""
     finite = values[np.isfinite(values)]
     return round(float(np.median(finite)), 6) if finite.size else None

@@ -1,4 +1,4 @@
-"""Files brought here ahead of their turn, while what was read before is worked on."""
+"""Prefetch of remote files, while the ones read before are processed."""
 
 from __future__ import annotations
 
@@ -16,63 +16,63 @@ from spatial_assets.catalog.rasters.windows import probing_window, with_bytes
 from spatial_assets.catalog.scene import BandSource
 from spatial_assets.geo.grid.geobox import Window
 
-CONCURRENT_FILES = 2  # one is asked for while another arrives
+CONCURRENT_FILES = 2  # one is requested while another arrives
 
 FileWindows = tuple[BandSource, Sequence[Window]]
-"""Windows of one file."""
+"""A file and the windows of it that will be read."""
 
 
 class Prefetch:
-    """Files that are asked for ahead; a context: what was not begun at its end is not wanted."""
+    """Files that are fetched ahead; a context manager that cancels the pending ones at its end."""
 
     def __init__(self, access: SourceAccess) -> None:
         self._access = access
-        self._under_way: list[Future[None]] = []
+        self._futures: list[Future[None]] = []
 
     def request(self, wanted: Iterable[FileWindows]) -> None:
-        """Bring remote files here, in this order, after those that were wanted before.
+        """Fetch remote files, in this order, after those requested before.
 
-        Trouble is left to the reader, who meets it again.
+        Errors are ignored: the reader meets them again.
         """
         if self._access.mode == "download":
             return
         pool = _pool(os.getpid())
-        self._under_way = [each for each in self._under_way if not each.done()]
-        self._under_way += [
-            pool.submit(_bring, source, windows, self._access)
+        self._futures = [each for each in self._futures if not each.done()]
+        self._futures += [
+            pool.submit(_fetch, source, windows, self._access)
             for source, windows in wanted
             if is_remote(source.href)
         ]
 
     def __enter__(self) -> Self:
-        """Itself."""
+        """Return the prefetch itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Let go of what was not begun."""
-        for each in self._under_way:
+        """Cancel what has not begun."""
+        for each in self._futures:
             each.cancel()
 
 
 @contextlib.contextmanager
 def prefetching(wanted: Iterable[FileWindows], access: SourceAccess) -> Iterator[None]:
-    """Within the block, bring remote files here in the order in which they will be read."""
-    with Prefetch(access) as ahead:
-        ahead.request(wanted)
+    """Prefetch remote files during the block, in the order in which they will be read."""
+    with Prefetch(access) as prefetch:
+        prefetch.request(wanted)
         yield
 
 
-def _bring(source: BandSource, windows: Sequence[Window], access: SourceAccess) -> None:
-    """What the windows of one file need; raises what it likes, nobody asks."""
+def _fetch(source: BandSource, windows: Sequence[Window], access: SourceAccess) -> None:
+    """Fetch what the windows of one file need; errors are not reported."""
     with gdal_environment(access):
         dataset = open_cached(source, access)
         if dataset is None:
-            return  # to be read where it lies
+            return  # GDAL reads it itself
         probes = [probing_window(window, dataset) for window in windows]
         with_bytes(source, dataset, windows=probes, access=access)
 
 
 @lru_cache(maxsize=1)
 def _pool(pid: int) -> ThreadPoolExecutor:
-    """Threads of this process; a forked child must not wait for its parent's."""
-    return ThreadPoolExecutor(CONCURRENT_FILES, thread_name_prefix=f"ahead-{pid}")
+    """Return the threads of this process; a forked child must not wait for its parent's."""
+    return ThreadPoolExecutor(CONCURRENT_FILES, thread_name_prefix=f"prefetch-{pid}")

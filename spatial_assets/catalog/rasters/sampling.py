@@ -1,6 +1,6 @@
-"""The fixed sample of a scene: which pixels, and their values in every band, at full resolution.
+"""The fixed sample of a scene: its pixels, and their values in every band, at full resolution.
 
-Whole scene up to a megapixel, else sixteen windows on a fixed 4 x 4 lattice; overviews never.
+The whole scene up to a megapixel, else sixteen windows on a fixed 4 x 4 lattice; never overviews.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from spatial_assets.geo.clear_sky import ClearSky
 from spatial_assets.geo.grid.geobox import Window
 from spatial_assets.geo.warp.source_grid import SourceGrid
 
-WHOLE_SCENE_PIXELS = 1 << 20  # pixels
-SAMPLE_WINDOWS_PER_SIDE = 4  # windows a side
-SAMPLE_WINDOW_PIXELS = 128  # pixels a side
+WHOLE_SCENE_PIXELS = 1 << 20
+SAMPLE_WINDOWS_PER_SIDE = 4
+SAMPLE_WINDOW_PIXELS = 128  # per side
 
 
 @dataclass(frozen=True, eq=False)
 class _Values:
-    """One band at the places of the sample."""
+    """Values of one band at the sample pixels."""
 
     values: NDArray[Any]
     known: NDArray[np.bool_]
@@ -39,24 +39,27 @@ class _Values:
 def take_sample(
     scene: Scene, facts: Mapping[str, BandFacts], *, clear: ClearSky | None, access: SourceAccess
 ) -> Sample:
-    """Read the sample of a scene; what cannot be read is not known. Call within `gdal_settings`.
+    """Read the sample of a scene; unreadable pixels are unknown. Call within `gdal_settings`.
 
     Raises:
         SourceUnavailableError: the archive did not answer.
     """
     sampled = facts["red" if "red" in scene.bands else min(scene.bands)]
     windows = list(sample_windows(sampled.grid, sampled.block))
-    places = {
-        name: [_Place.of(facts[name].grid, window, reference=sampled.grid) for window in windows]
+    positions = {
+        name: [_Position.of(facts[name].grid, window, reference=sampled.grid) for window in windows]
         for name in (source.name for source in scene.sources)
     }
     areas = [
-        (source, [place.area for place in places[source.name] if place.area is not None])
+        (
+            source,
+            [position.area for position in positions[source.name] if position.area is not None],
+        )
         for source in scene.sources
     ]
     with prefetching(areas, access):
         taken = {
-            source.name: _take(source, places[source.name], access) for source in scene.sources
+            source.name: _take(source, positions[source.name], access) for source in scene.sources
         }
     first, *others = taken.values()
     known = first.known.copy()
@@ -72,7 +75,7 @@ def take_sample(
 
 
 def sample_windows(grid: SourceGrid, block: tuple[int, int]) -> Iterator[Window]:
-    """The windows of the sample, within the grid that is sampled.
+    """Yield the windows of the sample, within the sampled grid.
 
     Args:
         grid: of the file that is sampled.
@@ -95,9 +98,9 @@ def sample_windows(grid: SourceGrid, block: tuple[int, int]) -> Iterator[Window]
 
 
 def _starts(total: int, *, own: int) -> list[int]:
-    """First pixels of the lattice's windows along an axis: each in the middle of its quarter.
+    """Return the first pixels of the lattice's windows along an axis, each amid its quarter.
 
-    Moved so far that a window lies in one block: reading it then decodes, and fetches, one.
+    Shifted so that a window lies in one block: reading it decodes, and fetches, only that one.
     """
     block = own if own % READ_BLOCK == 0 else READ_BLOCK
     starts = set()
@@ -111,29 +114,29 @@ def _starts(total: int, *, own: int) -> list[int]:
     return sorted(starts)
 
 
-def _take(source: BandSource, places: Sequence[_Place], access: SourceAccess) -> _Values:
-    """One band at the pixels that hold the centres of the reference's sample pixels."""
-    areas = [place.area for place in places if place.area is not None]
+def _take(source: BandSource, positions: Sequence[_Position], access: SourceAccess) -> _Values:
+    """Read one band at the pixels that hold the centres of the reference's sample pixels."""
+    areas = [position.area for position in positions if position.area is not None]
     dataset = open_or_explain(source, access)
     with_bytes(source, dataset, windows=areas, access=access)
-    parts = [_take_window(source, place, access) for place in places]
+    parts = [_take_window(source, position, access) for position in positions]
     return _Values(
         np.concatenate([part.values for part in parts]),
         np.concatenate([part.known for part in parts]),
     )
 
 
-def _take_window(source: BandSource, place: _Place, access: SourceAccess) -> _Values:
-    """One window of `_take`; pixels outside the band's file are not known."""
+def _take_window(source: BandSource, position: _Position, access: SourceAccess) -> _Values:
+    """Read one window of `_take`; pixels outside the band's file are unknown."""
     dataset = open_or_explain(source, access)
-    shape = place.in_rows.size, place.in_columns.size
+    shape = position.in_rows.size, position.in_columns.size
     values = np.zeros(shape, dtype=dataset.dtypes[source.index - 1])
     known = np.zeros(shape, dtype=np.bool_)
-    if place.area is not None:
-        inside = np.ix_(place.in_rows, place.in_columns)
-        rows = place.rows[place.in_rows] - place.area.row
-        columns = place.columns[place.in_columns] - place.area.column
-        pixels, readable = read_blocks(source, dataset, window=place.area, access=access)
+    if position.area is not None:
+        inside = np.ix_(position.in_rows, position.in_columns)
+        rows = position.rows[position.in_rows] - position.area.row
+        columns = position.columns[position.in_columns] - position.area.column
+        pixels, readable = read_blocks(source, dataset, window=position.area, access=access)
         values[inside], known[inside] = (
             pixels[np.ix_(rows, columns)],
             readable[np.ix_(rows, columns)],
@@ -142,8 +145,8 @@ def _take_window(source: BandSource, place: _Place, access: SourceAccess) -> _Va
 
 
 @dataclass(frozen=True, eq=False)
-class _Place:
-    """Where the pixel centres of a window of the reference lie in a band's file.
+class _Position:
+    """Position of the pixel centres of a reference window in a band's file.
 
     Neither grid is rotated, so columns depend on x alone and rows on y alone.
     """
@@ -155,11 +158,11 @@ class _Place:
 
     in_rows: NDArray[np.bool_]
     area: Window | None
-    """The pixels of the file that hold any centre; None: the file does not reach there."""
+    """Pixels of the file that hold any centre; None: the file does not extend there."""
 
     @classmethod
-    def of(cls, grid: SourceGrid, window: Window, *, reference: SourceGrid) -> _Place:
-        """The place of a window of `reference` in `grid`."""
+    def of(cls, grid: SourceGrid, window: Window, *, reference: SourceGrid) -> _Position:
+        """Return the position of a window of `reference` in `grid`."""
         there = ~grid.transform @ reference.transform
         columns, rows = (
             np.floor((np.arange(start, stop) + 0.5) * step + origin).astype(np.int64)

@@ -1,10 +1,8 @@
-"""Pixels of a window at full resolution, and which of them could be read.
+"""Pixels of a window at full resolution, and a mask of those that could be read.
 
 A file is judged in blocks of 512 x 512 of its own pixels, counted from its pixel (0, 0): if any
-part of a block cannot be decoded, the whole block is unreadable, for every window that touches it.
-So the answer never depends on how the area is cut.
-
-The bytes of the blocks that a window touches: where they lie in a file, and having them here.
+part of a block cannot be decoded, the whole block is unreadable for every window that touches it.
+So the answer never depends on how the area is divided.
 """
 
 from __future__ import annotations
@@ -37,8 +35,8 @@ from spatial_assets.errors import SceneError
 from spatial_assets.geo.grid.geobox import Window
 from spatial_assets.project.secrets import mask_secrets
 
-READ_BLOCK = 512
-BLOCK_RETRIES = 2  # at a remote block that fails although its bytes arrive; then a copy decides
+READ_BLOCK = 512  # pixels per side
+BLOCK_RETRIES = 2  # of a remote block that fails although its bytes arrive; then a copy decides
 UNVERIFIABLE_COPY = frozenset({"larger_than_cache", "checksum_mismatch", "size_mismatch"})
 
 Pixels = tuple[NDArray[Any], NDArray[np.bool_]]
@@ -47,17 +45,17 @@ Pixels = tuple[NDArray[Any], NDArray[np.bool_]]
 def read_window(
     source: BandSource, facts: BandFacts, window: Window, access: SourceAccess
 ) -> Pixels:
-    """The pixels of `window` in the file's own type, and True where they could be read.
+    """Read the pixels of `window` in the file's own type, and True where they could be read.
 
     Args:
         source: the band.
-        facts: what was found in its file when the scene was looked into.
+        facts: found in its file at the inspection of the scene.
         window: absolute pixel indices of the file, within it.
         access: how the file is reached.
 
     Raises:
         SourceUnavailableError: the archive did not answer.
-        SceneError: the file is gone, or not what it was.
+        SceneError: the file is gone, or has changed.
     """
     source = as_local(source, access)
     with gdal_settings(access):
@@ -69,9 +67,9 @@ def read_window(
 def read_blocks(
     source: BandSource, dataset: Dataset, *, window: Window, access: SourceAccess
 ) -> Pixels:
-    """As `read_window`, from an open dataset; call within `gdal_settings`.
+    """Read as `read_window`, from an open dataset; call within `gdal_settings`.
 
-    One read answers for all blocks where it covers every part of each of them.
+    One read answers for all blocks if it covers every part of each of them.
     """
     probe = probing_window(window, dataset)
     dataset = with_bytes(source, dataset, windows=[probe], access=access)
@@ -91,7 +89,7 @@ def read_blocks(
 
 
 def blocks_touching(window: Window, *, width: int, height: int) -> Iterator[Window]:
-    """The blocks of a file of `width` x `height` pixels that `window` touches, clipped to it."""
+    """Yield the blocks of a file of `width` x `height` pixels that `window` touches, clipped."""
     for row in range(window.row // READ_BLOCK * READ_BLOCK, window.row_stop, READ_BLOCK):
         for column in range(
             window.column // READ_BLOCK * READ_BLOCK, window.column_stop, READ_BLOCK
@@ -102,10 +100,10 @@ def blocks_touching(window: Window, *, width: int, height: int) -> Iterator[Wind
 
 
 def probing_window(window: Window, dataset: Dataset) -> Window:
-    """The smallest window whose read decodes every part of every block that `window` touches.
+    """Return the smallest window whose read decodes all of every block that `window` touches.
 
-    Where the file's own blocks hold whole 512-blocks, or run across the file, reading a part of
-    one decodes all of it, so nothing has to be added.
+    If the file's own blocks consist of whole 512-blocks, or span the file, reading a part of one
+    decodes all of it, so nothing is added.
     """
     rows, columns = dataset.block_shapes[0]
     left, right = _probing_span(
@@ -116,7 +114,7 @@ def probing_window(window: Window, dataset: Dataset) -> Window:
 
 
 def _probing_span(span: tuple[int, int], *, own: int, total: int) -> tuple[int, int]:
-    """`probing_window` along one axis."""
+    """Return `probing_window` along one axis."""
     start, stop = span
     if own % READ_BLOCK == 0 or own >= total:
         return span
@@ -124,7 +122,7 @@ def _probing_span(span: tuple[int, int], *, own: int, total: int) -> tuple[int, 
 
 
 def _read(dataset: Dataset, source: BandSource, window: Window) -> NDArray[Any] | None:
-    """One read; None where GDAL fails for whatever reason."""
+    """Read a window once; None if GDAL fails for any reason."""
     area = rasterio.windows.Window(window.column, window.row, window.width, window.height)
     with contextlib.suppress(RasterioError):
         pixels: NDArray[Any] = dataset.read(source.index, window=area)
@@ -133,7 +131,7 @@ def _read(dataset: Dataset, source: BandSource, window: Window) -> NDArray[Any] 
 
 
 def _read_block(source: BandSource, block: Window, access: SourceAccess) -> NDArray[Any] | None:
-    """One whole block, read again where the network may have been to blame; None: damaged.
+    """Read one whole block, again if the network may have failed; None: the block is damaged.
 
     Raises:
         SourceUnavailableError: the block's bytes do not arrive.
@@ -142,7 +140,8 @@ def _read_block(source: BandSource, block: Window, access: SourceAccess) -> NDAr
     if pixels is not None or not is_remote(source.href):
         return pixels
     if cached_tiff_of(source, access) is not None:
-        # every byte arrived, so the block is damaged, or was on its way or here: once more, then
+        # Every byte arrived, so the block is damaged: in the archive, or in transit or in the
+        # cache, which fetching it once more repairs.
         dataset = open_or_explain(source, access)
         dataset = with_bytes(source, dataset, windows=[block], access=access, refetch=True)
         return _read(dataset, source, block)
@@ -158,7 +157,7 @@ def _read_block(source: BandSource, block: Window, access: SourceAccess) -> NDAr
 
 
 def _read_from_copy(source: BandSource, block: Window, access: SourceAccess) -> NDArray[Any] | None:
-    """One whole block from a copy of the file: over a bad line, the only sure answer.
+    """Read one whole block from a copy of the file: the only sure answer over a bad connection.
 
     Raises:
         SourceUnavailableError: the copy does not arrive.
@@ -175,10 +174,10 @@ def _read_from_copy(source: BandSource, block: Window, access: SourceAccess) -> 
 def _bytes_arrive(
     source: BandSource, dataset: Dataset, *, block: Window, access: SourceAccess
 ) -> bool:
-    """Whether the server gives every byte of a block; False: the file ends before.
+    """Return True if the server sends every byte of a block; False: the file ends before.
 
     Raises:
-        SourceUnavailableError: it gives none now.
+        SourceUnavailableError: it does not answer now.
     """
     for start, stop in ((0, 1), *block_spans(dataset, source, block)):
         if len(read_range(source, access, start=start, size=stop - start)) < stop - start:
@@ -187,7 +186,7 @@ def _bytes_arrive(
 
 
 def _require_same(dataset: Dataset, facts: BandFacts, source: BandSource) -> None:
-    """Refuse a file that is not the one that was looked into.
+    """Refuse a file that is not the one that was inspected.
 
     Raises:
         SceneError: `changed_since_inspection`.
@@ -196,14 +195,14 @@ def _require_same(dataset: Dataset, facts: BandFacts, source: BandSource) -> Non
     expected = (facts.grid.width, facts.grid.height, facts.dtype)
     if found != expected:
         raise SceneError(
-            f"{mask_secrets(source.href)} is {found}, and was {expected} when the scene was looked "
-            "into; run again",
+            f"{mask_secrets(source.href)} is {found}, but was {expected} when the scene was "
+            "inspected; run again",
             reason=CHANGED_SINCE_INSPECTION,
         )
 
 
 def block_spans(dataset: Dataset, source: BandSource, window: Window) -> Iterator[ByteSpan]:
-    """Where in a TIFF all that makes up a window lies; nothing for other files."""
+    """Yield the byte spans of a TIFF that hold the blocks of a window; none for other files."""
     rows, columns = dataset.block_shapes[0]
     for y in range(window.row // rows, -(-window.row_stop // rows)):
         for x in range(window.column // columns, -(-window.column_stop // columns)):
@@ -221,20 +220,20 @@ def with_bytes(
     access: SourceAccess,
     refetch: bool = False,
 ) -> Dataset:
-    """The dataset to read `windows` from, after their bytes were brought here in one go.
+    """Fetch the bytes of `windows` in one go, and return the dataset to read them from.
 
-    Call within `gdal_settings`. A file that GDAL reads where it lies is left to it.
+    Call within `gdal_settings`. A file that GDAL reads itself is not fetched.
 
     Args:
         source: whose dataset it is.
         dataset: open.
         windows: of the file's pixels.
         access: how the file is reached.
-        refetch: fetch also what is here already, and open the file anew.
+        refetch: fetch also what is here already, and open the file again.
 
     Raises:
         SourceUnavailableError: the archive did not answer.
-        SceneError: the file is gone, or not what it was.
+        SceneError: the file is gone, or has changed.
     """
     cached_tiff = cached_tiff_of(source, access)
     if cached_tiff is None:

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from spatial_assets.catalog.access.hrefs import is_remote
+from spatial_assets.catalog.access.requests import fetch
+from spatial_assets.catalog.access.signing import signed_url
 from spatial_assets.catalog.access.source_access import SourceAccess
 from spatial_assets.catalog.json_object import JsonObject
 from spatial_assets.catalog.scene import RejectedScene
@@ -153,9 +155,6 @@ def read_document(place: str, access: SourceAccess) -> bytes:
     access.allowed_places.require(place)
     if not is_remote(place):
         return _read_file(Path(place))
-    from spatial_assets.catalog.access.requests import fetch
-    from spatial_assets.catalog.access.signing import signed_url
-
     url = signed_url(place, access).url
     return fetch(url, limit=MAX_DOCUMENT_BYTES, access=access)
 
