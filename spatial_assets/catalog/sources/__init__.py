@@ -1,1 +1,1 @@
-"""Catalogues: folders, static catalogues, GeoParquet and STAC APIs, and the search over them."""
+"""Sources of items: folders, static catalogues, GeoParquet files and STAC APIs."""

@@ -1,8 +1,7 @@
-"""Documents of a catalogue before they are read: where each is, and what tells it from another.
+"""Documents of a catalogue: their places and states, and the items in JSON documents.
 
-What a document holds is read from here too; which documents there are is decided in sources.py.
-
-JSON documents of a catalogue, local or remote, bounded in size.
+A document is local or remote, and bounded in size. Which documents a catalogue has is decided in
+sources.py.
 """
 
 from __future__ import annotations
@@ -33,15 +32,15 @@ ItemOrRejection = RawItem | RejectedScene
 
 @dataclass(frozen=True)
 class DocumentState:
-    """What tells a document from what was there under its name before."""
+    """State of a document, which differs if its content does."""
 
     text: str
     written: dt.datetime | None = None
-    """By a clock that may be too coarse to tell two changes apart; None: nothing of the kind."""
+    """Time of the last change, by a clock that may be too coarse for two changes; None: unknown."""
 
 
 def unknown_state() -> DocumentState | None:
-    """Of a document that does not say: it is read each time."""
+    """Return the state of a document without one: it is read each time."""
     return None
 
 
@@ -53,14 +52,14 @@ class ListedDocument:
     """Absolute path or URL."""
 
     read: Callable[[], Iterable[ItemOrRejection]]
-    """The items in it, or the record of a document that cannot be read; asks a server."""
+    """Return the items in it, or the record of an unreadable document; may send requests."""
 
     state: Callable[[], DocumentState | None] = unknown_state
-    """None: it cannot be told, so it has to be read."""
+    """Return the state; None: unknown, so the document has to be read."""
 
 
 def local_document(path: Path, access: SourceAccess) -> ListedDocument:
-    """A JSON document of this machine."""
+    """Return a JSON document of this machine."""
     return ListedDocument(
         str(path), partial(items_of_document, str(path), access), partial(state_of_file, path)
     )
@@ -69,26 +68,26 @@ def local_document(path: Path, access: SourceAccess) -> ListedDocument:
 def remote_document(
     place: str, access: SourceAccess, *, state: DocumentState | None = None
 ) -> ListedDocument:
-    """A JSON document of another machine, and its state where its server told."""
+    """Return a JSON document of another machine, with its state if the server reported one."""
     return ListedDocument(place, partial(items_of_document, place, access), lambda: state)
 
 
 def known_record(record: RejectedScene) -> ListedDocument:
-    """What turned out to be no document."""
+    """Return a document that turned out not to be one, with its record."""
     return ListedDocument(record.href, lambda: (record,))
 
 
 def read_each(
     documents: Iterable[ListedDocument],
 ) -> Iterator[tuple[ListedDocument, Iterable[ItemOrRejection]]]:
-    """Documents with what is in them, in order; of remote ones several are asked for at once.
+    """Yield documents with their content, in order; several remote ones are requested concurrently.
 
     Raises:
         SourceUnavailableError: one did not answer.
     """
-    waiting = iter(documents)
+    pending = iter(documents)
     with ThreadPoolExecutor(CONCURRENT_READS) as pool:
-        while batch := list(islice(waiting, CONCURRENT_READS)):
+        while batch := list(islice(pending, CONCURRENT_READS)):
             if len(batch) > 1 and any(is_remote(document.place) for document in batch):
                 yield from zip(batch, pool.map(lambda one: list(one.read()), batch), strict=True)
             else:
@@ -96,7 +95,7 @@ def read_each(
 
 
 def state_of_file(path: Path) -> DocumentState | None:
-    """What tells a file from what was there before, a copy that kept its times included."""
+    """Return the state of a file; it differs even for a copy that kept its times."""
     try:
         facts = path.stat()
     except OSError:
@@ -109,7 +108,7 @@ def state_of_file(path: Path) -> DocumentState | None:
 
 
 def items_of_document(place: str, access: SourceAccess) -> Iterator[ItemOrRejection]:
-    """The item of a document, several of a feature collection, none of anything else."""
+    """Yield the item of a document, those of a feature collection, or nothing."""
     document = document_or_record(place, access)
     if isinstance(document, RejectedScene):
         yield document
@@ -120,7 +119,7 @@ def items_of_document(place: str, access: SourceAccess) -> Iterator[ItemOrReject
 
 
 def document_or_record(place: str, access: SourceAccess) -> JsonObject | RejectedScene:
-    """A document, or the record of one that cannot be read."""
+    """Read a document, or return the record of one that cannot be read."""
     content = b""
     try:
         content = read_document(place, access)
@@ -130,7 +129,7 @@ def document_or_record(place: str, access: SourceAccess) -> JsonObject | Rejecte
 
 
 def features_of(collection: JsonObject, place: str) -> Iterator[RawItem]:
-    """The items of a feature collection."""
+    """Yield the items of a feature collection."""
     features = collection.get("features")
     for feature in features if isinstance(features, list) else []:
         if isinstance(feature, Mapping) and is_item(feature):
@@ -138,18 +137,18 @@ def features_of(collection: JsonObject, place: str) -> Iterator[RawItem]:
 
 
 def is_item(document: JsonObject) -> bool:
-    """Whether a document means to be a STAC item: other GeoJSON may lie beside them."""
+    """Return True if a document claims to be a STAC item: other GeoJSON may lie beside items."""
     return document.get("type") == "Feature" and "stac_version" in document
 
 
-MAX_DOCUMENT_BYTES = 16 << 20  # bytes; the largest item of a real archive has some 50 kB
+MAX_DOCUMENT_BYTES = 16 << 20  # the largest item of a real archive has some 50 kB
 
 
 def read_document(place: str, access: SourceAccess) -> bytes:
-    """The bytes of a JSON document.
+    """Return the bytes of a JSON document.
 
     Raises:
-        SceneError: `missing_object`, `forbidden_host`, `too_large` or another lasting reason.
+        SceneError: `missing_object`, `forbidden_host`, `too_large` or another permanent reason.
         SourceUnavailableError: a remote place does not answer.
     """
     access.allowed_places.require(place)
@@ -160,7 +159,7 @@ def read_document(place: str, access: SourceAccess) -> bytes:
 
 
 def parse_document(content: bytes, place: str) -> Mapping[str, Any]:
-    """The object that a JSON document holds.
+    """Return the object that a JSON document holds.
 
     Raises:
         SceneError: `bad_json`.
@@ -171,13 +170,13 @@ def parse_document(content: bytes, place: str) -> Mapping[str, Any]:
         raise SceneError(f"{place} is not JSON: {error}", reason="bad_json") from error
     if not isinstance(document, Mapping):
         raise SceneError(
-            f"{place} holds a JSON {type(document).__name__}, expected an object", reason="bad_json"
+            f"{place} holds a JSON {type(document).__name__}; expected an object", reason="bad_json"
         )
     return document
 
 
 def _read_file(path: Path) -> bytes:
-    """The bytes of a local document."""
+    """Return the bytes of a local document."""
     try:
         with path.open("rb") as file:
             content = file.read(MAX_DOCUMENT_BYTES + 1)
@@ -189,6 +188,7 @@ def _read_file(path: Path) -> bytes:
         raise SceneError(f"{path} cannot be read: {error}", reason="unreadable_file") from error
     if len(content) > MAX_DOCUMENT_BYTES:
         raise SceneError(
-            f"{path} has more than {MAX_DOCUMENT_BYTES} bytes; no STAC item has", reason="too_large"
+            f"{path} has more than {MAX_DOCUMENT_BYTES} bytes; no STAC item is as large",
+            reason="too_large",
         )
     return content

@@ -20,19 +20,19 @@ from spatial_assets.catalog.sources.documents import DocumentState, ListedDocume
 from spatial_assets.catalog.stac.items import RawItem
 from spatial_assets.errors import SceneError, SettingsError
 
-MAX_TABLE_BYTES = 1 << 30  # bytes of a remote file, which is held in memory; a local one is not
+MAX_TABLE_BYTES = 1 << 30  # of a remote file, which is held in memory; a local one is not
 ROWS_PER_BATCH = 1000
 
 
 def table_document(catalog: str, access: SourceAccess) -> ListedDocument:
-    """The table as one document: it is read whole, or not at all."""
+    """Return the table as one document: it is read as a whole or not at all."""
     return ListedDocument(
         catalog, partial(items_of_table, catalog, access), partial(_state, catalog, access)
     )
 
 
 def items_of_table(catalog: str, access: SourceAccess) -> Iterator[RawItem]:
-    """Every item of the table.
+    """Yield every item of the table.
 
     Raises:
         SettingsError: the file is missing or no stac-geoparquet.
@@ -51,7 +51,7 @@ def items_of_table(catalog: str, access: SourceAccess) -> Iterator[RawItem]:
 
 
 def _state(catalog: str, access: SourceAccess) -> DocumentState | None:
-    """What tells the table from what was there before.
+    """Return the state of the table.
 
     Raises:
         SourceUnavailableError: a remote file did not answer.
@@ -61,12 +61,12 @@ def _state(catalog: str, access: SourceAccess) -> DocumentState | None:
     try:
         facts = look_up_document(catalog, access)
     except SceneError:
-        return None  # reading it says what is wrong
+        return None  # reading it raises the reason
     return DocumentState(facts.version) if facts.etag else None
 
 
 def _source(catalog: str, access: SourceAccess) -> Path | io.BytesIO:
-    """What pyarrow opens."""
+    """Return the file as pyarrow opens it."""
     if not is_remote(catalog):
         return Path(catalog)
     url = signed_url(catalog, access).url

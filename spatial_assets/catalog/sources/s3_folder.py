@@ -1,4 +1,4 @@
-"""A folder of STAC items on S3: its objects as one listing tells them, nothing read."""
+"""A folder of STAC items on S3: objects and their states from one listing, nothing read."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ if TYPE_CHECKING:
 
 
 MAX_OBJECTS = 1_000_000
-OBJECTS_PER_PAGE = 1000  # what S3 gives at once
+OBJECTS_PER_PAGE = 1000  # limit of S3
 
-# obstore tries a request again, but not one whose answer broke off half way.
-_USED_UP = re.compile(r"after (\d+) retries, max_retries: \1,")
+# obstore retries a request, but not one whose answer broke off half way.
+_RETRIES_EXHAUSTED = re.compile(r"after (\d+) retries, max_retries: \1,")
 _STATUS = re.compile(r"status code: (\d{3})")
-_ELSEWHERE = re.compile(r"without LOCATION")  # a redirect of S3: another region has the bucket
+_OTHER_REGION = re.compile(r"without LOCATION")  # a redirect of S3: another region has the bucket
 
 
 def documents_of_bucket(folder: str, access: SourceAccess) -> Iterator[ListedDocument]:
-    """The *.json objects below s3://bucket/prefix, in the order of their keys.
+    """Yield the *.json objects below s3://bucket/prefix, in the order of their keys.
 
     Args:
-        folder: the URL, with a slash at its end or without.
+        folder: the URL, with or without a slash at its end.
         access: how the source is reached.
 
     Raises:
-        SettingsError: there is no such bucket, nothing in it, or it may not be listed.
+        SettingsError: the bucket does not exist, is empty below the prefix, or may not be listed.
         SourceUnavailableError: it did not answer.
     """
     bucket, _, prefix = folder.removeprefix("s3://").partition("/")
@@ -56,18 +56,17 @@ def documents_of_bucket(folder: str, access: SourceAccess) -> Iterator[ListedDoc
             yield remote_document(f"s3://{bucket}/{key}", access, state=_state(found))
     if not number:
         raise SettingsError(
-            f"[scenes] catalog = {folder}: there is nothing below it; "
-            "name a prefix that holds STAC items"
+            f"[scenes] catalog = {folder}: it holds no objects; name a prefix that holds STAC items"
         )
 
 
 def _objects(folder: str, access: SourceAccess) -> list[ObjectMeta]:
-    """Every object below the prefix; a listing that broke off is begun again."""
+    """Return every object below the prefix; a listing that breaks off is restarted."""
     errors = (BaseError, FileNotFoundError, PermissionError)
 
     def may_pass(error: Exception) -> bool:
         is_refused = isinstance(_refusal(error, folder), SettingsError)
-        return not (is_refused or _USED_UP.search(str(error)))
+        return not (is_refused or _RETRIES_EXHAUSTED.search(str(error)))
 
     try:
         return with_retries(
@@ -81,7 +80,7 @@ def _objects(folder: str, access: SourceAccess) -> list[ObjectMeta]:
 
 
 def _listing(folder: str, access: SourceAccess) -> list[ObjectMeta]:
-    """One try, page by page."""
+    """List once, page by page."""
     bucket, _, prefix = folder.removeprefix("s3://").partition("/")
     store = source_store(bucket, access)
     found: list[ObjectMeta] = []
@@ -96,12 +95,12 @@ def _listing(folder: str, access: SourceAccess) -> list[ObjectMeta]:
 
 
 def _refusal(error: Exception, folder: str) -> SettingsError | SourceUnavailableError:
-    """What a listing that failed means: obstore has one class for most of what can go wrong."""
-    said = str(error).partition("\n\nDebug source")[0].strip()
-    answered = _STATUS.search(said)
-    status = int(answered[1]) if answered else None
+    """Return the error that a failed listing stands for: obstore has one class for most of them."""
+    text = str(error).partition("\n\nDebug source")[0].strip()
+    status_code = _STATUS.search(text)
+    status = int(status_code[1]) if status_code else None
     if isinstance(error, FileNotFoundError | NotFoundError) or status in MISSING_STATUSES:
-        return SettingsError(f"[scenes] catalog = {folder}: there is no such bucket")
+        return SettingsError(f"[scenes] catalog = {folder}: the bucket does not exist")
     if (
         isinstance(error, PermissionError | PermissionDeniedError | UnauthenticatedError)
         or status in FORBIDDEN_STATUSES
@@ -110,17 +109,17 @@ def _refusal(error: Exception, folder: str) -> SettingsError | SourceUnavailable
             f"[scenes] catalog = {folder} may not be listed; check [scenes.source] and "
             "$SPATIAL_ASSETS_SOURCE_ACCESS_KEY_ID and _SECRET_ACCESS_KEY"
         )
-    if _ELSEWHERE.search(said):
+    if _OTHER_REGION.search(text):
         return SettingsError(
             f"[scenes] catalog = {folder} lies in another region; set region in [scenes.source]"
         )
     return SourceUnavailableError(
-        f"{folder} could not be listed: {mask_secrets(said)}; try again later"
+        f"{folder} could not be listed: {mask_secrets(text)}; retry later"
     )
 
 
 def _state(found: ObjectMeta) -> DocumentState:
-    """What the listing says of one object."""
+    """Return the state of one object by the listing."""
     modified = found["last_modified"]
     etag = found["e_tag"]
     if etag:

@@ -1,4 +1,4 @@
-"""From the project to the catalogue's answer: items found, read, de-duplicated, fingerprinted."""
+"""Search for a project's scenes: items found, parsed, de-duplicated and fingerprinted."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from spatial_assets.project import Project
 
 
 def find_scenes(project: Project, access: SourceAccess | None = None) -> Catalogue:
-    """Every scene that the project asks for, in the order of ids; the same answer, the same value.
+    """Return every scene that matches the project, in the order of ids; equal for equal catalogues.
 
     Args:
         project: whose catalogue, area and sensor.
-        access: how to reach the source, when not as the project says.
+        access: how to reach the source, if not as the project says.
 
     Raises:
-        SettingsError: the catalogue is not there, or is none.
+        SettingsError: the catalogue does not exist, or is none.
         SourceUnavailableError: the catalogue did not answer.
     """
     access = access or source_access(project)
@@ -38,15 +38,15 @@ def find_scenes(project: Project, access: SourceAccess | None = None) -> Catalog
     found = find_items(project.catalog_url, item_filter, access)
     read = list(read_found(found, project, item_filter))
     usable_items = [one for one in read if isinstance(one, Scene)]
-    unread = [one for one in read if isinstance(one, RejectedScene)]
+    rejected_items = [one for one in read if isinstance(one, RejectedScene)]
     scenes, superseded = without_duplicates(usable_items)
-    # Before the files are looked up: what changes in between is then seen as a change, not missed.
+    # Before the files are looked up: a change in between is then noticed at the next poll.
     scene_versions = scene_versions_of(
-        [*map(candidate_of, scenes), *map(refused_candidate, unread)]
+        [*map(candidate_of, scenes), *map(refused_candidate, rejected_items)]
     )
-    looked_up = list(with_fingerprints(scenes, access))
-    usable = tuple(scene for scene in looked_up if isinstance(scene, Scene))
-    bad = [*unread, *(scene for scene in looked_up if isinstance(scene, RejectedScene))]
+    fingerprinted = list(with_fingerprints(scenes, access))
+    usable = tuple(scene for scene in fingerprinted if isinstance(scene, Scene))
+    bad = [*rejected_items, *(scene for scene in fingerprinted if isinstance(scene, RejectedScene))]
     rejected, replaced = without_namesakes(bad, usable)
     return Catalogue(
         scenes=usable,
@@ -59,7 +59,7 @@ def find_scenes(project: Project, access: SourceAccess | None = None) -> Catalog
 def read_found(
     found: Iterable[ItemOrRejection], project: Project, item_filter: ItemFilter
 ) -> Iterator[Scene | RejectedScene]:
-    """The wanted ones among items as scenes without fingerprints, or as records of why not."""
+    """Yield matching items as scenes without fingerprints, or as records of their rejection."""
     sensor, needs = project.sensor, project.bands
     for item in found:
         if isinstance(item, RejectedScene):
@@ -69,7 +69,7 @@ def read_found(
 
 
 def _read(item: RawItem, sensor: SensorProfile, needs: Iterable[str]) -> Scene | RejectedScene:
-    """The scene of one item, or the record of why there is none."""
+    """Return the scene of one item, or the record of why there is none."""
     try:
         return read_scene(item, sensor, needs=needs)
     except SceneError as error:

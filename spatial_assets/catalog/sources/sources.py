@@ -1,7 +1,7 @@
-"""Where items come from, by the form of `[scenes] catalog`: a folder, a static catalogue, others.
+"""Sources of items by the form of `[scenes] catalog`: folder, static catalogue, file or API.
 
-A source lists every document it has; what is wanted is decided in selection.py, what an item
-means in items.py.
+A source lists every document that it has. item_filter.py decides which items match the project,
+items.py parses them.
 """
 
 from __future__ import annotations
@@ -33,19 +33,20 @@ from spatial_assets.catalog.stac.items import rejected_document
 from spatial_assets.errors import SceneError, SettingsError, SourceUnavailableError
 
 PARQUET_SUFFIXES = (".parquet", ".geoparquet")
-MAX_DOCUMENTS = 1_000_000  # a catalogue that goes on after that goes round in circles
+MAX_DOCUMENTS = 1_000_000  # a catalogue with more generates its links
 
 
 def find_items(
     catalog: str, item_filter: ItemFilter, access: SourceAccess
 ) -> Iterator[ItemOrRejection]:
-    """Every item of a catalogue; what the source can filter by itself is left out already.
+    """Return every item of a catalogue, without those that the source itself filters out.
 
     Raises:
-        SettingsError: there is no such catalogue, or it is none.
+        SettingsError: the catalogue does not exist, or is none.
         SourceUnavailableError: it did not answer.
     """
     if is_api(catalog):
+        # Here, not above: pystac-client is slow to import, and only an API needs it.
         from spatial_assets.catalog.sources.stac_api import items_of_api
 
         return items_of_api(catalog, item_filter, access)
@@ -53,16 +54,16 @@ def find_items(
 
 
 def is_api(catalog: str) -> bool:
-    """Whether a catalogue is searched; any other is a list of documents."""
+    """Return True if a catalogue is searched; any other one is a list of documents."""
     names_a_file = urlsplit(catalog).path.lower().endswith((".json", *PARQUET_SUFFIXES))
     return catalog.startswith(("http://", "https://")) and not names_a_file
 
 
 def documents_of(catalog: str, access: SourceAccess) -> Iterator[ListedDocument]:
-    """The documents of a catalogue that is no API, each place once.
+    """Return the documents of a catalogue that is no API, each place once.
 
     Raises:
-        SettingsError: there is no such catalogue, or it is none.
+        SettingsError: the catalogue does not exist, or is none.
         SourceUnavailableError: it did not answer.
     """
     path = urlsplit(catalog).path if is_remote(catalog) else catalog
@@ -80,18 +81,18 @@ def documents_of(catalog: str, access: SourceAccess) -> Iterator[ListedDocument]
 
 
 def documents_of_folder(folder: Path, access: SourceAccess) -> Iterator[ListedDocument]:
-    """The *.json files below a folder, in the order of their paths.
+    """Yield the *.json files below a folder, in the order of their paths.
 
     Raises:
-        SettingsError: there is no such folder.
+        SettingsError: the folder does not exist.
         SourceUnavailableError: a folder below it cannot be listed at the moment.
     """
     if not folder.is_dir():
         raise SettingsError(
-            f"[scenes] catalog = {folder}: there is no such folder; "
+            f"[scenes] catalog = {folder}: the folder does not exist; "
             "name a folder of STAC items, a catalog.json, a .parquet file or a STAC API"
         )
-    for parent, folders, files in os.walk(folder, onerror=_refuse_half_a_list):
+    for parent, folders, files in os.walk(folder, onerror=_refuse_partial_listing):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             if is_item_name(name):
@@ -99,24 +100,24 @@ def documents_of_folder(folder: Path, access: SourceAccess) -> Iterator[ListedDo
 
 
 def is_item_name(name: str) -> bool:
-    """Whether a file of a folder may hold an item."""
+    """Return True if a file of this name may hold an item."""
     return name.lower().endswith(".json") and not name.startswith(".")
 
 
-def _refuse_half_a_list(error: OSError) -> None:
-    """A disk in trouble is not an empty folder: its scenes would count as withdrawn.
+def _refuse_partial_listing(error: OSError) -> None:
+    """Refuse to take a failing disk for an empty folder: its scenes would count as withdrawn.
 
-    A folder that others closed to us (such as lost+found), or that was just removed, has none.
+    A folder without permission (such as lost+found), or one just removed, counts as empty.
     """
     if not isinstance(error, PermissionError | FileNotFoundError):
         raise SourceUnavailableError(f"{error.filename} cannot be listed: {error.strerror}")
 
 
 def documents_of_catalogue(catalog: str, access: SourceAccess) -> Iterator[ListedDocument]:
-    """The items of a static catalogue, found by walking its links, each document once.
+    """Yield the items of a static catalogue, found by following its links, each document once.
 
     Raises:
-        SettingsError: the first document is not there, or is no catalogue.
+        SettingsError: the first document does not exist, or is no catalogue.
         SourceUnavailableError: a document did not answer.
     """
     try:
@@ -128,16 +129,16 @@ def documents_of_catalogue(catalog: str, access: SourceAccess) -> Iterator[Liste
         return
     if not isinstance(root.get("links"), list):
         raise SettingsError(
-            f"[scenes] catalog = {catalog} has no links: it is no STAC catalogue or collection"
+            f"[scenes] catalog = {catalog} has no links: it is not a STAC catalogue or collection"
         )
     yield from _walk(root, catalog, access)
 
 
 def _walk(root: JsonObject, place: str, access: SourceAccess) -> Iterator[ListedDocument]:
-    """Depth first, with a list of its own: a deep catalogue must not exhaust the stack."""
-    waiting, seen = [(place, root)], {place}
-    while waiting:
-        base, document = waiting.pop()
+    """Walk depth first with an explicit stack: a deep catalogue must not exhaust the call stack."""
+    pending, seen = [(place, root)], {place}
+    while pending:
+        base, document = pending.pop()
         for relation, target in _targets(document, base):
             if isinstance(target, RejectedScene):
                 yield known_record(target)
@@ -154,17 +155,17 @@ def _walk(root: JsonObject, place: str, access: SourceAccess) -> Iterator[Listed
             if isinstance(child, RejectedScene):
                 yield known_record(child)
             else:
-                waiting.append((target, child))
+                pending.append((target, child))
 
 
 def _item_document(place: str, access: SourceAccess) -> ListedDocument:
-    """The document that an item link leads to."""
+    """Return the document to which an item link leads."""
     remote = is_remote(place)
     return remote_document(place, access) if remote else local_document(Path(place), access)
 
 
 def _targets(document: JsonObject, base: str) -> Iterator[tuple[str, str | RejectedScene]]:
-    """(relation, place) of the documents that a catalogue links to; bad links are records."""
+    """Yield (relation, place) of the documents that a catalogue links to; bad links are records."""
     links = document.get("links")
     for link in links if isinstance(links, list) else []:
         relation = link.get("rel") if isinstance(link, Mapping) else None

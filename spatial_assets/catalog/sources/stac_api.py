@@ -1,4 +1,4 @@
-"""Items of a STAC API. pystac-client speaks the protocol; our own HTTP carries it.
+"""Items of a STAC API. pystac-client implements the protocol; our own HTTP sends the requests.
 
 So retries, timeouts and sizes are bounded as everywhere, and no answer can name a local file.
 """
@@ -32,7 +32,7 @@ from spatial_assets.project.secrets import mask_secrets
 
 ITEMS_PER_PAGE = 100  # some 4 MB of Sentinel-2 items
 MAX_ITEMS = 1_000_000
-MAX_REPEATED_ITEMS = 3 * ITEMS_PER_PAGE  # a server that forgets where a page ended repeats for ever
+MAX_REPEATED_ITEMS = 3 * ITEMS_PER_PAGE  # a server that loses its position repeats for ever
 METHOD_NOT_ALLOWED = 405
 
 _MALFORMED = (pystac.STACError, ValueError, KeyError, TypeError, AttributeError)
@@ -40,52 +40,56 @@ _MALFORMED = (pystac.STACError, ValueError, KeyError, TypeError, AttributeError)
 
 @dataclass(frozen=True)
 class ChangedSince:
-    """Items that the server has changed, or made, at a moment or later."""
+    """Condition: items that the server changed, or created, at a time or later."""
 
     name: Literal["updated", "created"]
-    """The property that tells."""
+    """Item property with the time."""
 
     moment: dt.datetime
 
 
 def items_of_api(url: str, item_filter: ItemFilter, access: SourceAccess) -> Iterator[RawItem]:
-    """The items that the API finds for the selection; it may find more than are wanted.
+    """Yield the items that the API finds for the filter; it may find more than match.
 
     Raises:
         SettingsError: there is an answer, but no STAC API.
-        SourceUnavailableError: there is no answer, or one that makes no sense.
+        SourceUnavailableError: there is no answer, or an invalid one.
     """
-    with _errors_of_ours(url):
+    with _translated_errors(url):
         client = _client(url, access)
-        asked: dict[str, Any] = {}
+        conditions: dict[str, Any] = {}
         if item_filter.max_cloud_cover < 100:  # noqa: PLR2004 - per cent
-            asked = _condition(client, "eo:cloud_cover", "lte", item_filter.max_cloud_cover) or {}
-        yield from _found(client, item_filter, asked, url=url)
+            conditions = (
+                _condition(client, "eo:cloud_cover", "lte", item_filter.max_cloud_cover) or {}
+            )
+        yield from _found(client, item_filter, conditions, url=url)
 
 
 def changed_items(
     url: str, item_filter: ItemFilter, access: SourceAccess, *, since: ChangedSince
 ) -> list[RawItem] | None:
-    """The items changed since a moment, however cloudy: one may have been clear until then.
+    """Return the items changed since a time, however cloudy: one may have been clear until then.
 
     Returns:
-        None where the API cannot be asked that.
+        None if the API does not support such a search.
 
     Raises:
         SettingsError, SourceUnavailableError: as `items_of_api`.
     """
-    with _errors_of_ours(url):
+    with _translated_errors(url):
         client = _client(url, access)
         moment = since.moment.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
-        asked = _condition(client, since.name, "gte", moment)
-        return None if asked is None else list(_found(client, item_filter, asked, url=url))
+        conditions = _condition(client, since.name, "gte", moment)
+        return (
+            None if conditions is None else list(_found(client, item_filter, conditions, url=url))
+        )
 
 
 def _found(
-    client: Client, item_filter: ItemFilter, asked: Mapping[str, Any], *, url: str
+    client: Client, item_filter: ItemFilter, conditions: Mapping[str, Any], *, url: str
 ) -> Iterator[RawItem]:
-    """The items of a search of every box, each once."""
-    searches = [_search(client, item_filter, box, asked) for box in item_filter.boxes]
+    """Yield the items of a search of every box, each once."""
+    searches = [_search(client, item_filter, box, conditions) for box in item_filter.boxes]
     seen: set[tuple[object, object]] = set()
     repeats = 0
     for item in (item for search in searches for item in search.items_as_dicts()):
@@ -99,8 +103,8 @@ def _found(
 
 
 @contextmanager
-def _errors_of_ours(url: str) -> Iterator[None]:
-    """What pystac-client raises, as errors that say whether asking again may help."""
+def _translated_errors(url: str) -> Iterator[None]:
+    """Translate pystac-client's errors into ours, which say whether a retry may help."""
     try:
         yield
     except (NotImplementedError, ClientTypeError, SceneError) as error:
@@ -109,52 +113,52 @@ def _errors_of_ours(url: str) -> Iterator[None]:
         ) from error
     except (APIError, *_MALFORMED) as error:
         raise SourceUnavailableError(
-            f"{mask_secrets(url)} answered something that is no STAC: "
+            f"{mask_secrets(url)} answered with something that is no STAC: "
             f"{type(error).__name__}: {mask_secrets(str(error))}"
         ) from error
 
 
 def _client(url: str, access: SourceAccess) -> Client:
-    """A client that has asked for the root."""
+    """Return a client that has read the root of the API."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pystac-client warns of every conformance that is missing
+        warnings.simplefilter("ignore")  # pystac-client warns of each missing conformance class
         return Client.open(url, stac_io=_BoundedIO(access))
 
 
 def _search(
-    client: Client, item_filter: ItemFilter, box: BBox, asked: Mapping[str, Any]
+    client: Client, item_filter: ItemFilter, box: BBox, conditions: Mapping[str, Any]
 ) -> ItemSearch:
-    """A search of a box; nothing is asked for yet."""
+    """Return a search of a box; no request is sent yet."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # as of the client
+        warnings.simplefilter("ignore")  # as for the client
         return client.search(
             bbox=box,
             datetime=item_filter.datetime,
             collections=list(item_filter.collections) or None,
             limit=ITEMS_PER_PAGE,
             max_items=MAX_ITEMS,
-            **asked,
+            **conditions,
         )
 
 
 def _condition(
     client: Client, name: str, comparison: Literal["lte", "gte"], value: float | str
 ) -> dict[str, Any] | None:
-    """A condition on a property in a way that the server knows; None: it knows none."""
+    """Return a condition on a property in a form that the server supports; None: it has none."""
     if client.conforms_to(ConformanceClasses.QUERY):
         return {"query": {name: {comparison: value}}}
     if client.conforms_to(ConformanceClasses.FILTER):
-        told = {"timestamp": value} if isinstance(value, str) else value
+        literal = {"timestamp": value} if isinstance(value, str) else value
         sign = {"lte": "<=", "gte": ">="}[comparison]
         return {
-            "filter": {"op": sign, "args": [{"property": name}, told]},
+            "filter": {"op": sign, "args": [{"property": name}, literal]},
             "filter_lang": "cql2-json",
         }
     return None
 
 
 def _place_of(item: Mapping[str, Any], url: str) -> str:
-    """Where an item is at home: its self link, else where the API would have it."""
+    """Return the place of an item: its self link, else the URL that the API would give it."""
     links = item.get("links")
     for link in links if isinstance(links, list) else []:
         href = link.get("href") if isinstance(link, Mapping) and link.get("rel") == "self" else None
@@ -164,7 +168,7 @@ def _place_of(item: Mapping[str, Any], url: str) -> str:
 
 
 class _BoundedIO(StacApiIO):
-    """pystac-client's requests over our own HTTP."""
+    """Requests of pystac-client over our own HTTP."""
 
     def __init__(self, access: SourceAccess) -> None:
         super().__init__(max_retries=None)
@@ -198,13 +202,13 @@ class _BoundedIO(StacApiIO):
         status, content = exchange(request, self._access)
         if status == METHOD_NOT_ALLOWED:
             refusal = APIError(f"{verb} is not allowed")
-            refusal.status_code = status  # pystac-client goes on with GET
+            refusal.status_code = status  # pystac-client then uses GET
             raise refusal
         return content.decode("utf-8")
 
 
 def _query(parameters: Mapping[str, Any]) -> dict[str, str]:
-    """Parameters as a query string takes them."""
+    """Return parameters as a query string takes them."""
     return {
         key: value if isinstance(value, str) else json.dumps(value)
         for key, value in parameters.items()

@@ -221,7 +221,7 @@ def test_a_folder_that_is_gone_is_no_empty_catalogue(project: Project, tmp_path:
     before = poll(project, None, now=LATER_ON)
     (tmp_path / "s").rename(tmp_path / "elsewhere")
 
-    with pytest.raises(SettingsError, match="no such folder"):
+    with pytest.raises(SettingsError, match="the folder does not exist"):
         poll(project, before, now=LATER_ON)
 
 

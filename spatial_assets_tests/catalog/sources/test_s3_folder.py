@@ -136,7 +136,7 @@ def test_objects_that_did_not_change_are_not_read_again(
 def test_a_prefix_without_anything_is_a_mistake(
     tmp_path: Path, bucket: Bucket, access: SourceAccess
 ) -> None:
-    with pytest.raises(SettingsError, match="nothing below it"):
+    with pytest.raises(SettingsError, match="holds no objects"):
         find_scenes(project_of(tmp_path, bucket, "some item/"), access)
 
 
@@ -145,7 +145,7 @@ def test_a_bucket_that_is_not_there_is_a_mistake(
 ) -> None:
     bucket.name += "-not"
 
-    with pytest.raises(SettingsError, match="no such bucket"):
+    with pytest.raises(SettingsError, match="the bucket does not exist"):
         find_scenes(project_of(tmp_path, bucket), access)
 
 
