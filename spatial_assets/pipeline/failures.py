@@ -39,7 +39,7 @@ class TooLargeError(SpatialAssetsError):
 
 
 class UninspectedSceneError(SpatialAssetsError):
-    """A scene that reaches the tile could not be looked into, so it is neither good nor bad."""
+    """A scene that reaches the tile could not be inspected, so it is neither good nor bad."""
 
     def __init__(self, message: str, *, reason: str) -> None:
         super().__init__(message)

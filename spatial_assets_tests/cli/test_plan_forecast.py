@@ -233,7 +233,7 @@ def test_without_sizes_the_headers_of_an_earlier_run_count(project: Project, sce
     supply.gather([project.partitioning.tile(key) for key in project.partitioning.keys])
     pixels = 600 * 600
 
-    facts = supply.remembered(scene)
+    facts = supply.cached_facts(scene)
     size, is_told = scene_size(remote(scene), facts=facts, bands=2, density=1.0)
 
     assert size == pytest.approx(COMPRESSION_RATIO * pixels * (2 + 2 + 1))

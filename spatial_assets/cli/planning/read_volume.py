@@ -66,7 +66,7 @@ def expected_read_volume(
         there = {info.path for info in opened.store.list(layout.MANIFESTS_FOLDER)}
         keys = [tile.key for tile in near if layout.manifest(tile.key) in there]
         with ThreadPoolExecutor(LOOK_UPS_AT_ONCE) as pool:
-            facts = dict(zip(scenes, pool.map(supply.remembered, scenes.values()), strict=True))
+            facts = dict(zip(scenes, pool.map(supply.cached_facts, scenes.values()), strict=True))
             have = pool.map(partial(scenes_read, opened), keys)
             stored = dict(zip(keys, have, strict=True))
     density = _pixels_per_square_degree(project, near)

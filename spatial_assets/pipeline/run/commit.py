@@ -1,7 +1,7 @@
 """The commit of a tile: database transaction, then manifest, then the caller's event.
 
-The objects are in the store before; whoever dies in between leaves a tile whose manifest does
-not know the new objects, so that the next run makes it again and replaces the same rows.
+The objects are in the store before. After a crash in between the manifest does not name the new
+objects, so that the next run makes the tile again and replaces the same rows.
 """
 
 from __future__ import annotations
@@ -57,15 +57,15 @@ STATE_NAMES: Mapping[State, StateName] = {
     State.FAILED: "failed",
     State.UNCHANGED: "unchanged",
 }
-"""As the database has them."""
+"""State -> its value in the database."""
 
 MAX_DEFERRED_TILES = 100
-"""Tiles found as they were that are noted together."""
+"""Number of unchanged tiles that are recorded in one transaction."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Committer:
-    """Writes what a walk returned: the only place where the chain touches the database."""
+    """Writes the result of a walk: the only place where the chain writes the database."""
 
     project: Project
     store: ObjectStore
@@ -73,19 +73,19 @@ class Committer:
     periods: Periods
     clock: Callable[[], datetime]
     known_states: KnownStates
-    """What the database said when the run began."""
+    """States in the database when the run began."""
 
-    _looked: dict[str, datetime] = field(default_factory=dict)
-    """Tile -> when it was looked at and found as it was: written when anything is, or at last."""
+    _unchanged: dict[str, datetime] = field(default_factory=dict)
+    """Tile -> when it was found unchanged; written with the next change, or at the end."""
 
     def commit(self, task: TileTask, result: TileResult, *, stored: TileManifest | None) -> None:
         """Replace the tile's rows in one transaction, then put its manifest.
 
-        What did not change is not written: neither a row nor an object gets a new time.
+        Anything unchanged is not written: neither a row nor an object gets a new time.
 
         Args:
-            task: what was to be done.
-            result: what its walk returned.
+            task: the tile and its stages.
+            result: the result of its walk.
             stored: its manifest before.
 
         Raises:
@@ -103,7 +103,7 @@ class Committer:
             and not outcome.already_quarantined
         ):
             changes.append(Upsert("quarantine", [self._tile_record(outcome.tile, bad_stage)]))
-        if changes or len(self._looked) >= MAX_DEFERRED_TILES:
+        if changes or len(self._unchanged) >= MAX_DEFERRED_TILES:
             self._commit(changes)
         if result.manifest != stored:
             commit_manifest(self.store, result.manifest)
@@ -113,26 +113,26 @@ class Committer:
             self._release("tile", [outcome.tile])
 
     def finish(self) -> None:
-        """Write what was put off."""
+        """Write the deferred records."""
         self._commit([])
 
     def reload(self, tiles: Iterable[str]) -> KnownStates:
-        """What the database says now."""
+        """Read the present states of some tiles."""
         return KnownStates.load(self.database, self.project.grid_id, tiles)
 
-    def look(self, task: TileTask, outcome: TileOutcome) -> None:
-        """Write that a tile was looked at whose quarantine stands: nothing was computed."""
-        met = self.known_states.records.get(("tile", outcome.tile))
+    def record_known_quarantine(self, task: TileTask, outcome: TileOutcome) -> None:
+        """Write that a tile was checked and its quarantine still applies; nothing was computed."""
+        record = self.known_states.records.get(("tile", outcome.tile))
         inputs = self._inputs(task, TileResult(outcome=outcome, manifest=task.manifest))
-        seen = Upsert("quarantine", renewed([met] if met else [], now=self.clock()))
+        seen = Upsert("quarantine", renewed([record] if record else [], now=self.clock()))
         self._commit([*inputs, seen])
 
-    def note(self, outcome: TileOutcome) -> None:
+    def record_states(self, outcome: TileOutcome) -> None:
         """Write the states of a tile whose walk returned no manifest: it died or never began."""
         self.database.commit([*self._state_changes(outcome)])
 
     def record_scenes(self, rejected: Iterable[RejectedScene], *, usable: Iterable[str]) -> None:
-        """Write the quarantine records of scenes as rows and in the store; let mended ones go."""
+        """Write the quarantine records of scenes to both places; release the repaired ones."""
         known = self.known_states.scenes
         by_id = {scene.id: scene for scene in rejected}
         new = {
@@ -145,14 +145,14 @@ class Committer:
             self.store.put(
                 layout.quarantine("scene", name), quarantine_document(record, since=since)
             )
-        met = (self.known_states.records["scene", name] for name in by_id if name not in new)
-        rows: list[RowLike] = [*new.values(), *renewed(met, now=self.clock())]
+        seen = (self.known_states.records["scene", name] for name in by_id if name not in new)
+        rows: list[RowLike] = [*new.values(), *renewed(seen, now=self.clock())]
         if rows:
             self.database.commit([Upsert("quarantine", rows)])
         self._release("scene", sorted(set(usable) & set(self.known_states.scenes)))
 
     def _release(self, kind: str, subjects: Sequence[str]) -> None:
-        """End the quarantine of what is bad no longer."""
+        """End the quarantine of subjects that are good again."""
         if not subjects:
             return
         where = {"grid_id": self.project.grid_id, "kind": kind, "subject": list(subjects)}
@@ -161,13 +161,13 @@ class Committer:
             self.store.delete(layout.quarantine(kind, subject))
 
     def _state_changes(self, outcome: TileOutcome) -> list[Upsert]:
-        """What `tile_state` does not say yet; a standing quarantine is there already."""
+        """Return the rows that `tile_state` lacks; it has those of an earlier quarantine."""
         states = [self._state(outcome.tile, stage) for stage in outcome.stages]
         new = [state for state in states if state is not None]
         return [Upsert("tile_state", new)] if new and not outcome.already_quarantined else []
 
     def _state(self, tile: str, stage: StageOutcome) -> TileState | None:
-        """The row of a stage, or None where it would say what is there."""
+        """Return the row of a stage, or None if `tile_state` already has it."""
         state = stage.state
         if state is State.UNCHANGED:
             if self.known_states.is_settled(tile, stage.stage, stage.fingerprint):
@@ -188,19 +188,18 @@ class Committer:
         )
 
     def _commit(self, changes: Sequence[RowChange]) -> None:
-        """Make changes, and with them those that were put off; none is no transaction."""
-        if self._looked:
-            keys = {"grid_id": self.project.grid_id, "tile": list(self._looked)}
-            first = min(self._looked.values())
+        """Commit changes together with the deferred ones; without any there is no transaction."""
+        if self._unchanged:
+            keys = {"grid_id": self.project.grid_id, "tile": list(self._unchanged)}
+            first = min(self._unchanged.values())
             changes = [*changes, Renew("tile_inputs", keys, "looked_at", first)]
         self.database.commit(changes)
-        self._looked.clear()
+        self._unchanged.clear()
 
     def _inputs(self, task: TileTask, result: TileResult) -> Iterator[Upsert]:
-        """What the stages followed from; a stage that failed made nothing of its inputs.
+        """Yield the inputs of the stages; a stage that failed keeps those of its last success.
 
-        That a tile was looked at again and found as it was is put off: if it is lost with the run,
-        the tile is looked at once more.
+        The time of an unchanged tile is deferred: if a crash loses it, the tile is checked again.
         """
         tile, before = task.tile.key, self.known_states.made_from(task.tile.key)
         ended = [s.stage for s in result.outcome.stages if s.state is not State.FAILED]
@@ -211,17 +210,17 @@ class Committer:
             selected=ended,
             before=before,
         )
-        looked = RAW in ended
+        is_checked = RAW in ended
         if inputs != before:
             known = self.known_states.inputs.get(tile, {}).get("looked_at")
-            at = known if isinstance(known, datetime) and not looked else self.clock()
+            at = known if isinstance(known, datetime) and not is_checked else self.clock()
             record = inputs_row(inputs, grid_id=self.project.grid_id, tile=tile, looked_at=at)
             yield Upsert("tile_inputs", [record])
-        elif looked:
-            self._looked[tile] = self.clock()
+        elif is_checked:
+            self._unchanged[tile] = self.clock()
 
     def _index_change(self, tile: Tile, result: TileResult) -> Replace:
-        """All rows of `tile_index` of one tile."""
+        """Return all rows of `tile_index` of one tile."""
         geometry = as_multipolygon(tile.footprint(self.project.pixel_grid))
         now = self.clock()
         rows = [
@@ -242,7 +241,7 @@ class Committer:
         return Replace(TILE_INDEX, self._keys(tile), self._keyed(tile, rows))
 
     def _statistics_changes(self, tile: Tile, result: TileResult) -> list[RowChange]:
-        """The rows of each (index, period, boundary table) that changed."""
+        """Return the rows of each (index, period, boundary table) that changed."""
         changes: list[RowChange] = []
         for part in result.statistics:
             keys = {
@@ -285,6 +284,6 @@ def _features(manifest: TileManifest) -> dict[str, str]:
 
 
 def as_multipolygon(geometry: BaseGeometry) -> BaseGeometry:
-    """The geometry as tables want it."""
+    """Return the polygons of a geometry as one multipolygon, the type of the column."""
     parts = shapely.get_parts(geometry)
     return shapely.MultiPolygon([part for part in parts if part.geom_type == "Polygon"])

@@ -1,9 +1,8 @@
-"""The driver: plans the tiles of a run, feeds the engine, commits what comes back.
+"""The driver of a run: it plans the tiles, feeds the engine and commits the results.
 
-The driver alone writes the database, the manifests and the time axis; workers write
-objects. The order of a commit is in commit.py, what a worker does in walk.py.
-
-The time axis of a run: decided, and made real in the cubes, before any worker starts.
+Only the driver writes the database, the manifests and the time axis; workers write objects. The
+time axis is decided, and the cubes extended to it, before any worker starts. The order of a
+commit is in commit.py, the work of a worker in tile/walk.py.
 """
 
 from __future__ import annotations
@@ -33,8 +32,8 @@ from spatial_assets.stores.objects.store import ObjectStore
 from spatial_assets.stores.tables.database import Database
 
 LEASE_WAIT = timedelta(seconds=120)
-"""How long tiles that another driver holds are waited for while none of them comes free: longer
-than the lease of a driver that died."""
+"""Longest wait for tiles leased by another driver while none of them is released: longer than the
+lease of a driver that died."""
 
 
 @dataclass(kw_only=True)
@@ -49,10 +48,10 @@ class TilePipeline:
     """The present moment, UTC; passed in so that tests can freeze it."""
 
     owner: str
-    """Who holds the leases, for people: a run id, or host and process."""
+    """Holder of the leases, for the user: a run id, or host and process."""
 
     find: Callable[[Project], Catalogue] = find_scenes
-    """Where the scenes of the project's area come from."""
+    """Search for the scenes of the project's area."""
 
     lease_wait: timedelta = LEASE_WAIT
 
@@ -69,7 +68,7 @@ class TilePipeline:
         Raises:
             GridError: a key is not a tile of this project, or the store holds another grid.
             SourceUnavailableError: the catalogue did not answer.
-            StoreError, DatabaseError: the ground itself is away.
+            StoreError, DatabaseError: the store or the database is not available.
         """
         selected = self.chain.in_order(stages)
         project = self.project
@@ -164,7 +163,7 @@ def ensure_axes(
 
 
 def _earliest(project: Project, store: ObjectStore, scenes: RunScenes) -> date | None:
-    """Where the axis starts if the project does not say: where it did, else the earliest scene."""
+    """Return the default start of the axis: the stored one, else the day of the earliest scene."""
     stored = stored_cube(store, project.indices.names[0])
     if stored is not None:
         return stored.periods.start

@@ -1,6 +1,6 @@
-"""What the database says of tiles and scenes before a run: what is bad, and which rows it has.
+"""States of tiles and scenes in the database before a run: the bad ones, and the rows it has.
 
-Known bad input is reported again, not computed again, until it changes or a person releases it.
+Known bad input is reported again, not computed again, until it changes or a user releases it.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from spatial_assets.stores.stage_facts import WHOLE_STAGE
 from spatial_assets.stores.tables.database import Database
 
 STORED_FINGERPRINT = "stored_fingerprint"
-"""Where the evidence of a bad state says what is stored all the same."""
+"""Key in the evidence of a bad state: fingerprint of the result that is stored all the same."""
 
 
 @dataclass(frozen=True)
 class KnownStates:
-    """Some tiles, and all scenes in quarantine, as the database has them."""
+    """States of some tiles, and of all scenes in quarantine."""
 
     states: Mapping[tuple[str, str], Row]
     """(tile, stage) -> row of `tile_state`."""
 
     tiles: frozenset[str]
-    """Tiles whose quarantine is in force: nobody released them."""
+    """Tiles in quarantine, not released."""
 
     scenes: Mapping[str, tuple[str, str]]
     """Scene in quarantine -> (reason, fingerprint)."""
@@ -38,11 +38,11 @@ class KnownStates:
     """Tile -> row of `tile_inputs`."""
 
     records: Mapping[tuple[str, str], Row] = field(default_factory=dict)
-    """(kind, subject) -> row of `quarantine`, of tiles and scenes, in force."""
+    """(kind, subject) -> row of `quarantine`, of tiles and scenes, not released."""
 
     @classmethod
     def load(cls, database: Database, grid_id: str, tiles: Iterable[str]) -> KnownStates:
-        """Read what is known of `tiles`."""
+        """Read the states of `tiles`."""
         of_tiles = {"grid_id": grid_id, "tile": list(tiles)}
         states = database.rows("tile_state", where=of_tiles)
         inputs = database.rows("tile_inputs", where=of_tiles)
@@ -61,26 +61,26 @@ class KnownStates:
         )
 
     def made_from(self, tile: str) -> InputsByStage:
-        """What a tile was last made from, stage by stage; empty where that is not known."""
+        """Return the inputs that a tile was last made from, by stage; empty if unknown."""
         row = self.inputs.get(tile)
         return {} if row is None else inputs_from_rows([row])[tile]
 
     def outcome(
         self, tile: str, stages: tuple[str, ...], *, upstream: Iterable[str], inputs: str
     ) -> TileOutcome | None:
-        """The outcome of a tile whose quarantine stands, or None.
+        """Return the outcome of a tile whose quarantine still applies, or None.
 
         Args:
             tile: its key.
             stages: those selected.
-            upstream: those that they stand on and that are not selected.
+            upstream: those that they depend on and that are not selected.
             inputs: see `input_fingerprint`; it counts where `raw_tile` is selected.
         """
         if RAW in stages:
-            standing = any(self._of(tile, stage, inputs=inputs) for stage in stages)
+            applies = any(self._of(tile, stage, inputs=inputs) for stage in stages)
         else:
-            standing = any(self._of(tile, stage) for stage in upstream)
-        if not standing:
+            applies = any(self._of(tile, stage) for stage in upstream)
+        if not applies:
             return None
         rows = [self._of(tile, stage) for stage in stages]
         return TileOutcome(
@@ -100,19 +100,19 @@ class KnownStates:
         )
 
     def first_seen(self, kind: str, subject: str) -> datetime | None:
-        """Since when something is in quarantine; None: it is not."""
+        """Return when something was quarantined, or None if it is not in quarantine."""
         found = self.records.get((kind, subject), {}).get("first_seen")
         return found if isinstance(found, datetime) else None
 
     def released(self, tile: str, stages: Iterable[str]) -> bool:
-        """Whether one of these stages is in quarantine by its state, and a person let it go."""
+        """Return True if one of these stages is quarantined by its state and a user released it."""
         found = (self.states.get((tile, stage), {}) for stage in stages)
         return tile not in self.tiles and any(
             row.get("state") == State.QUARANTINED for row in found
         )
 
     def is_known(self, outcome: TileOutcome) -> bool:
-        """Whether a tile was quarantined before, at the same stage and for the same reason."""
+        """Return True if the tile was quarantined before, at the same stage for the same reason."""
         bad_stage = outcome.bad_stage
         if bad_stage is None or bad_stage.state is not State.QUARANTINED:
             return False
@@ -120,9 +120,9 @@ class KnownStates:
         return row is not None and row["reason"] == bad_stage.reason
 
     def stored(self, tile: str, stage: str) -> str | None:
-        """Fingerprint of what the stage last brought to the store and this database; None: never.
+        """Return the fingerprint of the stage's last good result in this database, or None.
 
-        A stage that ended badly left in place what was there.
+        A stage that ends badly leaves that result in place.
         """
         row = self.states.get((tile, stage))
         if row is None:
@@ -135,14 +135,14 @@ class KnownStates:
         return None if found is None else str(found)
 
     def is_settled(self, tile: str, stage: str, fingerprint: str) -> bool:
-        """Whether `tile_state` already says that the stage is good and has this fingerprint."""
+        """Return True if `tile_state` already has the stage as good with this fingerprint."""
         row = self.states.get((tile, stage))
         return (
             row is not None and row["state"] not in BAD_STATES and row["fingerprint"] == fingerprint
         )
 
     def has_rows(self, stage: str, manifest: TileManifest) -> bool:
-        """Whether the database holds what the manifest says `stage` brought to it.
+        """Return True if the database holds the rows of `stage` that the manifest describes.
 
         It does not after the project was given another database, or an older copy of one.
         """
@@ -152,7 +152,7 @@ class KnownStates:
         return self.stored(manifest.tile, stage) == whole.fingerprint
 
     def still_bad(self, outcome: TileOutcome) -> bool:
-        """Whether a stage of a tile is, or stays, bad after `outcome`."""
+        """Return True if a stage of the tile is bad, or stays bad, after `outcome`."""
         ended = {stage.stage for stage in outcome.stages}
         return any(stage.state in BAD_STATES for stage in outcome.stages) or any(
             tile == outcome.tile and stage not in ended and row["state"] == State.QUARANTINED
@@ -160,7 +160,7 @@ class KnownStates:
         )
 
     def _of(self, tile: str, stage: str, *, inputs: str | None = None) -> Row | None:
-        """The row of a stage in quarantine, if it is in force and of this input."""
+        """Return the row of a stage in quarantine, unless released or of another input."""
         row = self.states.get((tile, stage))
         if row is None or row["state"] != State.QUARANTINED or tile not in self.tiles:
             return None

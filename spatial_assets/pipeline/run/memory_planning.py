@@ -1,4 +1,4 @@
-"""What a tile will cost, known before it starts."""
+"""Memory that a tile needs, estimated before it starts."""
 
 from __future__ import annotations
 
@@ -21,48 +21,48 @@ BASE_MB = 210
 """A worker with numpy, rasterio, zarr and shapely loaded, before its first pixel."""
 
 COMPILER_MB = 140
-"""And with the compiled loops of large tiles."""
+"""Additional memory of the compiled loops, which large tiles use."""
 
 WORK_BYTES = 24
-"""Per pixel of the tile, while a scene is warped or a period composed: masks, results and two
-encoded copies; what is computed in float32 is so in blocks."""
+"""Bytes per pixel of the tile while a scene is warped or a period composed: masks, results and two
+encoded copies; float32 values exist only in blocks."""
 
 STATISTICS_BYTES = 96
-"""Per pixel of the tile, while statistics are made: value, coverage, area and their products as
-float64, where boundaries cover all of it."""
+"""Bytes per pixel of the tile while statistics are made: value, coverage, area and their products
+as float64, where boundaries cover all of it."""
 
 SCENE_COPIES = 2
-"""Of the largest scene as it is read: its pixels, with masks or an encoded copy."""
+"""Copies of the largest scene while it is read: its pixels, with masks or an encoded copy."""
 
 LAYER_BYTES = 2
-"""Per pixel and band of a reprojected scene: int16."""
+"""Bytes per pixel and band of a reprojected scene: int16."""
 
 SOURCE_RATIO = 1.5
-"""Pixels of a scene for one of the tile, where nothing is known of its files."""
+"""Pixels of a scene for each pixel of the tile, if its files are unknown."""
 
 
 @dataclass(frozen=True)
 class MemoryNeed:
-    """What a worker needs for one tile, in megabytes."""
+    """Memory that a worker needs for one tile, in megabytes."""
 
     process_mb: int
-    """A worker before its first pixel."""
+    """Memory of a worker before its first pixel."""
 
     pixels: int
     layers: int
-    """Scenes of the fullest period."""
+    """Number of scenes in the fullest period."""
 
     bands: int
     cache_mb: int
-    """GDAL's cache of what it reads."""
+    """GDAL's block cache."""
 
     work_mb: int
-    """Pixels of scenes, layers and results, as many as there are at a time."""
+    """Pixels of scenes, layers and results that exist at the same time."""
 
     total_mb: int
 
     def arithmetic(self) -> str:
-        """The sum, for people."""
+        """Return the sum as text for the user."""
         return (
             f"{self.process_mb} MB for the process + {self.cache_mb:,} MB of GDAL cache + "
             f"{self.work_mb:,} MB for {self.pixels:,} pixels with {self.layers} scenes of one "
@@ -85,9 +85,9 @@ def need_of(
 
     Args:
         project: its bands, boundaries and limits.
-        tile: whose window counts.
+        tile: the tile.
         layers: scenes of the fullest period.
-        raw_bytes: to be read of each scene; None: as much as scenes like the tile's pixels have.
+        raw_bytes: bytes to read of each scene; None: estimated from the pixels of the tile.
     """
     pixels, bands = tile.window.width * tile.window.height, len(project.bands)
     if raw_bytes is None:
@@ -105,7 +105,7 @@ def need_of(
 
 
 def _held(raw_bytes: Sequence[int]) -> int:
-    """Bytes of the scenes that are kept between reading and reprojecting."""
+    """Return the bytes of the scenes that are kept between reading and reprojecting."""
     held = 0
     for size in raw_bytes:
         if held + size <= HELD_BYTES:
@@ -114,16 +114,16 @@ def _held(raw_bytes: Sequence[int]) -> int:
 
 
 def require_memory(project: Project, task: TileTask) -> None:
-    """Refuse a tile before it starts rather than let the system kill its worker.
+    """Refuse a tile that does not fit in memory, before the system would kill its worker.
 
     Raises:
-        TooLargeError: with the arithmetic and the ways out.
+        TooLargeError: with the arithmetic and the remedies.
     """
     need = memory_need(project, task)
     limit = project.compute.for_tile(task.tile.key).memory_mb
     if need.total_mb > limit:
         message = (
             f"tile {task.tile.key} needs about {need.arithmetic()}, and [compute] memory_mb = "
-            f"{limit}; take a finer [grid] level, raise memory_mb, or give the tile a profile"
+            f"{limit}; choose a finer [grid] level, raise memory_mb, or give the tile a profile"
         )
         raise TooLargeError(message)

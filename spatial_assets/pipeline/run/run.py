@@ -1,6 +1,7 @@
-"""One run over some tiles: who needs a worker, in what turn, and what becomes of each result.
+"""One run over some tiles: it leases them, sends them to workers and settles the results.
 
-Remote scenes of the tiles whose turn comes next, brought here while others are worked on.
+A tile whose quarantine still applies needs no worker. While workers are busy, the remote scenes
+of the next tiles are prefetched.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from spatial_assets.project import Project
 from spatial_assets.stores.objects.manifests import TileManifest, read_manifest
 
 LEASE_POLL_SECONDS = 0.5
-"""Seconds between looks at tiles that another driver holds."""
+"""Seconds between polls of tiles that another driver holds."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -49,10 +50,10 @@ class Run:
     committer: Committer
     leases: TileLeases
     _stored: dict[str, TileManifest | None] = field(default_factory=dict)
-    """Manifests, as they were, of the tiles in flight."""
+    """Manifests of the tiles in flight, before this run."""
 
     _early: list[TileOutcome] = field(default_factory=list)
-    """Outcomes of tiles that need no worker."""
+    """Outcomes of tiles that needed no worker."""
 
     _elsewhere: dict[str, LeaseHeldError] = field(default_factory=dict)
     """Tiles that another driver holds."""
@@ -60,9 +61,9 @@ class Run:
     def walk(
         self, tiles: Sequence[Tile], engine: Engine, *, lease_wait: timedelta
     ) -> Iterator[TileOutcome]:
-        """Yield the outcome of each tile, committed; tiles held by others come last.
+        """Yield the outcome of each tile once it is committed; tiles held by others come last.
 
-        While waiting for those no lease is held, so that two drivers never wait for each other.
+        No lease is held while waiting for those, so that two drivers never wait for each other.
         """
         waiting = list(tiles)
         deadline = time.monotonic() + lease_wait.total_seconds()
@@ -79,10 +80,10 @@ class Run:
                 time.sleep(LEASE_POLL_SECONDS)
 
     def _walk_once(self, tiles: Sequence[Tile], engine: Engine) -> Iterator[TileOutcome]:
-        """Yield the outcomes of the tiles that nobody else holds."""
+        """Yield the outcomes of the tiles that no other driver holds."""
         self._elsewhere.clear()
         walker = Walker(self.project.for_workers(), self.committer.store)
-        # Closed before the leases are let go of: no worker writes after that.
+        # Closed before the leases are released: no worker writes after that.
         tasks = self._tasks(tiles)
         if isinstance(engine, InlineEngine | ProcessEngine):
             tasks = with_prefetch(tasks, self.project)
@@ -97,39 +98,39 @@ class Run:
             yield self._early.pop(0)
 
     def _tasks(self, tiles: Sequence[Tile]) -> Iterator[TileTask]:
-        """The tiles that need a worker, each with its lease taken; read lazily by the engine."""
-        due = (task for task in map(self._described, tiles) if not self._stands(task))
-        for task, take in self.leases.ahead(due, self._take):
+        """Yield the tiles that need a worker, each with its lease; the engine reads them lazily."""
+        due = (task for task in map(self._described, tiles) if not self._is_quarantined(task))
+        for task, take in self.leases.prepare(due, self._take):
             ready = self._ready(task, take)
             if ready is not None:
                 yield ready
 
-    def _stands(self, task: TileTask) -> bool:
-        """Whether a quarantine stands, so that there is nothing to do, which is noted."""
-        standing = self._standing_outcome(task)
-        if standing is None:
+    def _is_quarantined(self, task: TileTask) -> bool:
+        """Return True, and record the outcome, if an earlier quarantine still applies."""
+        outcome = self._quarantine_outcome(task)
+        if outcome is None:
             return False
-        self.committer.look(task, standing)
-        self._early.append(standing)
+        self.committer.record_known_quarantine(task, outcome)
+        self._early.append(outcome)
         return True
 
     def _take(self, task: TileTask) -> TileManifest | None:
-        """Become the tile's only writer; what is stored of it. Called by several threads.
+        """Lease the tile and return its stored manifest. Called by several threads.
 
         Raises:
-            LeaseHeldError: another driver is its writer.
+            LeaseHeldError: another driver holds it.
         """
         key = task.tile.key
         self.leases.take(key)
         try:
-            # Only now: until the lease was taken another driver may have written it.
+            # Not earlier: before the lease another driver may have written it.
             return read_manifest(self.committer.store, key)
         except BaseException:
             self.leases.release(key)
             raise
 
     def _ready(self, task: TileTask, take: Callable[[], TileManifest | None]) -> TileTask | None:
-        """The task with what is stored of its tile; None where it cannot be had, which is noted."""
+        """Complete the task with its stored manifest; on an error record it and return None."""
         try:
             stored = take()
             task = self._completed(task, stored)
@@ -138,21 +139,21 @@ class Run:
             return None
         except Exception as error:  # noqa: BLE001 - judged by failures.py, the one place for it
             outcome = self._outcome_of(error, task.tile, inputs=self._inputs(task))
-            self.committer.note(outcome)
+            self.committer.record_states(outcome)
             self._early.append(outcome)
             return None
         self._stored[task.tile.key] = stored
         return task
 
     def _completed(self, task: TileTask, stored: TileManifest | None) -> TileTask:
-        """The task of a tile that was taken; it is let go of where nothing can be done for it.
+        """Return the task of a leased tile; the lease is released if the tile cannot be walked.
 
         Raises:
             UnexaminedError: it is not known what is in a scene that reaches it.
-            TooLargeError: the tile cannot be walked in the memory of a worker.
+            TooLargeError: the tile does not fit in the memory of a worker.
         """
         try:
-            self.scenes.require_answers(task.tile)
+            self.scenes.require_inspected(task.tile)
             if stored is not None:
                 task = replace(task, manifest=self._known(stored))
             require_memory(self.project, task)
@@ -162,7 +163,7 @@ class Run:
         return task
 
     def _described(self, tile: Tile) -> TileTask:
-        """The task of a tile of which nothing is stored."""
+        """Return the task of a tile, as if nothing were stored of it."""
         scenes = self.scenes.for_tile(tile)
         return TileTask(
             tile=tile,
@@ -183,7 +184,7 @@ class Run:
 
     @cached_property
     def _upstream(self) -> frozenset[str]:
-        """What the selected stages stand on, near and far, without themselves."""
+        """The stages that the selected ones depend on, directly or not, without themselves."""
         found: set[str] = set()
         new = set(self.selected)
         while new:
@@ -191,13 +192,13 @@ class Run:
             found |= new
         return frozenset(found - set(self.selected))
 
-    def _standing_outcome(self, task: TileTask) -> TileOutcome | None:
+    def _quarantine_outcome(self, task: TileTask) -> TileOutcome | None:
         return self.known_states.outcome(
             task.tile.key, self.selected, upstream=self._upstream, inputs=self._inputs(task)
         )
 
     def _known(self, stored: TileManifest) -> TileManifest:
-        """The manifest without the stages whose rows this database does not have."""
+        """Return the manifest without the stages whose rows are not in this database."""
         tabular = [by_boundary(name) for name in self.chain.indices] + [TILE_INDEX]
         for stage in tabular:
             if stage in self.selected and not self.known_states.has_rows(stage, stored):
@@ -209,7 +210,7 @@ class Run:
         return stored
 
     def _settle(self, task: TileTask, result: TileResult | WorkerDied) -> TileOutcome:
-        """Commit a walked tile and let go of it."""
+        """Commit a walked tile and release its lease."""
         key = task.tile.key
         stored = self._stored.pop(key)
         try:
@@ -219,7 +220,7 @@ class Run:
                     outcome = worker_died(
                         key, stages=self.selected, memory_mb=memory, inputs=self._inputs(task)
                     )
-                    self.committer.note(outcome)
+                    self.committer.record_states(outcome)
                     return outcome
                 if RAW not in self.selected and self.known_states.is_known(result.outcome):
                     result = replace(
@@ -238,9 +239,9 @@ class Run:
 
 
 def with_prefetch(tasks: Iterable[TileTask], project: Project) -> Iterator[TileTask]:
-    """The tasks; one that reads remote scenes when those of the next are asked for too.
+    """Yield the tasks; one with remote scenes after the prefetch of the next task's has begun.
 
-    For workers of this machine: what is brought here is in their cache.
+    It serves workers on this machine, whose cache receives the files.
     """
     waiting: TileTask | None = None
     with Prefetch(source_access(project)) as ahead:

@@ -1,6 +1,6 @@
-"""What each run did, in the table `run_log`: begun with the run, written on as it goes.
+"""One row a run in the table `run_log`, written when the run starts and updated as it goes.
 
-It is kept for people and forecasts. No run fails because of it, and no decision rests on it.
+It serves users and forecasts. No run fails because of it, and no decision depends on it.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from spatial_assets.stores.tables.declarations import RUN_LOG
 logger = logging.getLogger(__name__)
 
 WRITTEN_EVERY = timedelta(seconds=30)
-"""A run that is killed loses no more than that from its row."""
+"""Interval of updates: a killed run loses no more than this from its row."""
 
 KEPT_RUNS = 1000
-"""Rows of a grid; the oldest beyond are forgotten."""
+"""Rows kept of a grid; older ones are deleted."""
 
 COMPUTED = frozenset({State.MATERIALIZED, State.EMPTY})
 
@@ -50,10 +50,10 @@ class RunLog:
     def of(
         self, outcomes: Generator[TileOutcome, None, None]
     ) -> Generator[TileOutcome, None, None]:
-        """Yield `outcomes`, noted; whoever stops asking for more has cut the run short."""
+        """Yield `outcomes` and log them; a consumer that stops early cuts the run short."""
         started = written = self.clock()
         self._write(started)
-        self._forget_the_oldest()
+        self._delete_oldest()
         try:
             with closing(outcomes):
                 for outcome in outcomes:
@@ -89,13 +89,13 @@ class RunLog:
         }
         self._commit([Replace(RUN_LOG, self._key(self._run), [row])])
 
-    def _forget_the_oldest(self) -> None:
-        """Keep the newest rows; what cannot be read now is forgotten another time."""
+    def _delete_oldest(self) -> None:
+        """Keep the newest rows; if they cannot be read now, a later run deletes the others."""
         try:
             where, columns = {"grid_id": self.grid_id}, ["started_at", "run"]
             rows = self.database.rows(RUN_LOG, where=where, columns=columns)
         except DatabaseError as error:
-            logger.warning("run_log could not be read, the run goes on: %s", error)
+            logger.warning("run_log could not be read; the run continues: %s", error)
             return
         self._commit(
             [Replace(RUN_LOG, self._key(str(row["run"])), []) for row in rows[:-KEPT_RUNS]]
@@ -105,7 +105,7 @@ class RunLog:
         try:
             self.database.commit(changes)
         except DatabaseError as error:
-            logger.warning("run_log was not written, the run goes on: %s", error)
+            logger.warning("run_log was not written; the run continues: %s", error)
 
     def _key(self, run: str) -> dict[str, object]:
         return {"grid_id": self.grid_id, "run": run}

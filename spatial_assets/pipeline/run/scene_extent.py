@@ -1,4 +1,4 @@
-"""Where on the earth a scene may have pixels: quick answers that never leave a scene out."""
+"""Extent of a scene in lon/lat: quick to compute, and never too small."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from spatial_assets.geo.warp.source_grid import SourceGrid
 from spatial_assets.pipeline.tile.scene_record import SceneRecord
 
 MARGIN_DEGREES = 0.02
-"""Footprints are drawn by hand or simplified: two kilometres are allowed for."""
+"""Margin of two kilometres, as footprints are drawn by hand or simplified."""
 
-POINTS_PER_EDGE = 64  # of an edge, as a straight edge of one CRS is curved in another
+POINTS_PER_EDGE = 64  # a straight edge of one CRS is curved in another
 EVERYWHERE = shapely.box(-HALF_TURN, -POLE_LATITUDE, HALF_TURN, POLE_LATITUDE)
 
 
 def item_extent(scene: Scene) -> BaseGeometry:
-    """Where the scene's pixels may lie, lon/lat: its raster's extent if the item says, and more."""
+    """Return the extent that the item declares, of footprint and raster, with a margin."""
     known = [scene.footprint] if scene.extent is None else [scene.footprint, scene.extent]
     return shapely.box(*shapely.union_all(known).bounds).buffer(MARGIN_DEGREES)
 
 
 def files_extent(record: SceneRecord) -> BaseGeometry:
-    """Where the scene's files have pixels, lon/lat; everywhere, if that is not one simple box."""
+    """Return the extent of the scene's files with a margin; the whole earth if not one box."""
     grids = {id(facts.grid): facts.grid for facts in record.facts.bands.values()}
     boxes = [_box(grid) for grid in grids.values()]
     if any(box is None for box in boxes):
@@ -36,7 +36,7 @@ def files_extent(record: SceneRecord) -> BaseGeometry:
 
 
 def _box(grid: SourceGrid) -> BaseGeometry | None:
-    """Lon/lat box of a grid; None where it holds a pole or meets the antimeridian."""
+    """Return the lon/lat box of a grid; None if it holds a pole or crosses the antimeridian."""
     x, y = _outline(grid)
     lon, lat = Transformer.from_crs(grid.crs, CRS84, always_xy=True).transform(x, y)
     if not (np.isfinite(lon).all() and np.isfinite(lat).all()):
@@ -48,7 +48,7 @@ def _box(grid: SourceGrid) -> BaseGeometry | None:
 
 
 def _outline(grid: SourceGrid) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(x, y) along the four edges of a grid, round and round."""
+    """Return (x, y) of points along the four edges of a grid, in order around it."""
     ahead = np.linspace(0.0, 1.0, POINTS_PER_EDGE, endpoint=False)
     zero, one = np.zeros(POINTS_PER_EDGE), np.ones(POINTS_PER_EDGE)
     columns = np.concatenate([ahead, one, 1.0 - ahead, zero]) * grid.width

@@ -1,13 +1,9 @@
-"""Which scenes reach which tile, looked into once and remembered in the store.
+"""Scenes of a run: found in the catalogue, inspected once, and selected by tile.
 
-A scene is judged from itself alone, so that no tile and no cut decides about it.
-
-One scene looked into, in a worker: whatever goes wrong is an answer, never an exception.
-
-What was found in scenes, remembered in the store: no file is looked into twice for nothing.
-
-A verdict stands while the scene and the code that judges it are the same. A refusal stands only
-where the scene's fingerprint follows the very bytes, so that mended ones are noticed.
+A scene is judged from itself alone, so that no tile and no grid decides about it. Workers inspect
+the scenes, and the result is cached in the store for as long as the scene and the code that
+judges it stay the same. A refusal is cached only if the scene's fingerprint depends on the bytes
+of its files, so that a repaired file is noticed.
 """
 
 from __future__ import annotations
@@ -43,37 +39,12 @@ from spatial_assets.stores import layout
 from spatial_assets.stores.objects.json import from_json, to_json
 from spatial_assets.stores.objects.store import ObjectStore
 
-
-@dataclass(frozen=True)
-class InspectionFailed:
-    """A scene of which nothing is known: neither good nor bad."""
-
-    reason: str
-    """Reason code in snake_case."""
-
-    message: str
-
-
-def inspect_in_worker(
-    scene: Scene, *, project: Project
-) -> SceneFacts | RejectedScene | InspectionFailed:
-    """Open the scene's files and judge a sample of their pixels."""
-    try:
-        return inspect_scene(scene, project)
-    except Exception as error:  # noqa: BLE001 - judged by failures.py, the one place for it
-        bad_stage = failure_of(error)
-        message = mask_secrets(f"{type(error).__name__}: {error}")
-        if bad_stage.state is State.QUARANTINED:
-            return rejected(scene, bad_stage.reason, message)
-        return InspectionFailed(bad_stage.reason, message)
-
-
 logger = logging.getLogger(__name__)
 
 
 @dataclass
 class RunScenes:
-    """The scenes of a run."""
+    """The scenes of one run."""
 
     project: Project
     store: ObjectStore
@@ -81,19 +52,19 @@ class RunScenes:
     find: Callable[[Project], Catalogue] = find_scenes
     catalogue: Catalogue = field(default_factory=lambda: Catalogue((), ()), init=False)
     records: dict[str, SceneRecord] = field(default_factory=dict, init=False)
-    """Usable scenes that were looked into, by id."""
+    """Usable scenes, inspected, by id."""
 
     rejected: dict[str, RejectedScene] = field(default_factory=dict, init=False)
     """Scenes that cannot be used, by id."""
 
     uninspected: dict[str, InspectionFailed] = field(default_factory=dict, init=False)
-    """Scene id -> why its files could not be looked into; the tiles it reaches fail."""
+    """Scene id -> why its files could not be inspected; the tiles it reaches fail."""
 
-    _reaches: dict[str, BaseGeometry] = field(default_factory=dict, init=False)
-    """Usable scene -> where its files have pixels, roughly."""
+    _extents: dict[str, BaseGeometry] = field(default_factory=dict, init=False)
+    """Usable scene -> extent of its files, with a margin."""
 
     def gather(self, tiles: Sequence[Tile]) -> None:
-        """Ask the catalogue, and look into the scenes that may reach `tiles`.
+        """Search the catalogue, and inspect the scenes that may reach `tiles`.
 
         Raises:
             SourceUnavailableError: the catalogue did not answer.
@@ -106,65 +77,65 @@ class RunScenes:
         for scene in self.catalogue.scenes:
             if not item_extent(scene).intersects(near):
                 continue
-            known = self._memory.find(scene)
+            known = self._cache.find(scene)
             if known is None:
                 unknown.append(scene)
             else:
-                self._take(scene, known)
-        self._look_into(unknown)
+                self._add(scene, known)
+        self._inspect(unknown)
 
-    def _take(self, scene: Scene, found: SceneFacts | RejectedScene) -> None:
+    def _add(self, scene: Scene, found: SceneFacts | RejectedScene) -> None:
         if isinstance(found, RejectedScene):
             self.rejected[scene.id] = found
             return
         record = SceneRecord.of(scene, found)
         self.records[scene.id] = record
-        self._reaches[scene.id] = files_extent(record)
+        self._extents[scene.id] = files_extent(record)
 
-    def _look_into(self, scenes: Iterable[Scene]) -> None:
+    def _inspect(self, scenes: Iterable[Scene]) -> None:
         """Read headers and the fixed sample of each scene, on the engine."""
-        look = partial(inspect_in_worker, project=self.project.for_workers())
-        for scene, found in self.engine.run(look, scenes):
+        inspect = partial(inspect_in_worker, project=self.project.for_workers())
+        for scene, found in self.engine.run(inspect, scenes):
             if isinstance(found, SceneFacts | RejectedScene):
-                self._memory.keep(scene, found)
-                self._take(scene, found)
+                self._cache.put(scene, found)
+                self._add(scene, found)
             elif isinstance(found, WorkerDied):
-                self._leave(scene, InspectionFailed("worker_died", found.detail))
+                self._add_failure(scene, InspectionFailed("worker_died", found.detail))
             else:
-                self._leave(scene, found)
+                self._add_failure(scene, found)
 
-    def _leave(self, scene: Scene, why: InspectionFailed) -> None:
-        logger.warning("scene %s could not be looked into: %s", scene.id, why.message)
-        self.uninspected[scene.id] = why
+    def _add_failure(self, scene: Scene, failure: InspectionFailed) -> None:
+        logger.warning("scene %s could not be inspected: %s", scene.id, failure.message)
+        self.uninspected[scene.id] = failure
 
-    def remembered(self, scene: Scene) -> SceneFacts | None:
-        """The facts of an earlier run, if scene and judgement are still what they were."""
-        found = self._memory.find(scene)
+    def cached_facts(self, scene: Scene) -> SceneFacts | None:
+        """Return the facts from an earlier run, if they still apply."""
+        found = self._cache.find(scene)
         return found if isinstance(found, SceneFacts) else None
 
     @property
-    def _memory(self) -> InspectionCache:
+    def _cache(self) -> InspectionCache:
         return InspectionCache(project=self.project, store=self.store)
 
     def for_tile(self, tile: Tile) -> tuple[tuple[SceneRecord, int], ...]:
-        """Usable scenes whose pixels reach the tile, by id, each with the bytes to read of it.
+        """Return the usable scenes whose pixels reach the tile, by id, each with its bytes to read.
 
-        No footprint is asked: a catalogue may be wrong about where a scene lies.
+        Footprints do not count here: a catalogue may be wrong about them.
         """
         box = self.project.pixel_grid.geobox(tile.window)
         ids = sorted(self.records)
         near = shapely.intersects(
-            np.array([self._reaches[scene] for scene in ids], dtype=object),
+            np.array([self._extents[scene] for scene in ids], dtype=object),
             tile.footprint(self.project.pixel_grid).envelope,
         )
         found = (self.records[scene] for scene, is_near in zip(ids, near, strict=True) if is_near)
         windows = ((record, raw_windows(record, box)) for record in found)
         return tuple(
-            (record, raw_bytes(record, wanted)) for record, wanted in windows if wanted is not None
+            (record, raw_bytes(record, needed)) for record, needed in windows if needed is not None
         )
 
     def rejected_near(self, footprint: BaseGeometry) -> tuple[RejectedScene, ...]:
-        """Refused scenes that may reach `footprint`; one without a footprint is nowhere."""
+        """Return the rejected scenes that may reach `footprint`; without a footprint none does."""
         found = (
             scene
             for scene in self.rejected.values()
@@ -173,31 +144,31 @@ class RunScenes:
         return tuple(sorted(found, key=lambda scene: scene.id))
 
     def scenes_hash(self, tile: Tile) -> str:
-        """Hash of what the catalogue has where a tile is."""
-        return self._sky.scenes_hash(tile.footprint(self.project.pixel_grid))
+        """Hash the scenes that the catalogue has over a tile."""
+        return self._index.scenes_hash(tile.footprint(self.project.pixel_grid))
 
     @cached_property
-    def _sky(self) -> SceneIndex:
-        """Read after `gather`; nothing before."""
+    def _index(self) -> SceneIndex:
+        """Index of the scenes found by `gather`."""
         return SceneIndex(self.catalogue.scene_versions)
 
-    def require_answers(self, tile: Tile) -> None:
-        """Refuse to go on without a scene that may reach the tile.
+    def require_inspected(self, tile: Tile) -> None:
+        """Refuse to walk a tile that an uninspected scene may reach.
 
         Raises:
-            UninspectedSceneError: it is not known what is in the scene.
+            UninspectedSceneError: the scene could not be inspected.
         """
         if not self.uninspected:
             return
         footprint = tile.footprint(self.project.pixel_grid)
         for scene in self.catalogue.scenes:
-            why = self.uninspected.get(scene.id)
-            if why is not None and item_extent(scene).intersects(footprint):
-                message = f"scene {scene.id} could not be looked into: {why.message}"
-                raise UninspectedSceneError(message, reason=why.reason)
+            failure = self.uninspected.get(scene.id)
+            if failure is not None and item_extent(scene).intersects(footprint):
+                message = f"scene {scene.id} could not be inspected: {failure.message}"
+                raise UninspectedSceneError(message, reason=failure.reason)
 
     def refuse_before(self, periods: Periods) -> None:
-        """Refuse the scenes that are older than the time axis."""
+        """Reject the scenes that are older than the time axis."""
         first = periods.first_day(0)
         for scene in self.catalogue.scenes:
             if scene.solar_day < first:
@@ -211,25 +182,49 @@ class RunScenes:
                 self.rejected[scene.id] = rejected(scene, "before_time_axis", message)
 
     def product_periods(self, periods: Periods) -> tuple[int, ...]:
-        """Indices of the periods that any scene of the area falls in: the same for every tile."""
+        """Return the periods that any scene of the area falls in: the same for every tile."""
         first = periods.first_day(0)
         days = {scene.solar_day for scene in self.catalogue.scenes}
         return tuple(sorted({periods.index_of(day) for day in days if day >= first}))
 
 
+@dataclass(frozen=True)
+class InspectionFailed:
+    """A scene that could not be inspected: neither good nor bad."""
+
+    reason: str
+    """Reason code in snake_case."""
+
+    message: str
+
+
+def inspect_in_worker(
+    scene: Scene, *, project: Project
+) -> SceneFacts | RejectedScene | InspectionFailed:
+    """Open the scene's files and judge a sample of their pixels; errors become results."""
+    try:
+        return inspect_scene(scene, project)
+    except Exception as error:  # noqa: BLE001 - judged by failures.py, the one place for it
+        bad_stage = failure_of(error)
+        message = mask_secrets(f"{type(error).__name__}: {error}")
+        if bad_stage.state is State.QUARANTINED:
+            return rejected(scene, bad_stage.reason, message)
+        return InspectionFailed(bad_stage.reason, message)
+
+
 PASSING_REASONS = frozenset({"forbidden", "missing_object", "refused_by_server", "unreadable_file"})
-"""Reasons that say how a file was reached, not what is in it: asked again at every run."""
+"""Reasons about access to a file, not about its content: checked again at every run."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class InspectionCache:
-    """What earlier runs found in the files of scenes."""
+    """Results of inspections by earlier runs, in the store."""
 
     project: Project
     store: ObjectStore
 
     def find(self, scene: Scene) -> SceneFacts | RejectedScene | None:
-        """What was found, if scene and judgement are still what they were."""
+        """Return the result for a scene, if it still applies."""
         data = self.store.find(layout.scene_facts(scene.id))
         if data is None:
             return None
@@ -243,14 +238,14 @@ class InspectionCache:
                 return rejected(scene, str(refused["reason"]), str(refused["message"]), **evidence)
             return SceneFacts.from_json(str(document["facts"]))
         except (ValueError, KeyError, TypeError):
-            return None  # damaged or of an older version: looked into again
+            return None  # damaged or of an older version: inspected again
 
-    def keep(self, scene: Scene, found: SceneFacts | RejectedScene) -> None:
-        """Remember what was found."""
+    def put(self, scene: Scene, found: SceneFacts | RejectedScene) -> None:
+        """Store the result for a scene."""
         document: dict[str, object] = {"judged_by": self._judged_by(scene)}
         if isinstance(found, SceneFacts):
             document["facts"] = found.to_json()
-        elif found.reason in PASSING_REASONS or not _follows_bytes(scene):
+        elif found.reason in PASSING_REASONS or not _depends_on_bytes(scene):
             return
         else:
             document["refused"] = {
@@ -267,8 +262,8 @@ class InspectionCache:
         return fingerprint("scene", CODE_VERSIONS["scene"], scene.fingerprint, rule, most)
 
 
-def _follows_bytes(scene: Scene) -> bool:
-    """Whether other bytes under the same names would give the scene another fingerprint."""
+def _depends_on_bytes(scene: Scene) -> bool:
+    """Return True if other bytes under the same names change the scene's fingerprint."""
     return all(
         source.version not in {UNREACHABLE_VERSION, source.checksum, None}
         for source in scene.sources

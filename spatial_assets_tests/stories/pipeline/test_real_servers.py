@@ -116,7 +116,7 @@ def test_far_from_the_store_tiles_are_taken_before_their_turn_and_none_is_kept(
             yield key
 
     with TileLeases(store, owner="ahead", clock=now) as leases:
-        jobs = leases.ahead(each_key(), leases.take)
+        jobs = leases.prepare(each_key(), leases.take)
         first, take = next(jobs)
         assert (first, take()) == (keys[0], None)
         assert asked == keys[: MAX_PREPARED_TILES + 1]
@@ -133,7 +133,7 @@ def test_near_the_store_a_tile_is_taken_in_its_turn(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
 
     with TileLeases(store, owner="near", clock=now) as leases:
-        jobs = leases.ahead(["1202", "1203"], leases.take)
+        jobs = leases.prepare(["1202", "1203"], leases.take)
         _, take = next(jobs)
         assert not store.list()
         take()
