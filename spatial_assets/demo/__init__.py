@@ -1,6 +1,6 @@
-"""The demo: a made-up landscape, the scenes a satellite took of it, and its districts.
+"""The demo's inputs: a synthetic landscape, satellite scenes of it, and its districts.
 
-Content only. Nothing here runs the product; `spatial-assets demo` does.
+Content only; `spatial-assets demo` runs the product on it.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from pathlib import Path
 
 
 def make_demo_inputs(folder: Path) -> None:
-    """Write the demo's scenes and boundaries below a project folder; the same bytes every time.
+    """Write the demo's scenes and boundaries below a project folder, with reproducible bytes.
 
-    Makes `scenes/<item id>/{B04.tif,B08.tif,SCL.tif,<item id>.json}` and
-    `boundaries/regions.gpkg`: about 30 MB in some seconds.
+    Writes `scenes/<item id>/{B04.tif,B08.tif,SCL.tif,<item id>.json}` and
+    `boundaries/regions.gpkg`: about 30 MB in a few seconds.
     """
-    # The demo's own imports wait until someone wants it: the package is imported by every command.
+    # Imported here, because every command imports this package.
     from spatial_assets.demo.districts import write_districts
     from spatial_assets.demo.scenes import write_scenes
 

@@ -1,4 +1,4 @@
-"""The demo's districts: ten neighbours that share their borders, one of them drawn badly."""
+"""The demo's districts: ten neighbours that share borders, one of them with an invalid outline."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ from shapely.geometry.base import BaseGeometry
 from spatial_assets.demo.landscape import to_lonlat
 from spatial_assets.geo.lonlat import CRS84
 
-CRS_CODE = "EPSG:3035"  # the register of the districts uses another CRS than the scenes
-HALF_WIDTH, HALF_HEIGHT = 19_300.0, 12_500.0  # metres: within the area, so all of each is seen
+CRS_CODE = "EPSG:3035"  # another CRS than that of the scenes
+DISTRICTS_HALF_WIDTH, DISTRICTS_HALF_HEIGHT = (
+    19_300.0,
+    12_500.0,
+)  # metres: within the area, so that scenes cover all districts
 
 DISTRICTS: dict[str, tuple[str, tuple[float, float], int]] = {
     "D01": ("Hrastovo", (-14_500.0, 8_500.0), 2_140),
@@ -30,18 +33,18 @@ DISTRICTS: dict[str, tuple[str, tuple[float, float], int]] = {
     "D09": ("Dugo Polje", (9_600.0, -1_500.0), 3_305),
     "D10": ("Vrbanja", (14_800.0, -9_400.0), 2_875),
 }
-"""Name, a place within in metres east and north of the middle, and inhabitants, by id."""
+"""By id: name, a point inside in metres east and north of the centre, and inhabitants."""
 
-CROSSED = "D06"
-"""The district whose outer border crosses itself, as a slip of the digitiser's hand would."""
+SELF_CROSSING_DISTRICT = "D06"
+"""District whose outer border crosses itself, as after a slip while digitising."""
 
 
 def write_districts(path: Path) -> None:
-    """Write the districts as a GeoPackage; the same bytes every time."""
+    """Write the districts as a GeoPackage with reproducible bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     outlines = [_projected(outline) for outline in district_outlines().values()]
-    # The driver writes the time of day into the file unless it is told another.
+    # Without this setting, the driver writes the current time into the file.
     pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": "2023-06-01T00:00:00.000Z"})
     try:
         pyogrio.raw.write(
@@ -63,32 +66,34 @@ def write_districts(path: Path) -> None:
 
 
 def district_outlines() -> dict[str, shapely.Polygon]:
-    """Outlines by id in metres east and north of the middle; one crosses itself."""
-    places = np.array([place for _, place, _ in DISTRICTS.values()])
-    frame = shapely.box(-HALF_WIDTH, -HALF_HEIGHT, HALF_WIDTH, HALF_HEIGHT)
-    cells = shapely.voronoi_polygons(shapely.MultiPoint(places), extend_to=frame, only_edges=True)
+    """Outlines by id, in metres east and north of the centre; one crosses itself."""
+    points = np.array([point for _, point, _ in DISTRICTS.values()])
+    frame = shapely.box(
+        -DISTRICTS_HALF_WIDTH, -DISTRICTS_HALF_HEIGHT, DISTRICTS_HALF_WIDTH, DISTRICTS_HALF_HEIGHT
+    )
+    cells = shapely.voronoi_polygons(shapely.MultiPoint(points), extend_to=frame, only_edges=True)
     lines = shapely.union_all([shapely.intersection(cells, frame), frame.boundary])
-    # Borders are bent before they are closed to districts: neighbours share every vertex.
+    # Borders are bent before they are closed to polygons, so neighbours share every vertex.
     bent = shapely.transform(shapely.segmentize(lines, 350.0), _bent)
     pieces = shapely.get_parts(shapely.polygonize([shapely.node(bent)]))
     outlines = {}
-    for key, place in zip(DISTRICTS, places, strict=True):
-        outline = pieces[int(np.argmin(shapely.distance(pieces, shapely.Point(place))))]
-        outlines[key] = _crossed(outline) if key == CROSSED else outline
+    for key, point in zip(DISTRICTS, points, strict=True):
+        outline = pieces[int(np.argmin(shapely.distance(pieces, shapely.Point(point))))]
+        outlines[key] = _crossed(outline) if key == SELF_CROSSING_DISTRICT else outline
     return outlines
 
 
-def _bent(places: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Every place moved a little, by where it is alone: straight lines come to look surveyed."""
-    x, y = places.T / 1_000.0
+def _bent(xy: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Displace points by a function of their position, so that straight lines look surveyed."""
+    x, y = xy.T / 1_000.0
     east = 230 * np.sin(1.7 * y + 0.4 * x) + 120 * np.sin(5.1 * y + 1.0) + 60 * np.sin(11.3 * y)
     north = 230 * np.sin(1.5 * x - 0.5 * y) + 120 * np.sin(4.7 * x + 2.0) + 60 * np.sin(12.1 * x)
-    moved: NDArray[np.float64] = np.round(places + np.column_stack([east, north]), 2)
+    moved: NDArray[np.float64] = np.round(xy + np.column_stack([east, north]), 2)
     return moved
 
 
 def _crossed(outline: BaseGeometry) -> shapely.Polygon:
-    """The outline with two vertices out of order on its westernmost stretch, a bow-tie."""
+    """Swap two vertices on the westernmost part of the outline, which makes a bow-tie."""
     ring = shapely.get_coordinates(outline)[:-1]
     west = int(np.argmin(ring[:, 0]))
     ring = np.roll(ring, len(ring) // 2 - west, axis=0)
@@ -100,7 +105,7 @@ def _crossed(outline: BaseGeometry) -> shapely.Polygon:
 
 
 def _projected(outline: BaseGeometry) -> BaseGeometry:
-    """From metres around the middle to the CRS of the register."""
+    """Project an outline from metres around the centre to the CRS of the file."""
     transformer = Transformer.from_crs(CRS84, CRS_CODE, always_xy=True)
 
     def move(xy: NDArray[np.float64]) -> NDArray[np.float64]:

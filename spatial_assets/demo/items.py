@@ -1,4 +1,4 @@
-"""A scene as a STAC item, with the properties and the habits of Earth Search."""
+"""STAC items of the scenes, with the properties and conventions of Earth Search."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
-from spatial_assets.demo.granules import CLASS_PIXEL, PIXEL, MadeGranule
-from spatial_assets.demo.passes import CENTRAL_WAVELENGTH, SUN, Pass
+from spatial_assets.demo.granules import CLASS_PIXEL, PIXEL, DemoGranule
+from spatial_assets.demo.passes import CENTRAL_WAVELENGTH, SUN, Overpass
 
 BASELINE = "05.09"
 SCALE, OFFSET = 1e-4, -0.1
@@ -28,39 +28,37 @@ _CLASS_SHARES = {
 _EXTENSIONS = ("eo/v1.1.0", "file/v2.1.0", "grid/v1.0.0", "mgrs/v1.0.0", "processing/v1.1.0")
 _MORE_EXTENSIONS = ("projection/v1.1.0", "raster/v1.1.0", "view/v1.0.0")
 
-JsonDict = dict[str, object]
-
 
 @dataclass(frozen=True, eq=False)
 class BandFile:
-    """One raster of a scene, as it was delivered."""
+    """One raster of a scene as delivered."""
 
     name: str
     """Asset key: red, nir or scl."""
 
     href: str
-    """File name, beside the item."""
+    """File name relative to the item."""
 
     data: bytes
-    """The whole file."""
+    """Content of the file."""
 
 
 def stac_item(
-    seen: Pass,
-    granule: MadeGranule,
+    overpass: Overpass,
+    granule: DemoGranule,
     *,
     files: list[BandFile],
     classes: NDArray[np.uint8],
     swath: BaseGeometry,
-) -> JsonDict:
-    """The item of one granule of one pass.
+) -> dict[str, object]:
+    """Build the item of one granule of one overpass.
 
     Args:
-        seen: the pass.
-        granule: the square.
-        files: its rasters.
-        classes: its scene classification, for the percentages.
-        swath: what the satellite saw, in lon/lat.
+        overpass: overpass of the satellite.
+        granule: granule of the scene.
+        files: rasters of the scene.
+        classes: scene classification, for the percentages.
+        swath: area that the satellite observed, in lon/lat.
     """
     footprint = shapely.intersection(granule.footprint, swath)
     return {
@@ -70,29 +68,31 @@ def stac_item(
             f"https://stac-extensions.github.io/{name}/schema.json"
             for name in (*_EXTENSIONS, *_MORE_EXTENSIONS)
         ],
-        "id": seen.item_id(granule),
+        "id": overpass.item_id(granule),
         "collection": "sentinel-2-l2a",
         "bbox": _rounded(footprint.bounds),
         "geometry": {
             "type": "Polygon",
-            "coordinates": [[_rounded(place) for place in shapely.get_coordinates(footprint)]],
+            "coordinates": [[_rounded(xy) for xy in shapely.get_coordinates(footprint)]],
         },
-        "properties": _properties(seen, granule, classes),
+        "properties": _properties(overpass, granule, classes),
         "assets": {file.name: _asset(file, granule) for file in files},
         "links": [],
     }
 
 
-def _properties(seen: Pass, granule: MadeGranule, classes: NDArray[np.uint8]) -> JsonDict:
-    """What Earth Search says of a scene."""
-    moment = f"{seen.moment:%Y-%m-%dT%H:%M:%S.%f}Z"
-    made = f"{seen.day:%Y-%m-%d}T17:04:00Z"
-    applied = {"earthsearch:boa_offset_applied": True} if seen.offset_applied else {}
+def _properties(
+    overpass: Overpass, granule: DemoGranule, classes: NDArray[np.uint8]
+) -> dict[str, object]:
+    """Properties of a scene as in Earth Search."""
+    observed = f"{overpass.moment:%Y-%m-%dT%H:%M:%S.%f}Z"
+    created = f"{overpass.day:%Y-%m-%d}T17:04:00Z"
+    applied = {"earthsearch:boa_offset_applied": True} if overpass.offset_applied else {}
     return {
-        "datetime": moment,
-        "created": made,
-        "updated": made,
-        "platform": seen.platform,
+        "datetime": observed,
+        "created": created,
+        "updated": created,
+        "platform": overpass.platform,
         "constellation": "sentinel-2",
         "instruments": ["msi"],
         "gsd": PIXEL,
@@ -111,22 +111,22 @@ def _properties(seen: Pass, granule: MadeGranule, classes: NDArray[np.uint8]) ->
 
 
 def _percentages(classes: NDArray[np.uint8]) -> dict[str, float]:
-    """Shares of the classes among the pixels that were seen, in percent."""
-    seen = classes != 0
+    """Shares of the classes among the observed pixels, in percent."""
+    observed = classes != 0
     counts = {key: int((classes == number).sum()) for key, number in _CLASS_SHARES.items()}
-    shares = {key: round(100 * count / int(seen.sum()), 4) for key, count in counts.items()}
+    shares = {key: round(100 * count / int(observed.sum()), 4) for key, count in counts.items()}
     medium, high = "s2:medium_proba_clouds_percentage", "s2:high_proba_clouds_percentage"
     return {
         "eo:cloud_cover": round(shares[medium] + shares[high], 4),
-        "s2:nodata_pixel_percentage": round(100 * float(1 - seen.mean()), 4),
+        "s2:nodata_pixel_percentage": round(100 * float(1 - observed.mean()), 4),
         **shares,
     }
 
 
-def _asset(file: BandFile, granule: MadeGranule) -> JsonDict:
-    """One file of a scene."""
+def _asset(file: BandFile, granule: DemoGranule) -> dict[str, object]:
+    """STAC asset of one file of a scene."""
     pixel = CLASS_PIXEL if file.name == "scl" else PIXEL
-    common: JsonDict = {
+    common: dict[str, object] = {
         "href": f"./{file.href}",
         "type": "image/tiff; application=geotiff",
         "roles": ["data", "reflectance"] if file.name != "scl" else ["data"],
@@ -139,12 +139,12 @@ def _asset(file: BandFile, granule: MadeGranule) -> JsonDict:
 
 
 def _band(name: str, pixel: int) -> Mapping[str, object]:
-    """What the numbers of a file mean."""
+    """Description of the bands of a file."""
     if name == "scl":
         fill = {"nodata": 0, "data_type": "uint8", "spatial_resolution": pixel}
         return {"title": "Scene classification map (SCL)", "raster:bands": [fill]}
     band = {"name": name, "common_name": name, "center_wavelength": CENTRAL_WAVELENGTH[name]}
-    # The offset is declared even where it was taken off already, as Earth Search does.
+    # Like Earth Search, declare the offset even where it is already applied.
     numbers = {
         "nodata": 0,
         "data_type": "uint16",
@@ -157,5 +157,5 @@ def _band(name: str, pixel: int) -> Mapping[str, object]:
 
 
 def _rounded(numbers: tuple[float, ...] | NDArray[np.float64]) -> list[float]:
-    """Degrees to a tenth of a metre."""
+    """Round degrees to a tenth of a metre."""
     return [round(float(number), 6) for number in numbers]

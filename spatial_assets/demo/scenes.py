@@ -15,20 +15,26 @@ from numpy.typing import NDArray
 from rasterio.io import MemoryFile
 from shapely.geometry.base import BaseGeometry
 
-from spatial_assets.demo.granules import CLASS_PIXEL, PIXEL, MadeGranule, View, swath
+from spatial_assets.demo.granules import (
+    CLASS_PIXEL,
+    PIXEL,
+    DemoGranule,
+    LandscapeSampler,
+    swath_polygon,
+)
 from spatial_assets.demo.items import OFFSET, SCALE, BandFile, stac_item
 from spatial_assets.demo.landscape import SHAPE, LandCover, Landscape, make_landscape, on_lattice
-from spatial_assets.demo.noise import Field, blurred
-from spatial_assets.demo.passes import GRANULES, PASSES, SUN, Pass
+from spatial_assets.demo.noise import FloatGrid, blurred
+from spatial_assets.demo.passes import GRANULES, OVERPASSES, SUN, Overpass
 from spatial_assets.demo.seasons import reflectances
-from spatial_assets.demo.weather import make_sky
+from spatial_assets.demo.weather import make_clouds
 
-FILL, SHADOW, VEGETATION, SOIL, WATER, CLOUD_MAYBE, CLOUD = 0, 3, 4, 5, 6, 8, 9
+_NO_DATA, _SHADOW, _VEGETATION, _SOIL, _WATER, _CLOUD_MEDIUM, _CLOUD_HIGH = 0, 3, 4, 5, 6, 8, 9
 """Classes of Sentinel-2's scene classification that occur here."""
 
-_TOUCHED = 0.03  # the least share of cloud or shadow that the classification notices
-_THICK = 0.6
-_SHADE = 0.62  # what a full shadow takes of the light
+_TOUCHED = 0.03  # smallest share of cloud or shadow that the classification detects
+_THICK = 0.6  # smallest share of cloud with high probability
+_SHADE = 0.62  # share of light that a full shadow removes
 _GREEN = 0.4  # NDVI
 _READ_NOISE = 3.0  # digital numbers
 _WHOLE = shapely.box(-180.0, -90.0, 180.0, 90.0)
@@ -36,78 +42,85 @@ _WHOLE = shapely.box(-180.0, -90.0, 180.0, 90.0)
 _NOT_AN_IMAGE = b"""<?xml version="1.0" encoding="UTF-8"?>
 <Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>
 """
-"""What is left when a download stores the server's excuse under the name of the image."""
+"""An error response that a download stored under the name of the image."""
 
 
 @dataclass(frozen=True, eq=False)
-class Day:
-    """What there was to see on one pass, on the landscape's lattice."""
+class ObservedLandscape:
+    """Observation of the landscape on one overpass, on the lattice."""
 
-    red: Field
+    red: FloatGrid
     """Reflectance, clouds and shadows included."""
 
-    nir: Field
+    nir: FloatGrid
     """Reflectance, clouds and shadows included."""
 
     classes: NDArray[np.uint8]
-    """Scene classification; 0 where the satellite did not look."""
+    """Scene classification; 0 outside the swath."""
 
 
 def write_scenes(folder: Path) -> None:
-    """Write every scene of every pass into `folder/<item id>/`."""
+    """Write every scene of every overpass into `folder/<item id>/`."""
     landscape = make_landscape()
-    views = {g: (View.of(g, PIXEL), View.of(g, CLASS_PIXEL)) for g in GRANULES}
-    for seen in PASSES:
-        edge = _WHOLE if seen.swath_edge is None else swath(seen.swath_edge)
-        day = _day(landscape, seen, edge)
+    samplers = {
+        g: (LandscapeSampler.of(g, PIXEL), LandscapeSampler.of(g, CLASS_PIXEL)) for g in GRANULES
+    }
+    for overpass in OVERPASSES:
+        edge = _WHOLE if overpass.swath_edge is None else swath_polygon(overpass.swath_edge)
+        day = _observe(landscape, overpass, edge)
         for granule in GRANULES:
-            bands, classes = views[granule]
-            scl = classes.nearest(day.classes)
+            band_sampler, class_sampler = samplers[granule]
+            scl = class_sampler.nearest(day.classes)
             files = [
-                *_bands(day, seen, granule, view=bands, looked=scl != FILL),
+                *_bands(day, overpass, granule, sampler=band_sampler, in_swath=scl != _NO_DATA),
                 _file("scl", "SCL", scl, granule),
             ]
-            item = stac_item(seen, granule, files=files, classes=scl, swath=edge)
-            _write(folder / seen.item_id(granule), files, item)
-            if seen.corrupt == granule.square:
-                (folder / seen.item_id(granule) / "B08.tif").write_bytes(_NOT_AN_IMAGE)
+            item = stac_item(overpass, granule, files=files, classes=scl, swath=edge)
+            _write(folder / overpass.item_id(granule), files, item)
+            if overpass.corrupt == granule.square:
+                (folder / overpass.item_id(granule) / "B08.tif").write_bytes(_NOT_AN_IMAGE)
 
 
-def _day(landscape: Landscape, seen: Pass, edge: BaseGeometry) -> Day:
-    """Ground, shadows, clouds, in the order the light meets them on its way up."""
-    red, nir = reflectances(landscape, seen.day_of_year)
-    sky = make_sky(seen.weather, SHAPE, sun=SUN)
-    classes = np.where(nir - red > _GREEN * (nir + red), VEGETATION, SOIL).astype(np.uint8)
-    classes[landscape.cover == LandCover.WATER] = WATER
-    classes[_widened(sky.shadow) > _TOUCHED] = SHADOW
-    classes[_widened(sky.cloud) > _TOUCHED] = CLOUD_MAYBE
-    classes[sky.cloud > _THICK] = CLOUD
-    classes[~on_lattice(edge)] = FILL
-    light = 1 - np.float32(_SHADE) * sky.shadow
+def _observe(landscape: Landscape, overpass: Overpass, edge: BaseGeometry) -> ObservedLandscape:
+    """Combine ground, shadows and clouds, in the order in which the light passes them upwards."""
+    red, nir = reflectances(landscape, overpass.day_of_year)
+    clouds = make_clouds(overpass.weather, SHAPE, sun=SUN)
+    classes = np.where(nir - red > _GREEN * (nir + red), _VEGETATION, _SOIL).astype(np.uint8)
+    classes[landscape.cover == LandCover.WATER] = _WATER
+    classes[_widened(clouds.shadow) > _TOUCHED] = _SHADOW
+    classes[_widened(clouds.cloud) > _TOUCHED] = _CLOUD_MEDIUM
+    classes[clouds.cloud > _THICK] = _CLOUD_HIGH
+    classes[~on_lattice(edge)] = _NO_DATA
+    light = 1 - np.float32(_SHADE) * clouds.shadow
     red, nir = (
-        blurred(band * light * (1 - sky.cloud) + sky.brightness * bright * sky.cloud)
+        blurred(band * light * (1 - clouds.cloud) + clouds.brightness * bright * clouds.cloud)
         for band, bright in ((red, np.float32(1.0)), (nir, np.float32(1.04)))
     )
-    return Day(red, nir, classes)
+    return ObservedLandscape(red, nir, classes)
 
 
 def _bands(
-    day: Day, seen: Pass, granule: MadeGranule, *, view: View, looked: NDArray[np.bool_]
+    day: ObservedLandscape,
+    overpass: Overpass,
+    granule: DemoGranule,
+    *,
+    sampler: LandscapeSampler,
+    in_swath: NDArray[np.bool_],
 ) -> Iterator[BandFile]:
-    """The reflective bands as digital numbers; 0 only where the classification has no data."""
-    beyond = ~np.repeat(np.repeat(looked, 2, axis=0), 2, axis=1)
-    offset = 0.0 if seen.offset_applied else OFFSET
+    """Reflective bands as digital numbers; 0 only where the classification has no data."""
+    outside = ~np.repeat(np.repeat(in_swath, 2, axis=0), 2, axis=1)
+    offset = 0.0 if overpass.offset_applied else OFFSET
     for name, code, values in (("red", "B04", day.red), ("nir", "B08", day.nir)):
-        rng = np.random.default_rng(zlib.crc32(f"{seen.item_id(granule)}/{code}".encode()))
-        numbers = (view.smooth(values) - np.float32(offset)) / np.float32(SCALE)
+        rng = np.random.default_rng(zlib.crc32(f"{overpass.item_id(granule)}/{code}".encode()))
+        numbers = (sampler.bilinear(values) - np.float32(offset)) / np.float32(SCALE)
         numbers += np.float32(_READ_NOISE) * rng.standard_normal(granule.shape, dtype=np.float32)
         pixels = np.clip(np.rint(numbers), 1, 65535).astype(np.uint16)
-        pixels[beyond] = FILL
+        pixels[outside] = _NO_DATA
         yield _file(name, code, pixels, granule)
 
 
-def _file(name: str, code: str, pixels: NDArray[np.generic], granule: MadeGranule) -> BandFile:
-    """A band as a tiled GeoTIFF."""
+def _file(name: str, code: str, pixels: NDArray[np.generic], granule: DemoGranule) -> BandFile:
+    """Encode a band as a tiled GeoTIFF."""
     pixel = CLASS_PIXEL if name == "scl" else PIXEL
     left, top = granule.corner
     profile = {
@@ -116,7 +129,7 @@ def _file(name: str, code: str, pixels: NDArray[np.generic], granule: MadeGranul
         "width": pixels.shape[1],
         "count": 1,
         "dtype": pixels.dtype.name,
-        "nodata": FILL,
+        "nodata": _NO_DATA,
         "crs": f"EPSG:{granule.epsg}",
         "transform": Affine(pixel, 0.0, left, 0.0, -pixel, top),
         "tiled": True,
@@ -132,7 +145,7 @@ def _file(name: str, code: str, pixels: NDArray[np.generic], granule: MadeGranul
 
 
 def _write(folder: Path, files: list[BandFile], item: dict[str, object]) -> None:
-    """A scene's folder: rasters first, the item that vouches for them last."""
+    """Write the folder of a scene: the rasters first, then the item that lists them."""
     folder.mkdir(parents=True, exist_ok=True)
     for file in files:
         (folder / file.href).write_bytes(file.data)
@@ -140,8 +153,8 @@ def _write(folder: Path, files: list[BandFile], item: dict[str, object]) -> None
     (folder / f"{item['id']}.json").write_text(text, encoding="utf-8")
 
 
-def _widened(values: Field) -> Field:
-    """The largest of each cell and its eight neighbours: half a class pixel of caution."""
+def _widened(values: FloatGrid) -> FloatGrid:
+    """Maximum over each cell and its eight neighbours, a margin of half a class pixel."""
     out = values.copy()
     np.maximum(out[1:], values[:-1], out=out[1:])
     np.maximum(out[:-1], values[1:], out=out[:-1])

@@ -1,6 +1,6 @@
-"""The lines and outlines of the demo landscape, in metres east and north of its middle.
+"""Lines and outlines of the demo landscape, in metres east and north of its centre.
 
-Geometry only: a meandering river, a lake, a town, villages, and parcels in strips.
+Geometry only: a meandering river, a lake, a town, villages, roads, and parcels in strips.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from spatial_assets.demo.noise import smooth_noise
 
 LAKE = (11_500.0, 7_200.0)
 TOWN = (-1_800.0, 3_400.0)
-_TURNED = 0.35  # share of blocks ploughed across the direction of their neighbours
+_TURNED = 0.35  # share of blocks ploughed at right angles to their neighbours
 VILLAGES = (
     (-15_500.0, 1_500.0),
     (-11_000.0, -10_800.0),
@@ -31,7 +31,7 @@ VILLAGES = (
 
 
 def river_line(half_width: float) -> shapely.LineString:
-    """A sine-generated curve, the shape rivers take: it crosses from west to east."""
+    """Course of a river from west to east: a sine-generated curve, as meanders form."""
     along = np.linspace(0.0, 1.0, 4000)
     swing = 1.55 + 0.45 * np.sin(2 * np.pi * (2.3 * along + 0.1))
     bends = np.sin(2 * np.pi * 13.0 * along + 2.2 * np.sin(2 * np.pi * 3.1 * along))
@@ -44,7 +44,7 @@ def river_line(half_width: float) -> shapely.LineString:
 
 
 def oxbows(river: shapely.LineString) -> BaseGeometry:
-    """Crescents of old bends, cut off from the river and still wet."""
+    """Oxbow lakes: crescents of old bends, cut off from the river."""
     crescents = []
     for share, side, size in ((0.19, 1, 820), (0.41, -1, 1000), (0.63, 1, 760), (0.82, -1, 900)):
         near = river.interpolate(share, normalized=True)
@@ -56,26 +56,28 @@ def oxbows(river: shapely.LineString) -> BaseGeometry:
 
 
 def lake_outline(rng: np.random.Generator) -> BaseGeometry:
-    """A lake with bays and a reed-fringed, irregular shore."""
+    """Outline of a lake with bays and an irregular shore."""
     return _blob(LAKE, radius=1_900.0, stretch=1.7, rng=rng)
 
 
 def town_outline(rng: np.random.Generator) -> BaseGeometry:
-    """The built-up ground of the town."""
+    """Outline of the built-up area of the town."""
     return _blob(TOWN, radius=1_850.0, stretch=1.25, rng=rng)
 
 
 def village_outlines(rng: np.random.Generator) -> list[BaseGeometry]:
-    """Street villages: long and narrow, as they are on the plain."""
+    """Outlines of street villages, which are long and narrow."""
     outlines = []
-    for place in VILLAGES:
+    for centre in VILLAGES:
         stretch, turn = float(rng.uniform(2.2, 3.4)), float(rng.uniform(0, 180))
-        outlines.append(affinity.rotate(_blob(place, radius=430.0, stretch=stretch, rng=rng), turn))
+        outlines.append(
+            affinity.rotate(_blob(centre, radius=430.0, stretch=stretch, rng=rng), turn)
+        )
     return outlines
 
 
 def main_roads(rng: np.random.Generator) -> BaseGeometry:
-    """Roads from the town to every village, gently bent."""
+    """Gently curved roads from the town to every village."""
     roads = []
     for x, y in VILLAGES:
         t = np.linspace(0.0, 1.0, 30)
@@ -88,7 +90,7 @@ def main_roads(rng: np.random.Generator) -> BaseGeometry:
 
 
 def blocks(half_width: float, half_height: float, rng: np.random.Generator) -> list[BaseGeometry]:
-    """Blocks of farmland between tracks: cells around points that keep their distance."""
+    """Blocks of farmland between tracks: Voronoi cells of a jittered grid of points."""
     step = 1_150.0
     columns, rows = int(2 * half_width / step) + 2, int(2 * half_height / step) + 2
     grid = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), axis=-1).reshape(-1, 2)
@@ -97,14 +99,14 @@ def blocks(half_width: float, half_height: float, rng: np.random.Generator) -> l
     cells = shapely.voronoi_polygons(shapely.MultiPoint(points))
     frame = shapely.box(-half_width, -half_height, half_width, half_height)
     clipped = shapely.intersection(np.array(shapely.get_parts(cells)), frame)
-    # The order of Voronoi cells is GEOS's own; ours is by place, whatever its version.
-    middles = shapely.get_coordinates(shapely.centroid(clipped))
-    order = np.lexsort(np.round(middles).T)
+    # The order of Voronoi cells depends on the version of GEOS; sort them by position.
+    centres = shapely.get_coordinates(shapely.centroid(clipped))
+    order = np.lexsort(np.round(centres).T)
     return [clipped[index] for index in order if not clipped[index].is_empty]
 
 
 def parcels(block: BaseGeometry, angle: float, rng: np.random.Generator) -> list[BaseGeometry]:
-    """Cut a block into strips along one direction, some of them cut across again."""
+    """Cut a block into strips along one direction, and some strips into parcels."""
     middle = shapely.centroid(block)
     level = affinity.rotate(block, -angle, origin=middle)
     left, bottom, right, top = level.bounds
@@ -120,26 +122,26 @@ def parcels(block: BaseGeometry, angle: float, rng: np.random.Generator) -> list
 
 
 def _blob(
-    place: tuple[float, float], *, radius: float, stretch: float, rng: np.random.Generator
+    centre: tuple[float, float], *, radius: float, stretch: float, rng: np.random.Generator
 ) -> BaseGeometry:
-    """A closed outline around a place, out of round by a few smooth waves."""
+    """Closed outline around a point: a circle deformed by a few smooth waves."""
     angle = np.linspace(0.0, 2 * np.pi, 181)[:-1]
     waves: NDArray[np.float64] = np.zeros_like(angle)
     for number in range(2, 9):
         phase = rng.uniform(0, 2 * np.pi)
         waves += 0.30 / number * np.cos(number * angle + phase)
-    reach = radius * (1 + waves)
-    x = place[0] + reach * stretch**0.5 * np.cos(angle)
-    y = place[1] + reach / stretch**0.5 * np.sin(angle)
+    radii = radius * (1 + waves)
+    x = centre[0] + radii * stretch**0.5 * np.cos(angle)
+    y = centre[1] + radii / stretch**0.5 * np.sin(angle)
     return shapely.Polygon(np.column_stack([x, y])).buffer(0)
 
 
-def field_directions(middles: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
-    """Direction of the strips in each block, in degrees: neighbours mostly agree."""
+def field_directions(centres: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+    """Direction of the strips in each block, in degrees; neighbours mostly agree."""
     swirl = smooth_noise((64, 64), 16.0, rng)
-    rows, columns = (np.clip((middles / 700.0).astype(np.int64) + 32, 0, 63)).T[::-1]
+    rows, columns = (np.clip((centres / 700.0).astype(np.int64) + 32, 0, 63)).T[::-1]
     turn: NDArray[np.float64] = 30.0 * swirl[rows, columns] + 8.0 * rng.standard_normal(
-        len(middles)
+        len(centres)
     )
-    turn += 90.0 * (rng.random(len(middles)) < _TURNED)
+    turn += 90.0 * (rng.random(len(centres)) < _TURNED)
     return turn

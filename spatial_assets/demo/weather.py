@@ -1,4 +1,4 @@
-"""Clouds and the shadows they throw, on the landscape's lattice."""
+"""Clouds and their shadows on the landscape's lattice."""
 
 from __future__ import annotations
 
@@ -7,62 +7,64 @@ from dataclasses import dataclass
 import numpy as np
 
 from spatial_assets.demo.landscape import CELL
-from spatial_assets.demo.noise import Field, fractal_noise, soft_step
+from spatial_assets.demo.noise import FloatGrid, fractal_noise, soft_step
 
 _CLOUD_BASE = 1_500.0  # metres above the ground
 
 
 @dataclass(frozen=True, eq=False)
 class CloudCover:
-    """What stands between the ground and the satellite."""
+    """Clouds and shadows between the ground and the satellite."""
 
-    cloud: Field
-    """Share of light that comes from cloud: 0 clear, 1 opaque."""
+    cloud: FloatGrid
+    """Share of the light that comes from the cloud: 0 clear, 1 opaque."""
 
-    shadow: Field
-    """Share of sunlight that a cloud takes from the ground."""
+    shadow: FloatGrid
+    """Share of the sunlight that a cloud keeps from the ground."""
 
-    brightness: Field
+    brightness: FloatGrid
     """Reflectance of the cloud itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Weather:
-    """The clouds of a day."""
+    """Parameters of the clouds of a day."""
 
     seed: int
-    """Of their shapes."""
+    """Random seed of their shapes."""
 
     cover: float
     """Share of the ground under cloud, 0 to 1."""
 
     scale: float
-    """Pixels from one cloud to the next."""
+    """Distance from one cloud to the next, in pixels."""
 
 
-def make_sky(weather: Weather, shape: tuple[int, int], *, sun: tuple[float, float]) -> CloudCover:
-    """The sky of a day.
+def make_clouds(
+    weather: Weather, shape: tuple[int, int], *, sun: tuple[float, float]
+) -> CloudCover:
+    """Generate the clouds and shadows of a day.
 
     Args:
-        weather: its clouds.
-        shape: of the lattice, (rows, columns).
+        weather: parameters of the clouds.
+        shape: (rows, columns) of the lattice.
         sun: (azimuth, elevation) in degrees.
     """
     rng = np.random.default_rng(weather.seed)
-    heaps = fractal_noise(shape, weather.scale, octaves=5, rng=rng)
-    # Overcast is deeper than the thinnest spot of a cloud: nothing shines through.
-    edge = float(np.quantile(heaps[::8, ::8], 1 - weather.cover)) - (weather.cover >= 1)
-    cloud = soft_step(heaps, edge, 0.22)
+    density = fractal_noise(shape, weather.scale, octaves=5, rng=rng)
+    # An overcast day needs a lower threshold, so that nothing shines through.
+    edge = float(np.quantile(density[::8, ::8], 1 - weather.cover)) - (weather.cover >= 1)
+    cloud = soft_step(density, edge, 0.22)
     azimuth, elevation = np.radians(sun)
-    reach = _CLOUD_BASE / np.tan(elevation) / CELL
-    # A shadow falls away from the sun; north is up, so rows grow to the south.
-    down, right = round(reach * np.cos(azimuth)), round(-reach * np.sin(azimuth))
-    brightness = 0.52 + 0.09 * np.clip(heaps - np.float32(edge), 0, 3)
-    return CloudCover(cloud, _moved(cloud, down, right), brightness.astype(np.float32))
+    distance = _CLOUD_BASE / np.tan(elevation) / CELL
+    # Shadows point away from the sun; row numbers increase to the south.
+    down, right = round(distance * np.cos(azimuth)), round(-distance * np.sin(azimuth))
+    brightness = 0.52 + 0.09 * np.clip(density - np.float32(edge), 0, 3)
+    return CloudCover(cloud, _shifted(cloud, down, right), brightness.astype(np.float32))
 
 
-def _moved(values: Field, down: int, right: int) -> Field:
-    """The values elsewhere, their edge repeated where they came from."""
+def _shifted(values: FloatGrid, down: int, right: int) -> FloatGrid:
+    """Shift values by cells, repeating the edge values."""
     pad = max(abs(down), abs(right))
     padded = np.pad(values, pad, mode="edge")
     height, width = values.shape

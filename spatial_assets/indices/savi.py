@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from spatial_assets.geo.spectral import Band, SpectralIndex
 
-SOIL = 0.5  # Huete's L for intermediate cover
+SOIL_FACTOR = 0.5  # Huete's L for intermediate cover
 
 
 def savi(red: Band, nir: Band) -> Band:
     """Greenness with the brightness of bare soil taken out."""
-    return (1.0 + SOIL) * (nir - red) / savi_denominator(red, nir)
+    return (1.0 + SOIL_FACTOR) * (nir - red) / savi_denominator(red, nir)
 
 
 def savi_denominator(red: Band, nir: Band) -> Band:
     """Brightness in both bands plus the soil term."""
-    return nir + red + SOIL
+    return nir + red + SOIL_FACTOR
 
 
 INDEX = SpectralIndex(

@@ -4,7 +4,7 @@ import numpy as np
 import pyogrio
 import shapely
 
-from spatial_assets.demo.districts import CROSSED, district_outlines
+from spatial_assets.demo.districts import SELF_CROSSING_DISTRICT, district_outlines
 
 
 def test_ten_named_districts_are_in_the_geopackage(demo: Path) -> None:
@@ -22,14 +22,14 @@ def test_one_district_is_a_bow_tie_and_the_others_are_valid(demo: Path) -> None:
     valid = shapely.is_valid(shapely.from_wkb(outlines))
 
     assert [key for key, is_valid in zip(fields[0], valid, strict=True) if not is_valid] == [
-        CROSSED
+        SELF_CROSSING_DISTRICT
     ]
     crossed = shapely.from_wkb(outlines)[~valid][0]
     assert shapely.is_valid_reason(crossed).startswith("Self-intersection")
 
 
 def test_mending_the_bow_tie_barely_changes_it_whichever_way() -> None:
-    crossed = district_outlines()[CROSSED]
+    crossed = district_outlines()[SELF_CROSSING_DISTRICT]
 
     structure = shapely.make_valid(crossed, method="structure", keep_collapsed=False)
     linework = shapely.make_valid(crossed, method="linework")
@@ -40,7 +40,7 @@ def test_mending_the_bow_tie_barely_changes_it_whichever_way() -> None:
 
 def test_the_districts_are_a_coverage_without_gaps_or_overlaps() -> None:
     outlines = district_outlines()
-    drawn_well = [outline for key, outline in outlines.items() if key != CROSSED]
+    drawn_well = [outline for key, outline in outlines.items() if key != SELF_CROSSING_DISTRICT]
 
     polygons = shapely.make_valid(np.array(list(outlines.values())), method="structure")
     whole = shapely.union_all(polygons)

@@ -64,7 +64,7 @@ class Defect:
     """A key of `REASONS`."""
 
     message: str
-    """What we got, and what was expected."""
+    """The value found, and the value expected."""
 
     evidence: Mapping[str, object] = field(default_factory=dict)
     """Figures and positions that a person needs to act; JSON types only."""
@@ -139,7 +139,7 @@ class QuarantinedFeature:
     """A key of `REASONS`."""
 
     message: str
-    """What we got, and what was expected."""
+    """The value found, and the value expected."""
 
     evidence: Mapping[str, object]
     """Figures and positions; JSON types only."""
