@@ -28,7 +28,7 @@ Bit = Annotated[int, Field(ge=0, le=15)]
 
 
 class SensorTable(Table):
-    """A sensor of one's own."""
+    """Description of a sensor without a profile."""
 
     name: str = Field(default="own", description="a name for it", examples=["naip"])
     bands: Mapping[str, Names] = Field(
@@ -44,44 +44,44 @@ class SensorTable(Table):
     clear_classes: Tuple[int] | None = Field(
         default=None,
         min_length=1,
-        description="the classes that are clear sky",
+        description="classes that are clear sky",
         examples=[[4, 5, 6, 7]],
     )
     cloud_bits: Tuple[Bit] | None = Field(
         default=None,
         min_length=1,
-        description="the flags that are not clear sky",
+        description="flags that are not clear sky",
         examples=[[0, 1, 2, 3, 4]],
     )
     radiometry: RadiometryName = Field(
         default="declared",
-        description="how scale and offset resolve: as the item declares, or as for a known sensor",
+        description="rule for scale and offset: as the item declares, or as for a known sensor",
         examples=["declared"],
     )
     scale: float | None = Field(
-        default=None, gt=0, description="the scale where the item declares none", examples=[0.0001]
+        default=None, gt=0, description="scale if the item declares none", examples=[0.0001]
     )
     offset: float | None = Field(
-        default=None, description="the offset where the item declares none", examples=[-0.1]
+        default=None, description="offset if the item declares none", examples=[-0.1]
     )
     nodata: float | None = Field(
-        default=None, description="the fill value where item and file declare none", examples=[0]
+        default=None, description="fill value if item and file declare none", examples=[0]
     )
 
     @model_validator(mode="after")
     def _class_band_has_one_rule(self) -> Self:
-        """A class band without a rule, or a rule without a band, means something was forgotten."""
+        """Refuse a class band without exactly one rule, and a rule without a band."""
         rules = [rule for rule in (self.clear_classes, self.cloud_bits) if rule is not None]
         if self.class_band and len(rules) != 1:
             remedy = "give exactly one of clear_classes and cloud_bits"
             raise refusal(f"has {len(rules)} rules for clear sky", remedy, key="class_band")
         if rules and not self.class_band:
             rule = "clear_classes" if self.clear_classes is not None else "cloud_bits"
-            raise refusal("has no band to look at", "name the band in class_band", key=rule)
+            raise refusal("has no band to apply to", "name the band in class_band", key=rule)
         return self
 
     def profile(self) -> SensorProfile:
-        """The table as a profile."""
+        """Return the table as a profile."""
         clear: ClearSky | None = None
         if self.clear_classes is not None:
             clear = ClearClasses(frozenset(self.clear_classes))
@@ -101,15 +101,15 @@ class SensorTable(Table):
 
 
 def _check_name(value: object) -> object:
-    """Refuse a sensor that nobody has described."""
+    """Refuse an unknown sensor."""
     if isinstance(value, str) and value not in SENSOR_PROFILES:
         remedy = f"use {' or '.join(SENSOR_PROFILES)}, or describe it in a table [scenes.sensor]"
-        raise refusal("is not a sensor known here", remedy)
+        raise refusal("is not a known sensor", remedy)
     return value
 
 
 def _form(value: object) -> str:
-    """Which of the two forms of `sensor` a value has; tags in <> are left out of messages."""
+    """Return the tag of the form that `sensor` has; messages leave out tags in <>."""
     return "<table>" if isinstance(value, dict | SensorTable) else "<name>"
 
 

@@ -25,7 +25,7 @@ from spatial_assets.catalog.sources.documents import (
 )
 from spatial_assets.catalog.sources.search import read_found
 from spatial_assets.catalog.sources.sources import documents_of, is_api
-from spatial_assets.catalog.stac.candidates import Candidate, candidate_of, refused_candidate
+from spatial_assets.catalog.stac.candidates import Candidate, candidate_of, rejected_candidate
 from spatial_assets.catalog.stac.item_filter import item_filter_of
 from spatial_assets.catalog.stac.items import RawItem, moment_of
 from spatial_assets.errors import SettingsError
@@ -142,7 +142,7 @@ class _Poll:
     def _candidates(self, found: Iterable[ItemOrRejection]) -> tuple[Candidate, ...]:
         """Return the candidates of items."""
         return tuple(
-            candidate_of(one) if isinstance(one, Scene) else refused_candidate(one)
+            candidate_of(one) if isinstance(one, Scene) else rejected_candidate(one)
             for one in read_found(found, self._project, self._item_filter)
         )
 

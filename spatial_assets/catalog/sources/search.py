@@ -11,7 +11,7 @@ from spatial_assets.catalog.sources.documents import ItemOrRejection
 from spatial_assets.catalog.sources.sources import find_items
 from spatial_assets.catalog.stac.candidates import (
     candidate_of,
-    refused_candidate,
+    rejected_candidate,
     scene_versions_of,
 )
 from spatial_assets.catalog.stac.duplicates import without_duplicates, without_namesakes
@@ -42,7 +42,7 @@ def find_scenes(project: Project, access: SourceAccess | None = None) -> Catalog
     scenes, superseded = without_duplicates(usable_items)
     # Before the files are looked up: a change in between is then noticed at the next poll.
     scene_versions = scene_versions_of(
-        [*map(candidate_of, scenes), *map(refused_candidate, rejected_items)]
+        [*map(candidate_of, scenes), *map(rejected_candidate, rejected_items)]
     )
     fingerprinted = list(with_fingerprints(scenes, access))
     usable = tuple(scene for scene in fingerprinted if isinstance(scene, Scene))

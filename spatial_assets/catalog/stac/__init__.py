@@ -1,1 +1,1 @@
-"""STAC items understood: bands, calibration, footprints, duplicates and the item filter."""
+"""STAC items parsed: bands, calibration, footprints, duplicates, and the filter of a project."""

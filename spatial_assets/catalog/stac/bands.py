@@ -1,6 +1,6 @@
-"""Which asset of an item, and which band within it, is the one we want.
+"""Selection of the asset of an item, and the band within it, that holds one of our bands.
 
-Archives name assets differently, so a sensor profile lists what it accepts, best first.
+Archives name assets differently, so a sensor profile lists the accepted names, best first.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class AssetBand:
 
 
 def band_source(item: JsonObject, name: str, *, base: str, profile: SensorProfile) -> BandSource:
-    """The source of the reflective band that we call `name`.
+    """Return the source of the reflective band that we call `name`.
 
     Raises:
         SceneError: `missing_band`, `bad_href`, `radiometry_unknown`.
@@ -58,7 +58,7 @@ def band_source(item: JsonObject, name: str, *, base: str, profile: SensorProfil
 
 
 def class_source(item: JsonObject, *, base: str, profile: SensorProfile) -> BandSource | None:
-    """The source of the band of classes or flags; None where the sensor has none.
+    """Return the source of the band of classes or flags; None if the sensor has none.
 
     Raises:
         SceneError: `missing_band`, `bad_href`.
@@ -84,7 +84,7 @@ def class_source(item: JsonObject, *, base: str, profile: SensorProfile) -> Band
 def _source(
     item: JsonObject, found: AssetBand, *, name: str, base: str, **resolved: object
 ) -> BandSource:
-    """A band source with what the asset says of its file."""
+    """Return a band source with what the asset states about its file."""
     href = resolve_href(found.asset.get("href"), base)
     size, checksum = found.asset.get("file:size"), found.asset.get("file:checksum")
     collection = item.get("collection")
@@ -101,7 +101,7 @@ def _source(
 
 
 def _find_band(item: JsonObject, accepted: Sequence[str]) -> AssetBand | None:
-    """The first accepted name that is an asset key, else the first that is a common name."""
+    """Return the first accepted name that is an asset key, else the first that is a common name."""
     assets = assets_of(item)
     for name in accepted:
         if name in assets:
@@ -118,7 +118,7 @@ def _find_band(item: JsonObject, accepted: Sequence[str]) -> AssetBand | None:
 
 
 def _index_of(asset: JsonObject, names: Sequence[str]) -> int | None:
-    """Number, from 1, of the first band of an asset that goes by one of `names`."""
+    """Return the number, from 1, of the first band of an asset that has one of `names`."""
     for key in ("bands", "eo:bands"):
         entries = asset.get(key)
         for number, entry in enumerate(entries if isinstance(entries, list) else [], start=1):
@@ -128,13 +128,13 @@ def _index_of(asset: JsonObject, names: Sequence[str]) -> int | None:
 
 
 def names_of(band: JsonObject) -> set[str]:
-    """What a band description calls itself, STAC 1.0 and 1.1."""
+    """Return the names in a band description of STAC 1.0 or 1.1."""
     keys = ("name", "common_name", "eo:common_name")
     return {str(band[key]) for key in keys if isinstance(band.get(key), str)}
 
 
 def _is_picture(asset: JsonObject) -> bool:
-    """Whether an asset is for the eye: its numbers are no measurement."""
+    """Return True if an asset is for display: its numbers are no measurement."""
     roles = asset.get("roles")
     return isinstance(roles, list) and not _PICTURES.isdisjoint(
         role for role in roles if isinstance(role, str)
@@ -142,7 +142,7 @@ def _is_picture(asset: JsonObject) -> bool:
 
 
 def _resolution(item: JsonObject, found: AssetBand) -> tuple[float, str]:
-    """Pixel size as far as it is told, for choosing the finest; ties go by key."""
+    """Return the stated pixel size and the key, for choosing the finest; ties are broken by key."""
     metadata = band_metadata(item, found.asset, found.index)
     for value in (metadata.get("spatial_resolution"), found.asset.get("gsd")):
         if isinstance(value, int | float) and math.isfinite(value):
@@ -151,10 +151,10 @@ def _resolution(item: JsonObject, found: AssetBand) -> tuple[float, str]:
 
 
 def _missing(item: JsonObject, name: str, accepted: Sequence[str]) -> SceneError:
-    """The refusal of an item without a band."""
+    """Return the error for an item without a band."""
     keys = ", ".join(sorted(assets_of(item))) or "none"
     return SceneError(
-        f"no asset for the band {name!r}: wanted the key or common name {', '.join(accepted)}; "
+        f"no asset for the band {name!r}: expected the key or common name {', '.join(accepted)}; "
         f"the item has the assets {keys[:300]}",
         reason="missing_band",
     )

@@ -1,6 +1,6 @@
-"""From the metadata of an item to the scale and offset of one of its bands.
+"""Scale and offset of a band, from the metadata of its item and the rule of its sensor.
 
-Decided per item, never by date. Whether the answer suits the pixels is asked in plausibility.py.
+Decided per item, never by date. plausibility.py checks the result against the pixels.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _BASELINE = re.compile(r"N?(\d{1,2})[._]?(\d{0,2})")
 def resolve_calibration(
     properties: JsonObject, band: JsonObject, *, profile: SensorProfile
 ) -> Calibration | None:
-    """The calibration of one band, or None where its numbers are reflectance already.
+    """Return the calibration of one band, or None if its numbers are reflectance already.
 
     Args:
         properties: of the item.
@@ -29,7 +29,7 @@ def resolve_calibration(
         profile: of the sensor.
 
     Raises:
-        SceneError: nothing says how the numbers scale, or what says so is no number.
+        SceneError: scale or offset is neither declared nor known, or is not a number.
     """
     if str(band.get("data_type", "")).startswith(("float", "cfloat")):
         return None
@@ -44,7 +44,7 @@ def resolve_calibration(
     scale = declared_scale if declared_scale is not None else default[0]
     offset = declared_offset if declared_offset is not None else default[1]
     if properties.get("earthsearch:boa_offset_applied") is True:
-        # Earth Search took the offset off the pixels and left raster:bands as ESA has it.
+        # Earth Search removed the offset from the pixels, and left raster:bands as ESA has it.
         offset = 0.0
     if scale is None or offset is None:
         raise _unknown(properties, profile)
@@ -53,11 +53,11 @@ def resolve_calibration(
     except RasterError as error:
         raise SceneError(
             f"the band's scale and offset: {error}", reason="radiometry_unknown"
-        ) from (error)
+        ) from error
 
 
 def band_metadata(item: JsonObject, asset: JsonObject, index: int) -> JsonObject:
-    """What is said of band `index` (from 1) of an asset: STAC 1.0 and 1.1, nearest word first."""
+    """Return the metadata of band `index` (from 1) of an asset, STAC 1.0 and 1.1; nearest wins."""
     merged: dict[str, object] = {}
     for source in (item.get("properties"), asset, _nth(asset, "bands", index)):
         merged.update(_plain_names(source))
@@ -67,10 +67,10 @@ def band_metadata(item: JsonObject, asset: JsonObject, index: int) -> JsonObject
 
 
 def declared_number(band: JsonObject, key: str) -> float | None:
-    """A number of the band's metadata, which may be NaN or infinite, or None where it has none.
+    """Return a number of the band's metadata, possibly NaN or infinite; None if it has none.
 
     Raises:
-        SceneError: something is there that is no number.
+        SceneError: the value is not a number.
     """
     value = band.get(key)
     if value is None:
@@ -85,7 +85,7 @@ def declared_number(band: JsonObject, key: str) -> float | None:
 
 
 def parse_baseline(text: object) -> tuple[int, int] | None:
-    """A processing baseline such as "05.09", "N0509" or 4.0 as numbers that compare, or None."""
+    """Return a processing baseline ("05.09", "N0509" or 4.0) as comparable numbers, or None."""
     if isinstance(text, float | int) and not isinstance(text, bool) and math.isfinite(text):
         text = f"{text:.2f}"
     found = _BASELINE.fullmatch(text.strip()) if isinstance(text, str) else None
@@ -152,7 +152,7 @@ def _unknown(properties: JsonObject, profile: SensorProfile) -> SceneError:
 
 
 def _nth(asset: JsonObject, key: str, index: int) -> JsonObject:
-    """Entry `index` (from 1) of a list of band descriptions, {} where there is none."""
+    """Return entry `index` (from 1) of a list of band descriptions; {} if there is none."""
     entries = asset.get(key)
     if not isinstance(entries, list) or not 1 <= index <= len(entries):
         return {}
@@ -161,7 +161,7 @@ def _nth(asset: JsonObject, key: str, index: int) -> JsonObject:
 
 
 def _plain_names(source: object) -> dict[str, object]:
-    """The radiometric keys of STAC 1.1 (raster:scale, nodata, ...) under their short names."""
+    """Return the radiometric keys of STAC 1.1 (raster:scale, nodata, ...) by their short names."""
     if not isinstance(source, Mapping):
         return {}
     short = {}

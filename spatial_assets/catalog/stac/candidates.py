@@ -1,7 +1,7 @@
-"""What is kept of an item to tell, without reading it again, which items are used and seen.
+"""Candidates: what is kept of an item to decide again, without reading it, whether it is used.
 
-Of a granule that is there twice one item counts. Which one may change when another comes or goes,
-so what gave way is remembered too.
+Of several items of one granule one is used. Another one may take its place when items come or go,
+so the superseded ones are kept too.
 """
 
 from __future__ import annotations
@@ -26,35 +26,35 @@ from spatial_assets.catalog.scene import RejectedScene, Scene, SceneVersion
 from spatial_assets.catalog.stac.duplicates import best_of_each, first_of_each_id
 from spatial_assets.errors import SceneError
 
-WKT_DECIMALS = 4  # of a degree, some 10 m: the last digits of a reprojected extent depend on PROJ
+WKT_DECIMALS = 4  # of a degree, some 10 m: further digits of a reprojected extent depend on PROJ
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """One item that may be used, or that cannot be."""
+    """One item that may be used, or that was rejected."""
 
     id: str
     href: str
-    """Where the item was found."""
+    """Location of the item."""
 
     granule: str | None
-    """None: the item was refused."""
+    """Identity of the granule; None: the item was rejected."""
 
     baseline: str | None = None
     created: dt.datetime | None = None
     digest: str
-    """Hash of what the item says; nothing of what its files are now."""
+    """Hash of what the item says, without the state of its files."""
 
     files: tuple[str, ...] = ()
     """Paths of the local files that it names."""
 
     footprint: BaseGeometry | None
-    """As of a `SceneVersion`."""
+    """Footprint, as in `SceneVersion`."""
 
 
 def candidate_of(scene: Scene) -> Candidate:
-    """What is kept of a scene."""
-    told = [
+    """Return what is kept of a scene."""
+    described = [
         scene.id,
         scene.acquired.isoformat(),
         scene.solar_day.isoformat(),
@@ -73,16 +73,16 @@ def candidate_of(scene: Scene) -> Candidate:
         granule=scene.granule,
         baseline=scene.baseline,
         created=scene.created,
-        digest=_hash(told),
+        digest=_hash(described),
         files=tuple(source.href for source in scene.sources if not is_remote(source.href)),
-        # Not the extent of the rasters: their corners hold no pixels, and a change would make
-        # tiles there again for nothing.
+        # Not the extent of the rasters: their corners hold no pixels, and a change would
+        # recompute tiles there for nothing.
         footprint=scene.footprint,
     )
 
 
-def refused_candidate(record: RejectedScene) -> Candidate:
-    """What is kept of an item that cannot be used."""
+def rejected_candidate(record: RejectedScene) -> Candidate:
+    """Return what is kept of an item that cannot be used."""
     return Candidate(
         id=record.id,
         href=record.href,
@@ -93,23 +93,23 @@ def refused_candidate(record: RejectedScene) -> Candidate:
 
 
 def scene_versions_of(candidates: Iterable[Candidate]) -> tuple[SceneVersion, ...]:
-    """The sightings of all candidates, in the order of ids."""
+    """Return the versions of all candidates, in the order of ids."""
     return tuple(map(scene_version_of, chosen(candidates)))
 
 
 def chosen(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
-    """One of each id, in the order of ids: what is used, and what is refused under no used id."""
-    usable, refused = list[Candidate](), list[Candidate]()
+    """Return one candidate of each id, in order: used ones, and rejected ones of other ids."""
+    usable, rejected = list[Candidate](), list[Candidate]()
     for candidate in candidates:
-        (refused if candidate.granule is None else usable).append(candidate)
+        (rejected if candidate.granule is None else usable).append(candidate)
     kept, _ = best_of_each(usable, lambda one: str(one.granule))
     kept, _ = best_of_each(kept, lambda one: one.id)
-    seen = first_of_each_id(refused) | {one.id: one for one in kept}
+    seen = first_of_each_id(rejected) | {one.id: one for one in kept}
     return tuple(seen[name] for name in sorted(seen))
 
 
 def scene_version_of(candidate: Candidate) -> SceneVersion:
-    """A candidate with what its local files are now; their contents are not read."""
+    """Return the version of a candidate, by the state of its local files but not their content."""
     files = [_file_record(path) for path in candidate.files]
     return SceneVersion(
         id=candidate.id,
@@ -119,7 +119,7 @@ def scene_version_of(candidate: Candidate) -> SceneVersion:
 
 
 def _file_record(path: str) -> str:
-    """What tells a local file from what was there before."""
+    """Return the version of a local file."""
     try:
         return local_version(Path(path))
     except SceneError:
@@ -127,10 +127,10 @@ def _file_record(path: str) -> str:
 
 
 def _shape_record(shape: BaseGeometry | None) -> str | None:
-    """A geometry as text."""
+    """Return a geometry as text."""
     return None if shape is None else str(shapely.to_wkt(shape, rounding_precision=WKT_DECIMALS))
 
 
 def _hash(record: Sequence[object]) -> str:
-    """64 hexadecimal digits."""
+    """Return a hash in 64 hexadecimal digits."""
     return hashlib.sha256(json.dumps(record).encode()).hexdigest()

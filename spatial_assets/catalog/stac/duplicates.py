@@ -1,6 +1,6 @@
-"""The same granule twice: one is used, the others are listed.
+"""Duplicates: several items of one granule, of which one is used and the others are listed.
 
-What makes two items the same granule: one acquisition of one place, however often processed.
+A granule is one acquisition of one place, however often it was processed.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ _GRANULE_RULES = sorted(
 
 
 class Located(Protocol):
-    """What was found under an id, at a place."""
+    """Something found under an id, at a place."""
 
     @property
     def id(self) -> str:
-        """The item's id."""
+        """Id of the item."""
 
     @property
     def href(self) -> str:
-        """Where the item was found."""
+        """Location of the item."""
 
 
 class Processed(Located, Protocol):
@@ -46,7 +46,7 @@ class Processed(Located, Protocol):
 
     @property
     def created(self) -> dt.datetime | None:
-        """When the product was made, UTC."""
+        """Creation time of the product, UTC."""
 
 
 Item = TypeVar("Item", bound=Located)
@@ -56,15 +56,15 @@ Product = TypeVar("Product", bound=Processed)
 def without_duplicates(
     scenes: Iterable[Scene],
 ) -> tuple[tuple[Scene, ...], tuple[SupersededScene, ...]]:
-    """Of each granule the highest baseline, then the latest `created`; and what gave way to it.
+    """Return the highest baseline of each granule, then the latest `created`; and the others.
 
-    Ids are unique in the answer too: two granules under one id would share their files.
+    Ids are unique in the result too: two granules with one id would share their files.
     """
-    kept, beaten = best_of_each(scenes, lambda scene: scene.granule)
+    kept, worse = best_of_each(scenes, lambda scene: scene.granule)
     kept, namesakes = best_of_each(kept, lambda scene: scene.id)
     superseded = [
         SupersededScene(id=scene.id, href=scene.href, by=best.id, granule=scene.granule)
-        for scene, best in (*beaten, *namesakes)
+        for scene, best in (*worse, *namesakes)
     ]
     return (
         tuple(sorted(kept, key=lambda scene: scene.id)),
@@ -75,9 +75,9 @@ def without_duplicates(
 def without_namesakes(
     rejected: Iterable[RejectedScene], scenes: Iterable[Scene]
 ) -> tuple[tuple[RejectedScene, ...], tuple[SupersededScene, ...]]:
-    """Bad items whose id is that of a scene that can be used are not missed: it replaces them.
+    """Drop rejected items whose id is that of a usable scene, which supersedes them.
 
-    A rejection is known by its id, so one that shares it with a good scene would condemn that.
+    A rejection is identified by its id, so one that shares it with a good scene would reject that.
     """
     good = {scene.id: scene for scene in scenes}
     by_id = first_of_each_id(rejected)
@@ -93,26 +93,26 @@ def without_namesakes(
 def best_of_each(
     items: Iterable[Product], identity: Callable[[Product], str]
 ) -> tuple[list[Product], list[tuple[Product, Product]]]:
-    """The best of each group; and each of the others, with what it gave way to."""
+    """Return the best of each group; and each of the others, with the one that supersedes it."""
     groups: defaultdict[str, list[Product]] = defaultdict(list)
     for item in items:
         groups[identity(item)].append(item)
-    kept, beaten = [], []
+    kept, worse = [], []
     for group in groups.values():
         best = max(group, key=_rank)
         kept.append(best)
-        beaten += [(item, best) for item in group if item is not best]
-    return kept, beaten
+        worse += [(item, best) for item in group if item is not best]
+    return kept, worse
 
 
 def first_of_each_id(items: Iterable[Item]) -> dict[str, Item]:
-    """Of items that share an id the first by place, in the order of ids."""
+    """Return, of items that share an id, the first by place, in the order of ids."""
     found = {item.id: item for item in sorted(items, key=lambda item: item.href, reverse=True)}
     return {name: found[name] for name in sorted(found)}
 
 
 def _rank(item: Processed) -> tuple[tuple[int, int], dt.datetime, str, str]:
-    """Greater is better; id and href decide the rest, so that the same items give one answer."""
+    """Rank an item, greater is better; id and href break ties, so that the result is stable."""
     return (
         parse_baseline(item.baseline) or (-1, -1),
         item.created or _NEVER,
@@ -122,7 +122,7 @@ def _rank(item: Processed) -> tuple[tuple[int, int], dt.datetime, str, str]:
 
 
 def platform_of(properties: JsonObject) -> str:
-    """The satellite, spelled one way: "Sentinel-2B" and "LANDSAT_8" are sentinel-2b, landsat-8."""
+    """Return the satellite in one spelling: "LANDSAT_8" is "landsat-8", unknown is "unknown"."""
     for key in ("platform", "eo:platform", "constellation"):
         value = properties.get(key)
         if isinstance(value, str) and value.strip():

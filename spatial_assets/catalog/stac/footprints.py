@@ -1,9 +1,7 @@
-"""Where a scene lies on the globe, and what day it is there: lon/lat, antimeridian included.
+"""Footprints of items in lon/lat, the solar day there, and the extents of their rasters.
 
-The extent of an item's rasters, as the projection extension tells it: lon/lat.
-
-A footprint shows where data is; the raster's extent shows where pixels are. It is a help for
-finding scenes, never the grid that pixels are read by: that comes from the file.
+A footprint covers the data, the extent of a raster its pixels. The extent only helps to find
+scenes; the grid of the pixels always comes from the file.
 """
 
 from __future__ import annotations
@@ -26,7 +24,7 @@ from spatial_assets.errors import SceneError
 from spatial_assets.geo.lonlat import CRS84, FULL_TURN, HALF_TURN, POLE_LATITUDE
 
 DEGREES_PER_HOUR = 15.0
-POLE_TOLERANCE = 1e-6  # catalogues round; the pole is still the pole
+POLE_TOLERANCE = 1e-6  # catalogues round the latitude of a pole
 
 _MALFORMED = (
     *(TypeError, ValueError, KeyError, IndexError, AttributeError),
@@ -35,16 +33,16 @@ _MALFORMED = (
 
 
 def footprint_of(item: Mapping[str, object]) -> BaseGeometry:
-    """The item's geometry, else its bbox, as polygons in one piece: longitudes may run past 180.
+    """Return the item's geometry, else its bbox, as polygons in one piece: longitudes may pass 180.
 
     Raises:
-        SceneError: the item has neither, or what it has is not an area on the globe.
+        SceneError: the item has neither, or it is not an area on the globe.
     """
     geometry, bbox = item.get("geometry"), item.get("bbox")
     if geometry is None and bbox is None:
         raise SceneError("the item has neither geometry nor bbox", reason="no_footprint")
     try:
-        with np.errstate(invalid="ignore"):  # numbers that are none are refused just below
+        with np.errstate(invalid="ignore"):  # NaN is refused just below
             polygons = _polygons(shapely.force_2d(_shape(geometry, bbox)))
     except _MALFORMED as error:
         raise SceneError(
@@ -55,14 +53,15 @@ def footprint_of(item: Mapping[str, object]) -> BaseGeometry:
     inside = -POLE_LATITUDE - POLE_TOLERANCE <= south < north <= POLE_LATITUDE + POLE_TOLERANCE
     if not (inside and -FULL_TURN <= west < east <= 2 * FULL_TURN):
         raise SceneError(
-            f"the item's geometry is no area on the globe: bounds {west}, {south}, {east}, {north}",
+            "the item's geometry is not an area on the globe: "
+            f"bounds {west}, {south}, {east}, {north}",
             reason="bad_footprint",
         )
     return _in_one_piece(polygons)
 
 
-def rolled(footprint: BaseGeometry) -> BaseGeometry:
-    """The same area with longitudes within -180..180, cut where it crosses the antimeridian."""
+def wrapped(footprint: BaseGeometry) -> BaseGeometry:
+    """Return the same area with longitudes within -180..180, split at the antimeridian."""
     west, _, east, _ = shapely.bounds(footprint)
     if west >= -HALF_TURN and east <= HALF_TURN:
         return footprint
@@ -77,11 +76,11 @@ def rolled(footprint: BaseGeometry) -> BaseGeometry:
 
 
 def solar_day(moment: dt.datetime, footprint: BaseGeometry) -> dt.date:
-    """The date at mean solar time where the footprint's centroid is.
+    """Return the date in mean solar time at the footprint's centroid.
 
     Args:
         moment: UTC.
-        footprint: as `footprint_of` gives it, in one piece.
+        footprint: of `footprint_of`, in one piece.
     """
     longitude = shapely.centroid(footprint).x
     longitude = (longitude + HALF_TURN) % FULL_TURN - HALF_TURN
@@ -89,21 +88,21 @@ def solar_day(moment: dt.datetime, footprint: BaseGeometry) -> dt.date:
 
 
 def _shape(geometry: object, bbox: object) -> BaseGeometry:
-    """The geometry, else the box."""
+    """Return the geometry, else the box."""
     if geometry is None:
         return _box(bbox)
     return shapely.geometry.shape(geometry)  # type: ignore[arg-type]  # else it is malformed
 
 
 def _box(bbox: object) -> BaseGeometry:
-    """The polygon of a STAC bbox, of four numbers or six; west may be greater than east."""
+    """Return the polygon of a STAC bbox, of four numbers or six; west may be greater than east."""
     numbers = [float(number) for number in bbox]  # type: ignore[attr-defined]  # else TypeError
     west, south, east, north = numbers if len(numbers) == 4 else (*numbers[:2], *numbers[3:5])  # noqa: PLR2004 - STAC's two forms
     return shapely.box(west, south, east + FULL_TURN if east < west else east, north)
 
 
 def _polygons(shape: BaseGeometry) -> BaseGeometry:
-    """The polygonal parts of a geometry, valid; possibly empty."""
+    """Return the polygonal parts of a geometry, valid; possibly empty."""
     if not np.isfinite(shapely.get_coordinates(shape)).all():
         raise ValueError("a coordinate is not a number")
     whole = shape if shapely.is_valid(shape) else shapely.make_valid(shape)
@@ -114,14 +113,14 @@ def _polygons(shape: BaseGeometry) -> BaseGeometry:
 
 
 def _parts(shape: BaseGeometry) -> list[BaseGeometry]:
-    """The simple geometries within, however deep."""
+    """Return the simple geometries within, at any depth."""
     if not hasattr(shape, "geoms"):
         return [shape]
     return [simple for part in shape.geoms for simple in _parts(part)]
 
 
 def _in_one_piece(shape: BaseGeometry) -> BaseGeometry:
-    """Undo a cut, or a jump, at the antimeridian: of two layouts, the narrower is meant."""
+    """Undo a split, or a jump, at the antimeridian: of two layouts, the narrower is meant."""
     west, _, east, _ = shapely.bounds(shape)
     if east - west <= HALF_TURN:
         return shape
@@ -138,17 +137,17 @@ def _in_one_piece(shape: BaseGeometry) -> BaseGeometry:
 
 
 EDGE_POINTS = 16  # of an edge, as a straight edge of one CRS is curved in another
-MIN_TRANSFORM_NUMBERS = 6  # of proj:transform; some write the third row too
+MIN_TRANSFORM_NUMBERS = 6  # of proj:transform; some catalogues write the third row too
 
 
 def extent_of(item: JsonObject) -> BaseGeometry | None:
-    """The union of the rasters' extents, or None where the item does not tell any."""
+    """Return the union of the rasters' extents, or None if the item states none."""
     found = [ring for ring in map(_lonlat, sorted(set(_extents(item)))) if ring is not None]
-    return rolled(shapely.union_all(found)) if found else None
+    return wrapped(shapely.union_all(found)) if found else None
 
 
 def crs_of(described: JsonObject) -> str | None:
-    """The CRS as `proj:code` (projection extension 2) or `proj:epsg` (1) has it."""
+    """Return the CRS from `proj:code` (projection extension 2) or `proj:epsg` (1)."""
     code, epsg = described.get("proj:code"), described.get("proj:epsg")
     if isinstance(code, str):
         return code
@@ -156,7 +155,7 @@ def crs_of(described: JsonObject) -> str | None:
 
 
 def _extents(item: JsonObject) -> Iterator[tuple[str, tuple[float, float, float, float]]]:
-    """(CRS, corner x, corner y, opposite x, opposite y) of every raster that tells both."""
+    """Yield (CRS, corner x, corner y, opposite x, opposite y) of every raster that states them."""
     properties, assets = item.get("properties"), item.get("assets")
     common = properties if isinstance(properties, Mapping) else {}
     described = [common, *(assets.values() if isinstance(assets, Mapping) else ())]
@@ -176,7 +175,7 @@ def _extents(item: JsonObject) -> Iterator[tuple[str, tuple[float, float, float,
 
 
 def _lonlat(extent: tuple[str, tuple[float, float, float, float]]) -> BaseGeometry | None:
-    """The polygon of an extent, in one piece; None where its CRS has no place for it."""
+    """Return the polygon of an extent, in one piece; None if its CRS does not cover it."""
     crs, (left, top, right, bottom) = extent
     steps = np.linspace(0.0, 1.0, EDGE_POINTS, endpoint=False)
     across, down = left + (right - left) * steps, top + (bottom - top) * steps
@@ -201,5 +200,5 @@ def _lonlat(extent: tuple[str, tuple[float, float, float, float]]) -> BaseGeomet
 
 @lru_cache(maxsize=128)
 def _to_lonlat(crs: str) -> Transformer:
-    """From x/y of a CRS, x first, to lon/lat."""
+    """Return the transformer from x/y of a CRS, x first, to lon/lat."""
     return Transformer.from_crs(crs, CRS84, always_xy=True)

@@ -1,6 +1,6 @@
-"""Which items of a catalogue are wanted: by collection, time, cloud cover and place.
+"""Filter of a catalogue's items: by collection, time, cloud cover and area.
 
-An item that does not say what is asked is kept here, so that reading it can tell what is wrong.
+An item that lacks the metadata is kept here, so that parsing it can report what is wrong.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from spatial_assets.catalog.stac.footprints import footprint_of, rolled
+from spatial_assets.catalog.stac.footprints import footprint_of, wrapped
 from spatial_assets.catalog.stac.items import acquired_of, cloud_cover_of
 from spatial_assets.errors import SceneError
 from spatial_assets.geo.lonlat import HALF_TURN, BBox
@@ -22,20 +22,20 @@ from spatial_assets.project.sections.scenes import Interval
 
 @dataclass(frozen=True, kw_only=True)
 class ItemFilter:
-    """What `[scenes]` and `[area]` ask of an item."""
+    """Conditions of `[scenes]` and `[area]` on an item."""
 
     collections: tuple[str, ...]
-    """Empty: all."""
+    """Names of the collections; empty: all."""
 
     interval: Interval
     max_cloud_cover: float
-    """Per cent; items that do not tell theirs are kept."""
+    """Largest cloud cover in per cent; items without one are kept."""
 
     area: BaseGeometry
-    """Lon/lat, within -180..180."""
+    """Area in lon/lat, within -180..180."""
 
     def matches(self, item: Mapping[str, object]) -> bool:
-        """Whether nothing that the item says speaks against it; cheap questions first."""
+        """Return True if no metadata of the item contradicts the filter; cheap tests come first."""
         collection = item.get("collection")
         if self.collections and collection not in self.collections:
             return False
@@ -46,20 +46,20 @@ class ItemFilter:
         if acquired is not None and not self._in_time(acquired):
             return False
         try:
-            footprint = rolled(footprint_of(item))
+            footprint = wrapped(footprint_of(item))
         except SceneError:
             return True
         return bool(shapely.intersects(footprint, self.area))
 
     def _in_time(self, acquired: dt.datetime) -> bool:
-        """Whether a moment lies in the interval; its last second counts as a whole."""
+        """Return True if a time lies in the interval, of which the last second is included."""
         start, end = self.interval.start, self.interval.end
         after_start = start is None or acquired >= start
         return after_start and (end is None or acquired.replace(microsecond=0) <= end)
 
     @property
     def boxes(self) -> tuple[BBox, ...]:
-        """The area's bounds; two boxes where the area crosses the antimeridian."""
+        """Bounds of the area; two boxes if the area crosses the antimeridian."""
         west, south, east, north = shapely.bounds(self.area)
         parts = shapely.get_parts(self.area)
         if east - west <= HALF_TURN or len(parts) == 1:
@@ -73,7 +73,7 @@ class ItemFilter:
 
     @property
     def datetime(self) -> str | None:
-        """The interval as a STAC API takes it; None: all times."""
+        """Interval in the form of a STAC API; None: all times."""
         ends = (self.interval.start, self.interval.end)
         if ends == (None, None):
             return None
@@ -81,7 +81,7 @@ class ItemFilter:
 
 
 def item_filter_of(project: Project) -> ItemFilter:
-    """The selection that a project asks for."""
+    """Return the filter that a project configures."""
     shapely.prepare(project.area_geometry)
     return ItemFilter(
         collections=tuple(project.scenes.collections),

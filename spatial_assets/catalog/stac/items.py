@@ -1,4 +1,4 @@
-"""From one STAC Item to a scene, or to the reason why not. No file and no network is touched."""
+"""Parsing of one STAC item into a scene, or into its rejection. No file or network is accessed."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ from spatial_assets.catalog.stac.footprints import (
     crs_of,
     extent_of,
     footprint_of,
-    rolled,
     solar_day,
+    wrapped,
 )
 from spatial_assets.errors import SceneError
 from spatial_assets.geo.sensor_profile import SensorProfile
 
 MAX_ID_LENGTH = 200  # a file name holds 255 bytes, and suffixes are added
 _SAFE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-+=@~,:]*")
-_VOLATILE = ("updated", "links")
+_VOLATILE_KEYS = ("updated", "links")
 
 
 @dataclass(frozen=True)
 class RawItem:
-    """An item as the catalogue holds it, and where it was found."""
+    """An item as the catalogue holds it, and its location."""
 
     document: JsonObject
     href: str
-    """Absolute path or URL of the document; relative hrefs are relative to it."""
+    """Absolute path or URL of the document, to which hrefs are relative."""
 
 
 def read_scene(raw: RawItem, profile: SensorProfile, *, needs: Iterable[str]) -> Scene:
-    """The scene of an item, without its fingerprint.
+    """Return the scene of an item, without its fingerprint.
 
     Args:
         raw: the item.
@@ -50,7 +50,7 @@ def read_scene(raw: RawItem, profile: SensorProfile, *, needs: Iterable[str]) ->
         needs: our names of the reflective bands that the indices need.
 
     Raises:
-        SceneError: the item is bad; the reason says how.
+        SceneError: the item is bad, for the given reason.
     """
     item = raw.document
     acquired = _require_known(item)
@@ -65,8 +65,8 @@ def read_scene(raw: RawItem, profile: SensorProfile, *, needs: Iterable[str]) ->
         collection=collection if isinstance(collection, str) else None,
         acquired=acquired,
         platform=platform_of(properties),
-        footprint=rolled(footprint),
-        # A date without a time is the day of whoever wrote it: there is nothing to shift.
+        footprint=wrapped(footprint),
+        # A date without a time is taken as the local day: there is no time to shift.
         solar_day=acquired.date() if _is_date_only(item) else solar_day(acquired, footprint),
         cloud_cover=cloud_cover_of(item),
         bands=bands,
@@ -81,7 +81,7 @@ def read_scene(raw: RawItem, profile: SensorProfile, *, needs: Iterable[str]) ->
 
 
 def _require_known(item: JsonObject) -> dt.datetime:
-    """When an item of a version that we know was acquired.
+    """Return the acquisition time of an item of a supported STAC version.
 
     Raises:
         SceneError: `stac_version`, `bad_datetime`.
@@ -96,7 +96,7 @@ def _require_known(item: JsonObject) -> dt.datetime:
 
 
 def safe_id(item: JsonObject) -> str:
-    """The item's id.
+    """Return the item's id.
 
     Raises:
         SceneError: it cannot be one component of a path.
@@ -112,7 +112,7 @@ def safe_id(item: JsonObject) -> str:
 
 
 def rejected_item(raw: RawItem, error: SceneError) -> RejectedScene:
-    """The record of an item that could not become a scene."""
+    """Return the record of an item that could not become a scene."""
     fingerprint = _document_fingerprint(raw.document)
     try:
         name, evidence = safe_id(raw.document), {}
@@ -131,7 +131,7 @@ def rejected_item(raw: RawItem, error: SceneError) -> RejectedScene:
 
 
 def rejected_document(href: str, content: bytes, error: SceneError) -> RejectedScene:
-    """The record of a document that is no JSON object at all."""
+    """Return the record of a document that is no JSON object."""
     fingerprint = hashlib.sha256(content or href.encode()).hexdigest()
     stem = href.rpartition("/")[2].removesuffix(".json")
     is_safe = len(stem) <= MAX_ID_LENGTH and _SAFE_ID.fullmatch(stem) is not None
@@ -145,25 +145,25 @@ def rejected_document(href: str, content: bytes, error: SceneError) -> RejectedS
 
 
 def acquired_of(item: JsonObject) -> dt.datetime | None:
-    """When the item was acquired, UTC; the start where only an interval is told."""
+    """Return the acquisition time, UTC; the start if only an interval is given."""
     properties = properties_of(item)
     return _moment(properties.get("datetime")) or _moment(properties.get("start_datetime"))
 
 
 def moment_of(item: JsonObject, name: str) -> dt.datetime | None:
-    """A property of the item that is a time, UTC; None where it is not told."""
+    """Return a property of the item that is a time, UTC; None if it has none."""
     return _moment(properties_of(item).get(name))
 
 
 def cloud_cover_of(item: JsonObject) -> float | None:
-    """Per cent, or None where it is not known."""
+    """Return the cloud cover in per cent, or None if it is unknown."""
     value = properties_of(item).get("eo:cloud_cover")
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if is_number and math.isfinite(value) else None  # type: ignore[arg-type]
 
 
 def _moment(value: object) -> dt.datetime | None:
-    """An RFC 3339 time, or a date, in UTC."""
+    """Return an RFC 3339 time, or a date, in UTC."""
     try:
         moment = dt.datetime.fromisoformat(value) if isinstance(value, str) else value
     except ValueError:
@@ -174,24 +174,24 @@ def _moment(value: object) -> dt.datetime | None:
 
 
 def _is_date_only(item: JsonObject) -> bool:
-    """Whether the item tells a day and no time."""
+    """Return True if the item has a date without a time."""
     value = properties_of(item).get("datetime")
     return isinstance(value, str) and len(value) == len("2023-08-01")
 
 
 def _known_footprint(item: JsonObject) -> BaseGeometry | None:
-    """The footprint of a bad item, where at least that can be read."""
+    """Return the footprint of a bad item, if that can be read."""
     try:
-        return rolled(footprint_of(item))
+        return wrapped(footprint_of(item))
     except SceneError:
         return None
 
 
 def _document_fingerprint(item: JsonObject) -> str:
-    """Hash of an item without what changes from one answer to the next."""
-    stable = {key: value for key, value in item.items() if key not in _VOLATILE}
+    """Hash an item without the parts that change from one answer to the next."""
+    stable = {key: value for key, value in item.items() if key not in _VOLATILE_KEYS}
     stable["properties"] = {
-        key: value for key, value in properties_of(item).items() if key not in _VOLATILE
+        key: value for key, value in properties_of(item).items() if key not in _VOLATILE_KEYS
     }
     assets = item.get("assets")
     if isinstance(assets, Mapping):

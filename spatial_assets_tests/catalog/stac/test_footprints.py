@@ -10,7 +10,7 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spatial_assets.catalog.stac.footprints import extent_of, footprint_of, rolled, solar_day
+from spatial_assets.catalog.stac.footprints import extent_of, footprint_of, solar_day, wrapped
 from spatial_assets.errors import SceneError
 
 
@@ -88,7 +88,7 @@ CROSSING = [
 @pytest.mark.parametrize("item", CROSSING)
 def test_a_footprint_across_the_antimeridian_is_two_degrees_wide(item: dict[str, Any]) -> None:
     footprint = footprint_of(item)
-    cut = rolled(footprint)
+    cut = wrapped(footprint)
 
     assert footprint.area == pytest.approx(2.0)
     assert abs(footprint.centroid.x) == pytest.approx(180.0)
@@ -102,7 +102,7 @@ def test_a_footprint_across_the_antimeridian_is_two_degrees_wide(item: dict[str,
 def test_a_footprint_of_the_whole_globe_stays_one() -> None:
     globe = footprint_of({"geometry": box(-180, -90, 180, 90)})
 
-    assert rolled(globe).area == pytest.approx(360 * 180)
+    assert wrapped(globe).area == pytest.approx(360 * 180)
 
 
 @pytest.mark.parametrize(
