@@ -16,10 +16,8 @@ from spatial_assets.demo.landscape import to_lonlat
 from spatial_assets.geo.lonlat import CRS84
 
 CRS_CODE = "EPSG:3035"  # another CRS than that of the scenes
-DISTRICTS_HALF_WIDTH, DISTRICTS_HALF_HEIGHT = (
-    19_300.0,
-    12_500.0,
-)  # metres: within the area, so that scenes cover all districts
+FRAME = (-19_300.0, -12_500.0, 19_300.0, 12_500.0)
+"""Bounds of all districts in metres around the centre, within the area that scenes cover."""
 
 DISTRICTS: dict[str, tuple[str, tuple[float, float], int]] = {
     "D01": ("Hrastovo", (-14_500.0, 8_500.0), 2_140),
@@ -68,9 +66,7 @@ def write_districts(path: Path) -> None:
 def district_outlines() -> dict[str, shapely.Polygon]:
     """Outlines by id, in metres east and north of the centre; one crosses itself."""
     points = np.array([point for _, point, _ in DISTRICTS.values()])
-    frame = shapely.box(
-        -DISTRICTS_HALF_WIDTH, -DISTRICTS_HALF_HEIGHT, DISTRICTS_HALF_WIDTH, DISTRICTS_HALF_HEIGHT
-    )
+    frame = shapely.box(*FRAME)
     cells = shapely.voronoi_polygons(shapely.MultiPoint(points), extend_to=frame, only_edges=True)
     lines = shapely.union_all([shapely.intersection(cells, frame), frame.boundary])
     # Borders are bent before they are closed to polygons, so neighbours share every vertex.

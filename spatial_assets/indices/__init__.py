@@ -1,6 +1,6 @@
-"""The spectral indices: one file of facts each, found by being here.
+"""The spectral indices, one file of facts each, discovered in this package.
 
-A module of this package states an `INDEX`; nothing else needs to be told about it.
+Each module defines an `INDEX`; nothing else needs to be registered.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from spatial_assets.geo.spectral import SpectralIndex
 
 
 def _discovered() -> Mapping[str, SpectralIndex]:
-    """Every `INDEX` of this package's modules, by name in alphabetical order."""
+    """Collect the `INDEX` of every module of this package, by name in alphabetical order."""
     modules = [
         importlib.import_module(f"{__name__}.{module.name}")
         for module in pkgutil.iter_modules(__path__)
@@ -29,4 +29,4 @@ def _name(index: SpectralIndex) -> str:
 
 
 INDICES: Final[Mapping[str, SpectralIndex]] = _discovered()
-"""Index by name."""
+"""Indices by name."""

@@ -1,4 +1,4 @@
-"""Enhanced vegetation index: NDVI's answer where the canopy is dense."""
+"""Enhanced vegetation index: does not saturate like NDVI where the canopy is dense."""
 
 from __future__ import annotations
 

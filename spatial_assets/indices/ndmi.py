@@ -6,12 +6,12 @@ from spatial_assets.geo.spectral import Band, SpectralIndex
 
 
 def ndmi(nir: Band, swir16: Band) -> Band:
-    """Leaf water absorbs at 1.6 micrometres and not in the near infrared: their contrast."""
+    """Contrast of near infrared and 1.6 micrometres, which leaf water absorbs."""
     return (nir - swir16) / (nir + swir16)
 
 
 def ndmi_denominator(nir: Band, swir16: Band) -> Band:
-    """Brightness in both bands."""
+    """Sum of both bands."""
     return nir + swir16
 
 

@@ -1,4 +1,4 @@
-"""Normalized difference vegetation index: how green the surface is."""
+"""Normalized difference vegetation index: the greenness of the surface."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from spatial_assets.geo.spectral import Band, SpectralIndex
 
 
 def ndvi(red: Band, nir: Band) -> Band:
-    """Leaves absorb red and reflect near infrared: their contrast, free of brightness."""
+    """Contrast of red, which leaves absorb, and near infrared, which they reflect."""
     return (nir - red) / (nir + red)
 
 
 def ndvi_denominator(red: Band, nir: Band) -> Band:
-    """Brightness in both bands."""
+    """Sum of both bands."""
     return nir + red
 
 

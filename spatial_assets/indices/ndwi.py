@@ -1,4 +1,4 @@
-"""Normalized difference water index: open water, by its dark near infrared."""
+"""Normalized difference water index: open water, which is dark in near infrared."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from spatial_assets.geo.spectral import Band, SpectralIndex
 
 
 def ndwi(green: Band, nir: Band) -> Band:
-    """Water reflects green and absorbs near infrared: their contrast."""
+    """Contrast of green, which water reflects, and near infrared, which it absorbs."""
     return (green - nir) / (green + nir)
 
 
 def ndwi_denominator(green: Band, nir: Band) -> Band:
-    """Brightness in both bands."""
+    """Sum of both bands."""
     return green + nir
 
 

@@ -1,4 +1,4 @@
-"""Soil-adjusted vegetation index: NDVI's answer where soil shows through."""
+"""Soil-adjusted vegetation index: more robust than NDVI where soil shows through."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ SOIL_FACTOR = 0.5  # Huete's L for intermediate cover
 
 
 def savi(red: Band, nir: Band) -> Band:
-    """Greenness with the brightness of bare soil taken out."""
+    """Greenness corrected for the brightness of bare soil."""
     return (1.0 + SOIL_FACTOR) * (nir - red) / savi_denominator(red, nir)
 
 
 def savi_denominator(red: Band, nir: Band) -> Band:
-    """Brightness in both bands plus the soil term."""
+    """Sum of both bands plus the soil term."""
     return nir + red + SOIL_FACTOR
 
 
