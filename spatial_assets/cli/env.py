@@ -112,7 +112,7 @@ def _cluster(project: Project) -> str:
     try:
         with connected(project.compute.dask, within=3.0) as cluster:
             workers = cluster.workers()
-            return cluster.trouble(workers) if not workers else f"{len(workers)} workers"
+            return cluster.outage(workers) if not workers else f"{len(workers)} workers"
     except SpatialAssetsError as error:
         return f"not reachable: {error}"
 

@@ -66,7 +66,7 @@ def cluster(project: Project) -> Finding:
         store=open_store(project.storage_url),
         gdal_cache_mb=compute.gdal_cache_mb,
         folders=local_folders(project),
-        patience=ClusterTimeouts(scheduler=5.0),
+        timeouts=ClusterTimeouts(connect=5.0),
     )
     remedy = "start scheduler and workers from the same image as this, or leave out [compute] dask"
     return run_check("Dask cluster", engine.examine, remedy=remedy)

@@ -1,13 +1,12 @@
-"""A Dask cluster as we see it: who works there, what runs where, and tasks sent and collected.
+"""The connection to a Dask cluster: its workers, the tasks sent to it, and their results.
 
-All that is asked of Dask goes through here, with a bound on how long an answer may take.
+Every request to Dask goes through here, each with a timeout.
 """
 
 from __future__ import annotations
 
 import importlib.util
-import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -16,30 +15,31 @@ from typing import TYPE_CHECKING, Any
 
 from spatial_assets.errors import ClusterError, SpatialAssetsError
 from spatial_assets.pipeline.engines.dask_worker import (
-    PACKAGES,
+    VERSIONED_PACKAGES,
     Pickled,
     RunSpec,
-    differing,
+    check_worker,
     perform,
     software_here,
+    version_differences,
 )
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
 
-logger = logging.getLogger(__name__)
+REPLY_TIMEOUT_SECONDS = 20.0
+"""Timeout of a request to the scheduler."""
 
-ANSWER_SECONDS = 20.0
-"""In which a scheduler that is there answers a question."""
+RESULTS_TIMEOUT_SECONDS = 10.0
+"""Timeout of a batch of results: Dask keeps connecting to a dead worker for longer."""
 
-RESULTS_SECONDS = 10.0
-"""In which it hands over a batch of results; one that died with its worker is not waited for."""
-
-REMEMBERED = 10
+DASK_LOG_LENGTH = 10
 """Messages that Dask keeps for its developers: its 1,000 hold the last thousands of tiles."""
 
-MOST_NAMED = 3
+MAX_NAMED_WORKERS = 3
+
+_FAILURES = (OSError, TimeoutError, CancelledError, RuntimeError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,12 +51,12 @@ class Cluster:
 
     @property
     def is_lost(self) -> bool:
-        """Whether Dask has given up the connection for good."""
+        """True if Dask has given up the connection for good."""
         return self.client.status in {"closing", "closed"}
 
     @property
     def is_connected(self) -> bool:
-        """Whether the scheduler hears us now."""
+        """True while the scheduler receives messages."""
         return bool(self.client.status == "running")
 
     @property
@@ -64,17 +64,17 @@ class Cluster:
         return self.client.scheduler
 
     def workers(self) -> Mapping[str, int] | None:
-        """Address -> threads of the workers; None: the scheduler did not answer."""
-        answer = self._ask(partial(self._scheduler.ncores))
+        """Return worker address -> threads; None: the scheduler did not answer."""
+        answer = self._request(partial(self._scheduler.ncores))
         return None if answer is None else dict(answer)
 
-    def whereabouts(self) -> Mapping[str, str]:
-        """Key of a task -> the worker that it is with; nothing where nobody answers."""
-        answer = self._ask(partial(self._scheduler.processing, workers=None))
+    def worker_by_task(self) -> Mapping[str, str]:
+        """Return task key -> worker that has it; empty if the scheduler does not answer."""
+        answer = self._request(partial(self._scheduler.processing, workers=None))
         return {str(key): worker for worker, keys in (answer or {}).items() for key in keys}
 
-    def trouble(self, workers: Mapping[str, int] | None) -> str:
-        """Why nothing goes on, in words, where `workers` is empty or was not answered."""
+    def outage(self, workers: Mapping[str, int] | None) -> str:
+        """Describe why nothing can run, given the answer of `workers`: empty, or None."""
         if self.is_lost:
             return f"the Dask scheduler at {self.address} is gone"
         if workers is None:
@@ -82,25 +82,33 @@ class Cluster:
         start = f"dask worker {self.address} --nthreads 1"
         return f"the Dask scheduler at {self.address} has no worker; start some with `{start}`"
 
-    def send(
-        self, orders: RunSpec, job: object, *, key: str, by: str | None, rather: Sequence[str]
+    def submit(
+        self, spec: RunSpec, job: object, *, key: str, preferred: Sequence[str]
     ) -> Future[Any]:
-        """Have a job done: anywhere, by one worker, or rather by some than by the others."""
+        """Send a job to any worker, or to one of `preferred` if one of them is there."""
         return self.client.submit(
             perform,
-            orders,
+            spec,
             Pickled.of(job),
             key=key,
-            workers=[by] if by else list(rather) or None,
-            allow_other_workers=not by and bool(rather),
+            workers=list(preferred) or None,
+            allow_other_workers=bool(preferred),
         )
 
-    def drop(self, futures: Sequence[Future[Any]]) -> None:
-        """Give up tasks; the workers that are at work on them are told."""
-        self._ask(partial(self.client.cancel, list(futures), asynchronous=True))
+    def ended(self, futures: Collection[Future[Any]], *, within: float) -> list[Future[Any]]:
+        """Return the tasks that have ended; wait up to `within` seconds for the first."""
+        from distributed import wait
+
+        with suppress(*_FAILURES), self.client.as_current():
+            wait(list(futures), timeout=within, return_when="FIRST_COMPLETED")
+        return [each for each in futures if each.status in {"finished", "error", "cancelled"}]
+
+    def cancel(self, futures: Sequence[Future[Any]]) -> None:
+        """Cancel tasks; Dask tells the workers that run them."""
+        self._request(partial(self.client.cancel, list(futures), asynchronous=True))
 
     def error_of(self, future: Future[Any]) -> Exception | None:
-        """What went wrong with a task; None: its workers died."""
+        """Return the error of a task; None: its workers died."""
         from distributed import KilledWorker
 
         error = future.exception()
@@ -111,87 +119,83 @@ class Cluster:
         return ClusterError(f"a worker could not do its work: {type(error).__name__}: {error}")
 
     def collect(self, futures: Sequence[Future[Any]]) -> list[Any] | None:
-        """The results of tasks that have ended; None: not now, one of them was lost again."""
+        """Return the results of ended tasks; None: not now, the result of one was lost."""
         gather = partial(self.client.gather, list(futures), asynchronous=True)
-        answer = self._ask(gather, within=RESULTS_SECONDS)
-        return None if answer is None else [parcel.open() for parcel in answer]
+        answer = self._request(gather, within=RESULTS_TIMEOUT_SECONDS)
+        return None if answer is None else [pickled.load() for pickled in answer]
 
-    def _ask(self, question: Any, *, within: float = ANSWER_SECONDS) -> Any:  # noqa: ANN401 - Dask's own
-        """What Dask answers, or None where it does not in time."""
-        with suppress(OSError, TimeoutError, CancelledError, RuntimeError):
-            return self.client.sync(question, callback_timeout=within)
+    def _request(self, request: Any, *, within: float = REPLY_TIMEOUT_SECONDS) -> Any:  # noqa: ANN401 - Dask's own
+        """Return Dask's answer, or None if it does not come in time."""
+        with suppress(*_FAILURES):
+            return self.client.sync(request, callback_timeout=within)
         return None
 
-    def try_out(self, orders: RunSpec, workers: Sequence[str]) -> None:
-        """Have each of some workers do nothing, for which it is fitted out.
+    def check_workers(self, spec: RunSpec) -> None:
+        """Check that each worker can do the work, also one that is busy.
 
         Raises:
             ClusterError: one of them cannot do the work, or does not answer.
         """
-        sent = {
-            name: self.send(orders, None, key=f"try-{n}-{orders.run}", by=name, rather=())
-            for n, name in enumerate(workers)
-        }
-        if self.collect(list(sent.values())) is not None:
-            return
-        for name, future in sent.items():
-            if future.status == "error":
-                raise self.error_of(future) or ClusterError(f"worker {name} died")
-            if future.status != "finished":
-                message = f"worker {name} has not answered in {ANSWER_SECONDS:.0f} s; is it busy?"
-                raise ClusterError(message)
+        run = partial(self.client.run, check_worker, spec, on_error="return", asynchronous=True)
+        answers = self._request(run)
+        if answers is None:
+            message = (
+                f"not every worker of {self.address} has answered in {REPLY_TIMEOUT_SECONDS:.0f} s"
+            )
+            raise ClusterError(message)
+        for worker, error in answers.items():
+            if isinstance(error, SpatialAssetsError):
+                raise error
+            if error is not None:
+                raise ClusterError(f"worker {worker}: {type(error).__name__}: {error}")
 
     def memory(self) -> str:
-        """What the worker with the least memory may use, in words."""
+        """Describe the memory of the worker that has the least."""
         workers: Any = self.client.scheduler_info()["workers"]
         limits = [each["memory_limit"] for each in workers.values() if each["memory_limit"]]
         return f"each may use {min(limits) >> 20:,} MB" if limits else "without a memory limit"
 
     def refuse_other_software(self) -> None:
-        """Refuse a scheduler or workers with other versions of what decides bytes.
+        """Refuse a scheduler or workers with other versions of the packages that decide bytes.
 
         Raises:
-            ClusterError: naming what differs, and where.
+            ClusterError: naming the differences, and where they are.
         """
         ours = software_here()
-        found: Any = self.client.get_versions(packages=list(PACKAGES))
-        asked = {
-            f"the scheduler at {self.address}": (found["scheduler"], {"spatial-assets"}),
-            **{f"worker {name}": (each, set(ours)) for name, each in found["workers"].items()},
-        }
+        found: Any = self.client.get_versions(packages=list(VERSIONED_PACKAGES))
+        name = "spatial-assets"  # the scheduler runs no job, but unpickles what is sent
+        processes = [
+            (f"the scheduler at {self.address}", {name: ours[name]}, found["scheduler"]),
+            *((f"worker {name}", ours, each) for name, each in found["workers"].items()),
+        ]
         wrong = [
-            f"{name} has {other}"
-            for name, (told, matters) in asked.items()
-            if told and (other := differing(_only(ours, matters), _versions(told)))
+            f"{name} has {differences}"
+            for name, wanted, answer in processes
+            if answer and (differences := version_differences(wanted, _versions(answer)))
         ]
         if wrong:
-            more = f" and {len(wrong) - MOST_NAMED} more" if len(wrong) > MOST_NAMED else ""
-            told = "; ".join(wrong[:MOST_NAMED])
-            raise ClusterError(f"{told}{more}; run driver, scheduler and workers from one image")
+            hidden = len(wrong) - MAX_NAMED_WORKERS
+            more = f" and {hidden} more" if hidden > 0 else ""
+            named = "; ".join(wrong[:MAX_NAMED_WORKERS])
+            raise ClusterError(f"{named}{more}; run driver, scheduler and workers from one image")
 
 
-def _only(versions: Mapping[str, str], names: set[str]) -> dict[str, str]:
-    return {name: version for name, version in versions.items() if name in names}
-
-
-def _versions(told: Mapping[str, Any]) -> dict[str, str]:
-    """What a process says of its software, as `software_here` has it."""
-    packages = {name: str(found or "none") for name, found in told["packages"].items()}
+def _versions(answer: Mapping[str, Any]) -> dict[str, str]:
+    """Return the versions of a process in the form of `software_here`."""
+    packages = {name: str(found or "none") for name, found in answer["packages"].items()}
     return {**packages, "python": ".".join(packages["python"].split(".")[:2])}
 
 
 @contextmanager
 def connected(address: str, *, within: float) -> Iterator[Cluster]:
-    """The cluster of the scheduler at `address`, to the end of the block.
-
-    What this driver still has there is given up at the end.
+    """Connect to the scheduler at `address` for the block, and cancel what is left at its end.
 
     Args:
         address: tcp://host:port or tls://host:port.
         within: seconds for a connection, and for a new one where it breaks.
 
     Raises:
-        ClusterError: nobody answers there, or Dask is not installed.
+        ClusterError: no scheduler answers there, or Dask is not installed.
     """
     if importlib.util.find_spec("distributed") is None:
         message = (
@@ -203,7 +207,7 @@ def connected(address: str, *, within: float) -> Iterator[Cluster]:
     from distributed import Client
 
     try:
-        with dask.config.set({"distributed.admin.low-level-log-length": REMEMBERED}):
+        with dask.config.set({"distributed.admin.low-level-log-length": DASK_LOG_LENGTH}):
             client = Client(address, timeout=within, set_as_default=False, name="spatial-assets")
     except (OSError, TimeoutError) as error:
         message = (
@@ -214,5 +218,5 @@ def connected(address: str, *, within: float) -> Iterator[Cluster]:
     try:
         yield Cluster(address=address, client=client)
     finally:
-        with suppress(OSError, TimeoutError, CancelledError, RuntimeError):
-            client.close(timeout=ANSWER_SECONDS)
+        with suppress(*_FAILURES):
+            client.close(timeout=REPLY_TIMEOUT_SECONDS)

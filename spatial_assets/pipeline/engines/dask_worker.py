@@ -1,4 +1,4 @@
-"""What happens in a worker of a Dask cluster: it is fitted out once a run, and then does jobs.
+"""Code that runs in a Dask worker: it is prepared once per run, and then does jobs.
 
 A worker needs the object store and its own environment: no database, no Dagster, and no
 credential comes with a job. Nothing here imports Dask before it runs in a worker.
@@ -6,6 +6,7 @@ credential comes with a job. Nothing here imports Dask before it runs in a worke
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pickle
 import sys
@@ -26,26 +27,28 @@ if TYPE_CHECKING:
     from distributed import Worker
 
 
-PACKAGES = ("spatial-assets", "numpy", "numba", "rasterio", "pyproj", "shapely", "zarr", "obstore")
-"""What decides bytes: a cluster with two versions of one would make two products."""
+VERSIONED_PACKAGES = (
+    *("spatial-assets", "numpy", "numba", "rasterio", "pyproj", "shapely", "zarr", "obstore"),
+)
+"""Packages that decide bytes: a cluster with two versions of one would make two products."""
 
-KEPT = 4
-"""Runs that a process stays fitted out for; most serve one driver at a time."""
+MAX_PREPARED_RUNS = 4
+"""Runs that a process stays prepared for; most processes serve one driver at a time."""
 
 
 @dataclass(frozen=True)
 class Pickled:
-    """Something packed for the way; neither a log nor a dashboard shows what is in it."""
+    """Pickled content, so that neither logs nor the dashboard show what is in it."""
 
     data: bytes
 
     @classmethod
     def of(cls, content: object) -> Pickled:
-        """Pack something picklable."""
+        """Pickle some content."""
         return cls(pickle.dumps(content, protocol=pickle.HIGHEST_PROTOCOL))
 
-    def open(self) -> Any:  # noqa: ANN401 - what was packed
-        """What is in it."""
+    def load(self) -> Any:  # noqa: ANN401 - what was pickled
+        """Return the content."""
         return pickle.loads(self.data)  # noqa: S301 - from our own driver or worker
 
     def __repr__(self) -> str:
@@ -54,20 +57,20 @@ class Pickled:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerRequirements:
-    """What a worker must see to do the work of a driver."""
+    """Files and objects that a worker must be able to read to do a driver's work."""
 
     store: ObjectStore
     probe: str
     """Path of an object that the driver put into the store."""
 
     content: bytes
-    """Of that object."""
+    """Content of the probe."""
 
     folders: tuple[str, ...]
     """Local folders and files that jobs read."""
 
-    def missed_by(self, worker: str) -> str | None:
-        """What this process does not see of it, and what to do; None: it sees all."""
+    def problem(self, worker: str) -> str | None:
+        """Return what this process cannot read, and the remedy; None: it can read everything."""
         try:
             found = self.store.find(self.probe)
         except SpatialAssetsError as error:
@@ -76,13 +79,13 @@ class WorkerRequirements:
             )
         if found != self.content:
             return (
-                f"worker {worker} does not see what the driver writes to {self.store.url}; let all "
-                "machines mount that folder in the same place, or set [storage] url to an S3 bucket"
+                f"worker {worker} does not see what the driver writes to {self.store.url}; mount "
+                "that folder at the same path on all machines, or set [storage] url to an S3 bucket"
             )
         absent = [folder for folder in self.folders if not Path(folder).exists()]
         if absent:
             return (
-                f"worker {worker} does not see {', '.join(absent)}, which the scenes are in; mount "
+                f"worker {worker} does not see {', '.join(absent)}, which holds the scenes; mount "
                 "it there too, or give [scenes] catalog as a URL"
             )
         return None
@@ -90,30 +93,30 @@ class WorkerRequirements:
 
 @dataclass(frozen=True, kw_only=True)
 class RunSpec:
-    """What a worker is told of a run: what to work with, on what ground, in which limits.
+    """The work of a run, with the software, files and limits that it needs.
 
-    They ride along with each job, some 3 kB, and are unpacked once a process. Kept in the cluster
-    they would be fetched from another worker, and one that has just died costs half a minute.
+    It is sent with each job, some 3 kB, and unpickled once per process. Kept in the cluster it
+    would be fetched from another worker, and one that has just died costs half a minute.
     """
 
     run: str
     work: Pickled
     software: Mapping[str, str]
-    """Of the driver."""
+    """Package versions of the driver."""
 
-    ground: WorkerRequirements
+    requirements: WorkerRequirements
     gdal_cache_mb: int
-    retries: float
-    """Share of the run's retries that one process has."""
+    retry_share: float
+    """Share of the run's retries that one process may use."""
 
     def __repr__(self) -> str:
         return f"RunSpec({self.run})"
 
 
 def software_here() -> dict[str, str]:
-    """What decides the bytes that this process makes: name -> version."""
+    """Return the versions that decide the bytes this process makes: name -> version."""
     found = {"python": f"{sys.version_info.major}.{sys.version_info.minor}"}
-    for package in PACKAGES:
+    for package in VERSIONED_PACKAGES:
         try:
             found[package] = version(package)
         except PackageNotFoundError:
@@ -121,8 +124,8 @@ def software_here() -> dict[str, str]:
     return found
 
 
-def differing(ours: Mapping[str, str], theirs: Mapping[str, str]) -> str:
-    """In what software differs, in words; empty: in nothing."""
+def version_differences(ours: Mapping[str, str], theirs: Mapping[str, str]) -> str:
+    """Describe the versions that differ; empty if none does."""
     return ", ".join(
         f"{name} {theirs.get(name, 'none')} instead of {version_here}"
         for name, version_here in ours.items()
@@ -130,7 +133,7 @@ def differing(ours: Mapping[str, str], theirs: Mapping[str, str]) -> str:
     )
 
 
-def perform(orders: RunSpec, job: Pickled) -> Pickled:
+def perform(spec: RunSpec, job: Pickled) -> Pickled:
     """Do one job; what it writes counts only while the driver waits for it.
 
     Raises:
@@ -139,38 +142,47 @@ def perform(orders: RunSpec, job: Pickled) -> Pickled:
     from distributed import get_worker
 
     worker = get_worker()
-    work = _fitted_out(orders, worker)
+    work = _prepared_work(spec, worker)
     with cancellation.checked_by(partial(_is_wanted, worker, worker.get_current_task())):
-        return Pickled.of(work(job.open()))
+        return Pickled.of(work(job.load()))
 
 
 _works: dict[str, Callable[[Any], object]] = {}
-"""Run -> what to do with its jobs, in this process."""
+"""Run -> function that does its jobs, in this process."""
 
 
-def _fitted_out(orders: RunSpec, worker: Worker) -> Callable[[Any], object]:
-    """The work of a run, for which this process is examined and prepared at its first job."""
-    work = _works.get(orders.run)
+def _prepared_work(spec: RunSpec, worker: Worker) -> Callable[[Any], object]:
+    """Return the work of a run; check and prepare this process at the first job of the run."""
+    work = _works.get(spec.run)
     if work is None:
-        _refuse_unfit(orders, worker)
-        limit_process(orders.gdal_cache_mb)
-        retry_budget.refill(orders.retries)
-        while len(_works) >= KEPT:
+        refuse_unfit(spec, worker)
+        limit_process(spec.gdal_cache_mb)
+        retry_budget.refill(spec.retry_share)
+        while len(_works) >= MAX_PREPARED_RUNS:
             del _works[next(iter(_works))]
-        work = _works[orders.run] = orders.work.open()
+        work = _works[spec.run] = spec.work.load()
     return work
 
 
-def _refuse_unfit(orders: RunSpec, worker: Worker) -> None:
-    """Refuse to make what would not be what the driver would make.
+async def check_worker(spec: RunSpec, dask_worker: Worker) -> None:
+    """Check this worker without a job, and without keeping its event loop from other messages.
 
     Raises:
-        ClusterError: naming this worker and what to do.
+        ClusterError: this worker cannot do the work of this driver.
+    """
+    await asyncio.to_thread(refuse_unfit, spec, dask_worker)
+
+
+def refuse_unfit(spec: RunSpec, worker: Worker) -> None:
+    """Refuse a worker whose results could differ from the driver's.
+
+    Raises:
+        ClusterError: naming this worker and the remedy.
     """
     name = f"{worker.address} (process {os.getpid()})"
-    other = differing(orders.software, software_here())
-    if other:
-        message = f"worker {name} has {other}; run driver and workers from the same image"
+    differences = version_differences(spec.software, software_here())
+    if differences:
+        message = f"worker {name} has {differences}; run driver and workers from the same image"
         raise ClusterError(message)
     if worker.state.nthreads != 1:
         message = (
@@ -178,13 +190,13 @@ def _refuse_unfit(orders: RunSpec, worker: Worker) -> None:
             "it with --nthreads 1 (and --nworkers for as many as the machine has cores)"
         )
         raise ClusterError(message)
-    missed = orders.ground.missed_by(name)
-    if missed is not None:
-        raise ClusterError(missed)
+    problem = spec.requirements.problem(name)
+    if problem is not None:
+        raise ClusterError(problem)
 
 
 def _is_wanted(worker: Worker, key: object) -> bool:
-    """Whether the scheduler still waits for this task from this worker."""
+    """Return True while the scheduler waits for this task from this worker."""
     task = worker.state.tasks.get(key)  # type: ignore[call-overload]
     is_on = worker.status.name in {"running", "paused", "closing_gracefully"}
     return is_on and task is not None and task.state in {"executing", "long-running"}

@@ -8,16 +8,16 @@ from spatial_assets.pipeline.engines.dask_engine import ClusterEngine, ClusterTi
 from spatial_assets.stores.objects.store import open_store
 from spatial_assets_tests.servers.dask import Scheduler
 
-SHORT = ClusterTimeouts(scheduler=1.0, workers=1.5, recall=0.5)
+SHORT = ClusterTimeouts(connect=1.0, workers=1.5, cancel=0.5)
 
 
 def engine_at(
-    cluster: Scheduler, folder: Path, patience: ClusterTimeouts | None = None
+    cluster: Scheduler, folder: Path, timeouts: ClusterTimeouts | None = None
 ) -> ClusterEngine:
     """An engine on a cluster, with a store in a folder."""
     return ClusterEngine(
         address=cluster.address,
         store=open_store(str(folder / "store")),
         gdal_cache_mb=77,
-        patience=patience or ClusterTimeouts(recall=0.5),
+        timeouts=timeouts or ClusterTimeouts(cancel=0.5),
     )

@@ -97,12 +97,14 @@ def test_a_worker_that_joins_late_is_examined_too(empty_cluster: Scheduler, tmp_
 def test_workers_that_see_another_folder_are_refused(engine: ClusterEngine) -> None:
     elsewhere = ElsewhereStore(locate(engine.store.url), {})
 
-    with pytest.raises(ClusterError, match=r"does not see what the driver writes to .*; let all"):
+    with pytest.raises(
+        ClusterError, match=r"does not see what the driver writes to .*; mount that folder"
+    ):
         next(replace(engine, store=elsewhere).run(square, [1]))
 
 
 def test_workers_that_do_not_see_the_scenes_are_refused(engine: ClusterEngine) -> None:
-    with pytest.raises(ClusterError, match="does not see /no/such/scenes, which the scenes are in"):
+    with pytest.raises(ClusterError, match="does not see /no/such/scenes, which holds the scenes"):
         next(replace(engine, folders=("/no/such/scenes",)).run(square, [1]))
 
 

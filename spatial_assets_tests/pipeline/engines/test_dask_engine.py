@@ -63,11 +63,22 @@ def test_a_job_that_kills_every_worker_is_given_up_and_no_other(engine: ClusterE
     assert found == {n: n * n for n in (1, 2, 3, 4, 5, 6, 7)}
 
 
+def test_several_jobs_that_kill_workers_take_no_innocent_job_with_them(
+    engine: ClusterEngine,
+) -> None:
+    found = list(engine.run(square, [1, 13, 2, 13, 3, 4, 13, 5, 6, 7]))
+
+    assert sum(isinstance(result, WorkerDied) for _, result in found) == 3
+    assert {job: result for job, result in found if job != 13} == {
+        n: n * n for n in (1, 2, 3, 4, 5, 6, 7)
+    }
+
+
 def test_a_worker_that_is_stuck_is_named_and_its_job_done_by_another(
     engine: ClusterEngine, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     stuck = StuckOnce(victim=3, mark=tmp_path / "mark", seconds=8.0)
-    impatient = replace(engine, patience=ClusterTimeouts(slow=0.7, times=0.0, recall=0.0))
+    impatient = replace(engine, timeouts=ClusterTimeouts(slow=0.7, slow_factor=0.0, cancel=0.0))
     started = time.monotonic()
 
     found = dict(impatient.run(stuck, range(40)))

@@ -126,7 +126,7 @@ class Interrupted:
 def test_after_the_scheduler_is_lost_a_run_goes_on_where_it_was(
     project: Project, local: Project, empty_cluster: Scheduler
 ) -> None:
-    engine = replace(on(empty_cluster, project), patience=SHORT)
+    engine = replace(on(empty_cluster, project), timeouts=SHORT)
     interrupted = Interrupted(engine=engine, cluster=empty_cluster)
     with (
         worker(empty_cluster.address, "--nthreads", "1", "--no-nanny"),
