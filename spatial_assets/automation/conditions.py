@@ -118,7 +118,7 @@ def pauses_of(project: Project) -> PausedUntil:
 
 
 class ProjectRecords:
-    """What a project's database records; all conditions of a tick share one reading.
+    """Records in the database of a project; all conditions of a tick share one reading.
 
     Raises:
         DatabaseError: the database does not answer. It is then unknown which tiles are in

@@ -1,4 +1,4 @@
-"""Read what the database records about tiles.
+"""Read the records of tiles from the database.
 
 A module of its own because it imports database libraries, which the first tick loads.
 """

@@ -1,4 +1,4 @@
-"""What the database records about tiles, in the form that conditions need.
+"""Records of tiles in the database, in the form that conditions need.
 
 Read once per tick, never at import. To Dagster, a quarantined tile and a failed one are the same:
 planned but not materialized.
