@@ -1,19 +1,19 @@
 """Every error this package raises on purpose.
 
 SpatialAssetsError
-├── SettingsError            project.toml, or a variable, says something impossible
+├── SettingsError            project.toml, or a variable, has an impossible value
 ├── GridError                a tile key, level or area does not fit the pixel grid
-├── RasterError              pixels, shape, CRS or bands are not what was promised
+├── RasterError              pixels, shape, CRS or bands are not as promised
 ├── VectorError              a boundaries file as a whole cannot be used
-├── SceneError               a STAC item cannot become a scene: it is bad, not away
-├── SourceUnavailableError   the archive or catalogue did not answer; trying again may help
-├── StoreError               the object store holds, or did, something it should not have
+├── SceneError               a STAC item cannot become a scene, and a retry would not help
+├── SourceUnavailableError   the archive or catalogue did not answer; a retry may help
+├── StoreError               the object store holds or did something unexpected
 │   └── LeaseHeldError       another writer holds this tile or the time axis
-├── DatabaseError            the database is away, too new, or not spatial
-├── ClusterError             the Dask cluster is away, or cannot do the work
-└── LaunchError              Dagster's webserver is away, refuses, or serves another project
+├── DatabaseError            the database is unreachable, too new, or not spatial
+├── ClusterError             the Dask cluster is unreachable, or cannot do the work
+└── LaunchError              Dagster's webserver is unreachable, refuses, or serves another project
 
-A message says what we got, what was wanted, and what to do.
+A message says what was found, what was expected, and what to do.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class SpatialAssetsError(Exception):
 
 
 class SettingsError(SpatialAssetsError):
-    """The project file, or a variable that overrides it, says something impossible."""
+    """The project file, or a variable that overrides it, has an impossible value."""
 
 
 class GridError(SpatialAssetsError):
@@ -32,7 +32,7 @@ class GridError(SpatialAssetsError):
 
 
 class RasterError(SpatialAssetsError):
-    """Pixels, shape, CRS or bands are not what was promised.
+    """Pixels, shape, CRS or bands are not as promised.
 
     Attributes:
         reason: the reason code of a quarantine record, in snake_case.
@@ -48,7 +48,7 @@ class VectorError(SpatialAssetsError):
 
 
 class SceneError(SpatialAssetsError):
-    """A STAC item cannot become a scene, in a way that a retry cannot change.
+    """A STAC item cannot become a scene, and a retry would not help.
 
     Attributes:
         reason: the reason code of a quarantine record, in snake_case.
@@ -60,11 +60,11 @@ class SceneError(SpatialAssetsError):
 
 
 class SourceUnavailableError(SpatialAssetsError):
-    """The archive or the catalogue did not answer; trying again may help."""
+    """The archive or the catalogue did not answer; a retry may help."""
 
 
 class StoreError(SpatialAssetsError):
-    """The object store holds, or did, something it should not have."""
+    """The object store holds or did something unexpected."""
 
 
 class LeaseHeldError(StoreError):
@@ -76,8 +76,8 @@ class LaunchError(SpatialAssetsError):
 
 
 class DatabaseError(SpatialAssetsError):
-    """The database is away, has a newer schema, or has no spatial extension."""
+    """The database is unreachable, has a newer schema, or has no spatial extension."""
 
 
 class ClusterError(SpatialAssetsError):
-    """The Dask cluster is away, has no workers, or has some that cannot do the work."""
+    """The Dask cluster is unreachable, has no workers, or has workers that cannot do the work."""

@@ -43,9 +43,9 @@ def judge_tables(project: Project, database: Database) -> Iterator[CheckOutcome]
     yield CheckOutcome(check=TABLE_IS_SOUND, stage=TILE_INDEX, verdict=sound)
     names = project.indices.names
     if len(names) > 1:
-        made = database.rows(TILE_INDEX, columns=("index_name", "tile", "period"))
+        index_rows = database.rows(TILE_INDEX, columns=("index_name", "tile", "period"))
         for index in names[1:]:
-            verdict = judge_same_tiles(made, index, than=names[0])
+            verdict = judge_same_tiles(index_rows, index, than=names[0])
             yield CheckOutcome(check=SAME_TILES, stage=index, verdict=verdict)
     if not project.boundaries:
         return
@@ -91,16 +91,16 @@ def judge_orphans(project: Project, tiles: Sequence[tuple[str, str]]) -> Verdict
     )
 
 
-def judge_same_tiles(made: Sequence[Mapping[str, object]], index: str, *, than: str) -> Verdict:
+def judge_same_tiles(rows: Sequence[Mapping[str, object]], index: str, *, than: str) -> Verdict:
     """Judge that an index has the tiles and periods of another, whose range check covers both.
 
     Args:
-        made: rows of `tile_index`: index_name, tile, period.
+        rows: rows of `tile_index`: index_name, tile, period.
         index: index to judge.
         than: index to compare it with.
     """
     found = {
-        name: {(str(row["tile"]), str(row["period"])) for row in made if row["index_name"] == name}
+        name: {(str(row["tile"]), str(row["period"])) for row in rows if row["index_name"] == name}
         for name in (index, than)
     }
     differing = sorted(found[index] ^ found[than])
