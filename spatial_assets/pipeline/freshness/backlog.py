@@ -15,7 +15,7 @@ from spatial_assets.pipeline.outcome import UPSTREAM, State
 from spatial_assets.project import Project
 from spatial_assets.project.sections.freshness import Ages
 from spatial_assets.stores.rows import Row
-from spatial_assets.stores.tables.batches import moment
+from spatial_assets.stores.tables.batches import timestamp
 from spatial_assets.stores.tables.database import Database
 
 
@@ -65,7 +65,7 @@ class BacklogRecords:
         states = [str(State.FAILED), str(State.QUARANTINED)]
         in_force = database.rows("quarantine", where={"grid_id": grid_id, "released_at": None})
         return cls(
-            checked_at={str(row["tile"]): moment(row["looked_at"]) for row in checked},
+            checked_at={str(row["tile"]): timestamp(row["looked_at"]) for row in checked},
             bad=database.rows("tile_state", where={"grid_id": grid_id, "state": states}),
             held=frozenset(str(row["subject"]) for row in in_force if row["kind"] == "tile"),
             scenes=len({str(row["subject"]) for row in in_force if row["kind"] == "scene"}),
@@ -169,7 +169,7 @@ def _bad_rows(records: BacklogRecords) -> Iterator[BacklogEntry]:
             yield BacklogEntry(
                 tile=tile,
                 reason=reason,
-                since=moment(row["since"]),
+                since=timestamp(row["since"]),
                 detail=f"{row['stage']}: {row['reason'] or 'no reason recorded'}",
             )
 

@@ -1,11 +1,7 @@
-"""RowsLike made ready for a table: column by column, of exactly the declared types.
+"""Batches of rows for a table: columns of exactly the declared types, from rows or columns.
 
-Databases forgive differently (one takes 12.0 for an integer, another takes NaN for a number), so
-nothing is left to them: what does not fit is refused here, naming table, row and column.
-
-The columns of a table out of what was given for it: rows, or columns already.
-
-Whether the values fit belongs in `batches`.
+Databases differ in what they accept (one takes 12.0 as an integer, another NaN as a number), so
+nothing is left to them: a value that does not fit is refused here, with table, row and column.
 """
 
 from __future__ import annotations
@@ -27,28 +23,28 @@ from spatial_assets.stores.rows import Columns, RowLike, RowsLike, boundary_key,
 from spatial_assets.stores.sql_names import is_unicode
 from spatial_assets.stores.tables.columns import SRID
 
-NO_VALUE = ("NAType", "NaTType")  # what pandas writes for a value that is not there
-LONGITUDE, LATITUDE = 180.0, 90.0
-FLAT = 2  # coordinates of a corner: x and y
-SLACK = 1e-6  # degrees; reprojection leaves a pole or the antimeridian by less
+MISSING_TYPES = ("NAType", "NaTType")  # of pandas, for a missing value
+MAX_LONGITUDE, MAX_LATITUDE = 180.0, 90.0
+PLANAR = 2  # coordinates of a vertex: x and y
+TOLERANCE_DEGREES = 1e-6  # reprojection exceeds a pole or the antimeridian by less
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """RowsLike of one table, by column."""
+    """Rows of one table, by column."""
 
     table: sa.Table
     columns: Mapping[str, Sequence[object]]
     """Column name -> values; geometries are shapely MultiPolygons with SRID 4326, JSON is text."""
 
     def __len__(self) -> int:
-        """How many rows."""
+        """Number of rows."""
         return len(next(iter(self.columns.values())))
 
     def in_order_of_key(self) -> Batch:
-        """Sorted by primary key; of rows with the same key the last, as if written in turn.
+        """Return the rows sorted by primary key; of rows with the same key only the last.
 
-        In one order in every process: two that merge the same rows wait, and never deadlock.
+        The order is the same in every process, so that concurrent merges do not deadlock.
         """
         keys = [self.columns[each.name] for each in self.table.primary_key]
         last = {tuple(map(str, key)): row for row, key in enumerate(zip(*keys, strict=True))}
@@ -58,12 +54,12 @@ class Batch:
 
 
 def prepare(table: sa.Table, rows: RowsLike, keys: Mapping[str, object]) -> Batch:
-    """Make rows ready for `table`.
+    """Convert rows to a batch for `table`.
 
     Args:
-        table: where they go.
-        rows: mappings or dataclasses, or their columns; a column that may be null may be absent.
-        keys: values that all rows share; a row may leave them out, and must not contradict.
+        table: the target.
+        rows: mappings or dataclasses, or their columns; nullable columns may be missing.
+        keys: values that all rows share; a row may omit them, but not contradict them.
 
     Raises:
         DatabaseError: a row does not fit the table.
@@ -75,8 +71,62 @@ def prepare(table: sa.Table, rows: RowsLike, keys: Mapping[str, object]) -> Batc
     return batch
 
 
+def given_columns(
+    table: sa.Table, rows: RowsLike, keys: Mapping[str, object]
+) -> dict[str, Sequence[object]]:
+    """All columns of `table`, with None for missing values.
+
+    Args:
+        table: the target.
+        rows: mappings or dataclasses, or their columns.
+        keys: defaults for the rows.
+
+    Raises:
+        DatabaseError: the rows have a column that the table lacks.
+    """
+    if isinstance(rows, Columns):
+        return completed_columns(table, rows, keys)
+    return columns_of_rows(table, rows, keys)
+
+
+def columns_of_rows(
+    table: sa.Table, rows: Iterable[RowLike], keys: Mapping[str, object]
+) -> dict[str, Sequence[object]]:
+    """Columns of a table, from rows."""
+    known = set(table.columns.keys())
+    mappings = [{**keys, **fields_of(row)} for row in rows]
+    for number, row in enumerate(mappings):
+        if not row.keys() <= known:
+            raise unknown_columns(table, f"row {number}", row.keys() - known)
+        if "key" in table.info and row.get("boundary_key") is None:
+            row["boundary_key"] = boundary_key(*(row.get(part) for part in table.info["key"]))
+    return {each.name: [row.get(each.name) for row in mappings] for each in table.columns}
+
+
+def completed_columns(
+    table: sa.Table, rows: Columns, keys: Mapping[str, object]
+) -> dict[str, Sequence[object]]:
+    """Columns of a table, from columns."""
+    nothing: Sequence[object] = [None] * len(rows)
+    given = {**{name: [value] * len(rows) for name, value in keys.items()}, **rows.values}
+    if not given.keys() <= set(table.columns.keys()):
+        raise unknown_columns(table, "the input", given.keys() - set(table.columns.keys()))
+    if "key" in table.info and "boundary_key" not in given:
+        parts = [given.get(part, nothing) for part in table.info["key"]]
+        given["boundary_key"] = [boundary_key(*each) for each in zip(*parts, strict=True)]
+    return {each.name: given.get(each.name, nothing) for each in table.columns}
+
+
+def unknown_columns(table: sa.Table, source: str, names: Iterable[str]) -> DatabaseError:
+    """Return the error for columns that the table lacks."""
+    return DatabaseError(
+        f"{table.name}: {source} has {', '.join(sorted(names))}, which the table lacks "
+        f"(it has {', '.join(table.columns.keys())})"
+    )
+
+
 def converted(column: sa.Column[object], values: Sequence[object]) -> Sequence[object]:
-    """Values as the type of `column` has them; None where there is none."""
+    """Convert values to the type of `column`; None if missing."""
     if fits_as_it_is(column, values):
         return values
     if isinstance(column.type, Geometry) and shapely.is_geometry(objects(values)).all():
@@ -100,7 +150,7 @@ def converted(column: sa.Column[object], values: Sequence[object]) -> Sequence[o
 
 
 def fits_as_it_is(column: sa.Column[object], values: Sequence[object]) -> bool:
-    """Whether no value needs to be converted: the usual case of many rows, seen all at once."""
+    """Return True if no value needs conversion: the usual case, checked for all rows at once."""
     types = set(map(type, values))
     if types == {str} and isinstance(column.type, sa.Text):
         together = "".join(values)  # type: ignore[arg-type]
@@ -111,64 +161,64 @@ def fits_as_it_is(column: sa.Column[object], values: Sequence[object]) -> bool:
 
 
 def multipolygons(column: sa.Column[object], values: Sequence[object]) -> Sequence[object]:
-    """Flat MultiPolygons with SRID 4326, out of polygons in lon/lat."""
+    """Convert polygons in lon/lat to 2D MultiPolygons with SRID 4326."""
     wanted = "a shapely Polygon or MultiPolygon in lon/lat, SRID 4326 or none"
     shapes = objects(values)
     for row in np.flatnonzero([type(value) is not shapely.MultiPolygon for value in shapes]):
         value = shapes[row]
         if isinstance(value, shapely.Polygon):
-            # a new geometry has no SRID: the one it had is kept, to be judged
+            # a new geometry has no SRID: keep the old one, which is checked below
             whole = shapely.MultiPolygon([value] if not value.is_empty else [])
             shapes[row] = shapely.set_srid(whole, shapely.get_srid(value))
         elif value is not None:
             raise bad_value(column, int(row), type(value).__name__, wanted)
     srids = shapely.get_srid(shapes)
-    strange = np.flatnonzero((srids > 0) & (srids != SRID))
-    if len(strange):
-        number = int(strange[0])
+    foreign = np.flatnonzero((srids > 0) & (srids != SRID))
+    if len(foreign):
+        number = int(foreign[0])
         raise bad_value(column, number, f"SRID {srids[number]}", wanted)
-    deep = shapely.get_coordinate_dimension(shapes) > FLAT
-    shapes[deep] = shapely.force_2d(shapes[deep])
+    has_z = shapely.get_coordinate_dimension(shapes) > PLANAR
+    shapes[has_z] = shapely.force_2d(shapes[has_z])
     bounds = shapely.bounds(shapes)
-    limits = np.array([LONGITUDE, LATITUDE, LONGITUDE, LATITUDE]) + SLACK
-    there = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes))
-    outside = there & ~(np.abs(bounds) <= limits).all(axis=1)
+    limits = np.array([MAX_LONGITUDE, MAX_LATITUDE] * 2) + TOLERANCE_DEGREES
+    present = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes))
+    outside = present & ~(np.abs(bounds) <= limits).all(axis=1)
     if outside.any():
         number = int(np.argmax(outside))
         raise bad_value(column, number, f"bounds {bounds[number].tolist()}", wanted)
-    bare = shapely.get_srid(shapes) <= 0
-    shapes[bare] = shapely.set_srid(shapes[bare], SRID)
+    no_srid = shapely.get_srid(shapes) <= 0
+    shapes[no_srid] = shapely.set_srid(shapes[no_srid], SRID)
     flat: Sequence[object] = shapes.tolist()
     return flat
 
 
 def objects(values: Sequence[object]) -> NDArray[np.object_]:
-    """Values as an array of objects, whatever they are."""
+    """Return values of any type as an array of objects."""
     return np.fromiter(values, dtype=object, count=len(values))
 
 
 def encoded(values: Sequence[object], *, srid: bool) -> list[bytes | None]:
-    """Geometries as WKB, with their SRID if asked for: EWKB."""
+    """Encode geometries as WKB, or as EWKB with their SRID."""
     result: list[bytes | None] = shapely.to_wkb(objects(values), include_srid=srid).tolist()
     return result
 
 
 def is_missing(value: object) -> bool:
-    """Whether this stands for no value: None, NaN, or what pandas has for them."""
-    if value is None or type(value).__name__ in NO_VALUE:
+    """Return True for None, NaN, and the missing values of pandas."""
+    if value is None or type(value).__name__ in MISSING_TYPES:
         return True
     return isinstance(value, float | np.floating) and math.isnan(value)
 
 
 def text(value: object) -> str:
-    """Text that either database stores: no NUL, no half of a surrogate pair."""
+    """Convert to text that both databases store: no NUL, no lone surrogate."""
     if isinstance(value, date):
         value = value.isoformat()
     return str(value).replace("\0", "\ufffd").encode(errors="replace").decode()
 
 
 def number(value: object) -> float:
-    """A finite number."""
+    """Convert to a finite number."""
     result = float(value)  # type: ignore[arg-type]
     if not math.isfinite(result):
         raise ValueError("not finite")
@@ -176,7 +226,7 @@ def number(value: object) -> float:
 
 
 def integer(value: object) -> int:
-    """A whole number of 64 bits."""
+    """Convert to a whole number of 64 bits."""
     result = int(value)  # type: ignore[call-overload]
     if result != value:
         raise ValueError("not a whole number")
@@ -186,14 +236,14 @@ def integer(value: object) -> int:
 
 
 def boolean(value: object) -> bool:
-    """True or False, and nothing that merely is like it."""
+    """Convert to a boolean; accept nothing but True and False."""
     if isinstance(value, bool | np.bool_):
         return bool(value)
     raise TypeError("not True or False")
 
 
 def day(value: object) -> date:
-    """A date; of a moment, the one it names itself."""
+    """Convert to a date; a datetime gives its own date, whatever its time zone."""
     if isinstance(value, datetime):
         return value.date()
     if isinstance(value, date):
@@ -203,8 +253,8 @@ def day(value: object) -> date:
     raise TypeError("not a date")
 
 
-def moment(value: object) -> datetime:
-    """An aware datetime, in UTC."""
+def timestamp(value: object) -> datetime:
+    """Convert to an aware datetime in UTC."""
     if isinstance(value, str):
         value = datetime.fromisoformat(value)
     if not isinstance(value, datetime):
@@ -215,12 +265,12 @@ def moment(value: object) -> datetime:
 
 
 def json_text(value: object) -> str:
-    """JSON with sorted keys; numbers that JSON lacks are null, what it does not know is text."""
+    """Encode as JSON with sorted keys; NaN and infinities become null, unknown types text."""
     return text(json.dumps(plain(value), sort_keys=True, allow_nan=False, ensure_ascii=False))
 
 
 def plain(value: object) -> object:
-    """`value` in the terms of JSON."""
+    """Convert to types that JSON has."""
     if isinstance(value, np.ndarray | np.generic):
         return plain(value.tolist())
     if isinstance(value, Mapping):
@@ -241,18 +291,19 @@ CONVERTERS: Mapping[type, Callable[[object], object]] = {
     sa.BigInteger: integer,
     sa.Boolean: boolean,
     sa.Date: day,
-    sa.DateTime: moment,
+    sa.DateTime: timestamp,
     sa.JSON: json_text,
 }
 
 
 def refuse_other_keys(batch: Batch, keys: Mapping[str, object]) -> None:
-    """Refuse rows that would not be found under the keys they replace."""
+    """Refuse rows that contradict the keys they replace."""
     for name, value in keys.items():
         wanted = converted(batch.table.c[name], [value])[0]
         for number, found in enumerate(batch.columns[name]):
             if found != wanted:
-                raise bad_value(batch.table.c[name], number, found, f"{wanted!r}, as replaced")
+                reason = f"{wanted!r}, the key to replace"
+                raise bad_value(batch.table.c[name], number, found, reason)
 
 
 def refuse_repeated_keys(batch: Batch) -> None:
@@ -271,64 +322,10 @@ def refuse_repeated_keys(batch: Batch) -> None:
 
 
 def bad_value(column: sa.Column[object], number: int, value: object, wanted: str) -> DatabaseError:
-    """What to raise for a value that does not fit its column."""
+    """Return the error for a value that does not fit its column."""
     shown = repr(value)
-    if len(shown) > 80:  # noqa: PLR2004 - a message stays on a screen
+    if len(shown) > 80:  # noqa: PLR2004 - keeps a message short
         shown = f"{shown[:77]}..."
     return DatabaseError(
         f"{column.table.name}: row {number}, column {column.name!r} is {shown}; wanted {wanted}"
-    )
-
-
-def given_columns(
-    table: sa.Table, rows: RowsLike, keys: Mapping[str, object]
-) -> dict[str, Sequence[object]]:
-    """All columns of `table`, with None where nothing was given.
-
-    Args:
-        table: where the rows go.
-        rows: mappings or dataclasses, or their columns.
-        keys: values of the rows that do not say otherwise.
-
-    Raises:
-        DatabaseError: something is given that the table has not.
-    """
-    if isinstance(rows, Columns):
-        return shared(table, rows, keys)
-    return gathered(table, rows, keys)
-
-
-def gathered(
-    table: sa.Table, rows: Iterable[RowLike], keys: Mapping[str, object]
-) -> dict[str, Sequence[object]]:
-    """The columns of a table out of rows."""
-    known = set(table.columns.keys())
-    mappings = [{**keys, **fields_of(row)} for row in rows]
-    for number, row in enumerate(mappings):
-        if not row.keys() <= known:
-            raise unknown_columns(table, f"row {number}", row.keys() - known)
-        if "key" in table.info and row.get("boundary_key") is None:
-            row["boundary_key"] = boundary_key(*(row.get(part) for part in table.info["key"]))
-    return {each.name: [row.get(each.name) for row in mappings] for each in table.columns}
-
-
-def shared(
-    table: sa.Table, rows: Columns, keys: Mapping[str, object]
-) -> dict[str, Sequence[object]]:
-    """The columns of a table out of columns that are there."""
-    nothing: Sequence[object] = [None] * len(rows)
-    given = {**{name: [value] * len(rows) for name, value in keys.items()}, **rows.values}
-    if not given.keys() <= set(table.columns.keys()):
-        raise unknown_columns(table, "what is given", given.keys() - set(table.columns.keys()))
-    if "key" in table.info and "boundary_key" not in given:
-        parts = [given.get(part, nothing) for part in table.info["key"]]
-        given["boundary_key"] = [boundary_key(*each) for each in zip(*parts, strict=True)]
-    return {each.name: given.get(each.name, nothing) for each in table.columns}
-
-
-def unknown_columns(table: sa.Table, who: str, names: Iterable[str]) -> DatabaseError:
-    """What to raise for columns that the table has not."""
-    return DatabaseError(
-        f"{table.name}: {who} has {', '.join(sorted(names))}, which the table has not "
-        f"(it has {', '.join(table.columns.keys())})"
     )

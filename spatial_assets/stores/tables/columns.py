@@ -1,6 +1,6 @@
-"""How a column and a type are declared: the words the tables are written in.
+"""Declarations of columns and types.
 
-Which tables there are belongs in `tables`.
+The tables are declared in `declarations`.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ COLUMN_TYPES: Mapping[ColumnType, type[SqlType]] = {
 
 
 def timestamp() -> sa.DateTime:
-    """A moment, never a local time."""
+    """Timestamp with time zone, never a local time."""
     return sa.DateTime(timezone=True)
 
 
 def json() -> SqlType:
-    """JSON, binary where the database has it."""
+    """JSON, binary if the database supports it."""
     return sa.JSON().with_variant(postgresql.JSONB(), "postgresql")
 
 
 def multipolygon() -> SqlType:
-    """A MultiPolygon in lon/lat; its index is declared, not made behind our back."""
+    """MultiPolygon in lon/lat; its index is declared separately, not created implicitly."""
     geometry: SqlType = Geometry("MULTIPOLYGON", srid=SRID, spatial_index=False)
     return geometry
 
@@ -49,27 +49,27 @@ def multipolygon() -> SqlType:
 def column(
     name: str, kind: SqlType | type[SqlType], comment: str, *, null: bool = False
 ) -> sa.Column[object]:
-    """A column that says what it holds; quoted, since each database reserves other words."""
+    """Declare a column with a comment; quoted, since each database reserves other words."""
     return sa.Column(name, kind, nullable=null, comment=comment, quote=True)
 
 
 def key_column(name: str, comment: str, kind: type[SqlType] = sa.Text) -> sa.Column[object]:
-    """A column of the primary key; keys are ours to give, never counted by the database."""
+    """Declare a column of the primary key; the database never generates keys."""
     return sa.Column(name, kind, primary_key=True, autoincrement=False, comment=comment)
 
 
-def shown(told: PublicColumn) -> sa.Column[object]:
-    """A column that people see, as the database has it."""
-    if told.kind == "multipolygon":
-        return column(told.name, multipolygon(), told.comment, null=told.null)
-    kind = timestamp() if told.kind == "timestamp" else COLUMN_TYPES[told.kind]()
-    if told.key:
-        return key_column(told.name, told.comment, type(kind))
-    return column(told.name, kind, told.comment, null=told.null)
+def public_column(declared: PublicColumn) -> sa.Column[object]:
+    """Declare a public column."""
+    if declared.kind == "multipolygon":
+        return column(declared.name, multipolygon(), declared.comment, null=declared.null)
+    kind = timestamp() if declared.kind == "timestamp" else COLUMN_TYPES[declared.kind]()
+    if declared.key:
+        return key_column(declared.name, declared.comment, type(kind))
+    return column(declared.name, kind, declared.comment, null=declared.null)
 
 
 def index_name(table: str, suffix: str) -> str:
-    """The name of an index; readable unless that is too long."""
+    """Name of an index; a hash replaces the table name if it is too long."""
     name = f"ix_{table}_{suffix}"
     if len(name.encode()) <= MAX_NAME_BYTES:
         return name

@@ -1,8 +1,8 @@
-"""Statements that follow from a declared table, in the words of either database.
+"""DDL statements of a declared table, in the SQL dialect of either database.
 
-DuckDB speaks PostgreSQL's language but for types and geometry functions; those few differences
-are the whole of its dialect here. Both number their parameters ($1), so that no identifier can
-be taken for one.
+DuckDB uses PostgreSQL's dialect except for types and geometry functions; these few differences
+are its whole dialect here. Both number their parameters ($1), so that no identifier is mistaken for
+one.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ class PostgisDialect(PGDialect):
     """PostgreSQL with numbered parameters and standard strings."""
 
     supports_statement_cache = True
-    _backslash_escapes = False  # a literal's backslash is itself, as in every server since 9.1
+    _backslash_escapes = False  # standard strings, the default of servers since 9.1
 
 
 class DuckTypes(PGTypeCompiler):
-    """DuckDB's own names, as its catalogue gives them back."""
+    """Type names as DuckDB's catalogue reports them."""
 
     def visit_TEXT(self, type_: object, **kw: Any) -> str:  # noqa: ANN401, ARG002, N802 - SQLAlchemy's
-        """Text of any length."""
+        """Return the type of text of any length."""
         return "VARCHAR"
 
     def visit_DOUBLE_PRECISION(self, type_: object, **kw: Any) -> str:  # noqa: ANN401, ARG002, N802
-        """A 64-bit float."""
+        """Return the type of a 64-bit float."""
         return "DOUBLE"
 
 
@@ -54,28 +54,28 @@ DUCKDB_DIALECT = DuckDialect(paramstyle="numeric_dollar")  # type: ignore[no-unt
 
 @compiles(Geometry, "duckdb")
 def duck_geometry(_type: object, _compiler: PGTypeCompiler, **_: object) -> str:
-    """DuckDB knows the reference system of a column, but not its kind of geometry."""
+    """Return the geometry type, which in DuckDB has a CRS, but no kind of geometry."""
     return f"GEOMETRY('EPSG:{SRID}')"
 
 
 @compiles(ST_AsEWKB, "duckdb")
 def duck_as_wkb(element: sa.FunctionElement[bytes], compiler: SQLCompiler, **kw: object) -> str:
-    """DuckDB has no SRID within a value."""
+    """Return a call of ST_AsWKB: a DuckDB value has no SRID."""
     return f"ST_AsWKB({compiler.process(element.clauses, **kw)})"
 
 
 @compiles(ST_GeomFromEWKB, "duckdb")
 def duck_from_wkb(element: sa.FunctionElement[bytes], compiler: SQLCompiler, **kw: object) -> str:
-    """DuckDB has no SRID within a value."""
+    """Return a call of ST_GeomFromWKB: a DuckDB value has no SRID."""
     return f"ST_GeomFromWKB({compiler.process(element.clauses, **kw)})"
 
 
 def creation(table: sa.Table, dialect: PGDialect) -> Iterator[str]:
-    """Create a table with its comments, and its indexes where they pay; nothing if it is there.
+    """Statements that create a table, its comments and useful indexes, where missing.
 
-    DuckDB gets none but the primary key. It scans 100,000 polygons in 15 ms, deletes twenty times
-    slower with an R-tree, and 1.5.5 fails with an internal error when an R-tree is used while the
-    file still has the log of a killed writer.
+    DuckDB gets no index but the primary key: it scans 100,000 polygons in 15 ms, deletes twenty
+    times slower with an R-tree, and 1.5.5 fails with an internal error when an R-tree is used while
+    the file still has the log of a killed writer.
     """
     yield str(CreateTable(table, if_not_exists=True).compile(dialect=dialect))
     if not isinstance(dialect, DuckDialect):
@@ -87,29 +87,29 @@ def creation(table: sa.Table, dialect: PGDialect) -> Iterator[str]:
 
 
 def view_creation(view: DatabaseView, dialect: PGDialect) -> str:
-    """Create a view, or replace its query."""
+    """Statement that creates a view, or replaces its query."""
     query = view.query.compile(dialect=dialect, compile_kwargs={"literal_binds": True})
     return f"CREATE OR REPLACE VIEW {quoted(view.table.name, dialect)} AS {query}"
 
 
 def column_addition(column: sa.Column[object], dialect: PGDialect) -> str:
-    """Add a column that may be null to a table that is there."""
+    """Statement that adds a nullable column to an existing table."""
     table, name = quoted(column.table.name, dialect), quoted(column.name, dialect)
     return f"ALTER TABLE {table} ADD COLUMN {name} {type_name(column, dialect)}"
 
 
 def type_name(column: sa.Column[object], dialect: PGDialect) -> str:
-    """The type of a column, as the database writes it."""
+    """Type of a column, as the database writes it."""
     return str(column.type.compile(dialect))
 
 
 def quoted(name: str, dialect: PGDialect) -> str:
-    """An identifier, whatever is in it."""
+    """Quote an identifier."""
     return dialect.identifier_preparer.quote_identifier(name)
 
 
 def parameterised(statement: sa.ClauseElement, dialect: PGDialect) -> tuple[str, list[object]]:
-    """A statement with numbered parameters, and their values in that order."""
+    """Return a statement with numbered parameters, and their values in that order."""
     compiled = statement.compile(dialect=dialect, compile_kwargs={"render_postcompile": True})
-    assert isinstance(compiled, SQLCompiler)  # noqa: S101 - for mypy: what has parameters is one
+    assert isinstance(compiled, SQLCompiler)  # noqa: S101 - for mypy
     return str(compiled), [compiled.params[name] for name in compiled.positiontup or ()]

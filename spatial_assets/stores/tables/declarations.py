@@ -1,17 +1,9 @@
-"""Every table of the product, declared once; PostGIS and DuckDB both follow from it.
+"""Every table and view of the product, declared once; PostGIS and DuckDB both follow from it.
 
-Names, types, keys, indexes and the comment of each column. Statements are made from a declaration
-in `ddl`; how an existing database is brought to it belongs in `schema`.
-
-The table of runs: what each did, for people and for forecasts.
-
-Tables of what tiles were made from and of what has changed since, declared as in `tables`.
-
-The table of one boundary set, whatever its user calls it and its columns.
-
-The view that adds up what the tiles contribute to a boundary: one row a boundary and period.
-
-The arithmetic of merging, in SQL. What a tile contributes is computed in geo/zonal.
+Names, types, keys, indexes, comments, and the rules by which rows are merged. `ddl` turns a
+declaration into statements; `schema` migrates an existing database to it. Comments are part of the
+stored schema. The view `<index>_by_boundary_merged` adds up the contributions of the tiles to each
+boundary, which geo/vectors/zonal_statistics.py computes.
 """
 
 from __future__ import annotations
@@ -37,14 +29,16 @@ from spatial_assets.stores.tables.columns import (
     index_name,
     json,
     key_column,
-    shown,
+    public_column,
     timestamp,
 )
+
+RUN_LOG = "run_log"
 
 
 @dataclass(frozen=True)
 class DatabaseView:
-    """A view: its columns as a table, and the query behind it."""
+    """A view: its columns as a table, and its query."""
 
     table: sa.Table
     query: sa.Select[tuple[object, ...]]
@@ -52,13 +46,13 @@ class DatabaseView:
 
 @dataclass(frozen=True)
 class Tables:
-    """Everything declared for one project."""
+    """Tables and views of one project."""
 
     metadata: sa.MetaData
     views: Mapping[str, DatabaseView]
 
     def table(self, name: str) -> sa.Table:
-        """A table that rows are written to.
+        """Return a table, for writing.
 
         Raises:
             DatabaseError: it is not declared.
@@ -72,7 +66,7 @@ class Tables:
         return found
 
     def readable(self, name: str) -> sa.Table:
-        """A table or a view, to read from."""
+        """Return a table or view, for reading."""
         view = self.views.get(name)
         return view.table if view else self.table(name)
 
@@ -81,7 +75,7 @@ def declare(boundaries: Iterable[BoundaryDeclaration], indices: Iterable[str]) -
     """Declare the tables of a project.
 
     Raises:
-        DatabaseError: a name cannot be one, or two are the same to a database.
+        DatabaseError: a name is invalid, or two names differ only in case.
     """
     metadata = sa.MetaData()
     for make in (
@@ -101,17 +95,16 @@ def declare(boundaries: Iterable[BoundaryDeclaration], indices: Iterable[str]) -
     for declared in boundaries:
         if declared.name.casefold() in taken:
             raise DatabaseError(
-                f"boundary set {declared.name!r} would share its table with another one; "
-                "give it another name"
+                f"boundary set {declared.name!r} would share its table with another one; rename it"
             )
         taken.add(declared.name.casefold())
         areas.append(boundary_table(metadata, declared))
-    views = [DatabaseView(merged_table(parts), merging(parts, areas)) for parts in statistics]
+    views = [DatabaseView(merged_table(parts), merged_query(parts, areas)) for parts in statistics]
     return Tables(metadata, {view.table.name: view for view in views})
 
 
 def columns_of(table: sa.Table) -> list[tuple[str, str, str]]:
-    """(name, type, description) of each column, e.g. for a column schema in a user interface."""
+    """Return (name, type, description) of each column, e.g. for a column schema in the UI."""
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
     return [
         (each.name, str(each.type.compile(dialect)).lower(), each.comment or "")
@@ -119,31 +112,46 @@ def columns_of(table: sa.Table) -> list[tuple[str, str, str]]:
     ]
 
 
+def boundary_table(metadata: sa.MetaData, declared: BoundaryDeclaration) -> sa.Table:
+    """Declare one row for each feature of a boundary set."""
+    name = checked_name(declared.name, "boundary set")
+    key = keys_of(declared)
+    return sa.Table(
+        name,
+        metadata,
+        *map(public_column, boundary_columns(declared)),
+        sa.Index(index_name(name, "geometry"), "geometry", postgresql_using="gist"),
+        quote=True,
+        comment=f"Boundaries of the set {name}: valid, in lon/lat.",
+        info={"key": key, "carried": frozenset([*key, *declared.columns])},
+    )
+
+
 def statistics_table(metadata: sa.MetaData, index: str) -> sa.Table:
-    """What each tile contributes to the statistics of each boundary."""
+    """Declare the contribution of each tile to the statistics of each boundary."""
     name = checked_name(f"{index}_by_boundary", "table", suffix_bytes=len("_merged"))
     return sa.Table(
         name,
         metadata,
-        *map(shown, STATISTICS_COLUMNS),
+        *map(public_column, STATISTICS_COLUMNS),
         sa.Index(index_name(name, "key"), "boundary_table", "boundary_key"),
         comment=f"What each tile contributes to {index} by boundary; {name}_merged adds it up.",
     )
 
 
 def tile_index_table(metadata: sa.MetaData) -> sa.Table:
-    """Which pixels exist."""
+    """Declare the index of existing pixels."""
     return sa.Table(
         "tile_index",
         metadata,
-        *map(shown, TILE_INDEX_COLUMNS),
+        *map(public_column, TILE_INDEX_COLUMNS),
         sa.Index("ix_tile_index_geometry", "geometry", postgresql_using="gist"),
         comment="The product's own index: which pixels exist, how good, how fresh.",
     )
 
 
 def tile_state_table(metadata: sa.MetaData) -> sa.Table:
-    """How each stage of each tile last ended."""
+    """Declare the latest outcome of each stage of each tile."""
     table = sa.Table(
         "tile_state",
         metadata,
@@ -163,7 +171,7 @@ def tile_state_table(metadata: sa.MetaData) -> sa.Table:
 
 
 def quarantine_table(metadata: sa.MetaData) -> sa.Table:
-    """What is bad in a way that a retry cannot change."""
+    """Declare the table of bad inputs that no retry can fix."""
     table = sa.Table(
         "quarantine",
         metadata,
@@ -190,7 +198,7 @@ def quarantine_table(metadata: sa.MetaData) -> sa.Table:
 
 
 def schema_version_table(metadata: sa.MetaData) -> sa.Table:
-    """Which migrations this database has had."""
+    """Declare the migrations applied to this database."""
     return sa.Table(
         "schema_version",
         metadata,
@@ -207,33 +215,8 @@ def schema_version_table(metadata: sa.MetaData) -> sa.Table:
     )
 
 
-UpdateExpressions = Mapping[str, sa.ColumnElement[object]]
-
-
-def keep_since(
-    table: sa.Table, incoming: sa.ColumnCollection[str, sa.Column[object]]
-) -> UpdateExpressions:
-    """A state that did not change keeps the time it began."""
-    same = [
-        table.c[name].is_not_distinct_from(incoming[name])
-        for name in ("state", "reason", "fingerprint")
-    ]
-    return {"since": sa.case((sa.and_(*same), table.c.since), else_=incoming["since"])}
-
-
-def keep_first_seen(
-    table: sa.Table, incoming: sa.ColumnCollection[str, sa.Column[object]]
-) -> UpdateExpressions:
-    """One in force was first seen when it was; one that was released begins anew."""
-    in_force = table.c.released_at.is_(None)
-    return {"first_seen": sa.case((in_force, table.c.first_seen), else_=incoming["first_seen"])}
-
-
-RUN_LOG = "run_log"
-
-
 def run_log_table(metadata: sa.MetaData) -> sa.Table:
-    """One row for each run over tiles, the newest thousand of them."""
+    """Declare one row for each run over tiles; the newest thousand are kept."""
     return sa.Table(
         RUN_LOG,
         metadata,
@@ -254,7 +237,7 @@ def run_log_table(metadata: sa.MetaData) -> sa.Table:
 
 
 def tile_inputs_table(metadata: sa.MetaData) -> sa.Table:
-    """What each tile was last made from."""
+    """Declare the inputs that each tile was last computed from."""
     table = sa.Table(
         "tile_inputs",
         metadata,
@@ -273,7 +256,7 @@ def tile_inputs_table(metadata: sa.MetaData) -> sa.Table:
 
 
 def tile_wanted_table(metadata: sa.MetaData) -> sa.Table:
-    """What has changed since tiles were made."""
+    """Declare the changes since tiles were computed."""
     table = sa.Table(
         "tile_wanted",
         metadata,
@@ -285,41 +268,50 @@ def tile_wanted_table(metadata: sa.MetaData) -> sa.Table:
         column("since", timestamp(), "When the change was seen."),
         comment="Changed inputs that tiles are to follow; done where tile_inputs says the same.",
     )
-    table.info["merge"] = keep_sighting
+    table.info["merge"] = keep_change
     return table
+
+
+UpdateExpressions = Mapping[str, sa.ColumnElement[object]]
+"""Column -> its value after a merge; other columns take the incoming value."""
+
+
+def keep_since(
+    table: sa.Table, incoming: sa.ColumnCollection[str, sa.Column[object]]
+) -> UpdateExpressions:
+    """Merge rule: an unchanged state keeps its start time."""
+    same = [
+        table.c[name].is_not_distinct_from(incoming[name])
+        for name in ("state", "reason", "fingerprint")
+    ]
+    return {"since": sa.case((sa.and_(*same), table.c.since), else_=incoming["since"])}
+
+
+def keep_first_seen(
+    table: sa.Table, incoming: sa.ColumnCollection[str, sa.Column[object]]
+) -> UpdateExpressions:
+    """Merge rule: a quarantined input keeps `first_seen`; a released one starts again."""
+    in_force = table.c.released_at.is_(None)
+    return {"first_seen": sa.case((in_force, table.c.first_seen), else_=incoming["first_seen"])}
 
 
 def newest(
     table: sa.Table, incoming: sa.ColumnCollection[str, sa.Column[object]]
 ) -> UpdateExpressions:
-    """What comes last is so."""
+    """Merge rule: the latest row replaces the earlier one."""
     del table, incoming
     return {}
 
 
-def keep_sighting(
+def keep_change(
     table: sa.Table, incoming: sa.ColumnCollection[str, sa.Column[object]]
 ) -> UpdateExpressions:
-    """A change that was seen before keeps when and why."""
+    """Merge rule: a change detected before keeps its time and reason."""
     same = table.c.wanted == incoming["wanted"]
     return {name: sa.case((same, table.c[name]), else_=incoming[name]) for name in ("why", "since")}
 
 
-def boundary_table(metadata: sa.MetaData, declared: BoundaryDeclaration) -> sa.Table:
-    """One row for each feature of a boundary set."""
-    name = checked_name(declared.name, "boundary set")
-    key = keys_of(declared)
-    return sa.Table(
-        name,
-        metadata,
-        *map(shown, boundary_columns(declared)),
-        sa.Index(index_name(name, "geometry"), "geometry", postgresql_using="gist"),
-        quote=True,
-        comment=f"Boundaries of the set {name}: valid, in lon/lat.",
-        info={"key": key, "carried": frozenset([*key, *declared.columns])},
-    )
-
-
+MERGED_KEY = ("grid_id", "period", "boundary_table", "boundary_key")
 MERGED_COLUMNS: Sequence[tuple[str, type[SqlType], str]] = (
     ("grid_id", sa.Text, "Identity of the pixel grid."),
     ("period", sa.Text, "Label of the period, e.g. 2023-08."),
@@ -337,11 +329,10 @@ MERGED_COLUMNS: Sequence[tuple[str, type[SqlType], str]] = (
     ("valid_fraction", sa.Double, "Share of the pixels' area that is valid, 0 to 1."),
     ("covered_fraction", sa.Double, "Share of the boundary's own area that pixels cover."),
 )
-MERGED_KEY = ("grid_id", "period", "boundary_table", "boundary_key")
 
 
 def merged_table(parts: sa.Table) -> sa.Table:
-    """The columns of the view over `parts`."""
+    """Declare the columns of the merged view over `parts`."""
     columns = [
         sa.Column(name, kind, primary_key=name in MERGED_KEY, autoincrement=False, comment=comment)
         for name, kind, comment in MERGED_COLUMNS
@@ -350,19 +341,19 @@ def merged_table(parts: sa.Table) -> sa.Table:
     return sa.Table(f"{parts.name}_merged", sa.MetaData(), *columns, comment=comment)
 
 
-def merging(parts: sa.Table, areas: Sequence[sa.Table]) -> sa.Select[tuple[object, ...]]:
-    """The query of the view over `parts`.
+def merged_query(parts: sa.Table, areas: Sequence[sa.Table]) -> sa.Select[tuple[object, ...]]:
+    """Query of the merged view over `parts`.
 
     Args:
-        parts: what each tile contributes.
-        areas: the tables of boundaries, which know each boundary's own area.
+        parts: table of the contributions of each tile.
+        areas: boundary tables, which have the area of each boundary.
     """
-    sums = added_up(parts).subquery("sums")
+    sums = tile_sums(parts).subquery("sums")
     weight, area = sums.c.weight, sums.c.area_total
     mean = sums.c["sum"] / weight
-    # Rounding may take the variance of equal values below zero by a hair.
+    # Rounding may make the variance of equal values slightly negative.
     variance = sa.func.greatest(sums.c.sum_squares / weight - mean * mean, 0.0)
-    own, source = own_area(sums, areas)
+    own, source = boundary_area(sums, areas)
     derived = {
         "mean": sa.case((weight > 0, mean)),
         "std": sa.case((weight > 0, sa.func.sqrt(variance))),
@@ -377,7 +368,7 @@ def merging(parts: sa.Table, areas: Sequence[sa.Table]) -> sa.Select[tuple[objec
     ).select_from(source)
 
 
-def added_up(parts: sa.Table) -> sa.Select[tuple[object, ...]]:
+def tile_sums(parts: sa.Table) -> sa.Select[tuple[object, ...]]:
     """Sums, extremes and counts over the tiles of each boundary and period."""
     keys = [parts.c[name] for name in MERGED_KEY]
     summed = ("pixels", "weight", "area_total", "sum", "sum_squares")
@@ -391,10 +382,10 @@ def added_up(parts: sa.Table) -> sa.Select[tuple[object, ...]]:
     ).group_by(*keys)
 
 
-def own_area(
+def boundary_area(
     sums: sa.Subquery, areas: Sequence[sa.Table]
 ) -> tuple[sa.ColumnElement[float], sa.FromClause]:
-    """The boundary's own area (null where unknown), and what to select from to have it."""
+    """Return the area of the boundary (null if unknown), and the FROM clause that provides it."""
     if not areas:
         return sa.cast(sa.null(), sa.Double), sums
     each = [

@@ -1,6 +1,6 @@
-"""DuckDB with its spatial extension: transactions on one file, and rows loaded through Arrow.
+"""DuckDB with its spatial extension: transactions on one file, rows loaded through Arrow.
 
-How the file is come by, and shared with other processes, belongs in `duck_file`.
+`duckdb_file` attaches the file, and shares it with other processes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from spatial_assets.errors import DatabaseError
 from spatial_assets.stores.tables.batches import Batch, encoded
 from spatial_assets.stores.tables.database import Database
 from spatial_assets.stores.tables.ddl import DUCKDB_DIALECT, DuckDialect, quoted
-from spatial_assets.stores.tables.duckdb_file import DuckFile, is_held_by_others
+from spatial_assets.stores.tables.duckdb_file import DuckFile, is_locked_elsewhere
 from spatial_assets.stores.tables.schema import MIGRATIONS, Migration
 from spatial_assets.stores.tables.transactions import STAGED_ROWS, Transaction
 
@@ -46,12 +46,12 @@ class DuckTransaction:
 
     @property
     def dialect(self) -> DuckDialect:
-        """DuckDB's words."""
+        """SQL dialect of DuckDB."""
         return DUCKDB_DIALECT
 
     def run(self, sql: str, values: Sequence[object] = ()) -> list[tuple[object, ...]]:
-        """Execute one statement; what it returns."""
-        # By Arrow, because fetchall() needs pytz for a moment in time.
+        """Execute one statement; return its rows."""
+        # By Arrow, because fetchall() needs pytz for timestamps.
         table = self._connection.execute(sql, list(values)).to_arrow_table()
         columns = [column.to_pylist() for column in table.columns]
         return list(zip(*columns, strict=True))
@@ -73,7 +73,7 @@ class DuckTransaction:
 
     @contextmanager
     def staged(self, batch: Batch) -> Iterator[sa.TableClause]:
-        """Rows as a table of their own, read from Arrow; geometries are WKB."""
+        """Rows as a temporary table, read from Arrow; geometries are WKB."""
         arrays = [
             pa.array(arrow_values(batch, name), ARROW_TYPES[type(batch.table.c[name].type)])
             for name in batch.columns
@@ -86,7 +86,7 @@ class DuckTransaction:
             self._connection.unregister(STAGED_ROWS)
 
     def lock(self, names: Mapping[str, bool]) -> None:
-        """Nothing: nobody else can write."""
+        """Do nothing: no other process can write."""
 
     def relations(self) -> dict[str, dict[str, str]]:
         """Tables and views there are: name -> column -> type."""
@@ -99,33 +99,33 @@ class DuckTransaction:
             found.setdefault(str(table), {})[str(column)] = str(kind)
         return found
 
-    def make_room(self) -> None:
-        """Nothing: a file has its schema."""
+    def create_schema(self) -> None:
+        """Do nothing: a file has its schema."""
 
     @contextmanager
-    def filling(self, table: sa.Table) -> Iterator[None]:  # noqa: ARG002 - nothing is to be done
-        """Nothing: there is no index but the key, and DuckDB keeps its statistics."""
+    def filling(self, table: sa.Table) -> Iterator[None]:  # noqa: ARG002 - nothing to do
+        """Do nothing: there is no index but the key, and DuckDB maintains its statistics."""
         yield
 
 
 class DuckDatabase(Database):
-    """One DuckDB file."""
+    """A DuckDB file as a database."""
 
     def __init__(
         self, path: str, *, lock_timeout: float = 60.0, migrations: Sequence[Migration] = MIGRATIONS
     ) -> None:
         if not path or ":memory:" in path:
             raise DatabaseError(
-                "duckdb:///: wanted a file, as several processes and runs share it; "
+                "duckdb:///: wanted a file, since several processes and runs share it; "
                 "e.g. duckdb:///data/spatial.duckdb"
             )
-        place = Path(path).resolve()
-        super().__init__(f"duckdb:///{place}", migrations)
-        self._file = DuckFile(place, lock_timeout)
+        file = Path(path).resolve()
+        super().__init__(f"duckdb:///{file}", migrations)
+        self._file = DuckFile(file, lock_timeout)
 
     def in_transaction(self, work: Callable[[Transaction], Result], *, write: bool) -> Result:
-        """Do `work` in a transaction on the file; the file is made by the first that writes."""
-        with self._explaining(), self._file.attached(write=write) as connection:
+        """Do `work` in a transaction on the file; the first writer creates the file."""
+        with self._translated_errors(), self._file.attached(write=write) as connection:
             connection.execute("BEGIN")
             result = work(DuckTransaction(connection))
             connection.execute("COMMIT")
@@ -133,21 +133,21 @@ class DuckDatabase(Database):
 
     @contextmanager
     def keep_open(self) -> Iterator[None]:
-        """Keep the file between the transactions of this block while nobody else asks for it."""
-        with self._explaining(), self._file.kept():
+        """Keep the file attached between transactions of this block while nobody requests it."""
+        with self._translated_errors(), self._file.kept():
             yield
 
     def spatial_version(self) -> str:
         """Versions of DuckDB and of its spatial extension."""
-        with self._explaining():
+        with self._translated_errors():
             return self._file.spatial_version()
 
     def close(self) -> None:
-        """Let go of the database in memory, and of the file if it is kept."""
+        """Close the in-memory database, and the file if it is kept."""
         self._file.close()
 
     @contextmanager
-    def _explaining(self) -> Iterator[None]:
+    def _translated_errors(self) -> Iterator[None]:
         try:
             yield
         except duckdb.Error as error:
@@ -155,7 +155,7 @@ class DuckDatabase(Database):
 
 
 def arrow_values(batch: Batch, name: str) -> Sequence[object]:
-    """Values of a column as Arrow takes them."""
+    """Values of a column as Arrow accepts them."""
     values = batch.columns[name]
     if not is_geometry(batch.table.c[name]):
         return values
@@ -163,15 +163,15 @@ def arrow_values(batch: Batch, name: str) -> Sequence[object]:
 
 
 def is_geometry(column: sa.Column[object]) -> bool:
-    """Whether a column holds geometries."""
+    """Return True if a column holds geometries."""
     return isinstance(column.type, Geometry)
 
 
 def explained(error: duckdb.Error) -> str:
-    """What a DuckDB error means, and what to do."""
-    told = str(error).partition("\n")[0]
-    if is_held_by_others(error):
-        return f"{told}. Another process holds the file: close it, or use PostGIS to share"
+    """Message for a DuckDB error, with the remedy."""
+    message = str(error).partition("\n")[0]
+    if is_locked_elsewhere(error):
+        return f"{message}. Another process holds the file: close it, or use PostGIS to share"
     if isinstance(error, duckdb.CatalogException):
-        return f"{told}. Call ensure_schema first, or run `spatial-assets check`"
-    return told
+        return f"{message}. Call ensure_schema first, or run `spatial-assets check`"
+    return message

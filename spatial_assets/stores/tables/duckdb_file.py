@@ -1,12 +1,10 @@
-"""The file of a DuckDB database, and who has it: one process at a time may write it.
+"""The file of a DuckDB database, which one process at a time may open for writing.
 
-It is attached to a database in memory for a transaction and then let go of, or kept for the next
-one for as long as nobody else asks. Attaching, rather than opening, because the extension must be
-loaded before the log of a killed writer is read.
+The file is attached to an in-memory database for a transaction and then detached, or kept attached
+for the next one while no other process requests it. Attached rather than opened, because the
+extension must be loaded before DuckDB replays the log of a killed writer.
 
-Whose turn it is with a DuckDB file: among the threads of this process, and among processes.
-
-What is done in a turn belongs in `duck_file`.
+Threads of this process take turns by a lock of our own; processes, by DuckDB's lock on the file.
 """
 
 from __future__ import annotations
@@ -23,7 +21,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 import duckdb
 
@@ -33,39 +30,39 @@ from spatial_assets.retries import Backoff, with_retries
 logger = logging.getLogger(__name__)
 
 EXTENSION = "duckdb_extension_spatial"
-STORAGE = "STORAGE_VERSION 'v1.5.0'"  # the oldest that keeps the reference system of a column
-HELD_BY_OTHERS = ("Could not set lock", "Conflicting lock", "Unique file handle conflict")
+STORAGE = "STORAGE_VERSION 'v1.5.0'"  # the oldest that stores the CRS of a column
+LOCKED_ERRORS = ("Could not set lock", "Conflicting lock", "Unique file handle conflict")
 SETTINGS = {
-    # Nothing is fetched behind our back: the extension comes as a package, or not at all.
+    # Nothing is downloaded silently: the extension comes as a package, or not at all.
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
-    # A table that is not there is an error, even if a Python variable has its name.
+    # A missing table is an error, even if a Python variable has its name.
     "python_enable_replacements": "false",
-    # Tables here are small beside pixels; past this DuckDB spills to a folder beside the file.
+    # Tables here are small beside pixels; above this DuckDB spills to a folder beside the file.
     "memory_limit": "1GB",
     # The cores are for pixels, and a tile's few rows cost half when no threads are woken for them.
     "threads": "1",
 }
-KEPT_IDLE = 2.0
-"""Seconds without a transaction after which a kept file is let go of: programs that do not ask,
-such as DuckDB's own, may have it."""
+IDLE_SECONDS = 2.0
+"""Time without a transaction after which a kept file is detached, for programs that request
+nothing, such as DuckDB's own."""
 
-LOOK = 0.02
-"""Seconds between looks whether another process asks for a kept file."""
+REQUEST_POLL_SECONDS = 0.02
+"""Interval between checks whether another process requests a kept file."""
 
-AGAIN = 0.05
-"""Seconds, at most, between tries to have a file that another process holds."""
+MAX_ATTACH_WAIT_SECONDS = 0.05
+"""Longest wait between attempts to attach a file that another process has locked."""
 
 IN_MEMORY = ":memory:"
-"""What is read where there is no file."""
+"""Database that is read if there is no file."""
 
 
 class DuckFile:
-    """A DuckDB file as one object of this process has it; of several, one at a time."""
+    """A DuckDB file as used by one object of this process; several objects take turns."""
 
-    def __init__(self, path: Path, patience: float) -> None:
+    def __init__(self, path: Path, lock_timeout: float) -> None:
         self._path = path
-        self._patience = patience
+        self._lock_timeout = lock_timeout
         self._memory: duckdb.DuckDBPyConnection | None = None
         self._attached: str | None = None
         self._keepers = 0
@@ -73,49 +70,51 @@ class DuckFile:
 
     @contextmanager
     def attached(self, *, write: bool) -> Iterator[duckdb.DuckDBPyConnection]:
-        """The file as the schema `store`; dropped with all that was begun if anything fails.
+        """Attach the file as the schema `store`; roll back and detach if anything fails.
 
         Raises:
-            DatabaseError: another thread has it, and kept it.
-            duckdb.Error: another process has it, and kept it.
+            DatabaseError: another thread did not release the file in time.
+            duckdb.Error: another process did not release the file in time.
         """
-        with turn_of(self._path, self._patience) as turn:
-            turn.passes_to(self)
+        with locked(self._path, self._lock_timeout) as lock:
+            lock.transfer_to(self)
             connection, is_done = self._instance(), False
             try:
                 if self._attached is None:
                     self._attach(connection, write=write)
                 yield connection
                 if not self._may_be_kept():
-                    self.let_go()
+                    self.detach()
                 self._used = time.monotonic()
                 is_done = True
             finally:
                 if not is_done:
-                    # Closing rolls back and lets go of the file, whatever state it is in.
+                    # Closing rolls back and releases the file, whatever state it is in.
                     self._drop()
 
     @contextmanager
     def kept(self) -> Iterator[None]:
-        """Keep the file between the transactions of this block while nobody else asks for it."""
-        over = threading.Event()
-        watch = threading.Thread(target=self._watch, args=(over,), name="duckdb-file", daemon=True)
-        with turn_of(self._path, self._patience):
+        """Keep the file attached between transactions of this block while nobody requests it."""
+        is_over = threading.Event()
+        watcher = threading.Thread(
+            target=self._watch, args=(is_over,), name="duckdb-file", daemon=True
+        )
+        with locked(self._path, self._lock_timeout):
             self._keepers += 1
-        watch.start()
+        watcher.start()
         try:
             yield
         finally:
-            over.set()
-            watch.join()
-            with turn_of(self._path, self._patience):
+            is_over.set()
+            watcher.join()
+            with locked(self._path, self._lock_timeout):
                 self._keepers -= 1
                 if not self._keepers:
-                    self.let_go()
+                    self.detach()
 
     def spatial_version(self) -> str:
         """Versions of DuckDB and of its spatial extension."""
-        with turn_of(self._path, self._patience):
+        with locked(self._path, self._lock_timeout):
             found = self._instance().execute(
                 "SELECT extension_version FROM duckdb_extensions() WHERE extension_name = 'spatial'"
             )
@@ -123,12 +122,12 @@ class DuckFile:
         return f"DuckDB {duckdb.__version__}, spatial {version[0] if version else 'missing'}"
 
     def close(self) -> None:
-        """Let go of the database in memory, and of the file with it."""
-        with turn_of(self._path, self._patience):
+        """Close the in-memory database, and with it the file."""
+        with locked(self._path, self._lock_timeout):
             self._drop()
 
-    def let_go(self) -> None:
-        """Detach the file, which brings its log into it; whoever calls has the turn."""
+    def detach(self) -> None:
+        """Detach the file, which writes its log into it; the caller holds the lock."""
         if self._attached is None or self._memory is None:
             return
         try:
@@ -139,13 +138,6 @@ class DuckFile:
             self._drop()
             raise
 
-    def _let_go_quietly(self) -> None:
-        try:
-            self.let_go()
-        except duckdb.Error as error:
-            # What was committed is in its log; the next transaction meets the same trouble.
-            logger.warning("duckdb:///%s was let go of with trouble: %s", self._path, error)
-
     def _drop(self) -> None:
         self._attached = None
         if self._memory is not None:
@@ -154,47 +146,55 @@ class DuckFile:
 
     def _may_be_kept(self) -> bool:
         return (
-            self._keepers > 0 and self._attached != IN_MEMORY and is_asked_for(self._path) is False
+            self._keepers > 0 and self._attached != IN_MEMORY and is_requested(self._path) is False
         )
 
-    def _watch(self, over: threading.Event) -> None:
-        """Between transactions, let go of what others ask for, and of what is not used."""
-        while not over.wait(LOOK):
-            with turn_if_free(self._path) as is_ours:
-                is_idle = time.monotonic() - self._used > KEPT_IDLE
+    def _watch(self, is_over: threading.Event) -> None:
+        """Detach the file between transactions when it is requested elsewhere, or idle."""
+        while not is_over.wait(REQUEST_POLL_SECONDS):
+            with locked_if_free(self._path) as is_ours:
+                is_idle = time.monotonic() - self._used > IDLE_SECONDS
                 if is_ours and self._attached and (is_idle or not self._may_be_kept()):
-                    self._let_go_quietly()
+                    try:
+                        self.detach()
+                    except duckdb.Error as error:
+                        # Commits are in the file's log; the next transaction meets the same error.
+                        logger.warning(
+                            "duckdb:///%s was not detached cleanly: %s", self._path, error
+                        )
 
     def _attach(self, connection: duckdb.DuckDBPyConnection, *, write: bool) -> None:
-        """Attach the file as the database in use; the first that writes makes it."""
+        """Attach the file as the current database; the first writer creates it."""
         if write:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-        place = str(self._path) if write or self._path.exists() else IN_MEMORY
-        mode = STORAGE if write or self._keepers or place == IN_MEMORY else "READ_ONLY"
-        command = f"ATTACH {literal(place)} AS store ({mode})"
-        if is_asked_for(self._path):
-            # Whoever has just given way would be back before those who wait look again.
-            time.sleep(AGAIN * (1 + random.random()))  # noqa: S311 - jitter guards nothing
+        target = str(self._path) if write or self._path.exists() else IN_MEMORY
+        mode = STORAGE if write or self._keepers or target == IN_MEMORY else "READ_ONLY"
+        command = f"ATTACH {literal(target)} AS store ({mode})"
+        if is_requested(self._path):
+            # A process that has just given way would be back before those that wait retry.
+            time.sleep(MAX_ATTACH_WAIT_SECONDS * (1 + random.random()))  # noqa: S311 - jitter only
         try:
             connection.execute(command)
         except duckdb.Error as error:
-            if not is_held_by_others(error):
+            if not is_locked_elsewhere(error):
                 raise
-            self._wait_for(connection, command)
-        self._attached = place
+            self._attach_when_released(connection, command)
+        self._attached = target
         connection.execute("USE store")
 
-    def _wait_for(self, connection: duckdb.DuckDBPyConnection, command: str) -> None:
-        with asking_for(self._path):
+    def _attach_when_released(self, connection: duckdb.DuckDBPyConnection, command: str) -> None:
+        with requesting(self._path):
             with_retries(
                 lambda: connection.execute(command),
-                backoff=Backoff(first=0.005, largest=AGAIN, total=self._patience),
+                backoff=Backoff(
+                    first=0.005, largest=MAX_ATTACH_WAIT_SECONDS, total=self._lock_timeout
+                ),
                 errors=(duckdb.Error,),
-                may_pass=is_held_by_others,
+                may_pass=is_locked_elsewhere,
             )
 
     def _instance(self) -> duckdb.DuckDBPyConnection:
-        """A database in memory with the extension loaded; 110 ms, so it is kept."""
+        """In-memory database with the extension loaded; kept, as that takes 110 ms."""
         if self._memory is None:
             config: dict[str, str | bool | int | float | list[str]] = dict(SETTINGS)
             config["temp_directory"] = f"{self._path}.tmp"
@@ -205,7 +205,7 @@ class DuckFile:
 
 
 def extension_file() -> Path:
-    """The spatial extension for this very version of DuckDB, from its package.
+    """Find the spatial extension for exactly this version of DuckDB, in its package.
 
     Raises:
         DatabaseError: there is none.
@@ -222,66 +222,59 @@ def extension_file() -> Path:
 
 
 def literal(text: str) -> str:
-    """A string where DuckDB takes no parameter: in LOAD and ATTACH."""
+    """Quote a string for LOAD and ATTACH, which take no parameters."""
     return "'" + text.replace("'", "''") + "'"
 
 
-def is_held_by_others(error: Exception) -> bool:
-    """Whether the file is open elsewhere."""
-    return any(sign in str(error) for sign in HELD_BY_OTHERS)
-
-
-class Keeper(Protocol):
-    """Who may keep a file beyond its turn."""
-
-    def let_go(self) -> None:
-        """Give the file up; called by whoever has the turn."""
+def is_locked_elsewhere(error: Exception) -> bool:
+    """Return True if another process has the file open."""
+    return any(sign in str(error) for sign in LOCKED_ERRORS)
 
 
 @dataclass(eq=False)
-class Turn:
-    """Whose turn it is among the threads of this process.
+class ThreadLock:
+    """Lock on one file among the threads of this process.
 
-    A file opened twice by one process loses its lock when either is closed (POSIX), and DuckDB
-    looks into the file before it notices. So threads wait here instead.
+    A file opened twice by one process loses its lock when either handle is closed (POSIX), and
+    DuckDB reads the file before it notices. So threads wait here instead.
     """
 
     lock: threading.Lock = field(default_factory=threading.Lock)
-    keeper: Keeper | None = None
-    """Who had it last, and may have kept it."""
+    last_user: DuckFile | None = None
+    """Last user of the file, which may have kept it attached."""
 
-    def passes_to(self, file: Keeper) -> None:
-        """Take the file from another object that kept it."""
-        if self.keeper is not None and self.keeper is not file:
-            self.keeper.let_go()
-        self.keeper = file
-
-
-_turns: dict[Path, Turn] = {}
-_turns_lock = threading.Lock()
+    def transfer_to(self, file: DuckFile) -> None:
+        """Detach the file from another object that kept it."""
+        if self.last_user is not None and self.last_user is not file:
+            self.last_user.detach()
+        self.last_user = file
 
 
-def _turn(path: Path) -> Turn:
-    with _turns_lock:
-        return _turns.setdefault(path, Turn())
+_thread_locks: dict[Path, ThreadLock] = {}
+_thread_locks_guard = threading.Lock()
+
+
+def _thread_lock(path: Path) -> ThreadLock:
+    with _thread_locks_guard:
+        return _thread_locks.setdefault(path, ThreadLock())
 
 
 @contextmanager
-def turn_of(path: Path, patience: float) -> Iterator[Turn]:
-    """Let one thread of this process at a time have the file."""
-    turn = _turn(path)
-    if not turn.lock.acquire(timeout=patience):
-        raise DatabaseError(f"duckdb:///{path}: another thread held it for {patience:g} s")
+def locked(path: Path, timeout: float) -> Iterator[ThreadLock]:
+    """Hold the file against the other threads of this process."""
+    thread_lock = _thread_lock(path)
+    if not thread_lock.lock.acquire(timeout=timeout):
+        raise DatabaseError(f"duckdb:///{path}: another thread held it for {timeout:g} s")
     try:
-        yield turn
+        yield thread_lock
     finally:
-        turn.lock.release()
+        thread_lock.lock.release()
 
 
 @contextmanager
-def turn_if_free(path: Path) -> Iterator[bool]:
-    """Whether the turn is had in this block: not while another thread has it."""
-    lock = _turn(path).lock
+def locked_if_free(path: Path) -> Iterator[bool]:
+    """Hold the file in this block, and yield True, unless another thread holds it."""
+    lock = _thread_lock(path).lock
     is_ours = lock.acquire(blocking=False)
     try:
         yield is_ours
@@ -291,11 +284,11 @@ def turn_if_free(path: Path) -> Iterator[bool]:
 
 
 @contextmanager
-def asking_for(path: Path) -> Iterator[None]:
-    """Let whoever keeps the file know in this block that it is wanted.
+def requesting(path: Path) -> Iterator[None]:
+    """Request the file, in this block, from the process that keeps it.
 
-    By a shared lock on its folder: it leaves no file behind, and a process that is killed asks no
-    more. Where folders have no locks nobody is heard, and so nobody keeps a file.
+    By a shared lock on its folder: it leaves no file behind, and ends with a killed process. Where
+    folders cannot be locked, no request is seen, and so no process keeps a file.
     """
     folder = os.open(path.parent, os.O_RDONLY)
     try:
@@ -306,8 +299,8 @@ def asking_for(path: Path) -> Iterator[None]:
         os.close(folder)
 
 
-def is_asked_for(path: Path) -> bool | None:
-    """Whether another process asks for the file; None: that cannot be told."""
+def is_requested(path: Path) -> bool | None:
+    """Return True if another process requests the file, None if that is unknown."""
     try:
         folder = os.open(path.parent, os.O_RDONLY)
     except OSError:

@@ -1,6 +1,6 @@
-"""Whether a table is what was declared: columns, reference system, and an index that is used.
+"""Comparison of a table with its declaration: columns, CRS, and use of the spatial index.
 
-Asked of the database itself, so that a table which somebody altered by hand is noticed.
+The database itself is queried, so that manual changes are detected.
 """
 
 from __future__ import annotations
@@ -17,39 +17,39 @@ from spatial_assets.stores.tables.transactions import Transaction
 
 @dataclass(frozen=True, kw_only=True)
 class TableFacts:
-    """What a database says of one of our tables."""
+    """State of one of our tables in the database."""
 
     differing: tuple[str, ...]
-    """Columns that are not as declared, each with what it is and what was wanted."""
+    """Columns that differ from the declaration, each with its actual and its declared type."""
 
     srids: tuple[int, ...]
-    """Reference systems of its geometries; () where it has none yet."""
+    """CRSs of its geometries (SRID); () if it has no rows."""
 
     uses_index: bool | None
-    """Whether a query by place goes through the spatial index; None: this database needs none."""
+    """True if a spatial query uses the spatial index; None if this database needs none."""
 
     plan: str
-    """How it would answer such a query."""
+    """Query plan of a spatial query."""
 
     @property
     def is_sound(self) -> bool:
-        """Whether all is as it should be."""
+        """True if the table is as declared and its index is used."""
         return not self.differing and set(self.srids) <= {SRID} and self.uses_index is not False
 
 
 def examine(transaction: Transaction, table: sa.Table) -> TableFacts:
-    """Ask a database about a table; nothing is changed."""
+    """Inspect a table in the database; nothing is changed."""
     dialect = transaction.dialect
     differing = differences(table, transaction.relations().get(table.name, {}), dialect)
     if differing:
         return TableFacts(differing=tuple(differing), srids=(), uses_index=None, plan="")
     if isinstance(dialect, DuckDialect):
-        # The reference system is part of the column's type, which has just been compared.
+        # The CRS is part of the column's type, which has just been compared.
         plan = "DuckDB has no spatial index here: it scans 100,000 polygons in 15 ms"
         return TableFacts(differing=(), srids=(SRID,), uses_index=None, plan=plan)
     name = quoted(table.name, dialect)
     srids = transaction.run(f"SELECT DISTINCT ST_SRID(geometry) FROM {name}")  # noqa: S608 - quoted
-    # A small table is scanned however good its index is; so scans are forbidden, for this once.
+    # PostgreSQL scans a small table even if it has an index; so scans are disabled here.
     transaction.run("SET LOCAL enable_seqscan = off")
     lines = transaction.run(
         f"EXPLAIN SELECT 1 FROM {name} WHERE geometry && ST_MakeEnvelope(0, 0, 1, 1, $1::integer)",  # noqa: S608 - quoted

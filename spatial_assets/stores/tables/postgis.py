@@ -1,8 +1,8 @@
-"""PostGIS: pooled psycopg 3 connections, and what is tried again.
+"""PostGIS through pooled psycopg 3 connections, with retries.
 
-What may pass (a deadlock, a lost connection, a server that restarts) is tried again, which is
-harmless because every change is. The password is in no message. What is said within a transaction
-belongs in `postgis_transaction`.
+Transient errors (a deadlock, a lost connection, a restarting server) are retried, which is safe
+because every change is harmless to repeat. No message contains the password. The statements of a
+transaction belong in `postgis_transaction`.
 """
 
 from __future__ import annotations
@@ -30,42 +30,42 @@ MAY_PASS = {
     "40001",  # serialization failure
     "40P01",  # deadlock
     "53300",  # too many connections
-    "57P01",  # the server is shut down by its operator
+    "57P01",  # an administrator shut the server down
     "57P02",  # the server crashed
     "57P03",  # the server is starting
 }
 REFUSALS = ("authentication failed", "does not exist", "no pg_hba.conf entry")
 REMEDIES: Mapping[type[psycopg.Error], str] = {
     psycopg.errors.UndefinedTable: "call ensure_schema first, or run `spatial-assets check`",
-    psycopg.errors.QueryCanceled: "it took too long: look for a lock, or raise the timeout",
-    psycopg.errors.InsufficientPrivilege: "grant this user the right, or use another",
+    psycopg.errors.QueryCanceled: "it took too long: check for a lock, or raise the timeout",
+    psycopg.errors.InsufficientPrivilege: "grant this user the privilege, or use another user",
     psycopg.errors.InvalidCatalogName: "create the database: createdb, or CREATE DATABASE",
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """How much of a server is used, and how long is waited; times in seconds."""
+    """Limits on the use of a server; times in seconds."""
 
     pool_size: int = 4
-    """Most connections at a time."""
+    """Maximum number of connections."""
 
     connect: float = 10.0
     statement: float = 300.0
     pool_wait: float = 60.0
-    """For a connection that others of this process use."""
+    """Wait for a connection that other threads of this process use."""
 
     retry: float = 6.0
-    """For what may pass; a server that restarts is back, and a person is still there."""
+    """Total wait between retries: enough for a server restart, short enough for a user."""
 
     @property
     def answer(self) -> float:
-        """The server ends a statement itself, and has as long as for connecting to say so."""
+        """Timeout for an answer: the server cancels a statement, and has `connect` to report it."""
         return self.statement + self.connect
 
 
 class PostgisDatabase(Database):
-    """A PostGIS database; the first use connects."""
+    """A PostGIS database, connected at first use."""
 
     def __init__(
         self,
@@ -75,47 +75,46 @@ class PostgisDatabase(Database):
         migrations: Sequence[Migration] = MIGRATIONS,
     ) -> None:
         self._address = address_of(url)
-        super().__init__(self._address.shown, migrations)
+        super().__init__(self._address.public_url, migrations)
         self._limits = limits
         self._pool: ConnectionPool[Connection] | None = None
-        self._opening = threading.Lock()
+        self._opening_lock = threading.Lock()
         self._backoff = Backoff(first=0.05, largest=1.0, total=limits.retry)
 
     def in_transaction(self, work: Callable[[Transaction], Result], *, write: bool) -> Result:
-        """Do `work` in a transaction; again, on another connection, if it fails in passing."""
-        return self._tried(lambda: self._once(work, write=write))
+        """Do `work` in a transaction; retry it on another connection after a transient error."""
+        return self._retried(lambda: self._in_one_transaction(work, write=write))
 
     def spatial_version(self) -> str:
-        """Versions of PostgreSQL and PostGIS, and of the GEOS and PROJ it is built on."""
-        rows = self.in_transaction(
-            lambda open_: open_.run("SELECT version(), postgis_full_version()"), write=False
-        )
+        """Versions of PostgreSQL and PostGIS, and of the GEOS and PROJ it uses."""
+        query = "SELECT version(), postgis_full_version()"
+        rows = self.in_transaction(lambda transaction: transaction.run(query), write=False)
         server, spatial = (str(value) for value in rows[0])
         return f"{server.partition(' (')[0]}, {spatial}"
 
     def close(self) -> None:
-        """Close all connections; the next use opens them again."""
-        with self._opening:
+        """Close all connections; the next use opens new ones."""
+        with self._opening_lock:
             if self._pool is not None:
                 self._pool.close()
                 self._pool = None
 
-    def _once(self, work: Callable[[Transaction], Result], *, write: bool) -> Result:
-        with self._opened().connection() as connection:
+    def _in_one_transaction(self, work: Callable[[Transaction], Result], *, write: bool) -> Result:
+        with self._open_pool().connection() as connection:
             connection.read_only = not write
             return work(PostgisTransaction(connection))
 
-    def _tried(self, work: Callable[[], Result]) -> Result:
+    def _retried(self, work: Callable[[], Result]) -> Result:
         try:
             return with_retries(
                 work, backoff=self._backoff, errors=(psycopg.Error,), may_pass=may_pass
             )
         except psycopg.Error as error:
-            raise DatabaseError(self._explained(error)) from error
+            raise DatabaseError(self._message_for(error)) from error
 
-    def _opened(self) -> ConnectionPool[Connection]:
-        """The pool; at first one connection alone says clearly what is wrong with the server."""
-        with self._opening:
+    def _open_pool(self) -> ConnectionPool[Connection]:
+        """Open the pool, after a single connection, which gives a clear error if it fails."""
+        with self._opening_lock:
             if self._pool is None:
                 with self._connect() as connection:
                     self._address.prepare(connection)
@@ -123,7 +122,7 @@ class PostgisDatabase(Database):
                     kwargs={**self._address.arguments, **self._connection_settings()},
                     connection_class=Connection.answering_within(self._limits.connect),
                     configure=self._configure,
-                    check=self._check,  # a restarted server is not an error
+                    check=self._check,  # so that a restarted server is not an error
                     min_size=0,
                     max_size=self._limits.pool_size,
                     timeout=self._limits.pool_wait,
@@ -139,11 +138,11 @@ class PostgisDatabase(Database):
     def _connection_settings(self) -> dict[str, Any]:
         return {
             "connect_timeout": max(1, round(self._limits.connect)),
-            "keepalives_idle": 30,  # a peer that vanished is noticed within a minute
+            "keepalives_idle": 30,  # detects a vanished peer within a minute
         }
 
     def _configure(self, connection: Connection) -> None:
-        """Settings of a new connection; by statement, as a pooler between may refuse options."""
+        """Set up a new connection; by statement, since a pooler in between may refuse options."""
         settings = {
             "statement_timeout": f"{round(self._limits.statement * 1000)}ms",
             "TimeZone": "UTC",
@@ -155,30 +154,30 @@ class PostgisDatabase(Database):
         connection.answer_within = self._limits.answer
 
     def _check(self, connection: Connection) -> None:
-        """Refuse a connection that is dead, in the time that a new one takes."""
-        with connection.hurried(self._limits.connect):
+        """Refuse a dead connection, within the timeout for a new one."""
+        with connection.with_timeout(self._limits.connect):
             ConnectionPool.check_connection(connection)
 
-    def _explained(self, error: psycopg.Error) -> str:
-        """What an error means and what to do, without the password."""
+    def _message_for(self, error: psycopg.Error) -> str:
+        """Message for an error with the remedy, without the password."""
         if isinstance(error, PoolTimeout | PoolClosed):
-            told = f"no connection was free within {self._limits.pool_wait:g} s"
-            remedy = f"pool_size is {self._limits.pool_size}: raise it, or look for a long query"
+            message = f"no connection was free within {self._limits.pool_wait:g} s"
+            remedy = f"pool_size is {self._limits.pool_size}: raise it, or check for a long query"
         else:
-            told = " ".join(str(error).split()) or type(error).__name__
+            message = " ".join(str(error).split()) or type(error).__name__
             remedy = next(
                 (text for kind, text in REMEDIES.items() if isinstance(error, kind)),
                 "check the server, and the URL in $SPATIAL_ASSETS_DATABASE_URL",
             )
-        return self._address.masked(f"{self.url}: {told}; {remedy}")
+        return self._address.masked(f"{self.url}: {message}; {remedy}")
 
 
 def may_pass(error: Exception) -> bool:
-    """Whether an error may be gone the next time."""
+    """Return True if a retry may succeed."""
     if isinstance(error, PoolTimeout | PoolClosed) or not isinstance(error, psycopg.Error):
         return False
     state = error.sqlstate
-    if state is None:  # said while connecting, or not by a server: the connection is lost
+    if state is None:  # raised while connecting, or not by a server: the connection is lost
         refused = any(sign in str(error) for sign in REFUSALS)
         return isinstance(error, psycopg.OperationalError) and not refused
     return state in MAY_PASS or state.startswith("08")

@@ -1,11 +1,8 @@
-"""Where a PostGIS database is: its URL taken apart, its schema, and whether it is spatial.
+"""Connections to PostGIS: the parsed URL, the schema, the extension, and a client-side timeout.
 
-The password stays in the arguments of a connection; it is shown nowhere.
-
-A connection to PostGIS whose server must answer in time.
-
-The server's own statement_timeout says nothing where the line is silent: without this a driver
-would wait for a lost answer for ever.
+The password stays in the arguments of a connection and is never shown. The server's own
+statement_timeout does not help when the network is silent: without a timeout in the client, a lost
+answer would be awaited for ever.
 """
 
 from __future__ import annotations
@@ -32,19 +29,19 @@ URL_REMEDY = "wanted postgresql+psycopg://user:password@host:5432/database?schem
 
 @dataclass(frozen=True, kw_only=True)
 class Address:
-    """What a URL says."""
+    """A parsed database URL."""
 
-    shown: str
-    """The URL without its password."""
+    public_url: str
+    """URL without its password."""
 
     arguments: Mapping[str, Any] = field(repr=False)
-    """What psycopg connects with."""
+    """Connection arguments for psycopg."""
 
     schema: str | None = None
-    """Where our tables are; None: where the server's search path begins."""
+    """Schema of our tables; None for the first of the server's search path."""
 
     def masked(self, text: str) -> str:
-        """`text` without the password, in plain or as a URL writes it."""
+        """Mask the password in `text`, both plain and URL-encoded."""
         for name in SECRET_OPTIONS:
             secret = str(self.arguments.get(name) or "")
             for form in {secret, quote(secret, safe=""), quote_plus(secret)} - {""}:
@@ -52,12 +49,12 @@ class Address:
         return text
 
     def prepare(self, connection: psycopg.Connection[Any]) -> None:
-        """Make the schema, if it is named, and see that the database is spatial.
+        """Create the schema, if named, and the PostGIS extension, where missing.
 
         Raises:
-            DatabaseError: PostGIS is neither there nor can be created.
+            DatabaseError: PostGIS is missing and cannot be created.
         """
-        # Two processes that create the same at once collide, "if not exists" or not.
+        # Processes that create the same object concurrently collide, even with "if not exists".
         connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('spatial_assets', 0))")
         if extension_schema(connection) is None:
             create_extension(connection)
@@ -67,7 +64,7 @@ class Address:
         connection.commit()
 
     def search_path(self, connection: psycopg.Connection[Any]) -> str:
-        """Our schema, then the user's own path, then PostGIS wherever it is installed."""
+        """Search path: our schema, then the user's own path, then the schema of PostGIS."""
         row = connection.execute("SELECT current_setting('search_path')").fetchone()
         assert row is not None  # noqa: S101 - a SELECT without FROM has one row
         own = [] if self.schema is None else [self.schema]
@@ -81,10 +78,10 @@ class Address:
 
 
 def address_of(url: str) -> Address:
-    """Take a URL apart.
+    """Parse a database URL.
 
     Raises:
-        DatabaseError: it is not one; the message shows nothing of it.
+        DatabaseError: it is invalid; the message shows no part of it.
     """
     try:
         parsed = make_url(url)
@@ -105,14 +102,14 @@ def address_of(url: str) -> Address:
     arguments = {name: value for name, value in known.items() if value is not None}
     hidden = {name: MASK for name in SECRET_OPTIONS if name in options}
     return Address(
-        shown=parsed.update_query_dict(hidden).render_as_string(hide_password=True),
+        public_url=parsed.update_query_dict(hidden).render_as_string(hide_password=True),
         arguments={"application_name": APPLICATION, **arguments, **options},
         schema=schema or None,
     )
 
 
 def extension_schema(connection: psycopg.Connection[Any]) -> str | None:
-    """The schema PostGIS is installed in, or None."""
+    """Return the schema that PostGIS is installed in, or None."""
     row = connection.execute(
         "SELECT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace "
         "WHERE e.extname = 'postgis'"
@@ -121,16 +118,16 @@ def extension_schema(connection: psycopg.Connection[Any]) -> str | None:
 
 
 def has_schema(connection: psycopg.Connection[Any], name: str) -> bool:
-    """Whether there is such a schema; a user who may not create one may well use it."""
+    """Return True if the schema exists; a user who may not create one may still use it."""
     found = connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", (name,))
     return found.fetchone() is not None
 
 
 def create_extension(connection: psycopg.Connection[Any]) -> None:
-    """Make the database spatial.
+    """Create the PostGIS extension.
 
     Raises:
-        DatabaseError: PostGIS is not installed on the server, or this user may not.
+        DatabaseError: PostGIS is not installed on the server, or this user may not create it.
     """
     try:
         connection.execute("CREATE EXTENSION IF NOT EXISTS postgis")
@@ -146,49 +143,49 @@ def create_extension(connection: psycopg.Connection[Any]) -> None:
 
 
 Result = TypeVar("Result")
-Turns = Generator[Any, Any, Result]
-"""psycopg's conversation with a server: what it waits for, and each tenth of a second nothing."""
+Exchange = Generator[Any, Any, Result]
+"""psycopg's exchange with a server: yields what it waits for, and wakes every 0.1 s."""
 
 
 class PromptConnection(psycopg.Connection[tuple[object, ...]]):
-    """Closes itself when the server does not answer; what was asked may have been done."""
+    """Connection that closes when the server does not answer; the statement may have run."""
 
     answer_within = 60.0
-    """Seconds without an answer."""
+    """Maximum seconds without an answer."""
 
     @classmethod
     def answering_within(cls, seconds: float) -> type[PromptConnection]:
-        """The class of connections that wait so long from their first moment."""
+        """Return a connection class with this timeout, which holds while connecting too."""
         return type(cls.__name__, (cls,), {"answer_within": seconds})
 
     @contextmanager
-    def hurried(self, seconds: float) -> Iterator[None]:
-        """Wait only so long in this block."""
+    def with_timeout(self, seconds: float) -> Iterator[None]:
+        """Use a shorter timeout in this block."""
         usual, self.answer_within = self.answer_within, seconds
         try:
             yield
         finally:
             self.answer_within = usual
 
-    def wait(self, gen: Turns[Result], *options: Any, **named: Any) -> Result:  # noqa: ANN401 - psycopg's
-        """Go through with a conversation.
+    def wait(self, gen: Exchange[Result], *options: Any, **named: Any) -> Result:  # noqa: ANN401 - psycopg's
+        """Wait for the server.
 
         Raises:
-            psycopg.OperationalError: there was no answer in time.
+            psycopg.OperationalError: the server did not answer in time.
         """
         return super().wait(self._in_time(gen), *options, **named)
 
-    def _in_time(self, turns: Turns[Result]) -> Turns[Result]:
+    def _in_time(self, exchange: Exchange[Result]) -> Exchange[Result]:
         deadline = time.monotonic() + self.answer_within
         try:
-            wanted = next(turns)
+            wanted = next(exchange)
             while True:
                 ready = yield wanted
                 if not ready and time.monotonic() > deadline:
                     self.pgconn.finish()
                     message = f"the server did not answer within {self.answer_within:g} s"
                     raise psycopg.OperationalError(message)
-                wanted = turns.send(ready)
+                wanted = exchange.send(ready)
         except StopIteration as ended:
             result: Result = ended.value
             return result

@@ -1,6 +1,6 @@
-"""A transaction on PostGIS: advisory locks, rows loaded by binary COPY, and indexes made after.
+"""A transaction on PostGIS: advisory locks, rows loaded by binary COPY, indexes built afterwards.
 
-How connections are come by, and what is tried again, belongs in `postgis`.
+Connections and retries belong in `postgis`.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ COPY_TYPES: Mapping[type, str] = {
     sa.Date: "date",
     sa.DateTime: "timestamptz",
     sa.JSON: "jsonb",
-    Geometry: "bytea",  # EWKB is what PostGIS receives as a geometry
+    Geometry: "bytea",  # PostGIS receives geometries as EWKB
 }
 COPY_BATCH_ROWS = 10_000
-"""Rows encoded before they are sent, so that the server works on some while others are encoded."""
+"""Rows encoded before they are sent; the server loads them while the next are encoded."""
 
 
 class PostgisTransaction:
@@ -42,12 +42,12 @@ class PostgisTransaction:
 
     @property
     def dialect(self) -> PostgisDialect:
-        """PostgreSQL's words."""
+        """SQL dialect of PostGIS."""
         return POSTGIS_DIALECT
 
     def run(self, statement: str, values: Sequence[object] = ()) -> list[tuple[object, ...]]:
-        """Execute one statement; what it returns."""
-        # A raw cursor takes $1 as PostgreSQL has it, and leaves % in names alone.
+        """Execute one statement; return its rows."""
+        # A raw cursor takes PostgreSQL's own $1, and leaves % in names alone.
         with psycopg.RawCursor(self._connection) as cursor:
             cursor.execute(statement.encode(), values or None)
             return cursor.fetchall() if cursor.description else []
@@ -69,20 +69,20 @@ class PostgisTransaction:
 
     @contextmanager
     def filling(self, table: sa.Table) -> Iterator[None]:
-        """All rows of a table are written in this block: its indexes follow at once, if they may.
+        """Write all rows of a table in this block; build its indexes afterwards if possible.
 
-        They may where the table has no rows yet and nobody looks at it: readers of rows that are
-        to be replaced never wait.
+        Possible only if the table is empty and not in use: readers of rows about to be replaced
+        never wait.
         """
-        followers = self._without_indexes(table)
+        definitions = self._drop_indexes_if_empty(table)
         yield
-        for definition in followers:
+        for definition in definitions:
             self._connection.execute(definition.encode())
-        # The planner has to know that all rows are new, before the next query asks it.
+        # The planner needs statistics of the new rows before the next query.
         self._connection.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(table.name)))
 
-    def _without_indexes(self, table: sa.Table) -> list[str]:
-        """Drop the declared indexes of an empty table; what makes them again."""
+    def _drop_indexes_if_empty(self, table: sa.Table) -> list[str]:
+        """Drop the declared indexes of an empty table; return the statements that recreate them."""
         name = sql.Identifier(table.name)
         if self._connection.execute(sql.SQL("SELECT FROM {} LIMIT 1").format(name)).fetchone():
             return []
@@ -111,20 +111,20 @@ class PostgisTransaction:
         with self._connection.cursor() as cursor, cursor.copy(command) as copy:
             copy.set_types([COPY_TYPES[type(each.type)] for each in columns])
             for start in range(0, len(batch), COPY_BATCH_ROWS):
-                some = slice(start, start + COPY_BATCH_ROWS)
-                values = [copied(each, batch.columns[each.name][some]) for each in columns]
+                batch_rows = slice(start, start + COPY_BATCH_ROWS)
+                values = [copied(each, batch.columns[each.name][batch_rows]) for each in columns]
                 for row in zip(*values, strict=True):
                     copy.write_row(row)
 
     def lock(self, names: Mapping[str, bool]) -> None:
-        """Wait until these names are ours until the end, in the same order in every process."""
-        numbers = sorted((lock_number(name), alone) for name, alone in names.items())
-        for number, alone in numbers:
-            how = "pg_advisory_xact_lock" if alone else "pg_advisory_xact_lock_shared"
-            self.run(f"SELECT {how}(hashtextextended(current_schema(), $1))", [number])
+        """Lock these names until the end, in the same order in every process."""
+        numbers = sorted((lock_number(name), exclusive) for name, exclusive in names.items())
+        for number, exclusive in numbers:
+            function = "pg_advisory_xact_lock" if exclusive else "pg_advisory_xact_lock_shared"
+            self.run(f"SELECT {function}(hashtextextended(current_schema(), $1))", [number])
 
     def relations(self) -> dict[str, dict[str, str]]:
-        """Tables and views there are: name -> column -> type."""
+        """Existing tables and views: name -> column -> type."""
         rows = self.run(
             "SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod) "
             "FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid "
@@ -136,12 +136,12 @@ class PostgisTransaction:
             found.setdefault(str(table), {})[str(column)] = str(kind)
         return found
 
-    def make_room(self) -> None:
-        """Nothing: the schema was made when connecting."""
+    def create_schema(self) -> None:
+        """Do nothing: connecting created the schema."""
 
 
 def copied(column: sa.Column[object], values: Sequence[object]) -> Sequence[object]:
-    """Values of a column as COPY takes them."""
+    """Values of a column as COPY accepts them."""
     if isinstance(column.type, Geometry):
         return encoded(values, srid=True)
     if isinstance(column.type, sa.JSON):

@@ -1,11 +1,8 @@
-"""Bringing a database to the declared tables: create, add, migrate, or refuse with the remedy.
+"""Migration of a database to the declared tables: create, add columns, migrate, or refuse.
 
-Nothing that exists is ever dropped, and a table that somebody else made is never touched.
-
-Steps that bring an older schema to today's; forward only, each applied once, in order.
-
-A table or view that is merely new needs no step: it is created from its declaration. A step is
-for what exists already and must change. Version 1 is the first schema that was ever made.
+Nothing existing is ever dropped, and a table that others created is never changed. New tables and
+views are created from their declarations. A `Migration` is for existing ones that must change:
+forward only, each applied once, in order. Version 1 is the first schema.
 """
 
 from __future__ import annotations
@@ -22,70 +19,72 @@ from spatial_assets.stores.tables.ddl import column_addition, creation, type_nam
 from spatial_assets.stores.tables.declarations import Tables
 from spatial_assets.stores.tables.transactions import Transaction, execute
 
-VERSION = "schema_version"
+VERSION_TABLE = "schema_version"
 Relations = Mapping[str, Mapping[str, str]]
 
 
 def is_current(transaction: Transaction, tables: Tables, migrations: Sequence[Migration]) -> bool:
-    """Whether there is nothing to do.
+    """Return True if there is nothing to do.
 
     Raises:
-        DatabaseError: the schema is newer than this code, or a table is not as declared.
+        DatabaseError: the schema is newer than this code, or a table differs from its declaration.
     """
-    there = transaction.relations()
-    found = applied(transaction, tables, there)
+    existing = transaction.relations()
+    found = applied(transaction, tables, existing)
     if found is None or pending(found[0], migrations):
         return False
-    complete = all(name in there for name in [*tables.metadata.tables, *tables.views])
+    complete = all(name in existing for name in [*tables.metadata.tables, *tables.views])
     return (
         complete
         and found[1] == digest(statements(tables, transaction.dialect))
-        and not additions(tables, there, transaction.dialect)
+        and not additions(tables, existing, transaction.dialect)
     )
 
 
 def bring_up_to_date(
     transaction: Transaction, tables: Tables, migrations: Sequence[Migration]
 ) -> None:
-    """Make the database as declared; harmless where it is.
+    """Create or migrate the tables; harmless to repeat.
 
     Raises:
-        DatabaseError: the schema is newer than this code, or a table is not as declared.
+        DatabaseError: the schema is newer than this code, or a table differs from its declaration.
     """
-    transaction.make_room()
-    there = transaction.relations()
-    found = applied(transaction, tables, there)
+    transaction.create_schema()
+    existing = transaction.relations()
+    found = applied(transaction, tables, existing)
     steps = pending(found[0] if found else None, migrations)
     for step in steps:
         for statement in step.statements(transaction.dialect):
             transaction.run(statement)
     if steps:
-        there = transaction.relations()
-    for statement in additions(tables, there, transaction.dialect):
+        existing = transaction.relations()
+    for statement in additions(tables, existing, transaction.dialect):
         transaction.run(statement)
-    wanted = statements(tables, transaction.dialect)
-    for statement in wanted:
+    declared = statements(tables, transaction.dialect)
+    for statement in declared:
         transaction.run(statement)
     record(
-        transaction, tables, versions=versions(found, steps, migrations), declared=digest(wanted)
+        transaction, tables, versions=versions(found, steps, migrations), declared=digest(declared)
     )
 
 
 def versions(
     found: tuple[int, str] | None, steps: Sequence[Migration], migrations: Sequence[Migration]
 ) -> list[int]:
-    """The versions to write down: each step taken, or the one that is there or was made."""
+    """Versions to record: each migration applied, else the existing or the newly created one."""
     if steps:
         return [each.version for each in steps]
     return [found[0] if found else migrations[-1].version]
 
 
-def applied(transaction: Transaction, tables: Tables, there: Relations) -> tuple[int, str] | None:
-    """Version of the schema and hash of its declaration; None: no schema yet."""
-    table = tables.table(VERSION)
-    if VERSION not in there:
+def applied(
+    transaction: Transaction, tables: Tables, existing: Relations
+) -> tuple[int, str] | None:
+    """Version of the schema and hash of its declaration; None if there is no schema yet."""
+    table = tables.table(VERSION_TABLE)
+    if VERSION_TABLE not in existing:
         return None
-    refuse_drift(table, there[VERSION], transaction.dialect)
+    refuse_drift(table, existing[VERSION_TABLE], transaction.dialect)
     newest = sa.select(table.c.version, table.c.declared).order_by(table.c.version.desc()).limit(1)
     rows = execute(transaction, newest)
     return (int(str(rows[0][0])), str(rows[0][1])) if rows else None
@@ -94,83 +93,83 @@ def applied(transaction: Transaction, tables: Tables, there: Relations) -> tuple
 def record(
     transaction: Transaction, tables: Tables, *, versions: Sequence[int], declared: str
 ) -> None:
-    """Write down what this database has now."""
-    table = tables.table(VERSION)
+    """Record the versions and the declaration that the database now has."""
+    table = tables.table(VERSION_TABLE)
     for version in versions:
         execute(transaction, sa.delete(table).where(table.c.version == version))
         execute(transaction, sa.insert(table).values(version=version, declared=declared))
 
 
 def statements(tables: Tables, dialect: PGDialect) -> list[str]:
-    """All that creates the declared tables and views; harmless where they are."""
+    """Statements that create the declared tables and views, where missing."""
     created = [
         each for table in tables.metadata.tables.values() for each in creation(table, dialect)
     ]
     return [*created, *(view_creation(view, dialect) for view in tables.views.values())]
 
 
-def additions(tables: Tables, there: Relations, dialect: PGDialect) -> list[str]:
-    """Columns to add: those a boundary set carries since it was created.
+def additions(tables: Tables, existing: Relations, dialect: PGDialect) -> list[str]:
+    """Statements that add the columns a boundary set gained since its table was created.
 
     Raises:
-        DatabaseError: a table differs in a way that adding columns does not mend.
+        DatabaseError: a table differs in more than missing columns.
     """
     result = []
     for table in tables.metadata.tables.values():
-        if table.name in there:
-            missing = refuse_drift(table, there[table.name], dialect)
+        if table.name in existing:
+            missing = refuse_drift(table, existing[table.name], dialect)
             result += [column_addition(table.c[name], dialect) for name in missing]
     return result
 
 
-def refuse_drift(table: sa.Table, there: Mapping[str, str], dialect: PGDialect) -> list[str]:
-    """Carried columns that are missing; anything else that differs is refused.
+def refuse_drift(table: sa.Table, existing: Mapping[str, str], dialect: PGDialect) -> list[str]:
+    """Return the missing columns of a boundary set; refuse any other difference.
 
     Raises:
-        DatabaseError: naming the columns and what to do.
+        DatabaseError: with the columns and the remedy.
     """
     carried = table.info.get("carried", frozenset()) - set(table.info.get("key", ()))
-    missing = [each.name for each in table.columns if each.name not in there]
+    missing = [each.name for each in table.columns if each.name not in existing]
     addable = {f"{name} is missing" for name in missing if name in carried}
-    differing = [each for each in differences(table, there, dialect) if each not in addable]
+    differing = [each for each in differences(table, existing, dialect) if each not in addable]
     if differing:
         raise DatabaseError(
             f"table {table.name!r} is not as declared: {'; '.join(differing)}. "
-            "If it is not ours, use another name, schema or database; if it is, drop it: "
-            "it is made again from the source"
+            "If spatial_assets did not create it, use another name, schema or database; if it did, "
+            "drop it: it is created again from the source"
         )
     return missing
 
 
-def differences(table: sa.Table, there: Mapping[str, str], dialect: PGDialect) -> list[str]:
-    """What of the columns of a table is not as declared, each told in a few words."""
+def differences(table: sa.Table, existing: Mapping[str, str], dialect: PGDialect) -> list[str]:
+    """Differences between the columns of a table and its declaration, as short messages."""
     return [
         f"{each.name} is missing"
-        if each.name not in there
-        else f"{each.name} is {there[each.name]}, wanted {type_name(each, dialect)}"
+        if each.name not in existing
+        else f"{each.name} is {existing[each.name]}, wanted {type_name(each, dialect)}"
         for each in table.columns
-        if there.get(each.name, "").casefold() != type_name(each, dialect).casefold()
+        if existing.get(each.name, "").casefold() != type_name(each, dialect).casefold()
     ]
 
 
 def digest(statements: Sequence[str]) -> str:
-    """What tells one declaration from another."""
+    """Hash of a declaration."""
     return hashlib.sha256("\n".join(statements).encode(errors="replace")).hexdigest()[:16]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Migration:
-    """One step."""
+    """A step from one version of the schema to the next."""
 
     version: int
     description: str
 
     statements: Callable[[PGDialect], Sequence[str]]
-    """The statements for a database; empty where it needs none."""
+    """Statements for a database; empty if it needs none."""
 
 
 def nothing(_dialect: PGDialect) -> Sequence[str]:
-    """No statement."""
+    """Return no statement."""
     return ()
 
 
@@ -180,11 +179,11 @@ MIGRATIONS: Sequence[Migration] = (
 
 
 def pending(found: int | None, migrations: Sequence[Migration] = MIGRATIONS) -> list[Migration]:
-    """The steps a database still needs.
+    """Migrations that a database still needs.
 
     Args:
-        found: version of its schema; None: it has none yet, and is made as declared today.
-        migrations: all steps there are, in order.
+        found: version of its schema; None if it has none yet, and is created as declared now.
+        migrations: all migrations, in order.
 
     Raises:
         DatabaseError: its schema is newer than this code.

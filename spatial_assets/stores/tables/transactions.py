@@ -1,7 +1,7 @@
-"""What both databases do in the same way, over a transaction that each opens in its own.
+"""Changes and queries within a transaction, the same for both databases.
 
-Which statements make a change, and how what is read becomes rows again. Connections, locks and
-bulk loading belong in `postgis` and `duck`.
+Each change becomes statements here, and each result becomes rows. Connections, locks and bulk
+loading belong to each database.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from spatial_assets.stores.tables.declarations import Tables
 
 TILE_KEYS = ("grid_id", "tile")
 STAGED_ROWS = "rows to load"
-"""Name of the table that rows wait in; nobody calls a table of their own so."""
+"""Name of the temporary table of rows to load or merge."""
 
-SPELT_OUT = 100
-"""Values that a statement lists one by one; more go as one array: PostgreSQL takes 65,535, and for
-100,000 DuckDB takes minutes."""
+MAX_LISTED_VALUES = 100
+"""Values that a statement lists one by one; more are passed as an array: PostgreSQL accepts 65,535,
+and 100,000 take DuckDB minutes."""
 
 
 class Transaction(Protocol):
@@ -42,32 +42,32 @@ class Transaction(Protocol):
 
     @property
     def dialect(self) -> PGDialect:
-        """The words it is spoken to with."""
+        """SQL dialect of the database."""
 
     def run(self, sql: str, values: Sequence[object] = ()) -> list[tuple[object, ...]]:
-        """Execute one statement; what it returns."""
+        """Execute one statement; return its rows."""
 
     def staged(self, batch: Batch) -> AbstractContextManager[sa.TableClause]:
-        """Rows without geometries as a table of their own, for one statement."""
+        """Provide rows without geometries as a temporary table, for one statement."""
 
     def load(self, batch: Batch) -> None:
         """Append rows to their table, in bulk."""
 
     def lock(self, names: Mapping[str, bool]) -> None:
-        """Wait until these names are ours until the end (True: alone, False: shared)."""
+        """Lock these names until the end of the transaction (True: exclusive, False: shared)."""
 
     def relations(self) -> dict[str, dict[str, str]]:
-        """Tables and views there are: name -> column -> type, in the words of the database."""
+        """Existing tables and views: name -> column -> type, as the database names it."""
 
-    def make_room(self) -> None:
-        """Create what tables are created in."""
+    def create_schema(self) -> None:
+        """Create the schema for the tables, if missing."""
 
     def filling(self, table: sa.Table) -> AbstractContextManager[None]:
-        """All rows of a table are written in this block; what follows from them is made after."""
+        """Write all rows of a table in this block; build indexes and statistics afterwards."""
 
 
 class PreparedChange:
-    """A change whose rows have been checked, so that a transaction may be tried again."""
+    """A change whose rows have been checked, so that its transaction can be retried."""
 
     def __init__(self, tables: Tables, change: Replace | ReplaceAll | Upsert) -> None:
         self.table = tables.table(change.table)
@@ -83,7 +83,7 @@ class PreparedChange:
             refuse_repeated_keys(self.batch)
 
     def locks(self) -> dict[str, bool]:
-        """What to lock: its tile, or else the whole table."""
+        """Locks it needs: on its tile, or else on the whole table."""
         if self.merges:
             return {}
         if all(name in self.keys for name in TILE_KEYS):
@@ -104,7 +104,7 @@ class PreparedChange:
 
 
 class PreparedRenewal:
-    """Newer moments for rows that are there."""
+    """A later time for existing rows."""
 
     def __init__(self, tables: Tables, change: Renew) -> None:
         table = tables.table(change.table)
@@ -117,7 +117,7 @@ class PreparedRenewal:
         )
 
     def locks(self) -> dict[str, bool]:
-        """Nothing: what another writes is newer, or is made newer."""
+        """No locks: a concurrent write is newer, or is updated as well."""
         return {}
 
     def apply(self, transaction: Transaction) -> None:
@@ -126,7 +126,7 @@ class PreparedRenewal:
 
 
 def prepared(tables: Tables, change: RowChange) -> PreparedChange | PreparedRenewal:
-    """A change, checked."""
+    """Check a change and prepare it."""
     return (
         PreparedRenewal(tables, change)
         if isinstance(change, Renew)
@@ -137,32 +137,32 @@ def prepared(tables: Tables, change: RowChange) -> PreparedChange | PreparedRene
 def apply_all(
     transaction: Transaction, changes: Sequence[PreparedChange | PreparedRenewal]
 ) -> None:
-    """Make all changes; what they lock is locked first, and all in one order: no deadlock."""
+    """Make all changes; all locks are taken first, in one order, so that nothing deadlocks."""
     locks: dict[str, bool] = {}
     for change in changes:
-        for name, alone in change.locks().items():
-            locks[name] = locks.get(name, False) or alone
+        for name, exclusive in change.locks().items():
+            locks[name] = locks.get(name, False) or exclusive
     transaction.lock(locks)
     for change in changes:
         change.apply(transaction)
 
 
 def merge(transaction: Transaction, batch: Batch) -> None:
-    """Add rows, or merge each with the one of the same key, as its table says."""
+    """Insert rows, or merge each with the row of the same key, by the rule of the table."""
     with transaction.staged(batch.in_order_of_key()) as staged:
         transaction.run(merging(batch.table, str(staged.schema), staged.name, transaction.dialect))
 
 
 @lru_cache(maxsize=64)
 def deleting(table: sa.Table, names: tuple[str, ...], dialect: PGDialect) -> str:
-    """The statement that deletes the rows with some keys, given in that order."""
+    """Statement that deletes the rows with some keys, passed in that order."""
     condition = [table.c[name] == sa.bindparam(name) for name in names]
     return parameterised(sa.delete(table).where(*condition), dialect)[0]
 
 
 @lru_cache(maxsize=64)
 def merging(table: sa.Table, schema: str, name: str, dialect: PGDialect) -> str:
-    """The statement that merges staged rows into a table: the same for every tile."""
+    """Statement that merges staged rows into a table: the same for every tile."""
     staged = sa.table(name, *(sa.column(each.name, each.type) for each in table.columns))
     staged.schema = schema
     keys, columns = [each.name for each in table.primary_key], list(table.columns.keys())
@@ -172,7 +172,7 @@ def merging(table: sa.Table, schema: str, name: str, dialect: PGDialect) -> str:
     changed |= table.info["merge"](table, statement.excluded)
     merged = statement.on_conflict_do_update(index_elements=keys, set_=changed)
     sql, values = parameterised(merged, dialect)
-    assert not values  # noqa: S101 - all of its values are staged rows
+    assert not values  # noqa: S101 - all values are staged rows
     return sql
 
 
@@ -184,17 +184,17 @@ def select_rows(
     intersecting: BaseGeometry | None,
     columns: Sequence[str] | None = None,
 ) -> list[dict[str, object]]:
-    """Rows of a table or view, in the order of its key; of some columns: each combination once."""
-    wanted = list(table.columns) if columns is None else [known_column(table, c) for c in columns]
-    order = table.primary_key if columns is None else wanted
-    statement = sa.select(*wanted).order_by(*order).where(*conditions(table, where))
+    """Rows of a table or view, in the order of its key; with `columns`, distinct combinations."""
+    selected = list(table.columns) if columns is None else [known_column(table, c) for c in columns]
+    order = table.primary_key if columns is None else selected
+    statement = sa.select(*selected).order_by(*order).where(*conditions(table, where))
     if columns is not None:
         statement = statement.distinct()
     if intersecting is not None:
         shape = shapely.to_wkb(shapely.set_srid(intersecting, SRID), include_srid=True)
         given = sa.func.ST_GeomFromEWKB(sa.bindparam("shape", shape, type_=sa.LargeBinary))
         statement = statement.where(sa.func.ST_Intersects(known_column(table, "geometry"), given))
-    readers = [(each.name, reader(each.type)) for each in wanted]
+    readers = [(each.name, reader(each.type)) for each in selected]
     return [
         {name: read(value) for (name, read), value in zip(readers, row, strict=True)}
         for row in execute(transaction, statement)
@@ -204,7 +204,7 @@ def select_rows(
 def release(
     transaction: Transaction, table: sa.Table, where: Mapping[str, object], *, now: datetime
 ) -> int:
-    """Let quarantined subjects go; how many there were."""
+    """Release quarantined subjects; return the number released."""
     released = converted(table.c.released_at, [now])[0]
     statement = (
         sa.update(table)
@@ -216,7 +216,7 @@ def release(
 
 
 def conditions(table: sa.Table, where: Mapping[str, object]) -> list[sa.ColumnElement[bool]]:
-    """Column = value, column in values, or column is null."""
+    """Conditions of a query: column = value, column in values, or column is null."""
     result: list[sa.ColumnElement[bool]] = []
     for name, value in where.items():
         column = known_column(table, name)
@@ -230,8 +230,8 @@ def conditions(table: sa.Table, where: Mapping[str, object]) -> list[sa.ColumnEl
 
 
 def among(column: sa.Column[object], values: Sequence[object]) -> sa.ColumnElement[bool]:
-    """Whether a column is one of some values."""
-    if len(values) <= SPELT_OUT:
+    """Condition that a column is one of some values."""
+    if len(values) <= MAX_LISTED_VALUES:
         return column.in_(values)
     kind = ARRAY(column.type)
     given = sa.cast(sa.bindparam(None, list(values), type_=kind), kind)
@@ -239,13 +239,13 @@ def among(column: sa.Column[object], values: Sequence[object]) -> sa.ColumnEleme
 
 
 def execute(transaction: Transaction, statement: sa.ClauseElement) -> list[tuple[object, ...]]:
-    """Execute a statement of SQLAlchemy's."""
+    """Execute an SQLAlchemy statement."""
     sql, values = parameterised(statement, transaction.dialect)
     return transaction.run(sql, values)
 
 
 def known_column(table: sa.Table, name: str) -> sa.Column[object]:
-    """A column by name.
+    """Return a column by name.
 
     Raises:
         DatabaseError: there is none.
@@ -259,47 +259,47 @@ def known_column(table: sa.Table, name: str) -> sa.Column[object]:
 
 
 def refuse_bad_keys(table: sa.Table, keys: Mapping[str, object]) -> None:
-    """Refuse keys that would replace everything, or nothing."""
+    """Refuse keys that would match all rows, or none."""
     if not keys:
         raise DatabaseError(f"{table.name}: no keys to replace by; to replace all, use ReplaceAll")
     for name, value in keys.items():
         converted(known_column(table, name), [value])
         if value is None:
-            raise DatabaseError(f"{table.name}: cannot replace rows whose {name!r} is unknown")
+            raise DatabaseError(f"{table.name}: cannot replace rows whose {name!r} is null")
 
 
 def reader(kind: sa.types.TypeEngine[object]) -> Callable[[object], object]:
-    """What makes a value read the same from either database."""
+    """Return the function that converts a value to the same type for either database."""
     if isinstance(kind, Geometry):
         return read_geometry
     if isinstance(kind, sa.JSON):
         return read_json
     if isinstance(kind, sa.DateTime):
-        return read_moment
-    return as_it_is
+        return read_timestamp
+    return unchanged
 
 
-def as_it_is(value: object) -> object:
-    """The value."""
+def unchanged(value: object) -> object:
+    """Return the value."""
     return value
 
 
 def read_geometry(value: object) -> object:
-    """A shapely geometry with its SRID."""
+    """Convert WKB to a shapely geometry with its SRID."""
     return shapely.set_srid(shapely.from_wkb(value), SRID) if isinstance(value, bytes) else None
 
 
 def read_json(value: object) -> object:
-    """What the JSON says."""
+    """Decode JSON."""
     return json.loads(value) if isinstance(value, str | bytes) else value
 
 
-def read_moment(value: object) -> object:
-    """A moment in UTC."""
+def read_timestamp(value: object) -> object:
+    """Convert a timestamp to UTC."""
     return value.astimezone(UTC) if isinstance(value, datetime) else value
 
 
 def lock_number(name: str) -> int:
-    """A name as the 64-bit number that PostgreSQL's advisory locks go by."""
+    """Hash a name to the 64-bit number of a PostgreSQL advisory lock."""
     digest = hashlib.sha256(f"spatial_assets {name}".encode(errors="replace")).digest()
     return int.from_bytes(digest[:8], "big", signed=True)

@@ -95,7 +95,7 @@ def test_a_run_keeps_the_file_until_it_ends(file: Path) -> None:
 def test_a_file_kept_by_an_idle_run_is_given_to_a_process_that_asks(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(duckdb_file, "KEPT_IDLE", 20)
+    monkeypatch.setattr(duckdb_file, "IDLE_SECONDS", 20)
     with DuckDatabase(str(file)) as database, database.keep_open():
         database.ensure_schema([REGIONS])
         database.set_states([state("mine")])
@@ -132,7 +132,7 @@ def test_a_run_killed_while_it_keeps_the_file_loses_nothing_and_blocks_nobody(fi
 def test_a_kept_file_that_nobody_uses_is_let_go_of(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(duckdb_file, "KEPT_IDLE", 0.1)
+    monkeypatch.setattr(duckdb_file, "IDLE_SECONDS", 0.1)
     with DuckDatabase(str(file)) as database, database.keep_open():
         database.ensure_schema([REGIONS])
         time.sleep(0.5)

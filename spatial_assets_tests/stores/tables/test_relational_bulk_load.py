@@ -70,7 +70,7 @@ def test_columns_share_the_keys_they_replace(database: Database) -> None:
 def test_a_column_that_the_table_has_not_is_refused(database: Database) -> None:
     given = Columns({**columns("a").values, "mayor": ["Ana"]})
 
-    with pytest.raises(DatabaseError, match="regions: what is given has mayor, which the table"):
+    with pytest.raises(DatabaseError, match="regions: the input has mayor, which the table"):
         database.replace_all("regions", given)
 
 

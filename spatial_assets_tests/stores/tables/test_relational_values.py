@@ -53,7 +53,7 @@ def test_values_are_stored_the_same_by_both(
         pytest.param(
             {"geometry": shapely.set_srid(shapely.box(0, 0, 1, 1), 3794)}, "SRID 3794", id="srid"
         ),
-        pytest.param({"nmae": "x"}, "nmae.*the table has not", id="unknown-column"),
+        pytest.param({"nmae": "x"}, "nmae.*the table lacks", id="unknown-column"),
     ],
 )
 def test_a_row_that_does_not_fit_is_refused_by_name(
