@@ -1,4 +1,4 @@
-"""The chain as plain Python: tiles, stages, outcomes and an engine. No Dagster in here.
+"""The chain in plain Python: tiles, stages, outcomes and an engine, without Dagster.
 
-The same pipeline serves the Dagster assets, the command line, the benchmark and a notebook.
+The Dagster assets, the command line, the benchmark and notebooks use the same pipeline.
 """

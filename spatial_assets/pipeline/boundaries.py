@@ -1,8 +1,6 @@
 """The chain of one boundary set: a copy of the source, the validated features, the table.
 
-Each step says what it found and whether anything changed; none of them depends on tiles.
-
-The stored copy of a boundaries file, brought to this machine whole before anything reads it.
+No step depends on tiles. The copy in the store is downloaded whole before GDAL reads it.
 """
 
 from __future__ import annotations
@@ -25,7 +23,7 @@ from spatial_assets.geo.vectors.validate import validate_features
 from spatial_assets.pipeline.failures import MissingInputError
 from spatial_assets.pipeline.fingerprints import fingerprint
 from spatial_assets.pipeline.outcome import State
-from spatial_assets.pipeline.quarantine import mended_features, records_of_features
+from spatial_assets.pipeline.quarantine import records_of_features, repaired_features
 from spatial_assets.project import Project
 from spatial_assets.project.sections.products import BoundarySettings
 from spatial_assets.stores import layout
@@ -48,16 +46,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class BoundaryStep:
-    """What one step of a boundary set ended with."""
+    """Result of one step of a boundary set."""
 
     state: State
     """`materialized` or `unchanged`."""
 
     fingerprint: str
-    """Of the content: the data version of the Dagster event."""
+    """Hash of the content: the data version of the Dagster event."""
 
     facts: Mapping[str, object]
-    """Figures for a person, JSON-able."""
+    """Figures for the user, JSON-able."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,17 +68,17 @@ class BoundaryPipeline:
     clock: Callable[[], datetime]
 
     def newer_source(self) -> str | None:
-        """What tells the source from the copy in the store; None: it is the one copied.
+        """Return the version of the source if it differs from the copy in the store, else None.
 
         Raises:
             VectorError: there is no such file, or it is too big.
             SourceUnavailableError: S3 did not answer.
         """
         source = locate_source(self.project.resolve(self.settings.source), limits=ReadLimits())
-        return None if self._noted().get("version") == source.version else source.version
+        return None if self._copy_facts().get("version") == source.version else source.version
 
     def fetch(self) -> BoundaryStep:
-        """Copy the source into the store as it is, so that what was validated can be seen again.
+        """Copy the source into the store unchanged, so that validation can be repeated.
 
         Raises:
             VectorError: there is no such file, or it is too big.
@@ -88,9 +86,9 @@ class BoundaryPipeline:
         """
         source = locate_source(self.project.resolve(self.settings.source), limits=ReadLimits())
         path = layout.raw_boundaries(self.settings.name, _suffix(source))
-        noted = self._noted()
-        if noted.get("version") == source.version and self.store.head(path) is not None:
-            return self._fetched(State.UNCHANGED, noted)
+        copied = self._copy_facts()
+        if copied.get("version") == source.version and self.store.head(path) is not None:
+            return self._fetched(State.UNCHANGED, copied)
         data = _bundled(source)
         facts = {
             "uri": self.store.uri(path),
@@ -101,35 +99,35 @@ class BoundaryPipeline:
             "sha256": hashlib.sha256(data).hexdigest(),
         }
         self.store.put(path, data)
-        self.store.put(self._note_path, to_json(facts))
+        self.store.put(self._copy_facts_path, to_json(facts))
         return self._fetched(State.MATERIALIZED, facts)
 
     def validate(self) -> BoundaryStep:
-        """Read the copy, sort its features, and store the usable ones as GeoParquet.
+        """Read the copy, validate its features, and store the usable ones as GeoParquet.
 
         Raises:
             MissingInputError: the source has not been fetched.
             VectorError: the file as a whole cannot be used, or holds an invalid feature and
                 `on_invalid` is "refuse".
         """
-        noted = self._noted()
-        if "path" not in noted:
+        copied = self._copy_facts()
+        if "path" not in copied:
             name = self.settings.name
             message = f"raw_{name} is not in the store; materialize it first, or select it too"
             raise MissingInputError(message)
-        wanted = fingerprint(
+        expected = fingerprint(
             "validated",
             BOUNDARIES_CODE_VERSION,
-            noted["sha256"],
+            copied["sha256"],
             self.settings.model_dump(mode="json", exclude={"source"}),
             self.project.checks.most_repair_share,
         )
         stored = self._stored_facts()
-        # Releasing a feature removes the record of its set: then all of it is judged again.
-        is_judged = self.store.head(self._set_aside) is not None
-        if is_judged and stored.get("inputs") == wanted:
+        # Releasing a feature deletes the record of its set, so that all of it is judged again.
+        is_judged = self.store.head(self._quarantine_path) is not None
+        if is_judged and stored.get("inputs") == expected:
             return self._validated(State.UNCHANGED, stored)
-        with fetched_copy(self.store, noted) as path:
+        with fetched_copy(self.store, copied) as path:
             raw = read_features(str(path), columns=self._columns, layer=self.settings.layer)
             validated = validate_features(
                 raw.features,
@@ -140,10 +138,10 @@ class BoundaryPipeline:
                 most_repair_share=self.project.checks.most_repair_share,
             )
         if not validated.kept:
-            message = f"{noted['source']} has no usable feature: {validated.report}"
+            message = f"{copied['source']} has no usable feature: {validated.report}"
             raise VectorError(message)
         return self._write(
-            validated, wanted, source=str(noted["source"]), sha256=str(noted["sha256"])
+            validated, expected, source=str(copied["source"]), sha256=str(copied["sha256"])
         )
 
     def load(self, database: Database) -> BoundaryStep:
@@ -151,7 +149,7 @@ class BoundaryPipeline:
 
         Raises:
             MissingInputError: nothing has been validated.
-            DatabaseError: the database gave up; the old rows stay.
+            DatabaseError: the transaction failed; the old rows stay.
         """
         data = self.store.find(layout.validated_boundaries(self.settings.name))
         if data is None:
@@ -177,21 +175,21 @@ class BoundaryPipeline:
         return BoundaryStep(state=State.MATERIALIZED, fingerprint=digest, facts=facts)
 
     def record_quarantine(self, database: Database) -> None:
-        """Write the features set aside as rows of `quarantine`, and let the mended ones go."""
-        data = self.store.find(self._set_aside)
+        """Write the quarantined features as rows of `quarantine`, and release the repaired ones."""
+        data = self.store.find(self._quarantine_path)
         if data is None:
             return
         database.ensure_schema(self.project.boundaries, self.project.indices.names)
         grid_id, name, now = self.project.grid_id, self.settings.name, self.clock()
         records = records_of_features(grid_id, name, from_json(data), now=now)
-        mended = mended_features(database, grid_id, name, bad=records)
+        repaired = repaired_features(database, grid_id, name, bad=records)
         database.commit([Upsert("quarantine", records)])
-        if mended:
-            where = {"grid_id": grid_id, "kind": "feature", "subject": mended}
+        if repaired:
+            where = {"grid_id": grid_id, "kind": "feature", "subject": repaired}
             database.release(where, now=now)
 
     @property
-    def _set_aside(self) -> str:
+    def _quarantine_path(self) -> str:
         return layout.quarantine("boundaries", self.settings.name)
 
     @property
@@ -203,43 +201,43 @@ class BoundaryPipeline:
         return tuple(name for name in self.settings.columns if name != self.settings.key)
 
     @property
-    def _note_path(self) -> str:
+    def _copy_facts_path(self) -> str:
         return layout.raw_boundaries(self.settings.name, ".json")
 
-    def _noted(self) -> dict[str, object]:
-        """What was noted of the copy, {} where there is none."""
-        data = self.store.find(self._note_path)
+    def _copy_facts(self) -> dict[str, object]:
+        """Return the facts recorded with the copy, {} if there is none."""
+        data = self.store.find(self._copy_facts_path)
         return {} if data is None else from_json(data)
 
     def _stored_facts(self) -> dict[str, object]:
-        """The facts of the validated file, {} where there is none or it is damaged."""
+        """Return the facts of the validated file, {} if there is none or it is damaged."""
         data = self.store.find(layout.validated_boundaries(self.settings.name))
         if data is None:
             return {}
         try:
             return {str(key): value for key, value in read_validated(data).attrs.items()}
         except VectorError as error:
-            logger.warning("validated_%s is made again: %s", self.settings.name, error)
+            logger.warning("validated_%s will be made again: %s", self.settings.name, error)
             return {}
 
     def _write(
-        self, validated: ValidatedFeatures, wanted: str, *, source: str, sha256: str
+        self, validated: ValidatedFeatures, inputs: str, *, source: str, sha256: str
     ) -> BoundaryStep:
-        """Store the kept features, and beside them the quarantined ones."""
+        """Store the kept features, and the quarantined ones separately."""
         shapes = [feature.geometry for feature in validated.kept]
         keys = [feature.key for feature in validated.kept]
         facts: dict[str, object] = {
-            "inputs": wanted,
+            "inputs": inputs,
             "source": source,
             "coverage": coverage_report(keys, shapes).figures(),
             "versions": library_versions(),
         }
         name, origin = self.settings.name, {"source": source, "sha256": sha256}
-        self.store.put(self._set_aside, write_quarantined(validated, facts=origin))
+        self.store.put(self._quarantine_path, write_quarantined(validated, facts=origin))
         data = write_validated(validated, columns=self._carried, facts=facts)
         written = self.store.put(layout.validated_boundaries(name), data)
         for feature in validated.quarantined:
-            logger.warning("%s: %s", name, _told(feature))
+            logger.warning("%s: %s", name, _quarantine_message(feature))
         found = {**facts, "report": validated.report, "fingerprint": validated.fingerprint}
         return self._validated(State.MATERIALIZED, {**found, "bytes": written.size})
 
@@ -256,22 +254,22 @@ class BoundaryPipeline:
         return BoundaryStep(state=state, fingerprint=str(stored["fingerprint"])[:16], facts=facts)
 
 
-def _told(feature: QuarantinedFeature) -> str:
+def _quarantine_message(feature: QuarantinedFeature) -> str:
     return f"feature {feature.index} (key {feature.key}) is in quarantine: {feature.message}"
 
 
 def _text(value: object) -> str | None:
-    """A carried column as text, None for what is missing."""
+    """Return a value of a carried column as text, None if it is missing."""
     return None if value is None or value != value else str(value)  # noqa: PLR0124 - NaN
 
 
 def _suffix(source: VectorSource) -> str:
-    """Ending of the copy: the source's own, `.zip` for a source of several files."""
+    """Return the suffix of the copy: that of the source, `.zip` for several files."""
     return ".zip" if _members(source) else Path(source.uri.rstrip("/")).suffix.lower()
 
 
 def _members(source: VectorSource) -> Sequence[Path]:
-    """The files of a local source that has several: a folder, or a shapefile's parts."""
+    """Return the files of a local source that has several: a folder, or a shapefile's parts."""
     if source.folder is None:
         return ()
     path = Path(source.gdal_path)
@@ -283,7 +281,7 @@ def _members(source: VectorSource) -> Sequence[Path]:
 
 
 def _bundled(source: VectorSource) -> bytes:
-    """The bytes of the source; several files become one deterministic zip."""
+    """Return the bytes of the source; several files become one deterministic zip."""
     members = _members(source)
     if not members:
         return load_bytes(source)
@@ -297,23 +295,23 @@ def _bundled(source: VectorSource) -> bytes:
 
 
 @contextmanager
-def fetched_copy(store: ObjectStore, noted: Mapping[str, object]) -> Iterator[Path]:
-    """The copy as a file of this block.
+def fetched_copy(store: ObjectStore, facts: Mapping[str, object]) -> Iterator[Path]:
+    """Download the copy into a temporary file for this block.
 
-    GDAL would read it over the network, where it takes a body that breaks off for a damaged
-    file: a verdict for good on trouble that passes.
+    GDAL would read it over the network, and take an interrupted response for a damaged file: a
+    permanent verdict on a transient error.
 
     Args:
-        store: where the copy is.
-        noted: its path and its SHA-256, as noted when it was fetched.
+        store: the store that holds the copy.
+        facts: path and SHA-256 as recorded when it was fetched.
 
     Raises:
         MissingInputError: the copy is not what was fetched.
         SourceUnavailableError: the store did not answer.
     """
-    path = str(noted["path"])
+    path = str(facts["path"])
     data = store.find(path)
-    if data is None or hashlib.sha256(data).hexdigest() != noted["sha256"]:
+    if data is None or hashlib.sha256(data).hexdigest() != facts["sha256"]:
         message = f"{store.uri(path)} is not what was fetched; materialize it again"
         raise MissingInputError(message)
     with tempfile.TemporaryDirectory(prefix="spatial-assets-") as folder:

@@ -1,6 +1,7 @@
-"""From an exception to a state, decided in one place: will trying again help?
+"""Classification of exceptions: the state they lead to, and whether a retry may help.
 
-The only module that catches every exception: a tile's trouble must never be the run's.
+An error of one tile must never stop the run, so that callers may catch every exception and have
+it judged here.
 """
 
 from __future__ import annotations
@@ -27,15 +28,15 @@ from spatial_assets.project.secrets import mask_secrets
 TRACEBACK_LINES = 12
 
 CHANGED_SINCE_INSPECTION = "changed_since_inspection"
-"""Reason of a SceneError that another run puts right: it looks into the scene again."""
+"""Reason of a SceneError that another run repairs, as it inspects the scene again."""
 
 
 class MissingInputError(SpatialAssetsError):
-    """A stage was asked for whose stored inputs are not there."""
+    """A stage was selected whose stored inputs do not exist."""
 
 
 class TooLargeError(SpatialAssetsError):
-    """A tile cannot be walked within the memory that was declared."""
+    """A tile does not fit in the memory that the project declares."""
 
 
 class UninspectedSceneError(SpatialAssetsError):
@@ -47,7 +48,7 @@ class UninspectedSceneError(SpatialAssetsError):
 
 
 class TileQuarantinedError(SpatialAssetsError):
-    """A tile's input is bad; raised within a walk, never out of it."""
+    """A tile's input is bad; raised and handled within a walk."""
 
     def __init__(self, message: str, *, reason: str, evidence: dict[str, object]) -> None:
         super().__init__(message)
@@ -57,93 +58,91 @@ class TileQuarantinedError(SpatialAssetsError):
 
 @dataclass(frozen=True)
 class Failure:
-    """What an exception means for the tile it struck."""
+    """Consequence of an exception for its tile."""
 
     state: State
     reason: str
-    """Reason code in snake_case; OWN_REASON: the exception's own."""
+    """Reason code in snake_case; OWN_REASON: that of the exception."""
 
     transient: bool
-    """True: trying again may help."""
+    """True: a retry may help."""
 
 
 OWN_REASON = ""
 
 ErrorKind = type[BaseException] | str | int
-"""A class; the full name of one, where its library is not to be imported for this; or an errno."""
+"""A class; its full name, to avoid an import of its library; or an errno."""
 
 
-def _lasting(reason: str) -> Failure:
+def _permanent(reason: str) -> Failure:
     return Failure(State.FAILED, reason, transient=False)
 
 
-def _passing(reason: str) -> Failure:
+def _transient(reason: str) -> Failure:
     return Failure(State.FAILED, reason, transient=True)
 
 
 _BAD_INPUT = Failure(State.QUARANTINED, OWN_REASON, transient=False)
 
 FAILURES: tuple[tuple[ErrorKind, Failure], ...] = (
-    (MissingInputError, _lasting("missing_input")),
-    (TooLargeError, _lasting("too_large")),
-    (UninspectedSceneError, _lasting(OWN_REASON)),
+    (MissingInputError, _permanent("missing_input")),
+    (TooLargeError, _permanent("too_large")),
+    (UninspectedSceneError, _permanent(OWN_REASON)),
     (TileQuarantinedError, _BAD_INPUT),
     (RasterError, _BAD_INPUT),
     (SceneError, _BAD_INPUT),
-    (LeaseHeldError, _passing("lease_held")),
-    (SourceUnavailableError, _passing("source_unavailable")),
-    (StoreError, _lasting("store_refused")),
-    (GridError, _lasting("grid")),
-    (SettingsError, _lasting("settings")),
-    (VectorError, _lasting("boundaries")),
-    # The database classes of psycopg and DuckDB become this one; what may pass was tried again.
-    (DatabaseError, _lasting("database")),
-    (MemoryError, _lasting("out_of_memory")),
-    # What libraries raise where no code of ours stands between them and a tile. All are tried
-    # again a few times at most, so what is not known to be lasting counts as passing.
-    ("obstore.exceptions.NotFoundError", _lasting("object_gone")),
-    ("obstore.exceptions.PermissionDeniedError", _lasting("store_refused")),
-    ("obstore.exceptions.UnauthenticatedError", _lasting("store_refused")),
-    ("obstore.exceptions.BaseError", _passing("store_unavailable")),
-    ("httpx.TransportError", _passing("source_unavailable")),
-    ("httpx.HTTPError", _lasting("source_refused")),
-    ("psycopg.OperationalError", _passing("database")),
-    ("psycopg.Error", _lasting("database")),
-    ("_duckdb.IOException", _passing("database")),
-    ("_duckdb.Error", _lasting("database")),
-    ("rasterio.errors.RasterioError", _passing("gdal")),
-    ("zarr.errors.BaseZarrError", _lasting("cube")),
-    ("pyproj.exceptions.ProjError", _lasting("projection")),
-    ("shapely.errors.ShapelyError", _lasting("geometry")),
-    ("pyogrio.errors.DataSourceError", _lasting("boundaries")),
-    ("pyarrow.lib.ArrowException", _lasting("boundaries")),
-    # The system, the particular before the general.
-    (errno.ENOSPC, _lasting("disk_full")),
-    (errno.EDQUOT, _lasting("disk_full")),
-    (errno.EROFS, _lasting("disk_read_only")),
-    (errno.EMFILE, _passing("too_many_files")),
-    (errno.ENFILE, _passing("too_many_files")),
-    (PermissionError, _lasting("permission")),
-    (FileNotFoundError, _lasting("file_gone")),
-    (TimeoutError, _passing("timed_out")),
-    (ConnectionError, _passing("connection_lost")),
-    (OSError, _passing("system")),
+    (LeaseHeldError, _transient("lease_held")),
+    (SourceUnavailableError, _transient("source_unavailable")),
+    (StoreError, _permanent("store_refused")),
+    (GridError, _permanent("grid")),
+    (SettingsError, _permanent("settings")),
+    (VectorError, _permanent("boundaries")),
+    # The errors of psycopg and DuckDB become this one, after retries of the transient ones.
+    (DatabaseError, _permanent("database")),
+    (MemoryError, _permanent("out_of_memory")),
+    # Errors of libraries that no code of ours converts. There are few retries, so that an error
+    # that is not known to be permanent counts as transient.
+    ("obstore.exceptions.NotFoundError", _permanent("object_gone")),
+    ("obstore.exceptions.PermissionDeniedError", _permanent("store_refused")),
+    ("obstore.exceptions.UnauthenticatedError", _permanent("store_refused")),
+    ("obstore.exceptions.BaseError", _transient("store_unavailable")),
+    ("httpx.TransportError", _transient("source_unavailable")),
+    ("httpx.HTTPError", _permanent("source_refused")),
+    ("psycopg.OperationalError", _transient("database")),
+    ("psycopg.Error", _permanent("database")),
+    ("_duckdb.IOException", _transient("database")),
+    ("_duckdb.Error", _permanent("database")),
+    ("rasterio.errors.RasterioError", _transient("gdal")),
+    ("zarr.errors.BaseZarrError", _permanent("cube")),
+    ("pyproj.exceptions.ProjError", _permanent("projection")),
+    ("shapely.errors.ShapelyError", _permanent("geometry")),
+    ("pyogrio.errors.DataSourceError", _permanent("boundaries")),
+    ("pyarrow.lib.ArrowException", _permanent("boundaries")),
+    # Errors of the system, the specific before the general.
+    (errno.ENOSPC, _permanent("disk_full")),
+    (errno.EDQUOT, _permanent("disk_full")),
+    (errno.EROFS, _permanent("disk_read_only")),
+    (errno.EMFILE, _transient("too_many_files")),
+    (errno.ENFILE, _transient("too_many_files")),
+    (PermissionError, _permanent("permission")),
+    (FileNotFoundError, _permanent("file_gone")),
+    (TimeoutError, _transient("timed_out")),
+    (ConnectionError, _transient("connection_lost")),
+    (OSError, _transient("system")),
 )
-"""First match wins. What is not here is a bug of ours: `unexpected`, not tried again."""
+"""First match wins. Any other exception is a bug of ours: `unexpected`, without a retry."""
 
-UNEXPECTED = _lasting("unexpected")
+UNEXPECTED = _permanent("unexpected")
 
 
 def failure_of(error: BaseException) -> Failure:
-    """Judge an exception."""
+    """Classify an exception."""
     if isinstance(error, SceneError) and error.reason == CHANGED_SINCE_INSPECTION:
-        return _lasting(CHANGED_SINCE_INSPECTION)
-    trouble = next((found for kind, found in FAILURES if _is(error, kind)), UNEXPECTED)
-    return (
-        replace(trouble, reason=str(getattr(error, "reason", "")))
-        if not trouble.reason
-        else trouble
-    )
+        return _permanent(CHANGED_SINCE_INSPECTION)
+    failure = next((found for kind, found in FAILURES if _is(error, kind)), UNEXPECTED)
+    if failure.reason == OWN_REASON:
+        return replace(failure, reason=str(getattr(error, "reason", "")))
+    return failure
 
 
 def _is(error: BaseException, kind: ErrorKind) -> bool:
@@ -157,20 +156,20 @@ def _is(error: BaseException, kind: ErrorKind) -> bool:
 def outcome_of(
     error: BaseException, tile: str, *, stages: tuple[str, ...], at: str, inputs: str
 ) -> TileOutcome:
-    """The outcome of a tile that `error` stopped at stage `at`; no stage is complete."""
-    trouble = failure_of(error)
+    """Return the outcome of a tile that `error` stopped at stage `at`; no stage is complete."""
+    failure = failure_of(error)
     evidence = dict(getattr(error, "evidence", {}))
-    if trouble == UNEXPECTED:
+    if failure == UNEXPECTED:
         lines = traceback.format_exception(error)[-TRACEBACK_LINES:]
         evidence["traceback"] = mask_secrets("".join(lines))
     message = mask_secrets(str(error)) or type(error).__name__
     outcomes = [
         StageOutcome(
             stage=stage,
-            state=trouble.state,
+            state=failure.state,
             fingerprint=inputs,
-            reason=trouble.reason if stage == at else f"{UPSTREAM}{trouble.state}",
-            message=message if stage == at else f"the tile was given up at {at}",
+            reason=failure.reason if stage == at else f"{UPSTREAM}{failure.state}",
+            message=message if stage == at else f"the tile was stopped at {at}",
             evidence=evidence if stage == at else {},
         )
         for stage in stages
@@ -179,10 +178,10 @@ def outcome_of(
 
 
 def worker_died(tile: str, *, stages: tuple[str, ...], memory_mb: int, inputs: str) -> TileOutcome:
-    """The outcome of a tile whose worker process ended without an answer."""
+    """Return the outcome of a tile whose worker process ended without a result."""
     message = (
         f"the worker process died on this tile, also when it ran alone; most often the system "
-        f"took it for using too much memory ([compute] memory_mb = {memory_mb}): "
+        f"killed it for using too much memory ([compute] memory_mb = {memory_mb}): "
         "choose a finer [grid] level, or give these tiles a profile with more memory"
     )
     first = StageOutcome(

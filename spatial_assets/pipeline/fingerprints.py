@@ -1,4 +1,4 @@
-"""One hash for everything that decides a stage's bytes; equal fingerprints mean nothing to do.
+"""One hash of everything that decides a stage's bytes; if it is equal there is nothing to do.
 
 Never hashed: `updated`, signatures, worker counts, the partition level.
 """
@@ -12,7 +12,7 @@ from spatial_assets.geo.clear_sky import ClearClasses, ClearSky
 
 
 def fingerprint(*parts: object) -> str:
-    """The first 16 hex digits of the SHA-256 of `parts` as canonical JSON.
+    """Return the first 16 hex digits of the SHA-256 of `parts` as canonical JSON.
 
     64 bits: among a billion fingerprints two collide with a chance of 3 %, and only a
     collision within one tile and stage could do harm.
@@ -22,7 +22,7 @@ def fingerprint(*parts: object) -> str:
 
 
 def rule_of(clear: ClearSky | None) -> object:
-    """A clear-sky rule as JSON values, the same for equal rules."""
+    """Return a clear-sky rule as JSON values, the same for equal rules."""
     if clear is None:
         return None
     if isinstance(clear, ClearClasses):

@@ -1,4 +1,4 @@
-"""Contiguous ranges of keys: what Dagster can run at once. Pure."""
+"""Contiguous ranges of keys, which Dagster can run at once. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class KeyRange:
-    """Neighbours along the curve, both ends included."""
+    """Consecutive keys along the curve, both ends included."""
 
     first: str
     last: str
@@ -16,24 +16,24 @@ class KeyRange:
 
     @property
     def option(self) -> str:
-        """As Dagster's command line takes it."""
+        """The option for Dagster's command line."""
         if self.count == 1:
             return f"--partition {self.first}"
         return f"--partition-range {self.first}...{self.last}"
 
 
 def key_ranges(keys: Sequence[str], chosen: Iterable[str], *, longest: int) -> tuple[KeyRange, ...]:
-    """The ranges of `keys` that hold exactly the `chosen` ones.
+    """Return the ranges of `keys` that hold exactly the `chosen` ones.
 
     Args:
         keys: all keys, in their order.
         chosen: some of them.
-        longest: most keys of a range; a longer one is cut.
+        longest: largest number of keys in a range; a longer one is split.
     """
-    wanted = set(chosen)
+    selected = set(chosen)
     runs: list[list[str]] = [[]]
     for key in keys:
-        if key not in wanted:
+        if key not in selected:
             runs.append([])
         elif len(runs[-1]) == longest:
             runs.append([key])

@@ -49,7 +49,7 @@ class StageOutcome:
     """Reason code in snake_case; empty unless the state is bad."""
 
     message: str = ""
-    """What happened, where, and what to do, for the user."""
+    """Message for the user: what happened, where, and what to do."""
 
     evidence: Mapping[str, object] = field(default_factory=dict)
     """The figures behind `reason`, JSON-able."""

@@ -1,7 +1,7 @@
-"""Quarantine as a state: what a record says, who meets it again, and how it is let go.
+"""Quarantine of scenes, tiles and features: records, and their release.
 
-A record ends when the input changes, when the code that judges it does, or when a person releases
-it. Who writes records during a run is in `commit` (scenes, tiles) and `boundaries` (features).
+A record ends when the input changes, when the code that judges it changes, or when a user releases
+it. During a run `commit` writes the records of scenes and tiles, `boundaries` those of features.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from spatial_assets.stores.rows import QuarantineRecord, Row
 from spatial_assets.stores.tables.database import Database
 
 SEEN_INTERVAL = timedelta(hours=1)
-"""How far `last_seen` may lag: a run a minute need not write each bad scene each time."""
+"""Largest lag of `last_seen`, so that frequent runs do not write each bad scene each time."""
 
 FOOTPRINT = "footprint"
-"""Where the evidence of a scene says where it lies: WKT, lon/lat."""
+"""Key in the evidence of a scene: its footprint as WKT, lon/lat."""
 
-MAX_OUTLINE_CORNERS = 64  # of a footprint within an evidence; beyond that its hull is told
+MAX_OUTLINE_CORNERS = 64  # of a footprint in the evidence; a larger one becomes its envelope
 
 
 def record_of_scene(grid_id: str, scene: RejectedScene, *, now: datetime) -> QuarantineRecord:
-    """The record of a scene that cannot be used."""
-    place = {} if scene.footprint is None else {FOOTPRINT: _outline(scene.footprint)}
+    """Return the record of a scene that cannot be used."""
+    footprint = {} if scene.footprint is None else {FOOTPRINT: _outline(scene.footprint)}
     return QuarantineRecord(
         grid_id=grid_id,
         kind="scene",
         subject=scene.id,
         reason=scene.reason,
         message=mask_secrets(scene.message),
-        evidence={**scene.evidence, **place},
+        evidence={**scene.evidence, **footprint},
         href=mask_secrets(scene.href),
         checksum=scene.fingerprint,
         code_version=__version__,
@@ -51,18 +51,18 @@ def record_of_scene(grid_id: str, scene: RejectedScene, *, now: datetime) -> Qua
 
 
 def record_of_tile(
-    grid_id: str, tile: str, trouble: StageOutcome, *, now: datetime
+    grid_id: str, tile: str, bad_stage: StageOutcome, *, now: datetime
 ) -> QuarantineRecord:
-    """The record of a tile whose input is bad."""
+    """Return the record of a tile whose input is bad."""
     return QuarantineRecord(
         grid_id=grid_id,
         kind="tile",
         subject=tile,
         tile=tile,
-        reason=trouble.reason,
-        message=trouble.message,
-        evidence=trouble.evidence,
-        checksum=trouble.fingerprint,
+        reason=bad_stage.reason,
+        message=bad_stage.message,
+        evidence=bad_stage.evidence,
+        checksum=bad_stage.fingerprint,
         code_version=__version__,
         first_seen=now,
         last_seen=now,
@@ -72,13 +72,13 @@ def record_of_tile(
 def records_of_features(
     grid_id: str, name: str, document: Row, *, now: datetime
 ) -> list[QuarantineRecord]:
-    """The records of the features of boundary set `name` that were set aside.
+    """Return the records of the quarantined features of boundary set `name`.
 
     Args:
         grid_id: identity of the grid.
-        name: of the set.
+        name: the boundary set.
         document: as `stores.validated` wrote it.
-        now: when they were met.
+        now: when they were found.
     """
     features = document["features"]
     return [
@@ -99,10 +99,10 @@ def records_of_features(
     ]
 
 
-def mended_features(
+def repaired_features(
     database: Database, grid_id: str, name: str, *, bad: Iterable[QuarantineRecord]
 ) -> list[str]:
-    """Features of boundary set `name` in quarantine that are not among the bad ones any more."""
+    """Return the quarantined features of boundary set `name` that are no longer bad."""
     where = {"grid_id": grid_id, "kind": "feature", "released_at": None}
     in_force = {str(row["subject"]) for row in database.rows("quarantine", where=where)}
     of_set = {subject for subject in in_force if subject.startswith(f"{name}/")}
@@ -110,10 +110,10 @@ def mended_features(
 
 
 def quarantine_document(record: QuarantineRecord, *, since: datetime) -> bytes:
-    """A quarantine record as JSON, for people and for stores without a database.
+    """Return a quarantine record as JSON, for users and for stores without a database.
 
     Args:
-        record: as the table has it.
+        record: the row of the table.
         since: when it was first seen; the record may be a renewal.
     """
     times = {"first_seen": since.isoformat(), "last_seen": record.last_seen.isoformat()}
@@ -133,7 +133,7 @@ def quarantine_document(record: QuarantineRecord, *, since: datetime) -> bytes:
 
 
 def renewed(records: Iterable[Row], *, now: datetime) -> list[Row]:
-    """Rows of `quarantine` as they are to be after what they tell of was met again."""
+    """Return rows of `quarantine` updated after their subjects were seen again."""
     return [
         {**row, "last_seen": now}
         for row in records
@@ -143,7 +143,7 @@ def renewed(records: Iterable[Row], *, now: datetime) -> list[Row]:
 
 @dataclass(frozen=True, kw_only=True)
 class Quarantine:
-    """What is in quarantine in one project."""
+    """The quarantine of one project."""
 
     grid_id: str
     store: ObjectStore
@@ -156,29 +156,29 @@ class Quarantine:
         reasons: Sequence[str] = (),
         subjects: Sequence[str] = (),
     ) -> list[dict[str, object]]:
-        """Records in force by kind and subject; no filter: all."""
+        """Return the records that are not released, filtered by kind, reason and subject."""
         if not self.database.has_table("quarantine"):
             return []
-        wanted = {"kind": kinds, "reason": reasons, "subject": subjects}
+        filters = {"kind": kinds, "reason": reasons, "subject": subjects}
         where: dict[str, object] = {"grid_id": self.grid_id, "released_at": None}
-        where |= {name: list(values) for name, values in wanted.items() if values}
+        where |= {name: list(values) for name, values in filters.items() if values}
         return self.database.rows("quarantine", where=where)
 
     def document(self, row: Row) -> bytes | None:
-        """The record as the store has it."""
+        """Return the record in the store."""
         return self.store.find(_path(row))
 
     def release(self, rows: Iterable[Row], *, now: datetime) -> list[Row]:
-        """Let records go, and with a tile the scenes that it was refused for.
+        """Release records, and with a tile the scenes that it was quarantined for.
 
-        The next run makes the tile, looks into the scene or validates the boundary set again,
-        even if its input is the same. What is bad still comes back, first seen then.
+        The next run makes the tile, inspects the scene or validates the boundary set again, even
+        if its input is the same. A subject that is still bad gets a new record.
 
         Returns:
-            What was let go.
+            The released records.
 
         Raises:
-            DatabaseError, StoreError: not all of it was.
+            DatabaseError, StoreError: not all of them were released.
         """
         chosen = {_name(row): row for row in rows}
         scenes = {name for row in chosen.values() for name in _scenes_of(row)}
@@ -188,9 +188,9 @@ class Quarantine:
         for kind in sorted({kind for kind, _ in chosen}):
             subjects = [subject for of_kind, subject in chosen if of_kind == kind]
             where = {"grid_id": self.grid_id, "kind": kind, "subject": subjects}
-            # The store first: whoever dies in between leaves a record that can be released again.
+            # The store first: after a crash in between the record can be released again.
             for row in (chosen[kind, subject] for subject in subjects):
-                for path in _let_go(row):
+                for path in _paths_of(row):
                     self.store.delete(path)
             self.database.release(where, now=now)
         return list(chosen.values())
@@ -201,7 +201,7 @@ def _name(row: Row) -> tuple[str, str]:
 
 
 def _scenes_of(row: Row) -> Iterator[str]:
-    """The scenes for which a tile was refused."""
+    """Yield the scenes for which a tile was quarantined."""
     evidence = row["evidence"]
     scenes = evidence.get("scenes") if isinstance(evidence, Mapping) else None
     if row["kind"] == "tile" and isinstance(scenes, Mapping):
@@ -209,15 +209,15 @@ def _scenes_of(row: Row) -> Iterator[str]:
 
 
 def _path(row: Row) -> str:
-    """Where the store has a record; those of features are together in one of their set."""
+    """Return the path of a record in the store; the features of a set share one."""
     kind, subject = _name(row)
     if kind == "feature":
         return layout.quarantine("boundaries", subject.partition("/")[0])
     return layout.quarantine(kind, subject)
 
 
-def _let_go(row: Row) -> Iterator[str]:
-    """What is removed from the store with a record, so that its subject is judged again."""
+def _paths_of(row: Row) -> Iterator[str]:
+    """Yield the paths to delete with a record, so that its subject is judged again."""
     yield _path(row)
     kind, subject = _name(row)
     if kind == "scene":

@@ -1,4 +1,4 @@
-"""What the chain makes, stage by stage, and what each stage stands on."""
+"""The stages of the chain, their order, and the stages that each depends on."""
 
 from __future__ import annotations
 
@@ -7,15 +7,12 @@ from dataclasses import dataclass
 
 from spatial_assets.project import Project
 
-FEATURES = "features"
-"""Where the facts of a stage say which boundaries touch the tile: set -> fingerprint."""
-
 RAW = "raw_tile"
 REPROJECTED_RASTER = "reprojected_raster"
 TILE_INDEX = "tile_index"
 
 INDEX_RANGE = "index_range"
-"""The check of all indices of a tile; it belongs to the first of them."""
+"""Check over all indices of a tile; it belongs to the first of them."""
 
 CODE_VERSIONS = {
     "scene": "2",
@@ -25,16 +22,16 @@ CODE_VERSIONS = {
     "statistics": "1",
     "tile_index": "1",
 }
-"""Raise a number when the same input would give other bytes: it is part of every fingerprint."""
+"""Part of every fingerprint; raise a number when the same input would give other bytes."""
 
 
 def chain_of(project: Project) -> Chain:
-    """The stages of a project."""
+    """Return the stages of a project."""
     return Chain(indices=tuple(project.indices.names), with_boundaries=bool(project.boundaries))
 
 
 def by_boundary(index: str) -> str:
-    """Name of the stage (asset, table) that holds an index's statistics."""
+    """Return the name of the stage (asset, table) that holds an index's statistics."""
     return f"{index}_by_boundary"
 
 
@@ -46,7 +43,7 @@ class Chain:
     """Names of the spectral indices."""
 
     with_boundaries: bool
-    """Whether the project names boundaries, so that statistics exist at all."""
+    """True if the project has boundaries, and therefore statistics."""
 
     @property
     def stages(self) -> tuple[str, ...]:
@@ -59,7 +56,7 @@ class Chain:
         return tuple(by_boundary(name) for name in self.indices) if self.with_boundaries else ()
 
     def upstream_of(self, stage: str) -> tuple[str, ...]:
-        """The stages whose stored results `stage` reads."""
+        """Return the stages whose stored results `stage` reads."""
         if stage == RAW:
             return ()
         if stage == REPROJECTED_RASTER:
@@ -71,6 +68,6 @@ class Chain:
         return tuple(name for name in self.indices if by_boundary(name) == stage)
 
     def in_order(self, selected: Iterable[str]) -> tuple[str, ...]:
-        """`selected` in chain order, refusing nothing: unknown names are simply not there."""
-        wanted = set(selected)
-        return tuple(stage for stage in self.stages if stage in wanted)
+        """Return `selected` in chain order, without unknown names."""
+        names = set(selected)
+        return tuple(stage for stage in self.stages if stage in names)

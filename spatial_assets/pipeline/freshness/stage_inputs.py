@@ -1,8 +1,8 @@
-"""What each stage of a tile follows from: scenes, settings and code, boundaries. Pure.
+"""Inputs of each stage of a tile as hashes: scenes, settings and code, boundaries. Pure.
 
-Hashes of causes, which are cheap to know of every tile: an item of the catalogue, a line of the
-project file, a feature. Whether they reach a pixel is found out by the walk, whose fingerprints
-say what must be computed; a tile whose causes are what they were need not be walked.
+The hashes cover items of the catalogue, settings and features, which are cheap to check for every
+tile. A tile with the same inputs need not be walked. If they differ, the walk finds out whether
+that changes a pixel: its own fingerprints decide what is computed.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ if TYPE_CHECKING:
 
 
 InputsByStage = Mapping[str, "StageInputs"]
-"""Stage -> what it follows from."""
+"""Stage -> its inputs."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StageInputs:
-    """What a stage of a tile follows from, near and far."""
+    """Hashes of the direct and indirect inputs of one stage of a tile."""
 
     scenes: str
-    """Of what the catalogue has where the tile is."""
+    """Hash of the scenes that the catalogue has over the tile."""
 
     settings: str
-    """Of the settings and code versions of this stage and of all before it."""
+    """Hash of the settings and code versions of this stage and of all before it."""
 
     boundaries: str = ""
-    """Of the features that touch the tile; empty where the stage reads none."""
+    """Hash of the features that touch the tile; empty if the stage reads none."""
 
     def differs_by(self, other: StageInputs) -> tuple[str, ...]:
-        """Which of them differ, by name."""
+        """Return the names of the hashes that differ."""
         if self == other:
             return ()
         return tuple(
@@ -59,38 +59,38 @@ class StageInputs:
 
 
 class SceneIndex:
-    """Everything that a catalogue has, to be asked what is over a place."""
+    """Spatial index of the scenes of a catalogue."""
 
     def __init__(self, scene_versions: Iterable[SceneVersion]) -> None:
         known = [(each, each.footprint) for each in scene_versions]
-        self._placed = [(each, footprint) for each, footprint in known if footprint is not None]
-        self._tree = shapely.STRtree([footprint for _, footprint in self._placed])
+        self._scenes = [(each, footprint) for each, footprint in known if footprint is not None]
+        self._tree = shapely.STRtree([footprint for _, footprint in self._scenes])
 
-    def over(self, place: BaseGeometry) -> tuple[SceneVersion, ...]:
-        """The sightings that touch a place in lon/lat; one without a place touches none."""
-        found = self._tree.query(place, predicate="intersects")
-        return tuple(self._placed[number][0] for number in sorted(found))
+    def over(self, area: BaseGeometry) -> tuple[SceneVersion, ...]:
+        """Return the scenes whose footprints touch an area in lon/lat."""
+        found = self._tree.query(area, predicate="intersects")
+        return tuple(self._scenes[number][0] for number in sorted(found))
 
-    def scenes_hash(self, place: BaseGeometry) -> str:
-        """Hash of the sightings over a place."""
-        return fingerprint("sky", sorted((each.id, each.version) for each in self.over(place)))
+    def scenes_hash(self, area: BaseGeometry) -> str:
+        """Hash the scenes over an area."""
+        return fingerprint("sky", sorted((each.id, each.version) for each in self.over(area)))
 
 
 def hash_of_boundaries(features: Mapping[str, str]) -> str:
-    """Of the features that touch a tile: set -> their fingerprint; empty where there is no set."""
+    """Hash the fingerprints of the features that touch a tile, by set; empty without any set."""
     return fingerprint("features", sorted(features.items())) if features else ""
 
 
 def inputs_row(
-    inputs_of_stages: InputsByStage, *, grid_id: str, tile: str, looked_at: datetime
+    inputs: InputsByStage, *, grid_id: str, tile: str, looked_at: datetime
 ) -> TileInputs:
-    """The row of `tile_inputs` that `inputs_from_rows` reads."""
-    inputs = {stage: asdict(each) for stage, each in sorted(inputs_of_stages.items())}
-    return TileInputs(grid_id=grid_id, tile=tile, inputs=inputs, looked_at=looked_at)
+    """Return the row of `tile_inputs` that `inputs_from_rows` reads."""
+    document = {stage: asdict(each) for stage, each in sorted(inputs.items())}
+    return TileInputs(grid_id=grid_id, tile=tile, inputs=document, looked_at=looked_at)
 
 
 def inputs_from_rows(rows: Iterable[Mapping[str, object]]) -> dict[str, InputsByStage]:
-    """Tile -> what it was last made from, out of rows of `tile_inputs`."""
+    """Map each tile to the inputs it was last made from, from rows of `tile_inputs`."""
     found: dict[str, InputsByStage] = {}
     for row in rows:
         stages = row["inputs"]
@@ -109,15 +109,15 @@ def inputs_by_stage(
     selected: Iterable[str] | None = None,
     before: InputsByStage | None = None,
 ) -> InputsByStage:
-    """What the stages of a tile follow from when they are made now.
+    """Return the inputs of the stages of a tile after some of them are made now.
 
     Args:
         project: its settings.
-        scenes: see `SceneIndex.seen_from`; it counts where `raw_tile` is made.
+        scenes: see `SceneIndex.scenes_hash`; used if `raw_tile` is made.
         boundaries: stage that reads them -> see `hash_of_boundaries`.
         selected: the stages that are made; default: all.
-        before: what the other stages followed from, when they were made; where that is not
-            known, what stands on them is not known either and is left out.
+        before: inputs of the other stages when they were made; stages that depend on unknown
+            ones are left out.
     """
     chain = chain_of(project)
     known = {stage: each for stage, each in (before or {}).items() if stage in chain.stages}
@@ -129,7 +129,7 @@ def inputs_by_stage(
             continue
         sources = [each for each in upstream if each is not None]
         known[stage] = StageInputs(
-            scenes=scenes if stage == RAW else _of_all([each.scenes for each in sources]),
+            scenes=scenes if stage == RAW else _combined([each.scenes for each in sources]),
             settings=fingerprint(
                 stage, _settings_of(project, stage), [each.settings for each in sources]
             ),
@@ -138,14 +138,14 @@ def inputs_by_stage(
     return known
 
 
-def _of_all(hashes: Iterable[str]) -> str:
-    """One hash for several; that of equal ones is theirs."""
+def _combined(hashes: Iterable[str]) -> str:
+    """Combine hashes into one; equal hashes stay as they are."""
     found = sorted(set(hashes))
     return found[0] if len(found) == 1 else fingerprint("several", found)
 
 
 def _settings_of(project: Project, stage: str) -> object:
-    """The settings that reach a stage directly, and its code; JSON values."""
+    """Return the settings that a stage uses directly, and its code version, as JSON values."""
     rule = rule_of(project.sensor.clear)
     if stage == RAW:
         most = project.checks.most_implausible_share

@@ -244,16 +244,16 @@ def with_prefetch(tasks: Iterable[TileTask], project: Project) -> Iterator[TileT
     It serves workers on this machine, whose cache receives the files.
     """
     waiting: TileTask | None = None
-    with Prefetch(source_access(project)) as ahead:
+    with Prefetch(source_access(project)) as prefetch:
         for task in tasks:
             box = project.pixel_grid.geobox(task.tile.window)
             missing = scenes_to_read(task, task.manifest) if RAW in task.stages else []
-            wanted = list(remote_windows(missing, box))
-            ahead.request(wanted)
+            windows = list(remote_windows(missing, box))
+            prefetch.request(windows)
             if waiting is not None:
                 yield waiting
             waiting = task
-            if not wanted:
+            if not windows:
                 yield task
                 waiting = None
         if waiting is not None:

@@ -35,7 +35,7 @@ class SceneRecord:
     """Name of the band of classes, if the sensor has one."""
 
     sources: Mapping[str, BandSource] = field(default_factory=dict, repr=False)
-    """Where to read each band; empty when the record comes from a manifest."""
+    """Source of each band; empty when the record comes from a manifest."""
 
     @classmethod
     def of(cls, scene: Scene, facts: SceneFacts) -> SceneRecord:

@@ -1,4 +1,4 @@
-"""How the files of scenes reach a target: what they share is computed once."""
+"""Sampling of the bands of a scene on a target grid, with the shared parts computed once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from spatial_assets.pipeline.tile.scene_record import SceneRecord
 
 
 class SceneSampling:
-    """How each band of one scene reaches the target: one lattice, one sampling a pixel grid."""
+    """Sampling of each band of one scene: one lattice, and one sampling for each source grid."""
 
     def __init__(self, scene: SceneRecord, box: GeoBox) -> None:
         self._scene = scene
@@ -27,7 +27,7 @@ class SceneSampling:
         return self._box.window.shape
 
     def bands_alike(self, names: Iterable[str]) -> list[list[str]]:
-        """Bands in groups that one pass over the target can sample: one grid, one kernel."""
+        """Group the bands that one pass over the target can sample: same grid, same kernel."""
         found: dict[tuple[int, Kernel], list[str]] = {}
         for name in names:
             key = (id(self.of_band(name)), self._scene.of_band(name).kernel)
@@ -35,7 +35,7 @@ class SceneSampling:
         return list(found.values())
 
     def of_band(self, name: str) -> Sampling:
-        """The sampling of a band, shared by the bands on its grid."""
+        """Return the sampling of a band, shared by the bands on its grid."""
         grid = self._scene.of_band(name).grid
         for sampling in self._made:
             if sampling.source == grid:
@@ -46,5 +46,5 @@ class SceneSampling:
 
 @lru_cache(maxsize=4)
 def _lattice(box: GeoBox, crs: CRS) -> Lattice:
-    """Shared by the scenes of a tile that come in one CRS, and by the stages that ask for it."""
+    """Return a lattice, shared by the stages and by the scenes of a tile in one CRS."""
     return Lattice.around(box, crs)

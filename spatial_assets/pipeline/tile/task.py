@@ -1,4 +1,4 @@
-"""What a worker is handed for one tile, and what it hands back. Everything here is picklable."""
+"""The task of a worker for one tile, and its result. Everything here is picklable."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from spatial_assets.stores.objects.manifests import TileManifest
 def input_fingerprint(
     scenes: Iterable[SceneRecord], rejected: Iterable[RejectedScene], checks: ChecksSettings
 ) -> str:
-    """Hash of everything that reaches a tile, good or bad, and of what judges it: code, limits."""
+    """Hash the scenes that reach a tile, good or bad, and what judges them: code and limits."""
     good = sorted((scene.id, scene.fingerprint) for scene in scenes)
     bad = sorted((scene.id, scene.fingerprint, scene.reason) for scene in rejected)
     return fingerprint("input", good, bad, CODE_VERSIONS, checks.quarantine_removed_share)
@@ -37,29 +37,29 @@ class TileTask:
     """Usable scenes whose pixels reach the tile, by id; empty when `raw_tile` is not selected."""
 
     raw_bytes: tuple[int, ...]
-    """Memory that the pixels to read of each scene take."""
+    """Memory that the pixels to read of each scene take, in bytes."""
 
     rejected: tuple[RejectedScene, ...]
     """Scenes that reach the tile and cannot be used."""
 
     scenes_hash: str
-    """Hash of the scenes that the catalogue has where the tile is, see recipes.py."""
+    """Hash of the scenes that the catalogue has over the tile, see `SceneIndex.scenes_hash`."""
 
     manifest: TileManifest
-    """What the store holds of this tile, as far as the database knows of it too."""
+    """The stored units of this tile, as far as the database has their rows."""
 
     periods: Periods
     """The time axis."""
 
     product_periods: tuple[int, ...]
-    """Indices of the periods that any scene of the whole area falls in."""
+    """Indices of the periods in which the whole area has any scene."""
 
     boundaries: tuple[str, ...]
     """Names of the boundary sets."""
 
     @property
     def label(self) -> str:
-        """What people know the task by."""
+        """Name of the task for the user."""
         return self.tile.key
 
 
@@ -89,15 +89,15 @@ class StatisticsRows:
 
 @dataclass(frozen=True, kw_only=True)
 class TileResult:
-    """A walked tile: the objects are in the store, the rest is for the driver to commit."""
+    """A walked tile: its objects are in the store, the driver commits the rest."""
 
     outcome: TileOutcome
     manifest: TileManifest
     index_rows: tuple[IndexRow, ...] | None = None
-    """All rows of the tile; None: nothing changed that `tile_index` tells."""
+    """All rows of the tile; None: they did not change."""
 
     statistics: tuple[StatisticsRows, ...] = ()
-    """Only what changed."""
+    """Rows that changed."""
 
     dropped_objects: tuple[str, ...] = ()
-    """Paths no longer named by the manifest, deleted after the commit."""
+    """Paths that the manifest names no longer, deleted after the commit."""

@@ -217,7 +217,7 @@ def test_no_run_fails_because_it_cannot_be_noted(
         noted = list(log_in(away).of(outcome(tile, State.MATERIALIZED) for tile in "01"))
 
     assert len(noted) == 2
-    assert "run_log was not written, the run goes on: 1 changes were not made" in caplog.text
+    assert "run_log was not written; the run continues: 1 changes were not made" in caplog.text
 
 
 def test_workers_are_those_of_the_engine(project: Project) -> None:
