@@ -25,7 +25,7 @@ class ClearClasses:
     def __post_init__(self) -> None:
         """Refuse a rule under which no pixel is ever clear."""
         if not self.keep:
-            message = "no class counts as clear sky; name at least one"
+            message = "no class counts as clear sky; list at least one"
             raise RasterError(message, reason="bad_clear_sky_rule")
 
     @property

@@ -66,8 +66,8 @@ def project(geometry: BaseGeometry, crs: CRS) -> BaseGeometry:
     bounds = f"lon/lat bounds {left:.6g}, {bottom:.6g}, {right:.6g}, {top:.6g}"
     if max(-left, right) > HALF_TURN or max(-bottom, top) > POLE_LATITUDE:
         message = (
-            f"{bounds} leave the globe; longitudes are -180 to 180, and what crosses the "
-            "antimeridian is a MultiPolygon cut there"
+            f"{bounds} exceed the globe; longitudes are -180 to 180, and a geometry that crosses "
+            "the antimeridian must be a MultiPolygon cut there"
         )
         raise GridError(message)
     projected = _transformed(
@@ -75,7 +75,7 @@ def project(geometry: BaseGeometry, crs: CRS) -> BaseGeometry:
     )
     if not np.isfinite(shapely.get_coordinates(projected)).all():
         message = (
-            f"{bounds} reach beyond where {crs.name} is defined; cut the geometry there, or use "
+            f"{bounds} extend beyond the domain of {crs.name}; cut the geometry there, or use "
             "another tile matrix set"
         )
         raise GridError(message)

@@ -67,16 +67,16 @@ class Longitudes:
 
 
 def mosaic(
-    layers: Sequence[Band],
+    values: Sequence[Band],
     granules: Sequence[GranuleReflectance],
     *,
     longitudes: NDArray[np.float64] | None,
 ) -> Band:
-    """Merge layers: each pixel comes from the granule whose zone is nearest, of those valid there.
+    """Merge granules to one layer; each pixel is from the valid granule with the nearest zone.
 
     Args:
-        layers: values of the granules, NaN where invalid, all of one shape.
-        granules: granules in the order of `layers`; within one zone the id decides.
+        values: values of each granule, NaN where invalid, all of one shape.
+        granules: granules in the order of `values`; within one zone the id decides.
         longitudes: longitudes of the pixels in degrees; not needed if all granules share a zone.
 
     Raises:
@@ -84,17 +84,17 @@ def mosaic(
     """
     order = sorted(range(len(granules)), key=lambda index: granules[index].id)
     if len(order) == 1:
-        return layers[0]
+        return values[0]
     if longitudes is None and several_zones(granules):
         message = f"granules of several zones need longitudes: {[item.id for item in granules]}"
         raise RasterError(message, reason="no_longitudes")
-    result = np.full(layers[0].shape, np.nan, dtype=np.float32)
-    nearest = np.full(layers[0].shape, np.nan)
+    result = np.full(values[0].shape, np.nan, dtype=np.float32)
+    nearest = np.full(values[0].shape, np.nan)
     for index in order:
         distance = _distance(longitudes, granules[index].meridian)
         # Strictly nearer, so on a tie the earlier id stays; NaN where nothing is valid yet.
-        taken = np.isfinite(layers[index]) & ~(distance >= nearest)
-        np.copyto(result, layers[index], where=taken)
+        taken = np.isfinite(values[index]) & ~(distance >= nearest)
+        np.copyto(result, values[index], where=taken)
         np.copyto(nearest, distance, where=taken)
     return result
 

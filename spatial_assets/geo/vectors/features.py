@@ -1,4 +1,4 @@
-"""Features of a boundaries file, as read, valid or quarantined, and every reason to quarantine one.
+"""Features of a boundaries file: raw, valid and quarantined ones, and the reason codes.
 
 Data classes and fingerprints only. A defect costs its feature, never the file. The rules that
 find defects belong in `repair`, `to_lonlat` and `validate`, and reading files in stores/.

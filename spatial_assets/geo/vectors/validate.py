@@ -58,14 +58,14 @@ def validate_features(
     Args:
         features: features as read.
         source_crs: CRS of their coordinates.
-        key: the column that tells one from another.
-        columns: others to carry along.
-        on_invalid: what becomes of an invalid one.
+        key: column that identifies a feature.
+        columns: further columns to keep.
+        on_invalid: treatment of invalid features.
         most_repair_share: largest share of the area by which two repairs may differ.
 
     Raises:
-        VectorError: `source_crs` is missing or not of the Earth, or a feature has a defect and
-            `on_invalid` is "refuse".
+        VectorError: `source_crs` is missing or has no position on the Earth, or a feature has a
+            defect and `on_invalid` is "refuse".
     """
     crs = SourceCrs.of(source_crs)
     judged: list[_Accepted] = []

@@ -1,8 +1,8 @@
 """Statistics of pixels within boundaries, computed by tile and merged.
 
 The weight of a pixel is its coverage by the boundary times its true area. Coverage is computed in
-absolute pixel coordinates, where pixel edges are integers, so that it does not depend on the tile
-from which a pixel on a tile's edge is seen.
+absolute pixel coordinates, where pixel edges are integers, so that a pixel on the edge of a tile
+has the same coverage from both sides.
 """
 
 from __future__ import annotations
