@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from chaos.relay import Relay, Wire
+from chaos.relay import Peer, Relay
 from chaos.s3_relay import Message, received
 
 DELAY = 0.05
@@ -82,9 +82,9 @@ class _SlowLine(Relay):
         self._free = 0.0
         """When the line has carried all that was given to it."""
 
-    async def converse(self, client: Wire) -> None:
+    async def serve(self, client: Peer) -> None:
         """Answer requests until either side has enough."""
-        server: Wire | None = None
+        server: Peer | None = None
         try:
             while (request := await received(client)) is not None:
                 if request.words[1] == COUNTS:
@@ -92,7 +92,7 @@ class _SlowLine(Relay):
                     continue
                 self._requests += 1
                 await asyncio.sleep(DELAY)
-                server = server or await self.dial()
+                server = server or await self.connect_upstream()
                 await server.send(request.head + request.body)
                 answer = await received(server, to=request.words[0])
                 if answer is None:
@@ -102,7 +102,7 @@ class _SlowLine(Relay):
             if server is not None:
                 server.close()
 
-    async def _carry(self, answer: Message, client: Wire) -> None:
+    async def _carry(self, answer: Message, client: Peer) -> None:
         """Send an answer no faster than the line is."""
         data = memoryview(answer.head + answer.body)
         clock = asyncio.get_running_loop().time

@@ -1,1 +1,1 @@
-"""Faults on purpose: the pipeline on real servers that are made to fail, and an audit."""
+"""Fault injection: the pipeline runs on real servers that are made to fail, and is audited."""

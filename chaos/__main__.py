@@ -1,4 +1,4 @@
-"""`make chaos`: the whole campaign; `python -m chaos --round N`: one of its rounds again."""
+"""`make chaos` runs the whole campaign; `python -m chaos --round N` repeats one of its rounds."""
 
 from __future__ import annotations
 
@@ -6,19 +6,24 @@ import argparse
 import sys
 
 from chaos.campaign import campaign
-from chaos.kinds import schedule, short
 from chaos.report import RESULTS, table, write
+from chaos.scenarios import schedule, short
 
 
 def main() -> int:
-    """Play the rounds that were asked for; 0: nothing was found."""
+    """Run the requested rounds and return 0 if nothing was found."""
     total = len(schedule())
     parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=total, help=f"the first so many of {total}")
-    parser.add_argument("--short", action="store_true", help="the few rounds of the tests")
-    parser.add_argument("--round", type=int, action="append", help="this one; may be repeated")
-    parser.add_argument("--kind", help="only rounds of this kind")
-    parser.add_argument("--seed", type=int, default=1, help="of the campaign")
+    parser.add_argument("--rounds", type=int, default=total, help=f"rounds to run, of {total}")
+    parser.add_argument("--short", action="store_true", help="run the short campaign of the tests")
+    parser.add_argument(
+        "--round",
+        type=int,
+        action="append",
+        help="round to repeat; may be repeated",
+    )
+    parser.add_argument("--kind", help="run only rounds of this scenario")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the campaign")
     given = parser.parse_args()
     numbers = given.round or (short() if given.short else range(min(given.rounds, total)))
     numbers = [each for each in numbers if given.kind in {None, schedule()[each].name}]
@@ -28,7 +33,7 @@ def main() -> int:
     )
     print(table(document, results))
     if not again:
-        print(f"written to {RESULTS}")
+        print(f"Wrote the results to:\n{RESULTS}")
     return 0 if all(result.good for result in results) else 1
 
 

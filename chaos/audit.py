@@ -1,4 +1,4 @@
-"""What a round left behind, beside what a run without faults leaves."""
+"""Comparison of the product after a round with the product of a run without faults."""
 
 from __future__ import annotations
 
@@ -21,56 +21,56 @@ from spatial_assets.stores.tables.connect import open_database
 from spatial_assets.stores.tables.database import Database
 
 TABLES = ("boundaries", "ndvi_by_boundary", "tile_index", "tile_state", "quarantine")
-PASSING = {"refreshed_at", "since", "first_seen", "last_seen"}
-"""Columns that say when, not what."""
+TIMESTAMP_COLUMNS = {"refreshed_at", "since", "first_seen", "last_seen"}
+"""Columns that hold times, which differ between runs."""
 
-TABULAR = (TILE_INDEX, by_boundary("ndvi"))
+TABLE_STAGES = (TILE_INDEX, by_boundary("ndvi"))
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Everything there is of a product."""
+    """All objects and rows of a product."""
 
     objects: Mapping[str, str]
-    """Path -> digest of its bytes."""
+    """Path -> digest of the object's bytes."""
 
     rows: Mapping[str, str]
-    """Table and key -> the rest of the row."""
+    """Table and key -> the other values of the row."""
 
 
 @dataclass
 class Findings:
-    """What is not as it should be, by what is wrong with it."""
+    """Defects found in a product, by type."""
 
     lost: list[str] = field(default_factory=list)
-    """Should be there, and is not."""
+    """Missing objects, rows or tiles."""
 
     duplicated: list[str] = field(default_factory=list)
-    """Is there, and should not be, or is there twice."""
+    """Objects or rows that should not exist, or that exist twice."""
 
     half_written: list[str] = field(default_factory=list)
-    """Is said to be there and is not as it is said to be."""
+    """Objects or rows that a manifest lists and that are missing or differ from it."""
 
     wrong: list[str] = field(default_factory=list)
-    """Is there with another content."""
+    """Objects or rows with unexpected content."""
 
     left_over: list[str] = field(default_factory=list)
-    """A lease, a process or a connection too many."""
+    """Leases, processes or connections that should be gone."""
 
     def __bool__(self) -> bool:
         return any(self.counts().values())
 
     def counts(self) -> dict[str, int]:
-        """How many of each."""
+        """Number of findings of each type."""
         return {name: len(found) for name, found in self.__dict__.items()}
 
     def lines(self) -> list[str]:
-        """Each in words."""
+        """One line of text for each finding."""
         return [f"{name}: {each}" for name, found in self.__dict__.items() for each in found]
 
 
 def snapshot(project: Project, environment: Mapping[str, str]) -> Snapshot:
-    """Read everything, directly."""
+    """Read all objects and rows, without the relays."""
     store = open_store(project.storage_url, environment)
     with open_database(project.database_url) as database:
         database.ensure_schema(project.boundaries, project.indices.names)
@@ -84,7 +84,7 @@ def snapshot(project: Project, environment: Mapping[str, str]) -> Snapshot:
 
 
 def compare(found: Snapshot, wanted: Snapshot, findings: Findings) -> None:
-    """Note what differs."""
+    """Record the differences."""
     for mine, theirs in ((found.objects, wanted.objects), (found.rows, wanted.rows)):
         findings.lost += sorted(theirs.keys() - mine.keys())
         findings.duplicated += sorted(mine.keys() - theirs.keys())
@@ -95,8 +95,8 @@ def compare(found: Snapshot, wanted: Snapshot, findings: Findings) -> None:
         )
 
 
-def half_written(project: Project, environment: Mapping[str, str], findings: Findings) -> None:
-    """Note tiles whose manifest vouches for what is not there; true at any moment of any run."""
+def find_half_written(project: Project, environment: Mapping[str, str], findings: Findings) -> None:
+    """Record tiles whose manifest lists something missing; at no time may there be one."""
     store = open_store(project.storage_url, environment)
     with open_database(project.database_url) as database:
         database.ensure_schema(project.boundaries, project.indices.names)
@@ -111,14 +111,16 @@ def half_written(project: Project, environment: Mapping[str, str], findings: Fin
             f"{key} {stage} {unit}" for stage, unit in lost_units(store, manifest)
         ]
         findings.half_written += [
-            f"{key} {stage}: rows" for stage in TABULAR if not standing.has_rows(stage, manifest)
+            f"{key} {stage}: rows"
+            for stage in TABLE_STAGES
+            if not standing.has_rows(stage, manifest)
         ]
 
 
-def leases(
-    project: Project, environment: Mapping[str, str], findings: Findings, *, ahead: timedelta
+def find_held_leases(
+    project: Project, environment: Mapping[str, str], findings: Findings, *, clock_offset: timedelta
 ) -> None:
-    """Note leases that are still held, and logs of more than their newest record."""
+    """Record leases that are still held."""
     store = open_store(project.storage_url, environment)
     newest: dict[str, str] = {}
     for info in store.list(layout.LEASES_FOLDER):
@@ -126,12 +128,12 @@ def leases(
         newest[name] = info.path
     for name, path in sorted(newest.items()):
         record = parsed(store.get(path), path=path)
-        if record.is_active(datetime.now(UTC) + ahead):
+        if record.is_active(datetime.now(UTC) + clock_offset):
             findings.left_over.append(f"{name}, held by {record.owner}")
 
 
-def stray_files(project: Project, findings: Findings) -> None:
-    """Note files of a folder that are no objects."""
+def find_stray_files(project: Project, findings: Findings) -> None:
+    """Record files in the storage folder that are not objects."""
     root = Path(project.storage_url)
     known = {info.path for info in open_store(project.storage_url).list()}
     found = {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
@@ -141,13 +143,13 @@ def stray_files(project: Project, findings: Findings) -> None:
 def _rows(database: Database, table: str, url: str) -> Iterable[tuple[str, str]]:
     keys = [column.name for column in database.tables.table(table).primary_key]
     for row in database.rows(table):
-        told = {name: value for name, value in row.items() if name not in PASSING}
-        key = " ".join(str(told.pop(name)) for name in keys)
-        yield f"{table} {key}", str(sorted(told.items())).replace(url, "")
+        values = {name: value for name, value in row.items() if name not in TIMESTAMP_COLUMNS}
+        key = " ".join(str(values.pop(name)) for name in keys)
+        yield f"{table} {key}", str(sorted(values.items())).replace(url, "")
 
 
 def _digest(store: ObjectStore, path: str) -> str:
-    """Of the bytes, without where the store is and what it calls its versions."""
+    """Digest of an object, without the URL of the store and its ETags."""
     data = store.get(path).replace(store.url.encode(), b"")
     if path.startswith(f"{layout.MANIFESTS_FOLDER}/"):
         data = re.sub(rb'"etag": *"(?:[^"\\]|\\.)*"', b"", data)

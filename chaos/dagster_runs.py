@@ -1,4 +1,4 @@
-"""Runs by Dagster's own command line, which may be killed, and what all of them told Dagster.
+"""Runs started by Dagster's command line, which may be killed, and the events that Dagster stored.
 
 Imported only by rounds that need it: Dagster takes seconds to load.
 """
@@ -17,9 +17,9 @@ from pathlib import Path
 import dagster as dg
 
 from chaos.audit import Findings
+from chaos.fault_injection import NO_FAULTS, EventTrigger
 from chaos.rounds import Result, Round
-from chaos.step import Ended, Order
-from chaos.storm import CALM, Pulse
+from chaos.run_process import RunResult, RunSettings
 from spatial_assets.pipeline.stages import Chain
 from spatial_assets.project import load_project
 from spatial_assets.stores import layout
@@ -30,20 +30,20 @@ SECONDS = 240.0
 BOUNDARY_ASSETS = ("raw_boundaries", "validated_boundaries", "boundaries")
 DATA_VERSION = "dagster/data_version"
 
-Told = dict[str, str]
-"""Asset or check, and tile -> what was told last: a data version, or whether it passed."""
+RecordedEvents = dict[str, str]
+"""Asset or check, and tile -> its last event: a data version, or whether the check passed."""
 
 
 @dataclass
-class DagsterStep:
-    """A range run under way."""
+class DagsterRunProcess:
+    """A range run in progress."""
 
-    order: Order
+    settings: RunSettings
     home: Path
     process: subprocess.Popen[bytes] = field(init=False)
 
     def __post_init__(self) -> None:
-        project = load_project(self.order.folder, self.order.environment)
+        project = load_project(self.settings.folder, self.settings.environment)
         keys = project.partitioning.keys
         chain = Chain(indices=tuple(project.indices.names), with_boundaries=True).stages
         command = [
@@ -57,9 +57,9 @@ class DagsterStep:
                 command,
                 env={
                     **os.environ,
-                    **self.order.environment,
+                    **self.settings.environment,
                     "DAGSTER_HOME": str(self.home),
-                    "SPATIAL_ASSETS_PROJECT": str(self.order.folder),
+                    "SPATIAL_ASSETS_PROJECT": str(self.settings.folder),
                 },
                 stdout=log,
                 stderr=log,
@@ -67,40 +67,40 @@ class DagsterStep:
 
     @property
     def log(self) -> Path:
-        """What the command printed."""
+        """Output of the command."""
         return self.home / "output.log"
 
     @property
     def pid(self) -> int:
-        """Of the command."""
+        """Process id of the command."""
         return self.process.pid
 
     def kill(self) -> None:
-        """End the command without a warning; its step is left to itself."""
+        """Kill the command; the process of its step keeps running."""
         self.process.kill()
 
-    def wait(self) -> Ended:
-        """How it ended; one that hangs is killed."""
+    def wait(self) -> RunResult:
+        """Wait for the result; a run that hangs is killed."""
         try:
             code = self.process.wait(SECONDS)
         except subprocess.TimeoutExpired:
             self.kill()
-            return Ended(tiles={}, error="it hung", hung=True)
+            return RunResult(tiles={}, error="the run hung", hung=True)
         if code:
-            return Ended(tiles={}, error=f"dagster ended with code {code}")
-        return Ended(tiles={"range": "materialized"})
+            return RunResult(tiles={}, error=f"dagster exited with code {code}")
+        return RunResult(tiles={"range": "materialized"})
 
 
-def forget_leases(order: Order, direct: Mapping[str, str]) -> None:
-    """Let the time of all leases have passed: Dagster's clock cannot be put forward."""
-    store = open_store(load_project(order.folder, direct).storage_url, direct)
+def delete_leases(settings: RunSettings, direct: Mapping[str, str]) -> None:
+    """Delete all leases as if they had expired, because Dagster's clock cannot be set forward."""
+    store = open_store(load_project(settings.folder, direct).storage_url, direct)
     for info in store.list(layout.LEASES_FOLDER):
         store.delete(info.path)
 
 
-def told(home: Path, findings: Findings) -> Told:
-    """What Dagster knows in the end; notes what one run told twice."""
-    known: Told = {}
+def recorded_events(home: Path, findings: Findings) -> RecordedEvents:
+    """Return the last event of each asset and check; record events that one run stored twice."""
+    known: RecordedEvents = {}
     with dg.DagsterInstance.from_config(str(home)) as instance:
         for run in reversed(instance.get_runs()):
             counts: Counter[str] = Counter()
@@ -111,8 +111,8 @@ def told(home: Path, findings: Findings) -> Told:
     return known
 
 
-def compare(found: Told, wanted: Told, findings: Findings) -> None:
-    """Note events that differ from those of a run without faults."""
+def compare(found: RecordedEvents, wanted: RecordedEvents, findings: Findings) -> None:
+    """Record events that differ from those of a run without faults."""
     findings.lost += [f"event {name}" for name in sorted(wanted.keys() - found.keys())]
     findings.duplicated += [f"event {name}" for name in sorted(found.keys() - wanted.keys())]
     findings.wrong += [
@@ -139,40 +139,42 @@ def _events(instance: dg.DagsterInstance, run: str) -> Iterator[tuple[str, str]]
 
 @dataclass(kw_only=True)
 class DagsterRound(Round):
-    """A round whose runs are Dagster's."""
+    """A round whose runs are started by Dagster."""
 
-    events: Told
-    """What Dagster is told where nothing goes wrong; empty: this is that round."""
+    events: RecordedEvents
+    """Events of a run without faults; empty: this round is that run."""
 
-    def start(self, attempt: int, *, workers: int) -> DagsterStep:
-        """Begin a range run; the project says how many workers it has."""
-        order = self.order(attempt, workers=workers)
+    def start(self, attempt: int, *, workers: int) -> DagsterRunProcess:
+        """Start a range run; the project sets the number of workers."""
+        settings = self.settings(attempt, workers=workers)
         if attempt:
-            forget_leases(order, self.direct()[1])
-        return DagsterStep(order, self._home)
+            delete_leases(settings, self.direct()[1])
+        return DagsterRunProcess(settings, self._home)
 
     def audit(self, result: Result) -> None:
-        """Look at what is left, and at what was told."""
+        """Audit the product and the events."""
         super().audit(result)
-        compare(told(self._home, result.findings), self.events, result.findings)
+        compare(recorded_events(self._home, result.findings), self.events, result.findings)
 
     @property
     def _home(self) -> Path:
         return self.scratch / f"{self.name}-dagster"
 
 
-def reference_events(round_: DagsterRound) -> Told:
-    """What Dagster is told by a run without faults.
+def reference_events(round_: DagsterRound) -> RecordedEvents:
+    """Return the events of a run without faults.
 
     Raises:
-        RuntimeError: it does not succeed even so.
+        RuntimeError: the run failed.
     """
-    calm = replace(round_, kind=replace(round_.kind, blow=""), number=round_.number + 100_000)
-    with calm.places(random.Random(0)):
-        calm.ground.weather(CALM, CALM, Pulse())
-        step = calm.start(0, workers=0)
-        ended = step.wait()
+    without_faults = replace(
+        round_, scenario=replace(round_.scenario, target=""), number=round_.number + 100_000
+    )
+    with without_faults.resources(random.Random(0)):
+        without_faults.servers.begin_round(NO_FAULTS, NO_FAULTS, EventTrigger())
+        process = without_faults.start(0, workers=0)
+        ended = process.wait()
         if not ended.good:
-            message = f"Dagster's run without faults failed: {step.log.read_text()[-2000:]}"
+            message = f"Dagster's run without faults failed: {process.log.read_text()[-2000:]}"
             raise RuntimeError(message)
-        return told(step.home, Findings())
+        return recorded_events(process.home, Findings())

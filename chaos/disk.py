@@ -1,4 +1,4 @@
-"""A disk that is full: a small one where this process may mount it, else files cannot grow."""
+"""A full disk: a small one if this process may mount it, otherwise a limit on the size of files."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SMALL_FILE = 700
-"""Bytes; some objects are larger, some are not."""
+"""Bytes; some objects are larger, some are smaller."""
 
 
 @dataclass
-class Disk:
-    """A folder for the product, with little room."""
+class LimitedDisk:
+    """A folder for the product with limited space."""
 
     folder: Path
     mounted: bool = False
 
     @property
-    def most_bytes(self) -> int:
-        """What a file may have; 0: the disk itself is the limit."""
+    def max_file_bytes(self) -> int:
+        """Maximum size of a file in bytes; 0: the disk itself is the limit."""
         return 0 if self.mounted else SMALL_FILE
 
-    def shrink(self, kilobytes: int) -> None:
-        """Leave so much room."""
+    def limit(self, kilobytes: int) -> None:
+        """Limit the space of the folder."""
         self.folder.mkdir(parents=True)
         self.mounted = self._mount(f"size={kilobytes}k")
 
-    def grow(self) -> None:
-        """Make room."""
+    def lift_limit(self) -> None:
+        """Lift the limit."""
         if self.mounted:
             self._mount("remount,size=256m")
 
     def remove(self) -> None:
-        """Forget it."""
+        """Unmount and delete the folder."""
         if self.mounted:
             subprocess.run(["umount", str(self.folder)], check=False, capture_output=True)
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""PostgreSQL through a bad network: its protocol, statement by statement."""
+"""Relay of the PostgreSQL protocol that injects faults into statements."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import asyncio
 import struct
 from dataclasses import dataclass
 
-from chaos.relay import Relay, Wire
+from chaos.relay import Peer, Relay
 
 FAULTS = {"drop": 4, "reply_lost": 3, "slow": 3, "stall": 1}
-"""What may happen to a statement, and how often beside the others."""
+"""Faults of a statement and their weights."""
 
 SLOW = 0.4
 STALL = 30.0
-"""Seconds; clients give up between the two."""
+"""Delays in seconds; clients time out between the two."""
 
 COMMIT_SHARE = 6
-"""So much more often a COMMIT is struck than another statement: it is what is hard."""
+"""Factor by which a COMMIT is faulted more often than other statements, being the hard case."""
 
 SSL_REQUEST, GSS_REQUEST, CANCEL_REQUEST = 80877103, 80877104, 80877102
 QUERY, PARSE, BIND, COPY_DONE, READY = b"Q", b"P", b"B", b"c", b"Z"
@@ -24,40 +24,40 @@ CONNECTING = "connecting"
 
 
 class PostgresRelay(Relay):
-    """Passes statements on, except where the storm has it otherwise."""
+    """Relay that passes statements on or injects faults."""
 
     def __init__(self, upstream: int) -> None:
         super().__init__(upstream)
         self.statements = 0
 
-    async def converse(self, client: Wire) -> None:
-        """Pass on one connection until it ends."""
+    async def serve(self, client: Peer) -> None:
+        """Relay one connection until it ends."""
         startup = await self._startup(client)
-        if self.storm.draw(CONNECTING) == "drop":
+        if self.injector.draw(CONNECTING) == "drop":
             client.reset()
             return
-        server = await self.dial()
+        server = await self.connect_upstream()
         await server.send(startup)
         if startup[4:8] == struct.pack("!i", CANCEL_REQUEST):
-            server.close()  # not one of the pool's: it speaks of one of them
+            server.close()  # a cancel request is not one of the pool's connections
             return
         with self.counted():
             await self._pass_on(Session(client, server))
 
     async def _pass_on(self, session: Session) -> None:
-        """Let both sides talk until one of them ends it."""
-        answers = asyncio.create_task(session.answer())
-        questions = asyncio.create_task(self._ask(session))
+        """Relay both directions until one side ends the connection."""
+        replies = asyncio.create_task(session.relay_replies())
+        requests = asyncio.create_task(self._relay_requests(session))
         try:
-            await asyncio.wait({answers, questions}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({replies, requests}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (answers, questions):
+            for task in (replies, requests):
                 task.cancel()
-            await asyncio.gather(answers, questions, return_exceptions=True)
+            await asyncio.gather(replies, requests, return_exceptions=True)
             session.server.close()
 
-    async def _startup(self, client: Wire) -> bytes:
-        """The first message that is not a question for encryption, which is declined."""
+    async def _startup(self, client: Peer) -> bytes:
+        """Return the startup message; requests for encryption before it are declined."""
         while True:
             size = await client.reader.readexactly(4)
             rest = await client.reader.readexactly(struct.unpack("!i", size)[0] - 4)
@@ -65,35 +65,35 @@ class PostgresRelay(Relay):
                 return size + rest
             await client.send(b"N")
 
-    async def _ask(self, session: Session) -> None:
-        """What the client says, to the server."""
+    async def _relay_requests(self, session: Session) -> None:
+        """Relay messages of the client to the server."""
         text = ""
         while True:
             kind, data = await message(session.client)
             if kind in {QUERY, PARSE}:
-                text = told(kind, data)
+                text = statement_start(kind, data)
             if kind in {QUERY, BIND, COPY_DONE}:
                 self.statements += 1
-                await self.pulse.beat()
-                if not await self._struck(session, kind, text):
+                await self.trigger.record()
+                if not await self._inject(session, kind, text):
                     return
             await session.server.send(kind + data)
 
-    async def _struck(self, session: Session, kind: bytes, text: str) -> bool:
-        """Let the storm have its way with a statement; whether it is still to be passed on."""
+    async def _inject(self, session: Session, kind: bytes, text: str) -> bool:
+        """Draw and inject the fault of a statement; return True if it is still to be passed on."""
         commits = text.startswith("COMMIT")
-        share = self.storm.share * (COMMIT_SHARE if commits else 1)
-        fault = self.storm.draw(f"{kind.decode()} {text}", share=share)
+        share = self.injector.share * (COMMIT_SHARE if commits else 1)
+        fault = self.injector.draw(f"{kind.decode()} {text}", share=share)
         if fault == "drop":
             session.client.reset()
             return False
         if fault == "stall":
-            await session.client.gone(STALL)
+            await session.client.wait_for_hangup(STALL)
             session.client.reset()
             return False
         if fault == "slow":
             await asyncio.sleep(SLOW)
-        session.swallows = fault == "reply_lost"
+        session.drops_reply = fault == "reply_lost"
         return True
 
 
@@ -101,30 +101,30 @@ class PostgresRelay(Relay):
 class Session:
     """Both sides of one connection."""
 
-    client: Wire
-    server: Wire
-    swallows: bool = False
-    """True: what the server says next is lost, and the connection with it once it is done."""
+    client: Peer
+    server: Peer
+    drops_reply: bool = False
+    """True: the next reply of the server is dropped, then the connection is reset."""
 
-    async def answer(self) -> None:
-        """What the server says, to the client."""
+    async def relay_replies(self) -> None:
+        """Relay messages of the server to the client."""
         while True:
             kind, data = await message(self.server)
-            if not self.swallows:
+            if not self.drops_reply:
                 await self.client.send(kind + data)
             elif kind == READY:
                 self.client.reset()
                 return
 
 
-async def message(side: Wire) -> tuple[bytes, bytes]:
-    """Type, and length and content, of the next message."""
+async def message(side: Peer) -> tuple[bytes, bytes]:
+    """Type of the next message, and its length and content."""
     head = await side.reader.readexactly(5)
     size = struct.unpack("!i", head[1:])[0]
     return head[:1], head[1:] + await side.reader.readexactly(size - 4)
 
 
-def told(kind: bytes, data: bytes) -> str:
-    """The beginning of a statement."""
+def statement_start(kind: bytes, data: bytes) -> str:
+    """First characters of a statement."""
     text = data[4:] if kind == QUERY else data[4:].partition(b"\0")[2]
     return text.partition(b"\0")[0].decode("utf-8", "replace")[:80]

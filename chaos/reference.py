@@ -1,4 +1,4 @@
-"""The run without faults that every round is compared with."""
+"""A run without faults, with which every round is compared."""
 
 from __future__ import annotations
 
@@ -6,41 +6,43 @@ from dataclasses import dataclass
 
 from chaos import audit
 from chaos.audit import Snapshot
-from chaos.ground import Ground
-from chaos.step import Order, Step, told
-from chaos.storm import CALM, Pulse
-from chaos.world import WORKERS, World, places
+from chaos.fault_injection import NO_FAULTS, EventTrigger
+from chaos.inputs import WORKERS, RoundInputs, location_variables
+from chaos.run_process import RunProcess, RunSettings, describe
+from chaos.servers import ChaosServers
 from spatial_assets.project import load_project
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:
-    """What a run without faults makes, and what passes while it does."""
+    """Product of a run without faults, and the number of requests it takes."""
 
     snapshot: Snapshot
-    pulses: int
+    events: int
     requests: int
 
 
-def reference(ground: Ground, world: World, *, remote: bool) -> Reference:
-    """Run once without faults, and look at what is made.
+def reference(servers: ChaosServers, inputs: RoundInputs, *, remote: bool) -> Reference:
+    """Run once without faults and snapshot the product.
 
     Raises:
-        RuntimeError: it does not succeed even so.
+        RuntimeError: the run failed.
     """
     name = f"round-without-faults-{int(remote)}"
-    ground.make_database(name)
-    pulse = Pulse()
-    ground.weather(CALM, CALM, pulse)
-    folder = world.project_folder(remote=remote)
-    ended = Step(
-        Order(folder=folder, environment=places(ground, name=name), workers=WORKERS)
+    servers.make_database(name)
+    trigger = EventTrigger()
+    servers.begin_round(NO_FAULTS, NO_FAULTS, trigger)
+    folder = inputs.project_folder(remote=remote)
+    ended = RunProcess(
+        RunSettings(
+            folder=folder, environment=location_variables(servers, name=name), workers=WORKERS
+        )
     ).wait()
     if not ended.good:
-        message = f"the run without faults ended so: {told(ended)}"
+        message = f"the run without faults failed: {describe(ended)}"
         raise RuntimeError(message)
-    requests, pulses = ground.s3.requests.total(), pulse.count
-    environment = places(ground, name=name, direct=True)
+    requests, events = servers.s3.requests.total(), trigger.count
+    environment = location_variables(servers, name=name, direct=True)
     snapshot = audit.snapshot(load_project(folder, environment), environment)
-    ground.drop_database(name)
-    return Reference(snapshot=snapshot, pulses=pulses, requests=requests)
+    servers.drop_database(name)
+    return Reference(snapshot=snapshot, events=events, requests=requests)

@@ -1,6 +1,6 @@
-"""A port in front of a real server; what passes through it belongs in the module of its protocol.
+"""A port in front of a real server; protocols have modules of their own.
 
-All relays live in one event loop in a thread of its own.
+All relays run in one event loop in a separate thread.
 """
 
 from __future__ import annotations
@@ -15,15 +15,20 @@ from collections.abc import Coroutine, Iterator
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from chaos.storm import CALM, Pulse, Storm
+from chaos.fault_injection import NO_FAULTS, EventTrigger, FaultInjector
 
 Result = TypeVar("Result")
 
-LIMIT = 1 << 24
-"""Bytes that a head, or a message, may have."""
+MAX_MESSAGE_BYTES = 1 << 24
+"""Maximum size of a message or of its head."""
 
-BROKEN = (ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, OSError)
-"""What a connection ends with that does not end well."""
+CONNECTION_ERRORS = (
+    ConnectionError,
+    asyncio.IncompleteReadError,
+    asyncio.LimitOverrunError,
+    OSError,
+)
+"""Errors of a connection that breaks."""
 
 
 class Loop:
@@ -37,14 +42,14 @@ class Loop:
         """Start the thread."""
         self._thread.start()
 
-    def do(self, work: Coroutine[Any, Any, Result]) -> Result:
-        """Do `work` in the loop, and wait for it."""
+    def run(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """Run `work` in the loop and wait for its result."""
         done: Future[Result] = asyncio.run_coroutine_threadsafe(work, self._loop)
         return done.result(30.0)
 
     def stop(self) -> None:
-        """End everything that is under way."""
-        self.do(self._cancel())
+        """Cancel all tasks and stop the thread."""
+        self.run(self._cancel())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -57,26 +62,28 @@ class Loop:
 
 
 class Relay(ABC):
-    """Passes connections on to a server, or not."""
+    """Base of the relays, which pass connections on to a server."""
 
     def __init__(self, upstream: int) -> None:
         self.upstream = upstream
         """Loopback port of the real server."""
 
         self.port = 0
-        self.storm: Storm = CALM
-        self.pulse = Pulse()
+        self.injector: FaultInjector = NO_FAULTS
+        self.trigger = EventTrigger()
         self.open = 0
-        """Conversations there are now."""
+        """Number of open connections."""
 
         self.peak = 0
-        """Most conversations there were at a time."""
+        """Maximum number of connections open at the same time."""
 
         self._server: asyncio.Server | None = None
 
     async def listen(self) -> None:
-        """Open a port of its own."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=LIMIT)
+        """Listen on a free port."""
+        self._server = await asyncio.start_server(
+            self._accept, "127.0.0.1", 0, limit=MAX_MESSAGE_BYTES
+        )
         self.port = int(self._server.sockets[0].getsockname()[1])
 
     async def close(self) -> None:
@@ -84,28 +91,28 @@ class Relay(ABC):
         if self._server is not None:
             self._server.close()
 
-    async def weather(self, storm: Storm, pulse: Pulse) -> None:
-        """Let another round begin."""
-        self.storm, self.pulse, self.peak = storm, pulse, self.open
+    async def begin_round(self, injector: FaultInjector, trigger: EventTrigger) -> None:
+        """Start another round."""
+        self.injector, self.trigger, self.peak = injector, trigger, self.open
 
     @abstractmethod
-    async def converse(self, client: Wire) -> None:
+    async def serve(self, client: Peer) -> None:
         """Serve one connection until it ends."""
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        client = Wire(reader, writer)
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        client = Peer(reader, writer)
         try:
-            await self.converse(client)
-        except BROKEN:
+            await self.serve(client)
+        except CONNECTION_ERRORS:
             client.reset()
         except asyncio.CancelledError:
-            client.reset()  # the campaign is over
+            client.reset()  # the campaign has ended
         finally:
             client.close()
 
     @contextlib.contextmanager
     def counted(self) -> Iterator[None]:
-        """Count a conversation, from where it is known to be one."""
+        """Count a connection, once the protocol has identified it as one."""
         self.open += 1
         self.peak = max(self.peak, self.open)
         try:
@@ -113,50 +120,52 @@ class Relay(ABC):
         finally:
             self.open -= 1
 
-    async def dial(self) -> Wire:
-        """A connection to the real server."""
-        return Wire(*await asyncio.open_connection("127.0.0.1", self.upstream, limit=LIMIT))
+    async def connect_upstream(self) -> Peer:
+        """Connect to the real server."""
+        return Peer(
+            *await asyncio.open_connection("127.0.0.1", self.upstream, limit=MAX_MESSAGE_BYTES)
+        )
 
 
-class Wire:
-    """One side of a conversation."""
+class Peer:
+    """One side of a connection."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
         self._writer = writer
 
     async def send(self, data: bytes) -> None:
-        """Write it."""
+        """Send bytes."""
         self._writer.write(data)
         await self._writer.drain()
 
     def reset(self) -> None:
-        """End it as a crash does: the other side is told that the connection was reset."""
+        """Reset the connection, as a crash does."""
         plug = self._writer.get_extra_info("socket")
         with contextlib.suppress(OSError):
             plug.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._writer.transport.abort()
 
     def close(self) -> None:
-        """End it."""
+        """Close the connection."""
         self._writer.close()
 
-    async def gone(self, seconds: float) -> None:
-        """Wait until the other side hangs up, at most so long."""
-        with contextlib.suppress(*BROKEN, TimeoutError):
+    async def wait_for_hangup(self, seconds: float) -> None:
+        """Wait until the other side closes the connection, up to a timeout."""
+        with contextlib.suppress(*CONNECTION_ERRORS, TimeoutError):
             await asyncio.wait_for(self.reader.read(1), seconds)
 
 
 @contextlib.contextmanager
-def relaying(*relays: Relay) -> Iterator[Loop]:
-    """Run relays for the block."""
+def running_relays(*relays: Relay) -> Iterator[Loop]:
+    """Run relays during the block."""
     loop = Loop()
     loop.start()
     try:
         for relay in relays:
-            loop.do(relay.listen())
+            loop.run(relay.listen())
         yield loop
     finally:
         for relay in relays:
-            loop.do(relay.close())
+            loop.run(relay.close())
         loop.stop()

@@ -1,4 +1,4 @@
-"""What a campaign found, as a table for people and as JSON."""
+"""Results of a campaign, as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from chaos.kinds import KINDS
 from chaos.rounds import Result
+from chaos.scenarios import SCENARIOS
 
 RESULTS = Path(__file__).parent / "results" / "chaos.json"
-ONLY_S3 = {kind.name for kind in KINDS if kind.s3 and kind.must_complete and kind.drivers == 1}
-"""Kinds whose one run completes: what it asked for can be compared with a run without faults."""
+ONLY_S3 = {each.name for each in SCENARIOS if each.s3 and each.must_complete and each.drivers == 1}
+"""Scenarios whose first run completes, so that its requests can be compared with the reference."""
 
 FIGURES = ("lost", "duplicated", "half_written", "wrong", "left_over")
 
 
 @dataclass
 class Progress:
-    """Says after each round how it went, and how long the rest will take."""
+    """Progress of a campaign: the result of each round and the time left."""
 
     total: int
     done: int = 0
     started: float = field(default_factory=time.monotonic)
 
-    def count(self, result: Result) -> None:
-        """Note a round."""
+    def record(self, result: Result) -> None:
+        """Print the result of a round."""
         self.done += 1
         spent = time.monotonic() - self.started
         left = spent / self.done * (self.total - self.done)
@@ -46,7 +46,7 @@ class Progress:
 
 
 def summary(results: Sequence[Result], *, seed: int, seconds: float) -> dict[str, object]:
-    """All rounds in a few figures."""
+    """Summarize all rounds."""
     faults: Counter[str] = Counter()
     for result in results:
         faults.update(result.faults)
@@ -69,13 +69,13 @@ def summary(results: Sequence[Result], *, seed: int, seconds: float) -> dict[str
 
 
 def write(document: dict[str, object], path: Path = RESULTS) -> None:
-    """Keep it as JSON."""
+    """Write the summary as JSON."""
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(document, indent=1) + "\n")
 
 
 def table(document: dict[str, object], results: Sequence[Result]) -> str:
-    """It as a person reads it."""
+    """Format the summary as a table."""
     head = f"{'':20} rounds faults  lost dupl. half wrong left unfin. requests"
     lines = [head]
     for row in _by_kind(results):
@@ -92,15 +92,15 @@ def table(document: dict[str, object], results: Sequence[Result]) -> str:
 
 def _by_kind(results: Sequence[Result]) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
-    for kind in KINDS:
-        mine = [result for result in results if result.kind == kind.name]
+    for scenario in SCENARIOS:
+        mine = [result for result in results if result.kind == scenario.name]
         if not mine:
             continue
         free = sum(result.fault_free_requests for result in mine)
         figures = {name: sum(r.findings.counts()[name] for r in mine) for name in FIGURES}
         rows.append(
             {
-                "kind": kind.name,
+                "kind": scenario.name,
                 "rounds": len(mine),
                 "faults": sum(sum(result.faults.values()) for result in mine),
                 **figures,

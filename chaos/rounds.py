@@ -1,4 +1,4 @@
-"""One round: a run under faults, the runs that complete what is missing, and the audit."""
+"""One round: a run under faults, further runs that complete it, and the audit."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from typing import Protocol
 
 from chaos import audit, postgres_relay, s3_relay
 from chaos.audit import Findings
-from chaos.blows import alive, descendants, kill_a_worker, kill_any
-from chaos.disk import Disk
-from chaos.ground import Ground
-from chaos.kinds import Kind
+from chaos.disk import LimitedDisk
+from chaos.fault_injection import NO_FAULTS, EventTrigger, FaultInjector
+from chaos.inputs import WORKERS, RoundInputs, location_variables
+from chaos.process_kills import alive, descendants, kill_a_worker, kill_any
 from chaos.reference import Reference
-from chaos.step import Ended, Order, Step, told
-from chaos.storm import CALM, Pulse, Storm
-from chaos.world import WORKERS, World, places
+from chaos.run_process import RunProcess, RunResult, RunSettings, describe
+from chaos.scenarios import Scenario
+from chaos.servers import ChaosServers
 from spatial_assets.project import Project, load_project
 
 TIMEOUT = 2.0
-"""Seconds without an answer after which the product asks again."""
+"""Timeout of the product's requests in seconds."""
 
-LATER = timedelta(minutes=10)
-"""Between a run and the next: leases of the dead have expired."""
+RUN_INTERVAL = timedelta(minutes=10)
+"""Clock offset between a run and the next, after which leases of dead drivers have expired."""
 
-MOST_RUNS = 4
-"""After the first; whatever is not complete then is lost."""
+MAX_EXTRA_RUNS = 4
+"""Maximum number of runs after the first; tiles incomplete after them count as lost."""
 
-BLOWS = {
+FAULT_NAMES = {
     "worker": "worker_killed",
     "driver": "driver_killed",
     "s3": "s3_server_killed",
@@ -40,36 +40,36 @@ BLOWS = {
     "disk": "disk_full",
     "any process": "process_killed",
 }
-"""What is struck -> its name among the faults."""
+"""Target of a scenario -> name of the fault."""
 
 GRACE = 10.0
-"""Seconds that the workers of a driver that was killed may take to notice."""
+"""Seconds within which the workers of a killed driver must end."""
 
 
-class AnyStep(Protocol):
-    """A run under way."""
+class AnyRunProcess(Protocol):
+    """A run in progress."""
 
     @property
     def pid(self) -> int:
-        """Of its process."""
+        """Process id."""
 
     def kill(self) -> None:
-        """End it without a warning."""
+        """Kill the process."""
 
-    def wait(self) -> Ended:
-        """How it ended."""
+    def wait(self) -> RunResult:
+        """Wait for the result."""
 
 
 @dataclass(kw_only=True)
 class Result:
-    """What became of a round."""
+    """Result of a round."""
 
     number: int
     kind: str
     faults: dict[str, int] = field(default_factory=dict)
     findings: Findings = field(default_factory=Findings)
     unfinished: list[str] = field(default_factory=list)
-    """Tiles that a run did not bring home though nothing killed it."""
+    """Tiles that a run did not complete although nothing killed it."""
 
     ended: str = ""
     runs: int = 1
@@ -79,166 +79,174 @@ class Result:
 
     @property
     def good(self) -> bool:
-        """Whether nothing was found."""
+        """True if the audit found nothing."""
         return not self.findings and not self.unfinished
 
 
 @dataclass(kw_only=True)
 class Round:
-    """One round under way."""
+    """One round in progress."""
 
-    ground: Ground
-    world: World
-    kind: Kind
+    servers: ChaosServers
+    inputs: RoundInputs
+    scenario: Scenario
     number: int
     seed: int
     scratch: Path
     workers: int = WORKERS
     references: Mapping[bool, Reference]
-    """By whether the scenes are remote."""
+    """Runs without faults, by whether the scenes are remote."""
 
-    disk: Disk | None = None
-    steps: list[AnyStep] = field(default_factory=list)
-    blows: int = 0
-    bereaved: list[int] = field(default_factory=list)
-    """Processes of drivers that were killed."""
+    disk: LimitedDisk | None = None
+    processes: list[AnyRunProcess] = field(default_factory=list)
+    kills: int = 0
+    orphans: list[int] = field(default_factory=list)
+    """Child processes of drivers that were killed."""
 
     @property
     def name(self) -> str:
-        """Of its database and its prefix."""
+        """Name of the round's database and prefix."""
         return f"round-{self.number}"
 
-    def play(self) -> Result:
-        """Play it."""
+    def run(self) -> Result:
+        """Run the round."""
         started = time.monotonic()
-        result = Result(number=self.number, kind=self.kind.name)
+        result = Result(number=self.number, kind=self.scenario.name)
         dice = random.Random(f"{self.seed} {self.number}")
-        with self.places(dice):
-            self._strike(result, dice)
-            self._complete(result)
+        with self.resources(dice):
+            self._run_under_faults(result, dice)
+            self._run_to_completion(result)
             self.audit(result)
         result.seconds = time.monotonic() - started
         return result
 
     @contextmanager
-    def places(self, dice: random.Random) -> Iterator[None]:
-        """A database, and a disk if it takes one, for the block."""
-        self.ground.make_database(self.name)
-        self.world.forget_scenes()
-        if self.kind.blow == "disk":
-            self.disk = Disk(self.scratch / self.name)
-            self.disk.shrink(dice.randint(40, 700))
+    def resources(self, dice: random.Random) -> Iterator[None]:
+        """Provide a database, and a disk if the scenario has one, during the block."""
+        self.servers.make_database(self.name)
+        self.inputs.clear_scene_cache()
+        if self.scenario.target == "disk":
+            self.disk = LimitedDisk(self.scratch / self.name)
+            self.disk.limit(dice.randint(40, 700))
         try:
             yield
         finally:
-            self.ground.settle()
-            self.ground.drop_database(self.name)
+            self.servers.wait_until_back()
+            self.servers.drop_database(self.name)
             if self.disk is not None:
                 self.disk.remove()
 
-    def _strike(self, result: Result, dice: random.Random) -> None:
-        """The run that the faults meet."""
+    def _run_under_faults(self, result: Result, dice: random.Random) -> None:
+        """Start the drivers while faults are injected, and wait for them."""
         seed = f"{self.seed} {self.number}"
-        storm = Storm(seed=seed, share=self.kind.s3, kinds=s3_relay.FAULTS)
-        other = Storm(seed=seed, share=self.kind.database, kinds=postgres_relay.FAULTS)
-        moment = dice.randint(1, self.references[self.kind.remote].pulses)
-        pulse = Pulse(at=moment, act=lambda: self._blow(dice)) if self.kind.blow else Pulse()
+        injector = FaultInjector(seed=seed, share=self.scenario.s3, kinds=s3_relay.FAULTS)
+        other = FaultInjector(seed=seed, share=self.scenario.database, kinds=postgres_relay.FAULTS)
+        moment = dice.randint(1, self.references[self.scenario.remote].events)
+        trigger = (
+            EventTrigger(at=moment, action=lambda: self._inject_failure(dice))
+            if self.scenario.target
+            else EventTrigger()
+        )
         if self.disk is not None:
-            pulse, self.blows = Pulse(), 1
-        self.ground.weather(storm, other, pulse)
-        for _ in range(self.kind.drivers):
-            self.steps.append(self.start(0, workers=self.workers))
-        endings = [step.wait() for step in self.steps]
-        self.ground.settle()
+            trigger, self.kills = EventTrigger(), 1
+        self.servers.begin_round(injector, other, trigger)
+        for _ in range(self.scenario.drivers):
+            self.processes.append(self.start(0, workers=self.workers))
+        results = [process.wait() for process in self.processes]
+        self.servers.wait_until_back()
         if self.disk is not None:
-            self.disk.grow()
-        result.requests = self.ground.s3.requests.total()
-        result.fault_free_requests = self.references[self.kind.remote].requests
-        result.faults = dict(storm.struck + other.struck)
-        if self.blows:
-            result.faults[BLOWS[self.kind.blow]] = self.blows
-        self._judge_endings(result, endings)
+            self.disk.lift_limit()
+        result.requests = self.servers.s3.requests.total()
+        result.fault_free_requests = self.references[self.scenario.remote].requests
+        result.faults = dict(injector.injected + other.injected)
+        if self.kills:
+            result.faults[FAULT_NAMES[self.scenario.target]] = self.kills
+        self._judge_results(result, results)
 
-    def _judge_endings(self, result: Result, endings: list[Ended]) -> None:
-        """Note what can be said before anything is put right."""
-        result.ended = "; ".join(told(each) for each in endings)
-        if any(each.hung for each in endings):
+    def _judge_results(self, result: Result, results: list[RunResult]) -> None:
+        """Record defects that are visible before the product is completed."""
+        result.ended = "; ".join(describe(each) for each in results)
+        if any(each.hung for each in results):
             result.findings.left_over.append(f"a run hung: {result.ended}")
-        if self.kind.must_complete:
-            result.unfinished = [told(each) for each in endings if not each.good]
-        most_connections = self.kind.drivers * WORKERS
-        if self.ground.postgis.peak > most_connections:
-            found = f"{self.ground.postgis.peak} connections at once, {most_connections} allowed"
+        if self.scenario.must_complete:
+            result.unfinished = [describe(each) for each in results if not each.good]
+        most_connections = self.scenario.drivers * WORKERS
+        if self.servers.postgis.peak > most_connections:
+            found = f"{self.servers.postgis.peak} connections at once, {most_connections} allowed"
             result.findings.left_over.append(found)
         project, environment = self.direct()
-        audit.half_written(project, environment, result.findings)
+        audit.find_half_written(project, environment, result.findings)
 
-    def _blow(self, dice: random.Random) -> None:
-        """Strike; called while a request waits."""
-        step, blow = dice.choice(self.steps), self.kind.blow
+    def _inject_failure(self, dice: random.Random) -> None:
+        """Kill the target; called while a request waits."""
+        process, blow = dice.choice(self.processes), self.scenario.target
         if blow in {"s3", "postgis"}:
-            self.ground.outage(blow, dice.uniform(0.0, 2.0))
+            self.servers.outage(blow, dice.uniform(0.0, 2.0))
         elif blow == "worker":
-            self.blows += kill_a_worker(step.pid, dice)
+            self.kills += kill_a_worker(process.pid, dice)
             return
         else:
-            self.bereaved += descendants(step.pid)
+            self.orphans += descendants(process.pid)
             if blow == "driver":
-                step.kill()
+                process.kill()
             else:
-                kill_any(step.pid, dice)
-        self.blows += 1
+                kill_any(process.pid, dice)
+        self.kills += 1
 
-    def _complete(self, result: Result) -> None:
-        """Run again, in calm weather, until nothing is missing."""
+    def _run_to_completion(self, result: Result) -> None:
+        """Run again without faults until every tile is complete."""
         ended = ""
-        for attempt in range(1, MOST_RUNS + 1):
-            self.ground.weather(CALM, CALM, Pulse())
+        for attempt in range(1, MAX_EXTRA_RUNS + 1):
+            self.servers.begin_round(NO_FAULTS, NO_FAULTS, EventTrigger())
             end = self.start(attempt, workers=0).wait()
             result.runs += 1
-            ended = told(end)
+            ended = describe(end)
             if end.good:
                 return
-        result.findings.lost.append(f"tiles, still after {MOST_RUNS} more runs: {ended}")
+        result.findings.lost.append(f"tiles, still after {MAX_EXTRA_RUNS} more runs: {ended}")
 
     def audit(self, result: Result) -> None:
-        """Look at what is left."""
+        """Audit the product after the last run."""
         project, environment = self.direct()
         found = result.findings
         audit.compare(
-            audit.snapshot(project, environment), self.references[self.kind.remote].snapshot, found
+            audit.snapshot(project, environment),
+            self.references[self.scenario.remote].snapshot,
+            found,
         )
-        audit.half_written(project, environment, found)
-        audit.leases(project, environment, found, ahead=result.runs * LATER)
+        audit.find_half_written(project, environment, found)
+        audit.find_held_leases(project, environment, found, clock_offset=result.runs * RUN_INTERVAL)
         if self.disk is not None:
-            audit.stray_files(project, found)
+            audit.find_stray_files(project, found)
         deadline = time.monotonic() + GRACE
-        while any(alive(pid) for pid in self.bereaved) and time.monotonic() < deadline:
+        while any(alive(pid) for pid in self.orphans) and time.monotonic() < deadline:
             time.sleep(0.05)
-        found.left_over += [f"process {pid}" for pid in self.bereaved if alive(pid)]
+        found.left_over += [f"process {pid}" for pid in self.orphans if alive(pid)]
 
-    def start(self, attempt: int, *, workers: int) -> AnyStep:
-        """Begin a run; each attempt's clock is ahead of the one before."""
-        return Step(self.order(attempt, workers=workers))
+    def start(self, attempt: int, *, workers: int) -> AnyRunProcess:
+        """Start a run; the clock of each attempt is ahead of the one before."""
+        return RunProcess(self.settings(attempt, workers=workers))
 
-    def order(self, attempt: int, *, workers: int) -> Order:
-        """What a run is told."""
-        return Order(
-            folder=self.world.project_folder(remote=self.kind.remote),
+    def settings(self, attempt: int, *, workers: int) -> RunSettings:
+        """Settings of one run."""
+        return RunSettings(
+            folder=self.inputs.project_folder(remote=self.scenario.remote),
             environment={**self._environment(direct=False), "SPATIAL_ASSETS_TIMEOUT": str(TIMEOUT)},
             workers=workers,
-            ahead=attempt * LATER,
-            most_bytes=self.disk.most_bytes if self.disk is not None and attempt == 0 else 0,
+            clock_offset=attempt * RUN_INTERVAL,
+            max_file_bytes=self.disk.max_file_bytes
+            if self.disk is not None and attempt == 0
+            else 0,
         )
 
     def _environment(self, *, direct: bool) -> dict[str, str]:
-        found = places(self.ground, name=self.name, direct=direct)
+        found = location_variables(self.servers, name=self.name, direct=direct)
         if self.disk is not None:
             found["SPATIAL_ASSETS_STORAGE_URL"] = str(self.disk.folder)
         return found
 
     def direct(self) -> tuple[Project, dict[str, str]]:
-        """The project, and the variables, of somebody who meets no faults."""
+        """Return the project and the environment variables of a process that connects directly."""
         environment = self._environment(direct=True)
-        folder = self.world.project_folder(remote=self.kind.remote)
+        folder = self.inputs.project_folder(remote=self.scenario.remote)
         return load_project(folder, environment), environment

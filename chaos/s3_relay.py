@@ -1,4 +1,4 @@
-"""S3 through a bad network and a server with bad days: HTTP/1.1, request by request."""
+"""Relay of HTTP/1.1 in front of an S3 server that injects faults into requests."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
-from chaos.relay import BROKEN, Relay, Wire
+from chaos.relay import CONNECTION_ERRORS, Peer, Relay
 
 FAULTS = {
     "slow_down": 4,
@@ -18,11 +18,11 @@ FAULTS = {
     "reply_lost": 3,
     "stall_long": 1,
 }
-"""What may happen to a request, and how often beside the others."""
+"""Faults of a request and their weights."""
 
 SHORT_STALL = 0.4
 LONG_STALL = 30.0
-"""Seconds; clients give up between the two."""
+"""Delays in seconds; clients time out between the two."""
 
 ERROR = "<?xml version='1.0'?><Error><Code>{code}</Code><Message>{code}</Message></Error>"
 NO_BODY = {"204", "304"}
@@ -30,7 +30,7 @@ NO_BODY = {"204", "304"}
 
 @dataclass(frozen=True)
 class Message:
-    """A request or an answer."""
+    """A request or a response."""
 
     head: bytes
     """First line and headers, with the empty line."""
@@ -39,59 +39,59 @@ class Message:
 
     @property
     def words(self) -> list[str]:
-        """The first line: method, target, version; or version, status, reason."""
+        """Words of the first line: method, target, version; or version, status, reason."""
         return self.head.partition(b"\r\n")[0].decode("latin-1").split(" ")
 
 
 class S3Relay(Relay):
-    """Passes requests on, except where the storm has it otherwise."""
+    """Relay that passes requests on or injects faults."""
 
     def __init__(self, upstream: int) -> None:
         super().__init__(upstream)
         self.requests: Counter[str] = Counter()
-        """Bucket -> requests that came in."""
+        """Bucket -> number of requests received."""
 
-    async def converse(self, client: Wire) -> None:
-        """Answer requests until either side has enough."""
-        server: Wire | None = None
+    async def serve(self, client: Peer) -> None:
+        """Answer requests until either side ends the connection."""
+        server: Peer | None = None
         try:
             while True:
                 request = await received(client)
                 if request is None:
                     return
-                await self.pulse.beat()
-                fault = self.storm.draw(self._question(request))
+                await self.trigger.record()
+                fault = self.injector.draw(self._description(request))
                 if fault in {"slow_down", "error_500", "reset", "stall_long"}:
                     if not await refuse(client, fault):
                         return
                     continue
                 if fault == "stall_short":
                     await asyncio.sleep(SHORT_STALL)
-                server = server or await self.dial()
+                server = server or await self.connect_upstream()
                 await server.send(request.head + request.body)
-                answer = await received(server, to=request.words[0])
-                if answer is None or not await deliver(client, answer, fault=fault):
+                response = await received(server, to=request.words[0])
+                if response is None or not await deliver(client, response, fault=fault):
                     client.reset()
                     return
         finally:
             if server is not None:
                 server.close()
 
-    def _question(self, request: Message) -> str:
-        """What is asked, the same in every round; counts it on the way."""
+    def _description(self, request: Message) -> str:
+        """Count a request and return its description, which is the same in every round."""
         method, target, _ = request.words
         bucket, _, path = target.lstrip("/").partition("/")
         self.requests[bucket.partition("?")[0]] += 1
         return f"{method} {re.sub(r'round-[0-9a-z-]+', 'round', path)}"
 
 
-async def refuse(client: Wire, fault: str) -> bool:
-    """Let a request come to nothing; whether the connection lives on."""
+async def refuse(client: Peer, fault: str) -> bool:
+    """Fail a request; return True if the connection stays open."""
     if fault == "reset":
         client.reset()
         return False
     if fault == "stall_long":
-        await client.gone(LONG_STALL)
+        await client.wait_for_hangup(LONG_STALL)
         client.reset()
         return False
     status, code = ("503", "SlowDown") if fault == "slow_down" else ("500", "InternalError")
@@ -101,35 +101,35 @@ async def refuse(client: Wire, fault: str) -> bool:
     return True
 
 
-async def deliver(client: Wire, answer: Message, *, fault: str) -> bool:
-    """Give an answer, or what the fault leaves of it; whether the connection lives on."""
-    if fault == "reply_lost" or (fault == "truncated" and not answer.body):
+async def deliver(client: Peer, response: Message, *, fault: str) -> bool:
+    """Send a response, or what the fault leaves of it; return True if the connection stays open."""
+    if fault == "reply_lost" or (fault == "truncated" and not response.body):
         return False
     if fault == "truncated":
-        await client.send(answer.head + answer.body[: len(answer.body) // 2])
-        client.close()  # not reset: what was sent shall arrive
+        await client.send(response.head + response.body[: len(response.body) // 2])
+        client.close()  # not reset: the bytes sent must arrive
         return False
-    await client.send(answer.head + answer.body)
-    return b"connection: close" not in answer.head.lower()
+    await client.send(response.head + response.body)
+    return b"connection: close" not in response.head.lower()
 
 
-async def received(side: Wire, *, to: str = "") -> Message | None:
-    """The next message of one side; None: there is none any more.
+async def received(side: Peer, *, to: str = "") -> Message | None:
+    """Receive the next message of one side; None: the connection has ended.
 
     Args:
-        side: who sends it.
-        to: the method it answers; empty: it is a request.
+        side: sender of the message.
+        to: method of the request that it answers; empty: it is a request.
     """
     try:
         head = await side.reader.readuntil(b"\r\n\r\n")
         body = await _body(side, head, to=to)
-    except BROKEN:
+    except CONNECTION_ERRORS:
         return None
     return Message(head, body)
 
 
-async def _body(side: Wire, head: bytes, *, to: str) -> bytes:
-    """What follows a head, as it comes over the wire."""
+async def _body(side: Peer, head: bytes, *, to: str) -> bytes:
+    """Receive the body that follows a head, as raw bytes."""
     status = head.split(b" ", 2)[1].decode("latin-1") if to else ""
     if to == "HEAD" or status in NO_BODY:
         return b""
@@ -139,7 +139,7 @@ async def _body(side: Wire, head: bytes, *, to: str) -> bytes:
     return await side.reader.readexactly(int(length[1])) if length else b""
 
 
-async def _chunks(side: Wire) -> bytes:
+async def _chunks(side: Peer) -> bytes:
     pieces = []
     while True:
         line = await side.reader.readuntil(b"\r\n")

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from chaos.postgres_relay import PostgresRelay
-from chaos.relay import relaying
+from chaos.relay import running_relays
 from chaos.s3_relay import S3Relay
 from spatial_assets.retries import Backoff
 from spatial_assets.stores.objects import store_errors
@@ -23,7 +23,7 @@ def s3_relay(
     """In front of the S3 server; the variables of this test lead to it."""
     del s3_environment
     relay = S3Relay(int(s3_server.endpoint.rpartition(":")[2]))
-    with relaying(relay):
+    with running_relays(relay):
         monkeypatch.setenv("SPATIAL_ASSETS_S3_ENDPOINT", f"http://127.0.0.1:{relay.port}")
         monkeypatch.setenv("SPATIAL_ASSETS_TIMEOUT", "0.8")
         quick = Backoff(first=0.01, largest=0.1, total=2.0)
@@ -35,7 +35,7 @@ def s3_relay(
 def postgis_relay(postgis_server: PostgisServer) -> Iterator[PostgresRelay]:
     """In front of the PostGIS server."""
     relay = PostgresRelay(postgis_server.port)
-    with relaying(relay):
+    with running_relays(relay):
         yield relay
 
 

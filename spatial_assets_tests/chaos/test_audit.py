@@ -10,7 +10,7 @@ import pytest
 
 from chaos import audit
 from chaos.audit import Findings, Snapshot
-from chaos.storm import Storm
+from chaos.fault_injection import FaultInjector
 from spatial_assets.pipeline.boundaries import BoundaryPipeline
 from spatial_assets.project import Project
 from spatial_assets.stores.objects.leases import acquire
@@ -60,8 +60,8 @@ def project(tmp_path: Path) -> Project:
 def audited(project: Project, wanted: Snapshot) -> Findings:
     findings = Findings()
     audit.compare(audit.snapshot(project, os.environ), wanted, findings)
-    audit.half_written(project, os.environ, findings)
-    audit.leases(project, os.environ, findings, ahead=dt.timedelta(0))
+    audit.find_half_written(project, os.environ, findings)
+    audit.find_held_leases(project, os.environ, findings, clock_offset=dt.timedelta(0))
     return findings
 
 
@@ -98,7 +98,7 @@ def test_a_file_that_is_no_object_is_found(project: Project) -> None:
     (Path(project.storage_url) / "manifests" / "1.json#1").write_bytes(b"half")
     findings = Findings()
 
-    audit.stray_files(project, findings)
+    audit.find_stray_files(project, findings)
 
     assert "manifests/1.json#1" in findings.left_over
 
@@ -107,11 +107,11 @@ def test_a_storm_strikes_alike_whatever_the_order() -> None:
     questions = [f"GET {n % 20}" for n in range(400)]
     kinds = {"reset": 2, "stall": 1}
 
-    def struck(order: list[str]) -> dict[str, list[str]]:
-        storm = Storm(seed="7", share=0.2, kinds=kinds)
+    def struck(settings: list[str]) -> dict[str, list[str]]:
+        injector = FaultInjector(seed="7", share=0.2, kinds=kinds)
         found: dict[str, list[str]] = {}
-        for question in order:
-            found.setdefault(question, []).append(storm.draw(question))
+        for question in settings:
+            found.setdefault(question, []).append(injector.draw(question))
         return found
 
     assert struck(questions) == struck(sorted(questions))

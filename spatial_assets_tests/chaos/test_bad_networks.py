@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from chaos.fault_injection import FaultInjector
 from chaos.postgres_relay import PostgresRelay
 from chaos.s3_relay import FAULTS, S3Relay
-from chaos.storm import Storm
 from spatial_assets.errors import DatabaseError, SettingsError, SourceUnavailableError
 from spatial_assets.pipeline.boundaries import BoundaryPipeline
 from spatial_assets.pipeline.outcome import State
@@ -39,20 +39,20 @@ def test_boundaries_are_validated_though_bodies_break_off(
         store=open_store(project.storage_url),
         clock=lambda: NOON,
     )
-    s3_relay.storm = Storm(seed="1", share=0.5, kinds={"truncated": 1})
+    s3_relay.injector = FaultInjector(seed="1", share=0.5, kinds={"truncated": 1})
 
     steps.fetch()
     validated = steps.validate()
 
     assert validated.state is State.MATERIALIZED
     assert validated.facts["kept"] == 2
-    assert s3_relay.storm.struck["truncated"] >= 3
+    assert s3_relay.injector.injected["truncated"] >= 3
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_an_object_outlives_each_fault(fault: str, s3_relay: S3Relay, s3_bucket: str) -> None:
     store = open_store(f"s3://{s3_bucket}")
-    s3_relay.storm = Storm(seed=fault, share=0.4, kinds={fault: 1})
+    s3_relay.injector = FaultInjector(seed=fault, share=0.4, kinds={fault: 1})
 
     for number in range(3):
         store.put(f"{number}", bytes([number]) * 5000)
@@ -60,7 +60,7 @@ def test_an_object_outlives_each_fault(fault: str, s3_relay: S3Relay, s3_bucket:
         assert not store.create(f"new/{number}", b"yours")
 
     assert [store.get(f"{number}")[:1] for number in range(3)] == [b"\0", b"\1", b"\2"]
-    assert s3_relay.storm.struck[fault] >= 2
+    assert s3_relay.injector.injected[fault] >= 2
 
 
 @pytest.mark.parametrize("fault", ["stall", "drop", "slow", "reply_lost"])
@@ -69,13 +69,13 @@ def test_a_commit_outlives_each_fault(
 ) -> None:
     with PostgisDatabase(relayed_url, QUICK) as database:
         database.ensure_schema()
-        storm = postgis_relay.storm = Storm(seed="2", share=0.02, kinds={fault: 1})
+        injector = postgis_relay.injector = FaultInjector(seed="2", share=0.02, kinds={fault: 1})
         for number in range(5):
             database.set_states([state(tile=str(number))])
-        postgis_relay.storm = Storm(seed="none")
+        postgis_relay.injector = FaultInjector(seed="none")
 
         assert [row["tile"] for row in database.rows("tile_state")] == ["0", "1", "2", "3", "4"]
-    assert storm.struck[fault] >= 1
+    assert injector.injected[fault] >= 1
     assert postgis_relay.peak <= QUICK.pool_size
 
 
@@ -85,7 +85,7 @@ def test_a_database_that_falls_silent_is_given_up_in_time(
     limits = Limits(statement=0.4, connect=0.4, retry=1.0, pool_wait=2.0)
     with PostgisDatabase(relayed_url, limits) as database:
         database.ensure_schema()
-        postgis_relay.storm = Storm(seed="3", share=1.0, kinds={"stall": 1})
+        postgis_relay.injector = FaultInjector(seed="3", share=1.0, kinds={"stall": 1})
         started = time.monotonic()
 
         with pytest.raises(DatabaseError):
@@ -106,7 +106,7 @@ def test_a_timeout_is_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_outage_costs_a_fixed_number_of_retries(s3_relay: S3Relay, s3_bucket: str) -> None:
     store = open_store(f"s3://{s3_bucket}")
     store.put("before", b"x")
-    s3_relay.storm = Storm(seed="out", share=1.0, kinds={"slow_down": 1})
+    s3_relay.injector = FaultInjector(seed="out", share=1.0, kinds={"slow_down": 1})
     s3_relay.requests.clear()
     retry_budget.refill()
     retry_budget.shared.value = 2

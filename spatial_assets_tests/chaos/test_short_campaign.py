@@ -7,9 +7,9 @@ from collections import Counter
 import pytest
 
 from chaos.campaign import campaign
-from chaos.kinds import KINDS, SHORT, short
 from chaos.report import FIGURES, ONLY_S3
 from chaos.rounds import Result
+from chaos.scenarios import SCENARIOS, SHORT_ROUNDS, short
 
 pytestmark = [
     pytest.mark.servers,
@@ -27,7 +27,7 @@ def test_nothing_is_lost_doubled_torn_or_wrong_in_any_round(
 ) -> None:
     document, results = played
 
-    assert len(results) == SHORT
+    assert len(results) == SHORT_ROUNDS
     assert {name: document[name] for name in FIGURES} == dict.fromkeys(FIGURES, 0), document
 
 
@@ -42,11 +42,11 @@ def test_a_run_completes_with_a_fifth_of_its_requests_faulted_and_less_than_twic
 
 
 def test_every_kind_of_fault_struck(played: tuple[dict[str, object], list[Result]]) -> None:
-    struck: Counter[str] = Counter()
+    injected: Counter[str] = Counter()
     for result in played[1]:
-        struck.update(result.faults)
+        injected.update(result.faults)
 
-    assert {result.kind for result in played[1]} == {k.name for k in KINDS if not k.by_dagster}
-    assert {"slow_down", "reset", "truncated", "reply_lost", "stall_long", "drop"} <= set(struck)
-    assert {"driver_killed", "s3_server_killed", "postgis_killed", "disk_full"} <= set(struck)
-    assert struck.total() > 100
+    assert {result.kind for result in played[1]} == {k.name for k in SCENARIOS if not k.by_dagster}
+    assert {"slow_down", "reset", "truncated", "reply_lost", "stall_long", "drop"} <= set(injected)
+    assert {"driver_killed", "s3_server_killed", "postgis_killed", "disk_full"} <= set(injected)
+    assert injected.total() > 100

@@ -1,7 +1,7 @@
-"""One run of the pipeline in a process of its own, which may be killed.
+"""One run of the pipeline in a separate process, which may be killed.
 
-The process is forked from a server that has everything loaded: a round has several, and starts
-each in milliseconds.
+The process is forked from a server that has loaded all modules: a round has several runs, and
+each starts in milliseconds.
 """
 
 from __future__ import annotations
@@ -28,127 +28,129 @@ from spatial_assets.stores.objects.store import open_store
 from spatial_assets.stores.tables.connect import open_database
 from spatial_assets.stores.tables.database import Database
 
-FINE = {"materialized", "unchanged", "empty"}
+GOOD_STATES = {"materialized", "unchanged", "empty"}
 SECONDS = 60.0
-"""A run that takes longer hangs: that is a finding, not a wait."""
+"""Seconds after which a run counts as hung, which is a finding."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
-    """What a process is to run."""
+class RunSettings:
+    """Settings of a run."""
 
     folder: Path
-    """Of the project."""
+    """Folder of the project."""
 
     environment: Mapping[str, str] = field(repr=False)
     workers: int
-    """0: within the process itself."""
+    """Number of worker processes; 0: the run uses its own process."""
 
-    ahead: timedelta = timedelta(0)
-    """Its clock is so far ahead of ours: leases of the dead have expired."""
+    clock_offset: timedelta = timedelta(0)
+    """Time by which its clock is ahead of ours, so that leases of dead drivers have expired."""
 
-    patience: timedelta = timedelta(seconds=30)
-    """For tiles that another driver holds."""
+    lease_wait: timedelta = timedelta(seconds=30)
+    """Maximum wait for tiles that another driver holds."""
 
-    most_bytes: int = 0
-    """A file may not grow beyond this, as on a disk that is full; 0: it may."""
+    max_file_bytes: int = 0
+    """Maximum size of a file, to simulate a full disk; 0: no limit."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ended:
-    """How a run ended."""
+class RunResult:
+    """Result of a run."""
 
     tiles: Mapping[str, str]
-    """Tile -> state, or reason where it is bad."""
+    """Tile -> state, or the reason code of a failed tile."""
 
     error: str = ""
-    """What ended the run as a whole; empty: nothing."""
+    """Error that ended the run as a whole; empty: none."""
 
     hung: bool = False
 
     @property
     def good(self) -> bool:
-        """Whether every tile is as it should be."""
-        return not self.error and bool(self.tiles) and set(self.tiles.values()) <= FINE
+        """True if every tile is in a good state."""
+        return not self.error and bool(self.tiles) and set(self.tiles.values()) <= GOOD_STATES
 
 
-class Step:
-    """A run under way."""
+class RunProcess:
+    """A run in progress."""
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, settings: RunSettings) -> None:
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["chaos.step"])
-        self._answer, theirs = context.Pipe(duplex=False)
-        self.process: ForkServerProcess = context.Process(target=_run, args=(order, theirs))
+        context.set_forkserver_preload(["chaos.run_process"])
+        self._messages, theirs = context.Pipe(duplex=False)
+        self.process: ForkServerProcess = context.Process(target=_run, args=(settings, theirs))
         self.process.start()
         theirs.close()
 
     @property
     def pid(self) -> int:
-        """Of its process."""
+        """Process id."""
         return self.process.pid or 0
 
     def kill(self) -> None:
-        """End it without a warning; its workers are left to themselves."""
+        """Kill the process; its workers keep running."""
         self.process.kill()
 
-    def wait(self) -> Ended:
-        """How it ended; one that hangs is killed."""
+    def wait(self) -> RunResult:
+        """Wait for the result; a run that hangs is killed."""
         deadline = time.monotonic() + SECONDS
         tiles: dict[str, str] = {}
         error = "killed"
         try:
-            while self._answer.poll(max(0.0, deadline - time.monotonic())):
-                told = self._answer.recv()
-                if isinstance(told, str):
-                    error = told
+            while self._messages.poll(max(0.0, deadline - time.monotonic())):
+                message = self._messages.recv()
+                if isinstance(message, str):
+                    error = message
                     break
-                tiles |= told
+                tiles |= message
             else:
                 self._show_where()
                 self.kill()
-                return Ended(tiles=tiles, error="it hung", hung=True)
+                return RunResult(tiles=tiles, error="the run hung", hung=True)
         except EOFError:
             pass
         self.process.join(30.0)
         if self.process.is_alive():
             self._show_where()
             self.kill()
-            return Ended(tiles=tiles, error="it did not end", hung=True)
-        return Ended(tiles=tiles, error=error)
+            return RunResult(tiles=tiles, error="the process did not end", hung=True)
+        return RunResult(tiles=tiles, error=error)
 
     def _show_where(self) -> None:
-        """Let the process print where each of its threads is."""
+        """Make the process print the stack of each of its threads."""
         os.kill(self.pid, signal.SIGUSR1)
         time.sleep(0.5)
 
 
-def _run(order: Order, answer: Connection) -> None:
-    """Send the state of each tile as it ends, and at last what went wrong with the whole."""
-    os.environ.update(order.environment)
+def _run(settings: RunSettings, messages: Connection) -> None:
+    """Send the state of each tile as it ends, then the error of the run."""
+    os.environ.update(settings.environment)
     faulthandler.register(signal.SIGUSR1)
-    if order.most_bytes:
+    if settings.max_file_bytes:
         import resource  # noqa: PLC0415 - absent on systems where this is never called
 
-        resource.setrlimit(resource.RLIMIT_FSIZE, (order.most_bytes, order.most_bytes))
+        resource.setrlimit(
+            resource.RLIMIT_FSIZE, (settings.max_file_bytes, settings.max_file_bytes)
+        )
     try:
-        with closing(_states(order)) as states:
+        with closing(_states(settings)) as states:
             for state in states:
-                answer.send(state)
-        answer.send("")
+                messages.send(state)
+        messages.send("")
     except SpatialAssetsError as error:
-        answer.send(f"{type(error).__name__}: {error}")
-    answer.close()
+        messages.send(f"{type(error).__name__}: {error}")
+    messages.close()
 
 
-def _states(order: Order) -> Generator[dict[str, str], None, None]:
-    project = load_project(order.folder, os.environ)
+def _states(settings: RunSettings) -> Generator[dict[str, str], None, None]:
+    project = load_project(settings.folder, os.environ)
     engine: Engine = InlineEngine()
-    if order.workers:
-        engine = ProcessEngine(workers=order.workers, gdal_cache_mb=64)
+    if settings.workers:
+        engine = ProcessEngine(workers=settings.workers, gdal_cache_mb=64)
 
     def now() -> datetime:
-        return datetime.now(UTC) + order.ahead
+        return datetime.now(UTC) + settings.clock_offset
 
     with open_database(project.database_url, pool_size=project.database.pool_size) as database:
         _boundaries(project, database, now())
@@ -159,7 +161,7 @@ def _states(order: Order) -> Generator[dict[str, str], None, None]:
             engine=engine,
             clock=now,
             owner=f"process {os.getpid()}",
-            lease_wait=order.patience,
+            lease_wait=settings.lease_wait,
         )
         for outcome in pipeline.run(project.partitioning.keys, stages=pipeline.chain.stages):
             trouble = outcome.bad_stage
@@ -180,9 +182,9 @@ def _boundaries(project: Project, database: Database, now: datetime) -> None:
         steps.record_quarantine(database)
 
 
-def told(ended: Ended) -> str:
-    """An ending in words."""
-    bad = {tile: state for tile, state in ended.tiles.items() if state not in FINE}
+def describe(ended: RunResult) -> str:
+    """Describe a result."""
+    bad = {tile: state for tile, state in ended.tiles.items() if state not in GOOD_STATES}
     words = [ended.error] if ended.error else []
     words += [f"{tile}: {state}" for tile, state in sorted(bad.items())]
     return ", ".join(words) or f"{len(ended.tiles)} tiles"

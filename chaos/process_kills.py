@@ -1,4 +1,4 @@
-"""What strikes a run at one moment: a process or a server that is killed."""
+"""Kill processes of a run, and find those that are left."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 def kill_a_worker(driver: int, dice: random.Random) -> bool:
-    """Kill one of the processes that work for a driver; False: it has none."""
+    """Kill one worker of a driver; return False if it has none."""
     workers = [pid for pid in descendants(driver) if _works(pid)]
     if not workers:
         return False
@@ -21,7 +21,7 @@ def kill_a_worker(driver: int, dice: random.Random) -> bool:
 
 
 def kill_any(command: int, dice: random.Random) -> bool:
-    """Kill a command, or one of the processes that it started; always true."""
+    """Kill a command or one of the processes that it started; always returns True."""
     victim = dice.choice([command, *descendants(command)])
     with contextlib.suppress(ProcessLookupError):
         os.kill(victim, signal.SIGKILL)
@@ -29,7 +29,7 @@ def kill_any(command: int, dice: random.Random) -> bool:
 
 
 def descendants(pid: int) -> list[int]:
-    """Children of a process, theirs, and so on."""
+    """Ids of all child processes of a process, recursively."""
     parents = dict(_parents())
     found, new = [], [pid]
     while new:
@@ -39,14 +39,14 @@ def descendants(pid: int) -> list[int]:
 
 
 def alive(pid: int) -> bool:
-    """Whether a process is there and no zombie."""
+    """Return True if a process exists and is not a zombie."""
     with contextlib.suppress(OSError, IndexError):
         return _stat(pid)[0] != "Z"
     return False
 
 
 def _works(pid: int) -> bool:
-    """Whether a process is a worker: forked by the fork server, which has children of its own."""
+    """Return True if a process is a worker: forked by the fork server, which has children."""
     children = [child for child, parent in _parents() if parent == pid]
     return not children and _cpu(pid) > 0
 
@@ -66,5 +66,5 @@ def _parents() -> Iterator[tuple[int, int]]:
 
 
 def _stat(pid: int) -> list[str]:
-    """The fields of a process's status after its name: state, parent, ..."""
+    """Fields of a process's status after its name: state, parent, ..."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
