@@ -46,7 +46,7 @@ class Facts:
 
 
 USAGE = "python -m benchmarks full | quick | trial | page [SIZE] | part SIZE NAME FOLDER"
-PATIENCE = 5.0
+TIMEOUT_FACTOR = 5.0
 """How many times longer than expected a part may take; nothing under five minutes is too long."""
 
 
@@ -88,9 +88,9 @@ def run_parts(
     size: str, scratch: Path, rows: list[dict[str, object]], *, failed: list[str]
 ) -> Iterator[None]:
     """Add the rows of all parts, and the names of those that failed; yields after each part."""
-    from benchmarks.suite import SUITES  # noqa: PLC0415
+    from benchmarks.parts import PARTS_BY_SIZE  # noqa: PLC0415
 
-    parts = SUITES[size]()
+    parts = PARTS_BY_SIZE[size]()
     for number, each in enumerate(parts):
         left = sum(later.minutes for later in parts[number:])
         ends = time.strftime("%H:%M", time.localtime(time.time() + 60 * left))
@@ -99,7 +99,7 @@ def run_parts(
             f"all will be done in about {left:.0f} min, at {ends}",
             flush=True,
         )
-        if in_a_process([size, each.name, str(scratch)], max(5.0, PATIENCE * each.minutes)):
+        if in_a_process([size, each.name, str(scratch)], max(5.0, TIMEOUT_FACTOR * each.minutes)):
             rows += json.loads(rows_file(scratch, each.name).read_text())
         else:
             print(f"{each.name}: FAILED, the rest goes on", flush=True)
@@ -136,9 +136,9 @@ def folder_of(scratch: Path, name: str) -> Path:
 
 def part(size: str, name: str, scratch: Path) -> int:
     """Measure one part, and leave its rows for `run`."""
-    from benchmarks.suite import SUITES  # noqa: PLC0415
+    from benchmarks.parts import PARTS_BY_SIZE  # noqa: PLC0415
 
-    (chosen,) = [each for each in SUITES[size]() if each.name == name]
+    (chosen,) = [each for each in PARTS_BY_SIZE[size]() if each.name == name]
     folder = folder_of(scratch, name)
     folder.mkdir()
     rows = chosen.measure(folder, scratch / "made-scenes")
@@ -155,12 +155,12 @@ def rows_file(scratch: Path, name: str) -> Path:
 def contestants_versions() -> dict[str, str]:
     """Of everything that was compared."""
     from benchmarks import results  # noqa: PLC0415
-    from benchmarks.contest import is_here, rivals  # noqa: PLC0415
+    from benchmarks.contest import is_available, other_contestants  # noqa: PLC0415
     from benchmarks.contestants import ours  # noqa: PLC0415
 
-    all_of_us = [each for each in (ours.CONTESTANT, *rivals()) if is_here(each)]
-    packages = [name for each in all_of_us for name in each.packages]
-    programs = [each.program() for each in all_of_us if each.program is not None]
+    available = [each for each in (ours.CONTESTANT, *other_contestants()) if is_available(each)]
+    packages = [name for each in available for name in each.packages]
+    programs = [each.program() for each in available if each.program is not None]
     return {**results.versions(packages), **dict(each.split(maxsplit=1) for each in programs)}
 
 

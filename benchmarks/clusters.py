@@ -90,16 +90,16 @@ class CpuMeter:
 
     def __init__(self) -> None:
         self._seen: dict[int, float] = {}
-        self.look()
+        self.update()
         self._start = sum(self._seen.values())
         self._wall = time.perf_counter()
 
-    def look(self) -> None:
+    def update(self) -> None:
         """Read all clocks."""
         for pid in [os.getpid(), *descendants(os.getpid())]:
             self._seen[pid] = max(cpu_seconds(pid), self._seen.get(pid, 0.0))
 
     def read(self) -> tuple[float, float]:
         """CPU and wall seconds until now."""
-        self.look()
+        self.update()
         return sum(self._seen.values()) - self._start, time.perf_counter() - self._wall

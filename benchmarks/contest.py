@@ -27,7 +27,7 @@ from spatial_assets.project import Project
 
 LEAST_AGREEING = 0.99  # of the pixels: along the edges of clouds and holes GDAL's rules differ
 LARGEST_DIFFERENCE = 100  # stored steps, of 99 % of the pixels: 0.01 NDVI
-RIVALS = (
+OTHER_CONTESTANTS = (
     "limit",
     "odc_stac",
     "mapchete_tiles",
@@ -50,22 +50,24 @@ class Size:
     pixels: int = 2048
 
 
-def rivals(names: Sequence[str] = RIVALS) -> list[Contestant]:
+def other_contestants(names: Sequence[str] = OTHER_CONTESTANTS) -> list[Contestant]:
     """The contestants of some modules."""
     modules = [importlib.import_module(f"benchmarks.contestants.{name}") for name in names]
     return [module.CONTESTANT for module in modules]
 
 
-def rows(size: Size, *, scenes: Path, folder: Path, names: Sequence[str] = RIVALS) -> list[Row]:
+def rows(
+    size: Size, *, scenes: Path, folder: Path, names: Sequence[str] = OTHER_CONTESTANTS
+) -> list[Row]:
     """Time all contestants on the same tiles.
 
     Args:
         size: how much.
         scenes: folder of the granules.
         folder: to work in.
-        names: of the contestants beside us, as in RIVALS.
+        names: of the contestants beside us, as in OTHER_CONTESTANTS.
     """
-    others = [each for each in rivals(names) if is_here(each)]
+    others = [each for each in other_contestants(names) if is_available(each)]
     runners = [Runner(each) for each in (ours.CONTESTANT, *others)]
     costs: dict[str, list[Cost]] = {}
     task = partial(task_of, size, scenes=scenes)
@@ -80,7 +82,7 @@ def rows(size: Size, *, scenes: Path, folder: Path, names: Sequence[str] = RIVAL
     return rows_of(costs, size, others)
 
 
-def is_here(contestant: Contestant) -> bool:
+def is_available(contestant: Contestant) -> bool:
     """Whether a contestant can be run; it is told if not."""
     if contestant.program is None:
         return True
@@ -146,13 +148,13 @@ def compare(contestant: Contestant, theirs: Task, task: Task) -> None:
         agreeing = float(((mine != FILL) == (other != FILL)).mean())
         apart = np.abs(mine[seen].astype(int) - other[seen])
         off = float(np.quantile(apart, 0.99)) if seen.any() else float("inf")
-        said = (
+        agreement = (
             f"{contestant.name}: {agreeing:.2%} of the pixels agree on being known, "
             f"99 % of them within {off * 1e-4:.4f}"
         )
-        print(f"  {said}", flush=True)
+        print(f"  {agreement}", flush=True)
         if agreeing < LEAST_AGREEING or off > LARGEST_DIFFERENCE:
-            raise RuntimeError(f"nothing to compare, the answer is another: {said}")
+            raise RuntimeError(f"nothing to compare, the answer is another: {agreement}")
 
 
 def one_round(runners: Sequence[Runner], task: Task, costs: dict[str, list[Cost]]) -> None:
@@ -161,7 +163,7 @@ def one_round(runners: Sequence[Runner], task: Task, costs: dict[str, list[Cost]
         cost = runner.make(runner.contestant.work, own(task, number))
         costs.setdefault(runner.contestant.name, []).append(cost)
         if runner.contestant is ours.CONTESTANT:
-            again = runner.make(ours.again, own(task, number))
+            again = runner.make(ours.rerun, own(task, number))
             costs.setdefault(ours.UNCHANGED.name, []).append(again)
 
 
@@ -179,10 +181,10 @@ def rows_of(costs: dict[str, list[Cost]], size: Size, others: Sequence[Contestan
         most=0.1,
         unit="CPU seconds a tile",
     )
-    return [unchanged, *(line for other in others for line in beside(mine, costs, other, size))]
+    return [unchanged, *(line for other in others for line in compared(mine, costs, other, size))]
 
 
-def beside(
+def compared(
     mine: Sequence[Cost], costs: dict[str, list[Cost]], other: Contestant, size: Size
 ) -> list[Row]:
     """Three rows; what is promised is promised of CPU seconds."""
@@ -193,12 +195,12 @@ def beside(
     )
     found = []
     for measure, unit, figure in measures:
-        compared = row(
+        measured = row(
             f"our pipeline, against {other.name}",
             statistics.median(map(figure, mine)),
             statistics.median(map(figure, costs[other.name])),
             most=other.most if measure == "cpu" else None,
             unit=unit,
         )
-        found.append({**compared, "contestant": other.name, "measure": measure})
+        found.append({**measured, "contestant": other.name, "measure": measure})
     return found

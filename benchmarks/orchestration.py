@@ -8,13 +8,13 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from benchmarks.plain import run_plainly
+from benchmarks.direct_run import run_directly
 from benchmarks.processes import PeakWatch
 from benchmarks.projects import write_project
 from benchmarks.ranges import CACHE_MB, WORKERS, run_nothing, run_range
 from benchmarks.rows import Row, bound, row, wall
-from benchmarks.scenes import WIDE
-from benchmarks.tiny import tiny_project
+from benchmarks.scenes import WIDE_BBOX
+from benchmarks.tiny_tiles import tiny_tiles_project
 from spatial_assets.pipeline.engines.engine import ProcessEngine
 from spatial_assets.pipeline.outcome import State
 from spatial_assets.pipeline.stages import chain_of
@@ -24,16 +24,16 @@ PREFECT = "SPATIAL_ASSETS_BENCH_PREFECT"
 """Names a Python that has Prefect."""
 
 ENGINE = ProcessEngine(workers=WORKERS, gdal_cache_mb=CACHE_MB)
-MOST_WORKER_MB = 600.0
+MAX_WORKER_MB = 600.0
 PROMISED_TILES = 200
 """With fewer, starting is most of it, and nothing is promised."""
 
 
 def small_tiles(folder: Path, count: int) -> list[Row]:
     """A range run of tiles that cost next to nothing, against the pipeline by itself."""
-    plain, ours = (tiny_project(folder / name, 2 * count) for name in ("plain", "dagster"))
+    plain, ours = (tiny_tiles_project(folder / name, 2 * count) for name in ("plain", "dagster"))
     tiles = plain.partitioning.keys[:count]
-    without = wall(lambda: run_plainly(plain, tiles, engine=ENGINE)) / count * 1000
+    without = wall(lambda: run_directly(plain, tiles, engine=ENGINE)) / count * 1000
     through = wall(lambda: run_range(ours, tiles, folder / "home")) / count * 1000
     what = f"range run of {count:,} tiles of 256 pixels through Dagster, against the pipeline alone"
     return [row(what, through, without, most=None, unit="ms a tile, wall")]
@@ -52,7 +52,7 @@ def big_tiles(folder: Path, scenes: Path, *, count: int, zoom: int) -> list[Row]
         RuntimeError: the scenes have fewer tiles.
     """
     warm, plain, ours = (
-        write_project(folder / name, bbox=WIDE, scenes=scenes, zoom=zoom)
+        write_project(folder / name, bbox=WIDE_BBOX, scenes=scenes, zoom=zoom)
         for name in ("warm", "plain", "dagster")
     )
     tiles = plain.partitioning.keys[:count]
@@ -60,10 +60,10 @@ def big_tiles(folder: Path, scenes: Path, *, count: int, zoom: int) -> list[Row]
         raise RuntimeError(f"the scenes have {len(tiles)} tiles at zoom {zoom}, not {count}")
     days = sum(each.is_dir() for each in scenes.iterdir())
     of = f"{count} tiles of 2,048 pixels, {days} scenes, {WORKERS} workers"
-    run_plainly(warm, tiles[:WORKERS], engine=ENGINE)  # so that it is not the first that pays
+    run_directly(warm, tiles[:WORKERS], engine=ENGINE)  # so that it is not the first that pays
     with PeakWatch(os.getpid(), itself=False) as workers:
-        without = timed(f"{of}: made", partial(run_plainly, plain, tiles, engine=ENGINE))
-    unchanged = partial(run_plainly, plain, tiles, engine=ENGINE, expected=State.UNCHANGED)
+        without = timed(f"{of}: made", partial(run_directly, plain, tiles, engine=ENGINE))
+    unchanged = partial(run_directly, plain, tiles, engine=ENGINE, expected=State.UNCHANGED)
     again = timed(f"{of}: unchanged", unchanged)
     home = folder / "home"
     through = timed(f"{of}: made through Dagster", partial(run_range, ours, tiles, home))
@@ -79,7 +79,7 @@ def big_tiles(folder: Path, scenes: Path, *, count: int, zoom: int) -> list[Row]
             row(f"{what}: {of}", mine, other, most=most, unit="seconds, wall")
             for what, mine, other, most in lines
         ),
-        bound(f"peak memory of a worker: {of}", workers.peak_mb, most=MOST_WORKER_MB, unit="MB"),
+        bound(f"peak memory of a worker: {of}", workers.peak_mb, most=MAX_WORKER_MB, unit="MB"),
     ]
 
 
@@ -92,7 +92,7 @@ def timed(what: str, work: partial[None]) -> float:
 
 def one_run_a_partition(folder: Path, count: int, sample: int) -> list[Row]:
     """A run of a range, start-up included, against a run a partition; of those, some are timed."""
-    ours, theirs = (tiny_project(folder / name, 100) for name in ("ours", "theirs"))
+    ours, theirs = (tiny_tiles_project(folder / name, 100) for name in ("ours", "theirs"))
     tiles = ours.partitioning.keys[:count]
     range_of = f"{tiles[0]}...{tiles[-1]}"
     stages = ",".join(chain_of(ours).stages)
@@ -102,7 +102,7 @@ def one_run_a_partition(folder: Path, count: int, sample: int) -> list[Row]:
 
     def one_by_one() -> None:
         for tile in tiles[:sample]:
-            command(theirs, "benchmarks.usual_shape", stages, "--partition", tile)
+            command(theirs, "benchmarks.asset_per_stage", stages, "--partition", tile)
 
     each = wall(one_by_one)
     what = (
@@ -143,7 +143,7 @@ def many_keys(folder: Path, count: int) -> list[Row]:
     """The same tiles of a project of 100,000 keys and of one of 1,000, each read anew."""
     costs = {}
     for keys in (32**2, 316**2):  # squares, and within what one asset may have
-        project = tiny_project(folder / str(keys), max(keys, count))
+        project = tiny_tiles_project(folder / str(keys), max(keys, count))
         home = folder / f"home{keys}"
         tiles = project.partitioning.keys[:count]
         anew = load_project(project.root, env={})

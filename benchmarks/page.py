@@ -76,7 +76,7 @@ def write(found: Mapping[str, Any], docs: Path = DOCS) -> Path:
     """
     drawn = plots.write(found["rows"], docs)
     path = docs / "benchmarks.md"
-    path.write_text(text(found, [ours.CONTESTANT, *contest.rivals()], drawn))
+    path.write_text(text(found, [ours.CONTESTANT, *contest.other_contestants()], drawn))
     return path
 
 
@@ -97,7 +97,7 @@ def text(
         *pictures(drawn),
         *speeds(found["rows"]),
         METHOD,
-        *contestants(in_this_run(found["rows"], compared)),
+        *contestants(measured_contestants(found["rows"], compared)),
         *others(found["rows"]),
         *packages(found["versions"]),
     ]
@@ -118,7 +118,7 @@ def where(found: Mapping[str, Any]) -> Iterator[str]:
         yield f"**Not measured, since it failed**: {', '.join(found['failed'])}."
 
 
-def in_this_run(rows: Sequence[Row], compared: Sequence[Contestant]) -> list[Contestant]:
+def measured_contestants(rows: Sequence[Row], compared: Sequence[Contestant]) -> list[Contestant]:
     """We, and the contestants that have rows."""
     names = {each.get("contestant") for each in rows}
     return [each for each in compared if each is ours.CONTESTANT or each.name in names]
@@ -143,8 +143,8 @@ def table(rows: Sequence[Row], *, with_target: bool) -> str:
     heads = ["what", "ours", "theirs", "ratio", *(["at most", ""] if with_target else [])]
     lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
     for each in rows:
-        what, *figures, said = cells_of(each)
-        cells = [what, *figures, f"**{said}**" if said == "MISSED" else said]
+        what, *figures, outcome = cells_of(each)
+        cells = [what, *figures, f"**{outcome}**" if outcome == "MISSED" else outcome]
         lines.append(f"| {' | '.join(cells[: len(heads)])} |")
     return "\n".join(lines)
 

@@ -66,7 +66,7 @@ def bars(figures: dict[str, float], *, title: str, axis: str, path: Path) -> Non
         least = figures[OURS]
         axes.bar_label(
             drawn,
-            labels=[f"{said(value)}  ({value / least:.2g}x)" for value in figures.values()],
+            labels=[f"{label(value)}  ({value / least:.2g}x)" for value in figures.values()],
             padding=4,
         )
         axes.invert_yaxis()
@@ -80,7 +80,7 @@ def bars(figures: dict[str, float], *, title: str, axis: str, path: Path) -> Non
     strip_trailing_spaces(path)
 
 
-def said(value: float) -> str:
+def label(value: float) -> str:
     """A figure with three digits that count."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"  # noqa: PLR2004 - three digits
 

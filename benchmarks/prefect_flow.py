@@ -14,7 +14,7 @@ from prefect.client.orchestration import (  # type: ignore[import-not-found, unu
     get_client,
 )
 
-PATIENCE = 120.0
+TIMEOUT_SECONDS = 120.0
 """Seconds that notes may take."""
 
 DONE = {"task_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}}
@@ -33,7 +33,7 @@ def all_tiles(count: int) -> tuple[float, float]:
     nothing.map([str(number) for number in range(count)]).result()
     mapped = time.perf_counter() - started
     with get_client(sync_client=True) as client:
-        while noted(client) < count and time.perf_counter() - started < PATIENCE:
+        while noted(client) < count and time.perf_counter() - started < TIMEOUT_SECONDS:
             time.sleep(0.05)
     return mapped, time.perf_counter() - started
 

@@ -15,14 +15,14 @@ from pathlib import Path
 import rasterio
 
 from benchmarks.contest import compare, tile_of
-from benchmarks.contestants import odc_stac, odc_stac_far, ours, warped_vrt, windows
+from benchmarks.contestants import odc_stac, odc_stac_remote, ours, warped_vrt, windows
 from benchmarks.contestants.task import Contestant, Task
-from benchmarks.far import BUCKET, far_away
 from benchmarks.projects import ONE_MONTH, write_project
+from benchmarks.remote_scenes import BUCKET, serving_remote_scenes
 from benchmarks.rows import Row, row
 from benchmarks.runner import Runner
 from benchmarks.scenes import BBOX
-from benchmarks.slow_line import BYTES_A_SECOND, Line, Passed
+from benchmarks.slow_network import BYTES_A_SECOND, NetworkLink, Traffic
 from spatial_assets.geo.grid.geobox import Window
 from spatial_assets.pipeline.tile.raw_tile import raw_windows
 from spatial_assets.project import load_project
@@ -35,17 +35,17 @@ region = "us-east-1"
 
 
 @dataclass(frozen=True)
-class Trip:
+class RemoteCost:
     """What one contestant took."""
 
     seconds: float
-    passed: Passed
+    traffic: Traffic
 
 
 CONTESTANTS: tuple[tuple[Contestant, Contestant], ...] = (
     (ours.CONTESTANT, ours.CONTESTANT),
     (warped_vrt.CONTESTANT, warped_vrt.CONTESTANT),
-    (odc_stac.CONTESTANT, odc_stac_far.CONTESTANT),
+    (odc_stac.CONTESTANT, odc_stac_remote.CONTESTANT),
     (windows.OURS, windows.OURS),
     (windows.THEIRS, windows.THEIRS),
 )
@@ -61,33 +61,33 @@ def rows(folder: Path, scenes: Path, *, zoom: int, tiles: int) -> list[Row]:
         zoom: whose pixels the tiles have.
         tiles: to be made.
     """
-    trips: dict[str, Trip] = {}
-    with far_away(scenes, folder / "far") as line:
+    costs: dict[str, RemoteCost] = {}
+    with serving_remote_scenes(scenes, folder / "far") as line:
         for number, (near, far) in enumerate(CONTESTANTS):
             at = folder / f"contestant{number}"
             warm = _task(at / "near", scenes, zoom=zoom, which=slice(tiles, tiles + 1))
             task = _task(at / "far", scenes, zoom=zoom, which=slice(tiles), line=line)
-            trips[far.name] = _trip(near, far, warm=warm, task=task, line=line)
-            if far in {warped_vrt.CONTESTANT, odc_stac_far.CONTESTANT}:
+            costs[far.name] = _measure(near, far, warm=warm, task=task, line=line)
+            if far in {warped_vrt.CONTESTANT, odc_stac_remote.CONTESTANT}:
                 compare(far, task, replace(task, project=folder / "contestant0" / "far"))
         needed = needed_bytes(task, scenes)
-    return _rows(trips, needed, tiles=tiles, days=len(task.scenes))
+    return _rows(costs, needed, tiles=tiles, days=len(task.scenes))
 
 
-def _rows(trips: dict[str, Trip], needed: int, *, tiles: int, days: int) -> list[Row]:
+def _rows(costs: dict[str, RemoteCost], needed: int, *, tiles: int, days: int) -> list[Row]:
     mine, theirs, odc = (
-        trips[each.name]
-        for each in (ours.CONTESTANT, warped_vrt.CONTESTANT, odc_stac_far.CONTESTANT)
+        costs[each.name]
+        for each in (ours.CONTESTANT, warped_vrt.CONTESTANT, odc_stac_remote.CONTESTANT)
     )
-    reading, their_reading = (trips[each.name] for each in (windows.OURS, windows.THEIRS))
-    carried, could = mine.passed.bytes, mine.seconds * BYTES_A_SECOND
-    asked, they_asked = mine.passed.requests / tiles, theirs.passed.requests / tiles
+    reading, their_reading = (costs[each.name] for each in (windows.OURS, windows.THEIRS))
+    carried, could = mine.traffic.bytes, mine.seconds * BYTES_A_SECOND
+    requests, their_requests = mine.traffic.requests / tiles, theirs.traffic.requests / tiles
     wall, share = "seconds, wall, one process", "bytes, of those the line could have carried"
     found: list[tuple[str, float, float, float | None, str]] = [
         ("WarpedVRT over /vsis3 with its defaults", mine.seconds, theirs.seconds, 1 / 3, wall),
-        (odc_stac_far.CONTESTANT.name, mine.seconds, odc.seconds, None, wall),
+        (odc_stac_remote.CONTESTANT.name, mine.seconds, odc.seconds, None, wall),
         ("rasterio, windows only", reading.seconds, their_reading.seconds, None, wall),
-        ("WarpedVRT over /vsis3", asked, they_asked, None, "requests a tile"),
+        ("WarpedVRT over /vsis3", requests, their_requests, None, "requests a tile"),
         ("the blocks it needs, each once", carried / tiles, needed / tiles, None, "bytes a tile"),
         ("the line", carried, could, None, share),
     ]
@@ -98,26 +98,30 @@ def _rows(trips: dict[str, Trip], needed: int, *, tiles: int, days: int) -> list
     ]
 
 
-def _trip(near: Contestant, far: Contestant, *, warm: Task, task: Task, line: Line) -> Trip:
+def _measure(
+    near: Contestant, far: Contestant, *, warm: Task, task: Task, line: NetworkLink
+) -> RemoteCost:
     """What a contestant takes, after it has made another tile of files that are near."""
     runner = Runner(near)
     try:
         runner.make(near.work, warm)
-        line.passed()
+        line.traffic()
         cost = runner.make(far.work, task)
     finally:
         runner.end()
-    found = Trip(cost.wall, line.passed())
+    found = RemoteCost(cost.wall, line.traffic())
     print(
-        f"  {far.name}: {found.seconds:.1f} s, {cost.cpu:.1f} CPU s, {found.passed.requests} "
-        f"requests, {found.passed.bytes / 1e6:.0f} MB, "
-        f"{found.passed.utilisation(found.seconds):.0%} of the line",
+        f"  {far.name}: {found.seconds:.1f} s, {cost.cpu:.1f} CPU s, {found.traffic.requests} "
+        f"requests, {found.traffic.bytes / 1e6:.0f} MB, "
+        f"{found.traffic.utilisation(found.seconds):.0%} of the line",
         flush=True,
     )
     return found
 
 
-def _task(folder: Path, scenes: Path, *, zoom: int, which: slice, line: Line | None = None) -> Task:
+def _task(
+    folder: Path, scenes: Path, *, zoom: int, which: slice, line: NetworkLink | None = None
+) -> Task:
     """Tiles of a project of its own; with a line, of the scenes at its other end."""
     folder.mkdir(parents=True)
     catalog, more = scenes, ONE_MONTH

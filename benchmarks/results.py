@@ -16,7 +16,7 @@ from benchmarks.rows import Row, verdict
 
 FOLDER = Path(__file__).parent / "results"
 ALWAYS = ("dagster", "numpy", "duckdb", "zarr")
-"""Distributions whose versions are told besides those of the contestants."""
+"""Distributions whose versions are command besides those of the contestants."""
 
 
 def document(rows: Sequence[Row], *, size: str, **more: object) -> dict[str, Any]:
@@ -53,9 +53,9 @@ def load() -> list[float]:
 def commit() -> str:
     """Of the checkout, if it is one."""
     folder = Path(__file__).parent
-    told = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
+    command = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
     try:
-        done = subprocess.run(told, cwd=folder, capture_output=True, text=True, check=True)
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return done.stdout.strip()
@@ -91,9 +91,9 @@ def table(rows: Sequence[Row]) -> str:
     cells = [("", "ours", "theirs", "ratio", "at most", ""), *map(cells_of, ordered)]
     widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
     lines = []
-    for what, *figures, said in cells:
+    for what, *figures, outcome in cells:
         right = "  ".join(f.rjust(w) for f, w in zip(figures, widths[1:], strict=False))
-        lines.append(f"{what.ljust(widths[0])}  {right}  {said}".rstrip())
+        lines.append(f"{what.ljust(widths[0])}  {right}  {outcome}".rstrip())
     return "\n".join(lines)
 
 

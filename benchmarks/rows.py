@@ -30,7 +30,7 @@ def row(
     """
     ratio = ours / theirs
     is_good = (most is None or ratio <= most) and (least is None or ratio >= least)
-    return told(
+    return printed(
         {
             "what": what,
             "ours": ours,
@@ -45,7 +45,7 @@ def row(
 
 def bound(what: str, ours: float, *, most: float | None, unit: str) -> Row:
     """A figure of ours that has a limit of its own, and nothing to stand beside."""
-    return told(
+    return printed(
         {
             "what": what,
             "ours": ours,
@@ -58,13 +58,13 @@ def bound(what: str, ours: float, *, most: float | None, unit: str) -> Row:
     )
 
 
-def told(found: Row) -> Row:
+def printed(found: Row) -> Row:
     """The row, when a line about it has been printed."""
-    print(in_words(found), flush=True)
+    print(describe(found), flush=True)
     return found
 
 
-def in_words(found: Row) -> str:
+def describe(found: Row) -> str:
     """A row as a line."""
     theirs, ratio = found["theirs"], found["ratio"]
     beside = "" if theirs is None else f" against {theirs:.4g}"

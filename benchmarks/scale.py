@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import results
-from benchmarks.amounts import hours, many, size_of, table
+from benchmarks.number_formats import byte_size, hours, table, three_digits
 from benchmarks.rows import Row
 
 PAGE = Path(__file__).parents[1] / "docs" / "scale.md"
@@ -28,7 +28,7 @@ BANDS = 2
 BLOCK = 1024
 """Pixels along a side of a block of a Sentinel-2 file."""
 
-MOST_PARTITIONS = 100_000
+MAX_PARTITIONS = 100_000
 """Of one asset: Dagster's advice, and what its pages bear."""
 
 BUCKET_READS = 5_500
@@ -37,7 +37,7 @@ BUCKET_READS = 5_500
 LATENCY = 0.02
 """Seconds that S3 takes to answer a small request from the same region."""
 
-IN_LINE = 1
+BLOCKING_REQUESTS = 1
 """Requests of the driver that a tile waits for: its manifest. On S3 leases are taken ahead and let
 go of behind, by other threads."""
 
@@ -45,7 +45,7 @@ CORES = (16, 64, 256)
 
 
 @dataclass(frozen=True)
-class Place:
+class Area:
     """An area of the earth."""
 
     name: str
@@ -53,9 +53,9 @@ class Place:
 
 
 PLACES = (
-    Place("Germany", 357_000),
-    Place("Africa", 30_370_000),
-    Place("the land of the Earth", 149_000_000),
+    Area("Germany", 357_000),
+    Area("Africa", 30_370_000),
+    Area("the land of the Earth", 149_000_000),
 )
 
 
@@ -101,9 +101,9 @@ class Costs:
 
     def driver_seconds(self, latency: float) -> float:
         """Of the driver for a tile, where the store answers after `latency` seconds."""
-        return self.driver + IN_LINE * latency
+        return self.driver + BLOCKING_REQUESTS * latency
 
-    def fed(self, latency: float) -> float:
+    def workers_per_driver(self, latency: float) -> float:
         """Workers that one driver keeps busy."""
         return self.cpu / self.driver_seconds(latency)
 
@@ -124,18 +124,18 @@ def figure(rows: Sequence[Row], words: str) -> float:
 class Estimate:
     """One period of a place."""
 
-    place: Place
+    area: Area
     costs: Costs
 
     @property
     def tiles(self) -> int:
         """Without those that only touch the edge."""
-        return math.ceil(self.place.km2 / (TILE_PIXELS * PIXEL_METRES / 1000) ** 2)
+        return math.ceil(self.area.km2 / (TILE_PIXELS * PIXEL_METRES / 1000) ** 2)
 
     @property
     def pixels(self) -> float:
         """Of the product."""
-        return self.place.km2 * 1e6 / PIXEL_METRES**2
+        return self.area.km2 * 1e6 / PIXEL_METRES**2
 
     @property
     def cpu_hours(self) -> float:
@@ -147,14 +147,14 @@ class Estimate:
         return self.tiles * self.costs.driver_seconds(latency) / 3600
 
     def wall_hours(self, cores: int, latency: float = LATENCY) -> float:
-        """With as many drivers as the workers need."""
+        """With as three_digits drivers as the workers need."""
         return max(
             self.cpu_hours / cores, self.driver_hours(latency) / self.drivers(cores, latency)
         )
 
     def drivers(self, cores: int, latency: float = LATENCY) -> int:
-        """Runs at a time that so many workers need."""
-        return max(1, math.ceil(cores / self.costs.fed(latency)))
+        """Runs at a time that so three_digits workers need."""
+        return max(1, math.ceil(cores / self.costs.workers_per_driver(latency)))
 
     @property
     def blocks(self) -> int:
@@ -181,7 +181,7 @@ class Estimate:
         return self.read_bytes / self.tiles / self.costs.cpu * 8 / 1e9
 
     @property
-    def asked(self) -> float:
+    def requests_per_second(self) -> float:
         """GET requests a second of one worker, if it waits for nothing."""
         return self.requests / self.tiles / self.costs.cpu
 
@@ -193,7 +193,7 @@ class Estimate:
     @property
     def zooms_up(self) -> int:
         """Levels above one shard a partition that keep to what Dagster bears."""
-        return max(0, math.ceil(math.log(self.tiles / MOST_PARTITIONS, 4)))
+        return max(0, math.ceil(math.log(self.tiles / MAX_PARTITIONS, 4)))
 
     def bottleneck(self, cores: int) -> str:
         """What there is first to do something about."""
@@ -205,11 +205,11 @@ class Estimate:
         return f"the line to the archive: {cores * self.gigabits:.0f} Gbit/s"
 
 
-def places_table(costs: Costs) -> str:
+def areas_table(costs: Costs) -> str:
     """What one period costs, a column a place."""
     found = [Estimate(place, costs) for place in PLACES]
     lines: list[tuple[str, list[str]]] = [
-        ("pixels of 10 m", [many(each.pixels) for each in found]),
+        ("pixels of 10 m", [three_digits(each.pixels) for each in found]),
         ("tiles of 2,048 pixels", [f"{each.tiles:,}" for each in found]),
         ("CPU hours", [f"{each.cpu_hours:,.1f}" for each in found]),
         *(
@@ -220,19 +220,19 @@ def places_table(costs: Costs) -> str:
             for cores in CORES
         ),
         ("wall with one driver, at least", [hours(each.driver_hours()) for each in found]),
-        ("GET requests to the archive", [many(each.requests) for each in found]),
-        ("read from the archive", [size_of(each.read_bytes) for each in found]),
+        ("GET requests to the archive", [three_digits(each.requests) for each in found]),
+        ("read from the archive", [byte_size(each.read_bytes) for each in found]),
         (
             "line to the archive for 64 cores, Gbit/s",
             [f"{64 * each.gigabits:.0f}" for each in found],
         ),
-        ("stored, all stages", [size_of(each.stored_bytes) for each in found]),
-        ("objects", [many(each.tiles * costs.objects) for each in found]),
-        ("events of Dagster", [many(each.tiles * costs.events) for each in found]),
-        ("rows in the database", [many(each.tiles * costs.rows) for each in found]),
+        ("stored, all stages", [byte_size(each.stored_bytes) for each in found]),
+        ("objects", [three_digits(each.tiles * costs.objects) for each in found]),
+        ("events of Dagster", [three_digits(each.tiles * costs.events) for each in found]),
+        ("rows in the database", [three_digits(each.tiles * costs.rows) for each in found]),
         ("bottleneck with 64 cores", [each.bottleneck(64) for each in found]),
     ]
-    heads = ["", *(f"{each.place.name}, {each.place.km2:,.0f} km²" for each in found)]
+    heads = ["", *(f"{each.area.name}, {each.area.km2:,.0f} km²" for each in found)]
     return table(heads, [[name, *cells] for name, cells in lines])
 
 
@@ -252,7 +252,7 @@ def page(found: Mapping[str, Any]) -> str:
     one = Estimate(PLACES[0], costs)
     machine = found["machine"]
     return TEXT.read_text().format(
-        places=places_table(costs),
+        places=areas_table(costs),
         measured=measured_table(found["rows"]),
         started=found["started"],
         commit=found["commit"],
@@ -266,13 +266,13 @@ def page(found: Mapping[str, Any]) -> str:
         requests=costs.requests,
         latency=LATENCY * 1000,
         slow_driver=costs.driver_seconds(LATENCY) * 1000,
-        fed_folder=costs.fed(0.0),
-        fed=costs.fed(LATENCY),
+        fed_folder=costs.workers_per_driver(0.0),
+        fed=costs.workers_per_driver(LATENCY),
         events=costs.events,
         rows=costs.rows,
         blocks=one.blocks,
         gigabits=one.gigabits,
-        asked=CORES[-1] * one.asked,
+        asked=CORES[-1] * one.requests_per_second,
         promised=BUCKET_READS,
         square=(TILE_PIXELS * PIXEL_METRES / 1000) ** 2,
     )

@@ -19,7 +19,7 @@ from benchmarks import results, tile_costs
 from benchmarks.clusters import CpuMeter, cluster, cpu_seconds, resident_mb
 from benchmarks.projects import write_project
 from benchmarks.rows import Row, row
-from benchmarks.scenes import WIDE, Granules
+from benchmarks.scenes import WIDE_BBOX, Granules
 from spatial_assets.pipeline.engines.dask_engine import ClusterEngine
 from spatial_assets.pipeline.engines.engine import Engine, ProcessEngine
 from spatial_assets.pipeline.outcome import State
@@ -29,7 +29,7 @@ from spatial_assets.stores.objects.store import open_store
 from spatial_assets.stores.tables.connect import open_database
 
 CACHE_MB = 256
-WARMING = 4
+WARM_UP_TILES = 4
 """Tiles that the workers of a cluster make before the clock runs."""
 
 BLOCK = 10
@@ -63,7 +63,7 @@ def strong_scaling(folder: Path, scenes: Path, tiles: int) -> list[Row]:
     last = load_project(folder / "cluster4", env={})
     return [
         *tile_costs.read(scenes),
-        *tile_costs.stored(last, tiles + WARMING),
+        *tile_costs.stored(last, tiles + WARM_UP_TILES),
         *of_scaling(f"{tiles} tiles of 2,048 pixels, 3 scenes", found),
     ]
 
@@ -85,13 +85,13 @@ def of_scaling(of: str, found: Mapping[str, tuple[float, float]]) -> list[Row]:
 
 def timed(folder: Path, scenes: Path, tiles: int, engine: Engine) -> tuple[float, float]:
     """CPU and wall seconds a tile, after a first tile for each worker."""
-    project = write_project(folder, bbox=WIDE, scenes=scenes, zoom=14)
-    keys = project.partitioning.keys[8 : 8 + tiles + WARMING]
+    project = write_project(folder, bbox=WIDE_BBOX, scenes=scenes, zoom=14)
+    keys = project.partitioning.keys[8 : 8 + tiles + WARM_UP_TILES]
     if isinstance(engine, ClusterEngine):  # local ones are made anew for each run
-        list(made(project, keys[-WARMING:], engine))
+        list(made(project, keys[-WARM_UP_TILES:], engine))
     meter = CpuMeter()
     for _ in made(project, keys[:tiles], engine):
-        meter.look()
+        meter.update()
     cpu, wall = meter.read()
     print(f"  {folder.name}: {cpu / tiles:.2f} CPU s, {wall / tiles:.2f} s a tile", flush=True)
     return cpu / tiles, wall / tiles

@@ -17,7 +17,7 @@ from rasterio.io import MemoryFile
 from benchmarks.projects import Bounds
 from benchmarks.rows import Row, row
 
-GROUND = 109_800
+GRANULE_METRES = 109_800
 """Metres along a side of a granule."""
 
 ORIGIN = (600_000.0, 5_100_000.0)
@@ -25,7 +25,7 @@ EPSG = 32633
 BBOX = (16.35, 45.2, 17.5, 45.95)
 """Lon/lat within the granule: every tile of 2,048 pixels at zoom 14 lies in it as a whole."""
 
-WIDE = (16.32, 45.1, 17.55, 45.98)
+WIDE_BBOX = (16.32, 45.1, 17.55, 45.98)
 """As much as there is: 225 such tiles at zoom 15, 210 of them in it as a whole."""
 
 BOX = (16.29, 44.99, 17.72, 46.06)
@@ -56,12 +56,12 @@ class Granules:
         """Write a granule of one place for each day, as STAC items with red, nir and scl."""
         for day in range(self.days):
             generator = np.random.default_rng(day)
-            green = _smooth(generator, GROUND // self.band_metres)
+            green = _smooth(generator, GRANULE_METRES // self.band_metres)
             bands: dict[str, tuple[NDArray[Any], float]] = {
                 band: (_noisy(generator, level), self.band_metres)
                 for band, level in (("red", 400 + 1800 * (1 - green)), ("nir", 1200 + 3000 * green))
             }
-            cloudy = _smooth(generator, GROUND // self.class_metres) > 0.8  # noqa: PLR2004
+            cloudy = _smooth(generator, GRANULE_METRES // self.class_metres) > 0.8  # noqa: PLR2004
             classes = np.where(cloudy, CLOUD, VEGETATION).astype(np.uint8)
             bands["scl"] = (classes, self.class_metres)
             write_granule(folder, bands, day=10 + day, origin=ORIGIN, box=BOX)

@@ -31,7 +31,7 @@ from spatial_assets_tests.servers.postgis import postgres_programs, serve, serve
 SIZES = (1_000, 10_000, 100_000)
 STALE_SHARE = 0.01
 TICKS = 3
-MOST_SECONDS = 5.0
+MAX_SECONDS = 5.0
 """At 100,000 tiles."""
 
 LINEAR = 1.3
@@ -57,7 +57,7 @@ class Tick:
     """Seconds of this process."""
 
     wall: float
-    asked_for: int
+    requested: int
     cursor_bytes: int
     peak_mb: int
     """Of this process so far: sizes go up, so it is that of this one."""
@@ -72,8 +72,8 @@ def rows(sizes: Sequence[int] = SIZES) -> list[Row]:
             with tempfile.TemporaryDirectory(prefix="spatial-assets-ticks-") as scratch:
                 tick = measure(Path(scratch), size, start=start)
             costs[size] = tick.cpu
-            print(f"  {storage}: {told(tick)}", flush=True)
-        most = MOST_SECONDS if sizes[-1] >= SIZES[-1] else None
+            print(f"  {storage}: {describe(tick)}", flush=True)
+        most = MAX_SECONDS if sizes[-1] >= SIZES[-1] else None
         what = f"tick on {storage}, {tick.tiles:,} tiles x 5 assets, 1 % stale"
         found.append(bound(what, tick.wall, most=most, unit="seconds"))
         found.append(growth(storage, costs))
@@ -93,11 +93,11 @@ def growth(storage: str, costs: Mapping[int, float]) -> Row:
     )
 
 
-def told(tick: Tick) -> str:
+def describe(tick: Tick) -> str:
     """One size in a line."""
     return (
         f"{tick.tiles:>7,} tiles: {tick.wall:.2f} s a tick ({tick.cpu:.2f} s CPU), "
-        f"{tick.asked_for:,} asked for, cursor {tick.cursor_bytes / 1024:,.0f} kB, "
+        f"{tick.requested:,} requested for, cursor {tick.cursor_bytes / 1024:,.0f} kB, "
         f"peak {tick.peak_mb:,} MB"
     )
 
@@ -118,7 +118,7 @@ def measure(folder: Path, size: int, *, start: Any) -> Tick:  # noqa: ANN401 - a
             )
             spent = (time.process_time() - worked, time.perf_counter() - begun)
             if number == 0:
-                asked = len(result.get_requested_partitions(dg.AssetKey("raw_tile")))
+                requested = len(result.get_requested_partitions(dg.AssetKey("raw_tile")))
             else:
                 costs.append(spent)
             cursor = result.cursor
@@ -127,7 +127,7 @@ def measure(folder: Path, size: int, *, start: Any) -> Tick:  # noqa: ANN401 - a
         tiles=len(project.partitioning.keys),
         cpu=cpu,
         wall=wall,
-        asked_for=asked,
+        requested=requested,
         cursor_bytes=len(dg.serialize_value(cursor)),
         peak_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,
     )

@@ -11,10 +11,10 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
-from benchmarks.plain import run_plainly
+from benchmarks.direct_run import run_directly
 from benchmarks.ranges import CACHE_MB, WORKERS, run_range
 from benchmarks.rows import Row, bound
-from benchmarks.tiny import tiny_project
+from benchmarks.tiny_tiles import tiny_tiles_project
 from spatial_assets.pipeline.engines.engine import ProcessEngine
 from spatial_assets.project import Project
 from spatial_assets.stores.objects.store import ObjectStore, open_store
@@ -31,13 +31,15 @@ TABLES = ("tile_index", "tile_state", "tile_inputs")
 
 def rows(folder: Path, tiles: int = TILES) -> list[Row]:
     """Of tiles that have hardly a pixel, one scene and no boundary."""
-    plain, ours = (tiny_project(folder / name, 2 * tiles) for name in ("costs", "costs-dagster"))
+    plain, ours = (
+        tiny_tiles_project(folder / name, 2 * tiles) for name in ("costs", "costs-dagster")
+    )
     few, many = plain.partitioning.keys[: tiles // 5], plain.partitioning.keys[tiles // 5 : tiles]
     engine = ProcessEngine(workers=WORKERS, gdal_cache_mb=CACHE_MB)
     more = (len(many) - len(few)) / 1000  # so that what a run costs once is not shared out
     with counted_requests() as requests:
-        first = cpu(lambda: run_plainly(plain, few, engine=engine))
-        alone = (cpu(lambda: run_plainly(plain, many, engine=engine)) - first) / more
+        first = cpu(lambda: run_directly(plain, few, engine=engine))
+        alone = (cpu(lambda: run_directly(plain, many, engine=engine)) - first) / more
     home = folder / "costs-home"
     first = cpu(lambda: run_range(ours, few, home))
     with_dagster = (cpu(lambda: run_range(ours, many, home)) - first) / more
@@ -84,23 +86,23 @@ def cpu(work: Callable[[], object]) -> float:
 @contextmanager
 def counted_requests() -> Iterator[Counter[str]]:
     """What this process asks of object stores; workers are other processes."""
-    asked: Counter[str] = Counter()
+    requests: Counter[str] = Counter()
     before = {name: getattr(ObjectStore, name) for name in REQUESTS}
     for name, method in before.items():
-        setattr(ObjectStore, name, counting(method, asked))
+        setattr(ObjectStore, name, counting(method, requests))
     try:
-        yield asked
+        yield requests
     finally:
         for name, method in before.items():
             setattr(ObjectStore, name, method)
 
 
-def counting(method: Callable[..., Any], asked: Counter[str]) -> Callable[..., Any]:
+def counting(method: Callable[..., Any], requests: Counter[str]) -> Callable[..., Any]:
     """A method that counts how often it is called."""
 
     @wraps(method)
     def counted(*arguments: object, **options: object) -> object:
-        asked[method.__name__] += 1
+        requests[method.__name__] += 1
         return method(*arguments, **options)
 
     return counted

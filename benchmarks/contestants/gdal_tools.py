@@ -14,7 +14,7 @@ from benchmarks.contestants.gdal_programs import gdal_programs, gdal_version
 from benchmarks.contestants.task import CLEAR, CRS, FILL, Contestant, Task, Tile
 
 BANDS = ("red", "nir", "scl")
-KEPT = ("TILED=YES", "COMPRESS=DEFLATE", "PREDICTOR=2")
+OUTPUT_OPTIONS = ("TILED=YES", "COMPRESS=DEFLATE", "PREDICTOR=2")
 """What a GeoTIFF that stays is written with."""
 
 ZARR = (
@@ -50,19 +50,19 @@ def one_scene(tile: Tile, scene: Path, folder: Path) -> Path:
             "gdal_translate",
             "-q",
             "-projwin",
-            *within(tile, source),
-            *options(KEPT),
+            *source_window(tile, source),
+            *options(OUTPUT_OPTIONS),
             source,
             window,
         )
     stack, bands, classes = (Path(f"{name}_{part}") for part in ("b.vrt", "b.tif", "c.tif"))
     run("gdalbuildvrt", "-q", "-separate", stack, windows["red"], windows["nir"])
-    run("gdalwarp", "-q", "-overwrite", "-r", "bilinear", *onto(tile), stack, bands)
-    run("gdalwarp", "-q", "-overwrite", "-r", "near", *onto(tile), windows["scl"], classes)
+    run("gdalwarp", "-q", "-overwrite", "-r", "bilinear", *target_pixels(tile), stack, bands)
+    run("gdalwarp", "-q", "-overwrite", "-r", "near", *target_pixels(tile), windows["scl"], classes)
     masked = Path(f"{name}.tif")
     inputs = ("-A", bands, "--A_band=1", "-B", bands, "--B_band=2", "-C", classes)
     calc = [f"--calc={band}*{CLEAR_PIXEL}" for band in "AB"]
-    calculate(*inputs, *calc, *creation(KEPT), "--NoDataValue=0", f"--outfile={masked}")
+    calculate(*inputs, *calc, *creation(OUTPUT_OPTIONS), "--NoDataValue=0", f"--outfile={masked}")
     for part in (stack, bands, classes):
         part.unlink()
     return masked
@@ -85,7 +85,7 @@ def calculate(*arguments: str | Path) -> None:
     gdal_programs().run("gdal_calc.py", "--quiet", "--overwrite", "--hideNoData", *arguments)
 
 
-def within(tile: Tile, source: Path) -> list[str]:
+def source_window(tile: Tile, source: Path) -> list[str]:
     """West, north, east and south of the tile in the scene's projection, and some neighbours."""
     with rasterio.open(source) as file:
         west, south, east, north = transform_bounds(CRS, file.crs, *tile.bounds)
@@ -93,7 +93,7 @@ def within(tile: Tile, source: Path) -> list[str]:
     return [repr(each) for each in (west - more, north + more, east + more, south - more)]
 
 
-def onto(tile: Tile) -> list[str]:
+def target_pixels(tile: Tile) -> list[str]:
     """The pixels of the tile, as gdalwarp takes them."""
     extent = [repr(each) for each in tile.bounds]
     return ["-t_srs", CRS, "-te", *extent, "-ts", str(tile.size), str(tile.size)]

@@ -73,7 +73,7 @@ def work(task: Task) -> None:
     Raises:
         RuntimeError: it failed.
     """
-    told = {
+    request = {
         "scenes": [str(scene) for scene in task.scenes],
         "tiles": [
             {"key": tile.key, "size": tile.size, "transform": tile.transform[:6]}
@@ -84,7 +84,7 @@ def work(task: Task) -> None:
     running = process()
     if running.stdin is None or running.stdout is None:
         raise RuntimeError("odc-stats cannot be spoken to")
-    running.stdin.write(json.dumps(told) + "\n")
+    running.stdin.write(json.dumps(request) + "\n")
     running.stdin.flush()
     if running.stdout.readline().strip() != "done":
         raise RuntimeError("odc-stats failed; what it said is above")

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.contestants.task import Contestant, Task, Tile
-from benchmarks.plain import run_plainly
+from benchmarks.direct_run import run_directly
 from spatial_assets.pipeline.engines.engine import limit_process
 from spatial_assets.pipeline.outcome import State
 from spatial_assets.project import load_project
@@ -19,7 +19,7 @@ def work(task: Task) -> None:
     walk(task, State.MATERIALIZED)
 
 
-def again(task: Task) -> None:
+def rerun(task: Task) -> None:
     """Find that the tiles are as they should be."""
     walk(task, State.UNCHANGED)
 
@@ -28,7 +28,7 @@ def walk(task: Task, expected: State) -> None:
     """Walk the tiles in this process."""
     project = load_project(task.project, env={})
     limit_process(project.compute.gdal_cache_mb)  # as a worker of the product does
-    run_plainly(project, [tile.key for tile in task.tiles], expected=expected)
+    run_directly(project, [tile.key for tile in task.tiles], expected=expected)
 
 
 def ndvi(task: Task, tile: Tile) -> NDArray[np.int16]:
@@ -50,7 +50,7 @@ CONTESTANT = Contestant(
 
 UNCHANGED = Contestant(
     name="spatial_assets, nothing changed",
-    work=again,
+    work=rerun,
     ndvi=ndvi,
     stores="nothing new",
     settings="The same tiles again.",

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from benchmarks import results
-from benchmarks.rows import bound, in_words, row, verdict
+from benchmarks.rows import bound, describe, row, verdict
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_a_figure_with_a_limit_of_its_own_stands_beside_nothing() -> None:
     assert found["theirs"] is None
     assert found["ratio"] is None
     assert verdict(found) == "MISSED"
-    assert "601 MB, at most 600: MISSED" in in_words(found)
+    assert "601 MB, at most 600: MISSED" in describe(found)
 
 
 def test_the_document_of_a_run_names_the_machine_and_survives_json() -> None:

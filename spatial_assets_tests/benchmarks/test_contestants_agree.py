@@ -80,8 +80,8 @@ def test_a_contestant_that_is_not_here_is_left_out_and_told(
 ) -> None:
     there = replace(warped_vrt.CONTESTANT, program=lambda: "it 1.0")
 
-    assert contest.is_here(there)
-    assert not contest.is_here(replace(there, name="the rare one", program=absent))
+    assert contest.is_available(there)
+    assert not contest.is_available(replace(there, name="the rare one", program=absent))
     assert "LEFT OUT: the rare one: nobody has it" in capsys.readouterr().out
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from benchmarks import results, scale
-from benchmarks.amounts import many
-from benchmarks.scale import Costs, Estimate, Place
+from benchmarks.number_formats import three_digits
+from benchmarks.scale import Area, Costs, Estimate
 from spatial_assets_tests.servers.process import REPOSITORY
 
 COSTS = Costs(
@@ -23,13 +23,13 @@ KM2_OF_A_TILE = 20.48**2
 
 
 def estimate(tiles: int) -> Estimate:
-    return Estimate(Place("somewhere", tiles * KM2_OF_A_TILE), COSTS)
+    return Estimate(Area("somewhere", tiles * KM2_OF_A_TILE), COSTS)
 
 
 def test_tiles_and_pixels_follow_from_the_area() -> None:
     assert estimate(100).tiles == 100
     assert estimate(100).pixels == pytest.approx(100 * 2048**2)
-    assert Estimate(Place("Germany", 357_000), COSTS).tiles == 852
+    assert Estimate(Area("Germany", 357_000), COSTS).tiles == 852
 
 
 def test_a_tile_reads_whole_blocks_of_each_scene() -> None:
@@ -41,8 +41,10 @@ def test_a_tile_reads_whole_blocks_of_each_scene() -> None:
 
 
 def test_one_driver_feeds_so_many_workers_and_more_runs_are_needed_beyond() -> None:
-    assert COSTS.fed(0.0) == pytest.approx(40)  # 2 s of a worker for 50 ms of the driver
-    assert COSTS.fed(0.15) == pytest.approx(10)  # and one request of 150 ms
+    assert COSTS.workers_per_driver(0.0) == pytest.approx(
+        40
+    )  # 2 s of a worker for 50 ms of the driver
+    assert COSTS.workers_per_driver(0.15) == pytest.approx(10)  # and one request of 150 ms
     assert [estimate(100).drivers(cores, 0.15) for cores in (10, 20, 21)] == [1, 2, 3]
 
 
@@ -84,4 +86,4 @@ def test_the_page_is_what_the_kept_figures_give() -> None:
     [(1.49e14, "149 trillion"), (2.5e6, "2.5 million"), (1234.0, "1,234"), (8.04, "8")],
 )
 def test_numbers_are_told_with_the_digits_that_count(value: float, said: str) -> None:
-    assert many(value) == said
+    assert three_digits(value) == said

@@ -13,7 +13,7 @@ from spatial_assets.stores.objects.store import open_store
 from spatial_assets.stores.tables.connect import open_database
 
 
-def run_plainly(
+def run_directly(
     project: Project,
     tiles: Sequence[str],
     *,

@@ -12,14 +12,14 @@ from urllib.parse import urlsplit
 
 import boto3
 
-from benchmarks.slow_line import Line, slow_line
+from benchmarks.slow_network import NetworkLink, slow_link
 from spatial_assets_tests.servers.s3 import S3Server, serve
 
 BUCKET = "scenes"
 
 
 @contextlib.contextmanager
-def far_away(scenes: Path, folder: Path) -> Iterator[Line]:
+def serving_remote_scenes(scenes: Path, folder: Path) -> Iterator[NetworkLink]:
     """A line to the files of all scenes; the variables say how to reach them, for all contestants.
 
     Args:
@@ -31,7 +31,7 @@ def far_away(scenes: Path, folder: Path) -> Iterator[Line]:
         _upload(scenes, server)
         _write_items(scenes, folder / "items")
         port = urlsplit(server.endpoint).port or 0
-        with slow_line(port, folder / "items") as line, _variables(server, line):
+        with slow_link(port, folder / "items") as line, _variables(server, line):
             yield line
 
 
@@ -60,7 +60,7 @@ def _write_items(scenes: Path, folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _variables(server: S3Server, line: Line) -> Iterator[None]:
+def _variables(server: S3Server, line: NetworkLink) -> Iterator[None]:
     """What GDAL, and what we, find the server by; nothing that would make either faster."""
     before = dict(os.environ)
     os.environ |= {

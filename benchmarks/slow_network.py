@@ -1,6 +1,6 @@
 """A line to S3 as it is from far away: so long until an answer begins, and so much a second in all.
 
-`python -m benchmarks.slow_line PORT` serves a port of its own in front of a server on this machine,
+`python -m benchmarks.slow_network PORT` serves a port of its own in front of a server on this machine,
 prints its number, and tells at `COUNTS` what has passed since it was last asked.
 """
 
@@ -30,7 +30,7 @@ COUNTS = "/.counts"
 
 
 @dataclass(frozen=True)
-class Passed:
+class Traffic:
     """What went over the line."""
 
     requests: int
@@ -43,7 +43,7 @@ class Passed:
 
 
 @dataclass(frozen=True)
-class Line:
+class NetworkLink:
     """A line that is open."""
 
     port: int
@@ -55,24 +55,24 @@ class Line:
         """Of S3, at this end of the line."""
         return f"http://127.0.0.1:{self.port}"
 
-    def passed(self) -> Passed:
+    def traffic(self) -> Traffic:
         """What went over the line since this was last asked."""
         with urllib.request.urlopen(f"{self.endpoint}{COUNTS}") as answer:  # noqa: S310 - our own
-            return Passed(**json.load(answer))
+            return Traffic(**json.load(answer))
 
 
 @contextlib.contextmanager
-def slow_line(upstream: int, items: Path) -> Iterator[Line]:
+def slow_link(upstream: int, items: Path) -> Iterator[NetworkLink]:
     """A line to a port of this machine, in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.slow_line", str(upstream)]
+    command = [sys.executable, "-m", "benchmarks.slow_network", str(upstream)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
-            yield Line(int(process.stdout.readline() if process.stdout else 0), items)
+            yield NetworkLink(int(process.stdout.readline() if process.stdout else 0), items)
         finally:
             process.terminate()
 
 
-class _SlowLine(Relay):
+class _SlowRelay(Relay):
     """Delays each request, and lets the answers share the line."""
 
     def __init__(self, upstream: int) -> None:
@@ -120,7 +120,7 @@ class _SlowLine(Relay):
 
 
 async def _serve(upstream: int) -> None:
-    line = _SlowLine(upstream)
+    line = _SlowRelay(upstream)
     await line.listen()
     print(line.port, flush=True)
     await asyncio.Event().wait()

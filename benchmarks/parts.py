@@ -27,7 +27,7 @@ class Part:
 
 REAL = Granules(days=3, band_metres=10)
 COARSE = Granules(days=3, band_metres=20)
-RIVALS_IN_A_HURRY = ("limit", "odc_stac", "mapchete_tiles", "gdal_tools", "warped_vrt")
+QUICK_CONTESTANTS = ("limit", "odc_stac", "mapchete_tiles", "gdal_tools", "warped_vrt")
 
 
 def full() -> tuple[Part, ...]:
@@ -51,7 +51,7 @@ def full() -> tuple[Part, ...]:
 
 def quick() -> tuple[Part, ...]:
     """In under three minutes: the same, on less."""
-    size, some = contest.Size(granules=COARSE, zoom=14, tiles=3, repeats=1), RIVALS_IN_A_HURRY
+    size, some = contest.Size(granules=COARSE, zoom=14, tiles=3, repeats=1), QUICK_CONTESTANTS
     return (
         Part("scenes", 0.2, lambda _, of: made(COARSE, of)),
         Part("contest", 1.2, lambda at, of: contest.rows(size, scenes=of, folder=at, names=some)),
@@ -82,7 +82,11 @@ def trial() -> tuple[Part, ...]:
     )
 
 
-SUITES: dict[str, Callable[[], tuple[Part, ...]]] = {"full": full, "quick": quick, "trial": trial}
+PARTS_BY_SIZE: dict[str, Callable[[], tuple[Part, ...]]] = {
+    "full": full,
+    "quick": quick,
+    "trial": trial,
+}
 
 
 def made(granules: Granules, folder: Path) -> list[Row]:

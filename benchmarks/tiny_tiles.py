@@ -19,7 +19,7 @@ SHAPE = (900, 900)
 BOX = (13.2, 46.6, 15.4, 48.0)
 
 
-def tiny_project(folder: Path, tiles: int) -> Project:
+def tiny_tiles_project(folder: Path, tiles: int) -> Project:
     """A project of about `tiles` tiles of 256 pixels, in a square, under one coarse scene."""
     write_scene(folder / "scenes")
     return write_project(

@@ -1,6 +1,6 @@
 """The same stages as Dagster users usually write them: one asset each, one run a partition.
 
-Loaded by `dagster asset materialize -m benchmarks.usual_shape` with $SPATIAL_ASSETS_PROJECT set:
+Loaded by `dagster asset materialize -m benchmarks.asset_per_stage` with $SPATIAL_ASSETS_PROJECT set:
 every step is a process of its own, as Dagster does by default.
 """
 
@@ -22,9 +22,9 @@ def stage_asset(number: int, stage: str) -> dg.AssetsDefinition:
 
     @dg.asset(name=stage, partitions_def=partitions, deps=stages[max(number - 1, 0) : number])
     def asset(context: dg.AssetExecutionContext) -> None:
-        from benchmarks.plain import run_plainly  # noqa: PLC0415 - not at import
+        from benchmarks.direct_run import run_directly  # noqa: PLC0415 - not at import
 
-        run_plainly(project, [context.partition_key], stages=[stage])
+        run_directly(project, [context.partition_key], stages=[stage])
 
     return asset
 

@@ -11,7 +11,7 @@ def table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in (heads, rule, *lines))
 
 
-def many(value: float) -> str:
+def three_digits(value: float) -> str:
     """A number that people can read: three digits that count."""
     for size, word in ((1e12, " trillion"), (1e9, " billion"), (1e6, " million")):
         if value >= size:
@@ -26,6 +26,6 @@ def hours(value: float) -> str:
     return f"{value:.1f} h" if value >= 1 else f"{max(value * 60, 0.1):.1f} min"
 
 
-def size_of(value: float) -> str:
+def byte_size(value: float) -> str:
     """Bytes as people say them."""
     return f"{value / 1e12:,.1f} TB" if value >= 1e12 else f"{value / 1e9:,.0f} GB"  # noqa: PLR2004
