@@ -1,1 +1,1 @@
-"""What the product costs, beside what people do without it, in one run on one machine."""
+"""Cost of the product compared with common alternatives, measured in one run on one machine."""

@@ -1,7 +1,8 @@
-"""`make bench` and `make bench-quick`: ratios in one run, as a table, as JSON and as a page.
+"""`make bench` and `make bench-quick`: ratios of one run as a table, as JSON and as a page.
 
-Absolute figures are this machine's, ratios hold elsewhere. Every part is a process of its own:
-one that fails or hangs costs its own rows, and makes the exit code 1; a missed target does not.
+Absolute figures depend on the machine, ratios hold elsewhere. Every part runs in a separate
+process: one that fails or hangs loses only its own rows and sets exit code 1; a missed target does
+not.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What is known of a run when it begins."""
+    """Facts about a run that are known when it starts."""
 
     size: str
     started: str
@@ -31,7 +32,7 @@ class Facts:
     began: float
 
     def document(self, rows: list[dict[str, object]], failed: list[str]) -> dict[str, Any]:
-        """The document so far."""
+        """Build the document of the rows measured so far."""
         from benchmarks import results  # noqa: PLC0415 - contestants import this module too
 
         return results.document(
@@ -47,11 +48,11 @@ class Facts:
 
 USAGE = "python -m benchmarks full | quick | trial | page [SIZE] | part SIZE NAME FOLDER"
 TIMEOUT_FACTOR = 5.0
-"""How many times longer than expected a part may take; nothing under five minutes is too long."""
+"""Factor of the expected time after which a part is stopped; the minimum is five minutes."""
 
 
 def main(arguments: list[str]) -> int:
-    """Do one of the things in USAGE; the exit code."""
+    """Run one of the commands in USAGE and return the exit code."""
     match arguments:
         case ["full" | "quick" | "trial" as size]:
             return run(size)
@@ -66,7 +67,7 @@ def main(arguments: list[str]) -> int:
 
 
 def run(size: str) -> int:
-    """Measure all parts, keep and show what was measured."""
+    """Measure all parts, then store and print the rows."""
     from benchmarks import results  # noqa: PLC0415 - contestants import this module too
 
     facts = Facts(size=size, started=results.now(), load=results.load(), began=time.monotonic())
@@ -74,7 +75,7 @@ def run(size: str) -> int:
     failed: list[str] = []
     with tempfile.TemporaryDirectory(prefix="spatial-assets-bench-") as scratch:
         for _ in run_parts(size, Path(scratch), rows, failed=failed):
-            path = results.write(facts.document(rows, failed))  # whatever happens to the rest
+            path = results.write(facts.document(rows, failed))  # kept even if a later part fails
     print(f"\n{results.table(rows)}\n\n{path}", flush=True)
     if size == "full":
         write_page(size)
@@ -87,7 +88,7 @@ def run(size: str) -> int:
 def run_parts(
     size: str, scratch: Path, rows: list[dict[str, object]], *, failed: list[str]
 ) -> Iterator[None]:
-    """Add the rows of all parts, and the names of those that failed; yields after each part."""
+    """Add the rows of all parts, and the names of failed ones; yield after each part."""
     from benchmarks.parts import PARTS_BY_SIZE  # noqa: PLC0415
 
     parts = PARTS_BY_SIZE[size]()
@@ -96,33 +97,33 @@ def run_parts(
         ends = time.strftime("%H:%M", time.localtime(time.time() + 60 * left))
         print(
             f"[{number + 1}/{len(parts)}] {each.name}, about {each.minutes:g} min; "
-            f"all will be done in about {left:.0f} min, at {ends}",
+            f"all parts done in about {left:.0f} min, at {ends}",
             flush=True,
         )
         if in_a_process([size, each.name, str(scratch)], max(5.0, TIMEOUT_FACTOR * each.minutes)):
             rows += json.loads(rows_file(scratch, each.name).read_text())
         else:
-            print(f"{each.name}: FAILED, the rest goes on", flush=True)
+            print(f"{each.name}: FAILED; the other parts continue", flush=True)
             failed.append(each.name)
         shutil.rmtree(folder_of(scratch, each.name), ignore_errors=True)  # a part fills 20 GB
         yield
 
 
 def in_a_process(arguments: list[str], minutes: float) -> bool:
-    """Whether a part ended well, and in time; whatever it left running is ended."""
+    """Run a part in its process group, then kill the group; return True if it succeeded in time."""
     command = [sys.executable, "-m", "benchmarks", "part", *arguments]
     with subprocess.Popen(command, start_new_session=True) as process:
         try:
             return process.wait(timeout=60 * minutes) == 0
         except subprocess.TimeoutExpired:
-            print(f"  not done after {minutes:.0f} minutes", flush=True)
+            print(f"  stopped after {minutes:.0f} minutes", flush=True)
             return False
         finally:
             end_group(process.pid)
 
 
 def end_group(group: int) -> None:
-    """End a process and all that it started and left."""
+    """Kill a process group."""
     try:
         os.killpg(group, signal.SIGKILL)
     except ProcessLookupError:
@@ -130,12 +131,12 @@ def end_group(group: int) -> None:
 
 
 def folder_of(scratch: Path, name: str) -> Path:
-    """Where a part works."""
+    """Working folder of a part."""
     return scratch / name.replace(" ", "-")
 
 
 def part(size: str, name: str, scratch: Path) -> int:
-    """Measure one part, and leave its rows for `run`."""
+    """Measure one part and write its rows for `run`."""
     from benchmarks.parts import PARTS_BY_SIZE  # noqa: PLC0415
 
     (chosen,) = [each for each in PARTS_BY_SIZE[size]() if each.name == name]
@@ -147,13 +148,13 @@ def part(size: str, name: str, scratch: Path) -> int:
 
 
 def rows_file(scratch: Path, name: str) -> Path:
-    """Where the rows of a part are."""
+    """Path of the rows of a part."""
     return scratch / f"{name}.json"
 
 
 @functools.cache
 def contestants_versions() -> dict[str, str]:
-    """Of everything that was compared."""
+    """Versions of all contestants."""
     from benchmarks import results  # noqa: PLC0415
     from benchmarks.contest import is_available, other_contestants  # noqa: PLC0415
     from benchmarks.contestants import ours  # noqa: PLC0415
@@ -165,7 +166,7 @@ def contestants_versions() -> dict[str, str]:
 
 
 def write_page(size: str) -> int:
-    """Write the page of the results anew."""
+    """Write the page of the results again."""
     from benchmarks import page, results  # noqa: PLC0415
 
     print(page.write(results.read(size)))

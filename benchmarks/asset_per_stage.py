@@ -1,7 +1,7 @@
-"""The same stages as Dagster users usually write them: one asset each, one run a partition.
+"""The same stages as Dagster users usually write them: one asset a stage, one run a partition.
 
-Loaded by `dagster asset materialize -m benchmarks.asset_per_stage` with $SPATIAL_ASSETS_PROJECT set:
-every step is a process of its own, as Dagster does by default.
+Loaded by `dagster asset materialize -m benchmarks.asset_per_stage` with $SPATIAL_ASSETS_PROJECT
+set; every step runs in a separate process, Dagster's default.
 """
 
 # No `from __future__ import annotations`: Dagster reads the annotations of what it decorates.
@@ -18,7 +18,7 @@ partitions = tile_partitions(project)
 
 
 def stage_asset(number: int, stage: str) -> dg.AssetsDefinition:
-    """A stage of the chain as an asset of its own, after the stage before."""
+    """Build the asset of one stage, which depends on the stage before it."""
 
     @dg.asset(name=stage, partitions_def=partitions, deps=stages[max(number - 1, 0) : number])
     def asset(context: dg.AssetExecutionContext) -> None:

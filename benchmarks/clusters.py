@@ -1,4 +1,4 @@
-"""A Dask cluster of this machine, started by the commands that people use, and the CPU it takes."""
+"""A Dask cluster on this machine, started by the usual commands, and its CPU time."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True)
 class Running:
-    """A cluster that runs."""
+    """A running cluster."""
 
     address: str
     scheduler: int
-    """Its process."""
+    """Process id of the scheduler."""
 
 
 @contextmanager
 def cluster(workers: int) -> Iterator[Running]:
-    """A scheduler with so many worker processes, all of them there."""
+    """Run a scheduler and worker processes; all of them have connected when the block starts."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -50,14 +50,14 @@ def cluster(workers: int) -> Iterator[Running]:
 
 
 def start(kind: str, *options: str) -> subprocess.Popen[bytes]:
-    """Start a part of a cluster."""
+    """Start the scheduler or a worker."""
     return subprocess.Popen(
         [DASK, kind, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
 
 
 def wait_for(address: str, workers: int) -> None:
-    """Wait until all have come."""
+    """Wait until all workers have connected."""
     from distributed import Client  # noqa: PLC0415
 
     with Client(address, timeout=STARTING, set_as_default=False) as client:
@@ -65,7 +65,7 @@ def wait_for(address: str, workers: int) -> None:
 
 
 def resident_mb(pid: int) -> float:
-    """Memory of a process now; 0 if it has ended."""
+    """Resident memory of a process; 0 if it has ended."""
     try:
         pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     except OSError:
@@ -83,9 +83,9 @@ def cpu_seconds(pid: int) -> float:
 
 
 class CpuMeter:
-    """CPU seconds of this process and of all below it, since the meter was made.
+    """CPU seconds of this process and its descendants since the meter was created.
 
-    Those that end are counted as they last stood when `look` was called.
+    A process that has ended counts with its value at the last call of `update`.
     """
 
     def __init__(self) -> None:
@@ -95,11 +95,11 @@ class CpuMeter:
         self._wall = time.perf_counter()
 
     def update(self) -> None:
-        """Read all clocks."""
+        """Read the CPU time of all processes."""
         for pid in [os.getpid(), *descendants(os.getpid())]:
             self._seen[pid] = max(cpu_seconds(pid), self._seen.get(pid, 0.0))
 
     def read(self) -> tuple[float, float]:
-        """CPU and wall seconds until now."""
+        """CPU and wall seconds so far."""
         self.update()
         return sum(self._seen.values()) - self._start, time.perf_counter() - self._wall

@@ -1,8 +1,8 @@
-"""Scenes to NDVI beside the limit, and beside other ways to the same tiles.
+"""Tiles of NDVI made by the product, by the limit and by other libraries.
 
-Each contestant lives in a process of its own. All take turns, so that what else the machine does
-meets all alike; each has made one tile before, unmeasured: libraries are loaded then, compiled
-loops compiled, and its answer is compared with ours. Medians of the repeats.
+Each contestant runs in a separate process. All take turns, so that other load on the machine
+affects all alike. Each has made one unmeasured tile before, which loads libraries and compiles
+loops, and whose values are compared with ours. Figures are medians of the repeats.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from benchmarks.runner import Cost, Runner
 from benchmarks.scenes import BBOX, Granules
 from spatial_assets.project import Project
 
-LEAST_AGREEING = 0.99  # of the pixels: along the edges of clouds and holes GDAL's rules differ
-LARGEST_DIFFERENCE = 100  # stored steps, of 99 % of the pixels: 0.01 NDVI
+LEAST_AGREEING = 0.99  # share of pixels; along the edges of clouds and holes GDAL's rules differ
+LARGEST_DIFFERENCE = 100  # stored steps for 99 % of the pixels: 0.01 NDVI
 OTHER_CONTESTANTS = (
     "limit",
     "odc_stac",
@@ -36,12 +36,12 @@ OTHER_CONTESTANTS = (
     "rioxarray_reproject",
     "odc_stats",
 )
-"""Modules of benchmarks.contestants."""
+"""Module names in benchmarks.contestants."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """How much work the contest is."""
+    """Amount of work in the contest."""
 
     granules: Granules
     zoom: int
@@ -51,7 +51,7 @@ class Size:
 
 
 def other_contestants(names: Sequence[str] = OTHER_CONTESTANTS) -> list[Contestant]:
-    """The contestants of some modules."""
+    """Load contestants by the names of their modules."""
     modules = [importlib.import_module(f"benchmarks.contestants.{name}") for name in names]
     return [module.CONTESTANT for module in modules]
 
@@ -62,10 +62,10 @@ def rows(
     """Time all contestants on the same tiles.
 
     Args:
-        size: how much.
+        size: amount of work.
         scenes: folder of the granules.
-        folder: to work in.
-        names: of the contestants beside us, as in OTHER_CONTESTANTS.
+        folder: working folder.
+        names: contestants besides the product, as in OTHER_CONTESTANTS.
     """
     others = [each for each in other_contestants(names) if is_available(each)]
     runners = [Runner(each) for each in (ours.CONTESTANT, *others)]
@@ -83,19 +83,19 @@ def rows(
 
 
 def is_available(contestant: Contestant) -> bool:
-    """Whether a contestant can be run; it is told if not."""
+    """Return True if a contestant can run; print the reason if it cannot."""
     if contestant.program is None:
         return True
     try:
         print(f"  {contestant.program()}", flush=True)
     except AbsentError as error:
-        print(f"  LEFT OUT: {contestant.name}: {error}", flush=True)
+        print(f"  SKIPPED: {contestant.name}: {error}", flush=True)
         return False
     return True
 
 
 def task_of(size: Size, folder: Path, *, scenes: Path, which: slice) -> Task:
-    """Tiles of a project of its own."""
+    """Build a task with a project of its own."""
     project = write_project(folder, bbox=BBOX, scenes=scenes, zoom=size.zoom, pixels=size.pixels)
     keys = project.partitioning.keys[which]
     return Task(
@@ -107,7 +107,7 @@ def task_of(size: Size, folder: Path, *, scenes: Path, which: slice) -> Task:
 
 
 def tile_of(project: Project, key: str) -> Tile:
-    """A tile as anybody knows it."""
+    """Describe a tile without types of the product."""
     box = project.pixel_grid.geobox(project.partitioning.tile(key).window)
     return Tile(
         key=key,
@@ -119,9 +119,9 @@ def tile_of(project: Project, key: str) -> Tile:
 
 
 def warm_up(runners: Sequence[Runner], task: Task) -> None:
-    """Make one tile with each, and refuse to time what does not give our answer.
+    """Make one tile with each contestant, and stop if its values differ from ours.
 
-    It is a tile that is not timed, so that nobody finds its files in a cache.
+    This tile is not timed, so no contestant finds the files of timed ones in a cache.
     """
     tasks = [own(task, number) for number in range(len(runners))]
     with ThreadPoolExecutor(2) as pool:
@@ -132,15 +132,15 @@ def warm_up(runners: Sequence[Runner], task: Task) -> None:
 
 
 def own(task: Task, number: int) -> Task:
-    """The same task in a folder of the contestant's own."""
+    """Copy the task with a separate folder for the contestant."""
     return replace(task, folder=task.folder / f"contestant{number}")
 
 
 def compare(contestant: Contestant, theirs: Task, task: Task) -> None:
-    """See that a contestant's answer is ours.
+    """Compare the values of a contestant with ours.
 
     Raises:
-        RuntimeError: it is not.
+        RuntimeError: they differ too much.
     """
     for tile in task.tiles:
         mine, other = ours.ndvi(task, tile), contestant.ndvi(theirs, tile)
@@ -154,11 +154,11 @@ def compare(contestant: Contestant, theirs: Task, task: Task) -> None:
         )
         print(f"  {agreement}", flush=True)
         if agreeing < LEAST_AGREEING or off > LARGEST_DIFFERENCE:
-            raise RuntimeError(f"nothing to compare, the answer is another: {agreement}")
+            raise RuntimeError(f"the values differ too much to compare costs: {agreement}")
 
 
 def one_round(runners: Sequence[Runner], task: Task, costs: dict[str, list[Cost]]) -> None:
-    """What each contestant took, once; and what it takes us when nothing has changed."""
+    """Measure each contestant once, and ours again with unchanged inputs."""
     for number, runner in enumerate(runners):
         cost = runner.make(runner.contestant.work, own(task, number))
         costs.setdefault(runner.contestant.name, []).append(cost)
@@ -168,7 +168,7 @@ def one_round(runners: Sequence[Runner], task: Task, costs: dict[str, list[Cost]
 
 
 def rows_of(costs: dict[str, list[Cost]], size: Size, others: Sequence[Contestant]) -> list[Row]:
-    """CPU, wall and memory of us beside each other contestant."""
+    """Rows that compare our CPU time, wall time and memory with each other contestant."""
     mine = costs[ours.CONTESTANT.name]
     first, again = (
         statistics.median(each.cpu for each in group) / size.tiles
@@ -187,7 +187,7 @@ def rows_of(costs: dict[str, list[Cost]], size: Size, others: Sequence[Contestan
 def compared(
     mine: Sequence[Cost], costs: dict[str, list[Cost]], other: Contestant, size: Size
 ) -> list[Row]:
-    """Three rows; what is promised is promised of CPU seconds."""
+    """Rows of one contestant for the three measures; the target concerns CPU seconds."""
     measures: tuple[tuple[str, str, Callable[[Cost], float]], ...] = (
         ("cpu", "CPU seconds a tile", lambda each: each.cpu / size.tiles),
         ("wall", "seconds a tile, wall, one process", lambda each: each.wall / size.tiles),

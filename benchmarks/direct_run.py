@@ -1,4 +1,4 @@
-"""Our own pipeline without Dagster."""
+"""Our pipeline without Dagster."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def run_directly(
     engine: Engine | None = None,
     expected: State | None = State.MATERIALIZED,
 ) -> None:
-    """Walk tiles through all stages, or some; in this process unless an engine is given.
+    """Run tiles through all stages, or some; in this process unless an engine is given.
 
     Raises:
-        RuntimeError: a tile's state is not `expected`, so that it would be timed for another.
+        RuntimeError: the state of a tile is not `expected`, so the time would be of other work.
     """
     with open_database(project.database_url) as database:
         pipeline = TilePipeline(

@@ -1,4 +1,4 @@
-"""What `import spatial_assets.definitions` costs beside `import dagster`, in new processes."""
+"""Cost of `import spatial_assets.definitions` compared with `import dagster`, in new processes."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from benchmarks.rows import Row, row
 
 TRIES = 5
 EMBEDDED, ON_S3 = 1.3, 2.5
-"""How many times as much as Dagster alone, at the most."""
+"""Maximum cost as a multiple of Dagster alone."""
 
 DAGSTER = "import dagster"
 OURS = "import spatial_assets.definitions"
 
 
 def rows(tries: int = TRIES) -> list[Row]:
-    """With the embedded default, and with S3 configured."""
-    # The least of several: what else the machine does only ever adds to it.
+    """Measure with the embedded default, and with S3 configured."""
+    # The minimum of several: other load on the machine only adds to it.
     alone, embedded, on_s3 = [], [], []
     for _ in range(tries + 1):
         alone.append(cpu_of(DAGSTER))
         embedded.append(cpu_of(OURS))
         on_s3.append(cpu_of(OURS, SPATIAL_ASSETS_STORAGE_URL="s3://bucket/prefix"))
-    # The first ones compiled the modules.
+    # The first runs compiled the modules.
     least = [min(each[1:]) for each in (alone, embedded, on_s3)]
     unit = "CPU seconds"
     return [
@@ -35,7 +35,7 @@ def rows(tries: int = TRIES) -> list[Row]:
 
 
 def cpu_of(code: str, **variables: str) -> float:
-    """CPU seconds of a new Python that runs `code`."""
+    """CPU seconds of a new Python process that runs `code`."""
     environment = {
         name: value
         for name, value in os.environ.items()

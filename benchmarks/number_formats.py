@@ -1,4 +1,4 @@
-"""Amounts, and tables of them, as people read them."""
+"""Numbers and tables formatted for reading."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 
 def table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """In Markdown, the first column to the left and figures to the right."""
+    """Format a Markdown table, with the first column left-aligned and figures right-aligned."""
     rule = ["---", *("---:" for _ in heads[1:])]
     return "\n".join(f"| {' | '.join(line)} |" for line in (heads, rule, *lines))
 
 
 def three_digits(value: float) -> str:
-    """A number that people can read: three digits that count."""
+    """Format a number with three significant digits."""
     for size, word in ((1e12, " trillion"), (1e9, " billion"), (1e6, " million")):
         if value >= size:
             return f"{value / size:.3g}{word}"
@@ -20,12 +20,12 @@ def three_digits(value: float) -> str:
 
 
 def hours(value: float) -> str:
-    """Hours or minutes."""
+    """Format hours, or minutes if there are few."""
     if value >= 48:  # noqa: PLR2004 - two days
         return f"{value / 24:,.1f} days"
     return f"{value:.1f} h" if value >= 1 else f"{max(value * 60, 0.1):.1f} min"
 
 
 def byte_size(value: float) -> str:
-    """Bytes as people say them."""
+    """Format a number of bytes."""
     return f"{value / 1e12:,.1f} TB" if value >= 1e12 else f"{value / 1e9:,.0f} GB"  # noqa: PLR2004

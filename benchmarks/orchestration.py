@@ -1,4 +1,4 @@
-"""What Dagster adds to a tile: beside our own pipeline, the usual shape, and Prefect."""
+"""Overhead of Dagster per tile, compared with the pipeline alone, other assets and Prefect."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from spatial_assets.pipeline.stages import chain_of
 from spatial_assets.project import Project, load_project
 
 PREFECT = "SPATIAL_ASSETS_BENCH_PREFECT"
-"""Names a Python that has Prefect."""
+"""Environment variable with the path of a Python that has Prefect."""
 
 ENGINE = ProcessEngine(workers=WORKERS, gdal_cache_mb=CACHE_MB)
 MAX_WORKER_MB = 600.0
 PROMISED_TILES = 200
-"""With fewer, starting is most of it, and nothing is promised."""
+"""With fewer tiles, start-up dominates and no target applies."""
 
 
 def small_tiles(folder: Path, count: int) -> list[Row]:
-    """A range run of tiles that cost next to nothing, against the pipeline by itself."""
+    """Compare a range run of tiles of almost no cost with the pipeline alone."""
     plain, ours = (tiny_tiles_project(folder / name, 2 * count) for name in ("plain", "dagster"))
     tiles = plain.partitioning.keys[:count]
     without = wall(lambda: run_directly(plain, tiles, engine=ENGINE)) / count * 1000
@@ -40,13 +40,13 @@ def small_tiles(folder: Path, count: int) -> list[Row]:
 
 
 def big_tiles(folder: Path, scenes: Path, *, count: int, zoom: int) -> list[Row]:
-    """Tiles of 2,048 pixels through Dagster and without it, and both again when nothing changed.
+    """Compare tiles of 2,048 pixels with and without Dagster, computed and unchanged.
 
     Args:
-        folder: to work in.
+        folder: working folder.
         scenes: folder of granules.
-        count: of tiles; the granules have about 50 at zoom 14 and 225 at zoom 15.
-        zoom: of the pixels.
+        count: number of tiles; the granules have about 50 at zoom 14 and 225 at zoom 15.
+        zoom: zoom of the pixels.
 
     Raises:
         RuntimeError: the scenes have fewer tiles.
@@ -60,7 +60,7 @@ def big_tiles(folder: Path, scenes: Path, *, count: int, zoom: int) -> list[Row]
         raise RuntimeError(f"the scenes have {len(tiles)} tiles at zoom {zoom}, not {count}")
     days = sum(each.is_dir() for each in scenes.iterdir())
     of = f"{count} tiles of 2,048 pixels, {days} scenes, {WORKERS} workers"
-    run_directly(warm, tiles[:WORKERS], engine=ENGINE)  # so that it is not the first that pays
+    run_directly(warm, tiles[:WORKERS], engine=ENGINE)  # loads libraries
     with PeakWatch(os.getpid(), itself=False) as workers:
         without = timed(f"{of}: made", partial(run_directly, plain, tiles, engine=ENGINE))
     unchanged = partial(run_directly, plain, tiles, engine=ENGINE, expected=State.UNCHANGED)
@@ -84,14 +84,14 @@ def big_tiles(folder: Path, scenes: Path, *, count: int, zoom: int) -> list[Row]
 
 
 def timed(what: str, work: partial[None]) -> float:
-    """Seconds by the clock, and a line that it is done."""
+    """Time `work` in wall seconds and print a line when it is done."""
     seconds = wall(work)
     print(f"  {what}: {seconds:.1f} s", flush=True)
     return seconds
 
 
 def one_run_a_partition(folder: Path, count: int, sample: int) -> list[Row]:
-    """A run of a range, start-up included, against a run a partition; of those, some are timed."""
+    """Compare a range run, start-up included, with one run a partition, of which some are timed."""
     ours, theirs = (tiny_tiles_project(folder / name, 100) for name in ("ours", "theirs"))
     tiles = ours.partitioning.keys[:count]
     range_of = f"{tiles[0]}...{tiles[-1]}"
@@ -113,7 +113,7 @@ def one_run_a_partition(folder: Path, count: int, sample: int) -> list[Row]:
 
 
 def command(project: Project, module: str, stages: str, *which: str) -> None:
-    """Run `dagster asset materialize` to its end.
+    """Run `dagster asset materialize`.
 
     Raises:
         RuntimeError: it failed.
@@ -140,9 +140,9 @@ def command(project: Project, module: str, stages: str, *which: str) -> None:
 
 
 def many_keys(folder: Path, count: int) -> list[Row]:
-    """The same tiles of a project of 100,000 keys and of one of 1,000, each read anew."""
+    """Compare the same tiles in a project of 100,000 keys and of 1,000, each loaded again."""
     costs = {}
-    for keys in (32**2, 316**2):  # squares, and within what one asset may have
+    for keys in (32**2, 316**2):  # square numbers, within the limit of one asset
         project = tiny_tiles_project(folder / str(keys), max(keys, count))
         home = folder / f"home{keys}"
         tiles = project.partitioning.keys[:count]
@@ -154,10 +154,10 @@ def many_keys(folder: Path, count: int) -> list[Row]:
 
 
 def prefect_map(folder: Path, count: int) -> list[Row]:
-    """Tiles that do nothing: a range run of one asset, against Prefect's `.map`.
+    """Compare a range run of one asset whose tiles do nothing with Prefect's `.map`.
 
     Raises:
-        RuntimeError: there is no Prefect.
+        RuntimeError: no Python with Prefect is configured.
     """
     python = os.environ.get(PREFECT)
     if not python:

@@ -1,4 +1,4 @@
-"""docs/benchmarks.md and its plots, made from the document of a run."""
+"""docs/benchmarks.md and its plots, written from the document of a run."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ DOCS = Path(__file__).parents[1] / "docs"
 HEAD = """\
 # Benchmarks
 
-Written by `python -m benchmarks page`; the figures are those of one run, and nobody edits them.
+Written by `python -m benchmarks page` from the figures of one run; not edited by hand.
 
 ```sh
 make bench          # everything at full size, about {minutes} minutes, then this page
-make bench-quick    # less of it, in under three minutes
+make bench-quick    # a smaller selection, in under three minutes
 ```
 
 Absolute figures are those of the machine named below. Ratios hold elsewhere, since all contestants
@@ -30,37 +30,37 @@ take turns in one run. A ratio is our cost divided by the other's: 0.25 is four 
 METHOD = """\
 ## What is measured, and how
 
-**The task.** Three made-up Sentinel-2 granules of one place, 10,980 x 10,980 pixels: red and nir at
-10 m as cloud-optimised GeoTIFF (DEFLATE, predictor 2, blocks of 1,024, overviews), the scene
-classification at 20 m, on the local disk. Noise makes them as hard to compress as real ones: the
-row `lossless size` says how close that is. From them, tiles of 2,048 x 2,048 pixels
-in web-mercator (zoom 14, 9.55 m of the projection): bilinear resampling, clouds masked by class,
+**The task.** Three synthetic Sentinel-2 granules of one place, 10,980 x 10,980 pixels: red and nir
+at 10 m as cloud-optimised GeoTIFF (DEFLATE, predictor 2, blocks of 1,024, overviews), the scene
+classification at 20 m, on the local disk. Noise makes them as hard to compress as real ones; the
+row `lossless size` says how close they are. The output is tiles of 2,048 x 2,048 pixels in
+web-mercator (zoom 14, 9.55 m of the projection): bilinear resampling, clouds masked by class,
 NDVI of each day, median of the days, number of observations.
 
-**The contest.** Each contestant is a process of its own. All first make one tile that is not timed,
-which loads libraries and compiles what is compiled, and whose NDVI is compared with ours: 99 % of
-the pixels must agree on being known and 99 % of those lie within 0.01, or the benchmark stops.
-(They differ because GDAL approximates coordinates to an eighth of a pixel unless told not to.)
-Then they take turns at twelve neighbouring tiles. (Our pipeline looks into every scene before its
-first tile, which here is shared by twelve tiles; a whole scene has about fifty.) CPU seconds are
-those of the process and of all that it starts; memory is the peak of its largest process, as Linux
-notes it; of the repeats the median counts.
+**The contest.** Each contestant runs in a separate process. All first make one tile that is not
+timed, which loads libraries and compiles code, and whose NDVI is compared with ours: 99 % of the
+pixels must agree on validity, and 99 % of the valid ones must lie within 0.01, or the benchmark
+stops. (They differ because GDAL by default approximates coordinates to an eighth of a pixel.)
+Then they take turns at twelve neighbouring tiles. (Our pipeline inspects every scene before its
+first tile; here twelve tiles share that cost, while a whole scene has about fifty.) CPU seconds are
+those of the process and of all processes it starts; memory is the peak of its largest process, as
+Linux reports it. Figures are medians of the repeats.
 
 **Orchestration.** The same pipeline as a range run of Dagster on SQLite, with its checks, events
-and metadata, beside itself without Dagster: two worker processes each, by the clock. The usual
-shape of a Dagster project is one asset a stage and one run a partition: `dagster asset
-materialize` with default settings, start-up included for both. Prefect's `.map` and our range
-run do the same nothing for 400 tiles; server, flow and instance are up before. Prefect notes
-results after the flow has gone on, Dagster before its run ends: both ways of counting are given.
+and metadata, compared with the pipeline without Dagster: two worker processes each, wall time. The
+usual Dagster project has one asset a stage and one run a partition: `dagster asset materialize`
+with default settings, start-up included for both. Prefect's `.map` and our range run do nothing
+for the same 400 tiles; server, flow and instance are started before. Prefect records results after
+the flow has finished, Dagster before its run ends: the page gives both figures.
 
-**Far away.** The same scenes in a real S3 server, behind a line that holds back every answer for
-50 ms and passes 200 Mbit/s in all. Each contestant has made a tile of the same scenes from disk
-before, so that libraries are loaded and nothing of the far ones is in a cache. `/vsis3` has GDAL's
-defaults, but for being told where the server is.
+**Remote scenes.** The same scenes in a real S3 server, behind a network link that delays every
+response by 50 ms and passes 200 Mbit/s in total. Each contestant has made a tile of the same scenes
+from local disk before, so libraries are loaded and no remote file is cached. `/vsis3` uses GDAL's
+defaults; only the server's address is set.
 
-**Scale.** The same tiles by one and by two local workers, and by two and four of a real Dask
-cluster on this machine; then tiles that take no time but carry as many bytes as real ones, to see
-whether the last cost driver and scheduler as much as the first.
+**Scale.** The same tiles with one and two local workers, and with two and four workers of a real
+Dask cluster on this machine; then tiles without work that carry as many bytes as real ones, to see
+if the last tiles cost the driver and the scheduler as much as the first.
 
 **Tables.** `to_postgis` and our bulk path load the same polygons into a table with the same columns
 and a spatial index, on the same private PostGIS server.
@@ -68,11 +68,11 @@ and a spatial index, on the same private PostGIS server.
 
 
 def write(found: Mapping[str, Any], docs: Path = DOCS) -> Path:
-    """Write page and plots.
+    """Write the page and its plots.
 
     Args:
-        found: as `benchmarks.results.document` makes it.
-        docs: folder to write in.
+        found: document of `benchmarks.results.document`.
+        docs: output folder.
     """
     drawn = plots.write(found["rows"], docs)
     path = docs / "benchmarks.md"
@@ -83,11 +83,11 @@ def write(found: Mapping[str, Any], docs: Path = DOCS) -> Path:
 def text(
     found: Mapping[str, Any], compared: Sequence[Contestant], drawn: Mapping[str, Path]
 ) -> str:
-    """The page.
+    """Build the text of the page.
 
     Args:
-        found: as `write` takes it.
-        compared: we and the others.
+        found: document of the run, as in `write`.
+        compared: all contestants, the product among them.
         drawn: plots in the same folder, by measure.
     """
     parts = [
@@ -115,17 +115,17 @@ def where(found: Mapping[str, Any]) -> Iterator[str]:
         f"{load['before'][0]} before and {load['after'][0]} after."
     )
     if found["failed"]:
-        yield f"**Not measured, since it failed**: {', '.join(found['failed'])}."
+        yield f"**Not measured because it failed**: {', '.join(found['failed'])}."
 
 
 def measured_contestants(rows: Sequence[Row], compared: Sequence[Contestant]) -> list[Contestant]:
-    """We, and the contestants that have rows."""
+    """Our contestant and those that have rows."""
     names = {each.get("contestant") for each in rows}
     return [each for each in compared if each is ours.CONTESTANT or each.name in names]
 
 
 def targets(rows: Sequence[Row]) -> Iterator[str]:
-    """The rows with a target, and how many reached theirs."""
+    """Rows with a target, and the number that reached it."""
     wanted = [each for each in rows if each["target"] is not None]
     reached = sum(bool(each["ok"]) for each in wanted)
     yield f"## Targets: {reached} of {len(wanted)} reached"
@@ -133,13 +133,13 @@ def targets(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def others(rows: Sequence[Row]) -> Iterator[str]:
-    """Everything else that was measured."""
-    yield "## Measured besides, without a target"
+    """All other rows."""
+    yield "## Other measurements, without a target"
     yield table([each for each in rows if each["target"] is None], with_target=False)
 
 
 def table(rows: Sequence[Row], *, with_target: bool) -> str:
-    """Rows as Markdown."""
+    """Format rows as Markdown."""
     heads = ["what", "ours", "theirs", "ratio", *(["at most", ""] if with_target else [])]
     lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
     for each in rows:
@@ -150,14 +150,14 @@ def table(rows: Sequence[Row], *, with_target: bool) -> str:
 
 
 def pictures(drawn: Mapping[str, Path]) -> Iterator[str]:
-    """The plots."""
+    """Links to the plots."""
     for measure, path in drawn.items():
         title, axis = plots.MEASURES[measure]
         yield f"![{title}: {axis}, by contestant]({path.name})"
 
 
 def speeds(rows: Sequence[Row]) -> Iterator[str]:
-    """The contest in figures: what the plots show, and tiles a second."""
+    """Figures of the contest: those of the plots, and tiles a second."""
     cpu, wall, memory = (plots.figures_of(rows, name) for name in ("cpu", "wall", "memory"))
     if not cpu:
         return
@@ -172,7 +172,7 @@ def speeds(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def contestants(compared: Sequence[Contestant]) -> Iterator[str]:
-    """Each with what it stores, and why it is written as it is."""
+    """Output and settings of each contestant."""
     yield "## The contestants"
     lines = ["| contestant | stores | settings | code |", "|---|---|---|---|"]
     for each in compared:
@@ -183,6 +183,6 @@ def contestants(compared: Sequence[Contestant]) -> Iterator[str]:
 
 
 def packages(versions: Mapping[str, str]) -> Iterator[str]:
-    """What was installed."""
+    """Versions of the installed packages."""
     yield "## Versions"
     yield ", ".join(f"{name} {version}" for name, version in versions.items()) + "."

@@ -1,4 +1,4 @@
-"""What is measured, in order, by `make bench` and by `make bench-quick`."""
+"""Parts that `make bench` and `make bench-quick` measure, in order."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from benchmarks.rows import Row
 from benchmarks.scenes import Granules, compressed_size
 
 Measure = Callable[[Path, Path], list[Row]]
-"""Takes a folder to work in and the folder of the scenes, which the part `scenes` makes."""
+"""Function of a working folder and of the folder of the scenes, which the part `scenes` writes."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """Some rows that are measured together, in a process of their own."""
+    """Rows that are measured together in a separate process."""
 
     name: str
     minutes: float
-    """About how long it takes on two quiet cores: for saying when all will be done."""
+    """Expected time on two idle cores, for the estimate of the end."""
 
     measure: Measure
 
@@ -31,7 +31,7 @@ QUICK_CONTESTANTS = ("limit", "odc_stac", "mapchete_tiles", "gdal_tools", "warpe
 
 
 def full() -> tuple[Part, ...]:
-    """At full size."""
+    """All parts at full size."""
     size = contest.Size(granules=REAL, zoom=14, tiles=12, repeats=3)
     return (
         Part("scenes", 1, lambda _, of: made(REAL, of)),
@@ -50,7 +50,7 @@ def full() -> tuple[Part, ...]:
 
 
 def quick() -> tuple[Part, ...]:
-    """In under three minutes: the same, on less."""
+    """The same on fewer tiles, in under three minutes."""
     size, some = contest.Size(granules=COARSE, zoom=14, tiles=3, repeats=1), QUICK_CONTESTANTS
     return (
         Part("scenes", 0.2, lambda _, of: made(COARSE, of)),
@@ -64,7 +64,7 @@ def quick() -> tuple[Part, ...]:
 
 
 def trial() -> tuple[Part, ...]:
-    """All of the full one, as little as possible of each: whether it runs, not how fast."""
+    """All parts at minimal size, to check that they run."""
     size = contest.Size(granules=COARSE, zoom=14, tiles=1, repeats=1, pixels=512)
     return (
         Part("scenes", 0.2, lambda _, of: made(COARSE, of)),
@@ -90,6 +90,6 @@ PARTS_BY_SIZE: dict[str, Callable[[], tuple[Part, ...]]] = {
 
 
 def made(granules: Granules, folder: Path) -> list[Row]:
-    """Make the scenes that the other parts read, and see that they are as hard to read as real."""
+    """Write the scenes that the other parts read, and check how well they compress."""
     granules.make(folder)
     return [compressed_size(min(each for each in folder.iterdir() if each.is_dir()))]

@@ -1,4 +1,4 @@
-"""Plots of a run: bars of the contestants, as SVG."""
+"""Bar charts of the contestants as SVG files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MEASURES = {
 
 
 def figures_of(rows: Sequence[Row], measure: str) -> dict[str, float]:
-    """What each contestant took, we first and then the least."""
+    """Figures of each contestant: ours first, then in ascending order."""
     found = {str(r["contestant"]): r for r in rows if r.get("measure") == measure}
     if not found:
         return {}
@@ -28,10 +28,10 @@ def figures_of(rows: Sequence[Row], measure: str) -> dict[str, float]:
 
 
 def number(value: object) -> float:
-    """A figure of a row.
+    """Return a figure of a row.
 
     Raises:
-        TypeError: it is none.
+        TypeError: it is not a number.
     """
     if not isinstance(value, int | float):
         raise TypeError(f"{value!r} is not a number")
@@ -39,7 +39,7 @@ def number(value: object) -> float:
 
 
 def write(rows: Sequence[Row], folder: Path) -> dict[str, Path]:
-    """A plot for each measure that was taken, by the measure's name."""
+    """Write a plot for each measure, and return the paths by measure."""
     written = {}
     for measure, (title, axis) in MEASURES.items():
         figures = figures_of(rows, measure)
@@ -51,11 +51,11 @@ def write(rows: Sequence[Row], folder: Path) -> dict[str, Path]:
 
 
 def bars(figures: dict[str, float], *, title: str, axis: str, path: Path) -> None:
-    """One bar for each contestant, with its figure beside it."""
+    """Draw one bar for each contestant, labelled with its figure."""
     import matplotlib as mpl  # noqa: PLC0415 - only `make bench` installs it
     from matplotlib.figure import Figure  # noqa: PLC0415
 
-    # A fixed salt and no date: the same figures make the same file. Text stays text.
+    # A fixed salt and no date, so that equal figures make equal files. Text stays text.
     style = {"svg.hashsalt": "spatial_assets", "svg.fonttype": "none", "font.size": 10}
     with mpl.rc_context(style):
         figure = Figure(figsize=(8, 0.9 + 0.42 * len(figures)), layout="constrained")
@@ -75,22 +75,22 @@ def bars(figures: dict[str, float], *, title: str, axis: str, path: Path) -> Non
         axes.spines[["top", "right"]].set_visible(False)
         axes.set_title(title, loc="left", fontweight="bold")
         axes.set_xlabel(axis)
-        # Room at the sides: whoever shows the file may have a wider font.
+        # Margin at the sides, since the font of the reader may be wider.
         figure.savefig(path, metadata={"Date": None}, bbox_inches="tight", pad_inches=0.4)
     strip_trailing_spaces(path)
 
 
 def label(value: float) -> str:
-    """A figure with three digits that count."""
+    """Format a figure with three significant digits."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"  # noqa: PLR2004 - three digits
 
 
 def strip_trailing_spaces(path: Path) -> None:
-    """Matplotlib ends lines of an SVG with spaces, which every review would show."""
+    """Remove trailing spaces, which Matplotlib writes in SVG and every review would show."""
     lines = path.read_text().splitlines()
     path.write_text("\n".join(line.rstrip() for line in lines) + "\n")
 
 
 def colour(name: str) -> str:
-    """We, the limit, and everybody else."""
+    """Colour of a contestant: ours, the limit, or another."""
     return {OURS: OUR_COLOUR, "the limit": LIMIT_COLOUR}.get(name, THEIR_COLOUR)

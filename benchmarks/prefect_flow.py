@@ -1,7 +1,7 @@
-"""Tiles that do nothing as a Prefect `.map`; run by a Python that has Prefect, not by ours.
+"""Tiles that do nothing as a Prefect `.map`; run by a separate Python that has Prefect.
 
-Prints the seconds of the mapping, and the seconds until its server has noted that each tile is
-done: server and flow are up before, and Dagster has noted its tiles when its run ends.
+Prints the seconds of the mapping, and the seconds until its server has recorded each tile as done.
+Server and flow are started before; Dagster has recorded its tiles when its run ends.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from prefect.client.orchestration import (  # type: ignore[import-not-found, unu
 )
 
 TIMEOUT_SECONDS = 120.0
-"""Seconds that notes may take."""
+"""Seconds within which the server must have recorded all tiles."""
 
 DONE = {"task_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}}
 
@@ -28,7 +28,7 @@ def nothing(tile: str) -> str:
 
 @flow  # type: ignore[untyped-decorator, unused-ignore]
 def all_tiles(count: int) -> tuple[float, float]:
-    """Map over the tiles, and wait for all to be done and noted; seconds of both."""
+    """Map over the tiles; return the seconds until all are done, and until all are recorded."""
     started = time.perf_counter()
     nothing.map([str(number) for number in range(count)]).result()
     mapped = time.perf_counter() - started
@@ -39,7 +39,7 @@ def all_tiles(count: int) -> tuple[float, float]:
 
 
 def noted(client: object) -> int:
-    """How many tiles the server knows to be done."""
+    """Number of tiles that the server has recorded as done."""
     answer = client._client.post("/task_runs/count", json=DONE)  # type: ignore[attr-defined]  # noqa: SLF001 - no public call counts
     return int(answer.json())
 

@@ -1,4 +1,4 @@
-"""What the processes of a tree use, as Linux tells it."""
+"""CPU time and memory of a tree of processes, read from Linux."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Self
 
 INTERVAL = 0.05
-"""Seconds between two looks: what a process needs in its last moments may be missed."""
+"""Seconds between two polls; use in the last moments of a process may be missed."""
 
 
 class PeakWatch:
-    """Watches the processes below one, from a thread, while its block runs.
+    """Peak memory of the descendants of a process, polled by a thread during the block.
 
-    `getrusage` will not do: a process inherits the peak of the one that started it.
+    `getrusage` cannot be used: a process inherits the peak of the one that started it.
     """
 
     def __init__(self, pid: int, *, itself: bool = True) -> None:
-        """Watch `pid` too, or only what it starts."""
+        """Watch `pid` and its descendants, or only the descendants."""
         self.peak_mb = 0.0
         self._pid = pid
         self._itself = itself
@@ -46,7 +46,7 @@ class PeakWatch:
 
 
 def descendants(pid: int) -> Iterator[int]:
-    """Every process that came from this one and lives."""
+    """Ids of all running descendants of a process."""
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
         try:
             children = [int(each) for each in task.read_text().split()]
@@ -58,7 +58,7 @@ def descendants(pid: int) -> Iterator[int]:
 
 
 def peak_mb(pid: int) -> float:
-    """Of a process so far; 0 if it has ended."""
+    """Peak memory of a process so far; 0 if it has ended."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
@@ -68,7 +68,7 @@ def peak_mb(pid: int) -> float:
 
 
 def cpu_seconds_of(pid: int) -> float:
-    """Of a process so far, and of those of its own that have ended; 0 if it has ended."""
+    """CPU time of a process and of its ended children; 0 if it has ended."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

@@ -1,4 +1,4 @@
-"""The projects that are timed: the one place where a benchmark writes a project file."""
+"""Project files of the benchmarks, all written here."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ Bounds = tuple[float, float, float, float]
 """West, south, east, north in degrees."""
 
 BASE_PIXELS = 256
-"""Along a side of a tile whose level is the zoom of its pixels."""
+"""Pixels along a side of a tile whose level is the zoom of its pixels."""
 
 SQUARE_ZOOM = 14
 WEST, NORTH = 8800, 5700
-"""Column and row of the first tile of a square, at that zoom."""
+"""Column and row of the first tile of a square, at SQUARE_ZOOM."""
 
 TEXT = """
 [area]
@@ -44,15 +44,15 @@ def write_project(
     pixels: int = 2048,
     more: str = ONE_MONTH,
 ) -> Project:
-    """A project of its own in a folder.
+    """Write a project file and load the project.
 
     Args:
-        folder: is made if it is not there.
-        bbox: whose tiles the project has.
-        scenes: where the catalogue is.
-        zoom: whose pixels the index has.
-        pixels: along a side of a tile.
-        more: lines of `[time]`, and then whatever else the project file is to say.
+        folder: project folder; created if it does not exist.
+        bbox: area of the project.
+        scenes: path of the catalogue.
+        zoom: zoom of the pixels.
+        pixels: pixels along a side of a tile.
+        more: lines of `[time]`, and any further lines of the project file.
     """
     folder.mkdir(parents=True, exist_ok=True)
     text = TEXT.format(
@@ -69,7 +69,7 @@ def write_project(
 
 
 def square(tiles: int) -> Bounds:
-    """About so many tiles of 256 pixels in a square."""
+    """Bounds of a square of about this many tiles of 256 pixels."""
     across = math.isqrt(tiles)
     return (
         longitude(WEST + 0.25),
@@ -80,11 +80,11 @@ def square(tiles: int) -> Bounds:
 
 
 def longitude(column: float) -> float:
-    """Where a column of tiles begins, in degrees east."""
+    """Western edge of a column of tiles, in degrees east."""
     return math.ldexp(column * 360.0, -SQUARE_ZOOM) - 180.0
 
 
 def latitude(row: float) -> float:
-    """Where a row of tiles begins, in degrees north."""
+    """Northern edge of a row of tiles, in degrees north."""
     turned = math.pi * (1.0 - math.ldexp(row, 1 - SQUARE_ZOOM))
     return math.degrees(math.atan(math.sinh(turned)))

@@ -21,7 +21,7 @@ WORKERS, CACHE_MB = 2, 64
 
 
 def run_nothing(keys: Sequence[str], home: Path) -> None:
-    """A range run of one asset whose tiles do nothing, its planned events included."""
+    """Run one asset whose tiles do nothing over a range, planned events included."""
 
     @dg.asset(
         partitions_def=dg.StaticPartitionsDefinition(list(keys)),
@@ -38,7 +38,7 @@ def run_nothing(keys: Sequence[str], home: Path) -> None:
 
 
 def run_range(project: Project, tiles: Sequence[str], home: Path) -> None:
-    """Walk tiles in one run of Dagster, on SQLite."""
+    """Run tiles in one run of Dagster, on SQLite."""
     definitions = build_definitions(project)
     assets = [*(definitions.assets or ()), *(definitions.asset_checks or ())]
     stages = chain_of(project).stages
@@ -51,7 +51,7 @@ def run_range(project: Project, tiles: Sequence[str], home: Path) -> None:
 
 
 def launch(run: Callable[[dg.DagsterInstance], None], home: Path) -> None:
-    """Run something with an instance in a folder, as the `dagster.yaml` here sets it up."""
+    """Call `run` with an instance in a folder, configured by the `dagster.yaml` of the project."""
     home.mkdir(exist_ok=True)
     shutil.copy(INSTANCE, home)
     with dg.DagsterInstance.from_config(str(home)) as instance:
@@ -61,7 +61,7 @@ def launch(run: Callable[[dg.DagsterInstance], None], home: Path) -> None:
 def materialized(
     assets: Sequence[object], instance: dg.DagsterInstance, tiles: Sequence[str], **more: object
 ) -> None:
-    """One run over a range of tiles."""
+    """Run Dagster once over a range of tiles."""
     done = dg.materialize(
         assets,  # type: ignore[arg-type]
         instance=instance,

@@ -1,8 +1,7 @@
-"""Tiles from scenes in S3, 50 ms and 200 Mbit/s away, beside other ways to the same tiles.
+"""Tiles from scenes in S3 at 50 ms and 200 Mbit/s, made by the product and by other libraries.
 
-Each contestant has a process of its own and has made a tile of the same scenes before, from this
-machine's disk: libraries are loaded then, and nothing of what is far away is in any cache. What is
-made is stored on this machine.
+Each contestant runs in a separate process and has made a tile of the same scenes before, from local
+disk: libraries are loaded then, and no remote file is in any cache. Output is stored locally.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ region = "us-east-1"
 
 @dataclass(frozen=True)
 class RemoteCost:
-    """What one contestant took."""
+    """Cost of one contestant."""
 
     seconds: float
     traffic: Traffic
@@ -49,17 +48,17 @@ CONTESTANTS: tuple[tuple[Contestant, Contestant], ...] = (
     (windows.OURS, windows.OURS),
     (windows.THEIRS, windows.THEIRS),
 )
-"""For files of this machine, and for those that are far away."""
+"""Contestants with local files, and the same with remote files."""
 
 
 def rows(folder: Path, scenes: Path, *, zoom: int, tiles: int) -> list[Row]:
     """Time all contestants on the same tiles.
 
     Args:
-        folder: to work in.
+        folder: working folder.
         scenes: folder of the granules.
-        zoom: whose pixels the tiles have.
-        tiles: to be made.
+        zoom: zoom of the pixels.
+        tiles: number of tiles to make.
     """
     costs: dict[str, RemoteCost] = {}
     with serving_remote_scenes(scenes, folder / "far") as line:
@@ -101,7 +100,7 @@ def _rows(costs: dict[str, RemoteCost], needed: int, *, tiles: int, days: int) -
 def _measure(
     near: Contestant, far: Contestant, *, warm: Task, task: Task, line: NetworkLink
 ) -> RemoteCost:
-    """What a contestant takes, after it has made another tile of files that are near."""
+    """Measure a contestant after it has made another tile from local files."""
     runner = Runner(near)
     try:
         runner.make(near.work, warm)
@@ -122,7 +121,7 @@ def _measure(
 def _task(
     folder: Path, scenes: Path, *, zoom: int, which: slice, line: NetworkLink | None = None
 ) -> Task:
-    """Tiles of a project of its own; with a line, of the scenes at its other end."""
+    """Build a task with a project of its own; with a link, it reads the remote scenes."""
     folder.mkdir(parents=True)
     catalog, more = scenes, ONE_MONTH
     names = sorted(each.name for each in scenes.iterdir() if each.is_dir())
@@ -141,7 +140,7 @@ def _task(
 
 
 def needed_bytes(task: Task, scenes: Path) -> int:
-    """Bytes of all blocks under the tiles, each counted once."""
+    """Size of all blocks below the tiles in bytes, each counted once."""
     project = load_project(task.project, env={})
     boxes = [
         project.pixel_grid.geobox(project.partitioning.tile(tile.key).window) for tile in task.tiles
@@ -156,7 +155,7 @@ def needed_bytes(task: Task, scenes: Path) -> int:
 
 
 def block_bytes(path: Path, wanted: Sequence[Window]) -> int:
-    """Bytes of the blocks of a file under any of some windows."""
+    """Size in bytes of the blocks of a file below any of the windows."""
     with rasterio.open(path) as file:
         rows, columns = file.block_shapes[0]
         blocks = {

@@ -1,4 +1,4 @@
-"""The scenes of a benchmark in S3, far away: a real server at the other end of a slow line."""
+"""Scenes of a benchmark in a real S3 server behind a slow network link."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ BUCKET = "scenes"
 
 @contextlib.contextmanager
 def serving_remote_scenes(scenes: Path, folder: Path) -> Iterator[NetworkLink]:
-    """A line to the files of all scenes; the variables say how to reach them, for all contestants.
+    """Serve all scenes during the block, and set the variables that lead all contestants to them.
 
     Args:
         scenes: folder of the granules.
-        folder: of the server; its subfolder `items` gets the items, whose hrefs name the bucket.
+        folder: folder of the server; its subfolder `items` gets items whose hrefs name the bucket.
     """
     folder.mkdir()
     for server in serve(Path(sys.executable).with_name("weed"), folder):
@@ -36,7 +36,7 @@ def serving_remote_scenes(scenes: Path, folder: Path) -> Iterator[NetworkLink]:
 
 
 def _upload(scenes: Path, server: S3Server) -> None:
-    """Copy the files to the bucket, past the line."""
+    """Copy the files to the bucket, without the slow link."""
     server.make_bucket(BUCKET)
     client = boto3.client(
         "s3",
@@ -61,7 +61,7 @@ def _write_items(scenes: Path, folder: Path) -> None:
 
 @contextlib.contextmanager
 def _variables(server: S3Server, line: NetworkLink) -> Iterator[None]:
-    """What GDAL, and what we, find the server by; nothing that would make either faster."""
+    """Set the variables by which GDAL and the product find the server; none that tune either."""
     before = dict(os.environ)
     os.environ |= {
         "AWS_ACCESS_KEY_ID": server.access_key,

@@ -1,4 +1,4 @@
-"""The document of a run: its rows, and what they were measured on."""
+"""The document of a run: its rows and the machine they were measured on."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from benchmarks.rows import Row, verdict
 
 FOLDER = Path(__file__).parent / "results"
 ALWAYS = ("dagster", "numpy", "duckdb", "zarr")
-"""Distributions whose versions are command besides those of the contestants."""
+"""Distributions whose versions are reported besides those of the contestants."""
 
 
 def document(rows: Sequence[Row], *, size: str, **more: object) -> dict[str, Any]:
-    """What is kept as JSON: `rows`, `size`, and whatever else is known of the run."""
+    """Build the JSON document: `rows`, `size`, and other facts about the run."""
     return {"size": size, "commit": commit(), "machine": machine(), **more, "rows": list(rows)}
 
 
 def machine() -> dict[str, object]:
-    """What this machine is."""
+    """Facts about this machine."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         "cpu": cpu_model(),
@@ -37,7 +37,7 @@ def machine() -> dict[str, object]:
 
 
 def cpu_model() -> str:
-    """As Linux calls it."""
+    """CPU model as reported by Linux."""
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         name, _, value = line.partition(":")
         if name.strip() == "model name":
@@ -46,12 +46,12 @@ def cpu_model() -> str:
 
 
 def load() -> list[float]:
-    """How many processes wanted a core in the last 1, 5 and 15 minutes."""
+    """Load averages over 1, 5 and 15 minutes."""
     return [round(each, 2) for each in os.getloadavg()]
 
 
 def commit() -> str:
-    """Of the checkout, if it is one."""
+    """Commit of the checkout; "unknown" outside one."""
     folder = Path(__file__).parent
     command = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
     try:
@@ -62,7 +62,7 @@ def commit() -> str:
 
 
 def versions(packages: Iterable[str]) -> dict[str, str]:
-    """Of installed distributions, by name."""
+    """Versions of installed distributions, by name."""
     return {name: metadata.version(name) for name in sorted({*packages, *ALWAYS})}
 
 
@@ -72,7 +72,7 @@ def now() -> str:
 
 
 def write(found: dict[str, Any]) -> Path:
-    """Keep a document."""
+    """Write a document."""
     FOLDER.mkdir(exist_ok=True)
     path = FOLDER / f"{found['size']}.json"
     path.write_text(json.dumps(found, indent=1) + "\n")
@@ -80,13 +80,13 @@ def write(found: dict[str, Any]) -> Path:
 
 
 def read(size: str) -> dict[str, Any]:
-    """The document of the last run of a size."""
+    """Read the document of the last run of a size."""
     found: dict[str, Any] = json.loads((FOLDER / f"{size}.json").read_text())
     return found
 
 
 def table(rows: Sequence[Row]) -> str:
-    """The rows as lines of text, those with a target first."""
+    """Format the rows as lines of text, those with a target first."""
     ordered = sorted(rows, key=lambda each: each["target"] is None)
     cells = [("", "ours", "theirs", "ratio", "at most", ""), *map(cells_of, ordered)]
     widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]

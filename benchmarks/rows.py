@@ -1,4 +1,4 @@
-"""A row of the results: what was measured, beside what, and whether it is as good as it must be."""
+"""A row of the results: a measurement, its comparison, and whether it reached its target."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from time import perf_counter
 
 Row = dict[str, object]
-"""what, ours, theirs, ratio, target, ok, unit; a row may say more, see `benchmarks.contest`."""
+"""what, ours, theirs, ratio, target, ok, unit; `benchmarks.contest` adds keys."""
 
 
 def row(
@@ -18,15 +18,15 @@ def row(
     unit: str,
     least: float | None = None,
 ) -> Row:
-    """A cost of ours as a multiple of another's.
+    """Our cost as a multiple of another's.
 
     Args:
-        what: was measured.
-        ours: in `unit`.
-        theirs: in `unit`.
-        most: that the ratio ours / theirs may be; None: nothing is demanded.
-        unit: of both.
-        least: that the ratio must be, where less would not be better.
+        what: name of the measurement.
+        ours: our cost in `unit`.
+        theirs: the other cost in `unit`.
+        most: maximum of the ratio ours / theirs; None: no target.
+        unit: unit of both costs.
+        least: minimum of the ratio, if less would not be better.
     """
     ratio = ours / theirs
     is_good = (most is None or ratio <= most) and (least is None or ratio >= least)
@@ -44,7 +44,7 @@ def row(
 
 
 def bound(what: str, ours: float, *, most: float | None, unit: str) -> Row:
-    """A figure of ours that has a limit of its own, and nothing to stand beside."""
+    """A figure of ours with an absolute limit and no comparison."""
     return printed(
         {
             "what": what,
@@ -59,13 +59,13 @@ def bound(what: str, ours: float, *, most: float | None, unit: str) -> Row:
 
 
 def printed(found: Row) -> Row:
-    """The row, when a line about it has been printed."""
+    """Print a row and return it."""
     print(describe(found), flush=True)
     return found
 
 
 def describe(found: Row) -> str:
-    """A row as a line."""
+    """Format a row as a line."""
     theirs, ratio = found["theirs"], found["ratio"]
     beside = "" if theirs is None else f" against {theirs:.4g}"
     times = "" if ratio is None else f", x {ratio:.3g}"
@@ -74,14 +74,14 @@ def describe(found: Row) -> str:
 
 
 def verdict(found: Row) -> str:
-    """What a target came to: nothing where there is none."""
+    """Outcome of the target; empty if the row has none."""
     if found["target"] is None:
         return ""
     return "reached" if found["ok"] else "MISSED"
 
 
 def wall(work: Callable[[], object]) -> float:
-    """Seconds that `work` takes by the clock on the wall."""
+    """Wall time of `work` in seconds."""
     started = perf_counter()
     work()
     return perf_counter() - started

@@ -1,7 +1,7 @@
-"""A contestant in a process of its own, and what its work took.
+"""A contestant in a separate process, and the cost of its work.
 
-Imported by that process too: nothing heavy belongs here, or it would be counted as the
-contestant's memory.
+That process imports this module too: it must import nothing heavy, which would count as memory
+of the contestant.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from benchmarks.processes import PeakWatch, cpu_seconds_of, descendants
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What making the tiles of a task took."""
+    """Cost of making the tiles of a task."""
 
     cpu: float
-    """Seconds of the contestant's process and of those it started."""
+    """CPU seconds of the contestant's process and of those it started."""
 
     wall: float
     peak_mb: float
-    """Of the largest process so far."""
+    """Peak memory of the largest process so far."""
 
 
 class Runner:
-    """A contestant in a process of its own."""
+    """A contestant in a separate process."""
 
     def __init__(self, contestant: Contestant) -> None:
         context = mp.get_context("spawn")
@@ -42,7 +42,7 @@ class Runner:
         theirs.close()
 
     def make(self, work: Callable[[Task], None], task: Task) -> Cost:
-        """Have the tiles made.
+        """Make the tiles.
 
         Raises:
             RuntimeError: the contestant failed.
@@ -53,18 +53,18 @@ class Runner:
             try:
                 cpu, wall = self._pipe.recv()
             except EOFError as error:
-                message = f"{self.contestant.name} failed; what it said is above"
+                message = f"{self.contestant.name} failed; its output is above"
                 raise RuntimeError(message) from error
         return Cost(cpu=cpu, wall=wall, peak_mb=watch.peak_mb)
 
     def end(self) -> None:
-        """Let the process go."""
+        """End the process."""
         self._pipe.close()
         self._process.join()
 
 
 def serve(pipe: Connection) -> None:
-    """Make what is asked for until nobody asks any more; told is what it took."""
+    """Run tasks until the pipe closes, and send the cost of each."""
     while True:
         try:
             work, task = pipe.recv()
@@ -76,7 +76,7 @@ def serve(pipe: Connection) -> None:
 
 
 def cpu_seconds() -> float:
-    """Of this process, and of those it started, whether they have ended or not."""
+    """CPU seconds of this process and of those it started, running or ended."""
     both = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     ended = sum(each.ru_utime + each.ru_stime for each in both)
     return ended + sum(map(cpu_seconds_of, descendants(os.getpid())))

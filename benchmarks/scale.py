@@ -1,4 +1,4 @@
-"""From what a tile costs to what a country, a continent and all land cost: arithmetic, no clock.
+"""Cost of a country, a continent and all land, computed from the measured cost of a tile.
 
 `python -m benchmarks.scale` writes docs/scale.md from results/scale_out.json.
 """
@@ -17,42 +17,43 @@ from benchmarks.rows import Row
 
 PAGE = Path(__file__).parents[1] / "docs" / "scale.md"
 TEXT = Path(__file__).with_name("scale.in.md")
-"""The words of the page, with places for the figures."""
+"""Template of the page."""
 
 TILE_PIXELS = 2048
 PIXEL_METRES = 10
 SCENES = 3
-"""Of a tile in a period, as in the tiles that were measured."""
+"""Scenes of a tile in a period, as in the measured tiles."""
 
 BANDS = 2
 BLOCK = 1024
 """Pixels along a side of a block of a Sentinel-2 file."""
 
 MAX_PARTITIONS = 100_000
-"""Of one asset: Dagster's advice, and what its pages bear."""
+"""Maximum number of partitions of an asset: Dagster's advice, and what its pages can show."""
 
 BUCKET_READS = 5_500
 """GET requests a second that S3 promises for one prefix."""
 
 LATENCY = 0.02
-"""Seconds that S3 takes to answer a small request from the same region."""
+"""Response time of S3 for a small request from the same region, in seconds."""
 
 BLOCKING_REQUESTS = 1
-"""Requests of the driver that a tile waits for: its manifest. On S3 leases are taken ahead and let
-go of behind, by other threads."""
+"""Requests of the driver that a tile waits for: its manifest. On S3 other threads acquire and
+release leases concurrently.
+"""
 
 CORES = (16, 64, 256)
 
 
 @dataclass(frozen=True)
 class Area:
-    """An area of the earth."""
+    """An area of the Earth."""
 
     name: str
     km2: float
 
 
-PLACES = (
+AREAS = (
     Area("Germany", 357_000),
     Area("Africa", 30_370_000),
     Area("the land of the Earth", 149_000_000),
@@ -61,29 +62,29 @@ PLACES = (
 
 @dataclass(frozen=True, kw_only=True)
 class Costs:
-    """What one tile costs, as measured."""
+    """Measured costs of one tile."""
 
     cpu: float
-    """Seconds of a worker, with its share of driver and scheduler."""
+    """CPU seconds of a worker, with its share of driver and scheduler."""
 
     driver: float
-    """Seconds of the driver with Dagster's events: whatever else it waits for comes on top."""
+    """CPU seconds of the driver with Dagster's events, without waiting."""
 
     requests: float
-    """Of the driver to the store, in line or not."""
+    """Requests of the driver to the store, blocking or not."""
 
     rows: float
-    """In the database, without boundaries."""
+    """Rows in the database, without boundaries."""
 
     events: float
     stored_bytes: float
     objects: float
     archive_bytes: float
-    """Of a pixel of a band in the archive."""
+    """Size of a pixel of a band in the archive."""
 
     @classmethod
     def of(cls, rows: Sequence[Row]) -> Costs:
-        """Find the figures among measured rows."""
+        """Find the figures in measured rows."""
         stored = ("raw_tile", "reprojected_raster", "ndvi", "observations")
         return cls(
             cpu=figure(rows, "2 workers of a cluster, against 2 local ones"),
@@ -100,19 +101,19 @@ class Costs:
         )
 
     def driver_seconds(self, latency: float) -> float:
-        """Of the driver for a tile, where the store answers after `latency` seconds."""
+        """Seconds of the driver for a tile if the store responds after `latency` seconds."""
         return self.driver + BLOCKING_REQUESTS * latency
 
     def workers_per_driver(self, latency: float) -> float:
-        """Workers that one driver keeps busy."""
+        """Number of workers that one driver keeps busy."""
         return self.cpu / self.driver_seconds(latency)
 
 
 def figure(rows: Sequence[Row], words: str) -> float:
-    """Ours in the first row whose name has these words.
+    """Our figure in the first row whose name contains `words`.
 
     Raises:
-        KeyError: no row has.
+        KeyError: no row does.
     """
     for each in rows:
         if words in str(each["what"]):
@@ -122,92 +123,92 @@ def figure(rows: Sequence[Row], words: str) -> float:
 
 @dataclass(frozen=True)
 class Estimate:
-    """One period of a place."""
+    """Cost of one period of an area."""
 
     area: Area
     costs: Costs
 
     @property
     def tiles(self) -> int:
-        """Without those that only touch the edge."""
+        """Number of tiles, without those that only touch the edge."""
         return math.ceil(self.area.km2 / (TILE_PIXELS * PIXEL_METRES / 1000) ** 2)
 
     @property
     def pixels(self) -> float:
-        """Of the product."""
+        """Number of pixels of the product."""
         return self.area.km2 * 1e6 / PIXEL_METRES**2
 
     @property
     def cpu_hours(self) -> float:
-        """Of all workers."""
+        """CPU hours of all workers."""
         return self.tiles * self.costs.cpu / 3600
 
     def driver_hours(self, latency: float = LATENCY) -> float:
-        """Of one driver."""
+        """Hours of one driver."""
         return self.tiles * self.costs.driver_seconds(latency) / 3600
 
     def wall_hours(self, cores: int, latency: float = LATENCY) -> float:
-        """With as three_digits drivers as the workers need."""
+        """Wall hours with as many drivers as the workers need."""
         return max(
             self.cpu_hours / cores, self.driver_hours(latency) / self.drivers(cores, latency)
         )
 
     def drivers(self, cores: int, latency: float = LATENCY) -> int:
-        """Runs at a time that so three_digits workers need."""
+        """Number of concurrent runs that the workers need."""
         return max(1, math.ceil(cores / self.costs.workers_per_driver(latency)))
 
     @property
     def blocks(self) -> int:
-        """Of a scene that a tile reads: it lies across one more than it is long, each way."""
+        """Blocks of a scene that a tile reads: one more than its length, in each direction."""
         along = TILE_PIXELS // BLOCK + 1
         class_band = (TILE_PIXELS // 2) // BLOCK + 1  # at 20 m
         return BANDS * along**2 + class_band**2
 
     @property
     def requests(self) -> int:
-        """GET requests to the archive, where neighbouring blocks are one."""
+        """GET requests to the archive; adjacent blocks are one request."""
         along = TILE_PIXELS // BLOCK + 1
         return self.tiles * SCENES * (BANDS * along + (TILE_PIXELS // 2) // BLOCK + 1)
 
     @property
     def read_bytes(self) -> float:
-        """From the archive, whole blocks; the class band adds a few percent."""
+        """Bytes read from the archive in whole blocks; the class band adds a few percent."""
         along = TILE_PIXELS // BLOCK + 1
         return self.tiles * SCENES * BANDS * (along * BLOCK) ** 2 * self.costs.archive_bytes
 
     @property
     def gigabits(self) -> float:
-        """A second that one worker takes from the archive, if it waits for nothing."""
+        """Gigabits a second that one worker reads from the archive if it never waits."""
         return self.read_bytes / self.tiles / self.costs.cpu * 8 / 1e9
 
     @property
     def requests_per_second(self) -> float:
-        """GET requests a second of one worker, if it waits for nothing."""
+        """GET requests a second of one worker if it never waits."""
         return self.requests / self.tiles / self.costs.cpu
 
     @property
     def stored_bytes(self) -> float:
-        """All stages."""
+        """Size of all stages in bytes."""
         return self.tiles * self.costs.stored_bytes
 
     @property
     def zooms_up(self) -> int:
-        """Levels above one shard a partition that keep to what Dagster bears."""
+        """Levels above one shard a partition that keep within the maximum of partitions."""
         return max(0, math.ceil(math.log(self.tiles / MAX_PARTITIONS, 4)))
 
     def bottleneck(self, cores: int) -> str:
-        """What there is first to do something about."""
+        """Name the first bottleneck."""
         if self.zooms_up:
             shards = 4**self.zooms_up
             return f"partitions: {shards} shards each, or a project for each continent"
         if self.drivers(cores) > 1:
-            return f"the driver: {self.drivers(cores)} runs at a time, and PostGIS for their rows"
-        return f"the line to the archive: {cores * self.gigabits:.0f} Gbit/s"
+            return f"the driver: {self.drivers(cores)} concurrent runs, and PostGIS for their rows"
+        return f"the connection to the archive: {cores * self.gigabits:.0f} Gbit/s"
 
 
 def areas_table(costs: Costs) -> str:
-    """What one period costs, a column a place."""
-    found = [Estimate(place, costs) for place in PLACES]
+    """Table of the cost of one period, with a column for each area."""
+    found = [Estimate(area, costs) for area in AREAS]
     lines: list[tuple[str, list[str]]] = [
         ("pixels of 10 m", [three_digits(each.pixels) for each in found]),
         ("tiles of 2,048 pixels", [f"{each.tiles:,}" for each in found]),
@@ -223,7 +224,7 @@ def areas_table(costs: Costs) -> str:
         ("GET requests to the archive", [three_digits(each.requests) for each in found]),
         ("read from the archive", [byte_size(each.read_bytes) for each in found]),
         (
-            "line to the archive for 64 cores, Gbit/s",
+            "bandwidth to the archive for 64 cores, Gbit/s",
             [f"{64 * each.gigabits:.0f}" for each in found],
         ),
         ("stored, all stages", [byte_size(each.stored_bytes) for each in found]),
@@ -237,19 +238,19 @@ def areas_table(costs: Costs) -> str:
 
 
 def measured_table(rows: Sequence[Row]) -> str:
-    """The rows themselves."""
+    """Table of the measured rows."""
     lines = []
     for each in rows:
         theirs = "" if each["theirs"] is None else f"{each['theirs']:.3g}"
         ratio = "" if each["ratio"] is None else f"{each['ratio']:.2f}"
         lines.append([str(each["what"]), f"{each['ours']:.3g}", theirs, ratio, str(each["unit"])])
-    return table(("", "first", "beside", "ratio", "unit"), lines)
+    return table(("", "first", "compared with", "ratio", "unit"), lines)
 
 
 def page(found: Mapping[str, Any]) -> str:
-    """docs/scale.md."""
+    """Build the text of docs/scale.md."""
     costs = Costs.of(found["rows"])
-    one = Estimate(PLACES[0], costs)
+    one = Estimate(AREAS[0], costs)
     machine = found["machine"]
     return TEXT.read_text().format(
         places=areas_table(costs),
@@ -279,7 +280,7 @@ def page(found: Mapping[str, Any]) -> str:
 
 
 def main() -> None:
-    """Write the page anew."""
+    """Write the page."""
     PAGE.write_text(page(results.read("scale_out")))
     print(PAGE)
 

@@ -1,6 +1,6 @@
-"""More workers, more tiles: strong scaling on real tiles, and 100,000 simulated ones on a cluster.
+"""Scaling: real tiles on more workers, and 100,000 simulated tiles on a Dask cluster.
 
-`python -m benchmarks.scale_out` measures at full size, and keeps the rows as
+`python -m benchmarks.scale_out` measures at full size and stores the rows as
 results/scale_out.json, from which `python -m benchmarks.scale` writes docs/scale.md.
 """
 
@@ -30,17 +30,17 @@ from spatial_assets.stores.tables.connect import open_database
 
 CACHE_MB = 256
 WARM_UP_TILES = 4
-"""Tiles that the workers of a cluster make before the clock runs."""
+"""Tiles that the workers of a cluster make before the measurement."""
 
 BLOCK = 10
-"""Parts that the simulated tiles are divided into: the last is compared with the first."""
+"""Number of parts of the simulated tiles; the last is compared with the first."""
 
 TASK_BYTES, RESULT_BYTES = 15_000, 42_000
-"""Pickled, of a tile of four scenes: as the tests' country has them."""
+"""Pickled sizes of a tile of four scenes, as in the tests."""
 
 
 def rows(folder: Path, scenes: Path, *, tiles: int, simulated: int, workers: int = 4) -> list[Row]:
-    """All of it."""
+    """Measure everything."""
     return [
         *strong_scaling(folder, scenes, tiles),
         *many_tiles(folder, simulated, workers),
@@ -49,7 +49,7 @@ def rows(folder: Path, scenes: Path, *, tiles: int, simulated: int, workers: int
 
 
 def strong_scaling(folder: Path, scenes: Path, tiles: int) -> list[Row]:
-    """The same tiles by more and more workers; each has made a tile before, unmeasured."""
+    """Compare the same tiles on more and more workers; each has made an unmeasured tile before."""
     found = {}
     for workers in (1, 2):
         engine = ProcessEngine(workers=workers, gdal_cache_mb=CACHE_MB)
@@ -69,7 +69,7 @@ def strong_scaling(folder: Path, scenes: Path, tiles: int) -> list[Row]:
 
 
 def of_scaling(of: str, found: Mapping[str, tuple[float, float]]) -> list[Row]:
-    """Rows of pairs of engines."""
+    """Rows that compare pairs of engines."""
     pairs = (
         ("2 local workers, against 1", "local 2", "local 1"),
         ("2 workers of a cluster, against 2 local ones", "cluster 2", "local 2"),
@@ -87,7 +87,7 @@ def timed(folder: Path, scenes: Path, tiles: int, engine: Engine) -> tuple[float
     """CPU and wall seconds a tile, after a first tile for each worker."""
     project = write_project(folder, bbox=WIDE_BBOX, scenes=scenes, zoom=14)
     keys = project.partitioning.keys[8 : 8 + tiles + WARM_UP_TILES]
-    if isinstance(engine, ClusterEngine):  # local ones are made anew for each run
+    if isinstance(engine, ClusterEngine):  # local workers are started again for each run
         list(made(project, keys[-WARM_UP_TILES:], engine))
     meter = CpuMeter()
     for _ in made(project, keys[:tiles], engine):
@@ -98,7 +98,7 @@ def timed(folder: Path, scenes: Path, tiles: int, engine: Engine) -> tuple[float
 
 
 def made(project: Project, keys: tuple[str, ...], engine: Engine) -> Iterator[str]:
-    """Make tiles; yields each when it is done."""
+    """Make tiles; yield each when it is done."""
     with open_database(project.database_url) as database:
         pipeline = TilePipeline(
             project=project,
@@ -116,20 +116,20 @@ def made(project: Project, keys: tuple[str, ...], engine: Engine) -> Iterator[st
 
 @dataclass(frozen=True)
 class Simulated:
-    """A tile that takes no time, of the size of a real one on its way."""
+    """A tile without work, whose pickle has the size of a real one."""
 
     label: str
     luggage: bytes
 
 
 def simulate(tile: Simulated) -> bytes:
-    """What a worker does with it: hands back as much as a real tile's result."""
+    """Return as many bytes as the result of a real tile."""
     return (tile.luggage * 3)[:RESULT_BYTES]
 
 
 @dataclass(frozen=True)
 class Block:
-    """What some simulated tiles cost, in milliseconds of CPU a tile, and what was held then."""
+    """CPU cost of some simulated tiles in milliseconds a tile, and the memory held then."""
 
     driver: float
     scheduler: float
@@ -139,7 +139,7 @@ class Block:
 
 
 def many_tiles(folder: Path, count: int, workers: int) -> list[Row]:
-    """Tiles that take no time through a real cluster: what the driver and the scheduler cost."""
+    """Send tiles without work through a real cluster, to measure the driver and the scheduler."""
     with cluster(workers) as running:
         store = open_store(str(folder / "simulated"))
         engine = ClusterEngine(address=running.address, store=store, gdal_cache_mb=CACHE_MB)
@@ -164,7 +164,7 @@ def many_tiles(folder: Path, count: int, workers: int) -> list[Row]:
 
 
 def measured_blocks(engine: ClusterEngine, count: int, scheduler: int) -> list[Block]:
-    """Run the tiles, and read all clocks after each tenth of them."""
+    """Run the tiles and read all clocks after each tenth of them."""
     luggage = os.urandom(TASK_BYTES)
     tiles = (Simulated(f"tile{number}", luggage) for number in range(count))
     size = count // BLOCK
@@ -185,12 +185,12 @@ def measured_blocks(engine: ClusterEngine, count: int, scheduler: int) -> list[B
 
 
 def clocks(scheduler: int) -> tuple[float, float, float]:
-    """CPU seconds of this process and of the scheduler, and the clock on the wall."""
+    """CPU seconds of this process and of the scheduler, and wall time."""
     return time.process_time(), cpu_seconds(scheduler), time.perf_counter()
 
 
 def main(tiles: int = 24, simulated: int = 100_000) -> None:
-    """Measure, and keep what was measured."""
+    """Measure and store the rows."""
     started, load = results.now(), results.load()
     with tempfile.TemporaryDirectory(prefix="spatial-assets-bench-") as scratch:
         scenes = Path(scratch) / "scenes"

@@ -1,4 +1,4 @@
-"""Made-up Sentinel-2 granules of real entropy: what the contestants read."""
+"""Synthetic Sentinel-2 granules with realistic entropy, which the contestants read."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from benchmarks.projects import Bounds
 from benchmarks.rows import Row, row
 
 GRANULE_METRES = 109_800
-"""Metres along a side of a granule."""
+"""Side of a granule in metres."""
 
 ORIGIN = (600_000.0, 5_100_000.0)
 EPSG = 32633
 BBOX = (16.35, 45.2, 17.5, 45.95)
-"""Lon/lat within the granule: every tile of 2,048 pixels at zoom 14 lies in it as a whole."""
+"""Lon/lat within the granule: every tile of 2,048 pixels at zoom 14 lies wholly in it."""
 
 WIDE_BBOX = (16.32, 45.1, 17.55, 45.98)
-"""As much as there is: 225 such tiles at zoom 15, 210 of them in it as a whole."""
+"""Largest such box: it has 225 such tiles at zoom 15, of which 210 lie wholly in it."""
 
 BOX = (16.29, 44.99, 17.72, 46.06)
 CLOUD, VEGETATION = 9, 4
@@ -35,22 +35,23 @@ NOISE = 60.0
 """Standard deviation in stored steps: noise is what makes real scenes hard to compress."""
 
 REAL_BYTES_A_PIXEL = 800e6 / (4 * 10_980**2 + 9 * 5_490**2 + 11 * 1_830**2)
-"""Of lossless JPEG 2000: ESA's user guide gives 800 MB for a Level-2A granule, and it has that many
-pixels of reflectance. The other layers of a granule are taken to cost nothing."""
+"""Size of a pixel in lossless JPEG 2000: ESA's user guide gives 800 MB for a Level-2A granule,
+which has that many pixels of reflectance. The other layers are assumed to cost nothing.
+"""
 
 SIZE_TOLERANCE = 1.2
 
 
 @dataclass(frozen=True)
 class Granules:
-    """How large the scenes of a benchmark are."""
+    """Size of the scenes of a benchmark."""
 
     days: int
     band_metres: int
-    """Size of a pixel of red and nir."""
+    """Pixel size of red and nir."""
 
     class_metres: int = 20
-    """Size of a pixel of scl."""
+    """Pixel size of scl."""
 
     def make(self, folder: Path) -> None:
         """Write a granule of one place for each day, as STAC items with red, nir and scl."""
@@ -75,14 +76,14 @@ def write_granule(
     origin: tuple[float, float],
     box: Bounds,
 ) -> Path:
-    """A scene as the archive keeps it: a folder with a COG a band and a STAC item.
+    """Write a scene like the archive's: a folder with a COG a band and a STAC item.
 
     Args:
-        folder: of the catalogue.
+        folder: folder of the catalogue.
         bands: pixels, shape (row, column), and their size in metres, by common name.
-        day: of August 2023.
+        day: day in August 2023.
         origin: x and y of the north-western corner, in UTM 33 N.
-        box: of the scene in degrees.
+        box: bounds of the scene in degrees.
     """
     name = f"S2B_33TXL_202308{day:02d}_0_L2A"
     target = folder / name
@@ -100,7 +101,7 @@ def write_granule(
 
 
 def compressed_size(scene: Path) -> Row:
-    """How hard a scene's red band is to compress, beside what a real one is."""
+    """Compressed size of a scene's red band compared with a real one."""
     with rasterio.open(scene / "red.tif") as file:
         pixels = file.read(1, window=((0, 2048), (0, 2048)))
         profile = {"crs": file.crs, "transform": file.transform, "dtype": pixels.dtype}
@@ -138,7 +139,7 @@ def _noisy(generator: np.random.Generator, level: NDArray[np.float32]) -> NDArra
 
 
 def _write(path: Path, pixels: NDArray[Any], transform: Affine) -> None:
-    """One band, with overviews, as the archive's own."""
+    """Write one band as a COG with overviews, like the archive's own."""
     height, width = pixels.shape
     with rasterio.open(
         path,

@@ -1,7 +1,7 @@
-"""A line to S3 as it is from far away: so long until an answer begins, and so much a second in all.
+"""A network link to S3 with the latency and bandwidth of a remote region.
 
-`python -m benchmarks.slow_network PORT` serves a port of its own in front of a server on this machine,
-prints its number, and tells at `COUNTS` what has passed since it was last asked.
+`python -m benchmarks.slow_network PORT` listens on a free port in front of a server on this
+machine, prints its number, and returns the traffic since the last call at the path `COUNTS`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ DELAY = 0.05
 """Seconds added to each request."""
 
 BYTES_A_SECOND = 200e6 / 8
-"""Of all connections together, towards the client."""
+"""Bandwidth of all connections together, towards the client."""
 
 PIECE = 1 << 16
 COUNTS = "/.counts"
@@ -31,39 +31,39 @@ COUNTS = "/.counts"
 
 @dataclass(frozen=True)
 class Traffic:
-    """What went over the line."""
+    """Traffic over the link."""
 
     requests: int
     bytes: int
-    """Towards the client, heads included."""
+    """Bytes sent to the client, heads included."""
 
     def utilisation(self, seconds: float) -> float:
-        """Share of what the line could have carried."""
+        """Share of the available bandwidth."""
         return self.bytes / (BYTES_A_SECOND * seconds)
 
 
 @dataclass(frozen=True)
 class NetworkLink:
-    """A line that is open."""
+    """An open link."""
 
     port: int
     items: Path
-    """Folder of the items of what is at the other end."""
+    """Folder of the items of the remote scenes."""
 
     @property
     def endpoint(self) -> str:
-        """Of S3, at this end of the line."""
+        """Endpoint of S3 through the link."""
         return f"http://127.0.0.1:{self.port}"
 
     def traffic(self) -> Traffic:
-        """What went over the line since this was last asked."""
+        """Return the traffic since the last call."""
         with urllib.request.urlopen(f"{self.endpoint}{COUNTS}") as answer:  # noqa: S310 - our own
             return Traffic(**json.load(answer))
 
 
 @contextlib.contextmanager
 def slow_link(upstream: int, items: Path) -> Iterator[NetworkLink]:
-    """A line to a port of this machine, in a process of its own."""
+    """Run a link to a local port in a separate process."""
     command = [sys.executable, "-m", "benchmarks.slow_network", str(upstream)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -73,17 +73,17 @@ def slow_link(upstream: int, items: Path) -> Iterator[NetworkLink]:
 
 
 class _SlowRelay(Relay):
-    """Delays each request, and lets the answers share the line."""
+    """Relay that delays each request and limits the bandwidth of all responses together."""
 
     def __init__(self, upstream: int) -> None:
         super().__init__(upstream)
         self._requests = 0
         self._bytes = 0
         self._free = 0.0
-        """When the line has carried all that was given to it."""
+        """Time at which the link has sent all data given to it."""
 
     async def serve(self, client: Peer) -> None:
-        """Answer requests until either side has enough."""
+        """Answer requests until either side closes the connection."""
         server: Peer | None = None
         try:
             while (request := await received(client)) is not None:
@@ -103,7 +103,7 @@ class _SlowRelay(Relay):
                 server.close()
 
     async def _carry(self, answer: Message, client: Peer) -> None:
-        """Send an answer no faster than the line is."""
+        """Send a response at the bandwidth of the link."""
         data = memoryview(answer.head + answer.body)
         clock = asyncio.get_running_loop().time
         for start in range(0, len(data), PIECE):

@@ -1,4 +1,4 @@
-"""The bulk path to PostGIS beside the way everybody knows, on a server of its own."""
+"""The bulk path to PostGIS compared with `to_postgis`, on a separate server."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ PARCELS = BoundarySet(name="parcels", key="parcel_id", columns=("name",))
 
 
 def rows(polygons: int = POLYGONS, tiles: int = TILES) -> list[Row]:
-    """Loading boundaries, and replacing the rows of tiles one by one."""
+    """Measure loading boundaries, and replacing the rows of tiles one by one."""
     for url in server():
-        load_both(url, parcels(100))  # what either imports at its first time is not timed
+        load_both(url, parcels(100))  # imports of the first use are not timed
         return [load(url, polygons), tile_rows(url, tiles)]
     raise RuntimeError("no server")
 
 
 def server() -> Iterator[str]:
-    """The address of a PostGIS database of our own."""
+    """Run a PostGIS server and yield the URL of its database."""
     user = server_user()
     place = Path(tempfile.mkdtemp(prefix="spatial-assets-postgres-"))
     if user is not None:
@@ -50,7 +50,7 @@ def server() -> Iterator[str]:
 
 
 def load(url: str, polygons: int) -> Row:
-    """The same polygons into a table with a key and a spatial index; few promise nothing."""
+    """Load the same polygons into a table with a key and a spatial index; few have no target."""
     seconds = load_both(url, parcels(polygons))
     what = f"load of {polygons:,} polygons of {CORNERS} corners, against geopandas.to_postgis"
     ours, theirs = (median(each) for each in zip(*seconds, strict=True))
@@ -59,9 +59,9 @@ def load(url: str, polygons: int) -> Row:
 
 
 def load_both(url: str, frame: gpd.GeoDataFrame) -> list[tuple[float, float]]:
-    """Seconds that it takes us, and them, in turn.
+    """Seconds of the product and of `to_postgis`, in turn.
 
-    `to_postgis` makes the spatial index by itself; the key and ANALYZE are what its users add.
+    `to_postgis` creates the spatial index itself; its users add the key and ANALYZE.
     """
     engine = sa.create_engine(url)
 
@@ -85,7 +85,7 @@ def load_both(url: str, frame: gpd.GeoDataFrame) -> list[tuple[float, float]]:
 
 
 def parcels(count: int) -> gpd.GeoDataFrame:
-    """Small round parcels all over a country, with the columns of a boundary table."""
+    """Small round polygons all over a country, with the columns of a boundary table."""
     generator = np.random.default_rng(4)
     angle = np.linspace(0, 2 * np.pi, CORNERS, endpoint=False)
     across, up = generator.uniform(14, 19, count), generator.uniform(42, 46, count)
@@ -114,7 +114,7 @@ def multipolygons(rings: np.ndarray) -> list[BaseGeometry]:
 
 
 def tile_rows(url: str, tiles: int) -> Row:
-    """Replacing the rows of one tile after the other, each in its transaction."""
+    """Replace the rows of one tile after the other, each in its transaction."""
     with open_database(url) as database:
         database.ensure_schema([PARCELS], ["ndvi"])
         changes = [change(number) for number in range(tiles)]
@@ -135,7 +135,7 @@ def tile_rows(url: str, tiles: int) -> Row:
 
 
 def change(number: int) -> Replace:
-    """The entries of one tile in the tile index."""
+    """Entries of one tile in the tile index."""
     keys = {"grid_id": "0123456789ab", "tile": f"{number:08d}"}
     box = shapely.multipolygons([shapely.box(15, 45, 15.1, 45.1)])
     entries = [

@@ -1,7 +1,7 @@
-"""What a look of the automation costs, by the number of tiles, on SQLite and on PostgreSQL.
+"""Cost of an automation tick by the number of tiles, on SQLite and on PostgreSQL.
 
-Five assets, every tile made once, one in a hundred past its window. Events are copied in bulk from
-one that Dagster wrote itself: noting a million of them one by one would take hours.
+Five assets, every tile materialized once, one in a hundred stale. Events are copied in bulk from
+one that Dagster wrote itself: a million regular events would take hours.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ SIZES = (1_000, 10_000, 100_000)
 STALE_SHARE = 0.01
 TICKS = 3
 MAX_SECONDS = 5.0
-"""At 100,000 tiles."""
+"""Maximum at 100,000 tiles."""
 
 LINEAR = 1.3
-"""How much more than ten times as much ten times as many tiles may cost."""
+"""Tolerance of linear growth: the cost may grow by this factor more than the number of tiles."""
 
 WARN = dt.timedelta(days=5)
 MORE = """
@@ -50,21 +50,21 @@ raw_tile = { warn = "5 days", fail = "10 days" }
 
 @dataclass(frozen=True, kw_only=True)
 class Tick:
-    """One look at all tiles."""
+    """One evaluation of all tiles."""
 
     tiles: int
     cpu: float
-    """Seconds of this process."""
+    """CPU seconds of this process."""
 
     wall: float
     requested: int
     cursor_bytes: int
     peak_mb: int
-    """Of this process so far: sizes go up, so it is that of this one."""
+    """Peak memory of this process so far; sizes ascend, so the peak is of this size."""
 
 
 def rows(sizes: Sequence[int] = SIZES) -> list[Row]:
-    """A row for each storage and size, and one for how the cost grows."""
+    """Rows for each storage and size, and one for the growth of the cost."""
     found: list[Row] = []
     for storage, start in (("SQLite", sqlite_home), ("PostgreSQL", postgres_home)):
         costs = {}
@@ -81,7 +81,7 @@ def rows(sizes: Sequence[int] = SIZES) -> list[Row]:
 
 
 def growth(storage: str, costs: Mapping[int, float]) -> Row:
-    """Whether the largest size costs as many times the one before as it has tiles."""
+    """Row that compares the growth of the cost with the growth of the number of tiles."""
     (few, less), (many, more) = sorted(costs.items())[-2:]
     times = many / few
     return row(
@@ -94,7 +94,7 @@ def growth(storage: str, costs: Mapping[int, float]) -> Row:
 
 
 def describe(tick: Tick) -> str:
-    """One size in a line."""
+    """Describe one size in a line."""
     return (
         f"{tick.tiles:>7,} tiles: {tick.wall:.2f} s a tick ({tick.cpu:.2f} s CPU), "
         f"{tick.requested:,} requested for, cursor {tick.cursor_bytes / 1024:,.0f} kB, "
@@ -103,7 +103,7 @@ def describe(tick: Tick) -> str:
 
 
 def measure(folder: Path, size: int, *, start: Any) -> Tick:  # noqa: ANN401 - a context manager
-    """The median of some ticks, after the first, which reads what the others remember."""
+    """Median of some ticks after the first, which reads what the others find cached."""
     project = write_project(
         folder, bbox=square(size), scenes="scenes", zoom=SQUARE_ZOOM, pixels=256, more=MORE
     )
@@ -134,7 +134,7 @@ def measure(folder: Path, size: int, *, start: Any) -> Tick:  # noqa: ANN401 - a
 
 
 def fill(project: Project, instance: dg.DagsterInstance) -> dt.datetime:
-    """Note every tile of every asset as made, the stale ones first; when those had been."""
+    """Record every tile of every asset as materialized, stale ones first; return that time."""
     keys = project.partitioning.keys
     stale = set(keys[:: round(1 / STALE_SHARE)])
     ordered = sorted(keys, key=lambda key: key not in stale)
@@ -192,7 +192,7 @@ def copies(
 
 @contextlib.contextmanager
 def sqlite_home(folder: Path) -> Iterator[Path]:
-    """A DAGSTER_HOME with the usual files."""
+    """A DAGSTER_HOME with the default storage."""
     home = folder / "dagster_home"
     home.mkdir()
     (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
@@ -201,7 +201,7 @@ def sqlite_home(folder: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def postgres_home(folder: Path) -> Iterator[Path]:
-    """A DAGSTER_HOME whose storage is a PostgreSQL of its own."""
+    """A DAGSTER_HOME whose storage is a separate PostgreSQL server."""
     home = folder / "dagster_home"
     home.mkdir()
     user = server_user()

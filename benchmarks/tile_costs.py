@@ -1,4 +1,4 @@
-"""What a tile costs besides its pixels: figures that the arithmetic of scale starts from."""
+"""Costs of a tile besides its pixels, on which the scaling page is based."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from spatial_assets.stores.tables.connect import open_database
 TILES = 300
 MB = "MB a tile"
 GRANULE_PIXELS = 10_980
-"""Along a side of a granule at 10 m."""
+"""Side of a granule at 10 m."""
 
 REQUESTS = ("put", "create", "get", "find", "head", "delete", "list")
 TABLES = ("tile_index", "tile_state", "tile_inputs")
 
 
 def rows(folder: Path, tiles: int = TILES) -> list[Row]:
-    """Of tiles that have hardly a pixel, one scene and no boundary."""
+    """Costs of tiles with hardly a pixel, one scene and no boundary."""
     plain, ours = (
         tiny_tiles_project(folder / name, 2 * tiles) for name in ("costs", "costs-dagster")
     )
     few, many = plain.partitioning.keys[: tiles // 5], plain.partitioning.keys[tiles // 5 : tiles]
     engine = ProcessEngine(workers=WORKERS, gdal_cache_mb=CACHE_MB)
-    more = (len(many) - len(few)) / 1000  # so that what a run costs once is not shared out
+    more = (len(many) - len(few)) / 1000  # so that the fixed cost of a run is not shared out
     with counted_requests() as requests:
         first = cpu(lambda: run_directly(plain, few, engine=engine))
         alone = (cpu(lambda: run_directly(plain, many, engine=engine)) - first) / more
@@ -54,7 +54,7 @@ def rows(folder: Path, tiles: int = TILES) -> list[Row]:
 
 
 def stored(project: Project, tiles: int) -> list[Row]:
-    """What the store holds of tiles, by stage."""
+    """Objects and bytes of tiles in the store, by stage."""
     found = open_store(project.storage_url).list()
     stages = {"raw_tile": "raw_tile/", "reprojected_raster": "reproj", "ndvi": "ndvi.zarr/ndvi/c/"}
     of = {name: [each for each in found if each.path.startswith(p)] for name, p in stages.items()}
@@ -69,7 +69,7 @@ def stored(project: Project, tiles: int) -> list[Row]:
 
 
 def read(scenes: Path) -> list[Row]:
-    """What the archive holds of a pixel of a scene: the median of its files' sizes over pixels."""
+    """Bytes that the archive holds for a pixel: median over scenes of the file size by pixels."""
     bands = [file for file in scenes.rglob("*.tif") if "scl" not in file.name.lower()]
     pixels = GRANULE_PIXELS**2
     each = sorted(file.stat().st_size / pixels for file in bands)
@@ -85,7 +85,7 @@ def cpu(work: Callable[[], object]) -> float:
 
 @contextmanager
 def counted_requests() -> Iterator[Counter[str]]:
-    """What this process asks of object stores; workers are other processes."""
+    """Count the requests of this process to object stores; workers are other processes."""
     requests: Counter[str] = Counter()
     before = {name: getattr(ObjectStore, name) for name in REQUESTS}
     for name, method in before.items():
@@ -98,7 +98,7 @@ def counted_requests() -> Iterator[Counter[str]]:
 
 
 def counting(method: Callable[..., Any], requests: Counter[str]) -> Callable[..., Any]:
-    """A method that counts how often it is called."""
+    """Wrap a method to count its calls."""
 
     @wraps(method)
     def counted(*arguments: object, **options: object) -> object:
@@ -109,13 +109,13 @@ def counting(method: Callable[..., Any], requests: Counter[str]) -> Callable[...
 
 
 def database_rows(project: Project) -> int:
-    """In the tables that grow with tiles."""
+    """Number of rows in the tables that grow with tiles."""
     with open_database(project.database_url) as database:
         return sum(len(database.rows(table)) for table in TABLES)
 
 
 def events(home: Path) -> int:
-    """That Dagster has written down, planned ones included."""
+    """Number of events that Dagster has stored, planned ones included."""
     found = 0
     for file in home.rglob("*.db"):
         with closing(sqlite3.connect(file)) as opened:

@@ -1,4 +1,4 @@
-"""Projects of very many very small tiles: what a run of them costs is all that is not pixels."""
+"""Projects of very many very small tiles, whose runs cost everything but pixels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.scenes import write_granule
 from spatial_assets.project import Project
 
 PIXEL = 200.0
-"""Metres of the scene's pixel: reading it is next to nothing."""
+"""Pixel size of the scene in metres; reading it costs almost nothing."""
 
 SHAPE = (900, 900)
 BOX = (13.2, 46.6, 15.4, 48.0)
@@ -33,7 +33,7 @@ def tiny_tiles_project(folder: Path, tiles: int) -> Project:
 
 
 def write_scene(folder: Path) -> None:
-    """One scene over the first thousands of tiles."""
+    """Write one scene over the first thousands of tiles."""
     generator = np.random.default_rng(0)
     bands: dict[str, NDArray[Any]] = {
         "red": generator.normal(800, 60, SHAPE).astype(np.uint16),

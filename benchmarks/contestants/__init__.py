@@ -1,1 +1,1 @@
-"""The contestants: one file each, with what its users would write and why; `task` says what."""
+"""Contestants, one file each, written as their users would write them; `task` defines the work."""

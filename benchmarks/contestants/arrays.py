@@ -1,4 +1,4 @@
-"""What the contestants that write GeoTIFFs with rasterio share: numpy's NDVI, and the files."""
+"""NDVI in numpy and GeoTIFF output, shared by the contestants that write with rasterio."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def ndvi_of(red: Array, nir: Array, clear: Array) -> NDArray[np.float32]:
 
 
 def median_of(days: Array) -> NDArray[np.int16]:
-    """The median of the days that see a pixel, as stored; `days` has shape (day, row, column)."""
+    """Median of the days that see a pixel, as stored; `days` has shape (day, row, column)."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # pixels that no day sees
+        warnings.simplefilter("ignore", RuntimeWarning)  # pixels without an observation
         ndvi = np.nanmedian(days, axis=0)
     with np.errstate(invalid="ignore"):
         found: NDArray[np.int16] = np.where(np.isfinite(ndvi), np.rint(ndvi * 10000), FILL)
@@ -34,14 +34,14 @@ def median_of(days: Array) -> NDArray[np.int16]:
 
 
 def write_product(tile: Tile, folder: Path, days: Array) -> None:
-    """The median index and the number of observations of a tile."""
+    """Write the median index and the number of observations of a tile."""
     write(tile, folder / f"{tile.key}_ndvi.tif", median_of(days)[np.newaxis])
     observations = np.isfinite(days).sum(axis=0, dtype=np.uint16)
     write(tile, folder / f"{tile.key}_observations.tif", observations[np.newaxis])
 
 
 def write(tile: Tile, path: Path, pixels: Array) -> None:
-    """Bands of a tile, shape (band, row, column)."""
+    """Write bands of a tile, shape (band, row, column)."""
     count, height, width = pixels.shape
     shape = {"count": count, "height": height, "width": width, "dtype": pixels.dtype}
     with rasterio.open(path, "w", **GEOTIFF, **shape, crs=CRS, transform=tile.transform) as file:
@@ -49,7 +49,7 @@ def write(tile: Tile, path: Path, pixels: Array) -> None:
 
 
 def read_ndvi(task: Task, tile: Tile) -> NDArray[np.int16]:
-    """The median index as `write_product` left it."""
+    """Read the median index that `write_product` wrote."""
     with rasterio.open(task.folder / f"{tile.key}_ndvi.tif") as file:
         pixels: NDArray[np.int16] = file.read(1)
         return pixels

@@ -1,4 +1,4 @@
-"""Where GDAL's programs are: the system's, else Debian's, unpacked into the tools folder."""
+"""Paths of GDAL's programs: the system's, else Debian packages unpacked into the tools folder."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from spatial_assets_tests.servers.process import ServerError
 
 PACKAGES = ("gdal-bin", "python3-gdal")
 CALC = "gdal_calc.py"
-SYSTEM_PYTHON = Path("/usr/bin/python3")  # the one that Debian's python3-gdal is built for
+SYSTEM_PYTHON = Path("/usr/bin/python3")  # the version that Debian's python3-gdal is built for
 
 
 @dataclass(frozen=True, kw_only=True)
 class GdalPrograms:
-    """Where they are, and what they need to run."""
+    """Paths of the programs, and what they need to run."""
 
     folder: Path
     environment: Mapping[str, str] = field(default_factory=dict)
     python: tuple[str, ...] = ()
-    """What starts a program that is a Python script, if it cannot start itself."""
+    """Command that starts a program that is a Python script, if it cannot start itself."""
 
     def run(self, program: str, *arguments: str | Path) -> str:
-        """Run a program to its end; what it printed.
+        """Run a program and return its output.
 
         Raises:
             RuntimeError: it failed.
@@ -69,7 +69,7 @@ def fetch(prefix: Path) -> None:
 
 @functools.cache
 def gdal_programs() -> GdalPrograms:
-    """The system's programs, else unpacked ones, fetched the first time.
+    """Return the system's programs, else unpacked ones, which are fetched the first time.
 
     Raises:
         AbsentError: there are none, and none could be fetched.
@@ -98,5 +98,5 @@ def gdal_programs() -> GdalPrograms:
 
 
 def gdal_version() -> str:
-    """As in `GDAL 3.6.2`."""
+    """Name and version, e.g. `GDAL 3.6.2`."""
     return gdal_programs().run("gdalinfo", "--version").split(",")[0]

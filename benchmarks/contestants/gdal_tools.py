@@ -15,7 +15,7 @@ from benchmarks.contestants.task import CLEAR, CRS, FILL, Contestant, Task, Tile
 
 BANDS = ("red", "nir", "scl")
 OUTPUT_OPTIONS = ("TILED=YES", "COMPRESS=DEFLATE", "PREDICTOR=2")
-"""What a GeoTIFF that stays is written with."""
+"""Creation options of GeoTIFFs that are kept."""
 
 ZARR = (
     "COMPRESS=BLOSC",
@@ -33,14 +33,14 @@ MEDIAN = (
 
 
 def work(task: Task) -> None:
-    """Raw windows, masked reflectance, index and observations of each tile."""
+    """Write the raw windows, masked reflectance, index and observations of each tile."""
     for tile in task.tiles:
         days = [one_scene(tile, scene, task.folder) for scene in task.scenes]
         product(tile, days, task.folder)
 
 
 def one_scene(tile: Tile, scene: Path, folder: Path) -> Path:
-    """The masked red and nir of a scene; its raw windows are kept beside."""
+    """Write the masked red and nir of a scene, and its raw windows."""
     run = gdal_programs().run
     name = folder / f"{tile.key}_{scene.name}"
     windows = {band: Path(f"{name}_{band}.tif") for band in BANDS}
@@ -69,24 +69,24 @@ def one_scene(tile: Tile, scene: Path, folder: Path) -> Path:
 
 
 def product(tile: Tile, days: list[Path], folder: Path) -> None:
-    """The median index and the number of observations, as a Zarr array each."""
+    """Write the median index and the number of observations, each as a Zarr array."""
     inputs: list[str | Path] = ["-A", *days, "--A_band=1", "-B", *days, "--B_band=2"]
     for name, calc in (("ndvi", MEDIAN), ("observations", "(A>0).sum(axis=0)")):
         calculated, kept = (folder / f"{tile.key}_{name}.{kind}" for kind in ("tif", "zarr"))
         calculate(*inputs, f"--calc={calc}", "--type=Int16", f"--outfile={calculated}")
-        # GDAL 3.6 cannot write a part of a compressed chunk, as gdal_calc would have it do
+        # GDAL 3.6 cannot write a part of a compressed chunk, which gdal_calc would need
         to_zarr = ("-q", "-of", "Zarr", *options(ZARR))
         gdal_programs().run("gdal_translate", *to_zarr, calculated, kept)
         calculated.unlink()
 
 
 def calculate(*arguments: str | Path) -> None:
-    """gdal_calc: nodata is 0, and is among what is calculated with."""
+    """Run gdal_calc; nodata is 0, and takes part in the calculation."""
     gdal_programs().run("gdal_calc.py", "--quiet", "--overwrite", "--hideNoData", *arguments)
 
 
 def source_window(tile: Tile, source: Path) -> list[str]:
-    """West, north, east and south of the tile in the scene's projection, and some neighbours."""
+    """Arguments for the window of a source: west, north, east, south of the tile, with a margin."""
     with rasterio.open(source) as file:
         west, south, east, north = transform_bounds(CRS, file.crs, *tile.bounds)
         more = 2 * file.res[0]
@@ -94,23 +94,23 @@ def source_window(tile: Tile, source: Path) -> list[str]:
 
 
 def target_pixels(tile: Tile) -> list[str]:
-    """The pixels of the tile, as gdalwarp takes them."""
+    """Arguments of gdalwarp for the pixels of the tile."""
     extent = [repr(each) for each in tile.bounds]
     return ["-t_srs", CRS, "-te", *extent, "-ts", str(tile.size), str(tile.size)]
 
 
 def options(creation_options: tuple[str, ...]) -> list[str]:
-    """Creation options as the compiled programs take them."""
+    """Creation options as arguments of the compiled programs."""
     return [part for each in creation_options for part in ("-co", each)]
 
 
 def creation(creation_options: tuple[str, ...]) -> list[str]:
-    """Creation options as gdal_calc takes them."""
+    """Creation options as arguments of gdal_calc."""
     return [f"--co={each}" for each in creation_options]
 
 
 def ndvi(task: Task, tile: Tile) -> NDArray[np.int16]:
-    """The median index as it was left."""
+    """Read the median index."""
     folder = task.folder / f"{tile.key}_ndvi.zarr"
     with xr.open_zarr(folder, consolidated=False, zarr_format=2, mask_and_scale=False) as data:
         (name,) = data.data_vars

@@ -1,8 +1,8 @@
 """The limit: decode, one fused pass a scene, a median, encode; no checks and no bookkeeping.
 
-It stores what the product stores, with the product's own encoders, and is as fast as one process
-can be expected to get. What it leaves out (masks of unread pixels, hashes, manifests, verdicts,
-database, the exact places near a pole) is what the product's time may be compared with.
+It stores the same data as the product, with the product's encoders, and is as fast as one process
+can be expected to get. It omits masks of unread pixels, hashes, manifests, verdicts, the database
+and exact coordinates near a pole: their cost is the difference to the product.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Window = tuple[NDArray[Any], Affine]
 
 
 def work(task: Task) -> None:
-    """Raw windows, reprojected bands, index and observations of each tile."""
+    """Write the raw windows, reprojected bands, index and observations of each tile."""
     for tile in task.tiles:
         target = task.folder / tile.key
         days = [_scene(tile, scene, Path(f"{target}_{scene.name}")) for scene in task.scenes]
@@ -42,13 +42,15 @@ def work(task: Task) -> None:
 
 
 def ndvi(task: Task, tile: Tile) -> NDArray[np.int16]:
-    """The tile as it was left: chunk after chunk, row by row."""
+    """Read the median index, chunk after chunk, row by row."""
     data = (task.folder / f"{tile.key}_ndvi.shard").read_bytes()
     found = np.empty(tile.shape, dtype=np.int16)
     starts = range(0, tile.size, CHUNK)
     for r in starts:
         for c in starts:
-            length = int.from_bytes(data[12:16], "little")  # of a blosc frame, header included
+            length = int.from_bytes(
+                data[12:16], "little"
+            )  # compressed size of a blosc frame, header included
             chunk = np.frombuffer(BLOSC.decode(data[:length]), dtype=np.int16)
             side = min(CHUNK, tile.size)
             found[r : r + CHUNK, c : c + CHUNK] = chunk.reshape(side, side)
@@ -57,7 +59,7 @@ def ndvi(task: Task, tile: Tile) -> NDArray[np.int16]:
 
 
 def _scene(tile: Tile, scene: Path, target: Path) -> NDArray[np.float32]:
-    """NDVI of one scene; its raw windows and reprojected bands are stored."""
+    """Store the raw windows and reprojected bands of one scene and return its NDVI."""
     with rasterio.open(scene / "red.tif") as file:
         crs = CRS.from_epsg(file.crs.to_epsg())
     nodes = _nodes(tile, crs)
@@ -106,7 +108,7 @@ def _in_pixels(nodes: NDArray[np.float64], transform: Affine) -> NDArray[np.floa
 
 
 def _read(path: Path, nodes: NDArray[np.float64]) -> Window:
-    """The pixels of a file under the tile, and their transform."""
+    """Read the pixels of a file below the tile, and their transform."""
     with rasterio.open(path) as file:
         column, row = _in_pixels(nodes, file.transform)
         left, top = max(int(column.min()) - 2, 0), max(int(row.min()) - 2, 0)
@@ -118,7 +120,7 @@ def _read(path: Path, nodes: NDArray[np.float64]) -> Window:
 
 @jit(nogil=True, error_model="numpy", cache=True)  # type: ignore[untyped-decorator]
 def fused(at, class_at, red, nir, classes, keep, stored, ndvi) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001, PLR0913, PLR0917
-    """Places, bilinear values, cloud mask, reflectance and NDVI of a scene in one pass."""
+    """Coordinates, bilinear values, cloud mask, reflectance and NDVI of a scene in one pass."""
     height, width = red.shape
     part = np.float64(1.0 / STEP)
     for r in range(ndvi.shape[0]):
@@ -161,7 +163,7 @@ def fused(at, class_at, red, nir, classes, keep, stored, ndvi) -> None:  # type:
 
 @jit(nogil=True, error_model="numpy", cache=True)
 def median(days):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """Quantised median of the days that see a pixel, and how many do."""
+    """Quantised median of the days that see a pixel, and their number."""
     shape = days.shape[1:]
     index, observations = np.empty(shape, dtype=np.int16), np.empty(shape, dtype=np.uint16)
     found = np.empty(days.shape[0], dtype=np.float32)
@@ -186,7 +188,7 @@ def median(days):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
 
 
 def _shard(pixels: NDArray[Any]) -> bytes:
-    """Chunks as the cube encodes them."""
+    """Encode chunks as the cube does."""
     starts = range(0, pixels.shape[0], CHUNK)
     chunks = (
         np.ascontiguousarray(pixels[r : r + CHUNK, c : c + CHUNK]) for r in starts for c in starts

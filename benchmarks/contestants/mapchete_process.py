@@ -26,7 +26,7 @@ def execute(mp: Any, days: int) -> NDArray[np.int16]:  # noqa: ANN401 - as mapch
 
 
 def filled(mp: Any, name: str, resampling: str) -> NDArray[Any]:  # noqa: ANN401
-    """A band on the pixels of the process tile; 0 is nodata."""
+    """Read a band on the pixels of the process tile; 0 is nodata."""
     with mp.open(name) as source:
         pixels: NDArray[Any] = ma.filled(source.read(1, resampling=resampling), 0)
         return pixels

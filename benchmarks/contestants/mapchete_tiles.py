@@ -1,4 +1,4 @@
-"""mapchete: a process file, and its tiles as one GeoTIFF each."""
+"""mapchete: a process file whose tiles are one GeoTIFF each."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from benchmarks.contestants.task import FILL, Contestant, Task, Tile
 
 BASE_PIXELS = 256
-"""Along a side of one of mapchete's tiles; a metatile has several."""
+"""Pixels along a side of one of mapchete's tiles; a metatile has several."""
 
 WORLD = 20037508.342789244
 """Half the side of web-mercator, in metres."""
 
 
 def work(task: Task) -> None:
-    """Masked reflectance, index and observations of each tile, as bands of a GeoTIFF."""
+    """Write the masked reflectance, index and observations of each tile as bands of a GeoTIFF."""
     config = config_of(task)
     with mapchete.open(config, mode="overwrite") as process:
         for tile in task.tiles:
@@ -29,7 +29,7 @@ def work(task: Task) -> None:
 
 
 def config_of(task: Task) -> dict[str, object]:
-    """What a .mapchete file would say."""
+    """Content of a .mapchete file."""
     some = task.tiles[0]
     zoom = zoom_of(some)
     return {
@@ -56,7 +56,7 @@ def config_of(task: Task) -> dict[str, object]:
 
 
 def zoom_of(tile: Tile) -> int:
-    """The zoom whose tiles of 256 pixels have the tile's pixels."""
+    """Zoom whose tiles of 256 pixels have the tile's pixels."""
     return round(math.log2(2 * WORLD / (tile.pixel * BASE_PIXELS)))
 
 
@@ -67,7 +67,7 @@ def address(tile: Tile) -> tuple[int, int, int]:
 
 
 def ndvi(task: Task, tile: Tile) -> NDArray[np.int16]:
-    """The median index as it was left."""
+    """Read the median index."""
     zoom, row, column = address(tile)
     with rasterio.open(task.folder / "out" / str(zoom) / str(row) / f"{column}.tif") as file:
         pixels: NDArray[np.int16] = file.read(1)

@@ -15,7 +15,7 @@ from benchmarks.contestants.task import CLEAR, CRS, FILL, Contestant, Task, Tile
 
 
 def work(task: Task) -> None:
-    """Masked reflectance, index and observations of each tile, a Zarr store each."""
+    """Write the masked reflectance, index and observations of each tile, a Zarr store each."""
     items = [pystac.Item.from_file(str(s / f"{s.name}.json")) for s in task.scenes]
     for item in items:
         item.make_asset_hrefs_absolute()
@@ -38,7 +38,7 @@ def make_tiles(task: Task, items: Sequence[pystac.Item]) -> None:
 
 
 def product_of(data: xr.Dataset) -> xr.Dataset:
-    """What is stored of a tile."""
+    """Compute the stored variables of a tile."""
     clear = data.scl.isin(CLEAR) & (data.red > 0) & (data.nir > 0)
     red, nir = (data[band].where(clear) * np.float32(1e-4) for band in ("red", "nir"))
     ndvi = ((nir - red) / (nir + red)).median("time")
@@ -53,7 +53,7 @@ def product_of(data: xr.Dataset) -> xr.Dataset:
 
 
 def ndvi(task: Task, tile: Tile) -> NDArray[np.int16]:
-    """The median index as it was left."""
+    """Read the median index."""
     with xr.open_zarr(task.folder / f"{tile.key}.zarr", consolidated=False) as data:
         pixels: NDArray[np.int16] = data.ndvi.values
         return pixels

@@ -9,7 +9,7 @@ from benchmarks.contestants.task import Contestant, Task
 
 
 def work(task: Task) -> None:
-    """Masked reflectance, index and observations of each tile, a Zarr store each."""
+    """Write the masked reflectance, index and observations of each tile, a Zarr store each."""
     paths = (task.project / "items").glob("*.json")
     make_tiles(task, [pystac.Item.from_file(str(path)) for path in paths])
 

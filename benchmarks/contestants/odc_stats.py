@@ -1,4 +1,4 @@
-"""odc-stats: its plugin, loader, Dask runner and COG writer, in a Python of its own."""
+"""odc-stats: its plugin, loader, Dask runner and COG writer, in a separate Python installation."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from benchmarks.contestants.arrays import read_ndvi
 from benchmarks.contestants.task import AbsentError, Contestant, Task
 
 PYTHON = "SPATIAL_ASSETS_BENCH_ODC_STATS"
-"""Names a Python that has odc-stats."""
+"""Environment variable with the path of a Python that has odc-stats."""
 
 VERSION = "from importlib.metadata import version; print('odc-stats', version('odc-stats'))"
 
 
 def python() -> str:
-    """The Python that has odc-stats.
+    """Path of the Python that has odc-stats.
 
     Raises:
-        AbsentError: nobody has said which.
+        AbsentError: the variable is not set.
     """
     found = os.environ.get(PYTHON)
     if not found:
@@ -30,12 +30,12 @@ def python() -> str:
 
 
 def odc_stats_version() -> str:
-    """As in `odc-stats 1.9.7`."""
+    """Name and version, e.g. `odc-stats 1.9.7`."""
     return run_of([python(), "-c", VERSION])
 
 
 def run_of(command: list[str]) -> str:
-    """What a program of that Python prints.
+    """Run a program of that Python and return its output.
 
     Raises:
         AbsentError: it cannot be run.
@@ -50,13 +50,13 @@ def run_of(command: list[str]) -> str:
 
 
 def environment() -> dict[str, str]:
-    """Ours, without the place of our own modules."""
+    """Our environment without the path of our modules."""
     return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
 
 @functools.cache
 def process() -> subprocess.Popen[str]:
-    """Lives as long as the process of the contestant."""
+    """Process of odc-stats, which runs as long as the process of the contestant."""
     script = Path(__file__).with_name("odc_stats_process.py")
     return subprocess.Popen(
         [python(), script],
@@ -68,10 +68,10 @@ def process() -> subprocess.Popen[str]:
 
 
 def work(task: Task) -> None:
-    """Masked reflectance, index and observations of each tile.
+    """Write the masked reflectance, index and observations of each tile.
 
     Raises:
-        RuntimeError: it failed.
+        RuntimeError: odc-stats failed.
     """
     request = {
         "scenes": [str(scene) for scene in task.scenes],
@@ -87,7 +87,7 @@ def work(task: Task) -> None:
     running.stdin.write(json.dumps(request) + "\n")
     running.stdin.flush()
     if running.stdout.readline().strip() != "done":
-        raise RuntimeError("odc-stats failed; what it said is above")
+        raise RuntimeError("odc-stats failed; its output is above")
 
 
 CONTESTANT = Contestant(

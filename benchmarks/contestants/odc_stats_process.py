@@ -32,18 +32,18 @@ ASSETS = {
 
 
 class NdviMedian(StatsPluginInterface):  # type: ignore[misc, unused-ignore]
-    """As odc-stats' own plugin ls_ndvi_median, which is its documented example."""
+    """Plugin modelled on odc-stats' documented example ls_ndvi_median."""
 
     NAME = SHORT_NAME = "ndvi_median"
     VERSION = "1.0"
 
     @property
     def measurements(self) -> tuple[str, ...]:
-        """Bands of the output."""
+        """Names of the output bands."""
         return ("ndvi", "observations", "red", "nir")
 
     def native_transform(self, xx: Any) -> Any:  # noqa: ANN401 - an xarray.Dataset of odc-stats
-        """Masked on the pixels of the scene, before anything is warped: odc-stats' way."""
+        """Mask on the pixels of the scene before warping, as odc-stats does."""
         bad = ~xx.scl.isin(CLEAR)
         return erase_bad(xx.drop_vars("scl"), bad)
 
@@ -65,7 +65,7 @@ class NdviMedian(StatsPluginInterface):  # type: ignore[misc, unused-ignore]
 
 
 def datasets_of(scenes: Sequence[str]) -> list[Any]:
-    """Open Data Cube's idea of scenes."""
+    """Convert scenes to Open Data Cube datasets."""
     items = [pystac.Item.from_file(f"{scene}/{Path(scene).name}.json") for scene in scenes]
     for item in items:
         item.make_asset_hrefs_absolute()
@@ -73,7 +73,7 @@ def datasets_of(scenes: Sequence[str]) -> list[Any]:
 
 
 def make(task: dict[str, Any], client: Any, plugin: NdviMedian) -> None:  # noqa: ANN401
-    """All tiles of a task, as `TaskRunner` makes them; a COG a band."""
+    """Make all tiles of a task as `TaskRunner` does, a COG a band."""
     datasets, sink = datasets_of(task["scenes"]), S3COGSink()
     for tile in task["tiles"]:
         box = GeoBox((tile["size"], tile["size"]), Affine(*tile["transform"]), "EPSG:3857")
@@ -87,9 +87,9 @@ def make(task: dict[str, Any], client: Any, plugin: NdviMedian) -> None:  # noqa
 
 
 def main() -> None:
-    """Until there are no more tasks."""
+    """Run tasks until the input ends."""
     warnings.simplefilter("ignore")
-    # One thread, as everybody here has; no dashboard.
+    # One thread, like all contestants; no dashboard.
     client = start_local_dask(threads_per_worker=1, processes=False, dashboard_address=None)
     plugin = NdviMedian(input_bands=["red", "nir", "scl"], resampling="bilinear")
     for line in sys.stdin:

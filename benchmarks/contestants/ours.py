@@ -15,24 +15,24 @@ from spatial_assets.stores.objects.store import open_store
 
 
 def work(task: Task) -> None:
-    """Make the tiles; refuses to be a measurement of anything else."""
+    """Make the tiles; fail if one is not newly materialized."""
     walk(task, State.MATERIALIZED)
 
 
 def rerun(task: Task) -> None:
-    """Find that the tiles are as they should be."""
+    """Run the tiles again; fail if one is not found unchanged."""
     walk(task, State.UNCHANGED)
 
 
 def walk(task: Task, expected: State) -> None:
-    """Walk the tiles in this process."""
+    """Run the tiles in this process."""
     project = load_project(task.project, env={})
-    limit_process(project.compute.gdal_cache_mb)  # as a worker of the product does
+    limit_process(project.compute.gdal_cache_mb)  # like a worker of the product
     run_directly(project, [tile.key for tile in task.tiles], expected=expected)
 
 
 def ndvi(task: Task, tile: Tile) -> NDArray[np.int16]:
-    """The tile as the cube has it."""
+    """Read the median index from the cube."""
     project = load_project(task.project, env={})
     window = project.partitioning.tile(tile.key).window
     values, _ = read_window(open_store(project.storage_url), "ndvi", period=0, window=window)

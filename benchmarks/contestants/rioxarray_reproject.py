@@ -14,7 +14,7 @@ from benchmarks.contestants.task import CLEAR, CRS, Contestant, Task, Tile
 
 
 def work(task: Task) -> None:
-    """Masked reflectance, index and observations of each tile."""
+    """Write the masked reflectance, index and observations of each tile."""
     for tile in task.tiles:
         days = []
         for scene in task.scenes:
@@ -30,7 +30,7 @@ def work(task: Task) -> None:
 def reprojected(
     tile: Tile, path: Path, resampling: Resampling = Resampling.bilinear
 ) -> xr.DataArray:
-    """A band on the pixels of the tile."""
+    """Read a band on the pixels of the tile."""
     opened: xr.DataArray = rioxarray.open_rasterio(path)  # type: ignore[assignment, unused-ignore]
     clipped = opened.squeeze("band", drop=True).rio.clip_box(*tile.bounds, crs=CRS)
     found: xr.DataArray = clipped.rio.reproject(

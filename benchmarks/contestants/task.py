@@ -1,4 +1,4 @@
-"""What every contestant is asked for, in terms that belong to none of them, and what it is."""
+"""The task of every contestant in neutral terms, and the description of a contestant."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ CLEAR = (4, 5, 6, 7)
 """Classes of scl that are kept: vegetation, soil, water, unclassified."""
 
 FILL = -32768
-"""What stands where no scene sees a pixel of the index; the index is stored times 10,000."""
+"""Value of index pixels without an observation; the index is stored times 10,000."""
 
 
 class AbsentError(Exception):
-    """What a contestant needs is not here: the message says what, and where to get it."""
+    """A dependency of a contestant is missing; the message names it and its source."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,13 +28,13 @@ class Tile:
 
     key: str
     left: float
-    """x of its western edge, in metres of the projection."""
+    """x of the western edge, in metres of the projection."""
 
     top: float
-    """y of its northern edge, likewise."""
+    """y of the northern edge, in metres of the projection."""
 
     pixel: float
-    """Side of a pixel, likewise."""
+    """Side of a pixel, in metres of the projection."""
 
     size: int
     """Pixels along a side."""
@@ -58,22 +58,22 @@ class Tile:
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """Tiles to make: for each, of each scene the masked reflectance, and the median of the index.
+    """Tiles to make from scenes: the masked reflectance of each scene, and the median of the index.
 
-    Every contestant leaves in `folder`, for each tile, red and nir as reflectance x 10,000 with
+    Every contestant writes into `folder`, for each tile, red and nir as reflectance x 10,000 with
     0 where a pixel is masked, the median NDVI x 10,000 of the days, and the number of
-    observations; some the raw windows of the scenes as well, as the product does.
+    observations. Some also write the raw windows of the scenes, as the product does.
     """
 
     scenes: tuple[Path, ...]
-    """A folder for each day: red.tif, nir.tif and scl.tif, and a STAC item named as the folder."""
+    """A folder for each day: red.tif, nir.tif, scl.tif and a STAC item named like the folder."""
 
     tiles: tuple[Tile, ...]
     project: Path
-    """Where our own project file is; it names the same scenes."""
+    """Folder of the product's project file, which names the same scenes."""
 
     folder: Path
-    """The contestant's own."""
+    """Output folder of the contestant."""
 
 
 Answer = Callable[[Task, Tile], NDArray[np.int16]]
@@ -84,29 +84,29 @@ class Contestant:
     """A way to make the tiles."""
 
     name: str
-    """As the results call it."""
+    """Name in the results."""
 
     work: Callable[[Task], None]
-    """Makes all tiles of a task. Runs in a process of its own, again and again."""
+    """Makes all tiles of a task. Called repeatedly in a separate process."""
 
     ndvi: Answer
-    """Reads back what was left of a tile: shape (row, column)."""
+    """Reads the index of a tile that was made: shape (row, column)."""
 
     stores: str
-    """What it leaves behind, in words."""
+    """Description of its output."""
 
     settings: str
-    """Why it is written as it is: for readers who would have done it otherwise."""
+    """Reason for its settings, for readers who would choose others."""
 
     packages: tuple[str, ...] = ()
-    """Distributions whose versions matter."""
+    """Distributions whose versions are reported."""
 
     most: float | None = None
-    """That our cost may be, as a multiple of its cost, if something is promised."""
+    """Maximum of our cost as a multiple of its cost; None: no target."""
 
     program: Callable[[], str] | None = None
-    """Tells name and version of what is no package of our Python, and fetches it if need be.
+    """Returns the name and version of a program outside our Python, fetching it if necessary.
 
     Raises:
-        AbsentError: it is not here, and cannot be fetched.
+        AbsentError: it is missing and cannot be fetched.
     """

@@ -1,4 +1,4 @@
-"""The idiom of rasterio's guide: WarpedVRT a band, numpy, DEFLATE GeoTIFFs of every stage."""
+"""The idiom of rasterio's guide: a WarpedVRT a band, numpy, DEFLATE GeoTIFFs of every stage."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ BANDS = ("red", "nir", "scl")
 
 
 def work(task: Task) -> None:
-    """Raw windows, masked reflectance, index and observations of each tile."""
+    """Write the raw windows, masked reflectance, index and observations of each tile."""
     for tile in task.tiles:
         days = [one_scene(tile, scene, task.folder) for scene in task.scenes]
         write_product(tile, task.folder, np.stack(days))
 
 
 def one_scene(tile: Tile, scene: Path, folder: Path) -> Array:
-    """NDVI of a scene, shape (row, column); what it is made from is stored."""
+    """Store the bands of a scene and return its NDVI, shape (row, column)."""
     name = f"{tile.key}_{scene.name}"
     for band in BANDS:
         copy_window(tile, scene / f"{band}.tif", folder / f"{name}_{band}.tif")
@@ -38,7 +38,7 @@ def one_scene(tile: Tile, scene: Path, folder: Path) -> Array:
 
 
 def warped(tile: Tile, path: Path, resampling: Resampling = Resampling.bilinear) -> Array:
-    """A band on the pixels of the tile."""
+    """Read a band on the pixels of the tile."""
     with (
         rasterio.open(path) as source,
         WarpedVRT(
@@ -55,7 +55,7 @@ def warped(tile: Tile, path: Path, resampling: Resampling = Resampling.bilinear)
 
 
 def copy_window(tile: Tile, path: Path, target: Path) -> None:
-    """The raw stage: the pixels of the scene under the tile, as they are."""
+    """Copy the unchanged pixels of the scene below the tile, as the raw stage does."""
     with rasterio.open(path) as source:
         bounds = rasterio.warp.transform_bounds(CRS, source.crs, *tile.bounds)
         window = rasterio.windows.from_bounds(*bounds, source.transform).round_offsets()

@@ -1,4 +1,4 @@
-"""Only reading: the pixels of each scene under each tile, by rasterio and by us."""
+"""Reading only: the pixels of each scene below each tile, by rasterio and by the product."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def theirs(task: Task) -> None:
 
 
 def ours(task: Task) -> None:
-    """Look into the scenes, then read as the first stage does."""
+    """Inspect the scenes, then read as the first stage does."""
     project = load_project(task.project, env={})
     access = source_access(project)
     scenes = records(project)
@@ -43,16 +43,16 @@ def ours(task: Task) -> None:
 
 
 def records(project: Project) -> list[SceneRecord]:
-    """The scenes of a project, looked into."""
+    """Inspect the scenes of a project."""
     found = ((scene, inspect_scene(scene, project)) for scene in find_scenes(project).scenes)
     return [SceneRecord.of(scene, facts) for scene, facts in found if isinstance(facts, SceneFacts)]
 
 
 def ndvi(task: Task, tile: Tile) -> NDArray[np.int16]:
-    """No index is made of what is only read.
+    """Raise, because this contestant makes no index.
 
     Raises:
-        AbsentError: always; `task` and `tile` are what every contestant is asked with.
+        AbsentError: always; `task` and `tile` are there for the common signature.
     """
     message = f"tile {tile.key} was only read: there is nothing in {task.folder}"
     raise AbsentError(message)

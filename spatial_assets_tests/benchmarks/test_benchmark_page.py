@@ -48,7 +48,7 @@ def test_the_page_tells_targets_misses_failures_machine_and_versions(
 
     assert "## Targets: 4 of 7 reached" in told
     assert told.count("**MISSED**") == 3
-    assert "**Not measured, since it failed**: prefect." in told
+    assert "**Not measured because it failed**: prefect." in told
     assert "Some CPU, 2 cores, 24 GB" in told
     assert "at commit abc1234" in told
     assert "GDAL 3.6.2" in told

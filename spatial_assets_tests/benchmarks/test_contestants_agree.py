@@ -82,7 +82,7 @@ def test_a_contestant_that_is_not_here_is_left_out_and_told(
 
     assert contest.is_available(there)
     assert not contest.is_available(replace(there, name="the rare one", program=absent))
-    assert "LEFT OUT: the rare one: nobody has it" in capsys.readouterr().out
+    assert "SKIPPED: the rare one: nobody has it" in capsys.readouterr().out
 
 
 def test_tiles_told_to_others_are_those_of_our_grid(made: Task) -> None:

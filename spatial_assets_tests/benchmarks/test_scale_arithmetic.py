@@ -66,8 +66,8 @@ def test_more_tiles_than_dagster_bears_take_a_level_further_up() -> None:
 @pytest.mark.parametrize(
     ("tiles", "cores", "said"),
     [
-        (100, 4, "the line to the archive: 1 Gbit/s"),
-        (100, 64, "3 runs at a time"),
+        (100, 4, "the connection to the archive: 1 Gbit/s"),
+        (100, 64, "3 concurrent runs"),
         (200_000, 4, "4 shards each"),
     ],
 )
