@@ -35,6 +35,23 @@ LIGHT = {
 }
 """Third-party packages that the definitions and the command line may load; the definitions may
 also load whatever Dagster itself loads."""
+LIGHT_FOLDERS = (
+    "",
+    "assets",
+    "automation",
+    "project",
+    "project/sections",
+    "geo",
+    "stores",
+    "pipeline",
+)
+HEAVY_FILES = {
+    "spatial_assets.assets.sqlite_event_log",  # named by dagster.yaml, imported by the instance
+    "spatial_assets.automation.read_records",  # imported by the first tick
+    "spatial_assets.pipeline.boundaries",  # imported when a boundary set is materialized
+    "spatial_assets.pipeline.quarantine",  # imported by the driver
+    "spatial_assets.project.polygons",  # imported when tiles are computed from an area
+}
 STREETS = re.compile(r"spatial_assets\.(geo|catalog|stores|pipeline)\.\w+\.\w+")
 MAX_SECONDS = 3.0
 REPORT = """
@@ -110,6 +127,18 @@ def test_the_command_line_loads_no_library_but_those_of_options_and_settings(
 
 def test_neither_loads_a_street(bare: tuple[set[str], float], command_line: set[str]) -> None:
     assert not [module for module in bare[0] | command_line if STREETS.match(module)]
+
+
+def test_all_other_files_of_light_folders_are_light(bare: tuple[set[str], float]) -> None:
+    folders = [REPOSITORY / "spatial_assets" / folder for folder in LIGHT_FOLDERS]
+    files = [file for folder in folders for file in folder.glob("*.py") if file.stem != "__init__"]
+    names = {".".join(file.relative_to(REPOSITORY).with_suffix("").parts) for file in files}
+    assert names > HEAVY_FILES
+
+    modules, _ = imported(", ".join(sorted(names - HEAVY_FILES)), {})
+
+    assert third_parties(modules) - third_parties(bare[0]) == set()
+    assert not [module for module in modules if STREETS.match(module)]
 
 
 def test_the_import_costs_little_more_than_dagster_itself(bare: tuple[set[str], float]) -> None:
