@@ -121,13 +121,13 @@ class RequestPlan:
     waiting: int
     """Number of due tiles beyond the limit."""
 
-    resting: int
+    retry_later: int
     """Number of due tiles with a recent unsuccessful request."""
 
     under_way: int
     """Number of due tiles that were requested and are being computed."""
 
-    left_alone: int
+    excluded_due: int
     """Number of due tiles that are excluded for other reasons."""
 
     @property
@@ -143,8 +143,8 @@ class RequestPlan:
         requested = f"{len(self.tiles)} ({whys})" if whys else "0"
         return (
             f"requested: {requested}, waiting for the limit: {self.waiting}, "
-            f"under way: {self.under_way}, waiting to retry: {self.resting}, "
-            f"excluded: {self.left_alone}"
+            f"under way: {self.under_way}, waiting to retry: {self.retry_later}, "
+            f"excluded: {self.excluded_due}"
         )
 
 
@@ -169,7 +169,7 @@ def tiles_due(
         limits: how many at a time, and in which order.
     """
     groups: dict[DueCause, list[str]] = {why: [] for why in get_args(DueCause)}
-    resting = under_way = left_alone = 0
+    retry_later = under_way = excluded_due = 0
     for tile in tiles:
         why = facts.why(tile)
         if why is None or (why == "never made" and limits.never_made == "leave"):
@@ -179,9 +179,9 @@ def tiles_due(
         is_recent = request is not None and now - request.at < limits.retry_after
         if is_excluded:
             under_way += is_recent
-            left_alone += not is_recent
+            excluded_due += not is_recent
         elif is_recent:
-            resting += 1
+            retry_later += 1
         else:
             groups["failed" if request else why].append(tile)
     groups["stale"].sort(key=lambda tile: _Age(facts.refreshed_at[tile]))
@@ -190,9 +190,9 @@ def tiles_due(
     return RequestPlan(
         why=dict(ready[:free]),
         waiting=len(ready[free:]),
-        resting=resting,
+        retry_later=retry_later,
         under_way=under_way,
-        left_alone=left_alone,
+        excluded_due=excluded_due,
     )
 
 

@@ -10,6 +10,7 @@ import errno
 import traceback
 from dataclasses import dataclass, replace
 
+from spatial_assets.catalog.scene import CHANGED_SINCE_INSPECTION
 from spatial_assets.errors import (
     DatabaseError,
     GridError,
@@ -26,9 +27,6 @@ from spatial_assets.pipeline.outcome import UPSTREAM, StageOutcome, State, TileO
 from spatial_assets.project.secrets import mask_secrets
 
 TRACEBACK_LINES = 12
-
-CHANGED_SINCE_INSPECTION = "changed_since_inspection"
-"""Reason of a SceneError that another run repairs, as it inspects the scene again."""
 
 
 class MissingInputError(SpatialAssetsError):

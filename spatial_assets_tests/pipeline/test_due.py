@@ -123,7 +123,7 @@ def test_only_what_is_due_is_asked_for_and_none_of_it_is_forgotten(
 
     due = [tile for tile in TILES if facts.why(tile)]
     assert set(plan.tiles) <= set(due)
-    counted = len(plan.tiles) + plan.resting + plan.under_way + plan.left_alone + plan.waiting
+    counted = len(plan.tiles) + plan.retry_later + plan.under_way + plan.excluded_due + plan.waiting
     assert counted == len(due)
 
 
@@ -207,7 +207,7 @@ def test_a_change_is_followed_at_once_and_then_on_the_slow_cadence() -> None:
     asked = {"03": Request(at=lately, after=NOW, change="one")}
 
     assert plan_of(facts_of(fresh, changed={"03": "one"})).tiles == ("03",)
-    assert plan_of(facts_of(fresh, changed={"03": "one"}, requests=asked)).resting == 1
+    assert plan_of(facts_of(fresh, changed={"03": "one"}, requests=asked)).retry_later == 1
     assert plan_of(facts_of(fresh, changed={"03": "another"}, requests=asked)).tiles == ("03",)
     assert plan_of(facts_of({}, changed={"03": "one"}), never_made="leave").tiles == ("03",)
 
@@ -228,7 +228,7 @@ def test_what_is_under_way_takes_its_place_within_the_limit() -> None:
     plan = plan_of(facts, excluded=TILES[:3], limit=5)
 
     assert plan.tiles == ("03", "04")
-    assert (plan.under_way, plan.waiting, plan.left_alone) == (3, 15, 0)
+    assert (plan.under_way, plan.waiting, plan.excluded_due) == (3, 15, 0)
 
 
 def test_tiles_never_made_come_last_or_first_or_are_left_to_a_person() -> None:

@@ -17,8 +17,8 @@ import shapely.errors
 import zarr.errors
 
 from spatial_assets import errors
+from spatial_assets.catalog.scene import CHANGED_SINCE_INSPECTION
 from spatial_assets.pipeline.failures import (
-    CHANGED_SINCE_INSPECTION,
     FAILURES,
     UNEXPECTED,
     Failure,

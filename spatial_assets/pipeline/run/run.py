@@ -52,10 +52,10 @@ class Run:
     _stored: dict[str, TileManifest | None] = field(default_factory=dict)
     """Manifests of the tiles in flight, before this run."""
 
-    _early: list[TileOutcome] = field(default_factory=list)
+    _without_worker: list[TileOutcome] = field(default_factory=list)
     """Outcomes of tiles that needed no worker."""
 
-    _elsewhere: dict[str, LeaseHeldError] = field(default_factory=dict)
+    _leased_elsewhere: dict[str, LeaseHeldError] = field(default_factory=dict)
     """Tiles that another driver holds."""
 
     def walk(
@@ -69,11 +69,13 @@ class Run:
         deadline = time.monotonic() + lease_wait.total_seconds()
         while waiting:
             yield from self._walk_once(waiting, engine)
-            held = [tile for tile in waiting if tile.key in self._elsewhere]
+            held = [tile for tile in waiting if tile.key in self._leased_elsewhere]
             if len(held) < len(waiting):
                 deadline = time.monotonic() + lease_wait.total_seconds()
             elif time.monotonic() >= deadline:
-                yield from (self._outcome_of(self._elsewhere[tile.key], tile) for tile in held)
+                yield from (
+                    self._outcome_of(self._leased_elsewhere[tile.key], tile) for tile in held
+                )
                 return
             waiting = held
             if waiting:
@@ -81,27 +83,27 @@ class Run:
 
     def _walk_once(self, tiles: Sequence[Tile], engine: Engine) -> Iterator[TileOutcome]:
         """Yield the outcomes of the tiles that no other driver holds."""
-        self._elsewhere.clear()
+        self._leased_elsewhere.clear()
         walker = Walker(self.project.for_workers(), self.committer.store)
-        # Closed before the leases are released: no worker writes after that.
         tasks = self._tasks(tiles)
         if isinstance(engine, InlineEngine | ProcessEngine):
             tasks = with_prefetch(tasks, self.project)
+        # Closed before the leases are released: no worker writes after that.
         with closing(engine.run(walker, tasks)) as results:
             for task, result in results:
-                yield from self._drain_early()
+                yield from self._outcomes_without_worker()
                 yield self._settle(task, result)
-        yield from self._drain_early()
+        yield from self._outcomes_without_worker()
 
-    def _drain_early(self) -> Iterator[TileOutcome]:
-        while self._early:
-            yield self._early.pop(0)
+    def _outcomes_without_worker(self) -> Iterator[TileOutcome]:
+        while self._without_worker:
+            yield self._without_worker.pop(0)
 
     def _tasks(self, tiles: Sequence[Tile]) -> Iterator[TileTask]:
         """Yield the tiles that need a worker, each with its lease; the engine reads them lazily."""
-        due = (task for task in map(self._described, tiles) if not self._is_quarantined(task))
+        due = (task for task in map(self._new_task, tiles) if not self._is_quarantined(task))
         for task, take in self.leases.prepare(due, self._take):
-            ready = self._ready(task, take)
+            ready = self._prepared(task, take)
             if ready is not None:
                 yield ready
 
@@ -111,7 +113,7 @@ class Run:
         if outcome is None:
             return False
         self.committer.record_known_quarantine(task, outcome)
-        self._early.append(outcome)
+        self._without_worker.append(outcome)
         return True
 
     def _take(self, task: TileTask) -> TileManifest | None:
@@ -129,27 +131,27 @@ class Run:
             self.leases.release(key)
             raise
 
-    def _ready(self, task: TileTask, take: Callable[[], TileManifest | None]) -> TileTask | None:
+    def _prepared(self, task: TileTask, take: Callable[[], TileManifest | None]) -> TileTask | None:
         """Complete the task with its stored manifest; on an error record it and return None."""
         try:
             stored = take()
-            task = self._completed(task, stored)
+            task = self._with_manifest(task, stored)
         except LeaseHeldError as error:
-            self._elsewhere[task.tile.key] = error
+            self._leased_elsewhere[task.tile.key] = error
             return None
         except Exception as error:  # noqa: BLE001 - judged by failures.py, the one place for it
             outcome = self._outcome_of(error, task.tile, inputs=self._inputs(task))
             self.committer.record_states(outcome)
-            self._early.append(outcome)
+            self._without_worker.append(outcome)
             return None
         self._stored[task.tile.key] = stored
         return task
 
-    def _completed(self, task: TileTask, stored: TileManifest | None) -> TileTask:
+    def _with_manifest(self, task: TileTask, stored: TileManifest | None) -> TileTask:
         """Return the task of a leased tile; the lease is released if the tile cannot be walked.
 
         Raises:
-            UnexaminedError: it is not known what is in a scene that reaches it.
+            UninspectedSceneError: a scene that reaches it could not be inspected.
             TooLargeError: the tile does not fit in the memory of a worker.
         """
         try:
@@ -162,7 +164,7 @@ class Run:
             raise
         return task
 
-    def _described(self, tile: Tile) -> TileTask:
+    def _new_task(self, tile: Tile) -> TileTask:
         """Return the task of a tile, as if nothing were stored of it."""
         scenes = self.scenes.for_tile(tile)
         return TileTask(
@@ -214,7 +216,7 @@ class Run:
         key = task.tile.key
         stored = self._stored.pop(key)
         try:
-            with self.leases.settling(key):
+            with self.leases.committing(key):
                 if isinstance(result, WorkerDied):
                     memory = self.project.compute.for_tile(key).memory_mb
                     outcome = worker_died(

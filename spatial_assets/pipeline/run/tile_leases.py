@@ -47,19 +47,19 @@ class TileLeases:
         owner: str,
         clock: Callable[[], datetime],
         ttl: timedelta = LEASE_TTL,
-        beat: float = RENEWAL_SECONDS,
+        interval: float = RENEWAL_SECONDS,
     ) -> None:
         self._store = store
         self._owner = owner
         self._clock = clock
         self._ttl = ttl
-        self._pause = beat
+        self._interval = interval
         self._held: dict[str, Lease] = {}
         self._lost: dict[str, LeaseHeldError] = {}
         self._lock = threading.Lock()
-        self._over = threading.Event()
+        self._stopped = threading.Event()
         self._pool = ThreadPoolExecutor(MAX_PREPARED_TILES, thread_name_prefix="tile-leases")
-        self._thread = threading.Thread(target=self._beat, name="tile-leases", daemon=True)
+        self._thread = threading.Thread(target=self._renew_all, name="tile-leases", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -73,7 +73,7 @@ class TileLeases:
     ) -> None:
         # Acquisitions that have not begun are cancelled; the leases still held are released below.
         self._pool.shutdown(cancel_futures=True)
-        self._over.set()
+        self._stopped.set()
         self._thread.join()
         with ThreadPoolExecutor(MAX_PREPARED_TILES if self._store.is_remote else 1) as pool:
             list(pool.map(self.release, list(self._held)))
@@ -86,15 +86,15 @@ class TileLeases:
         `jobs` is read lazily, in this thread. With a local store `work` runs when its result is
         requested; with a remote one it runs earlier, in other threads.
         """
-        under_way: deque[tuple[Job, Callable[[], Result]]] = deque()
+        submitted: deque[tuple[Job, Callable[[], Result]]] = deque()
         for job in jobs:
             if not self._store.is_remote:
                 yield job, partial(work, job)
                 continue
-            under_way.append((job, self._pool.submit(work, job).result))
-            if len(under_way) > MAX_PREPARED_TILES:
-                yield under_way.popleft()
-        yield from under_way
+            submitted.append((job, self._pool.submit(work, job).result))
+            if len(submitted) > MAX_PREPARED_TILES:
+                yield submitted.popleft()
+        yield from submitted
 
     def take(self, key: str) -> None:
         """Lease a tile.
@@ -108,7 +108,7 @@ class TileLeases:
             self._held[key] = held
 
     @contextmanager
-    def settling(self, key: str) -> Iterator[None]:
+    def committing(self, key: str) -> Iterator[None]:
         """Commit a tile in this block, then release its lease.
 
         Raises:
@@ -134,7 +134,7 @@ class TileLeases:
         try:
             held.release()
         except SpatialAssetsError as error:
-            # The tile is committed; the lease expires by itself.
+            # Everything written under it stays; the lease expires by itself.
             logger.warning(
                 "the lease of tile %s was not released and expires at %s: %s",
                 key,
@@ -142,8 +142,8 @@ class TileLeases:
                 error,
             )
 
-    def _beat(self) -> None:
-        while not self._over.wait(self._pause):
+    def _renew_all(self) -> None:
+        while not self._stopped.wait(self._interval):
             for key in list(self._held):
                 self._renew(key)
 

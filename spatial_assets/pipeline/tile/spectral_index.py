@@ -84,7 +84,7 @@ class SpectralIndexStage:
             return
         most = project.checks.most_removed_share
         composed = compose(index, layers, box=self.box, method=project.time.composite, most=most)
-        self._range_check.require_believable(index.name, label, composed.verdict.evidence)
+        self._range_check.require_plausible(index.name, label, composed.verdict.evidence)
         written = write_tile(
             self._context.store,
             index.name,
@@ -209,7 +209,7 @@ class IndexRangeCheck:
         self._valid: dict[str, float] = {}
         """Index -> valid share in its best period."""
 
-    def require_believable(self, index: str, label: str, evidence: Figures) -> None:
+    def require_plausible(self, index: str, label: str, evidence: Figures) -> None:
         """Refuse an index of which most values had to be removed.
 
         Raises:
@@ -240,7 +240,7 @@ class IndexRangeCheck:
         if not ranges:
             return
         label = max(ranges, key=lambda unit: removed_fraction(ranges[unit]))
-        self.require_believable(index, label, ranges[label])
+        self.require_plausible(index, label, ranges[label])
         self._worst[index] = {"period": label, **ranges[label]}
         self._valid[index] = max(each.valid_fraction for each in facts.values())
         self._report(severe=False)

@@ -173,7 +173,7 @@ def test_whoever_lost_a_tile_does_not_commit_it(country: Path, tmp_path: Path) -
 def test_a_lease_outlives_its_time_while_its_driver_lives(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
     ttl = dt.timedelta(seconds=0.4)
-    with TileLeases(store, owner="slow", clock=now, ttl=ttl, beat=0.05) as leases:
+    with TileLeases(store, owner="slow", clock=now, ttl=ttl, interval=0.05) as leases:
         leases.take("1202")
         time.sleep(1.0)
         with pytest.raises(LeaseHeldError, match="slow"):
