@@ -149,7 +149,7 @@ def compare(contestant: Contestant, theirs: Task, task: Task) -> None:
         apart = np.abs(mine[seen].astype(int) - other[seen])
         off = float(np.quantile(apart, 0.99)) if seen.any() else float("inf")
         agreement = (
-            f"{contestant.name}: {agreeing:.2%} of the pixels agree on being known, "
+            f"{contestant.name}: {agreeing:.2%} of the pixels agree on validity, "
             f"99 % of them within {off * 1e-4:.4f}"
         )
         print(f"  {agreement}", flush=True)
