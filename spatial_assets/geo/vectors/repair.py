@@ -33,7 +33,7 @@ class ValidGeometry:
     """Defects that have been repaired; empty for a clean feature."""
 
 
-def judge_geometry(
+def validate_geometry(
     wkb: bytes | None, *, on_invalid: OnInvalid, most_repair_share: float
 ) -> ValidGeometry | Defect:
     """Decode one geometry, and repair it if that is allowed and unambiguous.

@@ -25,7 +25,7 @@ from spatial_assets.geo.vectors.features import (
     ValidatedFeatures,
     ValidFeature,
 )
-from spatial_assets.geo.vectors.repair import OnInvalid, judge_geometry
+from spatial_assets.geo.vectors.repair import OnInvalid, validate_geometry
 from spatial_assets.geo.vectors.to_lonlat import SourceCrs
 
 # The axes of a feature count as swapped if it is this many times farther from the middle of the
@@ -71,7 +71,7 @@ def validate_features(
     judged: list[_Accepted] = []
     rejected: list[QuarantinedFeature] = []
     for raw in features:
-        outcome = judge_feature(
+        outcome = validate_feature(
             raw, crs=crs, key=key, on_invalid=on_invalid, most_repair_share=most_repair_share
         )
         if isinstance(outcome, Defect):
@@ -89,7 +89,7 @@ def validate_features(
     return ValidatedFeatures(kept=kept, quarantined=quarantined, source_crs=crs.crs)
 
 
-def judge_feature(
+def validate_feature(
     raw: RawFeature, *, crs: SourceCrs, key: str, on_invalid: OnInvalid, most_repair_share: float
 ) -> _Accepted | Defect:
     """Validate one feature on its own; `validate_features` compares it with the others."""
@@ -98,7 +98,9 @@ def judge_feature(
     name = key_text(raw.properties.get(key))
     if name is None:
         return Defect("missing_key", f"column {key!r} is {raw.properties.get(key)!r}")
-    polygonal = judge_geometry(raw.wkb, on_invalid=on_invalid, most_repair_share=most_repair_share)
+    polygonal = validate_geometry(
+        raw.wkb, on_invalid=on_invalid, most_repair_share=most_repair_share
+    )
     if isinstance(polygonal, Defect):
         return polygonal
     placed = crs.to_lonlat(polygonal.geometry)
