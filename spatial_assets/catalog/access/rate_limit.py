@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 MAX_REQUESTS = 16  # of one process: enough to fill a gigabit link with chunks of a megabyte
 INITIAL_REQUESTS = 6.0
 SLOW_DOWN_STATUSES = frozenset({429, 503})
-"""Statuses by which a server says that it gets too many requests."""
+"""Statuses of a server that gets too many requests."""
 
 
 class HostLimiter:

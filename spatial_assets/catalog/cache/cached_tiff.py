@@ -170,7 +170,7 @@ class CachedTiffFile:
         try:
             data = self._cached_tiff.read(self._position, stop)
         except (SceneError, SourceUnavailableError, OSError) as error:
-            # GDAL then fails, and its caller asks the source for the reason
+            # GDAL then fails, and its caller finds the reason at the source
             logger.debug("%s", mask_secrets(str(error)))
             return b""
         self._position += len(data)

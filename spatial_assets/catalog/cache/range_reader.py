@@ -109,7 +109,7 @@ class RangeReader:
             raise self.changed()
 
     def differs_from_catalogue(self, found: ObjectFacts) -> bool:
-        """Return True if the object is not the one that the catalogue was asked about."""
+        """Return True if the object is not the version that was found for the scene."""
         if self._source.checksum is not None:
             return False
         etag, _, size = (self._source.version or "").rpartition(":")

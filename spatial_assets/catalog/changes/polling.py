@@ -189,7 +189,7 @@ def _in_order(documents: Iterable[PolledDocument]) -> tuple[PolledDocument, ...]
 
 
 def _last_changed(item: RawItem) -> str | None:
-    """Return when the server says that an item was last changed, else created."""
+    """Return the time at which an item was last changed, else created, as its server states."""
     for name in _CHANGE_PROPERTIES:
         moment = moment_of(item.document, name)
         if moment is not None:

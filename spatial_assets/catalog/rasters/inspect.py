@@ -106,8 +106,8 @@ def _size_of(source: BandSource) -> int | None:
     """Return the size of the file in bytes, if it is known without a request."""
     if not is_remote(source.href):
         return Path(source.href).stat().st_size
-    told = (source.version or "").rpartition(":")[2]
-    return int(told) if told.isdigit() else source.size
+    size = (source.version or "").rpartition(":")[2]
+    return int(size) if size.isdigit() else source.size
 
 
 def _kernel(source: BandSource, grid: SourceGrid, project: Project) -> Kernel:

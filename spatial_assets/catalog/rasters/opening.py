@@ -1,6 +1,6 @@
-"""Opening of a source, or the error that says why it fails: for good, or for now.
+"""Opening of a source, with the reason if it fails: permanent or temporary.
 
-GDAL only says that it could not open a file; the reason is found in the file or at the server.
+GDAL only reports that it could not open a file; the reason is found in the file or at the server.
 """
 
 from __future__ import annotations

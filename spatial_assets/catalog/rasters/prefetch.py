@@ -23,13 +23,13 @@ FileWindows = tuple[BandSource, Sequence[Window]]
 
 
 class Prefetch:
-    """Files that are fetched ahead; a context manager that cancels the pending ones at its end."""
+    """Remote files that are fetched in advance; at the end of the context, pending ones are not."""
 
     def __init__(self, access: SourceAccess) -> None:
         self._access = access
         self._futures: list[Future[None]] = []
 
-    def request(self, wanted: Iterable[FileWindows]) -> None:
+    def request(self, requests: Iterable[FileWindows]) -> None:
         """Fetch remote files, in this order, after those requested before.
 
         Errors are ignored: the reader meets them again.
@@ -40,7 +40,7 @@ class Prefetch:
         self._futures = [each for each in self._futures if not each.done()]
         self._futures += [
             pool.submit(_fetch, source, windows, self._access)
-            for source, windows in wanted
+            for source, windows in requests
             if is_remote(source.href)
         ]
 
@@ -55,10 +55,10 @@ class Prefetch:
 
 
 @contextlib.contextmanager
-def prefetching(wanted: Iterable[FileWindows], access: SourceAccess) -> Iterator[None]:
+def prefetching(requests: Iterable[FileWindows], access: SourceAccess) -> Iterator[None]:
     """Prefetch remote files during the block, in the order in which they will be read."""
     with Prefetch(access) as prefetch:
-        prefetch.request(wanted)
+        prefetch.request(requests)
         yield
 
 

@@ -25,7 +25,7 @@ def resolve_calibration(
 
     Args:
         properties: of the item.
-        band: what `band_metadata` says of the band.
+        band: result of `band_metadata`.
         profile: of the sensor.
 
     Raises:
@@ -137,7 +137,7 @@ def _default_offset(properties: JsonObject, rule: RadiometryRule) -> float | Non
 
 
 def _unknown(properties: JsonObject, profile: SensorProfile) -> SceneError:
-    """Return the error for an item that does not say how its numbers scale."""
+    """Return the error for an item without scale and offset."""
     has = ", ".join(
         f"{name} = {properties[name]!r}"
         for rule in RADIOMETRY_RULES.values()

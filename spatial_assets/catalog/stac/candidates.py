@@ -43,7 +43,7 @@ class Candidate:
     baseline: str | None = None
     created: dt.datetime | None = None
     digest: str
-    """Hash of what the item says, without the state of its files."""
+    """Hash of the item's metadata, without the state of its files."""
 
     files: tuple[str, ...] = ()
     """Paths of the local files that it names."""
