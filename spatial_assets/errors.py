@@ -59,6 +59,10 @@ class SceneError(SpatialAssetsError):
         self.reason = reason
 
 
+CHANGED_SINCE_INSPECTION = "changed_since_inspection"
+"""Reason of a SceneError that another run may correct: it inspects the changed file again."""
+
+
 class SourceUnavailableError(SpatialAssetsError):
     """The archive or the catalogue did not answer; a retry may help."""
 

@@ -13,9 +13,6 @@ from shapely.geometry.base import BaseGeometry
 
 from spatial_assets.geo.radiometry import Calibration
 
-CHANGED_SINCE_INSPECTION = "changed_since_inspection"
-"""Reason code of a file that is not the one that was inspected; a new run may succeed."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class SceneVersion:

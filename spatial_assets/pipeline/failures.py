@@ -10,8 +10,8 @@ import errno
 import traceback
 from dataclasses import dataclass, replace
 
-from spatial_assets.catalog.scene import CHANGED_SINCE_INSPECTION
 from spatial_assets.errors import (
+    CHANGED_SINCE_INSPECTION,
     DatabaseError,
     GridError,
     LeaseHeldError,

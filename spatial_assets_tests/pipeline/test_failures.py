@@ -17,7 +17,6 @@ import shapely.errors
 import zarr.errors
 
 from spatial_assets import errors
-from spatial_assets.catalog.scene import CHANGED_SINCE_INSPECTION
 from spatial_assets.pipeline.failures import (
     FAILURES,
     UNEXPECTED,
@@ -112,6 +111,6 @@ def test_what_is_not_in_the_table_is_a_bug_and_not_tried_again(error: Exception)
 
 
 def test_a_scene_that_changed_during_the_run_is_looked_into_by_the_next() -> None:
-    found = failure_of(errors.SceneError("x", reason=CHANGED_SINCE_INSPECTION))
+    found = failure_of(errors.SceneError("x", reason=errors.CHANGED_SINCE_INSPECTION))
 
-    assert found == Failure(State.FAILED, CHANGED_SINCE_INSPECTION, transient=False)
+    assert found == Failure(State.FAILED, errors.CHANGED_SINCE_INSPECTION, transient=False)

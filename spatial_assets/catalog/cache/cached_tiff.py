@@ -24,8 +24,8 @@ from spatial_assets.catalog.access.source_access import SourceAccess
 from spatial_assets.catalog.cache.eviction import evict_for_growth
 from spatial_assets.catalog.cache.range_reader import RangeReader
 from spatial_assets.catalog.cache.sparse_file import PAGE_BYTES, SPARSE_SUFFIX, ByteSpan, SparseFile
-from spatial_assets.catalog.scene import CHANGED_SINCE_INSPECTION, BandSource
-from spatial_assets.errors import SceneError, SourceUnavailableError
+from spatial_assets.catalog.scene import BandSource
+from spatial_assets.errors import CHANGED_SINCE_INSPECTION, SceneError, SourceUnavailableError
 from spatial_assets.project.secrets import mask_secrets
 
 logger = logging.getLogger(__name__)

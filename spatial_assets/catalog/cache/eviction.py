@@ -11,7 +11,7 @@ from spatial_assets.catalog.access.source_access import SourceAccess
 from spatial_assets.catalog.cache.sparse_file import PARTIAL_SUFFIX, SPARSE_SUFFIX, disk_bytes
 
 COPY_SUFFIX = ".raster"
-ABANDONED_SECONDS = 24 * 3600.0  # age from which no process still writes a partial file
+ABANDONED_AGE_SECONDS = 24 * 3600.0  # age from which no process still writes a partial file
 SCANS_PER_FILL = 64  # while one process fills the cache once: a scan costs a call a file
 RESERVED_SHARES = 8  # processes that may fill their share between two scans
 
@@ -25,7 +25,10 @@ def evict(folder: Path, access: SourceAccess, *, incoming: int) -> None:
     for path in folder.iterdir():
         with contextlib.suppress(FileNotFoundError):  # another process evicts too
             facts = path.stat()
-            if path.suffix == PARTIAL_SUFFIX and time.time() - facts.st_mtime > ABANDONED_SECONDS:
+            if (
+                path.suffix == PARTIAL_SUFFIX
+                and time.time() - facts.st_mtime > ABANDONED_AGE_SECONDS
+            ):
                 path.unlink()
             elif path.suffix in {COPY_SUFFIX, SPARSE_SUFFIX}:
                 size = disk_bytes(facts) if path.suffix == SPARSE_SUFFIX else facts.st_size

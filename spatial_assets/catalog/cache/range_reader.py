@@ -25,8 +25,8 @@ from spatial_assets.catalog.access.requests import (
 from spatial_assets.catalog.access.signing import EXPIRY_MARGIN_SECONDS, readable_url, tokens
 from spatial_assets.catalog.access.source_access import SourceAccess
 from spatial_assets.catalog.cache.sparse_file import ByteSpan, SparseFile
-from spatial_assets.catalog.scene import CHANGED_SINCE_INSPECTION, BandSource
-from spatial_assets.errors import SceneError
+from spatial_assets.catalog.scene import BandSource
+from spatial_assets.errors import CHANGED_SINCE_INSPECTION, SceneError
 from spatial_assets.project.secrets import mask_secrets
 
 RANGE_CHUNK_BYTES = 1 << 18

@@ -29,9 +29,9 @@ from spatial_assets.catalog.rasters.gdal_datasets import (
     open_dataset,
 )
 from spatial_assets.catalog.rasters.opening import as_local, open_or_explain
-from spatial_assets.catalog.scene import CHANGED_SINCE_INSPECTION, BandSource
+from spatial_assets.catalog.scene import BandSource
 from spatial_assets.catalog.scene_facts import BandFacts
-from spatial_assets.errors import SceneError
+from spatial_assets.errors import CHANGED_SINCE_INSPECTION, SceneError
 from spatial_assets.geo.grid.geobox import Window
 from spatial_assets.project.secrets import mask_secrets
 

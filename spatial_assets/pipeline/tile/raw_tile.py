@@ -20,8 +20,7 @@ from spatial_assets.catalog.access.hrefs import is_remote
 from spatial_assets.catalog.access.source_access import SourceAccess
 from spatial_assets.catalog.rasters.prefetch import FileWindows, prefetching
 from spatial_assets.catalog.rasters.windows import read_window
-from spatial_assets.catalog.scene import CHANGED_SINCE_INSPECTION
-from spatial_assets.errors import SceneError
+from spatial_assets.errors import CHANGED_SINCE_INSPECTION, SceneError
 from spatial_assets.geo.clear_sky import ClearSky
 from spatial_assets.geo.grid.geobox import GeoBox, Window
 from spatial_assets.geo.verdict import Verdict
