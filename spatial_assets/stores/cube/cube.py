@@ -1,8 +1,8 @@
-"""One Zarr cube per index: the driver makes and grows it, workers write whole shards.
+"""The Zarr cube of an index: the driver creates and extends it, workers write whole shards.
 
-What the cube is made of is declared in `cube_documents`; here is who may put what, and when.
-A shard is encoded in memory and put as one object, so it is old or new, never half, and its
-size, etag and hash are known for the tile's manifest. Only the driver touches metadata.
+`metadata` defines the documents of the cube. Only the driver writes metadata. A shard is encoded in
+memory and put as one object, so a reader sees it old or new, never partial, and its size, etag and
+hash are known for the manifest of the tile.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import xarray as xr
 import zarr
 from numpy.typing import NDArray
+from zarr.abc.buffer import Buffer
 from zarr.buffer import cpu
 from zarr.storage import MemoryStore
 
@@ -35,50 +36,46 @@ from spatial_assets.stores.cube.zarr_store import ReadOnlyZarrStore
 from spatial_assets.stores.objects.leases import lease
 from spatial_assets.stores.objects.store import ObjectInfo, ObjectStore
 
-if TYPE_CHECKING:
-    from zarr.abc.buffer import Buffer
-
-
 SHARD = "c/0/0/0"
-LOCK_TTL = timedelta(minutes=2)  # a dozen small objects, with every retry used up
-LOCK_WAIT = timedelta(minutes=3)  # so a driver that died in there is waited out
+LOCK_TTL = timedelta(minutes=2)  # a dozen small objects, with all retries
+LOCK_WAIT = timedelta(minutes=3)  # longer than the lease of a driver that died
 
 
 def stored_cube(store: ObjectStore, index: str) -> CubeSpec | None:
-    """What the cube is now, or None where there is none."""
+    """Read the declaration of the stored cube; None if there is none."""
     root = store.find(f"{layout.cube(index)}/{ROOT}")
     return None if root is None else parsed_spec(root, index=index)
 
 
 def ensure_cube(
-    store: ObjectStore, wanted: CubeSpec, *, owner: str, clock: Callable[[], datetime]
+    store: ObjectStore, spec: CubeSpec, *, owner: str, clock: Callable[[], datetime]
 ) -> CubeSpec:
-    """Make the cube, or grow it in time, to the east and to the south; for the driver only.
+    """Create the cube, or extend it in time, to the east and to the south; for the driver only.
 
-    Safe with any number of drivers: metadata changes under an exclusive lease, all arrays
-    together, and no stored shard is touched. A smaller area or a shorter axis changes nothing:
-    tiles that left the area are removed by `prune`.
+    Safe for concurrent drivers: metadata changes under an exclusive lease, for all arrays
+    together, and no stored shard changes. A smaller area or a shorter axis changes nothing:
+    `prune` deletes tiles that left the area.
 
     Returns:
-        The cube as it is now: at least `wanted`.
+        The stored cube, which contains `spec`.
 
     Raises:
         GridError: stored pixels or periods would have to move; the message has the remedy.
         LeaseHeldError: another driver did not finish in time.
     """
-    found = stored_cube(store, wanted.index)
-    if found is not None and found.grown_to(wanted) == found:
+    found = stored_cube(store, spec.index)
+    if found is not None and found.grown_to(spec) == found:
         return found
     with lease(
         store,
-        f"cube/{wanted.index}",
+        f"cube/{spec.index}",
         owner=owner,
         ttl=LOCK_TTL,
         clock=clock,
         wait=LOCK_WAIT,
     ) as held:
-        found = stored_cube(store, wanted.index)
-        grown = wanted if found is None else found.grown_to(wanted)
+        found = stored_cube(store, spec.index)
+        grown = spec if found is None else found.grown_to(spec)
         if grown != found:
             for path, data in cube_documents(grown).items():
                 held.keep_alive()
@@ -95,14 +92,14 @@ def write_tile(
     values: NDArray[np.int16],
     observations: NDArray[np.uint16],
 ) -> tuple[ObjectInfo, ...]:
-    """Write one period of the shards that the tile owns, each whole, as one object.
+    """Write one period of the shards of the tile, each as one whole object.
 
-    `values` (stored steps, fill included) and `observations` have the shape of `tile.window`;
-    what lies in there between the tile's own shards belongs to others and is not written. A
-    shard of nothing but fill is written too: that it was looked at is a fact.
+    `values` (stored integers, fill included) and `observations` have the shape of `tile.window`;
+    pixels between the shards of the tile belong to other tiles and are not written. A shard of
+    fill only is written too: it records that the tile was computed.
 
     Returns:
-        The objects, two a shard.
+        The objects, two per shard.
 
     Raises:
         StoreError: there is no cube, or its time axis ends before `period`.
@@ -127,11 +124,11 @@ def write_tile(
 def read_window(
     store: ObjectStore, index: str, *, period: int, window: Window
 ) -> tuple[NDArray[np.int16], NDArray[np.uint16]]:
-    """Stored steps and observations of one period; fill and 0 where nothing was written.
+    """Read stored integers and observations of one period; fill and 0 where nothing was written.
 
     Raises:
         StoreError: there is no cube, its time axis ends before `period`, or a shard is damaged.
-        GridError: the window reaches outside the cube.
+        GridError: the window extends beyond the cube.
     """
     root, spec = _root(store, index)
     _refuse_period(spec, period)
@@ -151,7 +148,7 @@ def read_window(
 
 
 def open_cube(store: ObjectStore, index: str) -> xr.Dataset:
-    """The cube for people: values as numbers, NaN for fill, CRS known to rioxarray; read lazily.
+    """Open the cube for users: scaled values, NaN for fill, CRS for rioxarray; read lazily.
 
     Raises:
         StoreError: there is no cube.
@@ -168,7 +165,7 @@ def open_cube(store: ObjectStore, index: str) -> xr.Dataset:
 
 
 def tile_paths(spec: CubeSpec, tile: Tile) -> tuple[str, ...]:
-    """Every object the tile may have in the cube, written or not; for `prune`."""
+    """Paths of all shards the tile may have in the cube, written or not; for `prune`."""
     return tuple(
         shard_path(spec, name, period=period, shard=shard)
         for name in (spec.index, OBSERVATIONS)
@@ -178,7 +175,7 @@ def tile_paths(spec: CubeSpec, tile: Tile) -> tuple[str, ...]:
 
 
 def shard_path(spec: CubeSpec, name: str, *, period: int, shard: Shard) -> str:
-    """Where one shard of one array lives.
+    """Path of one shard of one array.
 
     Raises:
         GridError: it lies outside the cube.
@@ -195,7 +192,7 @@ def _root(store: ObjectStore, index: str) -> tuple[bytes, CubeSpec]:
     if root is None:
         raise StoreError(
             f"there is no cube at {store.uri(layout.cube(index))}; "
-            f"materialize {index}, whose driver makes it, first"
+            f"materialize {index} first: its driver creates the cube"
         )
     return root, parsed_spec(root, index=index)
 
@@ -216,7 +213,7 @@ def _shards_of(window: Window, *, size: int) -> Iterator[Shard]:
 
 
 def _encoded(root: bytes, name: str, *, part: NDArray[Any]) -> bytes:
-    """The bytes of one shard; `part` may be smaller, at the edge of the matrix."""
+    """Encode one shard; `part` may be smaller at the edge of the tile matrix."""
     memory = _in_memory(root, name)
     array = zarr.open_array(MemoryStore(memory), mode="r+")
     whole = np.full(array.shape, array.fill_value, dtype=array.dtype)
@@ -226,7 +223,7 @@ def _encoded(root: bytes, name: str, *, part: NDArray[Any]) -> bytes:
 
 
 def _decoded(root: bytes, name: str, *, data: bytes, uri: str) -> NDArray[Any]:
-    """The pixels of one shard, shape (rows, columns) of a whole shard."""
+    """Decode one shard; shape (row, column) of a whole shard."""
     remedy = "materialize its tile again"
     if not data:  # zarr would read it as fill
         raise StoreError(f"the shard {uri} is damaged (it has no bytes); {remedy}")
@@ -238,7 +235,7 @@ def _decoded(root: bytes, name: str, *, data: bytes, uri: str) -> NDArray[Any]:
 
 
 def _in_memory(root: bytes, name: str) -> dict[str, Buffer]:
-    """The metadata of an array of one shard: zarr itself encodes and decodes, we do the I/O."""
+    """Metadata of an array of one shard: zarr encodes and decodes, the store does the I/O."""
     document = json.loads(root)["consolidated_metadata"]["metadata"][name]
     shape = document["chunk_grid"]["configuration"]["chunk_shape"]
     return {ROOT: cpu.Buffer.from_bytes(json.dumps({**document, "shape": shape}).encode())}

@@ -1,6 +1,6 @@
-"""A period of a cube as one GeoTIFF: for QGIS, and for GDAL before 3.13, which reads no cube.
+"""Export of one period of a cube as GeoTIFF: for QGIS, and GDAL before 3.13, which reads no cube.
 
-Read shard by shard and written block by block, so the size of the area does not matter.
+Pixels are read shard by shard and written block by block, so the area may have any size.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from spatial_assets.stores.cube.metadata import CubeSpec
 from spatial_assets.stores.objects.geotiff import BLOCK_PIXELS, CREATION, gdal_crs
 from spatial_assets.stores.objects.store import ObjectStore
 
-EDGE = 1e-6  # pixels; an edge of the area that lies on one of a pixel takes no more pixels
+EDGE_TOLERANCE = 1e-6  # pixels; an area edge on a pixel edge adds no further pixels
 
 COG: dict[str, Any] = {
     "driver": "COG",
-    "compress": "DEFLATE",  # every GDAL reads it; many builds lack ZSTD
+    "compress": "DEFLATE",  # every GDAL build reads it; many lack ZSTD
     "predictor": "YES",
     "blocksize": BLOCK_PIXELS,
     "overview_resampling": "AVERAGE",  # of the valid pixels
@@ -42,17 +42,17 @@ COG: dict[str, Any] = {
 
 @dataclass(frozen=True, kw_only=True)
 class ExportedCog:
-    """What was written."""
+    """An exported file."""
 
     path: Path
     window: Window
     """Absolute pixels of the grid."""
 
     valid_fraction: float
-    """Share of pixels that hold a value."""
+    """Fraction of pixels with a value, 0 to 1."""
 
     size: int
-    """Bytes of the file."""
+    """Size of the file in bytes."""
 
 
 def export_cog(
@@ -66,11 +66,11 @@ def export_cog(
     """Write one period as a cloud-optimized GeoTIFF: int16, scale, nodata, overviews, CRS.
 
     Args:
-        store: where the cube is.
-        destination: written whole or not at all; a file that is there is replaced.
+        store: store of the cube.
+        destination: written atomically; an existing file is replaced.
         index: name of the index.
-        period: its label, such as "2023-08".
-        area: lon/lat; the pixels of its bounding box. Default: the whole cube.
+        period: label of the period, such as "2023-08".
+        area: in lon/lat; its bounding box is exported. Default: the whole cube.
 
     Raises:
         StoreError: there is no such cube, or the file cannot be written.
@@ -97,10 +97,10 @@ def export_cog(
 
 
 def period_index(spec: CubeSpec, label: str) -> int:
-    """The period that is called `label`.
+    """Number of the period with this label.
 
     Raises:
-        GridError: none is; the message names the first and the last.
+        GridError: there is none; the message names the first and the last.
     """
     labels = [spec.periods.label(number) for number in range(spec.periods.count)]
     if label not in labels:
@@ -112,15 +112,15 @@ def period_index(spec: CubeSpec, label: str) -> int:
 
 
 def window_of(spec: CubeSpec, area: BaseGeometry) -> Window:
-    """The cube's pixels in the bounding box of a lon/lat area.
+    """Pixels of the cube in the bounding box of a lon/lat area.
 
     Raises:
-        GridError: there are none, or the area leaves the grid.
+        GridError: there are none, or the area extends beyond the grid.
     """
     left, top, right, bottom = spec.grid.in_pixels(area).bounds
-    column, row = math.floor(left + EDGE), math.floor(top + EDGE)
-    width = max(math.ceil(right - EDGE) - column, 1)
-    height = max(math.ceil(bottom - EDGE) - row, 1)
+    column, row = math.floor(left + EDGE_TOLERANCE), math.floor(top + EDGE_TOLERANCE)
+    width = max(math.ceil(right - EDGE_TOLERANCE) - column, 1)
+    height = max(math.ceil(bottom - EDGE_TOLERANCE) - row, 1)
     found = Window(column, row, width, height).intersection(spec.extent)
     if found is None:
         west, south, east, north = spec.grid.unproject(shapely.box(*spec.geobox.bounds)).bounds
@@ -134,10 +134,10 @@ def window_of(spec: CubeSpec, area: BaseGeometry) -> Window:
 def _write_plain(
     store: ObjectStore, path: Path, *, spec: CubeSpec, number: int, window: Window
 ) -> int:
-    """Write the window as a tiled GeoTIFF; a COG can only be copied from one.
+    """Write the window as a tiled GeoTIFF, from which GDAL copies the COG.
 
     Returns:
-        How many pixels hold a value.
+        Number of pixels with a value.
     """
     valid = 0
     with rasterio.open(path, "w", **_profile(spec, window)) as dataset:
@@ -150,7 +150,7 @@ def _write_plain(
             values, _ = read_window(store, spec.index, period=number, window=part)
             found = int((values != FILL).sum())
             valid += found
-            if found:  # what is not written reads as nodata and takes no room
+            if found:  # unwritten blocks read as nodata and take no space
                 rows, columns = part.slices_in(window)
                 dataset.write(values, 1, window=RasterioWindow.from_slices(rows, columns))
     return valid
@@ -173,7 +173,7 @@ def _profile(spec: CubeSpec, window: Window) -> dict[str, Any]:
 
 
 def parts(window: Window, *, size: int) -> Iterator[Window]:
-    """`window` cut along absolute squares of `size` pixels, row by row."""
+    """Cut `window` along absolute squares of `size` pixels, row by row."""
     for row in range(window.row // size, (window.row_stop - 1) // size + 1):
         for column in range(window.column // size, (window.column_stop - 1) // size + 1):
             part = Window(column * size, row * size, size, size).intersection(window)

@@ -1,11 +1,7 @@
-"""What a cube is: every metadata document and coordinate, as bytes, from one declaration.
+"""Declaration of a cube, and its metadata documents and coordinates as bytes.
 
-Pure: a `CubeSpec` in, documents by path out, and back. Which documents are put when, and the
-pixels themselves, belong in `cube`.
-
-How a pixel grid is said in metadata: CF for xarray, `proj:` and `spatial:` for zarr readers.
-
-Only the wording of conventions belongs here.
+Pure: a `CubeSpec` in, documents by path out, and back. The pixel grid follows CF for xarray, and
+the conventions `proj:` and `spatial:` for zarr readers. Pixels and I/O belong in `cube`.
 """
 
 from __future__ import annotations
@@ -15,12 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
 from pyproj import CRS
+from zarr.abc.buffer import Buffer
 from zarr.codecs import BloscCodec
 from zarr.storage import MemoryStore
 
@@ -30,26 +27,22 @@ from spatial_assets.geo.grid.pixel_grid import PixelGrid
 from spatial_assets.geo.periods import Periods
 from spatial_assets.geo.radiometry import FILL, INDEX_SCALE
 
-if TYPE_CHECKING:
-    from zarr.abc.buffer import Buffer
-
-
 CUBE_SCHEMA = 1
 SPEC_ATTRIBUTE = "spatial_assets"
-"""Group attribute that holds the declaration itself."""
+"""Group attribute that contains the declaration."""
 
 OBSERVATIONS = "observations"
 ROOT = "zarr.json"
 EPOCH = date(1970, 1, 1)
 
-# Constant, so that a longer axis adds chunks and changes none: an old reader stays right.
+# Constant, so that a longer axis adds chunks and changes none: open readers stay valid.
 TIME_CHUNK = 1024
 SPACE_CHUNK = 16384
 
 
 @dataclass(frozen=True, kw_only=True)
 class CubeSpec:
-    """The cube of one index: what is measured, on which pixels, in which periods."""
+    """Declaration of the cube of one index: its pixels and its periods."""
 
     index: str
     """Name of the index and of its array."""
@@ -57,16 +50,16 @@ class CubeSpec:
     grid: PixelGrid
     grid_id: str
     extent: Window
-    """Absolute pixels of the arrays; starts at the corner of a shard."""
+    """Absolute pixels of the arrays, starting at the corner of a shard."""
 
     periods: Periods
-    """The whole time axis."""
+    """Time axis."""
 
     long_name: str = field(default="", compare=False)
-    """What the values are, for the legend of a map."""
+    """Description of the values, for the legend of a map."""
 
     def __post_init__(self) -> None:
-        """Refuse an extent that would cut shards; bring the axis into one form."""
+        """Refuse an extent that cuts shards; normalize the time axis."""
         shard = self.grid.shard
         if self.extent.column % shard or self.extent.row % shard:
             raise GridError(
@@ -78,54 +71,54 @@ class CubeSpec:
 
     @property
     def geobox(self) -> GeoBox:
-        """The extent on the earth."""
+        """GeoBox of the extent."""
         return self.grid.geobox(self.extent)
 
-    def grown_to(self, wanted: CubeSpec) -> CubeSpec:
-        """The cube that holds this one and `wanted`, without moving a stored shard.
+    def grown_to(self, other: CubeSpec) -> CubeSpec:
+        """Return the cube that contains this one and `other`, without moving a stored shard.
 
         Raises:
-            GridError: it would have to move pixels or periods, or change their size.
+            GridError: pixels or periods would have to move, or change their size.
         """
-        self._refuse_another(wanted)
-        ours, theirs = self.extent, wanted.extent
+        self._refuse_another(other)
+        ours, theirs = self.extent, other.extent
         width = max(ours.column_stop, theirs.column_stop) - ours.column
         height = max(ours.row_stop, theirs.row_stop) - ours.row
         return replace(
-            wanted,
+            other,
             extent=Window(ours.column, ours.row, width, height),
-            periods=self.periods.extended_to(wanted.periods.end),
+            periods=self.periods.extended_to(other.periods.end),
         )
 
-    def _refuse_another(self, wanted: CubeSpec) -> None:
-        remedy = "give [storage] url a new prefix, or set it back"
-        if self.grid != wanted.grid:
+    def _refuse_another(self, other: CubeSpec) -> None:
+        remedy = "give [storage] url a new prefix, or restore the setting"
+        if self.grid != other.grid:
             raise GridError(
-                f"{self.index}.zarr has pixels of {self.grid}, the project wants {wanted.grid}; "
+                f"{self.index}.zarr has pixels of {self.grid}, the project has {other.grid}; "
                 f"{remedy}"
             )
-        ours, theirs = self.periods, wanted.periods
+        ours, theirs = self.periods, other.periods
         if (ours.start, ours.length) != (theirs.start, theirs.length):
             raise GridError(
                 f"the time axis of {self.index}.zarr counts {ours.length}s from {ours.start}, the "
-                f"project's {theirs.length}s from {theirs.start}: every stored period would move; "
+                f"project {theirs.length}s from {theirs.start}, so every stored period would move; "
                 f"[time] start or period changed: {remedy}"
             )
-        if wanted.extent.column < self.extent.column or wanted.extent.row < self.extent.row:
-            columns = max(self.extent.column - wanted.extent.column, 0)
-            rows = max(self.extent.row - wanted.extent.row, 0)
+        if other.extent.column < self.extent.column or other.extent.row < self.extent.row:
+            columns = max(self.extent.column - other.extent.column, 0)
+            rows = max(self.extent.row - other.extent.row, 0)
             raise GridError(
                 f"the area now starts {columns} pixels further west and {rows} further north than "
-                f"{self.index}.zarr: every stored shard would move; [area] can grow east and "
-                f"south; {remedy}"
+                f"{self.index}.zarr, so every stored shard would move; [area] can only grow east "
+                f"and south; {remedy}"
             )
 
 
 def cube_documents(spec: CubeSpec) -> dict[str, bytes]:
-    """Every object of a cube without pixels, by path within it; the root comes last.
+    """All objects of a cube except its pixels, by path; the root comes last.
 
-    The root holds all the metadata (consolidated), so whoever puts the documents in this order
-    commits them all with the last.
+    The root has all the metadata (consolidated), so putting the documents in this order commits
+    them all with the last.
     """
     memory: dict[str, Buffer] = {}
     group = zarr.create_group(MemoryStore(memory), attributes=group_attributes(spec))
@@ -149,7 +142,7 @@ def cube_documents(spec: CubeSpec) -> dict[str, bytes]:
 
 @lru_cache(maxsize=16)
 def parsed_spec(root: bytes, *, index: str) -> CubeSpec:
-    """The declaration that a stored root document carries.
+    """Parse the declaration in a stored root document.
 
     Raises:
         StoreError: it is damaged, or written by a newer version.
@@ -179,7 +172,7 @@ def parsed_spec(root: bytes, *, index: str) -> CubeSpec:
 
 
 def group_attributes(spec: CubeSpec) -> dict[str, Any]:
-    """CF, the geo conventions of zarr, and the declaration itself."""
+    """Group attributes: CF, the geo conventions of zarr, and the declaration."""
     grid, periods = spec.grid, spec.periods
     return {
         "Conventions": "CF-1.11",
@@ -263,7 +256,7 @@ def _add_coordinates(group: zarr.Group, spec: CubeSpec) -> None:
         ("y", origin.f + origin.e * rows, crs.y),
     ):
         _add_axis(group, name, values=values, attributes=attributes)
-    # The value of a grid mapping variable means nothing; its attributes do.
+    # A grid mapping variable has only attributes; its value has no meaning.
     group.create_array("spatial_ref", shape=(), dtype="int64", attributes=dict(crs.grid_mapping))
 
 
@@ -304,7 +297,7 @@ REGISTRATIONS = tuple(
 
 @dataclass(frozen=True)
 class CrsAttributes:
-    """CF attributes of the variables that carry the CRS."""
+    """CF attributes of the variables that define the CRS."""
 
     grid_mapping: Mapping[str, Any]
     x: Mapping[str, Any]
@@ -336,6 +329,6 @@ def crs_attributes(geobox: GeoBox) -> CrsAttributes:
 
 
 def plain(name: str, crs: CRS) -> dict[str, Any]:
-    """Attributes of an axis that CF has no standard name for."""
+    """Attributes of an axis without a CF standard name."""
     unit = crs.axis_info[0].unit_name if crs.axis_info else "1"
     return {"axis": name.upper(), "long_name": f"{name} of {crs.name}", "units": unit}

@@ -1,16 +1,15 @@
-"""A folder of an object store as zarr sees it, to read only.
+"""Read-only Zarr store over a folder of an object store.
 
-Not zarr's own ObjectStore: that one awaits obstore's coroutines, whose Rust threads call into
-Python when they are done. Where the process ends at that moment, Python 3.11 to 3.13 abort it
-(one exit in three, measured; pyo3-async-runtimes knows of it): good work, exit code -6. Plain calls
-in Python's own threads never do. They are also asked again after trouble, and speak our errors.
+It replaces zarr's own ObjectStore, which awaits obstore's coroutines, whose Rust threads call into
+Python when they finish. If the process exits at that moment, Python 3.11 to 3.13 abort it (one exit
+in three, measured; a known issue of pyo3-async-runtimes): exit code -6 after a successful run.
+Blocking calls in Python threads never do; they also get our retries and errors.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
-from typing import TYPE_CHECKING
 
 from zarr.abc.store import (
     ByteRequest,
@@ -18,15 +17,13 @@ from zarr.abc.store import (
     RangeByteRequest,
     Store,
 )
+from zarr.core.buffer import Buffer, BufferPrototype
 
-if TYPE_CHECKING:
-    from zarr.core.buffer import Buffer, BufferPrototype
-
-    from spatial_assets.stores.objects.store import ObjectStore
+from spatial_assets.stores.objects.store import ObjectStore
 
 
 class ReadOnlyZarrStore(Store):
-    """The objects below one folder."""
+    """Objects below one folder, read-only."""
 
     supports_writes = False
     supports_deletes = False
@@ -52,7 +49,7 @@ class ReadOnlyZarrStore(Store):
     async def get(
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
-        """The bytes of an object, or the part that is asked for; None where there is none."""
+        """Read an object, or the requested part of it; None if there is none."""
         part = None if byte_range is None else as_slice(byte_range)
         data = await asyncio.to_thread(self._store.find, self._path(key), part=part)
         return None if data is None else prototype.buffer.from_bytes(data)
@@ -62,37 +59,37 @@ class ReadOnlyZarrStore(Store):
         prototype: BufferPrototype,
         key_ranges: Iterable[tuple[str, ByteRequest | None]],
     ) -> list[Buffer | None]:
-        """Several parts of several objects."""
-        asked = [self.get(key, prototype, byte_range) for key, byte_range in key_ranges]
-        return list(await asyncio.gather(*asked))
+        """Read parts of several objects."""
+        reads = [self.get(key, prototype, byte_range) for key, byte_range in key_ranges]
+        return list(await asyncio.gather(*reads))
 
     async def exists(self, key: str) -> bool:
-        """Whether there is such an object."""
+        """Return True if there is such an object."""
         return await asyncio.to_thread(self._store.head, self._path(key)) is not None
 
     async def set(self, key: str, value: Buffer) -> None:
-        """Refused: zarr decides for itself what it writes first."""
+        """Refuse to write: zarr itself would decide the order of writes."""
         del key, value
         self._check_writable()
 
     async def delete(self, key: str) -> None:
-        """Refused."""
+        """Refuse to delete."""
         del key
         self._check_writable()
 
     def list(self) -> AsyncIterator[str]:
-        """Every object."""
+        """List all keys."""
         return self.list_prefix("")
 
     async def list_prefix(self, prefix: str) -> AsyncIterator[str]:
-        """Every object whose key starts with `prefix`."""
+        """List all keys that start with `prefix`."""
         for info in await asyncio.to_thread(self._store.list, self._folder):
             key = info.path[len(self._folder) + 1 :]
             if key.startswith(prefix):
                 yield key
 
     async def list_dir(self, prefix: str) -> AsyncIterator[str]:
-        """Names of the objects and folders right below `prefix`."""
+        """List the names of objects and folders directly below `prefix`."""
         folder = f"{prefix.rstrip('/')}/" if prefix else ""
         names = {
             key[len(folder) :].split("/", 1)[0]: None async for key in self.list_prefix(folder)
@@ -105,7 +102,7 @@ class ReadOnlyZarrStore(Store):
 
 
 def as_slice(request: ByteRequest) -> slice:
-    """Zarr's request for a part of an object, as Python has it."""
+    """Convert zarr's byte request to a slice."""
     if isinstance(request, RangeByteRequest):
         return slice(request.start, request.end)
     if isinstance(request, OffsetByteRequest):
