@@ -1,6 +1,6 @@
-"""Every format that GDAL reads, streamed as WKB, undecoded, so that one feature cannot cost all.
+"""Vector files that GDAL reads, streamed as undecoded WKB, so that one bad feature fails alone.
 
-Which member of a zip archive is the boundaries file: archives also hold licences and readmes.
+This includes the choice of the boundaries file in a zip archive beside licences and readmes.
 """
 
 from __future__ import annotations
@@ -15,6 +15,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import PurePosixPath
 from typing import Any
 
+import pyarrow as pa
+import pyogrio
+import pyogrio.raw
+from pyogrio.errors import DataLayerError, DataSourceError, FeatureError
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 
@@ -30,21 +34,23 @@ VECTOR_DRIVERS = frozenset(
         *("FlatGeobuf", "OpenFileGDB", "GML", "KML", "LIBKML", "SQLite", "MapInfo File"),
     }
 )
-"""What a boundaries file may be. Not: virtual files and services, which read something else."""
+"""Accepted formats. Excluded: virtual files and services, which read other files."""
 
-_OPEN_OPTIONS = {".gml": {"DOWNLOAD_SCHEMA": "NO"}}  # reading never goes to the network
+_OPEN_OPTIONS = {".gml": {"DOWNLOAD_SCHEMA": "NO"}}  # reading never accesses the network
 _BATCH = 4096
 _NETWORK = re.compile(r"\bHTTP\b|\bcurl\b|\bSSL\b|timed out|response code", re.IGNORECASE)
-_LOUD = frozenset({"GPKG", "SQLite"})  # say where they break off, and may count wrongly
-_COUNTS_DELETED = frozenset({"ESRI Shapefile", "MapInfo File"})  # deleted rows stay in their count
-_TROUBLES = (OSError, UnicodeDecodeError)  # how Arrow passes on what GDAL says
-_CURVED = range(
-    8, 13
-)  # WKB types of curves, compound curves, curve polygons, multi-curves, surfaces
+_REPORTS_TRUNCATION = frozenset({"GPKG", "SQLite"})  # and their feature count may be wrong
+_COUNTS_DELETED = frozenset(
+    {"ESRI Shapefile", "MapInfo File"}
+)  # the feature count includes deleted rows
+_GDAL_ERRORS = (DataSourceError, DataLayerError, FeatureError)
+_READ_ERRORS = (OSError, UnicodeDecodeError, pa.ArrowException)  # GDAL errors raised through Arrow
+_CURVED = range(8, 13)
+"""WKB types of curves, compound curves, curve polygons, multi-curves, surfaces."""
 
 
 class GdalFile:
-    """One layer of a file GDAL can open; what it has is known, its features are not read yet."""
+    """One layer of an opened file: its columns and CRS are known, its features are not read yet."""
 
     def __init__(self, source: VectorSource, *, layer: str | None, limits: ReadLimits) -> None:
         self._source = source
@@ -56,12 +62,12 @@ class GdalFile:
             raise VectorError(
                 f"{source.uri} is {self.driver}; wanted {', '.join(sorted(VECTOR_DRIVERS))}"
             )
-        self._stated = int(info["features"])
-        if self._stated > limits.features:
+        self._declared = int(info["features"])
+        if self._declared > limits.features:
             raise VectorError(
-                f"{source.uri} has {self._stated:,} features; the limit is {limits.features:,}"
+                f"{source.uri} has {self._declared:,} features; the limit is {limits.features:,}"
             )
-        # Arrow takes the bytes of a .dbf for UTF-8 unless it is told what GDAL found
+        # Arrow assumes that a .dbf is UTF-8 unless it gets the encoding that GDAL found
         self._encoding = str(info["encoding"]) if self.driver == "ESRI Shapefile" else None
         fields = [str(name) for name in info["fields"]]
         self._fields = frozenset(fields)
@@ -70,14 +76,12 @@ class GdalFile:
         self.crs = _crs(source.uri, info["crs"])
 
     def features(self, columns: Sequence[str]) -> Iterator[RawFeature]:
-        """Feature by feature, in the order of the file.
+        """Read features in the order of the file.
 
         Raises:
-            VectorError: the file breaks off.
-            SourceUnavailableError: the network does.
+            VectorError: the file is truncated or damaged.
+            SourceUnavailableError: the network failed.
         """
-        import pyarrow as pa
-
         count = 0
         try:
             for row in self._rows(columns):
@@ -86,26 +90,24 @@ class GdalFile:
                 yield RawFeature(index=count, properties=properties, wkb=wkb)  # type: ignore[arg-type]
                 count += 1
             self._check_complete(count)
-        except (*_TROUBLES, *_pyogrio_errors(), pa.ArrowException) as error:
-            message = f"{self._source.uri} breaks off at feature {count}: {error}"
+        except (*_READ_ERRORS, *_GDAL_ERRORS) as error:
+            message = f"{self._source.uri} ends unexpectedly at feature {count}: {error}"
             raise _refusal(message) from error
 
     def _check_complete(self, count: int) -> None:
-        """Refuse a file of which GDAL read less than it said there was, without a word."""
-        if self._stated in {count, -1} or self.driver in _LOUD:
+        """Refuse a file of which GDAL silently read fewer features than the file declares."""
+        if self._declared in {count, -1} or self.driver in _REPORTS_TRUNCATION:
             return
         if self.driver in _COUNTS_DELETED:
             with self._opened() as path:
                 if len(self._geometries(path)) == count:
                     return
         raise VectorError(
-            f"{self._source.uri} is cut short: it has {self._stated:,} features by its own count, "
-            f"and {count:,} could be read"
+            f"{self._source.uri} is cut short: it declares {self._declared:,} features, "
+            f"but only {count:,} could be read"
         )
 
     def _rows(self, columns: Sequence[str]) -> Iterator[dict[str, object]]:
-        import pyogrio.raw
-
         with ExitStack() as stack:
             path = stack.enter_context(self._opened())
             stream = pyogrio.raw.open_arrow(
@@ -118,7 +120,7 @@ class GdalFile:
                 use_pyarrow=True,
                 **_options(path),
             )
-            with _gdal_speaks():
+            with _logging_gdal_warnings():
                 meta, reader = stack.enter_context(stream)
             geometry = meta["geometry_name"] or "wkb_geometry"
             fid = meta["fid_column"] or "OGC_FID"
@@ -137,10 +139,8 @@ class GdalFile:
                     yield row
 
     def _geometries(self, path: str) -> list[bytes | None]:
-        """All geometries, arcs as lines; slower than Arrow, and loud where a file breaks off."""
-        import pyogrio.raw
-
-        with _gdal_speaks():
+        """Read all geometries, arcs as lines; slower than Arrow, but reports a truncated file."""
+        with _logging_gdal_warnings():
             _, _, geometries, _ = pyogrio.raw.read(
                 path, layer=self.layer, columns=[], **_options(path)
             )
@@ -149,26 +149,22 @@ class GdalFile:
     @contextmanager
     def _opened(self) -> Iterator[str]:
         with private_view(self._source) as source, _configured(source.gdal_options):
-            yield _entered(source.gdal_path) if source.is_zipped else source.gdal_path
+            yield _path_in_archive(source.gdal_path) if source.is_zipped else source.gdal_path
 
 
-def _entered(archive: str) -> str:
-    """The path of the boundaries file within an archive, or the archive where GDAL must guess."""
-    import pyogrio
-
+def _path_in_archive(archive: str) -> str:
+    """Path of the boundaries file within an archive, or the archive if GDAL must choose."""
     try:
         listed = pyogrio.vsi_listtree(archive)
     except (NotADirectoryError, FileNotFoundError):
-        return archive  # one file only, or no archive: GDAL knows, or says so
+        return archive  # a single file, or no archive: left to GDAL, which reports an error if any
     member = vector_member([path.removeprefix(f"{archive}/") for path in listed])
     return f"{archive}/{member}" if member else archive
 
 
 def _only_layer(uri: str, path: str, layer: str | None) -> str:
-    """The layer asked for, or the only one with geometries."""
-    import pyogrio
-
-    with _refused(uri), _gdal_speaks():
+    """Return the requested layer, or the only one with geometries."""
+    with _gdal_errors_refused(uri), _logging_gdal_warnings():
         listed = pyogrio.list_layers(path)
     spatial = [str(name) for name, kind in listed if kind is not None]
     names = [str(name) for name, _ in listed]
@@ -184,9 +180,7 @@ def _only_layer(uri: str, path: str, layer: str | None) -> str:
 
 
 def _info(path: str, layer: str) -> Mapping[str, Any]:
-    import pyogrio
-
-    with _refused(path), _gdal_speaks():
+    with _gdal_errors_refused(path), _logging_gdal_warnings():
         return dict(pyogrio.read_info(path, layer=layer, **_options(path)))
 
 
@@ -205,15 +199,13 @@ def _options(path: str) -> dict[str, str]:
 
 
 def _next(reader: Iterator[Any]) -> list[dict[str, object]] | None:
-    with _gdal_speaks():
+    with _logging_gdal_warnings():
         batch = next(reader, None)
     return None if batch is None else _listed(batch)
 
 
 def _listed(batch: Any) -> list[dict[str, object]]:  # noqa: ANN401 - pyarrow has no types
-    """The rows; text that is not the encoding it claims keeps what can be read of it."""
-    import pyarrow as pa
-
+    """Rows of a batch; in text with a wrong encoding, undecodable bytes are replaced."""
     try:
         return list(batch.to_pylist())
     except UnicodeDecodeError:
@@ -235,45 +227,37 @@ def _is_curved(wkb: bytes) -> bool:
     return int(kind) % 1000 in _CURVED
 
 
-def _pyogrio_errors() -> tuple[type[Exception], ...]:
-    from pyogrio import errors
-
-    return (errors.DataSourceError, errors.DataLayerError, errors.FeatureError)
-
-
 @contextmanager
-def _refused(uri: str) -> Iterator[None]:
+def _gdal_errors_refused(uri: str) -> Iterator[None]:
     try:
         yield
-    except _pyogrio_errors() as error:
+    except _GDAL_ERRORS as error:
         raise _refusal(f"GDAL cannot read {uri}: {error}") from error
 
 
 def _refusal(message: str) -> VectorError | SourceUnavailableError:
-    """The file is bad, unless GDAL speaks of the network: then trying again may help."""
-    away = ("s3://" in message or "/vsis3/" in message) and _NETWORK.search(message)
-    return SourceUnavailableError(message) if away else VectorError(message)
+    """Return the error: the file is bad, or, if GDAL reports the network, a retry may help."""
+    is_network = ("s3://" in message or "/vsis3/" in message) and _NETWORK.search(message)
+    return SourceUnavailableError(message) if is_network else VectorError(message)
 
 
 @contextmanager
-def _gdal_speaks() -> Iterator[None]:
-    """What GDAL has to say about a file goes to the log; each feature is judged by itself."""
-    with warnings.catch_warnings(record=True) as heard:
+def _logging_gdal_warnings() -> Iterator[None]:
+    """Log GDAL's warnings about a file; each feature is validated on its own."""
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", RuntimeWarning)
         yield
-    for warning in heard:
+    for warning in caught:
         logger.info("GDAL: %s", warning.message)
 
 
 @contextmanager
 def _configured(options: Mapping[str, str]) -> Iterator[None]:
-    """GDAL options for the time of one read: they are global to the process."""
-    import pyogrio
-
+    """Set GDAL options during one read; they are global to the process."""
     if "AWS_REGION" in options:
-        pyogrio.vsi_curl_clear_cache()  # GDAL remembers a 503 as "there is no such file"
+        pyogrio.vsi_curl_clear_cache()  # GDAL caches a 503 as "no such file"
     before = {name: pyogrio.get_gdal_config_option(name) for name in options}
-    # an option that was only in the environment goes back there, not into the process for good
+    # an option set only in the environment is unset again, not fixed for the process
     before = {name: None if old == os.environ.get(name) else old for name, old in before.items()}
     pyogrio.set_gdal_config_options(dict(options))
     try:
@@ -287,10 +271,10 @@ _LAST_RESORT = (".json", ".xml")  # more often metadata than features
 
 
 def vector_member(paths: Iterable[str]) -> str | None:
-    """The only vector file among `paths`, else the only folder that holds all; None: GDAL's guess.
+    """Choose the only vector file, else the only folder with all; None leaves the choice to GDAL.
 
     Args:
-        paths: of the members within the archive, folders with or without a slash at the end.
+        paths: paths of the members within the archive; folders may end with a slash.
     """
     members = [path.rstrip("/") for path in paths]
     bases = sorted({base for path in members for base in _geodatabase(path)})
@@ -298,7 +282,7 @@ def vector_member(paths: Iterable[str]) -> str | None:
         return bases[0] if len(bases) == 1 else None
     for suffixes in (_FILES, _LAST_RESORT):
         found = [path for path in members if path.lower().endswith(suffixes)]
-        found = [path for path in found if not _is_litter(path)]
+        found = [path for path in found if not _is_macos_metadata(path)]
         if len(found) == 1:
             return found[0]
         if found:
@@ -310,12 +294,12 @@ def vector_member(paths: Iterable[str]) -> str | None:
 
 
 def _geodatabase(path: str) -> list[str]:
-    """The .gdb folder that `path` is, or lies in."""
+    """Return the .gdb folder that `path` is, or is in."""
     chain = [PurePosixPath(path), *PurePosixPath(path).parents]
     return [str(part) for part in chain if part.suffix.lower() == ".gdb"]
 
 
-def _is_litter(path: str) -> bool:
-    """What macOS puts into archives."""
+def _is_macos_metadata(path: str) -> bool:
+    """Return True for files that macOS adds to archives."""
     parts = PurePosixPath(path).parts
     return "__MACOSX" in parts or parts[-1].startswith("._")

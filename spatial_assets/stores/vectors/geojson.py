@@ -1,7 +1,7 @@
-"""GeoJSON feature by feature, each geometry packed as it stands.
+"""GeoJSON feature by feature, each geometry encoded as WKB without repair.
 
-GDAL turns a geometry it cannot parse into none, drops what is no feature, and refuses a whole file
-for one number it does not like; here all of it reaches repair.py, which says what is wrong.
+GDAL turns an unreadable geometry into none, drops items that are not features, and refuses a whole
+file for one bad number; here every item reaches geo/vectors/repair.py, which reports the problem.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from spatial_assets.geo.lonlat import CRS84
 from spatial_assets.geo.vectors.features import Defect, RawFeature
 
 SEQUENCES = (".geojsonl", ".geojsons", ".ndjson", ".jsonl")
-"""Names of files with one feature a line."""
+"""Suffixes of files with one feature per line."""
 
 _POINT, _LINE, _POLYGON = 1, 2, 3
 _TYPES = {
@@ -35,7 +35,7 @@ _MAX_DEPTH = 16  # of collections within collections
 
 
 class NotGeoJsonError(ValueError):
-    """Not JSON, cut short, or not a FeatureCollection: perhaps something GDAL knows."""
+    """Not JSON, truncated, or not a FeatureCollection: GDAL may still read it."""
 
 
 class GeoJsonFile:
@@ -56,7 +56,7 @@ class GeoJsonFile:
         self.columns = tuple(names)
 
     def features(self, columns: Sequence[str]) -> Iterator[RawFeature]:
-        """Each item as a feature, or as the problem it is."""
+        """Read each item as a feature, or as a feature with a problem."""
         for index, item in enumerate(self._items):
             known = _properties(item)
             if "id" in columns and "id" not in known and isinstance(item, dict):
@@ -75,7 +75,7 @@ def _parsed(uri: str, data: bytes) -> Mapping[str, object]:
 
 
 def _lines(data: bytes) -> Mapping[str, object]:
-    """One feature a line (RFC 8142); a line that is not JSON stands as the text it is."""
+    """Parse one feature per line (RFC 8142); keep a line that is not JSON as text."""
     items: list[object] = []
     for line in data.splitlines():
         text = line.strip(b" \t\x1e")
@@ -92,7 +92,7 @@ def _properties(item: object) -> Mapping[str, object]:
 
 
 def _declared_crs(uri: str, document: Mapping[str, object]) -> CRS | None:
-    """The file's own `crs` member (GeoJSON 2008), else lon/lat (RFC 7946); null says unknown."""
+    """CRS by the `crs` member (GeoJSON 2008), else lon/lat (RFC 7946); None if it is null."""
     if "crs" not in document:
         return CRS.from_user_input(CRS84)
     declared = document["crs"]
@@ -109,7 +109,7 @@ def _declared_crs(uri: str, document: Mapping[str, object]) -> CRS | None:
 
 
 def packed(geometry: object) -> tuple[bytes | None, Defect | None]:
-    """A GeoJSON geometry as 2D WKB, valid or not, or the reason why it cannot be packed."""
+    """Encode a GeoJSON geometry as 2D WKB, valid or not, or return the reason if impossible."""
     if geometry is None:
         return None, None
     try:

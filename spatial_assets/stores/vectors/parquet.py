@@ -1,4 +1,4 @@
-"""GeoParquet, read by pyarrow row by row: the GDAL of the wheels has no Parquet driver."""
+"""GeoParquet, read by pyarrow row by row: GDAL in the wheels has no Parquet driver."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import io
 import json
 from collections.abc import Iterator, Sequence
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 
@@ -14,18 +16,15 @@ from spatial_assets.geo.lonlat import CRS84
 from spatial_assets.geo.vectors.features import RawFeature
 from spatial_assets.stores.vectors.source import VectorSource
 
-_DEFAULT_CRS = CRS84  # what the specification says where `crs` is left out
+_DEFAULT_CRS = CRS84  # default of the specification if `crs` is missing
 
 
 class GeoParquetFile:
-    """One GeoParquet file, opened; its metadata has been read and found sound."""
+    """An opened GeoParquet file with valid metadata."""
 
     driver = "Parquet"
 
     def __init__(self, source: VectorSource, data: bytes | None) -> None:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
         self._source = source
         try:
             where = source.gdal_path if data is None else io.BytesIO(data)
@@ -36,7 +35,7 @@ class GeoParquetFile:
         self.columns = [n for n in self._file.schema_arrow.names if n != self._geometry]
 
     def _geo(self) -> tuple[str, CRS | None]:
-        """Name of the geometry column, and its CRS; None if the file says it is not known."""
+        """Name of the geometry column, and its CRS; None if the file declares it unknown."""
         packed = (self._file.schema_arrow.metadata or {}).get(b"geo")
         try:
             geo = json.loads(packed or b"null")
@@ -57,9 +56,7 @@ class GeoParquetFile:
         return name, crs
 
     def features(self, columns: Sequence[str]) -> Iterator[RawFeature]:
-        """Row by row, in the order of the file."""
-        import pyarrow as pa
-
+        """Read features in the order of the file."""
         index = 0
         wanted = [*dict.fromkeys([*columns, self._geometry])]
         try:

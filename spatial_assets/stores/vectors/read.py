@@ -1,7 +1,8 @@
-"""Boundaries files, read feature by feature, from disk or S3, whatever format they are in.
+"""Reading boundaries files of any format, feature by feature, from disk or S3.
 
-Reading only: which features are usable is decided in geo/vectors/validate.py, how the usable
-ones are kept in validated.py.
+geo/vectors/validate.py decides which features are usable, `validated` stores those. The library of
+a format is imported when a file of that format is opened: sensors and the command line import this
+module, and pyarrow and pyogrio would cost them 0.3 s and 110 MB.
 """
 
 from __future__ import annotations
@@ -16,9 +17,7 @@ from pyproj import CRS
 from spatial_assets.errors import VectorError
 from spatial_assets.geo.vectors.features import Defect, RawFeature
 from spatial_assets.geo.vectors.to_lonlat import SourceCrs
-from spatial_assets.stores.vectors.gdal import GdalFile
 from spatial_assets.stores.vectors.geojson import SEQUENCES, GeoJsonFile, NotGeoJsonError
-from spatial_assets.stores.vectors.parquet import GeoParquetFile
 from spatial_assets.stores.vectors.source import ReadLimits, VectorSource, load_bytes, locate_source
 
 __all__ = ["RawFeatures", "ReadLimits", "read_features"]
@@ -26,27 +25,27 @@ __all__ = ["RawFeatures", "ReadLimits", "read_features"]
 _GEOJSON = (".geojson", ".json", *SEQUENCES)
 
 GEOJSON_BYTES = 64 * 1024**2
-"""Up to here GeoJSON is parsed by us, who tell what is wrong with each feature; beyond, by GDAL."""
+"""Maximum size of GeoJSON for `geojson`, which reports each bad feature; GDAL reads larger ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RawFeatures:
-    """A boundaries file whose CRS and columns are known to be there."""
+    """An opened boundaries file with a known CRS and the requested columns."""
 
     source: VectorSource
-    """Where it is, how big, and its version."""
+    """Path, size and version of the file."""
 
     driver: str
-    """GDAL's name of the format, or "Parquet"."""
+    """GDAL driver, or "Parquet"."""
 
     crs: CRS
-    """On the Earth, never guessed."""
+    """CRS on the Earth, never guessed."""
 
     columns: tuple[str, ...]
-    """The columns each feature carries."""
+    """Columns of each feature."""
 
     features: Iterator[RawFeature]
-    """Once through, in the order of the file; reading happens as it is walked."""
+    """Features in the order of the file, read during iteration; a single pass."""
 
 
 def read_features(
@@ -61,13 +60,13 @@ def read_features(
 
     Args:
         source: GeoPackage, (zipped) shapefile, GeoJSON, FlatGeobuf, GeoParquet, FileGDB, GML, KML.
-        columns: the key column and the columns to carry; the feature id is a column by its name.
-        layer: needed where the file has several layers with geometries.
-        limits: what is too big; default `ReadLimits()`.
-        env: where S3 keys and endpoint come from; default: the process environment.
+        columns: key column and columns to keep; the feature id is available by its column name.
+        layer: name of the layer, required if several layers have geometries.
+        limits: maximum sizes; default `ReadLimits()`.
+        env: source of S3 keys and endpoint; default: the process environment.
 
     Raises:
-        VectorError: the file as a whole cannot be used; says why.
+        VectorError: the file as a whole is unusable; the message has the reason.
         SourceUnavailableError: S3 did not answer.
     """
     bounds = limits or ReadLimits()
@@ -85,7 +84,7 @@ def read_features(
 
 
 class _File(Protocol):
-    """What every kind of file answers before its features are read."""
+    """An opened file of any format."""
 
     @property
     def driver(self) -> str: ...
@@ -103,13 +102,17 @@ def _opened(
     found: VectorSource, *, layer: str | None, limits: ReadLimits, env: Mapping[str, str] | None
 ) -> _File:
     if found.is_parquet:
+        from spatial_assets.stores.vectors.parquet import GeoParquetFile
+
         return GeoParquetFile(found, load_bytes(found, env) if found.folder is None else None)
+    from spatial_assets.stores.vectors.gdal import GdalFile
+
     if not found.uri.lower().endswith(_GEOJSON) or found.size > GEOJSON_BYTES:
         return GdalFile(found, layer=layer, limits=limits)
     try:
         return GeoJsonFile(found.uri, load_bytes(found, env))
     except NotGeoJsonError as refusal:
-        # TopoJSON or a bare geometry is GDAL's; what is cut short, neither's
+        # GDAL reads TopoJSON or a bare geometry; neither reads a truncated file.
         try:
             return GdalFile(found, layer=layer, limits=limits)
         except VectorError as error:
@@ -133,7 +136,7 @@ def _require(found: VectorSource, wanted: Sequence[str], columns: Sequence[str])
 
 
 def _sized(features: Iterator[RawFeature], limits: ReadLimits) -> Iterator[RawFeature]:
-    """Refuse the file beyond its number of features, and a feature beyond its size."""
+    """Refuse a file with too many features; mark a feature that is too large."""
     for count, feature in enumerate(features, start=1):
         if count > limits.features:
             raise VectorError(f"more than {limits.features:,} features, the limit")

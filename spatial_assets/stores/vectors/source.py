@@ -1,7 +1,7 @@
-"""Where a boundaries file is: checked, measured and named as GDAL wants it, before it is opened.
+"""Location of a boundaries file: found, measured and named for GDAL before it is opened.
 
-Nothing is ever written beside the source. What is inside the file is for vector_gdal and
-vector_parquet.
+Nothing is ever written beside the source. The contents of the file belong in `gdal`, `geojson` and
+`parquet`.
 """
 
 from __future__ import annotations
@@ -28,48 +28,48 @@ _PARQUET = (".parquet", ".geoparquet", ".pq")
 
 @dataclass(frozen=True, kw_only=True)
 class ReadLimits:
-    """How much a boundaries file may be; beyond, it is refused before it fills the memory."""
+    """Maximum sizes of a boundaries file; a larger one is refused before it fills the memory."""
 
     file_bytes: int = 4 * 1024**3
-    """Size of the file, unpacked if it is an archive."""
+    """Maximum size of the file, unpacked if it is an archive."""
 
     features: int = 2_000_000
-    """Number of features."""
+    """Maximum number of features."""
 
     geometry_bytes: int = 64 * 1024**2
-    """One geometry as WKB: four million vertices. Costs the feature, not the file."""
+    """Maximum size of a geometry as WKB: four million vertices. A larger one fails alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class VectorSource:
-    """A boundaries file that exists and is not too big."""
+    """A boundaries file that exists and is within the limits."""
 
     uri: str
-    """As a person wrote it."""
+    """Path or URI as configured."""
 
     gdal_path: str
-    """As GDAL opens it, /vsi prefixes included."""
+    """Path for GDAL, including /vsi prefixes."""
 
     size: int
-    """Bytes of all its files."""
+    """Size of all its files in bytes."""
 
     version: str
-    """Hash of names, sizes and times or etags: changes when the file does."""
+    """Hash of names, sizes, and times or etags; changes with the file."""
 
     folder: Path | None = None
     """Folder of a local source; None on S3."""
 
     gdal_options: Mapping[str, str] = field(default_factory=dict)
-    """GDAL configuration that opening it takes; may hold keys, never shown."""
+    """GDAL configuration for opening the file; may contain keys, never shown."""
 
     @property
     def is_parquet(self) -> bool:
-        """Whether pyarrow reads it, not GDAL: the wheel has no Parquet driver."""
+        """True if pyarrow reads it, since GDAL in the wheel has no Parquet driver."""
         return self.uri.lower().endswith(_PARQUET)
 
     @property
     def is_zipped(self) -> bool:
-        """Whether the files are in an archive."""
+        """True if the files are in an archive."""
         return self.uri.lower().endswith(_ZIPPED)
 
 
@@ -79,7 +79,7 @@ def locate_source(
     """Find the file, on disk or on S3.
 
     Raises:
-        VectorError: there is no such file, it is empty, or beyond `limits`.
+        VectorError: there is no such file, or it is empty or exceeds `limits`.
         SourceUnavailableError: S3 did not answer.
     """
     scheme = urlsplit(source).scheme
@@ -94,7 +94,7 @@ def locate_source(
     if found.size > limits.file_bytes:
         raise VectorError(
             f"{source} has {found.size:,} bytes, more than the limit of {limits.file_bytes:,}: "
-            "split it, or keep only the area in question"
+            "split it, or keep only the area of interest"
         )
     if found.folder is not None and found.is_zipped:
         _check_unpacked_size(source, Path(found.gdal_path.removeprefix("/vsizip/")), limits)
@@ -104,7 +104,7 @@ def locate_source(
 
 
 def load_bytes(source: VectorSource, env: Mapping[str, str] | None = None) -> bytes:
-    """The whole file, for the formats that are not GDAL's.
+    """Read the whole file, for formats that GDAL does not read.
 
     Raises:
         VectorError: it cannot be read.
@@ -121,9 +121,9 @@ def load_bytes(source: VectorSource, env: Mapping[str, str] | None = None) -> by
 
 @contextmanager
 def private_view(source: VectorSource) -> Iterator[VectorSource]:
-    """The source; by links in a folder of our own where GDAL would write beside it.
+    """Yield the source, or links to it in a temporary folder if GDAL would write beside it.
 
-    GDAL writes a .gfs beside any GML, and the .shx of a shapefile that lost it.
+    GDAL writes a .gfs beside any GML, and a missing .shx beside a shapefile.
     """
     path = _written_beside(source)
     if path is None:
@@ -140,7 +140,7 @@ def private_view(source: VectorSource) -> Iterator[VectorSource]:
 
 
 def _written_beside(source: VectorSource) -> Path | None:
-    """The .gml, or the .shp without .shx, of a source on disk; None if GDAL only reads."""
+    """Return the .gml, or the .shp without .shx, of a local source; None if GDAL only reads."""
     path = Path(source.gdal_path)
     if source.folder is None or source.is_zipped:
         return None
@@ -238,7 +238,7 @@ def _check_unpacked_size(source: str, path: Path, limits: ReadLimits) -> None:
 
 
 def _check_well_formed(source: str, path: Path) -> None:
-    """GDAL reads GML up to where it breaks off, and says nothing."""
+    """Refuse truncated GML, which GDAL reads without an error."""
     try:
         with path.open("rb") as file:
             expat.ParserCreate().ParseFile(file)

@@ -1,7 +1,8 @@
 """Validated boundaries as GeoParquet bytes, and the quarantined ones as a JSON record.
 
-Bytes in memory: where they live is `layout`'s, who puts them the pipeline's. The same features and
-facts give the same bytes, so a re-run that changes nothing changes no object.
+Bytes in memory: `layout` has their paths, the pipeline puts them. The same features and facts give
+the same bytes, so a repeated run without changes changes no object. pyarrow and geopandas are
+imported in the functions: sensors and the command line import this module.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 OWN_COLUMNS = ("key", "area_m2", "feature_fingerprint", "geometry")
-"""Columns of ours; a configured column may not have one of these names."""
+"""Reserved columns; a configured column must have another name."""
 
 _FACTS = b"spatial_assets"
 
@@ -32,32 +33,32 @@ _FACTS = b"spatial_assets"
 def write_validated(
     validated: ValidatedFeatures, *, columns: Sequence[str], facts: Mapping[str, object]
 ) -> bytes:
-    """GeoParquet: key, the configured columns, area_m2, feature_fingerprint, geometry (EPSG:4326).
+    """Encode as GeoParquet: the key, the configured columns, and the reserved ones (EPSG:4326).
 
     Args:
-        validated: its kept features, in file order.
+        validated: result of the validation; its kept features are written in file order.
         columns: the configured columns, in order.
         facts: JSON types: source, its version, settings; versions of GDAL, PROJ and GEOS.
             The fingerprint of the set and its report are added.
 
     Raises:
-        VectorError: a configured column has a name of ours.
+        VectorError: a configured column has a reserved name.
     """
     import pyarrow.parquet as pq
 
     taken = sorted(set(columns) & set(OWN_COLUMNS))
     if taken:
-        raise VectorError(f"columns {', '.join(taken)} are ours: rename them in the source")
+        raise VectorError(f"columns {', '.join(taken)} are reserved: rename them in the source")
     buffer = io.BytesIO()
     pq.write_table(_table(validated, columns=columns, facts=facts), buffer, compression="zstd")
     return buffer.getvalue()
 
 
 def read_validated(data: bytes) -> gpd.GeoDataFrame:
-    """The validated boundaries; `attrs` carries the facts they were written with.
+    """Decode validated boundaries; `attrs` has the facts they were written with.
 
     Raises:
-        VectorError: the bytes are not what `write_validated` wrote.
+        VectorError: the bytes were not written by `write_validated`.
     """
     import geopandas as gpd
     import pyarrow as pa
@@ -73,7 +74,7 @@ def read_validated(data: bytes) -> gpd.GeoDataFrame:
 
 
 def write_quarantined(validated: ValidatedFeatures, *, facts: Mapping[str, object]) -> bytes:
-    """Everything about the features set aside, as JSON: nothing of the source is lost.
+    """Encode all quarantined features as JSON, without loss of source data.
 
     `wkb` is the geometry as read, in hex, in the CRS that `crs` names.
     """
@@ -100,7 +101,7 @@ def write_quarantined(validated: ValidatedFeatures, *, facts: Mapping[str, objec
 
 
 def library_versions() -> dict[str, str]:
-    """Versions of what decides the coordinates: GDAL, PROJ and GEOS of the wheels."""
+    """Versions of the libraries that decide the coordinates: GDAL, PROJ and GEOS of the wheels."""
     import pyogrio
     import pyproj
 
@@ -133,7 +134,7 @@ def _table(
 
 
 def _column(values: Sequence[object]) -> pa.Array:
-    """Typed by what it holds; text where it holds nothing, or things of several types."""
+    """Array of the type of its values; text if it has none, or values of several types."""
     import pyarrow as pa
 
     try:
@@ -144,7 +145,7 @@ def _column(values: Sequence[object]) -> pa.Array:
 
 
 def _geo(kept: Sequence[ValidFeature]) -> dict[str, object]:
-    """The metadata of GeoParquet 1.1."""
+    """GeoParquet 1.1 metadata."""
     column: dict[str, object] = {
         "encoding": "WKB",
         "geometry_types": ["MultiPolygon"] if kept else [],

@@ -76,7 +76,7 @@ def test_a_set_without_a_usable_feature_is_written_and_read() -> None:
 
 
 def test_a_column_with_a_name_of_ours_is_refused() -> None:
-    with pytest.raises(VectorError, match="area_m2 are ours"):
+    with pytest.raises(VectorError, match="area_m2 are reserved"):
         write_validated(validated(), columns=["area_m2"], facts={})
 
 
