@@ -8,7 +8,6 @@ from pathlib import Path
 
 import dagster as dg
 
-from spatial_assets.assets.sqlite_event_log import event_log_open
 from spatial_assets.definitions import build_definitions
 from spatial_assets.pipeline.engines.engine import ProcessEngine
 from spatial_assets.pipeline.stages import chain_of
@@ -30,9 +29,8 @@ def run_nothing(keys: Sequence[str], home: Path) -> None:
     )
     def nothing(context: dg.AssetExecutionContext) -> Iterator[dg.AssetMaterialization]:
         engine = ProcessEngine(workers=WORKERS, gdal_cache_mb=CACHE_MB)
-        with event_log_open(context.instance):
-            for key, _ in engine.run(str, context.partition_keys):
-                yield dg.AssetMaterialization("nothing", partition=key)
+        for key, _ in engine.run(str, context.partition_keys):
+            yield dg.AssetMaterialization("nothing", partition=key)
 
     launch(lambda instance: materialized([nothing], instance, keys), home)
 

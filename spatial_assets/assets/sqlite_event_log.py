@@ -111,25 +111,6 @@ class OpenEventLog(SqliteEventLogStorage):
         self._files.close()
 
 
-@contextmanager
-def event_log_open(instance: dg.DagsterInstance) -> Iterator[None]:
-    """Keep the files of an instance's event log open, whatever its `dagster.yaml`.
-
-    A storage other than SQLite does not need it, nor does one that keeps its files open itself.
-    """
-    storage = instance.event_log_storage
-    if not isinstance(storage, SqliteEventLogStorage) or isinstance(storage, OpenEventLog):
-        yield
-        return
-    files = OpenFiles(storage)
-    storage._connect = files.connect  # type: ignore[method-assign] # noqa: SLF001
-    try:
-        yield
-    finally:
-        del storage._connect  # noqa: SLF001 - restores the method of the class
-        files.close()
-
-
 def _engine_of(storage: SqliteEventLogStorage, shard: str) -> Engine:
     engine = create_engine(
         storage.conn_string_for_shard(shard),

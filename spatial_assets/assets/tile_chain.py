@@ -61,15 +61,10 @@ def tile_chain(project: Project) -> dg.AssetsDefinition:
         engine: EngineResource,
     ) -> Iterator[TileEvent]:
         """Process the selected tiles through the selected stages, and report each as it ends."""
-        from spatial_assets.assets.sqlite_event_log import event_log_open
         from spatial_assets.pipeline.run.driver import TilePipeline
 
         report = RunReport()
-        with (
-            as_dagster_failure(),
-            event_log_open(context.instance),
-            database.open(project) as opened,
-        ):
+        with as_dagster_failure(), database.open(project) as opened:
             objects = store.open()
             pipeline = TilePipeline(
                 project=project,

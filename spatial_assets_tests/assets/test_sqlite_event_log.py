@@ -13,7 +13,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from spatial_assets.assets.sqlite_event_log import MAX_OPEN_FILES, OpenEventLog, event_log_open
+from spatial_assets.assets.sqlite_event_log import MAX_OPEN_FILES, OpenEventLog
 
 HOME = "telemetry: {enabled: false}\n"
 OPEN = """
@@ -158,27 +158,25 @@ def pending(home: Path) -> list[str]:
     return sorted(path.name for path in (home / "history" / "runs").glob("*-wal"))
 
 
-def test_events_are_not_moved_one_by_one_into_the_file_of_all_runs(tmp_path: Path) -> None:
-    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
-    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+def test_events_are_not_moved_one_by_one_into_the_file_of_all_runs(home: Path) -> None:
+    with dg.DagsterInstance.from_config(str(home)) as instance:
         noted(instance, "1")
-        before = pending(tmp_path)
-        with event_log_open(instance):
-            noted(instance, "2")
-            during = pending(tmp_path)
-        after = pending(tmp_path)
+        noted(instance, "2")
+        during = pending(home)
         kept = instance.get_materialized_partitions(dg.AssetKey("ndvi"))
 
-    assert (before, during, after) == ([], [".db-wal", "index.db-wal"], [])
+    assert (during, pending(home)) == ([".db-wal", "index.db-wal"], [])
     assert kept == {"1", "2"}
 
 
-def test_an_event_log_that_is_no_file_of_sqlite_is_left_alone() -> None:
-    with dg.DagsterInstance.ephemeral() as instance:
-        with event_log_open(instance):
-            noted(instance, "1")
+def test_an_instance_that_does_not_name_the_class_keeps_dagsters_own(tmp_path: Path) -> None:
+    (tmp_path / "dagster.yaml").write_text(HOME)
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        made(instance)
 
-        assert instance.get_materialized_partitions(dg.AssetKey("ndvi")) == {"1"}
+        assert not isinstance(instance.event_log_storage, OpenEventLog)
+        assert pending(tmp_path) == []
+        assert instance.get_materialized_partitions(dg.AssetKey("ndvi")) == {"1", "2"}
 
 
 def test_a_log_that_another_process_wiped_begins_anew(home: Path) -> None:
