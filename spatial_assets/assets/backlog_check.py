@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 BACKLOG_KEY = dg.AssetCheckKey(dg.AssetKey(RAW), "backlog")
 
-MAX_LISTED_TILES = 20
+MAX_BACKLOG_ROWS = 20
 """Tiles listed in the metadata; the counts cover all of them."""
 
 BACKLOG_COLUMNS = dg.TableSchema(
@@ -41,7 +41,7 @@ def backlog_spec(project: Project) -> dg.AssetCheckSpec:
 def backlog_result(backlog: Backlog) -> dg.AssetCheckResult:
     """Return the result within a run: the counts, and the tiles that have waited longest."""
     counts = {name: dg.MetadataValue.int(count) for name, count in backlog.counts.items()}
-    worst = [_record(entry) for entry in backlog.entries[:MAX_LISTED_TILES]]
+    worst = [_record(entry) for entry in backlog.entries[:MAX_BACKLOG_ROWS]]
     return dg.AssetCheckResult(
         asset_key=BACKLOG_KEY.asset_key,
         check_name=BACKLOG_KEY.name,

@@ -18,13 +18,13 @@ from spatial_assets.stores.rows import TileWanted
 from spatial_assets.stores.tables.connect import open_database
 from spatial_assets.stores.tables.database import Database
 
-LOCK_TIMEOUT_SECONDS = 20.0  # for a database locked by others; Dagster gives a tick 60
+TICK_LOCK_TIMEOUT_SECONDS = 20.0  # for a database locked by others; Dagster gives a tick 60
 
 
 def read_records(project: Project) -> Recorded:
     """Read the records of a project from its database."""
     url = project.database_url
-    with open_database(url, pool_size=1, lock_timeout=LOCK_TIMEOUT_SECONDS) as database:
+    with open_database(url, pool_size=1, lock_timeout=TICK_LOCK_TIMEOUT_SECONDS) as database:
         changed = _changed(database, project)
         unreleased = _rows(database, "quarantine", project, released_at=None, kind="tile")
         quarantined = {str(row["subject"]) for row in unreleased}
