@@ -23,7 +23,7 @@ class HostLimiter:
     def __init__(self) -> None:
         self._condition = threading.Condition()
         self._in_flight = 0
-        self._ignored_answers = 0
+        self._answers_before_next_halving = 0
         self.allowed = INITIAL_REQUESTS
         """Concurrent requests that are allowed, rounded down; answers add fractions of one."""
 
@@ -46,11 +46,14 @@ class HostLimiter:
         Of the requests that are under way together, only the first refused one halves the limit.
         """
         with self._condition:
-            self._ignored_answers = max(0, self._ignored_answers - 1)
+            self._answers_before_next_halving = max(0, self._ignored_answers - 1)
             if status not in SLOW_DOWN_STATUSES:
                 self.allowed = min(MAX_REQUESTS, self.allowed + 1 / self.allowed)
-            elif not self._ignored_answers:
-                self.allowed, self._ignored_answers = max(1.0, self.allowed / 2), self._in_flight
+            elif not self._answers_before_next_halving:
+                self.allowed, self._answers_before_next_halving = (
+                    max(1.0, self.allowed / 2),
+                    self._in_flight,
+                )
                 logger.info("too many requests: limited to %d at a time", self.allowed)
 
 

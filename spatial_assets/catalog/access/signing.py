@@ -105,7 +105,7 @@ def source_store(bucket: str, access: SourceAccess) -> S3Store:
     Raises:
         SettingsError: `[scenes.source]` needs keys, and there are none.
     """
-    keys, retry_policy = _keys(access), access.retry_policy
+    keys, policy = _keys(access), access.retry_policy
     config: S3Config = {
         "region": access.region or DEFAULT_REGION,
         "request_payer": access.requester_pays,
@@ -125,19 +125,17 @@ def source_store(bucket: str, access: SourceAccess) -> S3Store:
         config=config,
         client_options={
             "allow_http": True,
-            "connect_timeout": dt.timedelta(seconds=retry_policy.connect_timeout),
-            "timeout": dt.timedelta(seconds=retry_policy.read_timeout),
+            "connect_timeout": dt.timedelta(seconds=policy.connect_timeout),
+            "timeout": dt.timedelta(seconds=policy.read_timeout),
         },
         retry_config={
-            "max_retries": retry_policy.attempts - 1,
+            "max_retries": policy.attempts - 1,
             "backoff": {
-                "init_backoff": dt.timedelta(seconds=retry_policy.first_delay),
-                "max_backoff": dt.timedelta(seconds=retry_policy.max_delay),
+                "init_backoff": dt.timedelta(seconds=policy.first_delay),
+                "max_backoff": dt.timedelta(seconds=policy.max_delay),
                 "base": 2,
             },
-            "retry_timeout": dt.timedelta(
-                seconds=retry_policy.attempts * retry_policy.read_timeout
-            ),
+            "retry_timeout": dt.timedelta(seconds=policy.attempts * policy.read_timeout),
         },
     )
 

@@ -1,4 +1,7 @@
-"""Items of a stac-geoparquet file, local or remote, batch by batch."""
+"""Items of a stac-geoparquet file, local or remote, batch by batch.
+
+A module of its own, as stac-geoparquet is slow to import and only such a file needs it.
+"""
 
 from __future__ import annotations
 
