@@ -46,7 +46,7 @@ class HostLimiter:
         Of the requests that are under way together, only the first refused one halves the limit.
         """
         with self._condition:
-            self._answers_before_next_halving = max(0, self._ignored_answers - 1)
+            self._answers_before_next_halving = max(0, self._answers_before_next_halving - 1)
             if status not in SLOW_DOWN_STATUSES:
                 self.allowed = min(MAX_REQUESTS, self.allowed + 1 / self.allowed)
             elif not self._answers_before_next_halving:
