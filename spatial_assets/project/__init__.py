@@ -1,4 +1,4 @@
-"""project.toml as frozen settings: read once, checked as a whole, then only passed on."""
+"""project.toml as frozen settings: read once, checked as a whole, then passed on unchanged."""
 
 from spatial_assets.project.loading import load_project
 from spatial_assets.project.project import Project

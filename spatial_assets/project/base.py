@@ -1,7 +1,4 @@
-"""What every table of project.toml has in common, and what a problem with a key looks like.
-
-Files that people point us at, read only as far as such a file can reasonably go.
-"""
+"""The base of every table of project.toml, and problems with its keys as messages."""
 
 from __future__ import annotations
 
@@ -19,11 +16,11 @@ from spatial_assets.errors import SettingsError
 from spatial_assets.project.secrets import MASK, is_secret_name, mask_secrets
 
 PROJECT_FILE = "project.toml"
-LONGEST_SHOWN = 120  # characters of a value in a message: a pasted polygon must not bury the remedy
+MAX_SHOWN_CHARACTERS = 120  # of a value in a message: a pasted polygon must not hide the remedy
 
-Item = TypeVar("Item")
-# TOML has arrays, not tuples; only the array itself is converted, its items stay strict.
-Tuple = Annotated[tuple[Item, ...], Field(strict=False)]
+_Entry = TypeVar("_Entry")
+# TOML has arrays, not tuples; only the array itself is converted, its entries stay strict.
+Tuple = Annotated[tuple[_Entry, ...], Field(strict=False)]
 
 
 class Table(BaseModel):
@@ -36,65 +33,67 @@ class Table(BaseModel):
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """One thing that a setting says and that cannot be."""
+    """One invalid setting."""
 
     key: str
-    """Dotted path within project.toml, e.g. "grid.pixel_zoom"; boundaries count from 0."""
+    """Dotted path within project.toml, e.g. "grid.pixel_zoom"; entries of arrays count from 0."""
 
     value: object
-    """What was found there, or None where the key is absent."""
+    """Value that was found, or None if the key is absent."""
 
     wrong: str
-    """What is wrong with it."""
+    """Statement of what is wrong with the value."""
 
     remedy: str
-    """What to do about it."""
+    """Action that corrects it."""
 
-    place: str | None = None
-    """Where the value came from, when not from the project file: a variable, e.g. "$X"."""
+    source: str | None = None
+    """Source of the value if it is not the project file: a variable, e.g. "$X"."""
 
-    def told(self, file: str) -> str:
-        """The problem in one line that names file, key, value and remedy."""
+    def describe(self, file: str) -> str:
+        """Return the problem as one line that names file, key, value and remedy."""
         shown = "" if self.value is None else f" = {shown_value(self.key, self.value)}"
-        return mask_secrets(f"{self.place or file}: {self.key}{shown}: {self.wrong}; {self.remedy}")
+        return mask_secrets(
+            f"{self.source or file}: {self.key}{shown}: {self.wrong}; {self.remedy}"
+        )
 
 
 def shown_value(key: str, value: object) -> str:
-    """`value` as a person may see it: as TOML has it, short, and masked if it may be a secret."""
+    """Return `value` for a message: as TOML, shortened, and masked if it may be a secret."""
     if is_secret_name(key.rpartition(".")[2]):
         return MASK
     if isinstance(value, date):
         return value.isoformat()
     text = mask_secrets(json.dumps(value, default=str, ensure_ascii=False))
-    return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 3]}..."
+    return text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[: MAX_SHOWN_CHARACTERS - 3]}..."
 
 
 def settings_error(problems: Iterable[Problem], file: str) -> SettingsError:
-    """The error that tells every problem, a line each."""
-    return SettingsError("\n".join(problem.told(file) for problem in problems))
+    """Return the error that lists every problem, one per line."""
+    return SettingsError("\n".join(problem.describe(file) for problem in problems))
 
 
 def refusal(wrong: str, remedy: str, *, key: str = "") -> PydanticCustomError:
-    """An error for a validator to raise.
+    """Return an error for a validator to raise.
 
     Args:
-        wrong: what is wrong with the value.
-        remedy: what to do about it.
-        key: the key within the table, where a validator of a whole table knows it.
+        wrong: statement of what is wrong with the value.
+        remedy: action that corrects it.
+        key: key within the table, for a validator of a whole table.
     """
     return PydanticCustomError("refused", "{wrong}", {"wrong": wrong, "remedy": remedy, "key": key})
 
 
-def bounded_bytes(path: Path, most: int) -> bytes:
-    """The whole file; a device that never ends is not read to its end.
+def bounded_bytes(path: Path, limit: int) -> bytes:
+    """Read a whole file of up to `limit` bytes; a device that never ends is refused too.
 
     Raises:
-        ValueError: it has more than `most` bytes.
+        ValueError: it has more than `limit` bytes.
         OSError: it cannot be read.
     """
     with path.open("rb") as file:
-        data = file.read(most + 1)
-    if len(data) > most:
-        message = f"it has more than {most:,} bytes"
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        message = f"it has more than {limit:,} bytes"
         raise ValueError(message)
     return data

@@ -1,4 +1,4 @@
-"""What settings must have in common: the rules that no single table can see."""
+"""Rules between the tables of project.toml, which no single table can check."""
 
 from __future__ import annotations
 
@@ -17,36 +17,36 @@ from spatial_assets.project.urls import (
     storage_problem,
 )
 
-TABLES_OF_OURS = ("tile_state", "quarantine", "schema_version", "run_log", "meta")
+RESERVED_TABLES = ("tile_state", "quarantine", "schema_version", "run_log", "meta")
 
 
 def problems_between(project: Project) -> Iterator[Problem]:
-    """Every contradiction between the settings of a project."""
+    """Yield every contradiction between the settings of a project."""
     yield from _indices(project)
     yield from _boundaries(project)
     yield from _freshness(project)
     yield from _time(project)
-    yield from _places(project)
+    yield from _urls(project)
 
 
 def _indices(project: Project) -> Iterator[Problem]:
-    """Indices that nobody has written, that stand twice, or whose bands the sensor lacks."""
+    """Yield indices that are unknown, given twice, or need bands that the sensor lacks."""
     names = project.indices.names
     for number, name in enumerate(names):
         if name in names[:number]:
             remedy = "name each index once"
-            yield Problem(key="indices.names", value=name, wrong="stands twice", remedy=remedy)
+            yield Problem(key="indices.names", value=name, wrong="is given twice", remedy=remedy)
         elif name not in INDICES:
             remedy = _suggestion(name, sorted(INDICES))
             yield Problem(
-                key="indices.names", value=name, wrong="is not an index known here", remedy=remedy
+                key="indices.names", value=name, wrong="is not a known index", remedy=remedy
             )
         else:
             yield from _missing_bands(project, name)
 
 
 def _missing_bands(project: Project, name: str) -> Iterator[Problem]:
-    """An index that needs a band which the sensor does not have."""
+    """Yield an index that needs bands which the sensor does not have."""
     needs, sensor = INDICES[name].needs, project.sensor
     missing = [band for band in needs if band not in sensor.bands]
     if missing:
@@ -59,27 +59,27 @@ def _missing_bands(project: Project, name: str) -> Iterator[Problem]:
 
 
 def _boundaries(project: Project) -> Iterator[Problem]:
-    """Sets of boundaries whose assets or tables would collide with others."""
+    """Yield boundary sets whose assets or tables would have the name of others."""
     indices = [name for index in project.indices.names for name in (index, f"{index}_by_boundary")]
-    taken = {"raw_tile", "reprojected_raster", "tile_index", *indices, *TABLES_OF_OURS}
+    taken = {"raw_tile", "reprojected_raster", "tile_index", *indices, *RESERVED_TABLES}
     for number, boundary in enumerate(project.boundaries):
-        made = {boundary.name, f"raw_{boundary.name}", f"validated_{boundary.name}"}
-        if made & taken:
-            wrong = f"would make a second {', '.join(sorted(made & taken))}"
+        names = {boundary.name, f"raw_{boundary.name}", f"validated_{boundary.name}"}
+        if names & taken:
+            wrong = f"would create a second asset or table: {', '.join(sorted(names & taken))}"
             key = f"boundaries.{number}.name"
             remedy = "choose another name"
             yield Problem(key=key, value=boundary.name, wrong=wrong, remedy=remedy)
-        taken |= made
+        taken |= names
 
 
 def _freshness(project: Project) -> Iterator[Problem]:
-    """Windows for assets or regions that this project does not have."""
+    """Yield windows for assets or regions that this project does not have."""
     assets, regions = project.asset_names, tuple(project.regions)
-    wanted = [
+    windows = [
         *((f"freshness.{name}", name, assets) for name in project.freshness.windows),
         *((f"freshness.regions.{name}", name, regions) for name in project.freshness.regions),
     ]
-    for key, name, known in wanted:
+    for key, name, known in windows:
         if name not in known:
             kind = "an asset of this project" if known is assets else "a region of [regions]"
             remedy = _suggestion(name, list(known)) if known else f"add [regions.{name}]"
@@ -87,7 +87,7 @@ def _freshness(project: Project) -> Iterator[Problem]:
 
 
 def _time(project: Project) -> Iterator[Problem]:
-    """A time axis that ends before it starts, or starts after the scenes do."""
+    """Yield a time axis that ends before it starts, or starts after the scenes do."""
     start, end = project.time.start, project.time.end
     if start and end and end < start:
         wrong = f"the time axis would end before it starts, on {start}"
@@ -100,27 +100,27 @@ def _time(project: Project) -> Iterator[Problem]:
 
 
 def _first_day(start: date, length: PeriodLength) -> date:
-    """First day of the whole period that the time axis starts with."""
+    """Return the first day of the period that the time axis starts with."""
     return Periods(start, length, start).first_day(0)
 
 
-def _places(project: Project) -> Iterator[Problem]:
-    """URLs that are of no kind known here."""
+def _urls(project: Project) -> Iterator[Problem]:
+    """Yield URLs of an unsupported kind."""
     storage, database = project.storage.url, project.database.url
     wrong = storage_problem(storage)
     if wrong is not None:
-        place = project.origins.get("storage.url")
+        source = project.origins.get("storage.url")
         yield Problem(
-            key="storage.url", value=storage, wrong=wrong, remedy=STORAGE_REMEDY, place=place
+            key="storage.url", value=storage, wrong=wrong, remedy=STORAGE_REMEDY, source=source
         )
     if resolved_database_url(database, project.root) is None:
-        wrong, place = "is neither DuckDB nor PostGIS", project.origins.get("database.url")
+        wrong, source = "is neither DuckDB nor PostGIS", project.origins.get("database.url")
         yield Problem(
-            key="database.url", value=database, wrong=wrong, remedy=DATABASE_REMEDY, place=place
+            key="database.url", value=database, wrong=wrong, remedy=DATABASE_REMEDY, source=source
         )
 
 
 def _suggestion(name: str, known: list[str]) -> str:
-    """The name that was probably meant, or all that are known."""
+    """Suggest the most similar known name, or list all known names."""
     close = get_close_matches(name, known, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(known)}"
+    return f"did you mean {close[0]!r}?" if close else f"known names: {', '.join(known)}"

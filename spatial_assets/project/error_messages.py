@@ -1,4 +1,4 @@
-"""pydantic's errors translated into problems that name key, value and remedy."""
+"""Validation errors of pydantic, translated into problems that name key, value and remedy."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _TYPE_NAMES = {
 
 
 def problems_of(error: ValidationError, root: type[BaseModel]) -> list[Problem]:
-    """Every problem that pydantic found in the data of `root`, in its order."""
+    """Return every problem that pydantic found in the data of `root`, in its order."""
     return [
         _problem(details, root)
         for details in error.errors(include_url=False)
@@ -39,8 +39,8 @@ def problems_of(error: ValidationError, root: type[BaseModel]) -> list[Problem]:
 
 
 def _problem(details: ErrorDetails, root: type[BaseModel]) -> Problem:
-    """One of pydantic's errors as a problem."""
-    # Tags of a union stand in angle brackets: they are ours, not the user's.
+    """Translate one of pydantic's errors."""
+    # Tags of a union, in angle brackets, are not part of the user's file.
     *outer, last = details["loc"] or ("",)
     location = [part for part in outer if not str(part).startswith("<")]
     if details["type"] == "extra_forbidden" or not str(last).startswith("<"):
@@ -65,12 +65,12 @@ def _problem(details: ErrorDetails, root: type[BaseModel]) -> Problem:
 
 
 def dotted(location: Location) -> str:
-    """A location as a dotted TOML path; an entry of an array of tables shows its index."""
+    """Return a location as a dotted TOML path; an entry of an array is named by its index."""
     return ".".join(str(part) for part in location)
 
 
 def _unknown_key(location: Location, root: type[BaseModel], *, value: object) -> Problem:
-    """A key that no table has; most are misspelt."""
+    """Return the problem of an unknown key; most are misspelt."""
     name = str(location[-1])
     table, _ = _find(location[:-1], root)
     known = sorted(_fields(table))
@@ -80,12 +80,12 @@ def _unknown_key(location: Location, root: type[BaseModel], *, value: object) ->
     elif close:
         remedy = f"did you mean {close[0]!r}?"
     else:
-        remedy = f"the keys known here are {', '.join(known)}"
+        remedy = f"the known keys are {', '.join(known)}"
     return Problem(key=dotted(location), value=value, wrong="unknown key", remedy=remedy)
 
 
 def _missing_key(location: Location, root: type[BaseModel]) -> Problem:
-    """A key that must be there and is not."""
+    """Return the problem of a missing required key."""
     return Problem(
         key=dotted(location),
         value=None,
@@ -95,7 +95,7 @@ def _missing_key(location: Location, root: type[BaseModel]) -> Problem:
 
 
 def _wrong(details: ErrorDetails, value: object) -> str:
-    """What pydantic has against `value`, in the words of TOML."""
+    """Return pydantic's message about `value`, in terms of TOML."""
     message = details["msg"].replace("Input should", "must").replace("a valid tuple", "an array")
     message = _TABLE.sub("a table", message)
     is_wrong_type = details["type"].endswith(("_type", "_parsing"))
@@ -104,7 +104,7 @@ def _wrong(details: ErrorDetails, value: object) -> str:
 
 
 def _expectation(field: FieldInfo | None) -> str:
-    """What a field wants, from its description and example."""
+    """Return the remedy of a field, from its description and example."""
     if field is None or field.description is None:
         return "see the comments in the file that `spatial-assets init` writes"
     example = f", for example {shown_value('', field.examples[0])}" if field.examples else ""
@@ -112,26 +112,28 @@ def _expectation(field: FieldInfo | None) -> str:
 
 
 def _find(location: Location, root: type[BaseModel]) -> tuple[type[BaseModel], FieldInfo | None]:
-    """The innermost table on the way to `location`, and the field that its last name means."""
+    """Return the innermost table on the way to `location`, and the field of its last name."""
     table, field = root, None
     for part in location:
         fields = _fields(table)
         if part in fields:
             field = fields[str(part)]
             table = _table_in(field.annotation) or table
-        elif table.model_config.get("extra") == "allow":  # a name of the user's, as in [freshness]
+        elif (
+            table.model_config.get("extra") == "allow"
+        ):  # a name that the user chose, as in [freshness]
             table = _table_in(get_type_hints(table)["__pydantic_extra__"]) or table
         # Else: an index of an array or a name that the user chose, as in [regions].
     return table, field
 
 
 def _fields(table: type[BaseModel]) -> dict[str, FieldInfo]:
-    """The fields of a table by their keys in the file."""
+    """Return the fields of a table by their keys in the file."""
     return {field.alias or name: field for name, field in table.model_fields.items()}
 
 
 def _table_in(annotation: object) -> type[BaseModel] | None:
-    """The table that a field's type holds, however wrapped; None for plain values."""
+    """Return the table that a field's type contains, however wrapped; None for plain values."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     for argument in get_args(annotation):

@@ -1,4 +1,4 @@
-"""project.toml read once: from a folder and the environment to a Project or a SettingsError."""
+"""Loading of project.toml: from a folder and the environment to a Project, or an error."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from spatial_assets.project.secrets import secret_in
 PROJECT_VARIABLE = "SPATIAL_ASSETS_PROJECT"
 DEMO_FOLDER = Path(__file__).parents[1] / "demo" / "project"
 
-_TOO_DEEP = "{}: its tables or arrays are nested too deeply; no key needs that"
-DEEPEST = 32  # levels of tables and arrays; the deepest key that there is lies four deep
-LARGEST_FILE = 1 << 20  # bytes; the longest that people write has some 20 kB
+_TOO_DEEP = "{}: its tables or arrays are nested too deeply; remove the nesting, no key needs it"
+MAX_NESTING = 32  # levels of tables and arrays; the most nested key is four levels deep
+MAX_PROJECT_FILE_BYTES = 1 << 20  # a long project file has some 20 kB
 
 OVERRIDES = {
     "SPATIAL_ASSETS_STORAGE_URL": ("storage", "url"),
@@ -38,7 +38,7 @@ _SYNTAX = re.compile(
 
 
 def load_project(folder: Path | None = None, env: Mapping[str, str] | None = None) -> Project:
-    """The project in a folder, with the variables that override it; needs no network or server.
+    """Load the project in a folder, with the variables that override it; needs no server.
 
     Args:
         folder: a project folder, or its project.toml. Default: $SPATIAL_ASSETS_PROJECT, else the
@@ -46,7 +46,7 @@ def load_project(folder: Path | None = None, env: Mapping[str, str] | None = Non
         env: default: the environment of this process.
 
     Raises:
-        SettingsError: with every problem, a line each: file, key, value, remedy.
+        SettingsError: lists every problem, one per line: file, key, value, remedy.
     """
     env = os.environ if env is None else env
     file = project_file(folder, env)
@@ -64,12 +64,12 @@ def load_project(folder: Path | None = None, env: Mapping[str, str] | None = Non
     problems = list(problems_between(project))
     if problems:
         raise settings_error(problems, str(file))
-    project.refuse_impossible_places()  # here rather than in the middle of a run
+    project.check_geometry()  # here rather than in the middle of a run
     return project
 
 
 def project_file(folder: Path | None, env: Mapping[str, str]) -> Path:
-    """The absolute path of the project file that `folder`, or the environment, means.
+    """Return the absolute path of the project file that `folder`, or the environment, names.
 
     Raises:
         SettingsError: there is none.
@@ -81,16 +81,16 @@ def project_file(folder: Path | None, env: Mapping[str, str]) -> Path:
         return file
     source = f" (from ${PROJECT_VARIABLE})" if folder is None and named else ""
     message = (
-        f"{file}: there is no such file{source}; write one with `spatial-assets init DIR`, "
+        f"{file}: there is no such file{source}; create one with `spatial-assets init DIR`, "
         f"or set ${PROJECT_VARIABLE} to a folder that has a {PROJECT_FILE}"
     )
     raise SettingsError(message)
 
 
 def _read(file: Path) -> dict[str, Any]:
-    """The tables of a TOML file."""
+    """Read the tables of a TOML file."""
     try:
-        tables = tomllib.loads(bounded_bytes(file, LARGEST_FILE).decode("utf-8"))
+        tables = tomllib.loads(bounded_bytes(file, MAX_PROJECT_FILE_BYTES).decode("utf-8"))
     except tomllib.TOMLDecodeError as error:
         found = _SYNTAX.fullmatch(str(error))
         place = "at the end" if not found or not found["line"] else f"line {found['line']}"
@@ -104,13 +104,13 @@ def _read(file: Path) -> dict[str, Any]:
         message = f"{file}: cannot be read: {error}; make it a readable UTF-8 file"
         raise SettingsError(message) from error
 
-    if _is_deeper(tables, DEEPEST):
+    if _is_deeper(tables, MAX_NESTING):
         raise SettingsError(_TOO_DEEP.format(file))
     return tables
 
 
 def _is_deeper(value: object, levels: int) -> bool:
-    """Whether tables and arrays lie within each other more than so many levels deep."""
+    """Return True if tables and arrays are nested more than so many levels deep."""
     if isinstance(value, dict | list) and levels == 0:
         return True
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
@@ -118,7 +118,7 @@ def _is_deeper(value: object, levels: int) -> bool:
 
 
 def _override(tables: dict[str, Any], env: Mapping[str, str]) -> dict[str, str]:
-    """Put what the environment says into `tables`, and tell which keys came from there."""
+    """Put the overrides of the environment into `tables`; return dotted key -> variable."""
     origins = {}
     for variable, (table, key) in OVERRIDES.items():
         value = env.get(variable)
@@ -129,7 +129,7 @@ def _override(tables: dict[str, Any], env: Mapping[str, str]) -> dict[str, str]:
 
 
 def _secrets(value: object, key: str = "") -> Iterator[Problem]:
-    """Every URL in the file that carries a secret; files are committed, secrets must not be."""
+    """Yield every URL in the file that carries a secret: project files are committed."""
     if isinstance(value, dict):
         for name, inner in value.items():
             yield from _secrets(inner, f"{key}.{name}" if key else str(name))
@@ -142,7 +142,7 @@ def _secrets(value: object, key: str = "") -> Iterator[Problem]:
 
 
 def _secret_remedy(key: str) -> str:
-    """Where the secret of a setting belongs instead."""
+    """Return the remedy for the secret of a setting: the variable that it belongs in."""
     variables = {f"{table}.{name}": variable for variable, (table, name) in OVERRIDES.items()}
     if key in variables:
         return f"remove it here and give the whole URL in ${variables[key]}"

@@ -25,17 +25,17 @@ from spatial_assets.project.base import bounded_bytes
 
 _GEOJSON = {".geojson", ".json"}
 _ALREADY_LONLAT = (CRS(CRS84), CRS(EPSG_4326))  # readers give x, y whatever the CRS says
-LARGEST_GEOJSON = 64 << 20  # bytes; held in memory, several times as large once parsed
-LARGEST_VECTORS = 1 << 30
+MAX_GEOJSON_BYTES = 64 << 20  # held in memory, several times as large once parsed
+MAX_VECTOR_FILE_BYTES = 1 << 30
 _MALFORMED = (
     *(ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError),
     *(RecursionError, OSError, ShapelyError),
 )
-_PIECES = 64  # an edge as long as the area is followed in this many
+_SEGMENTS = 64  # an edge as long as the area is divided into this many
 
 
 def box_polygon(west: float, south: float, east: float, north: float) -> Polygon | MultiPolygon:
-    """A box of degrees; one with west > east crosses the antimeridian and has two parts."""
+    """Return a box in degrees; with west > east it crosses the antimeridian in two parts."""
     if west < east:
         return shapely.box(west, south, east, north)
     parts = [(west, 180.0), (-180.0, east)]
@@ -44,12 +44,12 @@ def box_polygon(west: float, south: float, east: float, north: float) -> Polygon
 
 
 def read_area(path: Path) -> BaseGeometry:
-    """The union of the polygons in a vector file, in lon/lat.
+    """Return the union of the polygons in a vector file, in lon/lat.
 
     GeoJSON is read without GDAL; everything else through pyogrio.
 
     Raises:
-        SettingsError: "what is wrong; what to do", without naming the file.
+        SettingsError: its message is "problem; remedy" and does not name the file.
     """
     if not path.is_file():
         message = f"there is no file {path}; correct the path, relative to the project folder"
@@ -57,7 +57,7 @@ def read_area(path: Path) -> BaseGeometry:
     read = _read_geojson if path.suffix.lower() in _GEOJSON else _read_vectors
     geometries, crs = read(path)
     if not geometries:
-        message = "holds no geometry; give a file of polygons"
+        message = "contains no geometry; give a file of polygons"
         raise SettingsError(message)
     if crs not in _ALREADY_LONLAT:
         geometries = [_to_lonlat(geometry, crs) for geometry in geometries]
@@ -65,9 +65,9 @@ def read_area(path: Path) -> BaseGeometry:
 
 
 def _to_lonlat(geometry: BaseGeometry, crs: CRS) -> BaseGeometry:
-    """A geometry in lon/lat, its long edges divided first so that they stay where they were."""
+    """Return a geometry in lon/lat, with its long edges divided first so that they do not move."""
     west, south, east, north = geometry.bounds
-    step = max(east - west, north - south) / _PIECES
+    step = max(east - west, north - south) / _SEGMENTS
     fine = shapely.segmentize(geometry, step) if step > 0 else geometry
     to_lonlat = Transformer.from_crs(crs, CRS84, always_xy=True)
 
@@ -78,7 +78,7 @@ def _to_lonlat(geometry: BaseGeometry, crs: CRS) -> BaseGeometry:
 
 
 def _valid_area(geometries: list[BaseGeometry]) -> BaseGeometry:
-    """The union of polygons, refused where one is not a polygon, not valid or not on the earth."""
+    """Return the union of geometries; refuse other types, invalid ones and other coordinates."""
     for number, geometry in enumerate(geometries):
         if geometry.geom_type not in ("Polygon", "MultiPolygon"):
             message = f"feature {number} is a {geometry.geom_type}; give polygons only"
@@ -99,10 +99,10 @@ def _valid_area(geometries: list[BaseGeometry]) -> BaseGeometry:
 
 
 def _read_geojson(path: Path) -> tuple[list[BaseGeometry], CRS]:
-    """Geometries of a GeoJSON file and their CRS: lon/lat, unless a `crs` member names another."""
+    """Return the geometries of a GeoJSON file and their CRS, which is lon/lat by default."""
     remedy = "give a GeoJSON file of polygons"
     try:
-        document = json.loads(bounded_bytes(path, LARGEST_GEOJSON))
+        document = json.loads(bounded_bytes(path, MAX_GEOJSON_BYTES))
         features = document.get("features", [document])
         geometries = [
             shape(feature.get("geometry", feature) if feature["type"] == "Feature" else feature)
@@ -119,12 +119,12 @@ def _read_geojson(path: Path) -> tuple[list[BaseGeometry], CRS]:
 
 
 def _read_vectors(path: Path) -> tuple[list[BaseGeometry], CRS]:
-    """Geometries of any vector file that GDAL reads, and its CRS."""
+    """Return the geometries of any vector file that GDAL reads, and its CRS."""
     from pyogrio.errors import DataSourceError
     from pyogrio.raw import read
 
-    if path.stat().st_size > LARGEST_VECTORS:
-        message = f"has more than {LARGEST_VECTORS:,} bytes; keep its outline only"
+    if path.stat().st_size > MAX_VECTOR_FILE_BYTES:
+        message = f"has more than {MAX_VECTOR_FILE_BYTES:,} bytes; give only its outline"
         raise SettingsError(message)
     try:
         facts, _, shapes, _ = read(path, columns=[])
@@ -134,7 +134,7 @@ def _read_vectors(path: Path) -> tuple[list[BaseGeometry], CRS]:
         raise SettingsError(message) from error
     if not facts["crs"]:
         message = (
-            "has no CRS, and none is guessed; write one into the file, e.g. with ogr2ogr -a_srs"
+            "has no CRS, and none is assumed; write one into the file, e.g. with ogr2ogr -a_srs"
         )
         raise SettingsError(message)
     return geometries, CRS.from_user_input(facts["crs"])

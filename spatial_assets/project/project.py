@@ -1,4 +1,4 @@
-"""The project as one value: its file, where that lies, and what follows from both."""
+"""The project: its settings, its folder, and everything derived from them."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from spatial_assets.indices import INDICES
 from spatial_assets.project.base import Problem, settings_error
 from spatial_assets.project.project_file import ProjectFile
 from spatial_assets.project.sections.area import lonlat_geometry
-from spatial_assets.project.sections.freshness import TILES, Ages
-from spatial_assets.project.sections.regions import tiles_of
+from spatial_assets.project.sections.freshness import WINDOW_EXAMPLE, WINDOWED_STAGE, Ages
+from spatial_assets.project.sections.regions import tiles_of_region
 from spatial_assets.project.sections.storage import DatabaseSettings
 from spatial_assets.project.urls import (
     DATABASE_REMEDY,
@@ -36,14 +36,14 @@ if TYPE_CHECKING:
     from spatial_assets.geo.grid.pixel_grid import PixelGrid
 
 
-# What a GridError speaks of -> the key of [grid] that is to blame.
-_BLAME = {"is called": "tile_matrix_set", "no zoom": "pixel_zoom", "chunks of": "shard"}
+# Words in a GridError -> the key of [grid] that causes it.
+_KEY_BY_WORDS = {"is called": "tile_matrix_set", "no zoom": "pixel_zoom", "chunks of": "shard"}
 
 
 class Project(ProjectFile):
     """A project folder's settings, resolved; picklable, and cheap to hand to a worker.
 
-    What is derived is computed on first use and left behind when the project is pickled.
+    Derived values are computed on first use, and dropped when the project is pickled.
     """
 
     root: Path
@@ -53,7 +53,7 @@ class Project(ProjectFile):
     """Absolute path of the project file."""
 
     origins: Mapping[str, str] = Field(default_factory=dict)
-    """Dotted key -> the variable that it came from, e.g. {"storage.url": "$..."}."""
+    """Dotted key -> variable that overrides it, e.g. {"storage.url": "$..."}."""
 
     def __getstate__(self) -> dict[Any, Any]:
         state = super().__getstate__()
@@ -61,16 +61,16 @@ class Project(ProjectFile):
         return {**state, "__dict__": fields}
 
     def __copy__(self) -> Self:
-        """Also left behind by `model_copy`, which may change what it follows from."""
+        """Drop derived values: `model_copy` may change the settings that they depend on."""
         copied = super().__copy__()
         for name in copied.__dict__.keys() - type(self).model_fields.keys():
             del copied.__dict__[name]
         return copied
 
     def error(self, key: str, value: object, *, wrong: str, remedy: str) -> SettingsError:
-        """The error that says what is wrong with a setting of this project."""
-        place = self.origins.get(key)
-        problem = Problem(key=key, value=value, wrong=wrong, remedy=remedy, place=place)
+        """Return an error about a setting of this project."""
+        source = self.origins.get(key)
+        problem = Problem(key=key, value=value, wrong=wrong, remedy=remedy, source=source)
         return settings_error([problem], str(self.file))
 
     @cached_property
@@ -87,12 +87,12 @@ class Project(ProjectFile):
                 shard=grid.shard,
             )
         except GridError as error:
-            told = (key for words, key in _BLAME.items() if words in str(error))
-            raise self._grid_error(error, next(told, "tile_matrix_set")) from error
+            keys = (key for words, key in _KEY_BY_WORDS.items() if words in str(error))
+            raise self._grid_error(error, next(keys, "tile_matrix_set")) from error
 
     @cached_property
     def partitioning(self) -> Partitioning:
-        """The tiles of the area: their keys, in order, and the shards they own."""
+        """Tiles of the area: their keys, in order, and the shards that they own."""
         from spatial_assets.geo.grid.partitioning import partition_area
 
         grid = self.grid
@@ -105,22 +105,22 @@ class Project(ProjectFile):
 
     @cached_property
     def tile_keys(self) -> tuple[str, ...]:
-        """The keys of the tiles alone, in their order: what `partitioning` has, often sooner."""
+        """Keys of the tiles in their order: those of `partitioning`, often without its geometry."""
         return self._block.keys() if self._block else self.partitioning.keys
 
     @cached_property
     def _block(self) -> TileBlock | None:
-        """The tiles of a box on the usual grid; None where geometry must tell."""
+        """Tiles of a box on the default matrix set; None if they need geometry."""
         box, grid = self.area.bbox, self.grid
         if box is None or grid.partitions != "tiles" or grid.tile_matrix_set != WEB_MERCATOR_QUAD:
             return None
         return tile_block(box, pixel_zoom=grid.pixel_zoom, shard=grid.shard, level=grid.level)
 
-    def refuse_impossible_places(self) -> None:
-        """Look at what could still be wrong with the grid, the area and the regions.
+    def check_geometry(self) -> None:
+        """Check the grid, the area and the regions.
 
         Raises:
-            SettingsError: there is no such grid, or a file of polygons is none.
+            SettingsError: there is no such grid, or a file of polygons cannot be used.
         """
         if self._block is None:
             _ = self.pixel_grid, self.area_geometry
@@ -128,19 +128,19 @@ class Project(ProjectFile):
             _ = self.region_geometries
 
     def _grid_error(self, error: GridError, key: str) -> SettingsError:
-        """A GridError as an error about a key of [grid]."""
+        """Return a GridError as an error about a key of [grid]."""
         remedy = "change it, or what it does not fit, in [grid] or [area]"
         value = getattr(self.grid, key)
         return self.error(f"grid.{key}", value, wrong=str(error), remedy=remedy)
 
     @cached_property
     def area_geometry(self) -> BaseGeometry:
-        """The area in lon/lat, polygonal; two parts where it crosses the antimeridian."""
+        """Area in lon/lat, polygonal; two parts where it crosses the antimeridian."""
         return self._geometry(self.area.bbox, self.area.file, key="area.file")
 
     @cached_property
     def region_geometries(self) -> Mapping[str, BaseGeometry | None]:
-        """Region -> its place in lon/lat; None for one of key patterns."""
+        """Region -> its geometry in lon/lat; None if it is given by tile key patterns."""
         return {
             name: None
             if region.tiles is not None
@@ -152,14 +152,14 @@ class Project(ProjectFile):
         return lonlat_geometry(bbox, vector_file, key=key, root=self.root, file=str(self.file))
 
     def region_tiles(self, name: str) -> tuple[str, ...]:
-        """The tiles of a region of [regions], in the order of the partitions; at least one.
+        """Return the tiles of a region, in the order of the partitions; at least one.
 
         Raises:
             SettingsError: the area has no tile there.
         """
         tiles = self._tiles_by_region[name]
         if not tiles:
-            key, value = self.regions[name].place
+            key, value = self.regions[name].selector
             remedy = "correct it, or leave out the region; `spatial-assets tiles` lists them"
             wrong = "[area] has no tile there"
             raise self.error(f"regions.{name}.{key}", value, wrong=wrong, remedy=remedy)
@@ -168,13 +168,13 @@ class Project(ProjectFile):
     @cached_property
     def _tiles_by_region(self) -> Mapping[str, tuple[str, ...]]:
         return {
-            name: tiles_of(region, self.region_geometries[name], self.partitioning)
+            name: tiles_of_region(region, self.region_geometries[name], self.partitioning)
             for name, region in self.regions.items()
         }
 
     @cached_property
     def tile_ages(self) -> Mapping[str, Ages]:
-        """Tile -> how old it may grow, of all tiles; nothing without a window for raw_tile."""
+        """Tile -> its age limits, for all tiles; empty without a window for raw_tile."""
         window = self.freshness.tiles
         if window is None:
             return {}
@@ -185,7 +185,7 @@ class Project(ProjectFile):
         return ages
 
     def tile_windows(self) -> Mapping[str, dt.timedelta]:
-        """Tile -> the age from which it is due; nothing without a window for raw_tile."""
+        """Return tile -> age from which it is due; empty without a window for raw_tile."""
         return self._warnings
 
     @cached_property
@@ -193,23 +193,23 @@ class Project(ProjectFile):
         return {tile: ages.warn for tile, ages in self.tile_ages.items()}
 
     def tile_window(self, tile: str) -> dt.timedelta:
-        """The age from which a tile of the area is due.
+        """Return the age from which a tile of the area is due.
 
         Raises:
-            SettingsError: the project does not say when a tile is.
+            SettingsError: the project has no window for raw_tile.
         """
         if self.freshness.tiles is None:
             raise self.error(
-                f"freshness.{TILES}",
+                f"freshness.{WINDOWED_STAGE}",
                 None,
                 wrong="is missing, so no tile is ever stale",
-                remedy=f'add {TILES} = {{ warn = "5 days", fail = "10 days" }} to [freshness]',
+                remedy=f"add {WINDOW_EXAMPLE} to [freshness]",
             )
         return self._warnings[tile]
 
     @property
     def grid_id(self) -> str:
-        """Identity of the grid: what the store and every table carry."""
+        """Identity of the grid, which the store and every table carry."""
         return self.grid.identity
 
     @cached_property
@@ -224,7 +224,7 @@ class Project(ProjectFile):
 
     @property
     def bands(self) -> tuple[str, ...]:
-        """Our names of the bands that the indices need, each once, in order of need."""
+        """Our names of the bands that the indices need, each once, in the order of the indices."""
         return tuple(dict.fromkeys(band for index in self.indices_in_use for band in index.needs))
 
     @property
@@ -242,12 +242,12 @@ class Project(ProjectFile):
 
     @property
     def storage_url(self) -> str:
-        """Where the product lives: an absolute folder, or s3://bucket/prefix."""
+        """Location of the product: an absolute folder, or s3://bucket/prefix."""
         return resolved_reference(self.storage.url, self.root).rstrip("/")
 
     @property
     def database_url(self) -> str:
-        """The database as SQLAlchemy takes it; may hold a password: mask it when shown."""
+        """URL of the database for SQLAlchemy; it may hold a password, so mask it when shown."""
         url = resolved_database_url(self.database.url, self.root)
         if url is None:
             wrong = "is neither DuckDB nor PostGIS"
@@ -256,28 +256,28 @@ class Project(ProjectFile):
 
     @property
     def catalog_url(self) -> str:
-        """The catalogue: an absolute folder or file, or a URL."""
+        """Location of the catalogue: an absolute folder or file, or a URL."""
         return self.resolve(self.scenes.catalog)
 
     def for_workers(self) -> Self:
-        """The project as workers have it: all but the database, whose URL may hold a password."""
+        """Return the project for workers: without the database, whose URL may hold a password."""
         return self.model_copy(update={"database": DatabaseSettings()})
 
     @property
     def cache_folder(self) -> Path:
-        """Where `access = "download"` keeps whole files."""
+        """Folder in which `access = "download"` keeps whole files."""
         return Path(self.resolve(self.scenes.cache))
 
     def resolve(self, reference: str) -> str:
-        """A URL as it is; a path absolute, relative to the project folder."""
+        """Return a URL unchanged, and a path as absolute, relative to the project folder."""
         return resolved_reference(reference, self.root)
 
     def periods(self, today: dt.date, earliest: dt.date | None = None) -> Periods:
-        """The time axis.
+        """Return the time axis.
 
         Args:
-            today: its year is the last one where [time] names no end.
-            earliest: solar day of the earliest item, for a project that names no start.
+            today: its year is the last one if [time] has no end.
+            earliest: solar day of the earliest item, for a project without a start.
 
         Raises:
             SettingsError: no start is known, or the axis would end before it starts.
@@ -297,6 +297,6 @@ class Project(ProjectFile):
             raise self.error("time.start", start, wrong=str(error), remedy=remedy) from error
 
     def _first_scene_day(self) -> dt.date | None:
-        """The day that `[scenes] datetime` starts on."""
+        """Return the day that `[scenes] datetime` starts on."""
         start = self.scenes.interval.start
         return start.date() if start else None

@@ -1,4 +1,4 @@
-"""project.toml, table by table; what a table holds belongs in a file of its own."""
+"""All tables of project.toml in one model; each table is defined in `sections`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from spatial_assets.project.sections.storage import DatabaseSettings, StorageSet
 
 
 class ProjectFile(Table):
-    """project.toml, table by table."""
+    """All tables of project.toml."""
 
     area: AreaSettings = Field(
         description="the area", examples=[{"bbox": [15.0, 45.06, 16.44, 46.95]}]
@@ -38,11 +38,11 @@ class ProjectFile(Table):
         examples=[{"coast": {"area": "coast.geojson"}}],
     )
     checks: ChecksSettings = Field(
-        default_factory=ChecksSettings, description="from where on something is wrong"
+        default_factory=ChecksSettings, description="the thresholds of the checks"
     )
     freshness: FreshnessSettings = Field(
         default=FreshnessSettings(),
-        description="a window by asset name",
+        description="the freshness windows, by asset name",
         examples=[{"raw_tile": {"warn": "5 days", "fail": "10 days"}}],
     )
     retention: RetentionSettings = Field(

@@ -1,6 +1,6 @@
 """Secrets kept out of the project file, the screen and the log.
 
-Every URL that is shown to a person goes through `mask_secrets`.
+Every URL in a message or a log goes through `mask_secrets`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _ASSIGNMENT = re.compile(
 
 
 def mask_secrets(text: str) -> str:
-    """`text` with the user information and the query of every URL in it replaced by ***.
+    """Return `text` with the user information and the query of every URL replaced by ***.
 
     Values that follow a word such as `password=` are masked too, as in a libpq connection string.
     """
@@ -33,12 +33,12 @@ def mask_secrets(text: str) -> str:
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether a key or variable of this name holds a secret, e.g. AWS_SECRET_ACCESS_KEY."""
+    """Return True if a key or variable of this name holds a secret, e.g. AWS_SECRET_ACCESS_KEY."""
     return _SECRET_NAME.search(name) is not None
 
 
 def secret_in(url: str) -> str | None:
-    """What kind of secret `url` carries, in words, or None.
+    """Describe the kind of secret that `url` carries; None if it carries none.
 
     A user name alone is not a secret.
     """
@@ -56,23 +56,23 @@ def secret_in(url: str) -> str | None:
 
 
 def _masked_url(found: re.Match[str]) -> str:
-    """One URL without its user information and query."""
+    """Return one URL without its user information and query."""
     userinfo, rest = _split_userinfo(found["scheme"], found["rest"])
-    place, mark, _ = rest.partition("?")
-    shown = f"{MASK}@{place}" if userinfo is not None else place
+    base, mark, _ = rest.partition("?")
+    shown = f"{MASK}@{base}" if userinfo is not None else base
     return f"{found['scheme']}://{shown}{mark}{MASK if mark else ''}"
 
 
 def _split_userinfo(scheme: str, rest: str) -> tuple[str | None, str]:
-    """(user information or None, the rest) of what follows `scheme://`.
+    """Split what follows `scheme://` into (user information or None, the rest).
 
     A password may hold an unescaped "/", "?" or "@", so everything up to the last "@" counts as
-    user information, unless it is a web page whose path has an "@" behind a plain host.
+    user information, except in a web address whose path has an "@" after a plain host.
     """
     if "@" not in rest:
         return None, rest
     authority = re.split(r"[/?]", rest, maxsplit=1)[0]
     if scheme.lower() in _WITH_AT_IN_PATHS and _PLAIN_HOST.fullmatch(authority):
         return None, rest
-    userinfo, _, place = rest.rpartition("@")
-    return userinfo, place
+    userinfo, _, host_and_path = rest.rpartition("@")
+    return userinfo, host_and_path

@@ -1,4 +1,4 @@
-"""The sensor of a project: the name of a profile, or a table of one's own in project.toml."""
+"""The sensor of a project: the name of a profile, or a table in project.toml."""
 
 from __future__ import annotations
 

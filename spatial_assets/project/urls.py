@@ -16,12 +16,12 @@ DATABASE_REMEDY = (
 
 
 def is_url(reference: str) -> bool:
-    """Whether `reference` has a scheme, as in s3:// or https://."""
+    """Return True if `reference` has a scheme, as in s3:// or https://."""
     return _SCHEME.match(reference) is not None
 
 
 def resolved_reference(reference: str, root: Path) -> str:
-    """A URL as it is; a path absolute, relative to `root` and with ~ for the home folder."""
+    """Return a URL unchanged, and a path as absolute: relative to `root`, ~ is the home folder."""
     if reference.startswith("file://"):
         reference = reference.removeprefix("file://")
     if is_url(reference):
@@ -30,7 +30,7 @@ def resolved_reference(reference: str, root: Path) -> str:
 
 
 def storage_problem(url: str) -> str | None:
-    """What is wrong with a storage URL, or None."""
+    """Return the problem of a storage URL, or None."""
     if url.startswith("s3://"):
         return None if url.removeprefix("s3://").strip("/") else "names no bucket"
     if is_url(url) and not url.startswith("file:///"):
@@ -39,7 +39,7 @@ def storage_problem(url: str) -> str | None:
 
 
 def resolved_database_url(url: str, root: Path) -> str | None:
-    """A database URL in the one form that SQLAlchemy takes; None where it is not a known kind.
+    """Return a database URL in the form that SQLAlchemy takes; None if its kind is unknown.
 
     DuckDB's three slashes are followed by a path relative to `root`, four by an absolute one.
     """
@@ -48,6 +48,6 @@ def resolved_database_url(url: str, root: Path) -> str | None:
         return f"{_DUCKDB}{(root / Path(path)).resolve()}" if path else None
     for prefix in _POSTGRES:
         if url.startswith(prefix):
-            # SQLAlchemy's default driver differs from version to version: ours is psycopg 3.
+            # SQLAlchemy's default driver depends on its version; this package uses psycopg 3.
             return f"{_POSTGRES[0]}{url.removeprefix(prefix)}"
     return None

@@ -44,11 +44,11 @@ def test_freshness_of_an_asset_that_does_not_exist_is_refused(refusal: Refusal) 
 def test_an_index_that_nobody_wrote_is_refused(refusal: Refusal) -> None:
     message = refusal("[indices]\nnames = ['ndvj']\n")
 
-    assert "indices.names = \"ndvj\": is not an index known here; did you mean 'ndvi'?" in message
+    assert "indices.names = \"ndvj\": is not a known index; did you mean 'ndvi'?" in message
 
 
 def test_an_index_that_stands_twice_is_refused(refusal: Refusal) -> None:
-    assert "stands twice" in refusal("[indices]\nnames = ['ndvi', 'ndvi']\n")
+    assert "is given twice" in refusal("[indices]\nnames = ['ndvi', 'ndvi']\n")
 
 
 def test_an_index_whose_band_the_sensor_lacks_is_refused(refusal: Refusal) -> None:
@@ -93,7 +93,7 @@ def test_a_sensor_of_ones_own_must_make_sense(refusal: Refusal, table: str, key:
     [
         ("2023-08", "not a day or time: '2023-08'"),
         ("2023-08-31/2023-08-01", "ends before it begins"),
-        ("../..", "has no end that is not open"),
+        ("../..", "has two open ends"),
         ("august", "not a day or time: 'august'"),
     ],
 )
@@ -114,13 +114,16 @@ def test_an_endpoint_that_is_no_url_is_refused(refusal: Refusal) -> None:
 def test_boundaries_may_not_take_the_name_of_something_else(refusal: Refusal, name: str) -> None:
     message = refusal(BOUNDARIES.replace("regions", name))
 
-    assert f'boundaries.0.name = "{name}": would make a second {name}' in message
+    assert f'boundaries.0.name = "{name}": would create a second asset or table: {name}' in message
 
 
 def test_two_sets_of_boundaries_have_two_names(refusal: Refusal) -> None:
     message = refusal(BOUNDARIES * 2)
 
-    assert 'boundaries.1.name = "regions": would make a second raw_regions, regions' in message
+    assert (
+        'boundaries.1.name = "regions": would create a second asset or table: raw_regions, regions'
+        in message
+    )
 
 
 def test_a_time_axis_that_ends_before_it_starts_is_refused(refusal: Refusal) -> None:

@@ -27,7 +27,7 @@ def refused(folder: Path, text: str) -> str:
 
 
 def test_a_project_file_of_a_megabyte_is_none(tmp_path: Path) -> None:
-    told = refused(tmp_path, GOOD + "#" * loading.LARGEST_FILE)
+    told = refused(tmp_path, GOOD + "#" * loading.MAX_PROJECT_FILE_BYTES)
 
     assert "more than 1,048,576 bytes" in told
 
@@ -69,8 +69,8 @@ def test_an_area_that_is_no_area_is_refused(tmp_path: Path, content: bytes) -> N
 def test_an_area_of_hostile_size_is_not_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(polygons, "LARGEST_GEOJSON", 1000)
-    monkeypatch.setattr(polygons, "LARGEST_VECTORS", 1000)
+    monkeypatch.setattr(polygons, "MAX_GEOJSON_BYTES", 1000)
+    monkeypatch.setattr(polygons, "MAX_VECTOR_FILE_BYTES", 1000)
     for name in ("area.geojson", "area.gpkg"):
         path = tmp_path / name
         path.write_bytes(b" " * 1001)

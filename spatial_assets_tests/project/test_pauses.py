@@ -11,7 +11,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from spatial_assets.project import Project
-from spatial_assets.project.sections.pauses import WEEK, PausedHours, longest_pause, paused_until
+from spatial_assets.project.sections.pauses import (
+    WEEKDAYS,
+    PausedHours,
+    longest_pause,
+    paused_until,
+)
 
 Load = Callable[..., Project]
 Refusal = Callable[..., str]
@@ -34,7 +39,7 @@ def paused(pauses: list[PausedHours], moment: dt.datetime) -> bool:
     """As one reads it off the wall: an oracle that knows nothing of lengths of time."""
     for each in pauses:
         local = moment.astimezone(ZoneInfo(each.timezone))
-        today, yesterday = WEEK[local.weekday()], WEEK[local.weekday() - 1]
+        today, yesterday = WEEKDAYS[local.weekday()], WEEKDAYS[local.weekday() - 1]
         clock = local.time()
         if each.start < each.until:
             if today in each.days and each.start <= clock < each.until:
@@ -49,7 +54,7 @@ def paused(pauses: list[PausedHours], moment: dt.datetime) -> bool:
 clocks = st.builds(dt.time, st.integers(0, 23), st.sampled_from([0, 15, 30, 59]))
 pauses = st.builds(
     PausedHours.model_construct,
-    days=st.lists(st.sampled_from(WEEK), min_size=1, unique=True).map(tuple),
+    days=st.lists(st.sampled_from(WEEKDAYS), min_size=1, unique=True).map(tuple),
     start=clocks,
     until=clocks,
     timezone=st.sampled_from(ZONES),
@@ -143,7 +148,7 @@ def test_a_pause_in_which_tiles_get_overdue_by_themselves_is_refused(
     )
     if is_refused:
         assert (
-            "pause for 2 days, and a tile due at 5 days is overdue at 7 days; shorten them"
+            "pause for 2 days, but a tile due at 5 days is overdue at 7 days; shorten them"
             in refusal(text)
         )
     else:
@@ -163,8 +168,8 @@ def test_a_pause_is_read_from_the_file(load: Load) -> None:
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("timezone = 'Europe/Atlantis'", "not a time zone known here"),
-        ("timezone = 'Europe'", "not a time zone known here"),
+        ("timezone = 'Europe/Atlantis'", "not a known time zone"),
+        ("timezone = 'Europe'", "not a known time zone"),
         ("from = '8'", 'paused.0.from = "8": not a time of day; write an hour and a minute'),
         ("until = '25:00'", 'paused.0.until = "25:00": not a time of day'),
         ("from = '08:00'\nuntil = '08:00'", "is the same as from; leave out both for whole days"),

@@ -1,1 +1,1 @@
-"""Where tiles are computed: this process, local processes or a Dask cluster."""
+"""Engines that compute tiles: this process, local processes or a Dask cluster."""

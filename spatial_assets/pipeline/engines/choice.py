@@ -1,4 +1,4 @@
-"""Which engine makes the tiles: this process, local processes, or a Dask cluster."""
+"""Choice of the engine that computes tiles: this process, local processes, or a Dask cluster."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from spatial_assets.stores.objects.store import ObjectStore
 
 
 def local_folders(project: Project) -> tuple[str, ...]:
-    """Where the scenes are, if on this machine: workers elsewhere must see it too."""
+    """Return the local folder of the scenes, if any: workers elsewhere must see it too."""
     catalog = project.catalog_url
     return () if is_url(catalog) or not Path(catalog).exists() else (catalog,)
 
@@ -19,17 +19,17 @@ def local_folders(project: Project) -> tuple[str, ...]:
 def chosen_engine(
     project: Project, store: ObjectStore, *, workers: int, gdal_cache_mb: int, dask: str
 ) -> Engine:
-    """The engine for a run; nothing is started or asked yet.
+    """Return the engine for a run; nothing is started or contacted yet.
 
     Args:
-        project: whose scenes are read.
-        store: where the product lives.
+        project: the project whose scenes are read.
+        store: the store of the product.
         workers: local processes; 0: this one.
-        gdal_cache_mb: of each process.
+        gdal_cache_mb: GDAL cache of each process.
         dask: address of a scheduler, whose workers are used instead; empty: local processes.
     """
     if dask:
-        # Dask is an extra
+        # Dask is an optional dependency.
         from spatial_assets.pipeline.engines.dask_engine import ClusterEngine
 
         return ClusterEngine(

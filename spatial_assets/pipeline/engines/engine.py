@@ -1,7 +1,7 @@
-"""Where the work runs: in local processes, with bounded work in flight. dask_engine.py: on many.
+"""Engines of one machine: this process, or local processes with bounded work in flight.
 
-An engine takes jobs and gives back results in the order in which they end. It knows
-nothing of tiles; what a job does when it goes wrong is in failures.py.
+An engine takes jobs and returns results in the order in which they end. It knows nothing of
+tiles; failures.py decides what a failed job means. The engine of many machines is in dask_engine.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
-IN_FLIGHT_PER_WORKER = 2  # one being worked on, one waiting: no worker idles, few results wait
+IN_FLIGHT_PER_WORKER = 2  # one runs and one waits: no worker is idle, and few results wait
 
 LARGE_ARRAY_BYTES = 4 << 20
 
@@ -40,13 +40,13 @@ PRELOADED = ["spatial_assets.pipeline.tile.walk"]
 
 @dataclass(frozen=True)
 class WorkerDied:
-    """A job whose worker process ended without an answer, also alone: most often out of memory."""
+    """Result of a job whose workers died, also with no other job: most often out of memory."""
 
     detail: str
 
 
 Results: TypeAlias = Generator[tuple[Job, Result | WorkerDied], None, None]
-"""Closing it early gives up what has not started, and waits for what has."""
+"""(job, result) pairs; closing early cancels jobs that have not started, and waits for the rest."""
 
 
 class Engine(Protocol):
@@ -54,7 +54,7 @@ class Engine(Protocol):
 
     @property
     def workers(self) -> int:
-        """Jobs that are worked on at a time; 0: one, in this very process."""
+        """Number of jobs that run concurrently; 0: one, in this process."""
 
     def run(self, work: Callable[[Job], Result], jobs: Iterable[Job]) -> Results[Job, Result]:
         """Yield (job, result) in the order in which jobs end; `jobs` is read lazily."""
@@ -82,17 +82,17 @@ class ProcessEngine:
     def run(self, work: Callable[[Job], Result], jobs: Iterable[Job]) -> Results[Job, Result]:
         """Yield (job, result) as jobs end; at most two jobs a worker are in flight.
 
-        A worker that dies takes the whole pool down: every job in flight is then run once
-        more, alone, so that only the job that kills its worker is given up.
+        A worker that dies breaks the whole pool: every job in flight is then run again alone,
+        so that only the job that kills its worker is given up.
         """
         queue = iter(jobs)
         while True:
-            flight = _Flight(self._pool(), work)
+            in_flight = _PoolJobs(self._pool(), work)
             try:
-                yield from flight.drain(queue, limit=self.workers * IN_FLIGHT_PER_WORKER)
+                yield from in_flight.drain(queue, limit=self.workers * IN_FLIGHT_PER_WORKER)
             finally:
-                flight.pool.shutdown(cancel_futures=True)
-            suspects = flight.lost
+                in_flight.pool.shutdown(cancel_futures=True)
+            suspects = in_flight.lost
             if not suspects:
                 return
             for job in suspects:
@@ -107,7 +107,7 @@ class ProcessEngine:
                 return WorkerDied(str(error))
 
     def _pool(self, workers: int | None = None) -> ProcessPoolExecutor:
-        """Make a pool of fork-server processes: threads of the parent are not inherited."""
+        """Create a pool of fork-server processes, which do not inherit threads of the parent."""
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(PRELOADED)
         return ProcessPoolExecutor(
@@ -118,41 +118,41 @@ class ProcessEngine:
         )
 
 
-class _Flight(Generic[Job, Result]):
+class _PoolJobs(Generic[Job, Result]):
     """The jobs in flight in one pool, until the queue is empty or the pool breaks."""
 
     def __init__(self, pool: ProcessPoolExecutor, work: Callable[[Job], Result]) -> None:
         self.pool = pool
         self.work = work
         self.lost: list[Job] = []
-        self._flying: dict[Future[Result], Job] = {}
+        self._futures: dict[Future[Result], Job] = {}
 
     def drain(self, queue: Iterator[Job], limit: int) -> Iterator[tuple[Job, Result]]:
-        """Submit from `queue` and yield what ends; stop early if the pool breaks."""
+        """Submit jobs and yield their results as they end; stop early if the pool breaks."""
         broken = False
         while not broken:
-            for job in islice(queue, limit - len(self._flying)):
+            for job in islice(queue, limit - len(self._futures)):
                 if not self._submit(job):
                     broken = True
                     break
-            if not self._flying:
+            if not self._futures:
                 return
-            done, _ = wait(self._flying, return_when=FIRST_COMPLETED)
+            done, _ = wait(self._futures, return_when=FIRST_COMPLETED)
             for future in done:
-                job = self._flying.pop(future)
+                job = self._futures.pop(future)
                 if isinstance(future.exception(), BrokenProcessPool):
                     self.lost.append(job)
                     broken = True
                 else:
                     yield job, future.result()
-        self.lost.extend(self._flying.values())
+        self.lost.extend(self._futures.values())
 
     def _submit(self, job: Job) -> bool:
-        """Send one job off; False when the pool broke before it could take it."""
+        """Submit one job; return False if the pool broke before it accepted the job."""
         try:
-            self._flying[self.pool.submit(self.work, job)] = job
+            self._futures[self.pool.submit(self.work, job)] = job
         except (BrokenProcessPool, OSError):
-            # OSError: the pool is closing its pipes over a death that it has not told of yet
+            # OSError: the pool closes its pipes after a death that it has not reported yet
             self.lost.append(job)
             return False
         return True
@@ -163,14 +163,14 @@ def prepare_process(
     environment: Mapping[str, str] | None = None,
     retries: Synchronized[float] | None = None,
 ) -> None:
-    """Set what is fixed for the life of a worker: its variables, GDAL's cache and one thread each.
+    """Set the environment of a worker, its GDAL cache, and one thread per library.
 
-    And that life is no longer than the driver's: a worker without one would wait for work for
-    ever, and until then write a tile that another driver takes over.
+    The worker ends with its driver: otherwise it would wait for work forever, and could write a
+    tile that another driver has taken over.
 
     Args:
-        gdal_cache_mb: for this process.
-        environment: of the driver, as the fork server has the one of the moment it was started.
+        gdal_cache_mb: GDAL cache of this process.
+        environment: that of the driver; the fork server has that of the time it was started.
         retries: the retry budget of the driver.
     """
     if retries is not None:
@@ -185,24 +185,24 @@ def prepare_process(
 
 
 def limit_process(gdal_cache_mb: int) -> None:
-    """Give this process its GDAL cache and one thread, and let it hold no memory it has freed."""
+    """Give this process its GDAL cache and one thread, and return freed memory at once."""
     os.environ["GDAL_CACHEMAX"] = str(gdal_cache_mb)  # GDAL reads a bare number below 100,000 as MB
     for library in ("OMP", "OPENBLAS", "MKL", "BLOSC"):
         os.environ[f"{library}_NUM_THREADS"] = "1"
-    _give_memory_back()
+    _return_freed_memory()
 
 
-def _give_memory_back() -> None:
-    """Have glibc hand a large array back to the system when it is freed.
+def _return_freed_memory() -> None:
+    """Make glibc return a large array to the system when it is freed.
 
-    Left alone it raises the size from which it does so to 32 MB, and the holes between the arrays
-    of a tile then make up a tenth of the peak. Elsewhere than on glibc there is nothing to set.
+    By default glibc raises the size from which it does so to 32 MB, and the gaps between the
+    arrays of a tile then make up a tenth of the peak. Other C libraries need no setting.
     """
     with contextlib.suppress(OSError, AttributeError, TypeError):
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, LARGE_ARRAY_BYTES)
 
 
 def _die_with(sentinel: int) -> None:
-    """End this process at once when the one behind `sentinel` has ended."""
+    """End this process at once when the process of `sentinel` has ended."""
     multiprocessing.connection.wait([sentinel])
     os._exit(1)

@@ -19,7 +19,7 @@ _BBOX_REMEDY = "write west, south, east, north in degrees, e.g. 15.0, 45.06, 16.
 
 
 def _check_bbox(value: object) -> object:
-    """Refuse what is not four finite degrees in order; west > east crosses the antimeridian."""
+    """Refuse all but four finite degrees in order; west > east crosses the antimeridian."""
     is_numbers = isinstance(value, list | tuple) and all(
         isinstance(edge, int | float) and not isinstance(edge, bool) and math.isfinite(edge)
         for edge in value
@@ -55,7 +55,7 @@ class AreaSettings(Table):
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Self:
-        """An area is said once."""
+        """Refuse an area that is given twice or not at all."""
         if (self.bbox is None) == (self.file is None):
             wrong = "bbox and file are both missing" if self.bbox is None else "both bbox and file"
             raise refusal(wrong, "give exactly one of bbox and file")

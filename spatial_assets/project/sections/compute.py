@@ -1,4 +1,4 @@
-"""Where tiles are computed, and how much of the machine a run may take."""
+"""[compute]: the workers of a run, and their limits of memory and threads."""
 
 from __future__ import annotations
 
@@ -17,39 +17,39 @@ Count = Annotated[int, Field(ge=1)]
 _SCHEDULER = re.compile(r"(tcp|tls)://([^\s/:@\[\]]+|\[[0-9a-fA-F:.]+\]):\d{1,5}")
 
 
-def _of_a_scheduler(address: str) -> str:
-    """Refuse what a Dask scheduler cannot be reached at; nothing is no cluster."""
+def _check_scheduler(address: str) -> str:
+    """Refuse text that is not the address of a Dask scheduler; empty: no cluster."""
     if address and not _SCHEDULER.fullmatch(address):
-        remedy = 'give "tcp://host:8786" (or tls://), or nothing for processes of this machine'
+        remedy = 'give "tcp://host:8786" (or tls://), or "" for processes on this machine'
         raise refusal("is not the address of a Dask scheduler", remedy)
     return address
 
 
-SchedulerAddress = Annotated[str, AfterValidator(_of_a_scheduler)]
+SchedulerAddress = Annotated[str, AfterValidator(_check_scheduler)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class TileCompute:
-    """What one worker may use while it works on one tile."""
+    """Limits of one worker while it computes one tile."""
 
     memory_mb: int
     gdal_cache_mb: int
     threads: int
     profile: str | None
-    """Name of the profile that decided, None: [compute] itself."""
+    """Name of the profile that applies; None: [compute] itself."""
 
 
 class ComputeProfile(Table):
-    """Other limits for some tiles; what is absent is as in [compute]."""
+    """Other limits for some tiles; absent ones are those of [compute]."""
 
     tiles: Tuple[str] = Field(
-        min_length=1, description="the tiles it holds for, as patterns", examples=[["12022*"]]
+        min_length=1, description="the tiles it applies to, as patterns", examples=[["12022*"]]
     )
     memory_mb: Count | None = Field(
         default=None, description="megabytes a worker may use", examples=[6144]
     )
     gdal_cache_mb: Count | None = Field(
-        default=None, description="megabytes of GDAL block cache a process", examples=[64]
+        default=None, description="megabytes of GDAL block cache per process", examples=[64]
     )
     threads: Count | None = Field(
         default=None, description="threads GDAL may use in a worker", examples=[1]
@@ -59,23 +59,23 @@ class ComputeProfile(Table):
 class ComputeSettings(Table):
     """Workers and their limits."""
 
-    workers: Count = Field(default=2, description="processes that work on tiles", examples=[2])
+    workers: Count = Field(default=2, description="processes that compute tiles", examples=[2])
     dask: SchedulerAddress = Field(
         default="",
-        description="address of a Dask scheduler whose workers make the tiles; "
-        "nothing: processes of this machine do",
+        description="address of a Dask scheduler whose workers compute the tiles; "
+        "empty: processes on this machine",
         examples=["tcp://scheduler:8786"],
     )
     threads: Count = Field(default=1, description="threads GDAL may use in a worker", examples=[1])
     gdal_cache_mb: Count = Field(
-        default=64, description="megabytes of GDAL block cache a process", examples=[64]
+        default=64, description="megabytes of GDAL block cache per process", examples=[64]
     )
     memory_mb: Count = Field(
         default=2048, description="megabytes a worker may use", examples=[2048]
     )
     max_tiles_per_run: Count = Field(
-        default=2000,  # the SQLite event log takes about 7 ms a planned tile before the first pixel
-        description="tiles that a run launched by us may have",
+        default=2000,  # the SQLite event log takes about 7 ms per planned tile
+        description="maximum tiles of a run that automation or the command line launches",
         examples=[2000],
     )
     profiles: Mapping[str, ComputeProfile] = Field(
@@ -83,7 +83,7 @@ class ComputeSettings(Table):
     )
 
     def for_tile(self, tile: str) -> TileCompute:
-        """The limits for `tile`: those of the first profile, in file order, whose pattern fits."""
+        """Return the limits of `tile`: of the first profile in file order that matches it."""
         for name, profile in self.profiles.items():
             if any(fnmatchcase(tile, pattern) for pattern in profile.tiles):
                 return TileCompute(

@@ -1,4 +1,4 @@
-"""How old an asset may grow, when nothing is asked for, and how long inputs are kept."""
+"""[freshness] and [retention]: age limits of assets, pauses, the backlog, and kept inputs."""
 
 from __future__ import annotations
 
@@ -10,30 +10,32 @@ from typing import Annotated, Literal, Self, cast
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from spatial_assets.project.base import Table, Tuple, refusal
-from spatial_assets.project.sections.pauses import LONGEST, PausedHours, longest_pause
+from spatial_assets.project.sections.pauses import MAX_PAUSE, PausedHours, longest_pause
 from spatial_assets.project.times import Duration, Keep, duration_text
 
 SHORTEST_WINDOW = timedelta(minutes=1)  # Dagster refuses a shorter freshness window
-MOST_WINDOWS = 8  # each is a query of its own at every tick
-TILES = "raw_tile"
-"""The asset whose window is read tile by tile: what every other stage is made from."""
+MAX_WINDOWS = 8  # each is a separate query at every tick
+WINDOWED_STAGE = "raw_tile"
+"""Asset whose window applies to each tile: all other stages are computed from it."""
+
+WINDOW_EXAMPLE = f'{WINDOWED_STAGE} = {{ warn = "5 days", fail = "10 days" }}'
 
 NeverMade = Literal["last", "first", "leave"]
 
 
 @dataclass(frozen=True)
 class Ages:
-    """How old a tile may grow."""
+    """Age limits of a tile."""
 
     warn: timedelta
-    """From here on it is due."""
+    """Age from which the tile is due."""
 
     fail: timedelta
-    """From here on something is wrong: it should have been renewed long ago."""
+    """Age from which the tile is overdue, which indicates an error."""
 
 
 class FreshnessWindow(Table):
-    """How old the newest materialization of an asset, or of one of its tiles, may be."""
+    """Age limits of the newest materialization of an asset, or of one of its tiles."""
 
     warn: Duration = Field(description="the age from which a tile is due", examples=["5 days"])
     fail: Duration = Field(
@@ -41,19 +43,19 @@ class FreshnessWindow(Table):
     )
     never_made: NeverMade = Field(
         default="last",
-        description="tiles that do not exist yet: asked for after the stale ones, before them, "
-        "or left to a person",
+        description="when tiles that do not exist yet are requested: after the stale ones, before "
+        "them, or never",
     )
 
     @model_validator(mode="after")
     def _warn_comes_first(self) -> Self:
-        """Dagster refuses a window that fails before it warns."""
+        """Refuse what Dagster refuses too: a window that fails before it warns."""
         refuse_disorder(self.warn, self.fail)
         return self
 
     @property
     def ages(self) -> Ages:
-        """The two ages."""
+        """Both age limits."""
         return Ages(self.warn, self.fail)
 
 
@@ -65,21 +67,21 @@ class RegionWindow(Table):
     )
     fail: Duration | None = Field(
         default=None,
-        description="the age from which something is wrong; without it as many times warn as that "
-        "of raw_tile",
+        description="the age from which these tiles are overdue; default: warn times the ratio of "
+        "fail to warn of raw_tile",
         examples=["4 days"],
     )
 
     @model_validator(mode="after")
     def _warn_comes_first(self) -> Self:
-        """As for the window of an asset."""
+        """Refuse a window that fails before it warns."""
         if self.fail is not None:
             refuse_disorder(self.warn, self.fail)
         return self
 
-    def ages(self, usual: Ages) -> Ages:
-        """The two ages, where those of other tiles are `usual`."""
-        return Ages(self.warn, self.fail or self.warn * (usual.fail / usual.warn))
+    def ages(self, default: Ages) -> Ages:
+        """Return both age limits, given the default ones of other tiles."""
+        return Ages(self.warn, self.fail or self.warn * (default.fail / default.warn))
 
 
 def refuse_disorder(warn: timedelta, fail: timedelta) -> None:
@@ -90,19 +92,19 @@ def refuse_disorder(warn: timedelta, fail: timedelta) -> None:
 
 
 def _check_by_region(value: object) -> object:
-    """Refuse one window where there should be one for each region."""
+    """Refuse a single window in place of one for each region."""
     parts = value.values() if isinstance(value, Mapping) else ()
     if not all(isinstance(part, Mapping | RegionWindow) for part in parts):
-        remedy = 'write coast = { warn = "2 days" } there for a region [regions.coast]'
-        raise refusal("holds other windows of raw_tile, by region", remedy)
+        remedy = 'write coast = { warn = "2 days" } for a region [regions.coast]'
+        raise refusal("must be windows of raw_tile by region", remedy)
     return value
 
 
-def _parse_most(value: object) -> object:
-    """The share that "1 %" means; a count as it is.
+def _parse_share_or_count(value: object) -> object:
+    """Return the share that "1 %" means; a count unchanged.
 
     Raises:
-        PydanticCustomError: it is neither.
+        PydanticCustomError: the value is neither.
     """
     remedy = 'write a share of the tiles such as "1 %", or a number of tiles such as 20'
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
@@ -113,116 +115,114 @@ def _parse_most(value: object) -> object:
     return float(text) / 100
 
 
-Most = Annotated[int | float, BeforeValidator(_parse_most)]
+ShareOrCount = Annotated[int | float, BeforeValidator(_parse_share_or_count)]
 
 
 class BacklogSettings(Table):
-    """How many tiles may be overdue, failed or in quarantine before the check `backlog` fails."""
+    """Number of tiles that may be overdue, failed or quarantined before `backlog` fails."""
 
-    # One tile in a hundred that cannot be made is the weather of archives. Trouble of one's own,
-    # such as a daemon that stands still, soon touches all of them.
-    most: Most = Field(
+    # Archives alone make about one tile in a hundred fail. A local cause, such as a daemon that
+    # has stopped, soon affects all of them.
+    most: ShareOrCount = Field(
         default=0.01,
-        description="the most tiles, as a share of all or as a number",
+        description="the maximum number of tiles, as a share of all or as a count",
         examples=["1 %"],
     )
 
     def allowed(self, tiles: int) -> int:
-        """The most of so many tiles."""
+        """Return the allowed number of a number of tiles."""
         return self.most if isinstance(self.most, int) else int(self.most * tiles)
 
 
 class FreshnessSettings(Table):
-    """[freshness]: a window by asset name, and what else has to do with them."""
+    """Freshness windows by asset name, polling, pauses and the backlog check."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, FreshnessWindow] = Field(init=False)
 
     regions: Annotated[Mapping[str, RegionWindow], BeforeValidator(_check_by_region)] = Field(
         default_factory=dict,
-        description="other windows of raw_tile by region of [regions]; the first that holds a tile "
-        "wins",
+        description="other windows of raw_tile by region of [regions]; the first that contains a "
+        "tile applies",
         examples=[{"coast": {"warn": "2 days"}}],
     )
     watch: Duration | None = Field(
         default=None,
-        description="how often catalogue and boundaries are looked at for changes; without it "
-        "changes are found when a tile is made again",
+        description="interval at which catalogue and boundaries are polled for changes; without it "
+        "changes are found when a tile is computed again",
         examples=["10 minutes"],
     )
     paused: Tuple[PausedHours] = Field(
         default=(),
-        description="[[freshness.paused]], hours in which automation asks for nothing",
+        description="[[freshness.paused]], hours in which automation requests no runs",
     )
     backlog: BacklogSettings = Field(
         default_factory=BacklogSettings,
-        description="when the check `backlog` fails",
+        description="the threshold of the check `backlog`",
         examples=[{"most": "1 %"}],
     )
 
     @property
     def windows(self) -> Mapping[str, FreshnessWindow]:
-        """Asset -> its window."""
+        """Asset name -> its window."""
         return cast("Mapping[str, FreshnessWindow]", self.model_extra or {})
 
     @property
     def tiles(self) -> FreshnessWindow | None:
-        """The window of `raw_tile`, which is read tile by tile; None: no tile is ever due."""
-        return self.windows.get(TILES)
+        """Window of `raw_tile`, which applies to each tile; None: no tile is ever due."""
+        return self.windows.get(WINDOWED_STAGE)
 
     @property
     def is_automatic(self) -> bool:
-        """Whether the project asks for its tiles itself."""
+        """True if automation requests tiles."""
         return self.tiles is not None or self.watch is not None
 
     @property
     def tile_ages(self) -> tuple[Ages, ...]:
-        """How old tiles may grow: first the usual, then that of each region."""
+        """Age limits of tiles: first the default, then those of each region."""
         if self.tiles is None:
             return ()
-        usual = self.tiles.ages
-        return (usual, *(region.ages(usual) for region in self.regions.values()))
+        default = self.tiles.ages
+        return (default, *(region.ages(default) for region in self.regions.values()))
 
     @model_validator(mode="after")
-    def _regions_differ_from_something(self) -> Self:
-        """A region's window is another one than that of the other tiles."""
+    def _regions_need_a_default(self) -> Self:
+        """Refuse windows of regions without a default window."""
         if self.regions and self.tiles is None:
-            wrong = f"are other windows than that of {TILES}, which has none"
-            remedy = f'add {TILES} = {{ warn = "5 days", fail = "10 days" }} to [freshness]'
+            wrong = f"replace the window of {WINDOWED_STAGE}, which has none"
+            remedy = f"add {WINDOW_EXAMPLE} to [freshness]"
             raise refusal(wrong, remedy, key="regions")
         return self
 
     @model_validator(mode="after")
     def _few_windows(self) -> Self:
-        """Refuse more windows than are affordable at every tick."""
+        """Refuse more windows than a tick can afford."""
         windows = {ages.warn for ages in self.tile_ages}
-        if len(windows) > MOST_WINDOWS:
-            wrong = f"has {len(windows)} different windows, and {MOST_WINDOWS} are the most"
+        if len(windows) > MAX_WINDOWS:
+            wrong = f"has {len(windows)} different windows, and at most {MAX_WINDOWS} are allowed"
             raise refusal(wrong, "give several regions the same warn", key="regions")
         return self
 
     @model_validator(mode="after")
-    def _pauses_are_no_trouble(self) -> Self:
-        """Refuse pauses without end, and those in which tiles get overdue though all is well."""
+    def _pauses_are_short_enough(self) -> Self:
+        """Refuse pauses without end, and pauses so long that due tiles become overdue."""
         pause = longest_pause(self.paused)
-        if pause == LONGEST:
-            wrong = "leave no minute of the week, so nothing would ever be asked for"
-            raise refusal(wrong, f"shorten them, or leave out {TILES}", key="paused")
+        if pause == MAX_PAUSE:
+            wrong = "leave no minute of the week, so nothing would ever be requested"
+            raise refusal(wrong, f"shorten them, or remove {WINDOWED_STAGE}", key="paused")
         short = [ages for ages in self.tile_ages if ages.fail - ages.warn <= pause]
         if short:
             due, overdue = duration_text(short[0].warn), duration_text(short[0].fail)
             wrong = (
-                f"pause for {duration_text(pause)}, and a tile due at {due} is overdue at {overdue}"
+                f"pause for {duration_text(pause)}, but a tile due at {due} is overdue at {overdue}"
             )
-            remedy = (
-                f"shorten them, or let fail be later than warn by more than {duration_text(pause)}"
-            )
+            remedy = f"shorten them, or make fail exceed warn by more than {duration_text(pause)}"
             raise refusal(wrong, remedy, key="paused")
         return self
 
 
 class RetentionSettings(Table):
-    """Whether what can be fetched or made again is kept; it is, so far always."""
+    """Retention of inputs that can be fetched again; so far they are always kept."""
 
     raw_tile: Keep = Field(default=None, description='"keep"', examples=["keep"])
     reprojected_raster: Keep = Field(default=None, description='"keep"', examples=["keep"])

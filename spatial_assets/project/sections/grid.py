@@ -1,4 +1,4 @@
-"""[grid]: the pixel grid, how it is cut, and its identity."""
+"""[grid]: the pixel grid, its chunks, shards and partitions, and its identity."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _UNKNOWN_LEVEL = -1
 
 
 def _level_of_one_shard(values: dict[str, Any]) -> int:
-    """The zoom whose tile is exactly one shard, where there is one."""
+    """Return the zoom whose tile is exactly one shard, if there is one."""
     pixel_zoom, shard = int(values["pixel_zoom"]), int(values["shard"])
     tiles, remainder = divmod(shard, TILE_PIXELS)
     is_power = tiles > 0 and remainder == 0 and tiles & (tiles - 1) == 0
@@ -26,7 +26,7 @@ def _level_of_one_shard(values: dict[str, Any]) -> int:
 
 
 class GridSettings(Table):
-    """One zoom of a tile matrix set, cut in chunks and shards, and shared out in partitions."""
+    """One zoom of a tile matrix set, divided into chunks and shards, and into partitions."""
 
     tile_matrix_set: str = Field(
         default="WebMercatorQuad",
@@ -34,7 +34,7 @@ class GridSettings(Table):
         examples=["WebMercatorQuad"],
     )
     pixel_zoom: int = Field(
-        default=14,  # 9.55 m at the equator: the one nearest to Sentinel-2's 10 m
+        default=14,  # 9.55 m at the equator: the closest to Sentinel-2's 10 m
         ge=0,
         le=30,
         description="the zoom whose 256-pixel tiles set the size of a pixel",
@@ -59,7 +59,7 @@ class GridSettings(Table):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        """Refuse what needs no knowledge of the matrix set to be seen as wrong."""
+        """Refuse settings that are wrong for every matrix set."""
         if self.shard % self.chunk:
             chunks = self.shard / self.chunk
             wrong = f"a shard of {self.shard} pixels is {chunks:g} chunks of {self.chunk}"

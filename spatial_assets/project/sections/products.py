@@ -1,7 +1,4 @@
-"""[indices] and [[boundaries]]: what is made, and over what it is summed up.
-
-[time]: the time axis of the product, in whole periods, and how scenes become one value.
-"""
+"""[indices], [[boundaries]] and [time]: the products, their zones and their time axis."""
 
 from __future__ import annotations
 
@@ -12,12 +9,12 @@ from pydantic import Field
 
 from spatial_assets.project.base import Table, Tuple
 
-# An asset name, a table name and the stem of `validated_<name>`: Postgres cuts names at 63 bytes.
+# An asset name, a table name and part of `validated_<name>`: Postgres truncates at 63 bytes.
 BOUNDARY_NAME = r"^[a-z][a-z0-9_]{0,39}$"
 
 
 class IndexSettings(Table):
-    """Which spectral indices are made."""
+    """Spectral indices to compute."""
 
     names: Tuple[str] = Field(
         default=("ndvi",), min_length=1, description="spectral indices", examples=[["ndvi"]]
@@ -39,24 +36,24 @@ class BoundarySettings(Table):
     )
     layer: str | None = Field(
         default=None,
-        description="the layer to read, where the file has several",
+        description="the layer to read, if the file has several",
         examples=["regions"],
     )
     key: str = Field(
         min_length=1,
-        description="the column that tells one feature from another",
+        description="the column that identifies a feature",
         examples=["region_id"],
     )
     columns: Tuple[str] = Field(
-        default=(), description="other columns to carry along", examples=[["name"]]
+        default=(), description="other columns to keep", examples=[["name"]]
     )
     on_invalid: Literal["repair", "quarantine", "refuse"] = Field(
-        default="repair", description="what happens to an invalid feature", examples=["repair"]
+        default="repair", description="the treatment of an invalid feature", examples=["repair"]
     )
 
 
 class TimeSettings(Table):
-    """Start, length and end of the time axis, and the composite of a period."""
+    """Start, end and period of the time axis, and the composite of a period."""
 
     start: dt.date | None = Field(
         default=None,
@@ -72,5 +69,7 @@ class TimeSettings(Table):
         default="month", description="the length of a step of the time axis", examples=["month"]
     )
     composite: Literal["median", "max", "latest"] = Field(
-        default="median", description="how the scenes of a period become one", examples=["median"]
+        default="median",
+        description="the method that combines the scenes of a period",
+        examples=["median"],
     )

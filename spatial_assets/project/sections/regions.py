@@ -1,4 +1,4 @@
-"""[regions]: named parts of the area, for windows of their own and for jobs."""
+"""[regions]: named parts of the area, for their own freshness windows and for jobs."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 
 JOBS = ("tiles", "boundaries")
-"""Jobs of every project: a region of that name would be taken for one."""
+"""Names of the jobs of every project, which no region may have."""
 
 _ONE_OF = "give exactly one of area, bbox and tiles"
 
 
 def _check_name(name: str) -> str:
-    """Refuse what is the name of something else."""
+    """Refuse the name of a job."""
     if name in JOBS:
         raise refusal("is the name of a job of every project", "choose another name")
     return name
@@ -36,7 +36,7 @@ RegionName = Annotated[str, Field(pattern=BOUNDARY_NAME), AfterValidator(_check_
 
 
 class RegionSettings(Table):
-    """A part of the area: the tiles that a box or a file's polygons touch, or those of patterns."""
+    """A part of the area: tiles that touch a box or a file's polygons, or that match patterns."""
 
     area: str | None = Field(
         default=None, description="a vector file of polygons", examples=["coast.geojson"]
@@ -49,18 +49,18 @@ class RegionSettings(Table):
     tiles: Tuple[str] | None = Field(
         default=None,
         min_length=1,
-        description="keys of tiles, as patterns",
+        description="tile keys, as patterns",
         examples=[["12022*"]],
     )
     cron: Cron | None = Field(
         default=None,
-        description="when its tiles are made by the clock, as cron writes it, in UTC",
+        description="a cron schedule in UTC on which its tiles are computed",
         examples=["0 4 * * 1"],
     )
 
     @model_validator(mode="after")
     def _one_of_three(self) -> Self:
-        """A region is said once."""
+        """Refuse a region that is given in several ways or not at all."""
         given = [name for name in ("area", "bbox", "tiles") if getattr(self, name) is not None]
         if len(given) != 1:
             wrong = " and ".join(given) or "neither area nor bbox nor tiles"
@@ -68,8 +68,8 @@ class RegionSettings(Table):
         return self
 
     @property
-    def place(self) -> tuple[str, object]:
-        """The key that says where it is, and what it says."""
+    def selector(self) -> tuple[str, object]:
+        """Key that selects the tiles, and its value."""
         return next(
             (name, value)
             for name in ("area", "bbox", "tiles")
@@ -80,10 +80,10 @@ class RegionSettings(Table):
 Regions = Mapping[RegionName, RegionSettings]
 
 
-def tiles_of(
+def tiles_of_region(
     region: RegionSettings, geometry: BaseGeometry | None, partitioning: Partitioning
 ) -> tuple[str, ...]:
-    """The tiles of a region, in the order of the partitions; of several, a tile may be in each."""
+    """Return the tiles of a region, in the order of the partitions; regions may overlap."""
     if geometry is not None:
         return partitioning.touching(geometry)
     patterns = region.tiles or ()

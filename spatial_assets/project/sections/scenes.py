@@ -1,4 +1,4 @@
-"""[scenes]: which scenes, what sensor made them, and how their pixels are reached."""
+"""[scenes]: the catalogue, the filter, the sensor, and the access to pixels."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ _INTERVAL_REMEDY = (
 
 @dataclass(frozen=True)
 class Interval:
-    """A span of time; None is an open end. Both ends belong to it."""
+    """A span of time that includes both ends; None is an open end."""
 
     start: dt.datetime | None
     end: dt.datetime | None
 
 
 def parse_interval(text: str) -> Interval:
-    """The span that a STAC `datetime` such as "2023-08-01/2023-08-31" means, in UTC.
+    """Return the span that a STAC `datetime` such as "2023-08-01/2023-08-31" means, in UTC.
 
     Raises:
-        PydanticCustomError: it is not one.
+        PydanticCustomError: the text is not a span of time.
     """
     first, slash, last = text.partition("/")
     interval = Interval(_moment(first), _moment(last if slash else first, is_end=True))
     if interval.start is None and interval.end is None:
-        raise refusal("has no end that is not open", _INTERVAL_REMEDY)
+        raise refusal("has two open ends", _INTERVAL_REMEDY)
     if interval.start and interval.end and interval.start > interval.end:
         raise refusal("ends before it begins", _INTERVAL_REMEDY)
     return interval
 
 
 def _moment(text: str, *, is_end: bool = False) -> dt.datetime | None:
-    """One end of an interval; a day means its first moment or, as an end, its last second."""
+    """Return one end of an interval; a day means its first or, as an end, its last second."""
     if text in ("", ".."):
         return None
     try:
@@ -57,7 +57,7 @@ def _moment(text: str, *, is_end: bool = False) -> dt.datetime | None:
 
 
 def _check_interval(text: str) -> str:
-    """Refuse a text that is no interval; it is kept as it was written."""
+    """Refuse text that is not an interval; it is kept unchanged."""
     parse_interval(text)
     return text
 
@@ -70,22 +70,22 @@ def _check_endpoint(text: str) -> str:
 
 
 class SourceSettings(Table):
-    """Where the pixels live, when not where the product lives; keys: $SPATIAL_ASSETS_SOURCE_*."""
+    """Access to the pixels in an S3 store; its keys are in $SPATIAL_ASSETS_SOURCE_*."""
 
     endpoint: Annotated[str, AfterValidator(_check_endpoint)] = Field(
         default="", description="an S3 endpoint", examples=["https://s3.example.org"]
     )
     region: str = Field(default="", description="an S3 region", examples=["us-west-2"])
     requester_pays: bool = Field(
-        default=False, description="whether reading may be billed to you", examples=[True]
+        default=False, description="true if reading may be billed to you", examples=[True]
     )
     sign: Literal["none", "s3-presign", "planetary-computer"] = Field(
-        default="none", description="how hrefs are signed at read time", examples=["none"]
+        default="none", description="the method that signs hrefs at read time", examples=["none"]
     )
 
 
 class ScenesSettings(Table):
-    """The catalogue and what is wanted of it."""
+    """The catalogue, the filter of its items, and the access to their files."""
 
     catalog: str = Field(
         min_length=1,
@@ -96,22 +96,26 @@ class ScenesSettings(Table):
         examples=["https://earth-search.aws.element84.com/v1"],
     )
     collections: Tuple[str] = Field(
-        default=(), description="collections to take items of", examples=[["sentinel-2-l2a"]]
+        default=(), description="collections whose items are used", examples=[["sentinel-2-l2a"]]
     )
     datetime: Annotated[str, AfterValidator(_check_interval)] | None = Field(
         default=None,
-        description="when the scenes were acquired, as STAC has it",
+        description="acquisition time of the scenes, as a STAC datetime",
         examples=["2023-08-01/2023-08-31"],
     )
     max_cloud_cover: float = Field(
-        default=100, ge=0, le=100, description="per cent of a scene", examples=[90]
+        default=100,
+        ge=0,
+        le=100,
+        description="maximum cloud cover of a scene in per cent",
+        examples=[90],
     )
     sensor: Sensor = Field(
-        description=f"{' or '.join(SENSOR_PROFILES)}, or a table of one's own",
+        description=f"{' or '.join(SENSOR_PROFILES)}, or a table that describes a sensor",
         examples=["sentinel-2-l2a"],
     )
     keep_snow: bool = Field(
-        default=False, description="whether snow counts as clear sky", examples=[False]
+        default=False, description="true if snow counts as clear sky", examples=[False]
     )
     access: Literal["stream", "download"] = Field(
         default="stream",
@@ -120,7 +124,7 @@ class ScenesSettings(Table):
     )
     cache: str = Field(
         default="cache",
-        description="the folder that copies of remote files go to: whole ones, or what was read",
+        description="the folder for copies of remote files: whole files, or the ranges read",
         examples=["cache"],
     )
     cache_mb: int = Field(
@@ -128,27 +132,27 @@ class ScenesSettings(Table):
     )
     hosts: Tuple[str] = Field(
         default=(),
-        description="the only hosts that the catalogue may send us to, as patterns, with "
-        "s3://bucket for a bucket; none: any that is no nearer to this machine than the catalogue",
+        description="the only hosts that hrefs may name, as patterns; s3://bucket is a bucket; "
+        "empty: any host that is no closer to this machine than the catalogue",
         examples=[["*.example.org", "s3://scenes"]],
     )
     folders: Tuple[str] = Field(
         default=(),
-        description="folders beside its own that a local catalogue may name files in",
+        description="folders besides its own in which hrefs of a local catalogue may name files",
         examples=[["/archive/sentinel-2"]],
     )
     source: SourceSettings = Field(
-        default_factory=SourceSettings, description="where the pixels live"
+        default_factory=SourceSettings, description="the S3 store of the pixels"
     )
 
     @property
     def interval(self) -> Interval:
-        """`datetime` as moments; both ends open where nothing is said."""
+        """`datetime` as an interval; both ends are open if it is absent."""
         return parse_interval(self.datetime) if self.datetime else Interval(None, None)
 
     @property
     def profile(self) -> SensorProfile:
-        """The sensor in use, with snow dropped or kept as asked."""
+        """Profile of the sensor, with snow dropped or kept."""
         sensor = self.sensor
         profile = SENSOR_PROFILES[sensor] if isinstance(sensor, str) else sensor.profile()
         return profile.keeping_snow() if self.keep_snow else profile

@@ -1,4 +1,4 @@
-"""[storage] and [database]: where the product lives, as URLs without secrets."""
+"""[storage] and [database]: the locations of the product, as URLs without secrets."""
 
 from __future__ import annotations
 
