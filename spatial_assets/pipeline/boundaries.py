@@ -78,7 +78,7 @@ class BoundaryPipeline:
         return None if self._copy_facts().get("version") == source.version else source.version
 
     def fetch(self) -> BoundaryStep:
-        """Copy the source into the store unchanged, so that validation can be repeated.
+        """Copy the source into the store unchanged, to keep the input of the validation.
 
         Raises:
             VectorError: there is no such file, or it is too big.
@@ -127,9 +127,18 @@ class BoundaryPipeline:
         is_judged = self.store.head(self._quarantine_path) is not None
         if is_judged and stored.get("inputs") == expected:
             return self._validated(State.UNCHANGED, stored)
+        validated = self._validate_copy(copied)
+        if not validated.kept:
+            message = f"{copied['source']} has no usable feature: {validated.report}"
+            raise VectorError(message)
+        return self._write(
+            validated, expected, source=str(copied["source"]), sha256=str(copied["sha256"])
+        )
+
+    def _validate_copy(self, copied: Mapping[str, object]) -> ValidatedFeatures:
         with fetched_copy(self.store, copied) as path:
             raw = read_features(str(path), columns=self._columns, layer=self.settings.layer)
-            validated = validate_features(
+            return validate_features(
                 raw.features,
                 source_crs=raw.crs,
                 key=self.settings.key,
@@ -137,12 +146,6 @@ class BoundaryPipeline:
                 on_invalid=self.settings.on_invalid,
                 most_repair_share=self.project.checks.most_repair_share,
             )
-        if not validated.kept:
-            message = f"{copied['source']} has no usable feature: {validated.report}"
-            raise VectorError(message)
-        return self._write(
-            validated, expected, source=str(copied["source"]), sha256=str(copied["sha256"])
-        )
 
     def load(self, database: Database) -> BoundaryStep:
         """Replace the table's rows by the validated features, in one transaction.

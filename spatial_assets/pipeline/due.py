@@ -165,8 +165,8 @@ def tiles_due(
         facts: recorded facts about them.
         excluded: tiles that are being computed or in quarantine. Those of them that are due and
             were requested recently count against the limit.
-        now: the present moment, UTC.
-        limits: how many at a time, and in which order.
+        now: UTC.
+        limits: number of tiles at a time, and their order.
     """
     groups: dict[DueCause, list[str]] = {why: [] for why in get_args(DueCause)}
     retry_later = under_way = excluded_due = 0
@@ -184,8 +184,7 @@ def tiles_due(
             retry_later += 1
         else:
             groups["failed" if request else why].append(tile)
-    groups["stale"].sort(key=lambda tile: _Age(facts.refreshed_at[tile]))
-    ready = [(tile, why) for why in limits.order for tile in groups[why]]
+    ready = _by_priority(groups, facts, limits)
     free = max(limits.limit - under_way, 0)
     return RequestPlan(
         why=dict(ready[:free]),
@@ -194,6 +193,14 @@ def tiles_due(
         under_way=under_way,
         excluded_due=excluded_due,
     )
+
+
+def _by_priority(
+    groups: Mapping[DueCause, list[str]], facts: TileFacts[Moment], limits: RequestLimits
+) -> list[tuple[str, DueCause]]:
+    stale = sorted(groups["stale"], key=lambda tile: _Age(facts.refreshed_at[tile]))
+    ordered = {**groups, "stale": stale}
+    return [(tile, why) for why in limits.order for tile in ordered[why]]
 
 
 @dataclass(frozen=True)

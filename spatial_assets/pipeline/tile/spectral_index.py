@@ -93,19 +93,22 @@ class SpectralIndexStage:
             values=composed.values,
             observations=composed.observations,
         )
-        owned = int(np.count_nonzero(self.owned))
-        seen = np.count_nonzero((composed.values != FILL) & self.owned)
-        facts = IndexFacts(
-            period=period,
-            valid_fraction=float(seen / owned),
-            observations=float(composed.observations[self.owned].sum() / owned),
-            scenes=len(layers),
-            range=dict(composed.verdict.evidence),
-        )
+        facts = self._facts(period, composed, scenes=len(layers))
         self._builder.add(index.name, label, StageEntry(expected, written, facts))
         self._values[index.name] = composed.values
-        if index.name == self.names[0] and seen:
+        if index.name == self.names[0] and facts.valid_fraction:
             self.newest = composed.values
+
+    def _facts(self, period: int, composed: ComposedIndex, *, scenes: int) -> IndexFacts:
+        owned = int(np.count_nonzero(self.owned))
+        valid = np.count_nonzero((composed.values != FILL) & self.owned)
+        return IndexFacts(
+            period=period,
+            valid_fraction=float(valid / owned),
+            observations=float(composed.observations[self.owned].sum() / owned),
+            scenes=scenes,
+            range=dict(composed.verdict.evidence),
+        )
 
     def close(self, index: str) -> None:
         """Judge an index that is complete for the tile, and close its stage.
