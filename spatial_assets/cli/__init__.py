@@ -1,7 +1,8 @@
-"""The command line: a module a command, found by its name and imported when it is called.
+"""The command line: one module per command, listed by name and imported when called.
 
-A module here named `x` holds a click command named "x"; its docstring's first line is what
-`--help` shows. What they are made of lives in the packages beside them; `shell` is what all share.
+A module named `x` in this folder holds a click command named "x"; the first line of its docstring
+is its line in `--help`. Commands share `app/`; the other packages hold the parts of one command or
+of a few.
 """
 
 from spatial_assets.cli.app.group import main

@@ -1,4 +1,4 @@
-"""Check the project file and everything that a run would stand on."""
+"""Check the project file and everything that a run depends on."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from spatial_assets.project import Project
 
 @click.command("check")
 def check() -> None:
-    """Check the project file and everything that a run would stand on.
+    """Check the project file and everything that a run depends on.
 
-    Prints a table of what was asked and found, with the remedy where something failed; exits
-    with 1 if anything did.
+    Prints a table of the checks and their results, with a remedy for each failure; exits with 1
+    if a check failed.
     """
     findings = list(all_findings())
     rows = [
-        (finding.what, "ok" if finding.passed else "FAILED", finding.detail, finding.remedy)
+        (finding.subject, "ok" if finding.passed else "FAILED", finding.detail, finding.remedy)
         for finding in findings
     ]
-    console().print(table(("what", "state", "detail", "remedy"), rows))
-    bad = sum(not finding.passed for finding in findings)
-    if bad:
-        message = f"{bad} of {len(findings)} checks failed"
+    console().print(table(("check", "result", "detail", "remedy"), rows))
+    failures = sum(not finding.passed for finding in findings)
+    if failures:
+        message = f"{failures} of {len(findings)} checks failed"
         raise click.ClickException(message)
     click.echo(f"All {len(findings)} checks passed.")
 
 
 def all_findings() -> Iterator[Finding]:
-    """Every finding: those about the environment come even where the project file is wrong."""
+    """Yield all findings; those about the environment even if the project file is invalid."""
     project, finding = _project()
     yield finding
     yield libraries.gdal()
@@ -54,13 +54,14 @@ def all_findings() -> Iterator[Finding]:
 
 
 def _project() -> tuple[Project | None, Finding]:
-    """The project, if there is one that can be cut into tiles, and what is to be said of it."""
+    """Return the project, None if it is invalid or has no tile, and the finding about it."""
     try:
         project = current_project()
         number = len(project.partitioning.keys)
     except SettingsError as error:
-        remedy = "correct the file; everything that depends on it was left out"
+        remedy = "correct the file; checks that depend on it were skipped"
         return None, failed("project file", str(error), remedy=remedy)
     grid = project.grid
-    detail = f"{project.file}: grid {project.grid_id}, {number:,} {grid.partitions} {grid.level}"
+    scheme = f"{grid.partitions}, level {grid.level}"
+    detail = f"{project.file}: grid {project.grid_id}, {number:,} partitions ({scheme})"
     return project, passed("project file", detail)

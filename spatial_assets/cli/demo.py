@@ -1,4 +1,4 @@
-"""Make the demo: scenes and boundaries, and through Dagster everything that follows from them."""
+"""Create the demo: scenes and boundaries, and all assets made from them by Dagster."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 @click.command("demo")
 @click.argument("folder", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
-@click.option("--inputs-only", is_flag=True, help="Only the scenes and boundaries, no tile.")
+@click.option("--inputs-only", is_flag=True, help="Create only the scenes and boundaries.")
 def demo(folder: Path | None, *, inputs_only: bool) -> None:
-    """Make the demo in DIR: scenes, boundaries, and through Dagster everything from them.
+    """Create the demo in DIR: scenes and boundaries, and all assets made from them by Dagster.
 
-    Takes under a minute; a second time it finds everything unchanged. Default for DIR: the
-    project folder in force, else the demo's place in this checkout, else a new folder `demo`.
+    Takes under a minute; a second run finds everything unchanged. Default for DIR: the current
+    project folder, else the demo folder of this checkout, else a new folder `demo`.
     """
     from spatial_assets.cli.app.open_project import open_project
     from spatial_assets.cli.demo_run import dagster_run
@@ -48,30 +48,32 @@ def demo(folder: Path | None, *, inputs_only: bool) -> None:
     project = load_project(chosen)
     with progress_display() as progress:
         progress.begin("scenes and boundaries")
-        made = ensure_inputs(chosen)
+        created = ensure_inputs(chosen)
         spent = format_duration(time.monotonic() - began)
-        progress.say(f"Scenes and boundaries: {f'made in {spent}' if made else 'there already'}.")
+        progress.say(
+            f"Scenes and boundaries: {f'created in {spent}' if created else 'already there'}."
+        )
         if inputs_only:
             return
         home = dagster_run.dagster_home(project, os.environ)
-        end = dagster_run.materialize_everything(project, home=home, progress=progress)
+        run = dagster_run.materialize_everything(project, home=home, progress=progress)
     seconds = format_duration(time.monotonic() - began)
-    if end.exit_code and not end.sentence:
-        message = f"Dagster ended with {end.exit_code} before the tiles; it said why in {end.log}"
+    if run.exit_code and not run.tile_counts:
+        message = f"Dagster exited with {run.exit_code} before the tiles; see its log: {run.log}"
         raise click.ClickException(message)
-    # A log may lose lines on the way, an exit code does not; the story tells what is stored.
-    told = end.sentence or f"all {len(project.partitioning.keys)} tiles"
-    click.echo(f"Made by Dagster, {seconds} in all: {told}.")
+    # The log may lack its last lines, the exit code does not; the summary is read from the store.
+    counts = run.tile_counts or f"all {len(project.partitioning.keys)} tiles"
+    click.echo(f"Made by Dagster in {seconds}: {counts}.")
     with open_project(project) as opened:
-        story = read_summary(opened)
-        print_summary(story)
-        draw_newest_period(opened, story)
+        summary = read_summary(opened)
+        print_summary(summary)
+        draw_newest_period(opened, summary)
     click.echo(f"\nIn Dagster: {dagster_command(project, home)}")
     click.echo(f"In Python ({display_path(sys.executable)}):")
-    for line in python_lines(project, story.period or ""):
+    for line in python_lines(project, summary.period or ""):
         click.echo(f"  {line}")
-    if end.exit_code:
-        message = f"some tiles need attention, see above; all that Dagster said is in {end.log}"
+    if run.exit_code:
+        message = f"some tiles need attention, see above; Dagster's log: {run.log}"
         raise click.ClickException(message)
 
 
@@ -80,20 +82,20 @@ def _folder_in_force() -> Path | None:
     return Path(named) if named else None
 
 
-def print_summary(story: DemoSummary) -> None:
-    """Say what exists, and what became of what was not as it should be."""
+def print_summary(summary: DemoSummary) -> None:
+    """Print what exists and how bad input was handled."""
     click.echo("\nWhat exists now:")
-    for where, what in story.exists:
-        click.echo(f"  {where}")
-        for line in what.splitlines():
+    for location, description in summary.products:
+        click.echo(f"  {location}")
+        for line in description.splitlines():
             click.echo(f"    {line}")
-    click.echo("\nBad input, which the demo has by design:")
-    for line in story.happened:
+    click.echo("\nBad input, which the demo contains by design:")
+    for line in summary.incidents:
         click.echo(f"  {line}")
 
 
-def draw_newest_period(opened: OpenProject, story: DemoSummary) -> None:
-    """The newest period: in the terminal where that has colours, and as a file."""
+def draw_newest_period(opened: OpenProject, summary: DemoSummary) -> None:
+    """Draw the newest period as a PNG file, and in the terminal if it has colours."""
     from spatial_assets.cli.app.console import console
     from spatial_assets.cli.demo_run.summary import display_path
     from spatial_assets.cli.mapping.map_data import map_subtitle, read_map_data
@@ -101,10 +103,10 @@ def draw_newest_period(opened: OpenProject, story: DemoSummary) -> None:
     from spatial_assets.cli.mapping.terminal import can_show, half_blocks
 
     index = opened.project.indices.names[0]
-    subject: MapData = read_map_data(opened, story.tiles, index=index, period=story.period)
+    map_data: MapData = read_map_data(opened, summary.tiles, index=index, period=summary.period)
     out = console()
     if can_show(out):
-        out.print("", half_blocks(subject.values, out), sep="\n")
-    picture = opened.project.root / f"{index}_{story.period}.png"
-    picture.write_bytes(map_png(subject, subtitle=map_subtitle(opened.project)))
-    click.echo(f"\n{subject.title}: {display_path(str(picture))}")
+        out.print("", half_blocks(map_data.values, out), sep="\n")
+    picture = opened.project.root / f"{index}_{summary.period}.png"
+    picture.write_bytes(map_png(map_data, subtitle=map_subtitle(opened.project)))
+    click.echo(f"\n{map_data.title}: {display_path(str(picture))}")

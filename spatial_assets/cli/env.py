@@ -1,4 +1,4 @@
-"""Show every setting in force, where it came from, and the versions of what computes."""
+"""Show every setting with its source, the environment variables, and software versions."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ NOT_IN_THE_FILE = {"root", "file", "origins"}
 
 @click.command("env")
 def env() -> None:
-    """Show every setting in force, where it came from, and the versions of what computes.
+    """Show every setting with its source, the environment variables, and software versions.
 
     Secrets are masked.
     """
     project = current_project()
     out = console()
-    out.print(table(("setting", "value", "from"), settings(project), title=str(project.file)))
+    out.print(table(("setting", "value", "source"), settings(project), title=str(project.file)))
     variables = list(variables_in_force(os.environ))
     if variables:
         out.print(table(("variable", "value"), variables, title="Environment"))
@@ -46,7 +46,7 @@ def env() -> None:
 
 
 def settings(project: Project) -> Iterator[tuple[str, str, str]]:
-    """(dotted key, value, default | file | $VARIABLE) of every setting."""
+    """Yield (dotted key, value, source) of every setting; source: default, file or $VARIABLE."""
     for name in type(project).model_fields:
         if name not in NOT_IN_THE_FILE:
             value, is_given = getattr(project, name), name in project.model_fields_set
@@ -56,7 +56,7 @@ def settings(project: Project) -> Iterator[tuple[str, str, str]]:
 def _leaves(
     key: str, value: object, origins: Mapping[str, str], *, is_given: bool
 ) -> Iterator[tuple[str, str, str]]:
-    """The settings at and below one key."""
+    """Yield the settings at and below one key."""
     inner = [(name, part, given and is_given) for name, part, given in _parts(value)]
     for name, part, given in inner:
         yield from _leaves(f"{key}.{name}", part, origins, is_given=given)
@@ -65,7 +65,7 @@ def _leaves(
 
 
 def _parts(value: object) -> list[tuple[str, object, bool]]:
-    """(name, value, whether it was given) of what a table or an array of tables holds."""
+    """List (name, value, True if given) of the entries of a table or an array of tables."""
     if isinstance(value, BaseModel):
         given, fields = value.model_fields_set, type(value).model_fields
         aliases = {name: field.alias for name, field in fields.items()}
@@ -78,14 +78,14 @@ def _parts(value: object) -> list[tuple[str, object, bool]]:
 
 
 def _shown(key: str, value: object) -> str:
-    """A value as a person may see it; nothing where there is none."""
+    """Format a value with secrets masked; empty if it is not set."""
     if value is None:
         return '"keep"' if key.startswith("retention.") else ""
     return shown_value(key, value)
 
 
 def variables_in_force(environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """(name, value) of the variables that we, GDAL, PROJ, AWS, PostgreSQL or Dagster read."""
+    """Yield (name, value) of variables of this package, GDAL, PROJ, AWS, PostgreSQL and Dagster."""
     for name in sorted(environment):
         if name.startswith(VARIABLE_PREFIXES):
             value = environment[name]
@@ -93,7 +93,7 @@ def variables_in_force(environment: Mapping[str, str]) -> Iterator[tuple[str, st
 
 
 def versions(project: Project) -> Iterator[tuple[str, str]]:
-    """(name, version) of packages, of the libraries in their wheels, and of the database."""
+    """Yield (name, version) of packages, of libraries in their wheels, and of the database."""
     for package in REPORTED_PACKAGES:
         try:
             yield package, version(package)
@@ -106,7 +106,7 @@ def versions(project: Project) -> Iterator[tuple[str, str]]:
 
 
 def _cluster(project: Project) -> str:
-    """How many workers the cluster has, if its scheduler can be reached."""
+    """Return the number of workers of the cluster, or why its scheduler is not reachable."""
     from spatial_assets.pipeline.engines.dask_cluster import connected
 
     try:
@@ -118,7 +118,7 @@ def _cluster(project: Project) -> str:
 
 
 def wheel_versions() -> Iterator[tuple[str, str]]:
-    """(name, version) of GDAL, both PROJs and GEOS, as the wheels bring them."""
+    """Yield (name, version) of GDAL, GEOS and both copies of PROJ in the wheels."""
     import pyproj
     import rasterio
     import shapely
@@ -130,7 +130,7 @@ def wheel_versions() -> Iterator[tuple[str, str]]:
 
 
 def _database_version(project: Project) -> str:
-    """What the database says of itself, if it can be reached."""
+    """Return the spatial version of the database, or why it is not reachable."""
     from spatial_assets.stores.tables.connect import open_database
 
     try:

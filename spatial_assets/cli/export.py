@@ -1,4 +1,4 @@
-"""Write a period of an index as a cloud-optimized GeoTIFF."""
+"""Export one period of an index as a cloud-optimized GeoTIFF."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from spatial_assets.cli.app.options import area_option, bbox_option, selected_ar
 
 @click.command("export")
 @click.argument("destination", metavar="OUT.tif", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--index", help="The index; default: the first of the project.")
-@click.option("--period", required=True, help="The period by its label, for example 2023-08.")
+@click.option("--index", help="Index to export. Default: the first of the project.")
+@click.option("--period", required=True, help="Label of the period, for example 2023-08.")
 @bbox_option
 @area_option
 def export(
@@ -25,16 +25,16 @@ def export(
     bbox: BaseGeometry | None,
     area: BaseGeometry | None,
 ) -> None:
-    """Write a period of an index to OUT.tif: a cloud-optimized GeoTIFF for QGIS and any GDAL.
+    """Export one period of an index to OUT.tif, a cloud-optimized GeoTIFF for QGIS and GDAL.
 
-    With --bbox or --area, only the pixels of that rectangle; default: the whole cube.
-    Values are stored as int16; the file says what a step is worth (scale) and what is no value.
+    With --bbox or --area, exports only the pixels of that rectangle; default: the whole cube.
+    Values are stored as int16; the file holds their scale and the nodata value.
     """
     from spatial_assets.stores.cube.export import export_cog
     from spatial_assets.stores.objects.store import open_store
 
     project = current_project()
-    made = export_cog(
+    exported = export_cog(
         open_store(project.storage_url),
         destination,
         index=index or project.indices.names[0],
@@ -42,6 +42,6 @@ def export(
         area=selected_area(bbox, area),
     )
     click.echo(
-        f"{made.path}: {made.window.width} x {made.window.height} pixels, "
-        f"{made.valid_fraction:.1%} with a value, {made.size / 1e6:.1f} MB"
+        f"{exported.path}: {exported.window.width} x {exported.window.height} pixels, "
+        f"{exported.valid_fraction:.1%} with a value, {exported.size / 1e6:.1f} MB"
     )

@@ -1,4 +1,4 @@
-"""Draw a map of the tiles: how they stand, over a period of an index; for a browser or as PNG."""
+"""Draw a map of one period of an index with the status of the tiles, as HTML or PNG."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ PAGE, PICTURE = ".html", ".png"
 
 @click.command("map")
 @click.argument("destination", metavar="OUT", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--index", help="The index; default: the first of the project.")
-@click.option("--period", help="The period by its label, for example 2023-08; default: the newest.")
+@click.option("--index", help="Index to draw. Default: the first of the project.")
+@click.option("--period", help="Label of the period, for example 2023-08. Default: the newest.")
 @click.option(
     "--size",
     type=click.IntRange(min=16),
     default=1024,
     show_default=True,
-    help="Most pixels along the longer side.",
+    help="Maximum number of pixels along the longer side.",
 )
 def draw_map(destination: Path, index: str | None, *, period: str | None, size: int) -> None:
-    """Draw the tiles over a period of an index, and write OUT.
+    """Draw one period of an index with the tiles on top, and write it to OUT.
 
-    OUT.html is one page for a browser, without a network: pointing at a tile says how it stands.
-    OUT.png is a picture with a legend.
+    OUT.html is a self-contained page for a browser that shows the status of the tile under the
+    pointer. OUT.png is a picture with a legend.
     """
     from spatial_assets.cli.app.open_project import open_project
     from spatial_assets.cli.mapping.html import map_page
@@ -37,7 +37,7 @@ def draw_map(destination: Path, index: str | None, *, period: str | None, size: 
 
     ending = destination.suffix.lower()
     if ending not in {PAGE, PICTURE}:
-        message = f"{destination}: wanted a name that ends in {PAGE} or {PICTURE}"
+        message = f"{destination}: expected a file name that ends in {PAGE} or {PICTURE}"
         raise click.BadParameter(message, param_hint="OUT")
     project = current_project()
     index = index or project.indices.names[0]
@@ -45,16 +45,16 @@ def draw_map(destination: Path, index: str | None, *, period: str | None, size: 
         inventory = Inventory(opened)
         period = period or newest_period(inventory.rows("tile_index"), index)
         tiles = inventory.tiles()
-        subject = read_map_data(opened, tiles, index=index, period=period, longest=size)
+        map_data = read_map_data(opened, tiles, index=index, period=period, longest=size)
     subtitle = map_subtitle(project)
     drawn = (
-        map_png(subject, subtitle=subtitle)
+        map_png(map_data, subtitle=subtitle)
         if ending == PICTURE
-        else map_page(subject, subtitle=subtitle).encode()
+        else map_page(map_data, subtitle=subtitle).encode()
     )
     try:
         destination.write_bytes(drawn)
     except OSError as error:
-        message = f"{destination} cannot be written ({error}); name a file in a folder of yours"
+        message = f"{destination} cannot be written ({error}); choose a file in a writable folder"
         raise SettingsError(message) from error
-    click.echo(f"{destination}: {subject.title}, {len(tiles):,} tiles, {len(drawn) / 1e6:.1f} MB")
+    click.echo(f"{destination}: {map_data.title}, {len(tiles):,} tiles, {len(drawn) / 1e6:.1f} MB")

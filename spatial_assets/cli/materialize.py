@@ -1,4 +1,4 @@
-"""Make tiles chosen by place, state or age: here and now, or launched in Dagster."""
+"""Materialize tiles selected by location, state or age, in this process or through Dagster."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ import click
 from spatial_assets.cli.app.console import format_count, format_duration
 from spatial_assets.cli.app.open_project import current_project
 from spatial_assets.cli.app.options import select_option
-from spatial_assets.cli.selection.tile_options import TileSelectors, tile_selection_options
+from spatial_assets.cli.selection.tile_options import (
+    NO_MATCHING_TILE,
+    TileSelectors,
+    tile_selection_options,
+)
 from spatial_assets.project import Project
 
 if TYPE_CHECKING:
@@ -19,7 +23,7 @@ if TYPE_CHECKING:
     from spatial_assets.pipeline.outcome import RunReport
 
 
-WITHOUT_DAGSTER = "Dagster was not told: its UI shows what its own runs made."
+NOT_IN_DAGSTER = "Not reported to Dagster: its UI shows only its own runs."
 
 
 @click.command("materialize")
@@ -28,17 +32,18 @@ WITHOUT_DAGSTER = "Dagster was not told: its UI shows what its own runs made."
 @click.option(
     "--workers",
     type=click.IntRange(min=0),
-    help="Processes of this machine; 0: within this one. Default: [compute] dask, else workers.",
+    help="Worker processes on this machine; 0: none, run in this process. Default: [compute] dask, "
+    "else [compute] workers.",
 )
 @click.option(
     "--launch",
     metavar="[URL]",
     is_flag=False,
     flag_value="",
-    help="Launch a backfill in the Dagster webserver at URL instead; default: "
+    help="Launch a backfill in the Dagster webserver at URL instead. Default URL: "
     "$DAGSTER_WEBSERVER_URL, else http://127.0.0.1:3000.",
 )
-@click.option("--wait", is_flag=True, help="With --launch: wait for the end, showing progress.")
+@click.option("--wait", is_flag=True, help="With --launch: show progress until the backfill ends.")
 def materialize(
     *,
     selectors: TileSelectors,
@@ -47,10 +52,11 @@ def materialize(
     launch: str | None,
     wait: bool,
 ) -> None:
-    """Make tiles chosen by what Dagster does not know: place, state and age.
+    """Materialize tiles selected by location, state, age or change.
 
-    What has not changed is left as it is, whoever made it. Dagster is not told of what is made in
-    this process; to see it in the UI, use --launch. Exits with 1 if a tile is newly bad.
+    Tiles with unchanged inputs are not recomputed, whether Dagster or this command made them.
+    Tiles made in this process do not appear in Dagster's UI; use --launch for that. Exits with 1
+    if a tile newly failed or was newly quarantined.
     """
     from spatial_assets.cli.selection.asset_options import select_assets
 
@@ -58,12 +64,12 @@ def materialize(
     selection = select_assets(project, names)
     if launch is None:
         if wait:
-            message = "waits for what is launched; add --launch"
+            message = "waits for a launched backfill; add --launch"
             raise click.BadParameter(message, param_hint="--wait")
         materialize_here(project, selectors, selection, workers=workers)
         return
     if workers is not None:
-        message = "is of this process; runs of Dagster take [compute] workers"
+        message = "applies to this process only; Dagster runs use [compute] workers"
         raise click.BadParameter(message, param_hint="--workers")
     from spatial_assets.cli.launching.launch import launch_tiles
 
@@ -73,10 +79,10 @@ def materialize(
 def materialize_here(
     project: Project, selectors: TileSelectors, selection: AssetSelection, *, workers: int | None
 ) -> None:
-    """Make the tiles in this process.
+    """Materialize the tiles in this process.
 
     Raises:
-        ClickException: a tile is newly bad.
+        ClickException: a tile newly failed or was newly quarantined.
     """
     from spatial_assets.cli.app.open_project import open_project
     from spatial_assets.cli.local_run.progress import progress_display
@@ -89,10 +95,10 @@ def materialize_here(
             update_boundaries, opened, selection.boundaries, clock=now, say=progress.say
         )
         if selectors.changed:
-            update()  # whether a tile's boundaries changed is seen in those that are validated
-        keys = Inventory(opened).chosen(selectors, selection.stages, now=now()).keys
+            update()  # changes are found by comparing with the validated boundaries
+        keys = Inventory(opened).select(selectors, selection.stages, now=now()).keys
         if not keys:
-            click.echo("Nothing to do: no tile is as was asked for.")
+            click.echo(NO_MATCHING_TILE)
             return
         if not selectors.changed:
             update()
@@ -106,22 +112,22 @@ def materialize_here(
     if selection.stages:
         seconds = format_duration(time.monotonic() - started)
         click.echo(
-            f"{format_count(len(keys), 'tile')} in {seconds}: {report.summary()}. {WITHOUT_DAGSTER}"
+            f"{format_count(len(keys), 'tile')} in {seconds}: {report.summary()}. {NOT_IN_DAGSTER}"
         )
     report_bad_tiles(report, tiles=len(keys))
 
 
 def report_bad_tiles(report: RunReport, *, tiles: int) -> None:
-    """Say how many of `tiles` are bad.
+    """Report the number of bad tiles.
 
     Raises:
-        ClickException: one is newly bad.
+        ClickException: a tile newly failed or was newly quarantined.
     """
     if report.already_quarantined:
-        click.echo(f"{len(report.already_quarantined)} were in quarantine before, and still are.")
+        click.echo(f"{len(report.already_quarantined)} were in quarantine before and still are.")
     if report.bad:
         message = (
-            f"{len(report.bad)} of {format_count(tiles, 'tile')} need attention, named above; mend "
-            "the input and materialize them again: nothing else is recomputed"
+            f"{len(report.bad)} of {format_count(tiles, 'tile')} need attention, see above; "
+            "correct their input and materialize them again: nothing else is recomputed"
         )
         raise click.ClickException(message)

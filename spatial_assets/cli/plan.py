@@ -1,4 +1,4 @@
-"""Say what a run would meet, without doing any of it: tiles, scenes, bytes, memory, time, runs."""
+"""Estimate a run without starting it: tiles, scenes, bytes, memory, time and Dagster runs."""
 
 from __future__ import annotations
 
@@ -9,17 +9,22 @@ import click
 
 from spatial_assets.cli.app.open_project import current_project
 from spatial_assets.cli.app.options import select_option
-from spatial_assets.cli.selection.tile_options import TileSelectors, tile_selection_options
+from spatial_assets.cli.selection.tile_options import (
+    NO_MATCHING_TILE,
+    TileSelectors,
+    tile_selection_options,
+)
 
 
 @click.command("plan")
 @tile_selection_options
 @select_option
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, with the keys of the tiles.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, including the tile keys.")
 def plan(*, selectors: TileSelectors, names: tuple[str, ...], as_json: bool) -> None:
-    """Say what a run over these tiles would meet; nothing is made, fetched or written.
+    """Estimate a run over these tiles: scenes, bytes, memory, time and Dagster runs.
 
-    Asks the catalogue, but opens no image: what only the files know, a run finds out.
+    Searches the catalogue, but opens no image and writes nothing. What only the image files can
+    tell is left to the run.
     """
     from spatial_assets.cli.app.open_project import open_project
     from spatial_assets.cli.local_run.run_here import now
@@ -34,20 +39,20 @@ def plan(*, selectors: TileSelectors, names: tuple[str, ...], as_json: bool) -> 
     stages = select_assets(project, names).stages
     with open_project(project) as opened:
         inventory = Inventory(opened)
-        choice = inventory.chosen(selectors, stages, now=now())
-        if not choice.keys:
-            click.echo(plan_text.NO_TILES_JSON if as_json else plan_text.NO_TILES)
+        selected = inventory.select(selectors, stages, now=now())
+        if not selected.keys:
+            click.echo(plan_text.NO_TILES_JSON if as_json else NO_MATCHING_TILE)
             return
-        found = forecast(project, choice.keys, inventory.catalogue, today=now().date())
-        made = plan_text.Plan(
+        found = forecast(project, selected.keys, inventory.catalogue, today=now().date())
+        planned = plan_text.Plan(
             project=project,
-            choice=choice,
+            selected=selected,
             stages=stages,
             states=Counter(
-                str(tile.standing) for tile in inventory.tiles(stages, keys=choice.keys)
+                str(tile.status) for tile in inventory.tiles(stages, keys=selected.keys)
             ),
             forecast=found,
-            read_volume=expected_read_volume(opened, found.near, stages=stages),
+            read_volume=expected_read_volume(opened, found.scenes_by_tile, stages=stages),
             rate=run_rate(
                 inventory.rows("run_log"),
                 stages=stages,
@@ -55,7 +60,7 @@ def plan(*, selectors: TileSelectors, names: tuple[str, ...], as_json: bool) -> 
             ),
         )
     if as_json:
-        click.echo(json.dumps(plan_text.document(made), indent=2))
+        click.echo(json.dumps(plan_text.document(planned), indent=2))
         return
-    for line in plan_text.plan_lines(made):
+    for line in plan_text.plan_lines(planned):
         click.echo(line)

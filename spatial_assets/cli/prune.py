@@ -1,4 +1,4 @@
-"""List what belongs to no tile of the area any more, and with --yes remove it."""
+"""List objects and rows that belong to no tile of the area, and remove them with --yes."""
 
 from __future__ import annotations
 
@@ -15,16 +15,20 @@ if TYPE_CHECKING:
     from spatial_assets.stores.objects.store import ObjectInfo
 
 
-MAX_LISTED_LEFTOVERS = 5  # of a kind; the rest is counted
+MAX_LISTED_LEFTOVERS = 5  # of each kind; the rest is counted
 
 
 @click.command("prune")
-@click.option("--yes", is_flag=True, help="Remove what is listed; without it nothing is.")
+@click.option(
+    "--yes",
+    is_flag=True,
+    help="Remove the listed objects and rows; without it, nothing is removed.",
+)
 def prune(*, yes: bool) -> None:
-    """List what belongs to no tile of the area any more, and with --yes remove it.
+    """List leftovers that belong to no tile of the area, and remove them with --yes.
 
-    Tiles that a smaller [area] no longer has, with their objects, rows and manifest; and objects
-    that no manifest names, as killed runs leave them. A tile that a run works on is left alone.
+    Leftovers are tiles outside a reduced [area] with their objects, rows and manifests, and
+    objects of killed runs that no manifest names. A tile that a run is working on is skipped.
     """
     from spatial_assets.cli.app.open_project import open_project
     from spatial_assets.cli.pruning.leftovers import find_leftovers, remove_leftovers
@@ -33,7 +37,7 @@ def prune(*, yes: bool) -> None:
     project = current_project()
     with open_project(project) as opened:
         if not opened.has_store or stored_grid(opened.store) is None:
-            click.echo("Nothing to prune: nothing was made here yet.")
+            click.echo("Nothing to prune: nothing has been made here yet.")
             return
         claim_store(opened.store, project.grid_id, grid=project.grid.model_dump(mode="json"))
         opened.database.ensure_schema(project.boundaries, project.indices.names)
@@ -47,11 +51,11 @@ def prune(*, yes: bool) -> None:
                 f"{format_count(remove_leftovers(opened, left, say=click.echo), 'object')} removed."
             )
         else:
-            click.echo("Nothing was removed: `spatial-assets prune --yes` does.")
+            click.echo("Nothing was removed; to remove it: spatial-assets prune --yes")
 
 
 def leftover_lines(left: Leftovers) -> Iterator[str]:
-    """What there is, in a few lines."""
+    """Yield a few lines that summarize the leftovers."""
     gone = sorted({*left.gone, *left.rows})
     if gone:
         objects = [info for found in left.gone.values() for info in found]
@@ -67,6 +71,6 @@ def leftover_lines(left: Leftovers) -> Iterator[str]:
 
 
 def format_objects(objects: Iterable[ObjectInfo]) -> str:
-    """How many objects, and how large."""
+    """Format the number of objects and their size."""
     sizes = [info.size for info in objects]
     return f"{format_count(len(sizes), 'object')} of {sum(sizes) / 1e6:,.1f} MB"

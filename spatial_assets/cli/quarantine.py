@@ -1,4 +1,4 @@
-"""List what is in quarantine, show why, and let it go."""
+"""List, show and release scenes, tiles and features in quarantine."""
 
 from __future__ import annotations
 
@@ -23,32 +23,31 @@ if TYPE_CHECKING:
 LIST_COLUMNS = ("kind", "subject", "reason", "since", "last seen", "href")
 LIST_FIELDS = ("kind", "subject", "reason", "message", "first_seen", "last_seen", "href")
 SHOW_FIELDS = (*LIST_FIELDS, "checksum", "code_version", "evidence")
-MAX_LISTED_SUBJECTS = 20  # of a list; the rest is counted
+MAX_LISTED_SUBJECTS = 20  # in one line; the rest is counted
 
 kind_option = click.option(
     "--kind",
     "kinds",
     multiple=True,
     type=click.Choice(QUARANTINE_KINDS),
-    help="Only these; may be given several times.",
+    help="Only this kind; may be repeated.",
 )
 reason_option = click.option(
     "--reason",
     "reasons",
     metavar="CODE",
     multiple=True,
-    help="Only what is there for this reason, e.g. not_a_raster; may be given several times.",
+    help="Only this reason, for example not_a_raster; may be repeated.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.group("quarantine")
 def quarantine() -> None:
-    """Show what is in quarantine and why, and let it go.
+    """List, show and release scenes, tiles and features in quarantine.
 
-    Scenes, tiles and features whose input is bad in a way that trying again cannot change. They
-    are left alone until the input changes, a newer version of the code judges otherwise, or a
-    person releases them.
+    Their input is bad in a way that a retry cannot change. They are skipped until the input
+    changes, a newer version of the code accepts it, or a user releases them.
     """
 
 
@@ -57,14 +56,15 @@ def quarantine() -> None:
 @reason_option
 @json_option
 def list_(*, kinds: tuple[str, ...], reasons: tuple[str, ...], as_json: bool) -> None:
-    """List what is in quarantine; nothing is written."""
-    with _opened() as (_, held):
-        rows = held.rows(kinds=kinds, reasons=reasons)
+    """List scenes, tiles and features in quarantine."""
+    with _opened() as (_, quarantined):
+        rows = quarantined.rows(kinds=kinds, reasons=reasons)
     if as_json:
-        click.echo(_json([_chosen(row, LIST_FIELDS) for row in rows]))
+        click.echo(_json([_fields(row, LIST_FIELDS) for row in rows]))
         return
     if not rows:
-        click.echo("Nothing is in quarantine." if not (kinds or reasons) else "Nothing like that.")
+        is_filtered = bool(kinds or reasons)
+        click.echo(f"Nothing in quarantine{' matches' if is_filtered else ''}.")
         return
     console().print(table(LIST_COLUMNS, map(_cells, rows), title=f"{len(rows):,} in quarantine"))
 
@@ -73,20 +73,20 @@ def list_(*, kinds: tuple[str, ...], reasons: tuple[str, ...], as_json: bool) ->
 @click.argument("subject")
 @json_option
 def show(*, subject: str, as_json: bool) -> None:
-    """Show all that is known of SUBJECT: a scene id, a tile key, or boundary set/feature key."""
-    with _opened() as (opened, held):
-        rows = held.rows(subjects=[subject])
-        told = [_told(opened, held, row) for row in rows]
-    if not told:
+    """Show the full record of SUBJECT: a scene id, a tile key, or boundary set/feature key."""
+    with _opened() as (opened, quarantined):
+        rows = quarantined.rows(subjects=[subject])
+        records = [_record(opened, quarantined, row) for row in rows]
+    if not records:
         raise click.ClickException(_unknown([subject]))
     if as_json:
-        click.echo(_json(told))
+        click.echo(_json(records))
         return
-    for each in told:
-        width = max(map(len, each))
-        for name, value in each.items():
-            shown = value if isinstance(value, str) else _json(value)
-            click.echo(f"{name:<{width}}  {mask_secrets(shown)}")
+    for record in records:
+        width = max(map(len, record))
+        for name, value in record.items():
+            text = value if isinstance(value, str) else _json(value)
+            click.echo(f"{name:<{width}}  {mask_secrets(text)}")
 
 
 @quarantine.command("release")
@@ -94,22 +94,23 @@ def show(*, subject: str, as_json: bool) -> None:
 @kind_option
 @reason_option
 def release(*, subjects: tuple[str, ...], kinds: tuple[str, ...], reasons: tuple[str, ...]) -> None:
-    """Let SUBJECTS go, or all that is there for a --reason or of a --kind.
+    """Release SUBJECTS, or everything with a --reason or of a --kind.
 
-    The next run makes them again even if their input is the same; what is still bad comes back.
+    The next run processes them again even if their input is unchanged; input that is still bad
+    returns to quarantine.
     """
     from spatial_assets.cli.local_run.run_here import now
 
     if not (subjects or kinds or reasons):
-        message = "name what to release: subjects, --reason or --kind"
+        message = "name what to release: SUBJECTS, --reason or --kind"
         raise click.UsageError(message)
-    with _opened() as (_, held):
-        rows = held.rows(kinds=kinds, reasons=reasons, subjects=subjects)
+    with _opened() as (_, quarantined):
+        rows = quarantined.rows(kinds=kinds, reasons=reasons, subjects=subjects)
         if not rows:
             raise click.ClickException(_unknown(subjects))
-        gone = held.release(rows, now=now())
+        released = quarantined.release(rows, now=now())
     absent = sorted(set(subjects) - {str(row["subject"]) for row in rows})
-    for line in _farewell(gone):
+    for line in _release_lines(released):
         click.echo(line)
     if absent:
         click.echo(f"Not in quarantine: {format_list(absent, most=MAX_LISTED_SUBJECTS)}.")
@@ -117,7 +118,7 @@ def release(*, subjects: tuple[str, ...], kinds: tuple[str, ...], reasons: tuple
 
 @contextmanager
 def _opened() -> Iterator[tuple[OpenProject, Quarantine]]:
-    """The opened of the project, and what is in quarantine there."""
+    """Open the project and its quarantine."""
     from spatial_assets.cli.app.open_project import open_project
     from spatial_assets.pipeline.quarantine import Quarantine
 
@@ -129,21 +130,21 @@ def _opened() -> Iterator[tuple[OpenProject, Quarantine]]:
         )
 
 
-def _told(opened: OpenProject, held: Quarantine, row: Row) -> dict[str, object]:
-    """A record, what of the area it touches, and what the store says of it."""
-    told = _chosen(row, SHOW_FIELDS)
+def _record(opened: OpenProject, quarantined: Quarantine, row: Row) -> dict[str, object]:
+    """Return a record with the tiles it touches and its document in the store."""
+    record = _fields(row, SHOW_FIELDS)
     tiles = _tiles(opened, row)
     if tiles is not None:
-        told["tiles"] = tiles
-    document = held.document(row) if opened.has_store else None
-    told["stored"] = "nothing" if document is None else json.loads(document)
+        record["tiles"] = tiles
+    document = quarantined.document(row) if opened.has_store else None
+    record["stored"] = "nothing" if document is None else json.loads(document)
     if document is not None and row["kind"] == "feature":
-        told["stored"] = _feature(json.loads(document), row)
-    return told
+        record["stored"] = _feature(json.loads(document), row)
+    return record
 
 
 def _feature(document: dict[str, object], row: Row) -> object:
-    """The feature of a record among those of its set: with its properties, and its geometry."""
+    """Find the feature of a record in the document of its set, with properties and geometry."""
     evidence, features = row["evidence"], document.get("features")
     index = evidence.get("index") if isinstance(evidence, Mapping) else None
     found = features if isinstance(features, list) else []
@@ -151,16 +152,16 @@ def _feature(document: dict[str, object], row: Row) -> object:
 
 
 def _tiles(opened: OpenProject, row: Row) -> list[str] | None:
-    """The tiles that a scene touches; None: it is no scene, or nobody knows where it lies."""
+    """List the tiles that a scene touches; None if not a scene or without a footprint."""
     import shapely
 
     from spatial_assets.pipeline.quarantine import FOOTPRINT
 
     evidence = row["evidence"]
-    place = evidence.get(FOOTPRINT) if isinstance(evidence, Mapping) else None
-    if row["kind"] != "scene" or not isinstance(place, str):
+    wkt = evidence.get(FOOTPRINT) if isinstance(evidence, Mapping) else None
+    if row["kind"] != "scene" or not isinstance(wkt, str):
         return None
-    footprint = shapely.from_wkt(place)
+    footprint = shapely.from_wkt(wkt)
     project = opened.project
     shapely.prepare(footprint)
     return [
@@ -170,19 +171,19 @@ def _tiles(opened: OpenProject, row: Row) -> list[str] | None:
     ]
 
 
-def _farewell(gone: Iterable[Row]) -> Iterator[str]:
-    """What was released, and what happens next."""
+def _release_lines(released: Iterable[Row]) -> Iterator[str]:
+    """Yield lines that name the released subjects and the next step."""
     by_kind: dict[str, list[str]] = {}
-    for row in gone:
+    for row in released:
         by_kind.setdefault(str(row["kind"]), []).append(str(row["subject"]))
     next_: Mapping[str, Callable[[list[str]], str]] = {
         "tile": lambda keys: (
-            f"made again at the next run, or now: spatial-assets materialize "
+            f"recomputed by the next run, or now: spatial-assets materialize "
             f"--tiles {','.join(keys[:MAX_LISTED_SUBJECTS])}"
         ),
-        "scene": lambda _: "looked into again at the next run over tiles that they touch",
+        "scene": lambda _: "inspected again by the next run over tiles that they touch",
         "feature": lambda names: (
-            "validated again at the next run, or now: spatial-assets materialize --select "
+            "validated again by the next run, or now: spatial-assets materialize --select "
             + ",".join(sorted({f"validated_{name.partition('/')[0]}" for name in names}))
         ),
     }
@@ -194,20 +195,20 @@ def _farewell(gone: Iterable[Row]) -> Iterator[str]:
 
 def _unknown(subjects: Iterable[str]) -> str:
     named = f": {', '.join(subjects)}" if subjects else ""
-    return f"nothing in quarantine matches{named}; `spatial-assets quarantine list` says what is"
+    return f"nothing in quarantine matches{named}; list it with `spatial-assets quarantine list`"
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    seen = (_moment(row["first_seen"]), _moment(row["last_seen"]))
+    seen = (_minute(row["first_seen"]), _minute(row["last_seen"]))
     href = mask_secrets(str(row["href"] or ""))
     return str(row["kind"]), str(row["subject"]), str(row["reason"]), *seen, href
 
 
-def _moment(value: object) -> str:
+def _minute(value: object) -> str:
     return f"{value:%Y-%m-%d %H:%M}" if isinstance(value, datetime) else ""
 
 
-def _chosen(row: Row, names: Iterable[str]) -> dict[str, object]:
+def _fields(row: Row, names: Iterable[str]) -> dict[str, object]:
     return {
         name: value.isoformat() if isinstance(value := row[name], datetime) else value
         for name in names

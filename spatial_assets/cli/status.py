@@ -1,4 +1,4 @@
-"""Show how the tiles stand: states, ages, what is due next, how fast runs are, and quarantine."""
+"""Show the status of the tiles: states, ages, next due times, throughput and quarantine."""
 
 from __future__ import annotations
 
@@ -24,15 +24,17 @@ if TYPE_CHECKING:
     "--geojson",
     metavar="FILE",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Also write FILE: a feature a tile, with its state, reason and valid_fraction.",
+    help="Also write FILE: one feature per tile with its state, reason and valid_fraction.",
 )
 @click.option(
-    "--verify", is_flag=True, help="Also see that every object is still as it was committed."
+    "--verify",
+    is_flag=True,
+    help="Also verify that every object in the store is the one committed.",
 )
 def status(*, as_json: bool, geojson: Path | None, verify: bool) -> None:
-    """Show how many tiles stand where, the oldest of each state, what is due, and quarantine.
+    """Show the number of tiles per state, the oldest of each, due tiles, and the quarantine.
 
-    Reads the database and the store, and writes nothing but the FILE of --geojson.
+    Reads the database and the store; writes nothing except the FILE of --geojson.
     """
     from spatial_assets.cli.app.open_project import open_project
     from spatial_assets.cli.local_run.run_here import now
@@ -58,7 +60,7 @@ def status(*, as_json: bool, geojson: Path | None, verify: bool) -> None:
     out = console()
     title = f"{project.file}: {len(found.tiles):,} tiles"
     out.print(table(report.STATUS_COLUMNS, report.status_rows(found), title=title))
-    if found.windows:
+    if found.freshness:
         out.print(table(report.FRESHNESS_COLUMNS, report.freshness_rows(found), title="Freshness"))
     click.echo(report.format_throughput(found))
     if found.quarantine:
@@ -67,24 +69,24 @@ def status(*, as_json: bool, geojson: Path | None, verify: bool) -> None:
         )
 
 
-QUARANTINE_COLUMNS = ("kind", "what", "reason", "message")
+QUARANTINE_COLUMNS = ("kind", "subject", "reason", "message")
 
 
 def quarantine_rows(found: Iterable[Row]) -> Iterable[tuple[str, ...]]:
-    """A row for each subject."""
+    """Yield a row per subject in quarantine."""
     for row in found:
-        kind, what = str(row["kind"]), str(row["subject"])
-        yield kind, what, str(row["reason"]), mask_secrets(str(row["message"]))
+        kind, subject = str(row["kind"]), str(row["subject"])
+        yield kind, subject, str(row["reason"]), mask_secrets(str(row["message"]))
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a file of a user's.
+    """Write a file that the user named.
 
     Raises:
-        SettingsError: it cannot be written.
+        SettingsError: the file cannot be written.
     """
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
-        message = f"{path} cannot be written ({error}); name a file in a folder that you may use"
+        message = f"{path} cannot be written ({error}); choose a file in a writable folder"
         raise SettingsError(message) from error

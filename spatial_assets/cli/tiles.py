@@ -1,4 +1,4 @@
-"""Print the keys of the tiles, one a line, in their order along the curve."""
+"""Print the tile keys, one per line, in partition order."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from spatial_assets.cli.app.options import area_option, bbox_option, region_opti
 @area_option
 @region_option
 def tiles(bbox: BaseGeometry | None, area: BaseGeometry | None, regions: tuple[str, ...]) -> None:
-    """Print the keys of the tiles, one a line, in their order along the curve."""
+    """Print the tile keys, one per line, in partition order."""
     partitioning = current_project().partitioning
     selected = selected_area(bbox, area)
     chosen = {*regions, *(() if selected is None else partitioning.touching(selected))}

@@ -198,7 +198,7 @@ def test_a_variable_that_does_no_harm_is_told(monkeypatch: pytest.MonkeyPatch) -
     finding = libraries.proj({"GDAL_DATA": "/somewhere"})
 
     assert finding.passed
-    assert "in spite of $GDAL_DATA = /somewhere" in finding.detail
+    assert "despite $GDAL_DATA = /somewhere" in finding.detail
 
 
 @pytest.mark.servers

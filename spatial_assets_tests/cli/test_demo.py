@@ -171,7 +171,7 @@ def test_the_way_into_dagster_names_this_project_and_its_records(first: Made) ->
 
 
 def test_a_second_time_everything_is_unchanged_at_less_cost(first: Made, second: Made) -> None:
-    assert "Scenes and boundaries: there already." in second.stderr
+    assert "Scenes and boundaries: already there." in second.stderr
     assert "24 unchanged" in second.stdout
     assert second.cpu_seconds < first.cpu_seconds
 
@@ -184,7 +184,7 @@ def test_the_inputs_alone_start_no_run(run: Run, tmp_path: Path) -> None:
     result = run("demo", tmp_path / "demo", "--inputs-only")
 
     assert result.exit_code == 0
-    assert "Scenes and boundaries: there already." in result.stderr
+    assert "Scenes and boundaries: already there." in result.stderr
     assert {path.name for path in (tmp_path / "demo").iterdir()} == {"project.toml", *INPUTS}
 
 
@@ -252,7 +252,7 @@ def test_a_dagster_that_cannot_start_is_an_error_that_names_its_log(
     )
 
     assert done.returncode == 1
-    assert f"it said why in {home}/demo.log" in done.stderr
+    assert f"see its log: {home}/demo.log" in done.stderr
     assert "no_such_key" in (home / "demo.log").read_text()
 
 
@@ -279,4 +279,4 @@ def test_the_log_of_a_run_moves_the_meter() -> None:
         "  1 of 2, last 0231 materialized",
         "  2 of 2, last 0232 quarantined",
     ]
-    assert follower.sentence == "1 materialized, 1 quarantined"
+    assert follower.tile_counts == "1 materialized, 1 quarantined"

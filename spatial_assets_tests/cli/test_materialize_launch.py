@@ -87,7 +87,7 @@ def test_headers_come_from_the_environment_and_are_never_told(
 
     assert (good.exit_code, refused.exit_code, broken.exit_code) == (0, 1, 1)
     assert sent == {"Bearer s3cret"}
-    assert "wants to know who asks (HTTP 403)" in refused.stderr
+    assert "requires a login (HTTP 403)" in refused.stderr
     assert "$DAGSTER_WEBSERVER_HEADERS is not JSON" in broken.stderr
     assert "s3cret" not in good.output + refused.output + broken.output
 
@@ -95,8 +95,8 @@ def test_headers_come_from_the_environment_and_are_never_told(
 def test_a_login_page_is_not_followed(web: WebServer) -> None:
     web.always["/graphql"] = 302
 
-    with pytest.raises(LaunchError, match="who asks"):
-        WebserverClient(web.url).ask("query { version }")
+    with pytest.raises(LaunchError, match="requires a login"):
+        WebserverClient(web.url).execute("query { version }")
 
     assert [request.path for request in web.requests] == ["/graphql"]
 
@@ -124,7 +124,7 @@ def test_who_is_not_dagster_is_told(web: WebServer, status: int, body: bytes, to
     web.routes["/graphql"] = lambda _: (status, body)
 
     with pytest.raises(LaunchError, match=told):
-        WebserverClient(web.url).ask("query { version }")
+        WebserverClient(web.url).execute("query { version }")
 
 
 def test_a_secret_in_the_address_is_refused() -> None:
@@ -152,7 +152,7 @@ def test_another_project_is_refused_before_anything_is_launched(
 
     assert (tiles.exit_code, assets.exit_code, dagster.launched) == (1, 1, [])
     assert "has 3 tiles, 3 of them among the 4 of " in tiles.stderr
-    assert "has no ndvi, tile_index: not " in assets.stderr
+    assert "has no ndvi, tile_index: it does not serve " in assets.stderr
 
 
 def test_what_dagster_refuses_is_told(
@@ -169,8 +169,8 @@ def test_what_dagster_refuses_is_told(
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--wait"], "waits for what is launched; add --launch"),
-        (["--launch", NOBODY, "--workers", "2"], "is of this process"),
+        (["--wait"], "waits for a launched backfill; add --launch"),
+        (["--launch", NOBODY, "--workers", "2"], "applies to this process only"),
         (["--launch", NOBODY, "--select", "regions"], "only boundary sets are selected"),
     ],
 )
@@ -187,7 +187,7 @@ def test_nothing_chosen_launches_nothing(run: Run, country: Path) -> None:
     result = run("--project", country, "materialize", "--failed", "--launch", NOBODY)
 
     assert result.exit_code == 0
-    assert "Nothing to do" in result.stdout
+    assert "nothing to do" in result.stdout
 
 
 @pytest.mark.parametrize(

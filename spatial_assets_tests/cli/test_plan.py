@@ -23,9 +23,9 @@ def test_tiles_scenes_memory_and_runs_are_told(run: Run, country: Path) -> None:
 
     assert result.exit_code == 0, result.output
     assert "4 tiles, 0.3 million pixels: 4 missing" in result.output
-    assert "2 scenes may reach them, of 1 period (2023-08)" in result.output
+    assert "2 scenes may overlap them, in 1 period (2023-08)" in result.output
     assert re.search(r"MB for the process .* 65,536 pixels .* MB of 2,048 MB", result.output)
-    assert "1 run of Dagster" in result.output
+    assert "1 run in Dagster" in result.output
 
 
 def test_nothing_is_written(run: Run, country: Path) -> None:
@@ -42,7 +42,7 @@ def test_each_range_of_neighbours_is_a_run_as_dagster_takes_it(run: Run, country
 
     result = run("--project", country, "plan", "--tiles", f"{keys[0]},{keys[2]},{keys[3]}")
 
-    assert "2 runs of Dagster" in result.output
+    assert "2 runs in Dagster" in result.output
     assert f"--partition {keys[0]}  (1 tile)" in result.output
     assert f"--partition-range {keys[2]}...{keys[3]}  (2 tiles)" in result.output
 
@@ -52,7 +52,7 @@ def test_states_choose_among_the_places(run: Run, country: Path) -> None:
 
     assert "2 tiles," in run("--project", country, "plan", "--missing").output
     assert (
-        "Nothing to do"
+        "nothing to do"
         in run("--project", country, "plan", "--missing", "--bbox", WEST_SIDE).output
     )
     assert "4 tiles, 0.3 million pixels: 2 materialized, 2 missing" in sorted_states(
@@ -73,7 +73,7 @@ def test_a_tile_that_cannot_fit_is_foretold(run: Run, country: Path) -> None:
     result = run("--project", country, "plan")
 
     assert "of 100 MB" in result.output
-    assert "too much: such tiles are refused" in result.output
+    assert "too much: the run rejects such tiles" in result.output
 
 
 def test_keys_of_standard_input_are_taken(country: Path) -> None:

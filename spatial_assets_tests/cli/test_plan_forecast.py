@@ -134,7 +134,9 @@ def test_the_plan_for_programs_names_the_tiles_and_the_runs(run: Run, country: P
 
 def test_no_time_is_made_up_before_a_run(run: Run, country: Path) -> None:
     assert planned(run, country)["seconds"] is None
-    assert "no run has computed these stages so yet" in run("--project", country, "plan").stdout
+    assert (
+        "no run has computed these stages this way yet" in run("--project", country, "plan").stdout
+    )
 
 
 def test_time_follows_from_the_last_runs_of_these_stages(run: Run, country: Path) -> None:
@@ -147,7 +149,7 @@ def test_time_follows_from_the_last_runs_of_these_stages(run: Run, country: Path
     each = row["seconds"] / 4
     assert found["seconds_a_tile"] == pytest.approx(each, abs=1e-3)
     assert found["seconds"] == pytest.approx(4 * each / 2, abs=0.06)
-    assert "s a tile in the last 1 run)" in run("--project", country, "plan").stdout
+    assert "s per tile in the last 1 run)" in run("--project", country, "plan").stdout
     assert planned(run, country, "--select", "raw_tile")["seconds"] is None
 
 
@@ -246,7 +248,7 @@ def test_without_anything_pixels_are_counted(scene: Scene) -> None:
 
     assert 0 < small == pytest.approx(large / 2)
     assert not is_told
-    assert "nobody says how large 1 of them are" in told_of(ReadVolume(10, 2, 1))
+    assert "the size of 1 of them is unknown" in told_of(ReadVolume(10, 2, 1))
 
 
 def test_who_downloads_reads_whole_files_once(project: Project, scene: Scene) -> None:

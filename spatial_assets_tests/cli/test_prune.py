@@ -66,7 +66,7 @@ def test_where_everything_belongs_to_a_tile_there_is_nothing_to_prune(run: Run, 
 
 
 def test_before_anything_was_made_there_is_nothing_to_prune(run: Run, country: Path) -> None:
-    assert "nothing was made here yet" in run("--project", country, "prune").output
+    assert "nothing has been made here yet" in run("--project", country, "prune").output
     assert not (country / "data").exists()
 
 
@@ -131,7 +131,7 @@ def test_a_tile_that_a_run_works_on_is_left_alone(run: Run, smaller: Path) -> No
     ):
         result = run("--project", smaller, "prune", "--yes")
 
-    assert f"tile {gone} is left as it is" in result.output
+    assert f"tile {gone} is skipped" in result.output
     assert "another run" in result.output
     assert (smaller / "data" / "manifests" / f"{gone}.json").exists()
     assert "1 tile no longer in the area" in run("--project", smaller, "prune").output

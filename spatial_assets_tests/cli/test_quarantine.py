@@ -54,7 +54,7 @@ def test_nothing_is_in_quarantine_before_anything_was_made(run: Run, country: Pa
     result = run("--project", country, "quarantine", "list")
 
     assert result.exit_code == 0
-    assert result.output == "Nothing is in quarantine.\n"
+    assert result.output == "Nothing in quarantine.\n"
     assert not (country / "data").exists()
 
 

@@ -178,4 +178,4 @@ def test_a_tile_stands_in_one_place(
 ) -> None:
     found = summarize_tile("t", rows, stages=STAGES)
 
-    assert (found.standing, found.stage) == expected
+    assert (found.status, found.stage) == expected

@@ -63,10 +63,10 @@ def test_every_command_of_the_readme_runs(project: Path) -> None:
         said[" ".join(command[1:3])] = done.stdout
 
     assert "1 tile, 4.2 million pixels" in said["plan --bbox"]
-    assert "Nothing to do" in said["plan --changed"]
+    assert "nothing to do" in said["plan --changed"]
     assert "materialized" in said["materialize --missing"]
-    assert "Nothing to do" in said["materialize --failed"]
-    assert "Nothing to do" in said["materialize --stale"]
+    assert "nothing to do" in said["materialize --failed"]
+    assert "nothing to do" in said["materialize --stale"]
     assert "materialized" in said["status --geojson"]
     assert len(json.loads((project / "tiles.geojson").read_text())["features"]) == 2
     assert "<svg" in (project / "map.html").read_text()

@@ -1,1 +1,1 @@
-"""What all commands share: the group, the project in force, the console and the selectors."""
+"""Parts that all commands share: the group, the open project, the console and common options."""

@@ -1,4 +1,4 @@
-"""The `spatial-assets` command: its sub-commands found by name, our errors told in one line."""
+"""The `spatial-assets` command: finds subcommands by name and prints our errors as one line."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ COMMANDS_PACKAGE = "spatial_assets.cli"
 
 
 class LazyGroup(click.Group):
-    """Commands that are modules: named without being imported, imported when called."""
+    """Group whose commands are modules: listed without an import, imported when called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  (click's signature)
-        """Names of the modules beside this package, as commands are written."""
+        """List the modules of the commands package, spelled as commands."""
         folder = importlib.import_module(COMMANDS_PACKAGE).__path__
         return sorted(
             module.name.replace("_", "-")
@@ -30,7 +30,7 @@ class LazyGroup(click.Group):
         )
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of that name, imported now."""
+        """Import the command of that name; None if there is none."""
         if cmd_name not in self.list_commands(ctx):
             return None
         module = importlib.import_module(f"{COMMANDS_PACKAGE}.{cmd_name.replace('-', '_')}")
@@ -38,21 +38,21 @@ class LazyGroup(click.Group):
         return next((command for command in commands if command.name == cmd_name), None)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands by their docstrings, which needs no import."""
-        rows = [(name, _summary(name)) for name in self.list_commands(ctx)]
+        """List the commands with the first lines of their docstrings, without importing them."""
+        rows = [(name, _first_line(name)) for name in self.list_commands(ctx)]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401  (click's signature)
-        """Run the command; an error that we raise on purpose is a message, not a traceback."""
+        """Run the command; print an error of this package as a message, not as a traceback."""
         try:
             return super().invoke(ctx)
         except SpatialAssetsError as error:
             raise click.ClickException(mask_secrets(str(error))) from error
 
 
-def _summary(command: str) -> str:
-    """First line of the docstring of a command's module, read from its source."""
+def _first_line(command: str) -> str:
+    """Read the first line of a command module's docstring from its source."""
     spec = find_spec(f"{COMMANDS_PACKAGE}.{command.replace('-', '_')}")
     if spec is None or spec.origin is None:
         return ""
@@ -67,9 +67,9 @@ def _summary(command: str) -> str:
 @click.option(
     "--project",
     type=click.Path(path_type=Path),
-    help="Project folder; default: $SPATIAL_ASSETS_PROJECT, else the demo project.",
+    help="Project folder. Default: $SPATIAL_ASSETS_PROJECT, else the demo project.",
 )
 @click.version_option(package_name="spatial-assets")
 def main(project: Path | None) -> None:
-    """Satellite scenes to a governed NDVI cube and database tables, tile by tile."""
-    del project  # read by `current_project` from the context, so that --help needs no project
+    """Turn satellite scenes into an NDVI cube and database tables, tile by tile."""
+    del project  # `current_project` reads it from the context, so that --help needs no project

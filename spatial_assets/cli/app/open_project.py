@@ -1,7 +1,4 @@
-"""What a command stands on: a project with its store and its database.
-
-The project that a command works on.
-"""
+"""The project that a command works on, opened with its object store and its database."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ from spatial_assets.stores.tables.database import Database
 
 @dataclass(frozen=True, eq=False)
 class OpenProject:
-    """A project, and where its product lives."""
+    """A project with the store and the database of its product."""
 
     project: Project
     store: ObjectStore
@@ -29,27 +26,27 @@ class OpenProject:
 
     @property
     def has_store(self) -> bool:
-        """Whether there can be objects: reading from a folder that is not there would make it."""
+        """True if the store can hold objects; reading from a missing folder would create it."""
         return is_url(self.store.url) or Path(self.store.url).exists()
 
 
 @contextmanager
 def open_project(project: Project) -> Iterator[OpenProject]:
-    """The opened of a project: nothing is made by opening it; connections are let go at the end."""
+    """Open a project without creating anything; close its connections at the end."""
     with open_database(project.database_url, pool_size=project.database.pool_size) as database:
         yield OpenProject(project, open_store(project.storage_url), database)
 
 
 def project_option() -> Path | None:
-    """What the option --project says; None: the environment decides."""
+    """Value of the option --project; None if it was not given."""
     folder = click.get_current_context().find_root().params.get("project")
     return folder if isinstance(folder, Path) else None
 
 
 def current_project() -> Project:
-    """The project of the option --project, else of the environment.
+    """Load the project of the option --project, else of the environment.
 
     Raises:
-        SettingsError: there is none, or it says something impossible.
+        SettingsError: there is no project, or its settings are invalid.
     """
     return load_project(project_option())

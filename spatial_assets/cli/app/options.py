@@ -1,4 +1,4 @@
-"""Options that select a part of the area, and assets: --bbox, --area, --region and --select."""
+"""Options that select part of the area or assets: --bbox, --area, --region and --select."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from spatial_assets.project.sections.area import AreaSettings
 def _parse_bbox(
     _context: click.Context, _option: click.Parameter, value: str | None
 ) -> BaseGeometry | None:
-    """A box of degrees as a polygon; west > east crosses the antimeridian."""
+    """Parse a lon/lat bounding box into a polygon; west > east crosses the antimeridian."""
     if value is None:
         return None
     try:
@@ -36,7 +36,7 @@ def _parse_bbox(
 def _parse_area(
     _context: click.Context, _option: click.Parameter, value: Path | None
 ) -> BaseGeometry | None:
-    """The polygons of a file, in lon/lat."""
+    """Read the polygons of a file, in lon/lat."""
     if value is None:
         return None
     try:
@@ -48,14 +48,14 @@ def _parse_area(
 def _parse_names(
     _context: click.Context, _option: click.Parameter, values: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """Names with commas between them, or given one by one."""
+    """Split names at commas; the option may be repeated."""
     return tuple(name for value in values for name in value.split(","))
 
 
 def _tiles_of_regions(
     _context: click.Context, _option: click.Parameter, names: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """The keys of the tiles of the regions; none where none is named."""
+    """Return the tile keys of the regions; empty if no region is named."""
     if not names:
         return ()
     project = current_project()
@@ -72,7 +72,7 @@ bbox_option = click.option(
     "--bbox",
     metavar="WEST,SOUTH,EAST,NORTH",
     callback=_parse_bbox,
-    help="Only tiles that touch this box of degrees; west > east crosses the antimeridian.",
+    help="Only tiles that touch this lon/lat box; west > east crosses the antimeridian.",
 )
 area_option = click.option(
     "--area",
@@ -87,20 +87,19 @@ select_option = click.option(
     metavar="ASSET,ASSET",
     multiple=True,
     callback=_parse_names,
-    help="Only these assets; default: all, the boundary sets first.",
+    help="Only these assets. Default: all, boundary sets first.",
 )
-
 region_option = click.option(
     "--region",
     "regions",
     metavar="NAME",
     multiple=True,
     callback=_tiles_of_regions,
-    help="Only tiles of this region of project.toml; may be given several times.",
+    help="Only tiles of this region of project.toml; may be repeated.",
 )
 
 
 def selected_area(bbox: BaseGeometry | None, area: BaseGeometry | None) -> BaseGeometry | None:
-    """What --bbox and --area select together: the union; None where neither is given."""
+    """Union of --bbox and --area, lon/lat; None if neither is given."""
     parts = [part for part in (bbox, area) if part is not None]
     return shapely.union_all(parts) if parts else None

@@ -1,1 +1,1 @@
-"""The demo: its place, its run through Dagster, and what is told of it in the end."""
+"""The demo: its folder, its run through Dagster, and the summary of its result."""

@@ -1,6 +1,6 @@
-"""One run of everything through Dagster, in a process of its own, followed by its log.
+"""One Dagster run of all assets in a separate process, followed through its log.
 
-Dagster is started as a user would start it, not imported: a command line must not need it.
+Dagster is started as a user would start it and not imported: the command line must not need it.
 """
 
 from __future__ import annotations
@@ -22,31 +22,31 @@ from spatial_assets.project.loading import PROJECT_VARIABLE
 
 HOME_VARIABLE = "DAGSTER_HOME"
 STEP_BEGINS = re.compile(r"STEP_START - Started execution of step \"(?P<step>\w+)\"")
-TILE_ENDS = re.compile(r" (?P<done>\d+) of (?P<total>\d+) tiles, last (?P<told>\S+ \w+)")
-RUN_ENDS = re.compile(r" tile_chain - \d+ tiles: (?P<sentence>.+)$")
+TILE_ENDS = re.compile(r" (?P<done>\d+) of (?P<total>\d+) tiles, last (?P<outcome>\S+ \w+)")
+RUN_ENDS = re.compile(r" tile_chain - \d+ tiles: (?P<counts>.+)$")
 CHAIN = "tile_chain"
-STOP_TIMEOUT_SECONDS = 30.0  # for a run that was interrupted to say so in Dagster's records
+STOP_TIMEOUT_SECONDS = 30.0  # for an interrupted run to record its end in Dagster
 
-INSTANCE_CONFIG = "telemetry:\n  enabled: false  # nothing leaves this machine unasked\n"
+INSTANCE_CONFIG = "telemetry:\n  enabled: false  # no data leaves this machine unasked\n"
 
 
 @dataclass(frozen=True, kw_only=True)
 class DemoRun:
-    """How the run ended."""
+    """Result of the Dagster run."""
 
     exit_code: int
-    sentence: str
-    """What became of the tiles, such as `24 unchanged`; empty where it never got so far."""
+    tile_counts: str
+    """Outcomes of the tiles, such as `24 unchanged`; empty if the run ended before them."""
 
     log: Path
-    """Everything that Dagster said."""
+    """File with the output of Dagster."""
 
 
 def dagster_home(project: Project, environment: Mapping[str, str]) -> Path:
-    """The Dagster instance: $DAGSTER_HOME, else one of the project's own, made here.
+    """Return the folder of the Dagster instance: $DAGSTER_HOME, else one in the project folder.
 
     Raises:
-        SettingsError: it cannot be made.
+        SettingsError: the folder cannot be created.
     """
     named = environment.get(HOME_VARIABLE)
     home = Path(named).expanduser().resolve() if named else project.root / ".dagster_home"
@@ -55,13 +55,13 @@ def dagster_home(project: Project, environment: Mapping[str, str]) -> Path:
         if not named and not (home / "dagster.yaml").exists():
             (home / "dagster.yaml").write_text(INSTANCE_CONFIG, encoding="utf-8")
     except OSError as error:
-        message = f"${HOME_VARIABLE}: {home} cannot be made ({error}); name another folder"
+        message = f"${HOME_VARIABLE}: {home} cannot be created ({error}); name another folder"
         raise SettingsError(message) from error
     return home
 
 
 def materialize_command(keys: Sequence[str]) -> list[str]:
-    """The command that makes every asset of these tiles: one run, boundaries first."""
+    """Return the command that materializes all assets of these tiles in one run."""
     program = [sys.executable, "-m", "dagster", "asset", "materialize"]
     tiles = (
         ["--partition", keys[0]]
@@ -72,7 +72,7 @@ def materialize_command(keys: Sequence[str]) -> list[str]:
 
 
 def materialize_everything(project: Project, *, home: Path, progress: ProgressDisplay) -> DemoRun:
-    """Make everything of a project; its log goes to a file beside Dagster's own records."""
+    """Materialize all assets of a project; the log goes to `demo.log` in the Dagster instance."""
     keys = project.partitioning.keys
     environment = {
         **os.environ,
@@ -91,14 +91,14 @@ def materialize_everything(project: Project, *, home: Path, progress: ProgressDi
             file.write(line)
             follower.read(line)
         exit_code = process.wait()
-    return DemoRun(exit_code=exit_code, sentence=follower.sentence, log=log)
+    return DemoRun(exit_code=exit_code, tile_counts=follower.tile_counts, log=log)
 
 
 @contextmanager
 def running_process(
     command: Sequence[str], environment: Mapping[str, str]
 ) -> Iterator[subprocess.Popen[str]]:
-    """A process whose output can be read; ended with the block, whatever happens in it."""
+    """Start a process with readable output, and end it with the block."""
     process = subprocess.Popen(  # noqa: S603 - our own command, no shell
         command,
         env=environment,
@@ -112,7 +112,9 @@ def running_process(
         yield process
     finally:
         if process.poll() is None:
-            process.send_signal(signal.SIGINT)  # as Ctrl-C: Dagster then notes that it was stopped
+            process.send_signal(
+                signal.SIGINT
+            )  # as Ctrl-C, so that Dagster records the interruption
             try:
                 process.communicate(timeout=STOP_TIMEOUT_SECONDS)
             except subprocess.TimeoutExpired:
@@ -122,24 +124,24 @@ def running_process(
 
 
 class LogFollower:
-    """Reads Dagster's log line by line, and moves a meter by it."""
+    """Reads Dagster's log line by line and advances a progress display."""
 
     def __init__(self, progress: ProgressDisplay, tiles: int) -> None:
-        self.sentence = ""
+        self.tile_counts = ""
         self._progress = progress
         self._tiles = tiles
         self._done = 0
 
     def read(self, line: str) -> None:
-        """Take in one line."""
+        """Read one line."""
         if found := STEP_BEGINS.search(line):
             self._begin(found["step"])
         elif found := TILE_ENDS.search(line):
             while self._done < int(found["done"]):
                 self._done += 1
-                self._progress.step(found["told"])
+                self._progress.step(found["outcome"])
         elif found := RUN_ENDS.search(line.rstrip()):
-            self.sentence = found["sentence"]
+            self.tile_counts = found["counts"]
 
     def _begin(self, step: str) -> None:
         if step == CHAIN:

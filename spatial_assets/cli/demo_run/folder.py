@@ -1,7 +1,4 @@
-"""Where the demo lives, and its inputs: made once, whole or not at all.
-
-How to open what was made: in Dagster, and in Python.
-"""
+"""Folder of the demo: its project file, its inputs, and commands that open the result."""
 
 from __future__ import annotations
 
@@ -23,11 +20,11 @@ from spatial_assets.stores import layout
 INPUTS = ("scenes", "boundaries")
 CHECKOUT = Path(__file__).parents[3]
 FOLDER_OUTSIDE_CHECKOUT = "demo"
-"""Where the demo goes when it was installed as a package, whose own folder is not ours to fill."""
+"""Folder of the demo in the working directory if there is no checkout."""
 
 
 def demo_folder(folder: Path | None, *, is_checkout: bool | None = None) -> Path:
-    """The folder for the demo: the one named, else within the checkout, else `./demo`."""
+    """Return the folder for the demo: `folder`, else that of the checkout, else `./demo`."""
     if folder is not None:
         return folder.expanduser().resolve()
     if (CHECKOUT / "pyproject.toml").is_file() if is_checkout is None else is_checkout:
@@ -36,10 +33,10 @@ def demo_folder(folder: Path | None, *, is_checkout: bool | None = None) -> Path
 
 
 def prepare_folder(folder: Path) -> None:
-    """Make `folder` the demo's project, unless it is.
+    """Create the project of the demo in `folder` unless it is there.
 
     Raises:
-        SettingsError: another project is there, or it cannot be written to.
+        SettingsError: the folder holds another project or cannot be written.
     """
     template, file = DEMO_FOLDER / PROJECT_FILE, folder / PROJECT_FILE
     try:
@@ -51,17 +48,17 @@ def prepare_folder(folder: Path) -> None:
             shutil.copyfile(template, file)
         elif file.read_bytes() != template.read_bytes():
             message = (
-                f"{file} is not the demo's; name a new folder for the demo, or make a project of "
-                "your own with `spatial-assets materialize`"
+                f"{file} is not the demo's; name a new folder for the demo, or run your own "
+                "project with `spatial-assets materialize`"
             )
             raise SettingsError(message)
     except OSError as error:
-        message = f"{folder} cannot be used ({error}); name a folder that you may write to"
+        message = f"{folder} cannot be used ({error}); choose a writable folder"
         raise SettingsError(message) from error
 
 
 def ensure_inputs(folder: Path, make: Callable[[Path], None] = make_demo_inputs) -> bool:
-    """Make scenes and boundaries unless they are there; True if they were made.
+    """Create scenes and boundaries unless they exist, all or none; return True if created.
 
     Raises:
         SettingsError: they cannot be written.
@@ -81,7 +78,7 @@ def ensure_inputs(folder: Path, make: Callable[[Path], None] = make_demo_inputs)
 
 
 def dagster_command(project: Project, home: Path) -> str:
-    """What opens Dagster on this project with the records of its runs."""
+    """Return the command that opens Dagster on this project with the records of its runs."""
     if project.root == DEMO_FOLDER.resolve() and home == CHECKOUT / ".dagster_home":
         return "make ui"
     variables = f"{HOME_VARIABLE}={shlex.quote(str(home))}"
@@ -90,7 +87,7 @@ def dagster_command(project: Project, home: Path) -> str:
 
 
 def python_lines(project: Project, period: str) -> Iterator[str]:
-    """Two lines of Python that open the cube and answer something."""
+    """Yield two lines of Python that open the cube and print the mean of a period."""
     index = project.indices.names[0]
     if is_url(project.storage_url):
         yield "from spatial_assets.stores import cube, objects"

@@ -1,1 +1,1 @@
-"""What `check` asks, a module for each kind of opened that a run stands on."""
+"""Checks of `check`, one module per kind of dependency of a run."""

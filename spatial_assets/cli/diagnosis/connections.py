@@ -1,7 +1,4 @@
-"""Whether storage and database answer, and may be written to.
-
-Whether the Dask cluster is there, and each of its workers can do the work.
-"""
+"""Checks of the connections to storage, database and Dask cluster."""
 
 from __future__ import annotations
 
@@ -12,34 +9,34 @@ from spatial_assets.cli.diagnosis.finding import Finding, run_check
 from spatial_assets.errors import StoreError
 from spatial_assets.project import Project
 
-LOCK_TIMEOUT_SECONDS = 10.0  # for a DuckDB file that a run holds; longer would look like a hang
+LOCK_TIMEOUT_SECONDS = 10.0  # for a DuckDB file that a run has locked; longer looks like a hang
 
 
 def storage(project: Project) -> Finding:
     """Write, read and delete one small object."""
     from spatial_assets.stores.objects.store import open_store
 
-    def question() -> str:
+    def check() -> str:
         store = open_store(project.storage_url)
         path, data = f"check-{uuid4().hex}", os.urandom(64)
         store.put(path, data)
         try:
             if store.get(path) != data:
-                message = f"{project.storage_url} gives back other bytes than were written"
+                message = f"{project.storage_url} returned other bytes than were written"
                 raise StoreError(message)
         finally:
             store.delete(path)
-        return f"{project.storage_url}: written, read and deleted"
+        return f"{project.storage_url}: wrote, read and deleted an object"
 
-    remedy = "make it writable, correct [storage] url or $SPATIAL_ASSETS_STORAGE_URL, or its keys"
-    return run_check("storage", question, remedy=remedy)
+    remedy = "make it writable, or correct [storage] url, $SPATIAL_ASSETS_STORAGE_URL or its keys"
+    return run_check("storage", check, remedy=remedy)
 
 
 def database(project: Project) -> Finding:
-    """Connect and ask for the spatial extension."""
+    """Connect and query the version of the spatial extension."""
     from spatial_assets.stores.tables.connect import open_database
 
-    def question() -> str:
+    def check() -> str:
         url = project.database_url
         with open_database(url, pool_size=1, lock_timeout=LOCK_TIMEOUT_SECONDS) as connected:
             version = connected.spatial_version()
@@ -48,14 +45,14 @@ def database(project: Project) -> Finding:
             return f"{connected.url}: {version}, {len(tables)} tables and views"
 
     remedy = (
-        "start it, correct [database] url or $SPATIAL_ASSETS_DATABASE_URL; "
-        "in PostgreSQL: CREATE EXTENSION postgis"
+        "start it, or correct [database] url or $SPATIAL_ASSETS_DATABASE_URL; "
+        "PostgreSQL needs CREATE EXTENSION postgis"
     )
-    return run_check("database", question, remedy=remedy)
+    return run_check("database", check, remedy=remedy)
 
 
 def cluster(project: Project) -> Finding:
-    """Have every worker look at its software and at the store."""
+    """Have every worker check its software and its access to the store."""
     from spatial_assets.pipeline.engines.choice import local_folders
     from spatial_assets.pipeline.engines.dask_engine import ClusterEngine, ClusterTimeouts
     from spatial_assets.stores.objects.store import open_store
@@ -68,5 +65,5 @@ def cluster(project: Project) -> Finding:
         folders=local_folders(project),
         timeouts=ClusterTimeouts(connect=5.0),
     )
-    remedy = "start scheduler and workers from the same image as this, or leave out [compute] dask"
+    remedy = "start scheduler and workers from the same image as here, or remove [compute] dask"
     return run_check("Dask cluster", engine.examine, remedy=remedy)

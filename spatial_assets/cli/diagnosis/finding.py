@@ -1,4 +1,4 @@
-"""The answer to one question about the file or the environment."""
+"""Result of one check of the project file or the environment."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ from spatial_assets.project.secrets import mask_secrets
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One row of the table that `check` prints."""
+    """Row of the table that `check` prints."""
 
-    what: str
-    """What was asked."""
+    subject: str
+    """Subject of the check, such as "storage"."""
 
     passed: bool
     detail: str
-    """What was found; never holds a secret."""
+    """Result in words, with secrets masked."""
 
     remedy: str = ""
-    """What to do, where it did not pass."""
+    """Action to take if the check failed."""
 
 
-def passed(what: str, detail: str) -> Finding:
-    """A finding that all is well."""
-    return Finding(what=what, passed=True, detail=mask_secrets(detail))
+def passed(subject: str, detail: str) -> Finding:
+    """Return the finding of a check that passed."""
+    return Finding(subject=subject, passed=True, detail=mask_secrets(detail))
 
 
-def failed(what: str, detail: str, *, remedy: str) -> Finding:
-    """A finding that something must be done."""
-    return Finding(what=what, passed=False, detail=mask_secrets(detail), remedy=remedy)
+def failed(subject: str, detail: str, *, remedy: str) -> Finding:
+    """Return the finding of a check that failed."""
+    return Finding(subject=subject, passed=False, detail=mask_secrets(detail), remedy=remedy)
 
 
-def run_check(what: str, question: Callable[[], str], *, remedy: str) -> Finding:
-    """The answer to a question, or what became of it.
+def run_check(subject: str, check: Callable[[], str], *, remedy: str) -> Finding:
+    """Run a check and return its finding.
 
     Args:
-        what: what is asked about.
-        question: gives the detail, or raises an error of ours.
-        remedy: what to do when it raises.
+        subject: subject of the check.
+        check: returns the detail, or raises a SpatialAssetsError.
+        remedy: action to take if it raises.
     """
     try:
-        return passed(what, question())
+        return passed(subject, check())
     except SpatialAssetsError as error:
-        return failed(what, str(error), remedy=remedy)
+        return failed(subject, str(error), remedy=remedy)

@@ -1,4 +1,4 @@
-"""Whether GDAL and PROJ are there, are one set, and agree on where things are."""
+"""Checks of GDAL and PROJ: required drivers, and agreement on coordinates."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from spatial_assets.cli.diagnosis.finding import Finding, failed, passed
 REQUIRED_DRIVERS = ("GTiff", "COG", "VRT")
 DATA_VARIABLES = ("PROJ_DATA", "PROJ_LIB", "GDAL_DATA")
 
-# A point of UTM zone 33 in the middle of Slovenia, and where web-mercator has it: the same on
-# every machine, to far below a pixel.
+# A point of UTM zone 33 in the middle of Slovenia and its web-mercator coordinates, which are the
+# same on every machine to far below a pixel.
 UTM_33 = (500_000.0, 5_100_000.0)
 WEB_MERCATOR = (1_669_792.3618991, 5_788_938.7110)
 TOLERANCE_M = 0.001
 
 
 def gdal() -> Finding:
-    """GDAL of the rasterio wheel, and the drivers that the product needs."""
+    """Check that GDAL of the rasterio wheel has the drivers that the product needs."""
     import rasterio
 
     version = f"{rasterio.__gdal_version__} (rasterio {rasterio.__version__})"
@@ -34,34 +34,34 @@ def gdal() -> Finding:
 
 
 def proj(env: Mapping[str, str] | None = None) -> Finding:
-    """A round trip through both PROJs, pyproj's and rasterio's, against a known answer."""
+    """Check a round trip through PROJ of pyproj and PROJ of rasterio against a known point."""
     env = os.environ if env is None else env
     foreign = [f"${name} = {env[name]}" for name in DATA_VARIABLES if env.get(name)]
     remedy = (
-        f"unset {', '.join(foreign)}: the wheels bring their own data"
+        f"unset {', '.join(foreign)}: the wheels have their own data"
         if foreign
         else "reinstall pyproj and rasterio from their wheels"
     )
     try:
         error_m = _round_trip()
     except _coordinate_errors() as error:
-        return failed("PROJ", f"a transformation fails: {error}", remedy=remedy)
+        return failed("PROJ", f"a transformation failed: {error}", remedy=remedy)
     detail = f"{_versions()}; round trip to {error_m:.1e} m"
     if not error_m <= TOLERANCE_M:
         return failed("PROJ", f"{detail}, more than {TOLERANCE_M} m", remedy=remedy)
-    return passed("PROJ", f"{detail}{f'; in spite of {foreign[0]}' if foreign else ''}")
+    return passed("PROJ", f"{detail}{f'; despite {foreign[0]}' if foreign else ''}")
 
 
 def _round_trip() -> float:
-    """The largest error in metres of the known point, there and back, in both libraries."""
+    """Return the largest error in metres of a round trip of the known point in both libraries."""
     from pyproj import Transformer
     from rasterio.warp import transform
 
     forward = Transformer.from_crs("EPSG:32633", "EPSG:3857", always_xy=True)
-    there = forward.transform(*UTM_33)
-    back = forward.transform(*there, direction="INVERSE")
+    projected = forward.transform(*UTM_33)
+    back = forward.transform(*projected, direction="INVERSE")
     xs, ys = transform("EPSG:32633", "EPSG:3857", [UTM_33[0]], [UTM_33[1]])
-    pairs = [(there, WEB_MERCATOR), (back, UTM_33), ((xs[0], ys[0]), WEB_MERCATOR)]
+    pairs = [(projected, WEB_MERCATOR), (back, UTM_33), ((xs[0], ys[0]), WEB_MERCATOR)]
     errors = [
         abs(float(one) - other)
         for found, known in pairs
@@ -71,7 +71,7 @@ def _round_trip() -> float:
 
 
 def _coordinate_errors() -> tuple[type[Exception], ...]:
-    """What the two libraries raise when their data is not theirs."""
+    """Return the exceptions of both libraries for PROJ data of another version."""
     from pyproj.exceptions import ProjError
     from rasterio.errors import RasterioError
 
@@ -79,7 +79,7 @@ def _coordinate_errors() -> tuple[type[Exception], ...]:
 
 
 def _versions() -> str:
-    """Both PROJs, since each wheel brings one."""
+    """Format the versions of both copies of PROJ, one per wheel."""
     import pyproj
     import rasterio
 

@@ -1,4 +1,4 @@
-"""Whether memory and disk are enough for what the project asks of them, with the arithmetic."""
+"""Checks of memory and disk against the needs of the project, with the arithmetic."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ MEGABYTE = 2**20
 
 PROCESS_MB = 300  # Python with numpy, rasterio and zarr loaded
 # A warp holds two float64 coordinates, and per band and class band a float32 value, its source
-# and a mask: rounded up, since what GDAL and codecs hold meanwhile is not counted.
+# and a mask; rounded up, since buffers of GDAL and codecs are not counted.
 COORDINATE_BYTES = 32
 BAND_BYTES = 16
 
-PERIOD_BYTES = 4  # of a pixel of one index: an int16 value and a uint16 count, before compression
-MIN_FREE_MB = 256  # below this a database, a log or a cache fills the disk before pixels do
+PERIOD_BYTES = 4  # per pixel of one index: an int16 value and a uint16 count, uncompressed
+MIN_FREE_MB = 256  # below this a database, log or cache fills the disk before pixels do
 
 
 def memory(project: Project, available_mb: int | None = None) -> Finding:
-    """Whether the largest tile fits a worker, and all workers the machine."""
+    """Check that the largest tile fits a worker and all workers fit the machine."""
     compute = project.compute
     available_mb = machine_memory_mb() if available_mb is None else available_mb
     largest, need_mb = max(
@@ -33,7 +33,7 @@ def memory(project: Project, available_mb: int | None = None) -> Finding:
     )
     allowed_mb = compute.for_tile(largest.key).memory_mb
     window = largest.window
-    here = 0 if compute.dask else compute.workers  # a cluster has memory of its own
+    here = 0 if compute.dask else compute.workers  # a cluster has its own memory
     together_mb = here * compute.memory_mb
     detail = (
         f"tile {largest.key} of {window.width} x {window.height} pixels needs about {need_mb} of "
@@ -49,7 +49,7 @@ def memory(project: Project, available_mb: int | None = None) -> Finding:
 
 
 def tile_mb(project: Project, tile: Tile) -> int:
-    """About how many megabytes a worker takes for a tile."""
+    """Return the approximate megabytes that a worker needs for a tile."""
     bands = len(project.bands) + (project.sensor.class_band is not None)
     pixels = tile.window.width * tile.window.height
     working = pixels * (COORDINATE_BYTES + bands * BAND_BYTES)
@@ -58,7 +58,7 @@ def tile_mb(project: Project, tile: Tile) -> int:
 
 
 def machine_memory_mb() -> int:
-    """Memory that this process may use: the machine's, or less where a container sets a limit."""
+    """Return the memory that this process may use: the machine's, or the limit of its container."""
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     limit = Path("/sys/fs/cgroup/memory.max")
     text = limit.read_text(encoding="ascii").strip() if limit.is_file() else "max"
@@ -66,7 +66,7 @@ def machine_memory_mb() -> int:
 
 
 def disk(project: Project, free_mb: int | None = None) -> Finding:
-    """Whether one period of the product fits the disk that the storage folder is on."""
+    """Check that one period of the product fits the disk of the storage folder."""
     if is_url(project.storage_url):
         return passed("disk", f"{project.storage_url}: not on this machine")
     folder = nearest_folder(Path(project.storage_url))
@@ -76,7 +76,7 @@ def disk(project: Project, free_mb: int | None = None) -> Finding:
     period_mb = -(-pixels * PERIOD_BYTES * len(project.indices.names) // MEGABYTE)
     detail = (
         f"{free_mb:,} MB free for {pixels / 1e6:,.0f} million pixels x {PERIOD_BYTES} bytes x "
-        f"{len(project.indices.names)} indices = {period_mb:,} MB a period before compression"
+        f"{len(project.indices.names)} indices = {period_mb:,} MB per period before compression"
     )
     if free_mb < max(period_mb, MIN_FREE_MB):
         remedy = "free some space, or point [storage] url to a larger disk"
@@ -85,5 +85,5 @@ def disk(project: Project, free_mb: int | None = None) -> Finding:
 
 
 def nearest_folder(path: Path) -> Path:
-    """The nearest folder on the way to `path` that exists."""
+    """Return the nearest existing folder at or above `path`."""
     return next(folder for folder in (path, *path.parents) if folder.exists())

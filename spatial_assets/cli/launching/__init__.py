@@ -1,1 +1,1 @@
-"""Work handed to Dagster: over its webserver's GraphQL, since no Dagster is imported here."""
+"""Backfills launched through the GraphQL API of Dagster's webserver, without importing Dagster."""

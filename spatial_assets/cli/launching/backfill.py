@@ -1,7 +1,7 @@
-"""A backfill of chosen tiles: is it our project that is served, and then launched as the UI does.
+"""Launch of a backfill of selected tiles, as the UI does, after a check of the served project.
 
-Dagster makes one run of each contiguous range of tiles. A range that is longer than a run may be
-is cut, and its pieces go to two backfills in turn, as neighbours in one would be joined again.
+Dagster makes one run of each contiguous range of tiles. A range that exceeds the limit of a run is
+split, and its parts go to two backfills in turn, since Dagster would join neighbours in one.
 """
 
 from __future__ import annotations
@@ -42,33 +42,35 @@ MAX_LISTED_ASSETS = 5
 
 @dataclass(frozen=True)
 class Backfill:
-    """A backfill that was launched."""
+    """Backfill that was launched."""
 
     id: str
     url: str
     tiles: int
     runs: int
-    """Of the tiles."""
+    """Number of runs for the tiles."""
 
 
 def require_same_project(
     webserver: WebserverClient, project: Project, assets: Sequence[str]
 ) -> None:
-    """Refuse a webserver that serves something else.
+    """Refuse a webserver that serves another project.
 
     Raises:
-        LaunchError: an asset is missing there, or its tiles are others.
+        LaunchError: the webserver lacks an asset or has other tiles.
     """
     where = f"the Dagster webserver at {webserver.url}"
-    served = webserver.ask(SERVED_QUERY, assets=[{"path": [name]} for name in assets])["assetNodes"]
-    there = {"/".join(node["assetKey"]["path"]) for node in served}
-    missing = [name for name in assets if name not in there]
+    served = webserver.execute(SERVED_QUERY, assets=[{"path": [name]} for name in assets])[
+        "assetNodes"
+    ]
+    found = {"/".join(node["assetKey"]["path"]) for node in served}
+    missing = [name for name in assets if name not in found]
     remedy = f"start it with SPATIAL_ASSETS_PROJECT={project.root}, or reload its code location"
     if missing:
         names = format_list(missing, most=MAX_LISTED_ASSETS)
         message = f"{where} has no {names}: it does not serve {project.file}; {remedy}"
         raise LaunchError(message)
-    node = webserver.ask(TILES_QUERY, asset={"path": [assets[0]]})["assetNodeOrError"]
+    node = webserver.execute(TILES_QUERY, asset={"path": [assets[0]]})["assetNodeOrError"]
     theirs, ours = set(node.get("partitionKeys", ())), set(project.partitioning.keys)
     if theirs != ours:
         message = (
@@ -86,21 +88,23 @@ def launch(
     *,
     assets: Sequence[str],
 ) -> tuple[Backfill, ...]:
-    """Launch what makes these tiles; one backfill, or two where a range had to be cut.
+    """Launch a backfill of these tiles, or two if a range had to be split.
 
     Raises:
         LaunchError: Dagster refused.
     """
-    every = project.partitioning.keys
-    ranges = key_ranges(every, keys, longest=project.compute.max_tiles_per_run)
+    all_keys = project.partitioning.keys
+    ranges = key_ranges(all_keys, keys, longest=project.compute.max_tiles_per_run)
     return tuple(
-        _launched(webserver, every, batch, assets=assets) for batch in batches(every, ranges)
+        _launch(webserver, all_keys, batch, assets=assets) for batch in batches(all_keys, ranges)
     )
 
 
-def batches(every: Sequence[str], ranges: Sequence[KeyRange]) -> tuple[tuple[KeyRange, ...], ...]:
-    """The ranges so divided that none touches another of its batch; one batch, or two. Pure."""
-    position = {key: number for number, key in enumerate(every)}
+def batches(
+    all_keys: Sequence[str], ranges: Sequence[KeyRange]
+) -> tuple[tuple[KeyRange, ...], ...]:
+    """Divide the ranges into one or two batches without adjacent ranges in a batch. Pure."""
+    position = {key: number for number, key in enumerate(all_keys)}
     divided: tuple[list[KeyRange], list[KeyRange]] = ([], [])
     before: KeyRange | None = None
     into = 0
@@ -112,24 +116,26 @@ def batches(every: Sequence[str], ranges: Sequence[KeyRange]) -> tuple[tuple[Key
     return tuple(tuple(batch) for batch in divided if batch)
 
 
-def _launched(
+def _launch(
     webserver: WebserverClient,
-    every: Sequence[str],
+    all_keys: Sequence[str],
     batch: Sequence[KeyRange],
     *,
     assets: Sequence[str],
 ) -> Backfill:
-    position = {key: number for number, key in enumerate(every)}
-    tiles = [key for each in batch for key in every[position[each.first] : position[each.last] + 1]]
-    answer = webserver.ask(
+    position = {key: number for number, key in enumerate(all_keys)}
+    tiles = [
+        key for each in batch for key in all_keys[position[each.first] : position[each.last] + 1]
+    ]
+    answer = webserver.execute(
         LAUNCH_MUTATION,
         tiles=tiles,
         assets=[{"path": [name]} for name in assets],
         title=f"spatial-assets - {format_count(len(tiles), 'tile')}",
     )["launchPartitionBackfill"]
     if "backfillId" not in answer:
-        told = answer.get("message", answer["__typename"])
-        message = f"Dagster at {webserver.url} refused the backfill: {told}"
+        reason = answer.get("message", answer["__typename"])
+        message = f"Dagster at {webserver.url} refused the backfill: {reason}"
         raise LaunchError(message)
     name = str(answer["backfillId"])
     runs = len(batch) * runs_per_range(assets)
@@ -137,7 +143,7 @@ def _launched(
 
 
 def runs_per_range(assets: Sequence[str]) -> int:
-    """One; or two where boundaries are made along, which only the statistics wait for."""
+    """Return the runs per range: two if the statistics wait for boundaries, else one."""
     waiting = [name for name in assets if name.endswith(by_boundary(""))]
     awaited = [name for name in assets if name.startswith("validated_")]
     return 2 if waiting and awaited and RAW in assets else 1

@@ -1,7 +1,4 @@
-"""`materialize --launch`: chosen tiles handed to Dagster, and followed where that is asked for.
-
-BackfillFollower backfills to their end: how far they are, and how they ended.
-"""
+"""`materialize --launch`: launches backfills of selected tiles in Dagster and follows them."""
 
 from __future__ import annotations
 
@@ -19,9 +16,9 @@ from spatial_assets.cli.launching.webserver_client import WebserverClient, webse
 from spatial_assets.cli.local_run.progress import ProgressDisplay, progress_display
 from spatial_assets.cli.local_run.run_here import now
 from spatial_assets.cli.selection.asset_options import AssetSelection
-from spatial_assets.cli.selection.changes import current_features
+from spatial_assets.cli.selection.changes import current_boundary_hashes
 from spatial_assets.cli.selection.inventory import Inventory
-from spatial_assets.cli.selection.tile_options import TileSelectors
+from spatial_assets.cli.selection.tile_options import NO_MATCHING_TILE, TileSelectors
 from spatial_assets.cli.selection.tile_status import TileStatus, TileSummary
 from spatial_assets.errors import LaunchError
 from spatial_assets.pipeline.stages import chain_of
@@ -29,38 +26,38 @@ from spatial_assets.project import Project
 from spatial_assets.retries import Backoff, no_jitter, with_retries
 
 BAD_STATUSES = frozenset({TileStatus.FAILED, TileStatus.QUARANTINED})
-STOPPED_STATUSES = frozenset({"FAILED", "CANCELED"})
 
 BadTiles = Mapping[str, TileSummary]
+"""Tile -> its status, of the tiles that failed or are in quarantine."""
 
 
 def launch_tiles(
     project: Project, selectors: TileSelectors, selection: AssetSelection, *, url: str, wait: bool
 ) -> None:
-    """Launch a backfill of the chosen tiles, say where it is, and wait for its end if asked to.
+    """Launch a backfill of the selected tiles, print its URL, and follow it if `wait`.
 
     Raises:
         LaunchError: no webserver answers, it serves another project, or it refused.
-        ClickException: tiles went bad while we waited.
+        ClickException: with `wait`, a tile newly failed or was newly quarantined.
     """
     if not selection.stages:
         message = "only boundary sets are selected, which have no tiles; launch them in the UI"
         raise LaunchError(message)
     webserver = webserver_client(url, os.environ)
     with open_project(project) as opened:
-        keys = Inventory(opened).chosen(selectors, selection.stages, now=now()).keys
+        keys = Inventory(opened).select(selectors, selection.stages, now=now()).keys
         boundaries = boundary_assets_to_launch(opened, selection)
     if not keys:
-        click.echo("Nothing to do: no tile is as was asked for.")
+        click.echo(NO_MATCHING_TILE)
         return
     assets = (*selection.stages, *boundaries)
     require_same_project(webserver, project, assets)
     before = bad_tiles(project, keys, selection.stages)
     backfills = launch(webserver, project, keys, assets=assets)
     for each in backfills:
-        told = f"{format_count(each.tiles, 'tile')} in {format_count(each.runs, 'run')}"
-        told += ", boundaries in another" if boundaries else ""
-        click.echo(f"backfill {each.id}: {told}, {each.url}")
+        scope = f"{format_count(each.tiles, 'tile')} in {format_count(each.runs, 'run')}"
+        scope += ", boundaries in another" if boundaries else ""
+        click.echo(f"backfill {each.id}: {scope}, {each.url}")
     if wait:
         ended = follow_backfills(webserver, backfills, stage=selection.stages[-1])
         after = bad_tiles(project, keys, selection.stages)
@@ -68,56 +65,56 @@ def launch_tiles(
 
 
 def boundary_assets_to_launch(opened: OpenProject, selection: AssetSelection) -> tuple[str, ...]:
-    """The assets of boundary sets that go with the tiles.
+    """Return the assets of boundary sets to launch together with the tiles.
 
-    Those that were named; else all of them if one was never made and is needed. Not always: with
-    them Dagster makes the statistics in runs of their own, once the boundaries are there.
+    These are the selected ones if any was named; else all, but only if a set that the tiles need
+    was never made: with them, Dagster makes the statistics in separate runs after the boundaries.
     """
     reads = set(chain_of(opened.project).statistics) & set(selection.stages)
-    never_made = bool(reads) and current_features(opened) is None
-    return selection.boundaries if selection.is_named or never_made else ()
+    never_made = bool(reads) and current_boundary_hashes(opened) is None
+    return selection.boundaries if selection.is_explicit or never_made else ()
 
 
 def follow_backfills(
     webserver: WebserverClient, backfills: Sequence[Backfill], *, stage: str
 ) -> tuple[BackfillProgress, ...]:
-    """How they ended, with their progress shown until then."""
+    """Show the progress of backfills until all have ended; return their final progress."""
     with progress_display() as progress:
-        following = BackfillFollower(webserver=webserver, stage=stage, progress=progress)
-        return following.to_the_end(backfills)
+        follower = BackfillFollower(webserver=webserver, stage=stage, progress=progress)
+        return follower.to_the_end(backfills)
 
 
 def bad_tiles(project: Project, keys: Sequence[str], stages: Sequence[str]) -> BadTiles:
-    """Those of the tiles that failed or are in quarantine now."""
+    """Return the tiles that failed or are in quarantine now."""
     with open_project(project) as opened:
         tiles = Inventory(opened).tiles(stages, keys=keys)
-    return {tile.tile: tile for tile in tiles if tile.standing in BAD_STATUSES}
+    return {tile.tile: tile for tile in tiles if tile.status in BAD_STATUSES}
 
 
 def report_end(
     ended: Sequence[BackfillProgress], *, before: BadTiles, after: BadTiles, urls: Sequence[str]
 ) -> None:
-    """Say what came of it.
+    """Report the result of the backfills.
 
     Raises:
-        ClickException: a tile is newly bad, or came to nothing for a reason that nobody noted.
+        ClickException: a tile is newly bad, or was not materialized for no recorded reason.
     """
     new = [tile for key, tile in after.items() if before.get(key) != tile]
-    standing = len(after) - len(new)
+    bad_before = len(after) - len(new)
     for tile in new:
-        why = " ".join(f"{tile.reason}: {tile.message}".split())
-        click.echo(f"{tile.tile} {tile.standing} at {tile.stage}: {why}", err=True)
-    made, failed = sum(each.made for each in ended), sum(each.failed for each in ended)
-    click.echo(f"{format_count(made, 'tile')} materialized, {failed:,} not.")
-    if standing:
-        click.echo(f"{standing:,} were bad before, and still are.")
+        cause = " ".join(f"{tile.reason}: {tile.message}".split())
+        click.echo(f"{tile.tile} {tile.status} at {tile.stage}: {cause}", err=True)
+    materialized, failed = sum(e.materialized for e in ended), sum(e.failed for e in ended)
+    click.echo(f"{format_count(materialized, 'tile')} materialized, {failed:,} not.")
+    if bad_before:
+        click.echo(f"{bad_before:,} were bad before and still are.")
     stopped = any(each.status in STOPPED_STATUSES for each in ended)
-    if new or stopped or failed > standing:
+    if new or stopped or failed > bad_before:
         how = ", ".join(
             each.error or each.status for each in ended if each.status != SUCCESS_STATUS
         )
-        attention = f"{format_count(len(new), 'tile')} newly bad" if new else "no tile is newly bad"
-        message = f"{attention}; Dagster says {how}: {', '.join(urls)}"
+        newly_bad = f"{format_count(len(new), 'tile')} newly bad" if new else "no tile is newly bad"
+        message = f"{newly_bad}; Dagster reports {how}: {', '.join(urls)}"
         raise click.ClickException(message)
 
 
@@ -142,68 +139,69 @@ query BackfillProgress($backfill: String!) {
 }
 """
 POLL_INTERVAL_SECONDS = 3.0
-"""Seconds between looks: Dagster's daemon goes on with a backfill every 30."""
+"""Seconds between polls; Dagster's daemon advances a backfill every 30 s."""
 
 MAX_OUTAGE_SECONDS = 120.0
-"""Seconds that a webserver may be away, such as for a restart, before waiting is given up."""
+"""Seconds that a webserver may be unreachable, for example during a restart."""
 
 SUCCESS_STATUS = "COMPLETED_SUCCESS"
-FINAL_STATUSES = frozenset({SUCCESS_STATUS, "COMPLETED_FAILED", "COMPLETED", "FAILED", "CANCELED"})
+STOPPED_STATUSES = frozenset({"FAILED", "CANCELED"})
+FINAL_STATUSES = STOPPED_STATUSES | {SUCCESS_STATUS, "COMPLETED_FAILED", "COMPLETED"}
 
 
 @dataclass(frozen=True)
 class BackfillProgress:
-    """How far a backfill is."""
+    """Progress of a backfill."""
 
     status: str
-    """As Dagster calls it, e.g. REQUESTED, COMPLETED_SUCCESS."""
+    """Status in Dagster's terms, e.g. REQUESTED, COMPLETED_SUCCESS."""
 
-    made: int = 0
-    """Tiles of the stage that was asked about."""
+    materialized: int = 0
+    """Number of tiles of the followed stage that were materialized."""
 
     failed: int = 0
-    """Tiles of that stage that came to nothing."""
+    """Number of tiles of that stage that were not."""
 
     error: str = ""
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing more happens."""
+        """True if the status is final."""
         return self.status in FINAL_STATUSES
 
 
 @dataclass(kw_only=True, eq=False)
 class BackfillFollower:
-    """Looks at backfills until all have ended."""
+    """Polls backfills until all have ended."""
 
     webserver: WebserverClient
     stage: str
-    """The last stage: a tile has ended when it has."""
+    """Last stage of the backfill; a tile has ended once this stage has."""
 
     progress: ProgressDisplay
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
 
     def to_the_end(self, backfills: Sequence[Backfill]) -> tuple[BackfillProgress, ...]:
-        """How each ended.
+        """Poll until the end and return the final progress of each backfill.
 
         Raises:
-            LaunchError: the webserver stayed away; the backfills go on without us.
+            LaunchError: the webserver stayed unreachable; the backfills continue without us.
         """
-        told = 0
+        shown = 0
         self.progress.begin(f"{self.stage} in Dagster", total=sum(each.tiles for each in backfills))
         while True:
-            found = self._seen(backfills)
-            done = sum(each.made + each.failed for each in found)
-            for number in range(told, done):
+            found = self._poll(backfills)
+            done = sum(each.materialized + each.failed for each in found)
+            for number in range(shown, done):
                 self.progress.step(f"tile {number + 1} of {self.stage}")
-            told = max(told, done)
+            shown = max(shown, done)
             if all(each.has_ended for each in found):
                 return found
             self.sleep(POLL_INTERVAL_SECONDS)
 
-    def _seen(self, backfills: Sequence[Backfill]) -> tuple[BackfillProgress, ...]:
-        """How far they are; a webserver that is away for a moment is waited for."""
+    def _poll(self, backfills: Sequence[Backfill]) -> tuple[BackfillProgress, ...]:
+        """Return the progress of the backfills; retry while the webserver is unreachable."""
         return with_retries(
             lambda: tuple(
                 backfill_progress(self.webserver, each.id, self.stage) for each in backfills
@@ -221,12 +219,12 @@ class BackfillFollower:
 
 
 def backfill_progress(webserver: WebserverClient, backfill: str, stage: str) -> BackfillProgress:
-    """How far one backfill is.
+    """Query the progress of one backfill.
 
     Raises:
-        LaunchError: the webserver does not know it, or does not answer.
+        LaunchError: the webserver does not know the backfill, or does not answer.
     """
-    found = webserver.ask(PROGRESS_QUERY, backfill=backfill)["partitionBackfillOrError"]
+    found = webserver.execute(PROGRESS_QUERY, backfill=backfill)["partitionBackfillOrError"]
     if "status" not in found:
         message = f"Dagster at {webserver.url} does not know backfill {backfill}: "
         raise LaunchError(message + str(found.get("message")))
@@ -237,7 +235,7 @@ def backfill_progress(webserver: WebserverClient, backfill: str, stage: str) -> 
     ]
     return BackfillProgress(
         status=str(found["status"]),
-        made=sum(each["numPartitionsMaterialized"] for each in counts),
+        materialized=sum(each["numPartitionsMaterialized"] for each in counts),
         failed=sum(each["numPartitionsFailed"] for each in counts),
         error=str(error["message"]),
     )

@@ -1,6 +1,6 @@
-"""Questions to Dagster's webserver, and what it answers when it does not.
+"""GraphQL client of Dagster's webserver.
 
-Headers, such as a token, come from the environment alone, and go to that address alone.
+Headers, such as a token, come only from the environment and go only to that address.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ HEADERS_VARIABLE = "DAGSTER_WEBSERVER_HEADERS"
 DEFAULT_URL = "http://127.0.0.1:3000"
 
 ANSWER_TIMEOUT_SECONDS = 60.0
-"""Seconds for an answer: a webserver that loads a code location takes half of that."""
+"""Timeout of a query; a webserver that loads a code location takes half of it."""
 
-MAX_ANSWER_CHARACTERS = 500  # characters of an answer that are shown
+MAX_ANSWER_CHARACTERS = 500  # shown in an error message
 
 
 @dataclass(frozen=True)
 class WebserverClient:
-    """A webserver of Dagster's."""
+    """Dagster webserver at a URL."""
 
     url: str
-    """Without a slash at the end."""
+    """Address without a trailing slash."""
 
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
-    def ask(self, query: str, **variables: object) -> dict[str, Any]:
-        """The `data` of an answer, as JSON has it.
+    def execute(self, query: str, **variables: object) -> dict[str, Any]:
+        """Execute a query and return the `data` of the answer.
 
         Raises:
-            LaunchError: it does not answer, refuses, or is not Dagster's.
+            LaunchError: the webserver does not answer, refuses, or is not Dagster's.
         """
         try:
             answer = httpx.post(
@@ -51,8 +51,8 @@ class WebserverClient:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             message = (
                 f"no Dagster webserver answers at {mask_secrets(self.url)} "
-                f"({mask_secrets(str(error)) or type(error).__name__}); start one, or say where it "
-                f"is: --launch URL, or ${URL_VARIABLE}"
+                f"({mask_secrets(str(error)) or type(error).__name__}); start one, or give "
+                f"its address as --launch URL or in ${URL_VARIABLE}"
             )
             raise LaunchError(message) from error
         return self._data_of(answer)
@@ -64,8 +64,8 @@ class WebserverClient:
             HTTPStatus.FORBIDDEN,
         }:
             message = (
-                f"{where} wants to know who asks (HTTP {answer.status_code}); give the headers of "
-                f'a login in ${HEADERS_VARIABLE}, as JSON: {{"Authorization": "Bearer ..."}}'
+                f"{where} requires a login (HTTP {answer.status_code}); give its headers in "
+                f'${HEADERS_VARIABLE}, as JSON: {{"Authorization": "Bearer ..."}}'
             )
             raise LaunchError(message)
         try:
@@ -73,24 +73,24 @@ class WebserverClient:
             data = document.get("data")
         except (ValueError, AttributeError) as error:
             message = (
-                f"{where} is not a Dagster webserver: HTTP {answer.status_code}, and no JSON; "
-                f"name another with --launch URL, or ${URL_VARIABLE}"
+                f"{where} is not a Dagster webserver: HTTP {answer.status_code} without JSON; "
+                f"name another with --launch URL or in ${URL_VARIABLE}"
             )
             raise LaunchError(message) from error
         if not isinstance(data, dict) or document.get("errors"):
-            told = mask_secrets(json.dumps(document.get("errors") or document))[
+            errors = mask_secrets(json.dumps(document.get("errors") or document))[
                 :MAX_ANSWER_CHARACTERS
             ]
-            message = f"{where} did not do what was asked (HTTP {answer.status_code}): {told}"
+            message = f"{where} did not execute the query (HTTP {answer.status_code}): {errors}"
             raise LaunchError(message)
         return data
 
 
 def webserver_client(url: str, environ: Mapping[str, str]) -> WebserverClient:
-    """The webserver at `url`; where that is empty, as the environment says, else on this machine.
+    """Return a client for `url`; if empty, for the address in the environment, else localhost.
 
     Raises:
-        SettingsError: the address or the headers cannot be ones, or the address holds a secret.
+        SettingsError: the address or the headers are invalid, or the address holds a secret.
     """
     url = url or environ.get(URL_VARIABLE) or DEFAULT_URL
     found = secret_in(url)
@@ -101,16 +101,18 @@ def webserver_client(url: str, environ: Mapping[str, str]) -> WebserverClient:
         )
         raise SettingsError(message)
     if not url.startswith(("http://", "https://")):
-        message = f"not the address of a webserver: {mask_secrets(url)}; wanted {DEFAULT_URL}"
+        message = (
+            f"not the address of a webserver: {mask_secrets(url)}; expected e.g. {DEFAULT_URL}"
+        )
         raise SettingsError(message)
     return WebserverClient(url.rstrip("/"), _headers(environ.get(HEADERS_VARIABLE, "")))
 
 
 def _headers(text: str) -> dict[str, str]:
-    """The headers in a variable; the text is never shown.
+    """Parse the headers of a variable; no message shows their text.
 
     Raises:
-        SettingsError: it is not a JSON object of texts.
+        SettingsError: the text is not a JSON object of strings.
     """
     try:
         found = json.loads(text or "{}")

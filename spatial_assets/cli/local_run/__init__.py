@@ -1,1 +1,1 @@
-"""Runs on this machine from the command line: progress, time left and the result."""
+"""Runs in this process, and the progress display of long commands."""

@@ -1,6 +1,6 @@
-"""How far a long piece of work is: a bar with the time left, or a few plain lines in a log.
+"""Progress of a long command: a bar with the time left on a terminal, a few lines in a log.
 
-It goes to standard error, so that what a command answers can be piped.
+Written to standard error, so that the output of a command can be piped.
 """
 
 from __future__ import annotations
@@ -30,71 +30,71 @@ from rich.text import Text
 from spatial_assets.cli.app.console import format_duration
 
 MAX_LOG_LINES = 10
-"""Lines a piece of work at the most where there is no terminal, however long it is."""
+"""Maximum number of progress lines per task where standard error is not a terminal."""
 
 
 class ProgressDisplay(Protocol):
-    """Says what is being done, and how far it is."""
+    """Shows the current task and its progress."""
 
     def say(self, line: str) -> None:
-        """A line that stays."""
+        """Print a line that stays."""
 
-    def begin(self, doing: str, total: int | None = None) -> None:
-        """Start on something; `total` steps, if that is known."""
+    def begin(self, task: str, total: int | None = None) -> None:
+        """Begin a task of `total` steps, if their number is known."""
 
-    def step(self, told: str) -> None:
-        """One step further; `told` says what was done last."""
+    def step(self, done: str) -> None:
+        """Advance by one step; `done` names the step."""
 
 
 class CountColumn(ProgressColumn):
-    """How many of how many, where that is known."""
+    """Column with the completed and total steps, if the total is known."""
 
     def render(self, task: Task) -> Text:
-        """Such as `3 of 24`."""
+        """Render for example `3 of 24`."""
         if task.total is None:
             return Text("")
         return Text(f"{task.completed:,.0f} of {task.total:,.0f}", style="progress.download")
 
 
 class TimeLeftColumn(ProgressColumn):
-    """How long it will take, once that is known."""
+    """Column with the estimated time left."""
 
-    max_refresh = 0.5  # seconds; a number that flickers is not read
+    max_refresh = 0.5  # seconds: a flickering number is unreadable
 
     def render(self, task: Task) -> Text:
-        """Such as `about 12 s left`; measured from the first step on, so that a start is none."""
+        """Render for example `about 12 s left`; measured from the first step on."""
         left = task.time_remaining
-        told = "" if left is None or task.finished else f"about {format_duration(left)} left"
-        return Text(told, style="progress.remaining")
+        text = "" if left is None or task.finished else f"about {format_duration(left)} left"
+        return Text(text, style="progress.remaining")
 
 
 @dataclass
 class BarDisplay:
-    """A bar that moves; what it leaves behind is what was said."""
+    """Progress bar on a terminal; only the printed lines remain afterwards."""
 
     progress: Progress
     _task: TaskID | None = None
 
     def say(self, line: str) -> None:
-        """Print above the bar."""
+        """Print a line above the bar."""
         self.progress.console.print(escape(line), highlight=False, soft_wrap=True)
 
-    def begin(self, doing: str, total: int | None = None) -> None:
-        """A new bar in place of the one before."""
+    def begin(self, task: str, total: int | None = None) -> None:
+        """Replace the bar by a new one."""
         if self._task is not None:
             self.progress.remove_task(self._task)
-        self._task = self.progress.add_task(escape(doing), total=total)
+        self._task = self.progress.add_task(escape(task), total=total)
 
-    def step(self, told: str) -> None:
-        """Move on; the bar itself says how far, so `told` is left to logs."""
-        del told
+    def step(self, done: str) -> None:
+        """Advance the bar, which does not show `done`."""
+        del done
         if self._task is not None:
             self.progress.advance(self._task)
 
 
 @dataclass
 class LineDisplay:
-    """Plain lines, not more than a few for each piece of work."""
+    """Plain lines, at most MAX_LOG_LINES per task and two more."""
 
     print: Callable[[str], None]
     clock: Callable[[], float] = time.monotonic
@@ -103,23 +103,23 @@ class LineDisplay:
     _first: float = 0.0
 
     def say(self, line: str) -> None:
-        """Print."""
+        """Print a line."""
         self.print(line)
 
-    def begin(self, doing: str, total: int | None = None) -> None:
-        """Print what begins."""
+    def begin(self, task: str, total: int | None = None) -> None:
+        """Print the name of the task."""
         self._total, self._done = total, 0
-        self.print(f"{doing} ...")
+        self.print(f"{task} ...")
 
-    def step(self, told: str) -> None:
-        """Every tenth part is said, with the time left as the steps since the first tell it."""
+    def step(self, done: str) -> None:
+        """Print every tenth of the task, with the time left extrapolated from the first step."""
         before, self._done = self._done, self._done + 1
         if self._done == 1:
             self._first = self.clock()
         total = self._total or 0
         if self._done * MAX_LOG_LINES // max(total, 1) == before * MAX_LOG_LINES // max(total, 1):
             return
-        line = f"  {self._done} of {total}, last {told}"
+        line = f"  {self._done} of {total}, last {done}"
         if 1 < self._done < total:
             each = (self.clock() - self._first) / (self._done - 1)
             line += f"; about {format_duration(each * (total - self._done))} left"
@@ -128,7 +128,7 @@ class LineDisplay:
 
 @contextmanager
 def progress_display(console: Console | None = None) -> Iterator[ProgressDisplay]:
-    """A bar where there is a terminal, else lines; on standard error."""
+    """Open a bar on a terminal, else plain lines; on standard error."""
     console = console or Console(stderr=True, highlight=False)
     if not console.is_terminal:
         yield LineDisplay(partial(click.echo, err=True))

@@ -1,8 +1,6 @@
-"""Tiles walked through the chain in this process, with every outcome counted and format_outcome.
+"""Runs of tiles and updates of boundary sets in this process, with their outcomes reported.
 
-Boundary sets brought up to date before the tiles that are summed up by them.
-
-The one clock of the command line, and its name as a writer.
+Also the clock of the command line and its name as the owner of leases.
 """
 
 from __future__ import annotations
@@ -23,17 +21,17 @@ from spatial_assets.pipeline.run.driver import TilePipeline
 
 
 def now() -> datetime:
-    """The present moment, UTC."""
+    """Return the current time, UTC."""
     return datetime.now(UTC)
 
 
 def lease_owner() -> str:
-    """Who holds a lease, for people: host and process."""
+    """Return the name of this process as the owner of a lease: host and process id."""
     return f"{socket.gethostname()} process {os.getpid()}"
 
 
 def engine_for(opened: OpenProject, workers: int | None) -> Engine:
-    """The engine for a number of processes here; None: as the project says, 0: this process."""
+    """Choose an engine; `workers`: None for the setting of the project, 0 for this process."""
     compute = opened.project.compute
     return chosen_engine(
         opened.project,
@@ -53,7 +51,7 @@ def run_tiles(
     progress: ProgressDisplay,
     clock: Callable[[], datetime] = now,
 ) -> RunReport:
-    """Walk the tiles; bad ones are format_outcome as they end, and counted in what is returned."""
+    """Run the stages of the tiles; report bad tiles as they end, and return all outcomes."""
     pipeline = TilePipeline(
         project=opened.project,
         store=opened.store,
@@ -73,26 +71,26 @@ def run_tiles(
 
 
 def format_outcome(outcome: TileOutcome) -> str:
-    """A bad tile in one line: which, how, where and why."""
-    trouble = outcome.bad_stage
-    if trouble is None:
+    """Format a bad tile in one line: key, state, stage, reason and message."""
+    bad = outcome.bad_stage
+    if bad is None:
         return f"{outcome.tile} {outcome.state}"
-    why = " ".join(f"{trouble.reason}: {trouble.message}".split())
-    return f"{outcome.tile} {trouble.state} at {trouble.stage}: {why}"
+    cause = " ".join(f"{bad.reason}: {bad.message}".split())
+    return f"{outcome.tile} {bad.state} at {bad.stage}: {cause}"
 
 
 def update_boundaries(
     opened: OpenProject,
-    wanted: Collection[str],
+    assets: Collection[str],
     *,
     clock: Callable[[], datetime],
     say: Callable[[str], None],
 ) -> None:
-    """Fetch, validate and load, as far as those assets are `wanted`; says what was found.
+    """Fetch, validate and load boundary sets as far as `assets` has them; report each result.
 
     Raises:
-        VectorError: a file as a whole cannot be used.
-        MissingInputError: a step before the wanted one was never made.
+        VectorError: a file cannot be used at all.
+        MissingInputError: an upstream asset was never made.
     """
     opened.database.ensure_schema(opened.project.boundaries, opened.project.indices.names)
     for settings in opened.project.boundaries:
@@ -100,13 +98,13 @@ def update_boundaries(
             project=opened.project, settings=settings, store=opened.store, clock=clock
         )
         raw, validated, table = boundary_assets(settings.name)
-        if raw in wanted:
+        if raw in assets:
             say(f"{raw}: {_fetched(pipeline.fetch())}")
-        if validated in wanted:
+        if validated in assets:
             step = pipeline.validate()
             pipeline.record_quarantine(opened.database)
             say(f"{validated}: {_validated(step)}")
-        if table in wanted:
+        if table in assets:
             say(f"{table}: {pipeline.load(opened.database).facts['rows']} rows")
 
 

@@ -1,1 +1,1 @@
-"""Pictures of a period of an index with its tiles: PNG, terminal, and a page for a browser."""
+"""Maps of one period of an index with its tiles: PNG, HTML page and terminal."""

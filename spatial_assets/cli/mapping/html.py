@@ -1,4 +1,4 @@
-"""A map as one HTML file that needs no network: the index, and over it tiles that can be asked."""
+"""A map as one self-contained HTML file: the index, with tiles that show their status."""
 
 from __future__ import annotations
 
@@ -18,78 +18,78 @@ from spatial_assets.geo.pixels.colour_ramp import RAMP_MAX, RAMP_MIN, UNKNOWN_CO
 from spatial_assets.project.secrets import mask_secrets
 
 TEMPLATE = Path(__file__).with_name("page.html")
-PATH_DECIMALS = 2  # of a cell: finer than any screen
+PATH_DECIMALS = 2  # of a cell; finer than any screen
 RAMP_STEPS = 24
 
 
-def map_page(subject: MapData, *, subtitle: str) -> str:
-    """The map as HTML."""
+def map_page(map_data: MapData, *, subtitle: str) -> str:
+    """Return the map as HTML."""
     page = TEMPLATE.read_text(encoding="utf-8")
-    text = json.dumps(document(subject), separators=(",", ":"))
-    # Within <script> only a "<" could end it early; JSON may write it as an escape.
+    text = json.dumps(document(map_data), separators=(",", ":"))
+    # Only a "<" could end the <script> early; JSON allows an escape for it.
     filled = page.replace("{{DATA}}", text.replace("<", "\\u003c"))
     filled = filled.replace("{{UNKNOWN_COLOUR}}", css(UNKNOWN_COLOUR))
-    filled = filled.replace("{{TITLE}}", html.escape(subject.title))
+    filled = filled.replace("{{TITLE}}", html.escape(map_data.title))
     return filled.replace("{{SUBTITLE}}", html.escape(subtitle))
 
 
-def document(subject: MapData) -> dict[str, object]:
-    """What the page draws."""
-    height, width = subject.values.shape
-    counts = Counter(tile.standing.standing for tile in subject.tiles)
+def document(map_data: MapData) -> dict[str, object]:
+    """Return the data that the page draws."""
+    height, width = map_data.values.shape
+    counts = Counter(tile.summary.status for tile in map_data.tiles)
     ramp = colours_of(np.linspace(RAMP_MIN, RAMP_MAX, RAMP_STEPS)).tolist()
     return {
         "width": width,
         "height": height,
-        "image": f"data:image/png;base64,{base64.b64encode(index_png(subject)).decode()}",
+        "image": f"data:image/png;base64,{base64.b64encode(index_png(map_data)).decode()}",
         "tiles": [
             {
-                "tile": tile.standing.tile,
-                "state": str(tile.standing.standing),
+                "tile": tile.summary.tile,
+                "state": str(tile.summary.status),
                 "path": svg_path(tile),
-                "told": tile_details(tile.standing),
+                "details": tile_details(tile.summary),
             }
-            for tile in subject.tiles
+            for tile in map_data.tiles
         ],
         "states": {
-            str(standing): {"colour": css(STATUS_COLOURS.get(standing)), "count": counts[standing]}
-            for standing in TileStatus
-            if counts[standing]
+            str(status): {"colour": css(STATUS_COLOURS.get(status)), "count": counts[status]}
+            for status in TileStatus
+            if counts[status]
         },
         "ramp": [css(tuple(colour)) for colour in ramp],
         "ticks": {f"{value:g}": (value - RAMP_MIN) / (RAMP_MAX - RAMP_MIN) for value in TICKS},
     }
 
 
-def index_png(subject: MapData) -> bytes:
-    """The index as a PNG; clear where nothing is known."""
-    known = np.where(np.isfinite(subject.values), 255, 0).astype(np.uint8)
-    coloured = np.dstack([colours_of(subject.values), known])
+def index_png(map_data: MapData) -> bytes:
+    """Encode the index as PNG, transparent where it is unknown."""
+    known = np.where(np.isfinite(map_data.values), 255, 0).astype(np.uint8)
+    coloured = np.dstack([colours_of(map_data.values), known])
     encoded = io.BytesIO()
     Image.fromarray(coloured).quantize(255).save(encoded, format="PNG", optimize=True)
     return encoded.getvalue()
 
 
 def svg_path(tile: TileOnMap) -> str:
-    """The outlines of a tile as an SVG path."""
+    """Return the outlines of a tile as an SVG path."""
     rings = (np.round(ring[:-1], PATH_DECIMALS).tolist() for ring in tile.rings)
     return "".join("M" + "L".join(f"{x:g} {y:g}" for x, y in ring) + "Z" for ring in rings)
 
 
 def tile_details(tile: TileSummary) -> dict[str, str]:
-    """What is said of a tile, in the order in which it is read."""
+    """Return the details of a tile that the page shows, in order."""
     facts = {
         "key": tile.tile,
-        "state": str(tile.standing),
-        "at": tile.stage,
+        "state": str(tile.status),
+        "stage": tile.stage,
         "reason": tile.reason,
-        "why": mask_secrets(tile.message),
-        "with a value": "" if tile.valid_fraction is None else f"{tile.valid_fraction:.1%}",
-        "made": f"{tile.refreshed_at:%Y-%m-%d %H:%M} UTC" if tile.refreshed_at else "",
+        "message": mask_secrets(tile.message),
+        "valid pixels": "" if tile.valid_fraction is None else f"{tile.valid_fraction:.1%}",
+        "inputs checked": f"{tile.refreshed_at:%Y-%m-%d %H:%M} UTC" if tile.refreshed_at else "",
     }
     return {name: value for name, value in facts.items() if value}
 
 
 def css(colour: tuple[int, ...] | None) -> str:
-    """A colour as a style sheet writes it; empty for none."""
+    """Format a colour for CSS; empty for none."""
     return "" if colour is None else "#" + "".join(f"{channel:02x}" for channel in colour)

@@ -1,7 +1,4 @@
-"""What a map shows: a period of an index, made small, and the tiles on its pixels.
-
-What a map's colours mean, the same on paper and in a browser.
-"""
+"""Data of a map: one period of an index at reduced size, the outlines of the tiles, the legend."""
 
 from __future__ import annotations
 
@@ -26,42 +23,42 @@ from spatial_assets.stores.cube.export import parts, period_index
 from spatial_assets.stores.cube.metadata import CubeSpec
 
 EARTH = Geod(ellps="WGS84")
-MAX_MAP_CELLS = 1024  # cells along the longer side: what fits a screen
+MAX_MAP_CELLS = 1024  # cells along the longer side; fits a screen
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TileOnMap:
-    """A tile, where it is on the map."""
+    """Tile with its outlines on the map."""
 
-    standing: TileSummary
+    summary: TileSummary
     rings: tuple[NDArray[np.float64], ...]
     """Outlines in cells of the map from its top-left corner, each (points, 2) as x, y."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MapData:
-    """What a map shows."""
+    """Data that a map shows."""
 
     index: str
     period: str
-    """Its label, such as "2023-07"."""
+    """Label of the period, such as "2023-07"."""
 
     values: NDArray[np.float64]
-    """Means of the index, NaN where nothing is known, shape (row, column) of cells."""
+    """Mean of the index per cell, NaN if unknown; shape (row, column)."""
 
     metres_of_a_cell: float
-    """True width of a cell on the opened in the middle of the map."""
+    """True width of a cell on the ground in the middle of the map, metres."""
 
     tiles: tuple[TileOnMap, ...]
 
     @property
     def title(self) -> str:
-        """Such as `NDVI, 2023-07`."""
+        """Title such as `NDVI, 2023-07`."""
         return f"{self.index.upper()}, {self.period}"
 
 
 def newest_period(rows: Sequence[dict[str, object]], index: str) -> str | None:
-    """Label of the newest period of which a tile has a valid pixel; `rows` are of `tile_index`."""
+    """Return the label of the newest period with valid pixels, from rows of `tile_index`."""
     seen = [row for row in rows if row["index_name"] == index and row["valid_fraction"]]
     newest = max(seen, key=lambda row: str(row["period_start"]), default=None)
     return None if newest is None else str(newest["period"])
@@ -75,14 +72,14 @@ def read_map_data(
     period: str | None,
     longest: int = MAX_MAP_CELLS,
 ) -> MapData:
-    """Read what a map shows.
+    """Read the data of a map.
 
     Args:
         opened: the project.
-        tiles: how its tiles stand.
+        tiles: its tiles with their status.
         index: name of the index.
-        period: its label; None: nothing is made yet, and the map has no pixels.
-        longest: most cells along the longer side.
+        period: label of the period; None if nothing was made yet, for a map without pixels.
+        longest: maximum number of cells along the longer side.
 
     Raises:
         StoreError: there is no cube, or a shard is damaged.
@@ -110,7 +107,7 @@ def read_map_data(
 def _fill(
     overview: Overview, opened: OpenProject, spec: CubeSpec, *, period: str, extent: Window
 ) -> None:
-    """Add the pixels of a period, a shard at a time."""
+    """Add the pixels of a period, one shard at a time."""
     number = period_index(spec, period)
     within = extent.intersection(spec.extent)
     for part in () if within is None else parts(within, size=spec.grid.shard):
@@ -121,7 +118,7 @@ def _fill(
 
 
 def _on_map(project: Project, tile: TileSummary, *, extent: Window, cell: int) -> TileOnMap:
-    """A tile with its outlines in cells of the map."""
+    """Return a tile with its outlines in cells of the map."""
     grid = project.pixel_grid
     windows = [grid.shard_window(s) for s in project.partitioning.tile(tile.tile).shards]
     outline = shapely.union_all(
@@ -132,11 +129,11 @@ def _on_map(project: Project, tile: TileSummary, *, extent: Window, cell: int) -
         for polygon in shapely.get_parts(outline)
         for ring in (polygon.exterior, *polygon.interiors)
     ]
-    return TileOnMap(standing=tile, rings=tuple(rings))
+    return TileOnMap(summary=tile, rings=tuple(rings))
 
 
 def pixel_width_m(project: Project) -> float:
-    """True width of a pixel in the middle of the area, metres."""
+    """Return the true width of a pixel in the middle of the area, metres."""
     grid, extent = project.pixel_grid, project.partitioning.extent
     column, row = extent.column + extent.width // 2, extent.row + extent.height // 2
     ends = [shapely.Point(grid.origin @ (column + step, row)) for step in (0, 1)]
@@ -147,7 +144,7 @@ def pixel_width_m(project: Project) -> float:
 
 TICKS = (-0.2, 0.0, 0.2, 0.4, 0.6, 0.8)
 VALUE_MEANINGS = {"ndvi": {-0.2: "water", 0.2: "bare soil", 0.8: "dense leaves"}}
-"""Of an index: what a value stands for."""
+"""Index -> value -> surface that it is typical of."""
 
 STATUS_COLOURS = {
     TileStatus.FAILED: (214, 69, 48),
@@ -155,12 +152,12 @@ STATUS_COLOURS = {
     TileStatus.MISSING: (120, 120, 120),
     TileStatus.EMPTY: (96, 130, 182),
 }
-"""Colour of a tile that is not all there; the others are seen through."""
+"""Colour of an incomplete tile; materialized tiles are transparent."""
 
 
 def map_subtitle(project: Project) -> str:
-    """How the values were made, and what the lines are."""
+    """Return a subtitle that explains the values and the tiles."""
     time = project.time
-    made = f"{time.composite} of the clear looks of each {time.period}"
+    values = f"{time.composite} of the clear observations of each {time.period}"
     tiles = format_count(len(project.partitioning.keys), "tile")
-    return f"{made[0].upper()}{made[1:]}; {tiles}, each a partition of its own"
+    return f"{values[0].upper()}{values[1:]}; {tiles}, each a partition"

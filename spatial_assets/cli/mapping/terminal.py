@@ -1,4 +1,4 @@
-"""A map in a terminal: two cells of the map in each character."""
+"""A map in a terminal, with two cells of the map per character."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ SIDE_MARGIN = 2
 
 
 def can_show(console: Console) -> bool:
-    """Whether a terminal has colours and knows the character."""
+    """Return True if a terminal has colours and the half-block character."""
     return console.color_system in {"256", "truecolor"} and console.encoding.startswith("utf")
 
 
 def half_blocks(values: NDArray[np.floating], console: Console) -> Text:
-    """A raster as coloured characters: as wide as fits, each pixel about square."""
+    """Render a raster as coloured characters that fill the width, with square pixels."""
     columns = min(MAX_COLUMNS, console.width - 2 * SIDE_MARGIN)
     rows_of_pixels = columns if values.shape[0] <= values.shape[1] else 2 * columns
     cells = colours_of(downsampled(values, rows_of_pixels))

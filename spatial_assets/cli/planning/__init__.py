@@ -1,1 +1,1 @@
-"""Long work on the terminal: what is selected, how far it is, how it ended."""
+"""Estimates of a run before it starts: scenes, bytes, memory, time and Dagster runs."""

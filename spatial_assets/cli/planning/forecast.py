@@ -1,6 +1,6 @@
-"""What a run would meet: scenes, memory and runs, from the catalogue's items alone.
+"""Forecast of a run from the items of the catalogue: scenes, periods, memory and Dagster runs.
 
-No file is opened and nothing is written; what only the files know is found out by the run.
+Opens no file and writes nothing; what only the image files can tell is left to the run.
 """
 
 from __future__ import annotations
@@ -23,77 +23,77 @@ from spatial_assets.project import Project
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
-    """What a run over some tiles would meet."""
+    """Forecast of a run over some tiles."""
 
     tiles: int
     pixels: int
-    """Of all tiles together."""
+    """Total of all tiles."""
 
     scenes: int
-    """That may reach the tiles, by their items."""
+    """Number of scenes that may overlap the tiles, by the extents of their items."""
 
     refused: dict[str, int]
-    """Reason -> items that cannot become a scene."""
+    """Reason -> number of items that cannot become a scene."""
 
     periods: tuple[str, ...]
     """Labels of the periods with scenes."""
 
     need: MemoryNeed
-    """Of the tile that needs most of what it may have."""
+    """Memory of the tile that needs the largest share of its limit."""
 
-    neediest: str
+    largest_tile: str
     """Key of that tile."""
 
     allowed_mb: int
-    """What a worker may use for it."""
+    """Memory limit of a worker for that tile."""
 
     ranges: tuple[KeyRange, ...]
-    """As Dagster would run them."""
+    """Key ranges, one per Dagster run."""
 
-    near: Mapping[Tile, Sequence[Scene]] = field(repr=False)
-    """Each tile with the scenes that may reach it, by their items."""
+    scenes_by_tile: Mapping[Tile, Sequence[Scene]] = field(repr=False)
+    """Tile -> scenes that may overlap it, by the extents of their items."""
 
 
 def forecast(
     project: Project, keys: Sequence[str], catalogue: Catalogue, *, today: date
 ) -> Forecast:
-    """Look ahead; `keys` are at least one.
+    """Forecast a run over `keys`, which are at least one.
 
     Raises:
-        SettingsError: no start of the time axis is known.
+        SettingsError: the start of the time axis is unknown.
     """
     tiles = [project.partitioning.tile(key) for key in keys]
-    near = _near(project, tiles, catalogue.scenes)
+    scenes_by_tile = _scenes_by_tile(project, tiles, catalogue.scenes)
     earliest = min((scene.solar_day for scene in catalogue.scenes), default=None)
     periods = project.periods(today, earliest=earliest or today)
-    scenes = {scene.id: scene for found in near.values() for scene in found}
-    counted = {
+    scenes = {scene.id: scene for found in scenes_by_tile.values() for scene in found}
+    needs = {
         tile: need_of(project, tile, layers=_fullest(found, periods))
-        for tile, found in near.items()
+        for tile, found in scenes_by_tile.items()
     }
-    neediest = max(counted, key=lambda tile: counted[tile].total_mb / _allowed(project, tile))
+    largest = max(needs, key=lambda tile: needs[tile].total_mb / _allowed_mb(project, tile))
     days = {scene.solar_day for scene in scenes.values()}
-    within = sorted({periods.index_of(day) for day in days if day >= periods.first_day(0)})
+    indices = sorted({periods.index_of(day) for day in days if day >= periods.first_day(0)})
     return Forecast(
         tiles=len(tiles),
-        pixels=sum(need.pixels for need in counted.values()),
+        pixels=sum(need.pixels for need in needs.values()),
         scenes=len(scenes),
         refused=dict(Counter(scene.reason for scene in catalogue.rejected)),
-        periods=tuple(periods.label(index) for index in within),
-        need=counted[neediest],
-        neediest=neediest.key,
-        allowed_mb=_allowed(project, neediest),
+        periods=tuple(periods.label(index) for index in indices),
+        need=needs[largest],
+        largest_tile=largest.key,
+        allowed_mb=_allowed_mb(project, largest),
         ranges=key_ranges(
             project.partitioning.keys, keys, longest=project.compute.max_tiles_per_run
         ),
-        near=near,
+        scenes_by_tile=scenes_by_tile,
     )
 
 
-def _near(
+def _scenes_by_tile(
     project: Project, tiles: Sequence[Tile], scenes: Sequence[Scene]
 ) -> dict[Tile, list[Scene]]:
-    """The scenes that may reach each tile."""
+    """Return the scenes that may overlap each tile."""
     tree = shapely.STRtree([item_extent(scene) for scene in scenes])
     return {
         tile: [
@@ -105,7 +105,7 @@ def _near(
 
 
 def _fullest(scenes: Sequence[Scene], periods: Periods) -> int:
-    """Scenes of the fullest period; at least one."""
+    """Return the number of scenes of the fullest period; at least one."""
     first = periods.first_day(0)
     counts = Counter(
         periods.index_of(scene.solar_day) for scene in scenes if scene.solar_day >= first
@@ -113,5 +113,5 @@ def _fullest(scenes: Sequence[Scene], periods: Periods) -> int:
     return max(counts.values(), default=1)
 
 
-def _allowed(project: Project, tile: Tile) -> int:
+def _allowed_mb(project: Project, tile: Tile) -> int:
     return project.compute.for_tile(tile.key).memory_mb

@@ -1,7 +1,7 @@
-"""How much a run would read: the share of each scene's files that lies over the tiles.
+"""Bytes that a run would read: the share of each scene's files that lies over the tiles.
 
-Sizes come from the items, from the file system, or from headers that an earlier run has read; no
-file is opened. Whole blocks are read, and halos: the truth is a little more, or less. "About".
+File sizes come from the items, the file system, or the headers that an earlier run read; no file is
+opened. The result is approximate, since a run reads whole blocks and halos.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from spatial_assets.catalog import Scene
 from spatial_assets.catalog.scene import BandSource
 from spatial_assets.catalog.scene_facts import SceneFacts
 from spatial_assets.cli.app.open_project import OpenProject
+from spatial_assets.cli.selection.inventory import MANIFEST_READ_THREADS
 from spatial_assets.geo.grid.pixel_grid import Tile
 from spatial_assets.pipeline.engines.engine import InlineEngine
 from spatial_assets.pipeline.run.memory_planning import SOURCE_RATIO
@@ -30,70 +31,70 @@ from spatial_assets.stores import layout
 from spatial_assets.stores.objects.manifests import read_manifest
 
 COMPRESSION_RATIO = 2 / 3
-"""Of the bytes of its pixels, what a file takes: 0.66 in six Sentinel-2 scenes (DEFLATE, red, nir
-and classes), where nobody says how large it is."""
-
-LOOK_UPS_AT_ONCE = 16
+"""Bytes of a file per byte of its pixels, used if its size is unknown: 0.66 in six Sentinel-2
+scenes (DEFLATE; red, nir and classes)."""
 
 ScenesRead = Mapping[str, frozenset[tuple[str, str]]]
-"""Tile -> (scene, its fingerprint) of what has been read for it."""
+"""Tile -> (scene id, its fingerprint) of the scenes that were read for it."""
 
 
 @dataclass(frozen=True)
 class ReadVolume:
-    """What a run would read of scenes."""
+    """Bytes that a run would read."""
 
     bytes: int
     scenes: int
-    """Of which anything is read."""
+    """Number of scenes that are read."""
 
-    guessed: int
-    """Scenes among them of which nobody knows how large their files are."""
+    estimated: int
+    """Number of scenes among them whose file size is unknown."""
 
 
 def expected_read_volume(
-    opened: OpenProject, near: Mapping[Tile, Sequence[Scene]], *, stages: Collection[str]
+    opened: OpenProject, scenes_by_tile: Mapping[Tile, Sequence[Scene]], *, stages: Collection[str]
 ) -> ReadVolume:
-    """What these stages read for tiles, each with the scenes that may reach it; at least one."""
+    """Estimate what these stages read; `scenes_by_tile` has at least one tile."""
     if RAW not in stages:
-        return ReadVolume(bytes=0, scenes=0, guessed=0)
+        return ReadVolume(bytes=0, scenes=0, estimated=0)
     project = opened.project
-    scenes = {scene.id: scene for found in near.values() for scene in found}
+    scenes = {scene.id: scene for found in scenes_by_tile.values() for scene in found}
     facts: dict[str, SceneFacts | None] = {}
     stored: dict[str, frozenset[tuple[str, str]]] = {}
     if opened.has_store:
-        supply = RunScenes(project, opened.store, InlineEngine())
-        there = {info.path for info in opened.store.list(layout.MANIFESTS_FOLDER)}
-        keys = [tile.key for tile in near if layout.manifest(tile.key) in there]
-        with ThreadPoolExecutor(LOOK_UPS_AT_ONCE) as pool:
-            facts = dict(zip(scenes, pool.map(supply.cached_facts, scenes.values()), strict=True))
+        run_scenes = RunScenes(project, opened.store, InlineEngine())
+        manifests = {info.path for info in opened.store.list(layout.MANIFESTS_FOLDER)}
+        keys = [tile.key for tile in scenes_by_tile if layout.manifest(tile.key) in manifests]
+        with ThreadPoolExecutor(MANIFEST_READ_THREADS) as pool:
+            facts = dict(
+                zip(scenes, pool.map(run_scenes.cached_facts, scenes.values()), strict=True)
+            )
             have = pool.map(partial(scenes_read, opened), keys)
             stored = dict(zip(keys, have, strict=True))
-    density = _pixels_per_square_degree(project, near)
+    density = _pixels_per_square_degree(project, scenes_by_tile)
     sizes = {
         name: scene_size(scene, facts=facts.get(name), bands=len(project.bands), density=density)
         for name, scene in scenes.items()
     }
-    return sum_read_volume(project, near, stored=stored, sizes=sizes)
+    return sum_read_volume(project, scenes_by_tile, stored=stored, sizes=sizes)
 
 
 def sum_read_volume(
     project: Project,
-    near: Mapping[Tile, Sequence[Scene]],
+    scenes_by_tile: Mapping[Tile, Sequence[Scene]],
     *,
     stored: ScenesRead,
     sizes: Mapping[str, tuple[float, bool]],
 ) -> ReadVolume:
-    """Add up the shares. Pure.
+    """Add up the shares of the scenes. Pure.
 
     Args:
-        project: its grid, and whether it reads windows or downloads whole files.
-        near: tile -> scenes that may reach it.
-        stored: what need not be read again.
-        sizes: scene -> bytes of its files, and whether that was told rather than guessed.
+        project: gives the grid, and whether windows or whole files are read.
+        scenes_by_tile: tile -> scenes that may overlap it.
+        stored: scenes that need not be read again.
+        sizes: scene id -> bytes of its files, and True if known rather than estimated.
     """
     read: dict[str, float] = {}
-    for tile, found in near.items():
+    for tile, found in scenes_by_tile.items():
         have = stored.get(tile.key, frozenset())
         scenes = [scene for scene in found if (scene.id, scene.fingerprint) not in have]
         footprint = tile.footprint(project.pixel_grid)
@@ -107,12 +108,12 @@ def sum_read_volume(
     return ReadVolume(
         bytes=round(sum(sizes[name][0] * share for name, share in read.items())),
         scenes=len(read),
-        guessed=sum(not sizes[name][1] for name in read),
+        estimated=sum(not sizes[name][1] for name in read),
     )
 
 
 def scenes_read(opened: OpenProject, key: str) -> frozenset[tuple[str, str]]:
-    """(scene, fingerprint) of what the store holds of a tile's scenes."""
+    """Return (scene id, fingerprint) of the scenes whose pixels the store holds for a tile."""
     manifest = read_manifest(opened.store, key)
     scenes = {} if manifest is None else manifest.scenes(RAW)
     return frozenset((scene.id, scene.fingerprint) for scene in scenes.values())
@@ -121,13 +122,13 @@ def scenes_read(opened: OpenProject, key: str) -> frozenset[tuple[str, str]]:
 def scene_size(
     scene: Scene, *, facts: SceneFacts | None, bands: int, density: float
 ) -> tuple[float, bool]:
-    """Bytes of the files of a scene, and whether that was told rather than guessed.
+    """Return the bytes of a scene's files, and True if known rather than estimated.
 
     Args:
-        scene: its sources and its footprint.
-        facts: what an earlier run found in the files' headers; None: nothing is known of them.
-        bands: reflectance bands to be read.
-        density: pixels of the product to a square degree.
+        scene: gives the sources and the footprint.
+        facts: file headers that an earlier run read; None if there are none.
+        bands: number of reflectance bands to read.
+        density: pixels of the product per square degree.
     """
     sizes = [_file_size(source) for source in scene.sources]
     known = [size for size in sizes if size is not None]
@@ -144,7 +145,7 @@ def scene_size(
 
 
 def _file_size(source: BandSource) -> int | None:
-    """As the item says, else the file system; None: nobody does."""
+    """Return the size from the item, else from the file system; None if unknown."""
     if source.size is not None or is_url(source.href):
         return source.size
     path = Path(source.href)

@@ -1,1 +1,1 @@
-"""What a store and a database hold that belongs to no tile, and its removal."""
+"""Objects and rows that belong to no tile of the area, and their removal."""

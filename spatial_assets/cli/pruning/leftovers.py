@@ -1,9 +1,8 @@
-"""What is left over: tiles that the area no longer has, and objects that no manifest names.
+"""Leftovers: tiles outside the area and objects that no manifest names; found and removed.
 
-Removing what is left over, tile by tile and under each tile's lease, so that no run is hurt.
-
-In the reverse order of a commit: rows, manifest, objects. Whoever is killed in between leaves
-objects that no manifest names, which the next prune finds.
+Removal goes tile by tile under the lease of each tile, so that no run is disturbed, in the reverse
+order of a commit: rows, manifest, objects. A prune that is killed in between leaves objects that no
+manifest names, which the next prune finds.
 """
 
 from __future__ import annotations
@@ -30,41 +29,41 @@ from spatial_assets.stores.objects.store import ObjectInfo
 from spatial_assets.stores.rows import Replace
 
 NO_TILE = ""
-"""In the place of a tile, for pixels outside of every tile."""
+"""Used instead of a tile key for pixels outside all tiles."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Leftovers:
-    """What may be removed."""
+    """Objects and rows that may be removed."""
 
     gone: Mapping[str, Sequence[ObjectInfo]]
-    """Tile that the area no longer has -> its objects, manifest included."""
+    """Tile outside the area -> its objects, including the manifest."""
 
     rows: Mapping[str, int]
-    """Tile that the area no longer has -> its rows, over all tables."""
+    """Tile outside the area -> number of its rows in all tables."""
 
     orphans: Mapping[str, Sequence[ObjectInfo]]
-    """Tile of the area, or NO_TILE -> objects in its place that no manifest names."""
+    """Tile of the area, or NO_TILE -> its objects that no manifest names."""
 
     @property
     def objects(self) -> list[ObjectInfo]:
-        """All objects."""
+        """All objects of the leftovers."""
         found = (*self.gone.values(), *self.orphans.values())
         return [info for objects in found for info in objects]
 
     def __bool__(self) -> bool:
-        """Whether there is anything."""
+        """Return True if there are leftovers."""
         return bool(self.gone or self.rows or self.orphans)
 
 
 def tile_tables(opened: OpenProject) -> tuple[str, ...]:
-    """The tables that have a column `tile`, as far as rows follow from tiles."""
+    """Return the tables with rows that are derived from a tile."""
     statistics = [by_boundary(index) for index in opened.project.indices.names]
     return (*statistics, TILE_INDEX, "tile_state")
 
 
 def find_leftovers(opened: OpenProject) -> Leftovers:
-    """Compare store and database with the area; nothing is changed."""
+    """Compare store and database with the area, without changing them."""
     keys = set(opened.project.partitioning.keys)
     objects = opened.store.list()
     owners = ObjectOwners(opened)
@@ -72,11 +71,11 @@ def find_leftovers(opened: OpenProject) -> Leftovers:
     named = named_objects(opened, stored)
     rows = rows_by_tile(opened)
     claimed = {path for key in stored & keys for path in named[key]}
-    of_gone = {path: key for key in sorted(stored - keys) for path in named[key]}
+    gone_paths = {path: key for key in sorted(stored - keys) for path in named[key]}
     gone: defaultdict[str, list[ObjectInfo]] = defaultdict(list)
     orphans: defaultdict[str, list[ObjectInfo]] = defaultdict(list)
     for info in objects:
-        lease_owner = of_gone.get(info.path) or owners.of(info.path)
+        lease_owner = gone_paths.get(info.path) or owners.of(info.path)
         if lease_owner is None or info.path in claimed:
             continue
         if lease_owner in keys or lease_owner == NO_TILE:
@@ -89,19 +88,19 @@ def find_leftovers(opened: OpenProject) -> Leftovers:
 
 
 def named_objects(opened: OpenProject, keys: Iterable[str]) -> dict[str, frozenset[str]]:
-    """Tile -> paths that its manifest vouches for."""
-    asked = sorted(keys)
+    """Return tile -> paths that its manifest names."""
+    ordered = sorted(keys)
 
     def paths(key: str) -> frozenset[str]:
         manifest = read_manifest(opened.store, key)
         return frozenset(info.path for info in manifest.objects()) if manifest else frozenset()
 
     with ThreadPoolExecutor(MANIFEST_READ_THREADS) as pool:
-        return dict(zip(asked, pool.map(paths, asked), strict=True))
+        return dict(zip(ordered, pool.map(paths, ordered), strict=True))
 
 
 def rows_by_tile(opened: OpenProject) -> dict[str, int]:
-    """Tile -> its rows over all tables."""
+    """Return tile -> number of its rows in all tables."""
     inventory = Inventory(opened)
     counts: defaultdict[str, int] = defaultdict(int)
     for table in tile_tables(opened):
@@ -111,13 +110,13 @@ def rows_by_tile(opened: OpenProject) -> dict[str, int]:
 
 
 def manifest_tile(path: str) -> str | None:
-    """The tile whose manifest lies at a path; None for anything else."""
+    """Return the tile whose manifest is at a path; None if the path is no manifest."""
     found = re.fullmatch(rf"{layout.MANIFESTS_FOLDER}/(.+)\.json", path)
     return found[1] if found else None
 
 
 class ObjectOwners:
-    """Whose an object is, by where it lies."""
+    """Tiles that objects belong to, by their paths."""
 
     def __init__(self, opened: OpenProject) -> None:
         self._shards = {
@@ -128,14 +127,14 @@ class ObjectOwners:
         self._cubes = dict(self._read_cubes(opened))
 
     def of(self, path: str) -> str | None:
-        """Key of the tile, NO_TILE for pixels outside of all; None: it is of no tile's kind."""
+        """Return the key of the tile, NO_TILE for pixels outside all, None for other objects."""
         top, _, rest = path.partition("/")
         if top in {layout.RAW_TILES_FOLDER, layout.REPROJECTED_FOLDER}:
             return rest.partition("/")[0]
         return manifest_tile(path) or self._of_shard(path)
 
     def _read_cubes(self, opened: OpenProject) -> Iterator[tuple[str, Shard]]:
-        """Folder of the chunks of each array -> the shard in its corner."""
+        """Yield the folder of the chunks of each array and the shard in its corner."""
         for index in opened.project.indices.names:
             spec = stored_cube(opened.store, index)
             if spec is not None:
@@ -145,17 +144,17 @@ class ObjectOwners:
                     yield f"{layout.cube(index)}/{array}/c", corner
 
     def _of_shard(self, path: str) -> str | None:
-        folder, *place = path.rsplit("/", 3)
+        folder, *position = path.rsplit("/", 3)
         corner = self._cubes.get(folder)
-        if corner is None or len(place) != 3 or not all(part.isdigit() for part in place):  # noqa: PLR2004 - period, row, column
+        if corner is None or len(position) != 3 or not all(part.isdigit() for part in position):  # noqa: PLR2004 - period, row, column
             return None
-        _, row, column = (int(part) for part in place)
+        _, row, column = (int(part) for part in position)
         return self._shards.get(Shard(corner.column + column, corner.row + row), NO_TILE)
 
 
 PRUNE_LEASE_TTL = timedelta(
     minutes=2
-)  # renewed while objects are deleted; so soon a killed prune is over
+)  # renewed while objects are deleted; expires soon after a killed prune
 
 
 def remove_leftovers(
@@ -165,7 +164,7 @@ def remove_leftovers(
     say: Callable[[str], None],
     clock: Callable[[], datetime] = now,
 ) -> int:
-    """Remove it; tiles that a run works on are left alone, and told. Returns objects removed."""
+    """Remove leftovers, report tiles skipped because a run works on them, and count the objects."""
     removed = 0
     for key in sorted({*left.gone, *left.rows, *left.orphans} - {NO_TILE}):
         try:
@@ -177,12 +176,12 @@ def remove_leftovers(
                 else:
                     removed += _remove_tile(opened, key, left.gone.get(key, ()), held)
         except LeaseHeldError as error:
-            say(f"tile {key} is left as it is: {error}")
+            say(f"tile {key} is skipped: {error}")
     return removed + _delete(opened, left.orphans.get(NO_TILE, ()), None)
 
 
 def _remove_tile(opened: OpenProject, key: str, objects: Sequence[ObjectInfo], held: Lease) -> int:
-    """Remove a tile that the area no longer has."""
+    """Remove a tile outside the area; return the number of objects."""
     keys = {"grid_id": opened.project.grid_id, "tile": key}
     opened.database.commit([Replace(table, keys, []) for table in tile_tables(opened)])
     subject = {"grid_id": opened.project.grid_id, "kind": "tile", "subject": key}
@@ -195,13 +194,13 @@ def _remove_tile(opened: OpenProject, key: str, objects: Sequence[ObjectInfo], h
 def _remove_orphans(
     opened: OpenProject, key: str, objects: Iterable[ObjectInfo], held: Lease
 ) -> int:
-    """Remove what the manifest of a tile, as it is now, does not name."""
+    """Remove the objects that the current manifest of a tile does not name."""
     named = named_objects(opened, [key])[key]
     return _delete(opened, [info for info in objects if info.path not in named], held)
 
 
 def _delete(opened: OpenProject, objects: Iterable[ObjectInfo], held: Lease | None) -> int:
-    """Delete objects under a lease."""
+    """Delete objects under a lease; return their number."""
     count = 0
     for info in objects:
         if held is not None:

@@ -1,1 +1,1 @@
-"""Which tiles a command works on: by place, by state, by age."""
+"""Selection of tiles by location, state, age and change, and the status of tiles."""

@@ -1,4 +1,4 @@
-"""Which assets a command works on: `--select`, split into stages of the chain and boundary sets."""
+"""Assets selected by --select, split into stages of the tile chain and assets of boundary sets."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ from spatial_assets.project import Project
 
 @dataclass(frozen=True)
 class AssetSelection:
-    """What was selected."""
+    """Assets that a command works on."""
 
     stages: tuple[str, ...]
-    """Stages of the chain, upstream first."""
+    """Stages of the tile chain, upstream first."""
 
     boundaries: tuple[str, ...]
-    """Assets of boundary sets."""
+    """Assets of boundary sets, upstream first within each set."""
 
-    is_named: bool = True
-    """False: nothing was named, so it is everything."""
+    is_explicit: bool = True
+    """False if no asset was named, which selects all."""
 
 
 def boundary_assets(name: str) -> tuple[str, str, str]:
-    """The assets of one boundary set, upstream first."""
+    """Return the assets of one boundary set, upstream first."""
     return (f"raw_{name}", f"validated_{name}", name)
 
 
 def select_assets(project: Project, names: Sequence[str]) -> AssetSelection:
-    """The assets of these names; all of them where none is named.
+    """Select the assets of these names, or all assets if no name is given.
 
     Raises:
-        BadParameter: an asset is not of this project.
+        BadParameter: the project has no such asset.
     """
     stages = chain_of(project).stages
-    steps = tuple(step for each in project.boundaries for step in boundary_assets(each.name))
-    wanted = tuple(names) or (*stages, *steps)
-    unknown = [name for name in wanted if name not in {*stages, *steps}]
+    boundaries = tuple(asset for each in project.boundaries for asset in boundary_assets(each.name))
+    selected = tuple(names) or (*stages, *boundaries)
+    unknown = [name for name in selected if name not in {*stages, *boundaries}]
     if unknown:
-        message = f"{', '.join(unknown)}: no asset of {project.file}, which has "
-        message += ", ".join((*stages, *steps))
+        message = f"{', '.join(unknown)}: not an asset of {project.file}, which has "
+        message += ", ".join((*stages, *boundaries))
         raise click.BadParameter(message, param_hint="--select")
     return AssetSelection(
-        stages=tuple(name for name in stages if name in wanted),
-        boundaries=tuple(name for name in steps if name in wanted),
-        is_named=bool(names),
+        stages=tuple(name for name in stages if name in selected),
+        boundaries=tuple(name for name in boundaries if name in selected),
+        is_explicit=bool(names),
     )

@@ -1,7 +1,6 @@
-"""Which tiles are not what their inputs are now, and why: scenes, settings, boundaries.
+"""Tiles whose current inputs differ from those they were made from: scenes, settings, boundaries.
 
-Only the catalogue is asked; no image is opened, and nothing is written. Boundaries count as they
-were validated last.
+Searches the catalogue; opens no image and writes nothing. Boundaries count as last validated.
 """
 
 from __future__ import annotations
@@ -22,10 +21,10 @@ from spatial_assets.pipeline.tile.validated_boundaries import ValidatedBoundarie
 from spatial_assets.stores.rows import Row
 
 CHANGE_CAUSES = ("scenes", "settings", "boundaries")
-"""In the order in which they are told."""
+"""Causes of a change, in the order in which they are reported."""
 
 ChangedTiles = Mapping[str, tuple[str, ...]]
-"""Tile -> why it is to be made again, of CHANGE_CAUSES."""
+"""Tile -> its causes of CHANGE_CAUSES."""
 
 
 def changed_tiles(
@@ -36,43 +35,47 @@ def changed_tiles(
     keys: Sequence[str],
     stages: Collection[str],
 ) -> ChangedTiles:
-    """The tiles that were made from something else than what is there now.
+    """Find the tiles that were made from other inputs than the current ones.
 
     Args:
-        opened: of the project whose settings hold now.
-        catalogue: what it has now.
-        inputs: rows of `tile_inputs`; a tile without one was never made, and is not changed.
-        keys: the tiles to look at.
-        stages: those that count.
+        opened: the project with its current settings.
+        catalogue: current contents of the catalogue.
+        inputs: rows of `tile_inputs`; a tile without a row was never made and is not changed.
+        keys: tiles to compare.
+        stages: stages that count.
     """
-    sky, recipes = SceneIndex(catalogue.scene_versions), inputs_from_rows(inputs)
-    features = current_features(opened)
+    scene_index, recorded = SceneIndex(catalogue.scene_versions), inputs_from_rows(inputs)
+    boundary_hashes = current_boundary_hashes(opened)
     changed = {}
     for key in keys:
-        if key not in recipes:
+        if key not in recorded:
             continue
-        found = outdated_stages(
-            opened.project, key, before=recipes[key], scene_index=sky, boundary_hashes=features
+        outdated = outdated_stages(
+            opened.project,
+            key,
+            before=recorded[key],
+            scene_index=scene_index,
+            boundary_hashes=boundary_hashes,
         )
-        named = {cause for stage, causes in found.items() if stage in stages for cause in causes}
-        if named:
-            changed[key] = tuple(cause for cause in CHANGE_CAUSES if cause in named)
+        found = {cause for stage, causes in outdated.items() if stage in stages for cause in causes}
+        if found:
+            changed[key] = tuple(cause for cause in CHANGE_CAUSES if cause in found)
     return changed
 
 
-def current_features(opened: OpenProject) -> HashByTile | None:
-    """The boundaries that touch a tile, as they are validated now; None where a set is not."""
+def current_boundary_hashes(opened: OpenProject) -> HashByTile | None:
+    """Return the hash of the validated boundaries by tile; None if a set is not validated."""
     if not opened.project.boundaries or not opened.has_store:
         return None
-    shelf = ValidatedBoundaries(opened.store, opened.project.pixel_grid)
+    validated = ValidatedBoundaries(opened.store, opened.project.pixel_grid)
     try:
-        layers = [shelf.layer(each.name) for each in opened.project.boundaries]
+        layers = [validated.layer(each.name) for each in opened.project.boundaries]
     except MissingInputError:
         return None
 
-    def touching(tile: Tile) -> str:
+    def hash_of_tile(tile: Tile) -> str:
         return hash_of_boundaries(
             {layer.table: layer.fingerprint_of(layer.touching(tile)) for layer in layers}
         )
 
-    return touching
+    return hash_of_tile

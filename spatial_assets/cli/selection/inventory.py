@@ -1,4 +1,4 @@
-"""What exists of a project's tiles: read from database and store, and nothing is written."""
+"""Inventory of a project's tiles, read from the database and the store; writes nothing."""
 
 from __future__ import annotations
 
@@ -31,61 +31,61 @@ if TYPE_CHECKING:
 
 
 COMPLETE_STATUSES = frozenset({TileStatus.EMPTY, TileStatus.MATERIALIZED})
-MANIFEST_READ_THREADS = 16  # of manifests: small objects, each a round trip where the store is far
+MANIFEST_READ_THREADS = 16  # a manifest is a small object, but one round trip to a remote store
 
 
 @dataclass(frozen=True)
 class SelectedTiles:
-    """Tiles that were asked for."""
+    """Tiles that match the selectors."""
 
     keys: tuple[str, ...]
-    """In their order."""
+    """Tile keys in partition order."""
 
-    why: ChangedTiles = field(default_factory=dict)
-    """Of those that --changed found: tile -> what changed."""
+    changes: ChangedTiles = field(default_factory=dict)
+    """Tiles among them that --changed found, with the causes."""
 
 
 @dataclass(frozen=True, eq=False)
 class Inventory:
-    """What is known of a project's tiles."""
+    """Tiles, rows and scenes of an open project."""
 
     opened: OpenProject
 
     @property
     def project(self) -> Project:
-        """Whose tiles."""
+        """Project that the tiles belong to."""
         return self.opened.project
 
     @cached_property
     def catalogue(self) -> Catalogue:
-        """What the project's catalogue has, asked once.
+        """Scenes in the project's catalogue, searched once.
 
         Raises:
-            SourceUnavailableError: it did not answer.
+            SourceUnavailableError: the catalogue did not answer.
         """
         from spatial_assets.catalog import find_scenes
 
         return find_scenes(self.project)
 
-    def chosen(
+    def select(
         self, selectors: TileSelectors, stages: Iterable[str], *, now: datetime
     ) -> SelectedTiles:
-        """The tiles that were asked for.
+        """Select the tiles that match.
 
         Raises:
-            GridError: a key is of no tile, or there is no tile in those places.
-            SettingsError: --stale, and the project does not say when a tile is.
-            SourceUnavailableError: --changed, and the catalogue did not answer.
+            GridError: a key is not a tile of the area, or no tile is at the location.
+            SettingsError: --stale, but the project sets no maximum age.
+            SourceUnavailableError: --changed, but the catalogue did not answer.
         """
-        keys = selectors.places(self.project.partitioning)
-        if not selectors.asks_for_states:
+        keys = selectors.located(self.project.partitioning)
+        if not selectors.needs_statuses:
             return SelectedTiles(keys)
         counted = chain_of(self.project).in_order(stages) or chain_of(self.project).stages
-        verify = TileStatus.MISSING in selectors.standings
+        verify = TileStatus.MISSING in selectors.statuses
         tiles = self.tiles(counted, keys=keys, verify=verify)
         changed = self._changes(keys, counted) if selectors.changed else {}
-        among = selectors.among(tiles, self.project, now=now, changed=changed)
-        return SelectedTiles(among, {key: changed[key] for key in among if key in changed})
+        matching = selectors.matching(tiles, self.project, now=now, changed=changed)
+        return SelectedTiles(matching, {key: changed[key] for key in matching if key in changed})
 
     def _changes(self, keys: Sequence[str], stages: Sequence[str]) -> ChangedTiles:
         from spatial_assets.cli.selection.changes import changed_tiles
@@ -100,13 +100,13 @@ class Inventory:
         keys: Sequence[str] | None = None,
         verify: bool = False,
     ) -> tuple[TileSummary, ...]:
-        """How tiles stand.
+        """Summarize the status of tiles.
 
         Args:
-            stages: those that count; default: all of the chain.
-            keys: of which tiles; default: all, in the order of the partitions.
-            verify: also see that each object of the manifests is still the one committed; a tile
-                that lost one is missing.
+            stages: stages that count; default: all of the chain.
+            keys: tiles to summarize; default: all, in partition order.
+            verify: also verify that every object named in the manifests is the one committed; a
+                tile that lost an object is missing.
         """
         chain = chain_of(self.project)
         counted = chain.in_order(stages) or chain.stages
@@ -116,54 +116,54 @@ class Inventory:
             for row in self.rows("tile_index")
             if row["index_name"] == self.project.indices.names[0]
         )
-        looked = {
+        checked_at = {
             str(row["tile"]): moment(row["looked_at"])
             for row in self.rows("tile_inputs", columns=("tile", "looked_at"))
         }
-        held = {str(row["subject"]) for row in self.quarantine() if row["kind"] == "tile"}
+        quarantined = {str(row["subject"]) for row in self.quarantine() if row["kind"] == "tile"}
         found = [
             summarize_tile(
                 key,
                 states[key],
                 stages=counted,
                 pixels=pixels[key],
-                looked_at=looked.get(key),
-                quarantined=key in held,
+                looked_at=checked_at.get(key),
+                quarantined=key in quarantined,
             )
             for key in (self.project.partitioning.keys if keys is None else keys)
         ]
-        return tuple(self._seen_in_the_store(found, counted, verify=verify))
+        return tuple(self._compared_with_store(found, counted, verify=verify))
 
     def quarantine(self) -> tuple[Row, ...]:
-        """What is in quarantine: scenes, tiles and features that nobody released."""
+        """Rows of the scenes, tiles and features in quarantine that were not released."""
         return tuple(row for row in self.rows("quarantine") if row["released_at"] is None)
 
     def rows(self, table: str, *, columns: Sequence[str] | None = None) -> list[dict[str, object]]:
-        """Rows of this grid; none where there is no such table yet."""
+        """Read the rows of this grid; none if the table does not exist yet."""
         where = {"grid_id": self.project.grid_id}
         return self.opened.database.rows_if_any(table, where, columns=columns)
 
-    def _seen_in_the_store(
+    def _compared_with_store(
         self, tiles: Sequence[TileSummary], stages: Sequence[str], *, verify: bool
     ) -> Iterator[TileSummary]:
-        """The tiles; what the database calls good and the store has not is missing."""
+        """Yield the tiles; one that is complete in the database but not in the store is missing."""
         listed = self.opened.store.list(layout.MANIFESTS_FOLDER) if self.opened.has_store else ()
         manifests = {info.path for info in listed}
         lost = {tile.tile: "" for tile in tiles if layout.manifest(tile.tile) not in manifests}
         if verify:
-            asked = [
-                t.tile for t in tiles if t.standing in COMPLETE_STATUSES and t.tile not in lost
+            complete = [
+                t.tile for t in tiles if t.status in COMPLETE_STATUSES and t.tile not in lost
             ]
             with ThreadPoolExecutor(MANIFEST_READ_THREADS) as pool:
-                first = pool.map(lambda key: self._first_lost(key, stages), asked)
-                lost |= {key: stage for key, stage in zip(asked, first, strict=True) if stage}
+                first = pool.map(lambda key: self._first_lost(key, stages), complete)
+                lost |= {key: stage for key, stage in zip(complete, first, strict=True) if stage}
         for tile in tiles:
-            if tile.standing in COMPLETE_STATUSES and tile.tile in lost:
+            if tile.status in COMPLETE_STATUSES and tile.tile in lost:
                 stage = lost[tile.tile] or stages[0]
-                message = f"objects of {stage} are gone from the store, or are others"
+                message = f"objects of {stage} are missing from the store or were replaced"
                 yield TileSummary(
                     tile=tile.tile,
-                    standing=TileStatus.MISSING,
+                    status=TileStatus.MISSING,
                     stage=stage,
                     reason="objects_gone",
                     message=message,
@@ -172,7 +172,7 @@ class Inventory:
                 yield tile
 
     def _first_lost(self, key: str, stages: Sequence[str]) -> str:
-        """The first stage of a tile that has lost an object; empty where none has."""
+        """Return the first stage of a tile that lost an object; empty if none did."""
         manifest = read_manifest(self.opened.store, key)
         if manifest is None:
             return stages[0]

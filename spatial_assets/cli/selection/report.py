@@ -1,4 +1,4 @@
-"""How tiles stand, as a table, as JSON and as GeoJSON. Pure."""
+"""Status report of the tiles as a table, as JSON and as GeoJSON. Pure."""
 
 from __future__ import annotations
 
@@ -19,92 +19,92 @@ from spatial_assets.project import Project
 from spatial_assets.project.times import duration_text
 from spatial_assets.stores.rows import Row
 
-MAX_LISTED_TILES = 3  # tiles of a row of the table; JSON and GeoJSON name all
-DEGREE_DECIMALS = 7  # of a degree: a centimetre
+MAX_LISTED_TILES = 3  # tiles named in a row of the table; JSON and GeoJSON name all
+DEGREE_DECIMALS = 7  # about a centimetre
 
-STATUS_COLUMNS = ("state", "tiles", "oldest", "why", "which")
-FRESHNESS_COLUMNS = ("due after", "tiles", "due now", "next due", "which")
+STATUS_COLUMNS = ("state", "tiles", "oldest", "reasons", "keys")
+FRESHNESS_COLUMNS = ("due after", "tiles", "due now", "next due", "next tile")
 
 
 @dataclass(frozen=True, kw_only=True)
 class StatusReport:
-    """Everything that is known of a project's tiles at a moment."""
+    """Status of a project's tiles at one moment."""
 
     project: Project
     tiles: Sequence[TileSummary]
     quarantine: Sequence[Row]
     throughput: Throughput | None
-    """Of the last runs; None: no run has computed a tile."""
+    """Throughput of the last runs; None if no run has computed a tile."""
 
     now: datetime
 
     @cached_property
-    def windows(self) -> tuple[FreshnessSummary, ...]:
-        """How the tiles of each window of [freshness] stand; nothing without one."""
+    def freshness(self) -> tuple[FreshnessSummary, ...]:
+        """Summary for each maximum age of [freshness]; empty if none is set."""
         return freshness_by_max_age(self.tiles, self.project, now=self.now)
 
 
 def status_rows(report: StatusReport) -> Iterator[tuple[str, ...]]:
-    """A row for each state that occurs: how many, how old, why, and the first of them."""
-    for standing in TileStatus:
-        found = [tile for tile in report.tiles if tile.standing is standing]
+    """Yield a row per state that occurs: count, oldest age, reasons and the first tile keys."""
+    for status in TileStatus:
+        found = [tile for tile in report.tiles if tile.status is status]
         if found:
             reasons = Counter(tile.reason or tile.stage for tile in found)
-            why = [f"{reason} {count:,}" for reason, count in reasons.most_common() if reason]
-            which = format_list([tile.tile for tile in found], most=MAX_LISTED_TILES)
-            age = oldest(found, report.now)
-            yield (str(standing), f"{len(found):,}", age, ", ".join(why), which)
+            counts = [f"{reason} {count:,}" for reason, count in reasons.most_common() if reason]
+            keys = format_list([tile.tile for tile in found], most=MAX_LISTED_TILES)
+            age = oldest_age(found, report.now)
+            yield (str(status), f"{len(found):,}", age, ", ".join(counts), keys)
 
 
-def oldest(tiles: Iterable[TileSummary], now: datetime) -> str:
-    """The age of the oldest: since its inputs were looked at, or since it is bad."""
+def oldest_age(tiles: Iterable[TileSummary], now: datetime) -> str:
+    """Format the age of the oldest tile: since its inputs were checked, or since it is bad."""
     moments = [tile.refreshed_at or tile.since for tile in tiles]
     known = [moment for moment in moments if moment is not None]
     return format_duration((now - min(known)).total_seconds()) if known else ""
 
 
 def freshness_rows(report: StatusReport) -> Iterator[tuple[str, ...]]:
-    """A row for each window: how many tiles it is for, how many are due, and which is next."""
-    for each in report.windows:
-        following = ""
+    """Yield a row per maximum age: tiles, tiles due, and the next tile with its time."""
+    for each in report.freshness:
+        next_due = ""
         if each.next_due_at is not None:
             left = format_duration((each.next_due_at - report.now).total_seconds())
-            following = f"in {left}, {each.next_due_at:%Y-%m-%d %H:%M} UTC"
+            next_due = f"in {left}, {each.next_due_at:%Y-%m-%d %H:%M} UTC"
         yield (
-            duration_text(each.window),
+            duration_text(each.max_age),
             f"{each.tiles:,}",
             f"{each.due:,}",
-            following,
+            next_due,
             each.next_due,
         )
 
 
 def format_throughput(report: StatusReport) -> str:
-    """How fast the last runs were, for people."""
+    """Format the throughput of the last runs."""
     found = report.throughput
     if found is None:
-        return "Throughput is not known: no run has computed a tile yet."
+        return "Throughput is unknown: no run has computed a tile yet."
     runs = format_count(found.runs, "run")
-    return f"{found.tiles_per_hour:,.0f} tiles an hour were computed in the last {runs}."
+    return f"Throughput of the last {runs}: {found.tiles_per_hour:,.0f} tiles per hour."
 
 
 def document(report: StatusReport) -> dict[str, object]:
-    """Everything, for programs; times as ISO 8601 in UTC, what is not known is null."""
-    counts = Counter(str(tile.standing) for tile in report.tiles)
+    """Return the report as JSON types; times are ISO 8601 in UTC, unknown values null."""
+    counts = Counter(str(tile.status) for tile in report.tiles)
     found = report.throughput
     return {
         "project": str(report.project.file),
         "grid_id": report.project.grid_id,
-        "counts": {str(standing): counts[str(standing)] for standing in TileStatus},
+        "counts": {str(status): counts[str(status)] for status in TileStatus},
         "freshness": [
             {
-                "due_after_seconds": each.window.total_seconds(),
+                "due_after_seconds": each.max_age.total_seconds(),
                 "tiles": each.tiles,
                 "due": each.due,
                 "next_due_at": isoformat(each.next_due_at),
                 "next_due": each.next_due or None,
             }
-            for each in report.windows
+            for each in report.freshness
         ],
         "throughput": None
         if found is None
@@ -127,15 +127,15 @@ def document(report: StatusReport) -> dict[str, object]:
 
 
 def geojson(report: StatusReport) -> str:
-    """A feature for each tile, one a line: what it owns, in lon/lat, and how it stands."""
+    """Return one feature per tile and line: its footprint in lon/lat and its status."""
     features = ",\n".join(json.dumps(feature(report.project, tile)) for tile in report.tiles)
     return f'{{"type": "FeatureCollection", "features": [\n{features}\n]}}\n'
 
 
 def feature(project: Project, tile: TileSummary) -> dict[str, object]:
-    """One tile as a GeoJSON feature."""
+    """Return one tile as a GeoJSON feature."""
     outline = project.partitioning.tile(tile.tile).footprint(project.pixel_grid)
-    rounded = shapely.transform(outline, lambda places: places.round(DEGREE_DECIMALS))
+    rounded = shapely.transform(outline, lambda coordinates: coordinates.round(DEGREE_DECIMALS))
     return {
         "type": "Feature",
         "id": tile.tile,
@@ -145,11 +145,11 @@ def feature(project: Project, tile: TileSummary) -> dict[str, object]:
 
 
 def properties(project: Project, tile: TileSummary) -> dict[str, object]:
-    """What is known of a tile; JSON types only."""
+    """Return the status of a tile as JSON types."""
     due = None if project.freshness.tiles is None else due_at(tile, project)
     return {
         "tile": tile.tile,
-        "state": str(tile.standing),
+        "state": str(tile.status),
         "stage": tile.stage or None,
         "reason": tile.reason or None,
         "message": tile.message or None,
@@ -161,5 +161,5 @@ def properties(project: Project, tile: TileSummary) -> dict[str, object]:
 
 
 def isoformat(value: object) -> str | None:
-    """A moment as ISO 8601."""
+    """Format a datetime as ISO 8601; None for anything else."""
     return value.isoformat(timespec="seconds") if isinstance(value, datetime) else None

@@ -1,7 +1,4 @@
-"""How fast the last runs were, from the rows of `run_log`. Pure.
-
-Nothing is made up: where no run has computed a tile, there is no rate.
-"""
+"""Speed of the last runs, from the rows of `run_log`; unknown until a run computed a tile. Pure."""
 
 from __future__ import annotations
 
@@ -13,70 +10,71 @@ from statistics import median
 from spatial_assets.stores.rows import Row
 
 RATE_RUNS = 10
-"""Runs that a rate is taken from: enough to even out one bad night, few enough to follow change."""
+"""Runs that a rate is taken from: enough to outweigh one slow run, few enough to follow changes."""
 
 
 @dataclass(frozen=True)
 class RunRate:
-    """What a tile took."""
+    """Time that a tile took in the last runs."""
 
     seconds: float
-    """Of one worker for a tile: the median over runs."""
+    """Worker seconds per tile, median over the runs."""
 
     runs: int
-    """That it is taken from."""
+    """Number of runs that it is taken from."""
 
     workers: int
 
     def duration(self, tiles: int) -> float:
-        """Seconds for that many tiles, with all workers busy."""
+        """Return the seconds for that many tiles, with all workers busy."""
         return self.seconds * tiles / min(self.workers, max(tiles, 1))
 
 
 @dataclass(frozen=True)
 class Throughput:
-    """What the last runs got done, whatever they did."""
+    """Tiles per hour of the last runs, of any stages."""
 
     tiles_per_hour: float
     runs: int
 
 
 def run_rate(rows: Iterable[Row], *, stages: Sequence[str], workers: int | None) -> RunRate | None:
-    """The rate of the last runs of these stages; None: there was none.
+    """Return the rate of the last runs of these stages; None if there was no such run.
 
     Args:
-        rows: of `run_log`.
-        stages: that all of them were made in those runs, and no others.
-        workers: that those runs had; None: as many as the last one had, as of a cluster.
+        rows: rows of `run_log`.
+        stages: runs count if they made exactly these stages.
+        workers: runs count if they had this many workers; None for as many as the last run had,
+            as on a cluster.
     """
-    alike = _recent(row for row in rows if row["stages"] == list(stages))
-    if workers is None and alike:
-        workers = int(str(alike[-1]["workers"]))
-    recent = [row for row in alike if int(str(row["workers"])) == workers][-RATE_RUNS:]
+    comparable = _recent(row for row in rows if row["stages"] == list(stages))
+    if workers is None and comparable:
+        workers = int(str(comparable[-1]["workers"]))
+    recent = [row for row in comparable if int(str(row["workers"])) == workers][-RATE_RUNS:]
     if not recent or workers is None:
         return None
-    each = [float(str(row["seconds"])) / int(str(row["computed"])) for row in recent]
-    return RunRate(seconds=median(each), runs=len(recent), workers=workers)
+    seconds = [float(str(row["seconds"])) / int(str(row["computed"])) for row in recent]
+    return RunRate(seconds=median(seconds), runs=len(recent), workers=workers)
 
 
 def recent_throughput(rows: Iterable[Row]) -> Throughput | None:
-    """Tiles computed in an hour of the last runs; None: no run has computed any."""
+    """Return the tiles per hour of the last runs; None if no run computed a tile."""
     recent = _recent(rows)[-RATE_RUNS:]
-    lasted = sum((_lasted(row) for row in recent), timedelta())
-    if lasted <= timedelta():
+    elapsed = sum((_elapsed(row) for row in recent), timedelta())
+    if elapsed <= timedelta():
         return None
     computed = sum(int(str(row["computed"])) for row in recent)
-    return Throughput(tiles_per_hour=computed / (lasted / timedelta(hours=1)), runs=len(recent))
+    return Throughput(tiles_per_hour=computed / (elapsed / timedelta(hours=1)), runs=len(recent))
 
 
 def _recent(rows: Iterable[Row]) -> list[Row]:
-    """The runs that computed something, in their order."""
-    useful = (row for row in rows if int(str(row["computed"])) > 0)
-    return sorted(useful, key=lambda row: str(row["started_at"]))
+    """Return the runs that computed a tile, oldest first."""
+    computing = (row for row in rows if int(str(row["computed"])) > 0)
+    return sorted(computing, key=lambda row: str(row["started_at"]))
 
 
-def _lasted(row: Row) -> timedelta:
-    """From the beginning of a run to its end, or to when it was last heard of."""
+def _elapsed(row: Row) -> timedelta:
+    """Return the duration of a run, up to its last record if it has no end."""
     began, ended = row["started_at"], row["ended_at"] or row["written_at"]
     if not (isinstance(began, datetime) and isinstance(ended, datetime)):
         return timedelta()

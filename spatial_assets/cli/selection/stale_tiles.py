@@ -1,4 +1,4 @@
-"""When tiles are due, and what that comes to for each window of [freshness]. Pure."""
+"""Times when tiles are due, and a summary for each maximum age of [freshness]. Pure."""
 
 from __future__ import annotations
 
@@ -11,46 +11,46 @@ from spatial_assets.cli.selection.tile_status import TileStatus, TileSummary
 from spatial_assets.project import Project
 
 AGELESS_STATUSES = frozenset({TileStatus.FAILED, TileStatus.QUARANTINED})
-"""How a tile stands for which age says nothing: trying again is a matter of its trouble."""
+"""Statuses without an age: their error decides when they are retried."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FreshnessSummary:
-    """The tiles of one window."""
+    """Tiles with the same maximum age."""
 
-    window: timedelta
-    """The age from which they are due."""
+    max_age: timedelta
+    """Age from which they are due."""
 
     tiles: int
-    """That have an age: made, and not in trouble."""
+    """Number of tiles with an age: made, and neither failed nor quarantined."""
 
     due: int
-    """Past the window by now."""
+    """Number of tiles older than `max_age`."""
 
     next_due_at: datetime | None
-    """When the oldest of the others will be past it, UTC; None: there are no others."""
+    """Time when the oldest of the others will be due, UTC; None if there are no others."""
 
     next_due: str
     """Key of that tile."""
 
 
 def due_at(tile: TileSummary, project: Project) -> datetime | None:
-    """When a tile is past its window; None: it was never made, or it is in trouble.
+    """Return when a tile is due; None if it was never made, failed or is in quarantine.
 
     Raises:
-        SettingsError: the project has no window.
+        SettingsError: the project sets no maximum age.
     """
-    window = project.tile_window(tile.tile)
-    if tile.refreshed_at is None or tile.standing in AGELESS_STATUSES:
+    max_age = project.tile_window(tile.tile)
+    if tile.refreshed_at is None or tile.status in AGELESS_STATUSES:
         return None
-    return tile.refreshed_at + window
+    return tile.refreshed_at + max_age
 
 
 def is_stale(tile: TileSummary, project: Project, *, now: datetime) -> bool:
-    """Whether a tile was made, and looked at longer ago than its window allows.
+    """Return True if a tile's inputs were last checked longer ago than its maximum age.
 
     Raises:
-        SettingsError: the project has no window.
+        SettingsError: the project sets no maximum age.
     """
     due = due_at(tile, project)
     return due is not None and now > due
@@ -59,26 +59,26 @@ def is_stale(tile: TileSummary, project: Project, *, now: datetime) -> bool:
 def freshness_by_max_age(
     tiles: Iterable[TileSummary], project: Project, *, now: datetime
 ) -> tuple[FreshnessSummary, ...]:
-    """How the tiles of each window stand, the shortest first; nothing without a window."""
+    """Summarize the tiles of each maximum age, shortest first; empty if none is set."""
     if project.freshness.tiles is None:
         return ()
-    moments: defaultdict[timedelta, list[tuple[datetime, str]]] = defaultdict(list)
+    due_times: defaultdict[timedelta, list[tuple[datetime, str]]] = defaultdict(list)
     for tile in tiles:
-        known = moments[project.tile_window(tile.tile)]
+        known = due_times[project.tile_window(tile.tile)]
         due = due_at(tile, project)
         if due is not None:
             known.append((due, tile.tile))
-    return tuple(_window(window, moments[window], now=now) for window in sorted(moments))
+    return tuple(_summary(age, due_times[age], now=now) for age in sorted(due_times))
 
 
-def _window(
-    window: timedelta, moments: Iterable[tuple[datetime, str]], *, now: datetime
+def _summary(
+    max_age: timedelta, due_times: Iterable[tuple[datetime, str]], *, now: datetime
 ) -> FreshnessSummary:
-    known = sorted(moments)
+    known = sorted(due_times)
     later = [each for each in known if each[0] >= now]
     at, key = later[0] if later else (None, "")
     return FreshnessSummary(
-        window=window,
+        max_age=max_age,
         tiles=len(known),
         due=len(known) - len(later),
         next_due_at=at,

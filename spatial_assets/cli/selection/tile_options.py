@@ -1,8 +1,7 @@
-"""The options that choose tiles, and the choice: what `plan` and `materialize` have in common.
+"""Options of `plan` and `materialize` that select tiles, and the selection.
 
-Places (--bbox, --area, --region, --tiles) add up. So do states, age and changes (--missing,
---failed, --quarantined, --stale, --changed), which choose among the tiles of those places. Nothing
-given: all tiles.
+Locations (--bbox, --area, --region, --tiles) add up. States (--missing, --failed, --quarantined,
+--stale, --changed) also add up, and select among the tiles at those locations. Default: all tiles.
 """
 
 from __future__ import annotations
@@ -29,42 +28,43 @@ Result = TypeVar("Result")
 
 FROM_STANDARD_INPUT = "-"
 WILDCARDS = frozenset("*?[")
+NO_MATCHING_TILE = "No tile matches the selection; nothing to do."
 
 STATE_OPTIONS = {
-    "missing": "Tiles of which something was never made, or is gone from the store.",
-    "failed": "Tiles that failed: trouble that may have passed.",
-    "quarantined": "Tiles in quarantine; they are computed again where their input changed.",
-    "stale": "Tiles whose inputs were not looked at for longer than [freshness] allows.",
-    "changed": "Tiles whose scenes, settings or boundaries are not those they were made from.",
+    "missing": "Tiles with an output that was never made or is gone from the store.",
+    "failed": "Tiles that failed with an error that may have been temporary.",
+    "quarantined": "Tiles in quarantine; recomputed only if their input changed.",
+    "stale": "Tiles whose inputs were last checked longer ago than [freshness] allows.",
+    "changed": "Tiles whose scenes, settings or boundaries changed since they were made.",
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class TileSelectors:
-    """What was asked for."""
+    """Tiles that the options select."""
 
     area: BaseGeometry | None = None
-    """--bbox and --area together, lon/lat."""
+    """Union of --bbox and --area, lon/lat."""
 
     keys: tuple[str, ...] = ()
-    """--tiles: keys and patterns; and the keys of --region."""
+    """Keys and patterns of --tiles, and the keys of --region."""
 
-    standings: frozenset[TileStatus] = frozenset()
-    """--missing, --failed, --quarantined."""
+    statuses: frozenset[TileStatus] = frozenset()
+    """Statuses of --missing, --failed and --quarantined."""
 
     stale: bool = False
     changed: bool = False
 
     @property
-    def asks_for_states(self) -> bool:
-        """Whether it must be known how tiles stand."""
-        return bool(self.standings) or self.stale or self.changed
+    def needs_statuses(self) -> bool:
+        """True if the selection depends on the status of tiles."""
+        return bool(self.statuses) or self.stale or self.changed
 
-    def places(self, partitioning: Partitioning) -> tuple[str, ...]:
-        """The tiles of the places, in their order.
+    def located(self, partitioning: Partitioning) -> tuple[str, ...]:
+        """Return the tiles at the selected locations, in partition order.
 
         Raises:
-            GridError: a key is of no tile, or nothing is in the places.
+            GridError: a key is not a tile of the area, or no tile is at the locations.
         """
         if self.area is None and not self.keys:
             return partitioning.keys
@@ -72,11 +72,11 @@ class TileSelectors:
         for key in self.keys:
             chosen.update(_matching(partitioning, key))
         if not chosen:
-            message = "no tile of [area] is there; `spatial-assets tiles` lists them all"
+            message = "no tile of [area] is there; list all tiles with `spatial-assets tiles`"
             raise GridError(message)
         return tuple(key for key in partitioning.keys if key in chosen)
 
-    def among(
+    def matching(
         self,
         tiles: Iterable[TileSummary],
         project: Project,
@@ -84,24 +84,24 @@ class TileSelectors:
         now: datetime,
         changed: Collection[str] = (),
     ) -> tuple[str, ...]:
-        """Those of `tiles` that stand as asked for, in their order; `changed` ones among them.
+        """Return the tiles with a selected state, in their order; `changed` are already known.
 
         Raises:
-            SettingsError: --stale, and the project does not say when a tile is.
+            SettingsError: --stale, but the project sets no maximum age.
         """
-        if not self.asks_for_states:
+        if not self.needs_statuses:
             return tuple(tile.tile for tile in tiles)
         return tuple(
             tile.tile
             for tile in tiles
-            if tile.standing in self.standings
+            if tile.status in self.statuses
             or tile.tile in changed
             or (self.stale and is_stale(tile, project, now=now))
         )
 
 
 def tile_selection_options(command: Callable[..., Result]) -> Callable[..., Result]:
-    """Give a command the options, folded into its argument `selectors`."""
+    """Add the options to a command, which receives them as its argument `selectors`."""
 
     @wraps(command)
     def folded(
@@ -114,13 +114,13 @@ def tile_selection_options(command: Callable[..., Result]) -> Callable[..., Resu
         changed: bool,
         **others: object,
     ) -> Result:
-        asked = frozenset(
-            standing for standing in TileStatus if others.pop(str(standing), False) is True
+        statuses = frozenset(
+            status for status in TileStatus if others.pop(str(status), False) is True
         )
         selectors = TileSelectors(
             area=selected_area(bbox, area),
             keys=(*tiles, *regions),
-            standings=asked,
+            statuses=statuses,
             stale=stale,
             changed=changed,
         )
@@ -132,8 +132,8 @@ def tile_selection_options(command: Callable[..., Result]) -> Callable[..., Resu
         region_option,
         tiles_option,
         *(
-            click.option(f"--{name}", is_flag=True, help=told)
-            for name, told in STATE_OPTIONS.items()
+            click.option(f"--{name}", is_flag=True, help=text)
+            for name, text in STATE_OPTIONS.items()
         ),
     ]
     for option in reversed(options):
@@ -144,13 +144,13 @@ def tile_selection_options(command: Callable[..., Result]) -> Callable[..., Resu
 def _parse_keys(
     _context: click.Context, _option: click.Parameter, value: str | None
 ) -> tuple[str, ...]:
-    """Keys and patterns, by comma or one a line."""
+    """Parse keys and patterns, separated by commas or whitespace."""
     if value is None:
         return ()
     text = sys.stdin.read() if value == FROM_STANDARD_INPUT else value
     keys = tuple(text.replace(",", " ").split())
     if not keys:
-        message = "names no tile; give keys with commas between them, or none at all"
+        message = "names no tile; give keys separated by commas, or omit the option"
         raise click.BadParameter(message)
     return keys
 
@@ -159,16 +159,16 @@ tiles_option = click.option(
     "--tiles",
     metavar="KEY,KEY",
     callback=_parse_keys,
-    help="Only these tiles: keys and patterns such as 12022*; - reads standard input.",
+    help="Only these tiles: keys or patterns such as 12022*; - reads them from standard input.",
 )
 
 
 def _matching(partitioning: Partitioning, key: str) -> Sequence[str]:
-    """The tile of a key, or those that a pattern fits."""
+    """Return the tile of a key, or the tiles that match a pattern."""
     if not WILDCARDS & set(key):
         return (partitioning.tile(key).key,)
     found = [each for each in partitioning.keys if fnmatchcase(each, key)]
     if not found:
-        message = f"no tile fits {key!r}; `spatial-assets tiles` lists them all"
+        message = f"no tile matches {key!r}; list all tiles with `spatial-assets tiles`"
         raise GridError(message)
     return found

@@ -1,4 +1,4 @@
-"""How one tile stands: a verdict on what the database says of it. Pure."""
+"""Status of one tile, derived from its rows in the database. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from spatial_assets.stores.rows import Row
 
 
 class TileStatus(StrEnum):
-    """Where a tile stands; the first that holds counts, so that each stands in one place."""
+    """Status of a tile; the first that applies counts, so that every tile has one."""
 
     FAILED = "failed"
     QUARANTINED = "quarantined"
@@ -29,23 +29,23 @@ STATUS_OF_BAD_STATE = {
 
 @dataclass(frozen=True, kw_only=True)
 class TileSummary:
-    """One tile of the area."""
+    """Status and age of one tile of the area."""
 
     tile: str
-    standing: TileStatus
+    status: TileStatus
     stage: str = ""
-    """Where it went wrong, or what is missing first; empty where all is well."""
+    """Stage that failed, or the first that is missing; empty for a complete tile."""
 
     reason: str = ""
     message: str = ""
     since: datetime | None = None
-    """Since when it stands so, UTC; None: it was never made."""
+    """Time of the last change of status, UTC; None if the tile was never made."""
 
     refreshed_at: datetime | None = None
-    """When its inputs were last looked at, changed or not, UTC; None: it was never made."""
+    """Time when its inputs were last checked, UTC; None if the tile was never made."""
 
     valid_fraction: float | None = None
-    """Share of valid pixels of the first index in its newest period; None: never made."""
+    """Fraction of valid pixels of the first index in its newest period; None if never made."""
 
 
 def summarize_tile(
@@ -57,30 +57,31 @@ def summarize_tile(
     looked_at: datetime | None = None,
     quarantined: bool = True,
 ) -> TileSummary:
-    """How a tile stands.
+    """Summarize the status of a tile.
 
     Args:
-        tile: its key.
+        tile: key of the tile.
         states: its rows of `tile_state`.
-        stages: those that count, in chain order; at least one.
+        stages: stages that count, in chain order; at least one.
         pixels: its rows of `tile_index` for one index.
-        looked_at: when its inputs were; None: nobody noted it, so it is when its pixels were made.
-        quarantined: False: a person released the tile, so that it is to be made again.
+        looked_at: time when its inputs were last checked; None if not recorded, which counts as
+            the time when its pixels were made.
+        quarantined: False if a user released the tile from quarantine, so that it is missing.
     """
     rows = {str(row["stage"]): row for row in states}
     refreshed_at = min((moment(row["refreshed_at"]) for row in pixels), default=None)
-    standing, stage = _verdict(rows, stages)
+    status, stage = _verdict(rows, stages)
     row = rows.get(stage, {})
     evidence = row.get("evidence")
     message = str(evidence.get("message", "")) if isinstance(evidence, Mapping) else ""
     reason = str(row.get("reason") or "")
-    if standing is TileStatus.QUARANTINED and not quarantined:
-        standing, message = TileStatus.MISSING, f"released from quarantine ({reason})"
+    if status is TileStatus.QUARANTINED and not quarantined:
+        status, message = TileStatus.MISSING, f"released from quarantine ({reason})"
         reason = "released"
     since = [moment(rows[name]["since"]) for name in ([stage] if stage else stages) if name in rows]
     return TileSummary(
         tile=tile,
-        standing=standing,
+        status=status,
         stage=stage,
         reason=reason,
         message=message,
@@ -91,17 +92,17 @@ def summarize_tile(
 
 
 def _valid_fraction(pixels: Sequence[Row]) -> float | None:
-    """Of the newest period; None where there is none."""
+    """Return the fraction of valid pixels in the newest period; None without a period."""
     newest = max(pixels, key=lambda row: str(row["period_start"]), default=None)
     return None if newest is None else float(str(newest["valid_fraction"]))
 
 
 def _verdict(rows: Mapping[str, Row], stages: Sequence[str]) -> tuple[TileStatus, str]:
-    """The standing, and the first stage it holds for; none where all is well."""
-    for state, standing in STATUS_OF_BAD_STATE.items():
+    """Return the status and the first stage it applies to; empty for a complete tile."""
+    for state, status in STATUS_OF_BAD_STATE.items():
         bad = [name for name in stages if name in rows and rows[name]["state"] == state]
         if bad:
-            return standing, bad[0]
+            return status, bad[0]
     absent = [name for name in stages if name not in rows]
     if absent:
         return TileStatus.MISSING, absent[0]
@@ -110,8 +111,8 @@ def _verdict(rows: Mapping[str, Row], stages: Sequence[str]) -> tuple[TileStatus
 
 
 def moment(value: object) -> datetime:
-    """A time as the database gives it, UTC-aware."""
+    """Return a time from the database as a UTC-aware datetime."""
     if not isinstance(value, datetime):
-        message = f"wanted a moment, got {value!r}"
+        message = f"expected a datetime, got {value!r}"
         raise TypeError(message)
     return value if value.tzinfo else value.replace(tzinfo=UTC)

@@ -37,7 +37,7 @@ def test_progress_is_told_until_all_have_ended(web: WebServer, dagster: Dagster)
 
     (ended,) = following(web, said).to_the_end([Backfill("b1", "", 4, 1)])
 
-    assert ended == BackfillProgress("COMPLETED_FAILED", made=3, failed=1)
+    assert ended == BackfillProgress("COMPLETED_FAILED", materialized=3, failed=1)
     assert [line.split(",")[0].strip() for line in said] == [
         "tile_index in Dagster ...",
         *(f"{number} of 4" for number in (1, 2, 3, 4)),
@@ -52,7 +52,7 @@ def test_a_webserver_that_is_away_for_a_moment_is_waited_for(
 
     (ended,) = following(web, []).to_the_end([Backfill("b1", "", 4, 1)])
 
-    assert ended.made == 4
+    assert ended.materialized == 4
 
 
 def test_waiting_ends_when_it_stays_away(web: WebServer) -> None:
@@ -62,19 +62,19 @@ def test_waiting_ends_when_it_stays_away(web: WebServer) -> None:
         following(web, [], waits=50).to_the_end([Backfill("b1", "", 4, 1)])
 
 
-def tile(key: str, standing: TileStatus = TileStatus.QUARANTINED) -> TileSummary:
-    return TileSummary(tile=key, standing=standing, stage="ndvi", reason="why", message="told")
+def tile(key: str, status: TileStatus = TileStatus.QUARANTINED) -> TileSummary:
+    return TileSummary(tile=key, status=status, stage="ndvi", reason="why", message="told")
 
 
 def test_tiles_that_were_bad_before_are_no_error(capsys: pytest.CaptureFixture[str]) -> None:
     bad = {"0": tile("0")}
-    ended = [BackfillProgress("COMPLETED_FAILED", made=3, failed=1)]
+    ended = [BackfillProgress("COMPLETED_FAILED", materialized=3, failed=1)]
 
     report_end(ended, before=bad, after=bad, urls=["u"])
 
     assert capsys.readouterr().out.splitlines() == [
         "3 tiles materialized, 1 not.",
-        "1 were bad before, and still are.",
+        "1 were bad before and still are.",
     ]
 
 
@@ -100,7 +100,7 @@ def test_tiles_that_were_bad_before_are_no_error(capsys: pytest.CaptureFixture[s
             BackfillProgress("CANCELED", 2, 0), {}, "no tile is newly bad; .* CANCELED", id="cancel"
         ),
         pytest.param(
-            BackfillProgress("FAILED", 0, 0, "gone"), {}, "Dagster says gone", id="daemon"
+            BackfillProgress("FAILED", 0, 0, "gone"), {}, "Dagster reports gone", id="daemon"
         ),
     ],
 )

@@ -66,7 +66,7 @@ def set_key(project: Project, before: str, after: str) -> None:
 def test_after_a_run_nothing_is_changed(run: Run, made: Project) -> None:
     assert changed(run, made) == {}
     result = run("--project", made.root, "materialize", "--changed", *HERE)
-    assert "Nothing to do" in result.stdout
+    assert "nothing to do" in result.stdout
 
 
 def test_what_was_never_made_is_missing_and_not_changed(run: Run, country: Path) -> None:

@@ -68,7 +68,7 @@ def test_a_tile_found_unchanged_is_fresh_again(run: Run, made: Project) -> None:
 
     assert "1 tile in" in stale.stdout
     assert "1 unchanged" in stale.stdout
-    assert "Nothing to do" in again.stdout
+    assert "nothing to do" in again.stdout
 
 
 def test_every_tile_says_when_it_is_due(run: Run, made: Project) -> None:
@@ -160,11 +160,11 @@ def test_throughput_is_that_of_the_last_runs(run: Run, country: Path) -> None:
     hours = (row["ended_at"] - row["started_at"]) / dt.timedelta(hours=1)
     assert found == {"tiles_per_hour": pytest.approx(4 / hours, abs=0.06), "runs": 1}
     text = run("--project", country, "status").stdout
-    assert f"{4 / hours:,.0f} tiles an hour were computed in the last 1 run." in text
+    assert f"Throughput of the last 1 run: {4 / hours:,.0f} tiles per hour." in text
 
 
 def standing(tile: str, looked_at: dt.datetime | None) -> TileSummary:
-    return TileSummary(tile=tile, standing=TileStatus.MATERIALIZED, refreshed_at=looked_at)
+    return TileSummary(tile=tile, status=TileStatus.MATERIALIZED, refreshed_at=looked_at)
 
 
 def test_the_next_due_is_the_oldest_that_is_not_due(country: Path) -> None:

@@ -127,7 +127,7 @@ def test_a_tile_that_went_bad_is_told_and_exit_code_1(day: Day, launched: Launch
     assert launched.result.exit_code == 1
     assert "3 tiles materialized, 1 not." in launched.result.stdout
     assert f"{bad} quarantined at raw_tile: no_usable_scene" in launched.result.stderr
-    assert "1 tile newly bad; Dagster says COMPLETED_FAILED" in launched.result.stderr
+    assert "1 tile newly bad; Dagster reports COMPLETED_FAILED" in launched.result.stderr
     assert "tile_index in Dagster" in launched.result.stderr  # its progress
 
 
