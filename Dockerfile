@@ -1,5 +1,5 @@
-# One image for the webserver, the daemon, the code server and a Dask cluster: same code and libraries.
-# Locked by hash, no root, and built only if its GDAL, PROJ and databases work (verify_image.py).
+# One image with the same code and libraries for webserver, daemon, code server and Dask cluster.
+# Locked by hash, without root; the build fails unless GDAL, PROJ and databases work (verify_image.py).
 
 FROM python:3.11-slim-bookworm AS build
 WORKDIR /build
@@ -9,15 +9,15 @@ RUN python3 -m venv /opt/build \
     && python3 -m venv --without-pip /opt/spatial_assets \
     && /opt/build/bin/uv pip sync --no-cache --python /opt/spatial_assets/bin/python \
         --require-hashes --compile-bytecode requirements-dask.lock
-# The code comes last: a changed line of it installs no dependency again.
+# The code comes last, so that a change to it does not reinstall the dependencies.
 COPY pyproject.toml README.md LICENSE ./
 COPY spatial_assets spatial_assets
 RUN /opt/build/bin/uv pip install --no-cache --python /opt/spatial_assets/bin/python \
         --no-deps --build-constraints requirements-build.lock --compile-bytecode .
 
 FROM python:3.11-slim-bookworm
-# libexpat1: the one library that GDAL's wheel takes from the system. It has no version, since
-# a pinned one disappears from Debian with the next security update.
+# libexpat1 is the only system library that GDAL's wheel needs. It is not pinned, since Debian removes
+# the pinned version with the next security update.
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends libexpat1 \

@@ -1,6 +1,6 @@
-# Everything a person or CI does with a checkout. Needs python3 (3.11 to 3.13) with venv, make
-# and the network; no root, no Docker. `make help` says what there is.
-# A target that installs leaves a stamp, so that a second call has nothing to do.
+# Targets of a checkout, for users and CI. Needs python3 (3.11 to 3.13) with venv, make and the
+# network; no root or Docker. `make help` lists the targets.
+# A target that installs leaves a stamp file, so that a second call has nothing to do.
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev servers demo ui test check format bench bench-quick chaos fuzz lock container-test clean
@@ -8,32 +8,32 @@
 VENV := .venv
 BIN := $(VENV)/bin
 UI_PORT ?= 3000
-# Each starts servers of its own. Two even on one core: much of the time is waiting for them.
+# Each process starts its own servers. Two even on one core, since most of the time is waiting.
 TEST_PROCESSES ?= 2
 DAGSTER_HOME := $(CURDIR)/.dagster_home
 
-# The first Python that every locked package has a wheel for; name another with PYTHON=...
+# The first Python with wheels for all locked packages; choose another with PYTHON=...
 WANTED := import sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c '$(WANTED)' 2>/dev/null && echo $$p && break; done)
 
-help: ## say what there is
+help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 
-setup: $(VENV)/.runtime ## install what the product needs into .venv
-setup-dev: $(VENV)/.dev ## and what its tests and checks need
+setup: $(VENV)/.runtime ## install the product and its dependencies into .venv
+setup-dev: $(VENV)/.dev ## also install the dependencies of tests and checks
 
 $(BIN)/uv: requirements-build.lock
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 to 3.13 with venv found. On Debian and Ubuntu:" \
-		"apt-get install python3 python3-venv; or name one: make setup PYTHON=/path/to/python3.12"; exit 1; }
+		"apt-get install python3 python3-venv; or choose one: make setup PYTHON=/path/to/python3.12"; exit 1; }
 	@echo "==> $(VENV), from $$($(PYTHON) --version)"
 	@$(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); \
-		echo "This Python cannot make a virtual environment: apt-get install python3-venv"; exit 1; }
+		echo "This Python cannot create a virtual environment: apt-get install python3-venv"; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
-# Where the development lock is installed it stays: it holds all of the runtime lock.
-# Bytecode is compiled once for all, since Dagster starts a process for every run.
+# An installed development lock stays: it contains the runtime lock.
+# Bytecode is compiled at install time, since Dagster starts a process for every run.
 $(VENV)/.runtime: requirements.lock requirements-dev.lock pyproject.toml $(BIN)/uv
 	@lock=requirements.lock; if [ -e $(VENV)/.dev ]; then lock=requirements-dev.lock; fi; \
 	$(MAKE) --no-print-directory install LOCK=$$lock
@@ -55,59 +55,59 @@ $(DAGSTER_HOME)/dagster.yaml: dagster.yaml
 	@ln -sf ../dagster.yaml $@
 
 demo: export DAGSTER_HOME := $(DAGSTER_HOME)
-demo: setup $(DAGSTER_HOME)/dagster.yaml ## make scenes and boundaries, and everything from them
+demo: setup $(DAGSTER_HOME)/dagster.yaml ## create scenes and boundaries, and all assets from them
 	@$(BIN)/spatial-assets demo
 
 ui: export DAGSTER_HOME := $(DAGSTER_HOME)
 ui: export PATH := $(CURDIR)/$(BIN):$(PATH)
 ui: setup $(DAGSTER_HOME)/dagster.yaml ## open Dagster on the demo, or on $SPATIAL_ASSETS_PROJECT
-	@echo "==> Dagster on $${SPATIAL_ASSETS_PROJECT:-the demo}: http://127.0.0.1:$(UI_PORT) (Ctrl-C ends it)"
+	@echo "==> Dagster on $${SPATIAL_ASSETS_PROJECT:-the demo}: http://127.0.0.1:$(UI_PORT) (Ctrl-C to stop)"
 	@exec dagster dev -w workspace.yaml -h 127.0.0.1 -p $(UI_PORT)
 
-servers: setup-dev ## fetch PostGIS and Chromium for the tests, where the system has none
+servers: setup-dev ## download PostGIS and Chromium for the tests unless the system has them
 	@echo "==> servers for the tests"
 	@$(BIN)/python -m spatial_assets_tests.servers
 
-test: servers ## run all tests, on real servers; SPATIAL_ASSETS_SAMPLES names real scenes
+test: servers ## run all tests on real servers; SPATIAL_ASSETS_SAMPLES: folder of real scenes
 	@echo "==> tests"
 	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGUMENTS)
 
-check: setup-dev ## format, lint, types, and which way imports go
+check: setup-dev ## check format, lint, types and import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-format: setup-dev ## rewrite files as `make check` wants them
+format: setup-dev ## format and fix files for `make check`
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 bench bench-quick: export SPATIAL_ASSETS_BENCH_PREFECT ?= $(CURDIR)/.tools/prefect/bin/python
 bench bench-quick: export SPATIAL_ASSETS_BENCH_ODC_STATS ?= $(CURDIR)/.tools/odc-stats/bin/python
-bench: bench-setup ## time the product beside others at full size, and write docs/benchmarks.md
+bench: bench-setup ## compare with other tools at full size, and write docs/benchmarks.md
 	$(BIN)/python -m benchmarks full
 
-bench-quick: bench-setup ## less of the same in under three minutes
+bench-quick: bench-setup ## a smaller comparison in under three minutes
 	$(BIN)/python -m benchmarks quick
 
 .PHONY: bench-setup
 bench-setup: setup-dev .tools/prefect/.installed .tools/odc-stats/.installed
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-bench.lock
 
-# Contestants whose needs are at odds with ours each have a Python of their own.
+# Contestants whose dependencies conflict with ours each have a virtual environment.
 .tools/%/.installed: requirements-%.lock | $(VENV)/.dev
-	@echo "==> $*, to compare with"
+	@echo "==> $*, a contestant of the benchmarks"
 	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .tools/$*
 	@$(BIN)/uv pip install --quiet --python .tools/$*/bin/python --no-deps --require-hashes -r $<
 	@touch $@
 
-chaos: servers ## 200 rounds of faults on real servers, and an audit after each
+chaos: servers ## run 200 rounds of faults on real servers, with an audit after each
 	$(BIN)/python -m chaos $(CHAOS_ARGUMENTS)
 
-fuzz: setup-dev ## thousands of spoiled inputs; the seed of each finding is told
+fuzz: setup-dev ## feed thousands of damaged inputs; prints the seed of each finding
 	$(BIN)/python -m spatial_assets_tests.fuzz $(FUZZ_ARGUMENTS)
 
-lock: $(BIN)/uv ## choose versions anew; hashes only, so that any package index will do
+lock: $(BIN)/uv ## upgrade all locked versions; hashes only, so that any package index works
 	$(BIN)/uv lock --upgrade
 	$(BIN)/uv export $(EXPORT) --no-dev --output-file requirements.lock
 	$(BIN)/uv export $(EXPORT) --no-dev --extra dask --output-file requirements-dask.lock
@@ -120,8 +120,8 @@ lock: $(BIN)/uv ## choose versions anew; hashes only, so that any package index 
 COMPILE := --quiet --upgrade --universal --generate-hashes --no-header --no-annotate --python-version 3.11
 EXPORT := --quiet --frozen --no-emit-project --no-header --format requirements-txt
 
-container-test: ## build the image for real, as root, with buildah
+container-test: ## build the image with buildah, as root
 	bash deploy/container_test.sh
 
-clean: ## remove everything that was installed or made here, except the results of the demo
+clean: ## remove everything installed or built here, except the results of the demo
 	rm -rf $(VENV) .tools test-results .*_cache .hypothesis *.egg-info

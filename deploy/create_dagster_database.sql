@@ -1,2 +1,2 @@
--- Dagster's own runs and events, apart from the product's tables: either can be restored alone.
+-- Dagster's runs and events, separate from the product's tables so that either can be restored alone.
 create database dagster;

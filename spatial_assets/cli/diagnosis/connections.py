@@ -26,7 +26,7 @@ def storage(project: Project) -> Finding:
                 raise StoreError(message)
         finally:
             store.delete(path)
-        return f"{project.storage_url}: wrote, read and deleted an object"
+        return f"{project.storage_url}: written, read and deleted"
 
     remedy = "make it writable, or correct [storage] url, $SPATIAL_ASSETS_STORAGE_URL or its keys"
     return run_check("storage", check, remedy=remedy)
