@@ -114,7 +114,7 @@ def test_nobody_there_is_told_with_what_to_do(run: Run, country: Path) -> None:
     [
         pytest.param(404, b"<html>", "is not a Dagster webserver: HTTP 404", id="no-json"),
         pytest.param(200, b"[]", "is not a Dagster webserver", id="no-object"),
-        pytest.param(200, b'{"hello": 1}', "did not do what was asked", id="no-data"),
+        pytest.param(200, b'{"hello": 1}', "did not execute the query", id="no-data"),
         pytest.param(
             400, b'{"data": null, "errors": [{"message": "no such field"}]}', "no such", id="error"
         ),
