@@ -114,7 +114,7 @@ def test_objects_that_no_manifest_names_are_removed_and_no_others(run: Run, made
     listed = run("--project", made, "prune").output
     run("--project", made, "prune", "--yes")
 
-    assert "2 objects of 0.0 MB that no manifest names" in listed
+    assert "2 objects of 0.0 MB not named by any manifest" in listed
     assert files(made) == before
 
 

@@ -127,7 +127,7 @@ class Inventory:
                 states[key],
                 stages=counted,
                 pixels=pixels[key],
-                looked_at=checked_at.get(key),
+                checked_at=checked_at.get(key),
                 quarantined=key in quarantined,
             )
             for key in (self.project.partitioning.keys if keys is None else keys)

@@ -54,7 +54,7 @@ def summarize_tile(
     *,
     stages: Sequence[str],
     pixels: Sequence[Row] = (),
-    looked_at: datetime | None = None,
+    checked_at: datetime | None = None,
     quarantined: bool = True,
 ) -> TileSummary:
     """Summarize the status of a tile.
@@ -64,7 +64,7 @@ def summarize_tile(
         states: its rows of `tile_state`.
         stages: stages that count, in chain order; at least one.
         pixels: its rows of `tile_index` for one index.
-        looked_at: time when its inputs were last checked; None if not recorded, which counts as
+        checked_at: time when its inputs were last checked; None if not recorded, which counts as
             the time when its pixels were made.
         quarantined: False if a user released the tile from quarantine, so that it is missing.
     """
@@ -86,7 +86,7 @@ def summarize_tile(
         reason=reason,
         message=message,
         since=max(since, default=None),
-        refreshed_at=looked_at or refreshed_at,
+        refreshed_at=checked_at or refreshed_at,
         valid_fraction=_valid_fraction(pixels),
     )
 

@@ -185,6 +185,6 @@ def test_pixels_made_before_looks_were_noted_have_their_own_time() -> None:
     pixels = [{"period_start": "2023-08", "valid_fraction": 1.0, "refreshed_at": NOON}]
 
     old = summarize_tile("t", states, stages=("ndvi",), pixels=pixels)
-    new = summarize_tile("t", states, stages=("ndvi",), pixels=pixels, looked_at=NOON + DAY)
+    new = summarize_tile("t", states, stages=("ndvi",), pixels=pixels, checked_at=NOON + DAY)
 
     assert (old.refreshed_at, new.refreshed_at) == (NOON, NOON + DAY)
