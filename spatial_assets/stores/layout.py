@@ -70,7 +70,7 @@ def catalogue_snapshot() -> str:
 
 
 def raw_boundaries(name: str, suffix: str) -> str:
-    """Path of a boundaries file as downloaded; `suffix` with its dot."""
+    """Path of the unmodified copy of a boundaries file; `suffix` with its dot."""
     return f"raw_{segment(name)}{suffix}"
 
 

@@ -58,8 +58,13 @@ def open_database(
                 pool_wait=lock_timeout,
             )
             return PostgisDatabase(f"{POSTGRES_PREFIXES[0]}{url.removeprefix(prefix)}", limits)
+    raise _unknown_url(url)
+
+
+def _unknown_url(url: str) -> DatabaseError:
+    """Return the error for any other URL, with its scheme only: a URL may have a password."""
     scheme = url.partition("://")[0] if "://" in url else "no scheme"
-    raise DatabaseError(
+    return DatabaseError(
         f"not a database URL ({scheme}): wanted duckdb:///path or "
         "postgresql+psycopg://user@host:5432/database"
     )

@@ -178,14 +178,14 @@ class PromptConnection(psycopg.Connection[tuple[object, ...]]):
     def _in_time(self, exchange: Exchange[Result]) -> Exchange[Result]:
         deadline = time.monotonic() + self.answer_within
         try:
-            wanted = next(exchange)
+            wait = next(exchange)
             while True:
-                ready = yield wanted
+                ready = yield wait
                 if not ready and time.monotonic() > deadline:
                     self.pgconn.finish()
                     message = f"the server did not answer within {self.answer_within:g} s"
                     raise psycopg.OperationalError(message)
-                wanted = exchange.send(ready)
+                wait = exchange.send(ready)
         except StopIteration as ended:
             result: Result = ended.value
             return result

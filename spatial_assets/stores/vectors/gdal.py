@@ -172,11 +172,11 @@ def _only_layer(uri: str, path: str, layer: str | None) -> str:
         return layer
     if layer is None and len(spatial) == 1:
         return spatial[0]
-    wanted = (
+    problem = (
         f"no layer {layer!r}" if layer is not None else f"{len(spatial)} layers with geometries"
     )
     remedy = "name one of them" if spatial else "is it a vector file?"
-    raise VectorError(f"{uri} has {wanted}; it has {', '.join(names) or 'none'}: {remedy}")
+    raise VectorError(f"{uri} has {problem}; it has {', '.join(names) or 'none'}: {remedy}")
 
 
 def _info(path: str, layer: str) -> Mapping[str, Any]:

@@ -61,9 +61,9 @@ class GeoJsonFile:
             known = _properties(item)
             if "id" in columns and "id" not in known and isinstance(item, dict):
                 known = {**known, "id": item.get("id")}
-            wanted = {name: known.get(name) for name in columns}
+            requested = {name: known.get(name) for name in columns}
             wkb, problem = packed(item.get("geometry") if isinstance(item, dict) else item)
-            yield RawFeature(index=index, properties=wanted, wkb=wkb, problem=problem)
+            yield RawFeature(index=index, properties=requested, wkb=wkb, problem=problem)
 
 
 def _parsed(uri: str, data: bytes) -> Mapping[str, object]:

@@ -1,4 +1,4 @@
-"""GeoParquet, read by pyarrow row by row: GDAL in the wheels has no Parquet driver."""
+"""GeoParquet files, read by pyarrow row by row: GDAL in the wheels has no Parquet driver."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ class GeoParquetFile:
     def features(self, columns: Sequence[str]) -> Iterator[RawFeature]:
         """Read features in the order of the file."""
         index = 0
-        wanted = [*dict.fromkeys([*columns, self._geometry])]
+        requested = [*dict.fromkeys([*columns, self._geometry])]
         try:
-            for batch in self._file.iter_batches(columns=wanted):
+            for batch in self._file.iter_batches(columns=requested):
                 for row in batch.to_pylist():
                     wkb = row.pop(self._geometry)
                     yield RawFeature(index=index, properties=row, wkb=wkb)

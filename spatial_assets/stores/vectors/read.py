@@ -71,15 +71,15 @@ def read_features(
     """
     bounds = limits or ReadLimits()
     found = locate_source(source, limits=bounds, env=env)
-    wanted = tuple(dict.fromkeys(columns))
+    requested = tuple(dict.fromkeys(columns))
     file = _opened(found, layer=layer, limits=bounds, env=env)
-    _require(found, wanted, file.columns)
+    _require(found, requested, file.columns)
     return RawFeatures(
         source=found,
         driver=file.driver,
         crs=SourceCrs.of(file.crs, source=source).crs,
-        columns=wanted,
-        features=_sized(file.features(wanted), bounds),
+        columns=requested,
+        features=_sized(file.features(requested), bounds),
     )
 
 
@@ -119,8 +119,8 @@ def _opened(
             raise VectorError(f"{refusal}; {error}") from error
 
 
-def _require(found: VectorSource, wanted: Sequence[str], columns: Sequence[str]) -> None:
-    missing = [name for name in wanted if name not in columns]
+def _require(found: VectorSource, requested: Sequence[str], columns: Sequence[str]) -> None:
+    missing = [name for name in requested if name not in columns]
     if not missing:
         return
     path = Path(found.gdal_path)
