@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from spatial_assets.demo.districts import write_districts
+from spatial_assets.demo.scenes import write_scenes
+
 
 def make_demo_inputs(folder: Path) -> None:
     """Write the demo's scenes and boundaries below a project folder, with reproducible bytes.
@@ -14,10 +17,6 @@ def make_demo_inputs(folder: Path) -> None:
     Writes `scenes/<item id>/{B04.tif,B08.tif,SCL.tif,<item id>.json}` and
     `boundaries/regions.gpkg`: about 30 MB in a few seconds.
     """
-    # Imported here, because every command imports this package.
-    from spatial_assets.demo.districts import write_districts
-    from spatial_assets.demo.scenes import write_scenes
-
     write_scenes(folder / "scenes")
     write_districts(folder / "boundaries" / "regions.gpkg")
 
