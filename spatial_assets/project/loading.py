@@ -93,10 +93,10 @@ def _read(file: Path) -> dict[str, Any]:
         tables = tomllib.loads(bounded_bytes(file, MAX_PROJECT_FILE_BYTES).decode("utf-8"))
     except tomllib.TOMLDecodeError as error:
         found = _SYNTAX.fullmatch(str(error))
-        place = "at the end" if not found or not found["line"] else f"line {found['line']}"
+        position = "at the end" if not found or not found["line"] else f"line {found['line']}"
         column = f", column {found['column']}" if found and found["column"] else ""
         wrong = found["wrong"] if found else str(error)
-        message = f"{file}: {place}{column}: not TOML: {wrong}; correct that line"
+        message = f"{file}: {position}{column}: not TOML: {wrong}; correct that line"
         raise SettingsError(message) from error
     except RecursionError as error:
         raise SettingsError(_TOO_DEEP.format(file)) from error

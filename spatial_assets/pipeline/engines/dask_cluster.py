@@ -170,8 +170,8 @@ class Cluster:
         ]
         wrong = [
             f"{name} has {differences}"
-            for name, wanted, answer in processes
-            if answer and (differences := version_differences(wanted, _versions(answer)))
+            for name, expected, answer in processes
+            if answer and (differences := version_differences(expected, _versions(answer)))
         ]
         if wrong:
             hidden = len(wrong) - MAX_NAMED_WORKERS

@@ -131,14 +131,14 @@ class JobsInFlight(Generic[Job, Result]):
         has_more = True
         while has_more or self._futures or self._cancelled:
             self._poll_cluster()
-            room = IN_FLIGHT_PER_WORKER * sum(self._workers.values()) - len(self._futures)
-            while room > 0 and self._cancelled:
+            free_slots = IN_FLIGHT_PER_WORKER * sum(self._workers.values()) - len(self._futures)
+            while free_slots > 0 and self._cancelled:
                 self._send(self._cancelled.popleft())
-                room -= 1
+                free_slots -= 1
             before = len(self._futures)
-            for job in islice(jobs, max(room, 0)):
+            for job in islice(jobs, max(free_slots, 0)):
                 self._send(job)
-            has_more = has_more and len(self._futures) - before >= room
+            has_more = has_more and len(self._futures) - before >= free_slots
             yield from self._results()
 
     def _send(self, job: Job, *, preferred: Sequence[str] = ()) -> None:
@@ -157,7 +157,8 @@ class JobsInFlight(Generic[Job, Result]):
             ClusterError: the cluster cannot do the work.
         """
         if not self._futures:
-            time.sleep(0 if self._workers else CLUSTER_POLL_SECONDS)
+            if not self._workers:
+                time.sleep(CLUSTER_POLL_SECONDS)
             return
         ended = self._cluster.ended(self._futures, within=CLUSTER_POLL_SECONDS)[:RESULT_BATCH]
         status = {future: future.status for future in ended}
