@@ -18,7 +18,7 @@ from spatial_assets_tests.fixtures.two_zone_project import (
     FILES,
     LATER,
     WEST,
-    write_country,
+    write_catalog,
     write_project,
 )
 
@@ -48,7 +48,7 @@ class RoundInputs:
 
 def write_inputs(folder: Path, servers: ChaosServers, *, small: bool = False) -> RoundInputs:
     """Write the scenes and the projects."""
-    local = write_country(folder / "scenes", GRANULES)
+    local = write_catalog(folder / "scenes", GRANULES)
     remote = folder / "items"
     _upload(servers, local, remote)
     district = districts(folder / "districts.gpkg")

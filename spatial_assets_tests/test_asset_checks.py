@@ -19,13 +19,13 @@ from spatial_assets_tests.fixtures.dagster_runs import (
     evaluations,
     materialize,
 )
-from spatial_assets_tests.fixtures.ten_village_project import villages
+from spatial_assets_tests.fixtures.ten_village_project import ten_villages_with_districts
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     """Ten villages and two districts, for this test to change."""
-    return villages(tmp_path)
+    return ten_villages_with_districts(tmp_path)
 
 
 @pytest.fixture

@@ -10,13 +10,16 @@ import pytest
 
 from spatial_assets.project import Project
 from spatial_assets_tests.fixtures.dagster_runs import BOUNDARIES, CHAIN, definitions, materialize
-from spatial_assets_tests.fixtures.ten_village_project import first, villages
+from spatial_assets_tests.fixtures.ten_village_project import (
+    first_tiles,
+    ten_villages_with_districts,
+)
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     """Ten villages and two districts, for this test to change."""
-    return villages(tmp_path)
+    return ten_villages_with_districts(tmp_path)
 
 
 @pytest.fixture
@@ -29,7 +32,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
 @pytest.fixture(scope="module")
 def made_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Ten villages that no test of the module changes."""
-    return villages(tmp_path_factory.mktemp("made"))
+    return ten_villages_with_districts(tmp_path_factory.mktemp("made"))
 
 
 @pytest.fixture(scope="module")
@@ -38,5 +41,5 @@ def made_instance(made_project: Project) -> Iterator[dg.DagsterInstance]:
     defs = definitions(made_project)
     with dg.DagsterInstance.ephemeral() as made:
         materialize(defs, made, BOUNDARIES)
-        materialize(defs, made, CHAIN, tiles=first(made_project, 2))
+        materialize(defs, made, CHAIN, tiles=first_tiles(made_project, 2))
         yield made

@@ -20,12 +20,15 @@ from spatial_assets_tests.fixtures.dagster_runs import (
     definitions,
     evaluations,
     materialize,
-    newest,
+    newest_materialization,
+    newest_metadata,
     tags_of,
-    told,
     versions,
 )
-from spatial_assets_tests.fixtures.ten_village_project import first, villages
+from spatial_assets_tests.fixtures.ten_village_project import (
+    first_tiles,
+    ten_villages_with_districts,
+)
 
 FACTS = {"dagster/uri", "bytes", "scenes", "valid_fraction", "seconds", "state"}
 TILE_CHECKS = {
@@ -56,8 +59,8 @@ class Made:
 def made(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Made]:
-    project = villages(tmp_path_factory.mktemp("made"))
-    defs, tiles = definitions(project), first(project, request.param)
+    project = ten_villages_with_districts(tmp_path_factory.mktemp("made"))
+    defs, tiles = definitions(project), first_tiles(project, request.param)
     with dg.DagsterInstance.ephemeral() as instance:
         materialize(defs, instance, BOUNDARIES)
         yield Made(defs, instance, tiles, materialize(defs, instance, CHAIN, tiles=tiles))
@@ -67,13 +70,13 @@ def test_each_tile_has_the_same_facts_at_every_stage(made: Made) -> None:
     assert made.run.success
     for tile in made.tiles:
         for asset in CHAIN:
-            facts = told(made.instance, asset, tile)
+            facts = newest_metadata(made.instance, asset, tile)
             assert facts.keys() >= FACTS, asset
             assert facts["state"] == "materialized"
             assert facts["scenes"] == 1
             assert 0 < facts["valid_fraction"] <= 1
-        assert told(made.instance, "ndvi_by_boundary", tile)["dagster/row_count"] >= 1
-        assert told(made.instance, "tile_index", tile)["dagster/row_count"] == 1
+        assert newest_metadata(made.instance, "ndvi_by_boundary", tile)["dagster/row_count"] >= 1
+        assert newest_metadata(made.instance, "tile_index", tile)["dagster/row_count"] == 1
 
 
 def test_every_event_says_what_it_was_made_by_and_from(made: Made) -> None:
@@ -110,22 +113,22 @@ def test_checks_are_of_one_tile_and_name_the_materialization_they_speak_of(made:
 
 def test_an_index_shows_a_small_picture_of_itself(made: Made) -> None:
     for tile in made.tiles:
-        markdown = told(made.instance, "ndvi", tile)["preview"]
+        markdown = newest_metadata(made.instance, "ndvi", tile)["preview"]
         assert markdown.startswith(f"![ndvi {tile}](data:image/png;base64,")
         assert len(markdown) <= MAX_PICTURE_BYTES
         data = base64.b64decode(markdown.partition("base64,")[2].rstrip(")"))
         with Image.open(io.BytesIO(data)) as picture:
             assert len(picture.convert("RGB").getcolors() or []) > 3
-        assert {asset for asset in CHAIN if "preview" in told(made.instance, asset, tile)} == {
-            "ndvi"
-        }
+        assert {
+            asset for asset in CHAIN if "preview" in newest_metadata(made.instance, asset, tile)
+        } == {"ndvi"}
 
 
 def test_several_indices_share_a_check_a_tile_and_the_first_has_the_picture(
     tmp_path: Path, instance: dg.DagsterInstance
 ) -> None:
-    project = villages(tmp_path, indices={"names": ["ndvi", "savi"]})
-    defs, tiles = definitions(project), first(project, 2)
+    project = ten_villages_with_districts(tmp_path, indices={"names": ["ndvi", "savi"]})
+    defs, tiles = definitions(project), first_tiles(project, 2)
     stages = [spec.key.to_user_string() for spec in defs.resolve_all_asset_specs()]
     materialize(defs, instance, BOUNDARIES)
 
@@ -139,15 +142,15 @@ def test_several_indices_share_a_check_a_tile_and_the_first_has_the_picture(
     assert judged.startswith("ndvi 0.")
     assert "savi 0." in judged
     assert found["savi", "same_tiles", None].passed
-    assert "preview" in told(instance, "ndvi", tiles[0])
-    assert "preview" not in told(instance, "savi", tiles[0])
-    assert told(instance, "tile_index", tiles[0])["dagster/row_count"] == 2
+    assert "preview" in newest_metadata(instance, "ndvi", tiles[0])
+    assert "preview" not in newest_metadata(instance, "savi", tiles[0])
+    assert newest_metadata(instance, "tile_index", tiles[0])["dagster/row_count"] == 2
 
 
 def test_one_stage_alone_is_made_from_what_is_stored(
     project: Project, instance: dg.DagsterInstance
 ) -> None:
-    defs, tiles = definitions(project), first(project, 2)
+    defs, tiles = definitions(project), first_tiles(project, 2)
     materialize(defs, instance, ["raw_tile", "reprojected_raster"], tiles=tiles)
 
     run = materialize(defs, instance, ["ndvi"], tiles=tiles)
@@ -163,7 +166,7 @@ def test_one_stage_alone_is_made_from_what_is_stored(
 def test_a_stage_without_its_inputs_fails_and_says_what_to_select(
     project: Project, instance: dg.DagsterInstance
 ) -> None:
-    run = materialize(definitions(project), instance, ["ndvi"], tiles=first(project, 1))
+    run = materialize(definitions(project), instance, ["ndvi"], tiles=first_tiles(project, 1))
 
     assert not run.success
     data = run.failure_data_for_node("tile_chain")
@@ -178,11 +181,11 @@ def test_a_catalogue_that_is_not_there_is_one_plain_failure(
     catalog = Path(project.catalog_url)
     catalog.rename(catalog.with_name("elsewhere"))
 
-    run = materialize(definitions(project), instance, ["raw_tile"], tiles=first(project, 2))
+    run = materialize(definitions(project), instance, ["raw_tile"], tiles=first_tiles(project, 2))
 
     assert not run.success
     data = run.failure_data_for_node("tile_chain")
     assert data is not None
     assert data.user_failure_data is not None
     assert str(catalog) in str(data.user_failure_data.description)
-    assert newest(instance, "raw_tile") is None
+    assert newest_materialization(instance, "raw_tile") is None

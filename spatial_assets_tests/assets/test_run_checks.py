@@ -14,10 +14,10 @@ from spatial_assets_tests.fixtures.dagster_runs import (
     definitions,
     evaluations,
     materialize,
-    newest,
-    observed,
+    newest_materialization,
+    newest_observation,
 )
-from spatial_assets_tests.fixtures.ten_village_project import first
+from spatial_assets_tests.fixtures.ten_village_project import first_tiles
 from spatial_assets_tests.fixtures.two_zone_project import (
     TWO_TILES,
     write_project,
@@ -26,7 +26,7 @@ from spatial_assets_tests.fixtures.two_zone_project import (
 
 
 def test_rows_of_other_grids_and_of_tiles_that_are_gone_are_found(made_project: Project) -> None:
-    tile, grid = first(made_project, 1)[0], made_project.grid_id
+    tile, grid = first_tiles(made_project, 1)[0], made_project.grid_id
 
     good = judge_orphans(made_project, [(grid, tile)])
     bad = judge_orphans(made_project, [(grid, tile), ("elsewhere", tile), (grid, "999")])
@@ -83,7 +83,7 @@ def test_a_check_that_quarantined_a_tile_is_an_error_on_it(
     assert not found["ndvi", "index_range", west].passed
     assert found["ndvi", "index_range", west].severity is dg.AssetCheckSeverity.ERROR
     assert found["ndvi", "index_range", east].severity is dg.AssetCheckSeverity.WARN
-    assert newest(instance, "ndvi", west) is None
-    assert newest(instance, "ndvi", east) is not None
-    assert newest(instance, "reprojected_raster", west) is not None
-    assert observed(instance, "ndvi", west)["reason"] == "index_out_of_range"
+    assert newest_materialization(instance, "ndvi", west) is None
+    assert newest_materialization(instance, "ndvi", east) is not None
+    assert newest_materialization(instance, "reprojected_raster", west) is not None
+    assert newest_observation(instance, "ndvi", west)["reason"] == "index_out_of_range"

@@ -15,21 +15,21 @@ import xarray as xr
 from spatial_assets.geo.radiometry import FILL, INDEX_SCALE
 from spatial_assets.project import Project
 from spatial_assets.resources import StoreResource
-from spatial_assets_tests.assets.user_assets import own, run, why
+from spatial_assets_tests.assets.user_assets import failure_text, run_assets, tile_asset_of
 from spatial_assets_tests.fixtures.dagster_runs import (
     BOUNDARIES,
     CHAIN,
     definitions,
     materialize,
-    newest,
+    newest_materialization,
 )
-from spatial_assets_tests.fixtures.pipeline_runs import cube, rows
-from spatial_assets_tests.fixtures.ten_village_project import first
+from spatial_assets_tests.fixtures.pipeline_runs import read_cube, rows
+from spatial_assets_tests.fixtures.ten_village_project import first_tiles
 from spatial_assets_tests.fixtures.two_zone_project import (
     EAST,
     TWO_TILES,
     WEST,
-    write_country,
+    write_catalog,
     write_project,
 )
 
@@ -46,14 +46,17 @@ def test_it_is_made_with_the_chain_in_one_run(
     def look(ndvi: xr.DataArray, boundaries: gpd.GeoDataFrame) -> None:
         seen.update(pixels=int(np.isfinite(ndvi).sum()), boundaries=len(boundaries))
 
-    tile, defs = first(made_project, 3)[2], definitions(made_project, own(look, made_project))
+    tile, defs = (
+        first_tiles(made_project, 3)[2],
+        definitions(made_project, tile_asset_of(look, made_project)),
+    )
 
     result = materialize(defs, made_instance, [*BOUNDARIES, *CHAIN, "look"], tiles=[tile])
 
     assert result.success
     assert seen["boundaries"] == 2
     assert int(str(seen["pixels"])) > 1000
-    assert newest(made_instance, "look", tile) is not None
+    assert newest_materialization(made_instance, "look", tile) is not None
 
 
 def test_an_index_is_the_tiles_window_of_the_cube(
@@ -64,10 +67,12 @@ def test_an_index_is_the_tiles_window_of_the_cube(
     def look(ndvi: xr.DataArray) -> None:
         seen["ndvi"] = ndvi
 
-    assert run(made_project, made_instance, own(look, made_project), select=["look"]).success
+    assert run_assets(
+        made_project, made_instance, tile_asset_of(look, made_project), select=["look"]
+    ).success
 
-    ndvi, tile = seen["ndvi"], made_project.partitioning.tile(first(made_project, 1)[0])
-    stored, _ = cube(made_project, window=tile.window)
+    ndvi, tile = seen["ndvi"], made_project.partitioning.tile(first_tiles(made_project, 1)[0])
+    stored, _ = read_cube(made_project, window=tile.window)
     box = made_project.pixel_grid.geobox(tile.window)
     assert ndvi.dims == ("time", "y", "x")
     assert list(ndvi["time"].dt.strftime("%Y-%m").values) == ["2023-08", "2023-09"]
@@ -87,9 +92,11 @@ def test_a_boundary_set_and_tables_come_by_name(
     ) -> None:
         seen.update(boundaries=boundaries, parts=ndvi_by_boundary, index=tile_index)
 
-    assert run(made_project, made_instance, own(look, made_project), select=["look"]).success
+    assert run_assets(
+        made_project, made_instance, tile_asset_of(look, made_project), select=["look"]
+    ).success
 
-    tile = first(made_project, 1)[0]
+    tile = first_tiles(made_project, 1)[0]
     assert set(seen["boundaries"]["name"]) == {"West", "East"}
     assert seen["boundaries"].crs.to_epsg() == 4326
     assert seen["boundaries"].geometry.is_valid.all()
@@ -108,8 +115,10 @@ def test_resources_and_the_context_are_arguments_too(
     def look(context: dg.AssetExecutionContext, store: StoreResource, ndvi: xr.DataArray) -> None:
         seen.update(tile=context.partition_key, url=store.url, size=ndvi.size)
 
-    assert run(made_project, made_instance, own(look, made_project), select=["look"]).success
-    assert seen["tile"] == first(made_project, 1)[0]
+    assert run_assets(
+        made_project, made_instance, tile_asset_of(look, made_project), select=["look"]
+    ).success
+    assert seen["tile"] == first_tiles(made_project, 1)[0]
     assert seen["url"] == made_project.storage_url
 
 
@@ -128,11 +137,11 @@ def test_what_cannot_be_loaded_is_refused_by_name(
     scope: dict[str, Callable[..., object]] = {}
     exec(f"def look({argument}): ...", scope)  # noqa: S102 - the argument's name is the case
 
-    assets = own(earlier, made_project), own(scope["look"], made_project)
-    result = run(made_project, made_instance, *assets, select=["look"])
+    assets = tile_asset_of(earlier, made_project), tile_asset_of(scope["look"], made_project)
+    result = run_assets(made_project, made_instance, *assets, select=["look"])
 
     assert not result.success
-    assert says in why(result, "look")
+    assert says in failure_text(result, "look")
 
 
 def test_an_asset_without_tiles_has_the_whole_cube_and_what_all_tiles_returned(
@@ -147,32 +156,33 @@ def test_an_asset_without_tiles_has_the_whole_cube_and_what_all_tiles_returned(
         ins={
             "pixels": dg.AssetIn(
                 partition_mapping=dg.SpecificPartitionsPartitionMapping(
-                    list(first(made_project, 2))
+                    list(first_tiles(made_project, 2))
                 )
             )
         }
     )
     def report(ndvi: xr.DataArray, pixels: dict[str, pd.DataFrame]) -> None:
         seen.update(
-            cube=ndvi.shape, pixels={key: int(each["pixels"][0]) for key, each in pixels.items()}
+            cube=ndvi.shape,
+            pixels={key: int(each["pixels"][0]) for key, each in pixels.items()},
         )
 
-    defs = definitions(made_project, own(pixels, made_project), report)
-    for tile in first(made_project, 2):
+    defs = definitions(made_project, tile_asset_of(pixels, made_project), report)
+    for tile in first_tiles(made_project, 2):
         materialize(defs, made_instance, ["pixels"], tiles=[tile])
 
     assert materialize(defs, made_instance, ["report"]).success
     assert seen["cube"] == (2, *made_project.partitioning.extent.shape)
     counts = seen["pixels"]
     assert isinstance(counts, dict)
-    for tile in first(made_project, 2):
-        stored, _ = cube(made_project, window=made_project.partitioning.tile(tile).window)
+    for tile in first_tiles(made_project, 2):
+        stored, _ = read_cube(made_project, window=made_project.partitioning.tile(tile).window)
         assert counts.pop(tile) == np.count_nonzero(stored != FILL)
     assert not counts
 
 
 def test_a_tile_of_cells_has_no_pixel_of_its_neighbours(tmp_path: Path) -> None:
-    catalog = write_country(tmp_path / "catalog", [WEST, EAST])
+    catalog = write_catalog(tmp_path / "catalog", [WEST, EAST])
     grid = {"pixel_zoom": 11, "chunk": 64, "shard": 64, "partitions": "h3", "level": 5}
     project = write_project(tmp_path / "project", catalog, area={"bbox": TWO_TILES}, grid=grid)
     seen: dict[str, xr.DataArray] = {}
@@ -180,14 +190,14 @@ def test_a_tile_of_cells_has_no_pixel_of_its_neighbours(tmp_path: Path) -> None:
     def look(context: dg.AssetExecutionContext, ndvi: xr.DataArray) -> None:
         seen[context.partition_key] = ndvi
 
-    defs = definitions(project, own(look, project))
+    defs = definitions(project, tile_asset_of(look, project))
     keys = project.partitioning.keys
     with dg.DagsterInstance.ephemeral() as instance:
         materialize(defs, instance, CHAIN[:3], tiles=[keys[0], keys[-1]])
         for key in keys:
             assert materialize(defs, instance, ["look"], tiles=[key]).success
 
-    stored, _ = cube(project)
+    stored, _ = read_cube(project)
     assert len(keys) > 1
     assert sum(int(np.isfinite(ndvi[0]).sum()) for ndvi in seen.values()) == np.count_nonzero(
         stored != FILL

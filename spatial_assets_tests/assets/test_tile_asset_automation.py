@@ -16,30 +16,30 @@ from spatial_assets_tests.fixtures.dagster_runs import (
     definitions,
     evaluations,
     materialize,
-    told,
+    newest_metadata,
     versions,
 )
-from spatial_assets_tests.fixtures.ten_village_project import first, rewrite_scene
+from spatial_assets_tests.fixtures.ten_village_project import first_tiles, rewrite_scene
 
 
 @pytest.mark.parametrize("count", [1, 2], ids=["single", "range"])
 def test_an_unchanged_tile_is_renewed_with_the_same_versions(
     project: Project, instance: dg.DagsterInstance, count: int
 ) -> None:
-    defs, tiles = definitions(project), first(project, count)
+    defs, tiles = definitions(project), first_tiles(project, count)
     materialize(defs, instance, BOUNDARIES)
     materialize(defs, instance, CHAIN, tiles=tiles)
     before = {asset: versions(instance, asset, tiles) for asset in CHAIN}
-    pictures = [told(instance, "ndvi", tile)["preview"] for tile in tiles]
+    pictures = [newest_metadata(instance, "ndvi", tile)["preview"] for tile in tiles]
 
     again = materialize(defs, instance, CHAIN, tiles=tiles)
 
     assert again.success
     assert {asset: versions(instance, asset, tiles) for asset in CHAIN} == before
     for asset, tile in itertools.product(CHAIN, tiles):
-        assert told(instance, asset, tile)["state"] == "unchanged"
+        assert newest_metadata(instance, asset, tile)["state"] == "unchanged"
     # the newest event is the one people look at: it has the picture and the verdicts too
-    assert [told(instance, "ndvi", tile)["preview"] for tile in tiles] == pictures
+    assert [newest_metadata(instance, "ndvi", tile)["preview"] for tile in tiles] == pictures
     of_the_tables = 4  # two of tile_index, one of the statistics, the backlog
     assert len(evaluations(instance, again.run_id)) == 3 * count + of_the_tables
 
@@ -71,7 +71,7 @@ def followed(
     project: Project, instance: dg.DagsterInstance, inputs: Sequence[str]
 ) -> tuple[dg.Definitions, object]:
     """Everything made for three tiles, and automation that has nothing more to request."""
-    tiles = first(project, 3)
+    tiles = first_tiles(project, 3)
     defs = definitions(project, follower_of(project, *inputs))
     materialize(defs, instance, BOUNDARIES)
     materialize(defs, instance, CHAIN, tiles=tiles)
@@ -86,7 +86,7 @@ def followed(
 def test_what_follows_goes_by_changed_data_and_not_by_renewal(
     project: Project, instance: dg.DagsterInstance
 ) -> None:
-    tiles = first(project, 3)
+    tiles = first_tiles(project, 3)
     defs, cursor = followed(project, instance, ["ndvi"])
 
     materialize(defs, instance, CHAIN, tiles=tiles)
@@ -113,7 +113,7 @@ def test_boundaries_loaded_again_as_they_were_call_for_nothing(
 def test_a_new_tile_is_followed_once_it_exists(
     project: Project, instance: dg.DagsterInstance
 ) -> None:
-    tiles = first(project, 4)
+    tiles = first_tiles(project, 4)
     defs, cursor = followed(project, instance, ["ndvi"])
     before, cursor = requested(defs, instance, cursor)
 
@@ -129,12 +129,12 @@ def test_tiles_that_were_there_first_are_made_when_automation_is_turned_on(
 ) -> None:
     defs = definitions(project, follower_of(project, "ndvi"))
     materialize(defs, instance, BOUNDARIES)
-    materialize(defs, instance, CHAIN, tiles=first(project, 2))
+    materialize(defs, instance, CHAIN, tiles=first_tiles(project, 2))
 
     _, cursor = requested(defs, instance, None)
     due, _ = requested(defs, instance, cursor)
 
-    assert due == set(first(project, 2))
+    assert due == set(first_tiles(project, 2))
 
 
 def test_a_tile_that_failed_waits_until_its_inputs_change(
@@ -143,7 +143,7 @@ def test_a_tile_that_failed_waits_until_its_inputs_change(
     def follower() -> None:
         raise RuntimeError
 
-    tiles = first(project, 2)
+    tiles = first_tiles(project, 2)
     defs = definitions(project, tile_asset(follower, project=project, deps=["ndvi"]))
     materialize(defs, instance, ["raw_tile", "reprojected_raster", "ndvi"], tiles=tiles)
     _, cursor = requested(defs, instance, None)

@@ -15,16 +15,16 @@ import shapely
 import xarray as xr
 
 from spatial_assets.project import Project
-from spatial_assets_tests.assets.user_assets import own, run, why
+from spatial_assets_tests.assets.user_assets import failure_text, run_assets, tile_asset_of
 from spatial_assets_tests.fixtures.dagster_runs import (
     RANGE_TAGS,
     definitions,
     materialize,
-    newest,
-    told,
+    newest_materialization,
+    newest_metadata,
 )
 from spatial_assets_tests.fixtures.pipeline_runs import store_of
-from spatial_assets_tests.fixtures.ten_village_project import first
+from spatial_assets_tests.fixtures.ten_village_project import first_tiles
 
 Seen = dict[str, object]
 
@@ -56,16 +56,16 @@ def test_a_returned_table_is_parquet_and_the_next_assets_argument(
     def look(made: pd.DataFrame) -> None:
         seen["made"] = made
 
-    assets = own(made, made_project), own(look, made_project)
-    assert run(made_project, made_instance, *assets, select=["made", "look"]).success
+    assets = tile_asset_of(made, made_project), tile_asset_of(look, made_project)
+    assert run_assets(made_project, made_instance, *assets, select=["made", "look"]).success
 
-    tile = first(made_project, 1)[0]
+    tile = first_tiles(made_project, 1)[0]
     assert type(seen["made"]) is type(table)
     pd.testing.assert_frame_equal(seen["made"], table)
-    uri = told(made_instance, "made", tile)["dagster/uri"]
+    uri = newest_metadata(made_instance, "made", tile)["dagster/uri"]
     assert uri == store_of(made_project).uri(f"tile_assets/made/{tile}.parquet")
     assert len(pd.read_parquet(io.BytesIO(Path(uri).read_bytes()))) == len(table)
-    assert told(made_instance, "made", tile)["bytes"] == Path(uri).stat().st_size
+    assert newest_metadata(made_instance, "made", tile)["bytes"] == Path(uri).stat().st_size
 
 
 @pytest.mark.parametrize("dtype", ["float32", "int16", "uint8", "bool"])
@@ -81,8 +81,8 @@ def test_a_returned_raster_is_a_geotiff_in_its_place(
     def look(made: xr.DataArray) -> None:
         seen["after"] = made
 
-    assets = own(made, made_project), own(look, made_project)
-    assert run(made_project, made_instance, *assets, select=["made", "look"]).success
+    assets = tile_asset_of(made, made_project), tile_asset_of(look, made_project)
+    assert run_assets(made_project, made_instance, *assets, select=["made", "look"]).success
 
     before, after = seen["before"], seen["after"]
     np.testing.assert_array_equal(before.values, after.values)
@@ -102,8 +102,8 @@ def test_all_periods_of_a_raster_are_kept_as_bands(
     def look(made: xr.DataArray) -> None:
         seen["after"] = made
 
-    assets = own(made, made_project), own(look, made_project)
-    assert run(made_project, made_instance, *assets, select=["made", "look"]).success
+    assets = tile_asset_of(made, made_project), tile_asset_of(look, made_project)
+    assert run_assets(made_project, made_instance, *assets, select=["made", "look"]).success
     assert seen["after"].dims == ("band", "y", "x")
     assert seen["after"].sizes["band"] == 2
 
@@ -122,8 +122,8 @@ def test_an_asset_may_return_another_kind_than_before(
         seen["kind"] = type(changing)
 
     for kind in (pd.DataFrame, xr.DataArray):
-        assets = own(changing, made_project), own(look, made_project)
-        assert run(made_project, made_instance, *assets, select=["changing", "look"]).success
+        assets = tile_asset_of(changing, made_project), tile_asset_of(look, made_project)
+        assert run_assets(made_project, made_instance, *assets, select=["changing", "look"]).success
         assert seen["kind"] is kind
 
 
@@ -149,12 +149,16 @@ def test_what_cannot_be_kept_is_refused_by_name(
     def made(ndvi: xr.DataArray):  # type: ignore[no-untyped-def]  # noqa: ANN202 - any value
         return value(ndvi)
 
-    result = run(made_project, made_instance, own(made, made_project), select=["made"])
+    result = run_assets(
+        made_project, made_instance, tile_asset_of(made, made_project), select=["made"]
+    )
 
     assert not result.success
-    assert says in why(result, "made")
-    assert "made returned" in why(result, "made")
-    assert newest(made_instance, "ndvi", first(made_project, 1)[0]) is not None
+    assert says in failure_text(result, "made")
+    assert "made returned" in failure_text(result, "made")
+    assert (
+        newest_materialization(made_instance, "ndvi", first_tiles(made_project, 1)[0]) is not None
+    )
 
 
 @pytest.mark.filterwarnings("ignore:Parameter `backfill_policy`")
@@ -164,13 +168,13 @@ def test_one_object_cannot_stand_for_several_tiles(
     def made(ndvi: xr.DataArray) -> pd.DataFrame:
         return pd.DataFrame({"pixels": [ndvi.size]})
 
-    asset = own(made, made_project, backfill_policy=dg.BackfillPolicy.single_run())
+    asset = tile_asset_of(made, made_project, backfill_policy=dg.BackfillPolicy.single_run())
     defs = definitions(made_project, asset)
 
-    result = materialize(defs, made_instance, ["made"], tiles=first(made_project, 2))
+    result = materialize(defs, made_instance, ["made"], tiles=first_tiles(made_project, 2))
 
     assert not result.success
-    assert "no backfill policy" in why(result, "made")
+    assert "no backfill policy" in failure_text(result, "made")
 
 
 @pytest.mark.filterwarnings("ignore:Asset job .* varying BackfillPolicies")
@@ -180,8 +184,8 @@ def test_a_tile_of_a_backfill_is_a_range_of_one(
     def made(ndvi: xr.DataArray) -> pd.DataFrame:
         return pd.DataFrame({"pixels": [ndvi.size]})
 
-    (tile,) = first(made_project, 1)
-    defs = definitions(made_project, own(made, made_project))
+    (tile,) = first_tiles(made_project, 1)
+    defs = definitions(made_project, tile_asset_of(made, made_project))
 
     result = dg.materialize(
         list(defs.assets or ()),  # type: ignore[arg-type]
@@ -192,4 +196,6 @@ def test_a_tile_of_a_backfill_is_a_range_of_one(
     )
 
     assert result.success
-    assert told(made_instance, "made", tile)["dagster/uri"].endswith(f"/made/{tile}.parquet")
+    assert newest_metadata(made_instance, "made", tile)["dagster/uri"].endswith(
+        f"/made/{tile}.parquet"
+    )

@@ -9,10 +9,10 @@ import dagster as dg
 from spatial_assets import tile_asset
 from spatial_assets.project import Project
 from spatial_assets_tests.fixtures.dagster_runs import definitions, materialize
-from spatial_assets_tests.fixtures.ten_village_project import first
+from spatial_assets_tests.fixtures.ten_village_project import first_tiles
 
 
-def own(
+def tile_asset_of(
     function: Callable[..., object], project: Project, **options: object
 ) -> dg.AssetsDefinition:
     """A tile asset of a function."""
@@ -21,14 +21,16 @@ def own(
     return made
 
 
-def run(
+def run_assets(
     project: Project, instance: dg.DagsterInstance, *assets: dg.AssetsDefinition, select: list[str]
 ) -> dg.ExecuteInProcessResult:
     """Materialize some of a person's own assets for the first tile."""
-    return materialize(definitions(project, *assets), instance, select, tiles=first(project, 1))
+    return materialize(
+        definitions(project, *assets), instance, select, tiles=first_tiles(project, 1)
+    )
 
 
-def why(result: dg.ExecuteInProcessResult, step: str) -> str:
+def failure_text(result: dg.ExecuteInProcessResult, step: str) -> str:
     """Everything that was said of a failed step."""
     data = result.failure_data_for_node(step)
     assert data is not None

@@ -17,7 +17,12 @@ from spatial_assets.definitions import build_definitions
 from spatial_assets.project import Project
 from spatial_assets_tests.automation.frozen_clock import EVERYTHING
 from spatial_assets_tests.fixtures.dagster_runs import BOUNDARIES, CHAIN, definitions, materialize
-from spatial_assets_tests.fixtures.ten_village_project import MIDDLE, first, village, villages
+from spatial_assets_tests.fixtures.ten_village_project import (
+    MIDDLE,
+    first_tiles,
+    ten_villages_with_districts,
+    village_scene,
+)
 from spatial_assets_tests.fixtures.two_zone_project import AREA, write_granule
 
 WATCHING: dict[str, Any] = {"freshness": {"watch": "1 minute"}}
@@ -58,11 +63,11 @@ class Day:
 @pytest.fixture
 def day(tmp_path: Path) -> Iterator[Day]:
     """Six villages made, with their districts, and everything looked at."""
-    project = villages(tmp_path, **WATCHING)
+    project = ten_villages_with_districts(tmp_path, **WATCHING)
     with dg.DagsterInstance.ephemeral() as instance:
         defs, day = definitions(project), Day(project, instance)
         assert materialize(defs, instance, BOUNDARIES).success
-        assert materialize(defs, instance, CHAIN, tiles=first(project, 6)).success
+        assert materialize(defs, instance, CHAIN, tiles=first_tiles(project, 6)).success
         assert day.look("new_scenes") == day.look("changed_boundaries") == []
         assert day.asked_for() == {}
         yield day
@@ -72,8 +77,10 @@ def test_sensors_run_where_the_project_watches_and_are_absent_where_not(tmp_path
     watched, other = tmp_path / "watched", tmp_path / "other"
     watched.mkdir()
     other.mkdir()
-    with_watch = build_definitions(villages(watched, **WATCHING)).get_repository_def()
-    without = build_definitions(villages(other)).get_repository_def()
+    with_watch = build_definitions(
+        ten_villages_with_districts(watched, **WATCHING)
+    ).get_repository_def()
+    without = build_definitions(ten_villages_with_districts(other)).get_repository_def()
 
     assert {each.name: each.default_status for each in with_watch.sensor_defs} == dict.fromkeys(
         ("new_scenes", "changed_boundaries", "tile_automation", "backlog_hourly"),
@@ -84,8 +91,8 @@ def test_sensors_run_where_the_project_watches_and_are_absent_where_not(tmp_path
 
 
 def test_a_new_scene_asks_for_all_stages_of_the_tiles_it_touches_and_once(day: Day) -> None:
-    tile = first(day.project, 2)[1]
-    write_granule(Path(day.project.catalog_url), village(day.project, tile, id="new"))
+    tile = first_tiles(day.project, 2)[1]
+    write_granule(Path(day.project.catalog_url), village_scene(day.project, tile, id="new"))
 
     assert day.look("new_scenes") == []
 
@@ -104,7 +111,7 @@ def test_a_changed_source_is_made_again_and_asks_for_the_statistics_it_reaches(d
         shapely.box(MIDDLE, south, east, north).difference(shapely.Point(12.1, 46.0).buffer(0.01)),
     ]
     frame.to_file(source, driver="GPKG")
-    *_, across, in_the_east = first(day.project, 6)
+    *_, across, in_the_east = first_tiles(day.project, 6)
 
     (request,) = day.look("changed_boundaries")
 
@@ -133,7 +140,7 @@ def test_a_source_is_made_again_at_most_once_an_hour(day: Day) -> None:
 
 def test_a_project_without_tiles_is_watched_in_peace(tmp_path: Path) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
-        day = Day(villages(tmp_path, **WATCHING), instance)
+        day = Day(ten_villages_with_districts(tmp_path, **WATCHING), instance)
 
         assert day.look("new_scenes") == []
         (request,) = day.look("changed_boundaries")

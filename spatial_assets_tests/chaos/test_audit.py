@@ -16,7 +16,7 @@ from spatial_assets.project import Project
 from spatial_assets.stores.objects.leases import acquire
 from spatial_assets.stores.rows import Replace
 from spatial_assets.stores.tables.connect import open_database
-from spatial_assets_tests.fixtures.pipeline_runs import NOON, store_of, walk
+from spatial_assets_tests.fixtures.pipeline_runs import NOON, run_tiles, store_of
 from spatial_assets_tests.fixtures.ten_village_project import districts
 from spatial_assets_tests.fixtures.two_zone_project import (
     TWO_TILES,
@@ -53,7 +53,7 @@ def project(tmp_path: Path) -> Project:
         steps.fetch()
         steps.validate()
         steps.load(database)
-    walk(project)
+    run_tiles(project)
     return project
 
 

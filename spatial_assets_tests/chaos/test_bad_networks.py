@@ -20,7 +20,7 @@ from spatial_assets.stores.objects.store import open_store
 from spatial_assets.stores.tables.connect import open_database
 from spatial_assets.stores.tables.postgis import Limits, PostgisDatabase
 from spatial_assets_tests.fixtures.pipeline_runs import NOON
-from spatial_assets_tests.fixtures.ten_village_project import villages
+from spatial_assets_tests.fixtures.ten_village_project import ten_villages_with_districts
 from spatial_assets_tests.stores.tables.sample_rows import state
 
 pytestmark = pytest.mark.servers
@@ -32,7 +32,7 @@ def test_boundaries_are_validated_though_bodies_break_off(
     s3_relay: S3Relay, s3_bucket: str, tmp_path: Path
 ) -> None:
     url = {"SPATIAL_ASSETS_STORAGE_URL": f"s3://{s3_bucket}/product"}
-    project = load_project(villages(tmp_path).root, url)
+    project = load_project(ten_villages_with_districts(tmp_path).root, url)
     steps = BoundaryPipeline(
         project=project,
         settings=project.boundaries[0],

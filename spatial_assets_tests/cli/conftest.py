@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from spatial_assets.cli import main
 from spatial_assets.project import load_project
-from spatial_assets_tests.cli.fake_dagster_webserver import Dagster
+from spatial_assets_tests.cli.fake_dagster_webserver import FakeWebserver
 from spatial_assets_tests.fixtures import two_zone_project
 from spatial_assets_tests.fixtures.web_server import WebServer, serving
 
@@ -87,13 +87,13 @@ REGIONS = {
 def two_scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A catalogue of two scenes: of the four tiles two are reached by the western one alone."""
     east = replace(two_zone_project.EAST, left=272_000.0)
-    return two_zone_project.write_country(
+    return two_zone_project.write_catalog(
         tmp_path_factory.mktemp("two-scenes"), (two_zone_project.WEST, east)
     )
 
 
 @pytest.fixture
-def country(tmp_path: Path, two_scenes: Path) -> Path:
+def four_tile_project(tmp_path: Path, two_scenes: Path) -> Path:
     """A project folder of four tiles with scenes and boundaries of its own, nothing made yet."""
     folder = tmp_path / "country"
     shutil.copytree(two_scenes, folder / "scenes")
@@ -130,10 +130,10 @@ def web(tmp_path: Path) -> Iterator[WebServer]:
 
 
 @pytest.fixture
-def dagster(web: WebServer, country: Path) -> Dagster:
-    """A webserver that serves the country."""
+def dagster(web: WebServer, four_tile_project: Path) -> FakeWebserver:
+    """A webserver that serves the project."""
     assets = ("raw_tile", "reprojected_raster", "ndvi", "ndvi_by_boundary", "tile_index")
     sets = ("raw_regions", "validated_regions", "regions")
-    answers = Dagster(load_project(country, {}).partitioning.keys, (*assets, *sets))
+    answers = FakeWebserver(load_project(four_tile_project, {}).partitioning.keys, (*assets, *sets))
     web.routes["/graphql"] = answers
     return answers

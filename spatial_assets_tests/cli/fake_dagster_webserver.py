@@ -1,4 +1,4 @@
-"""A webserver that answers as Dagster's does, as far as launching goes."""
+"""A webserver that answers as FakeWebserver's does, as far as launching goes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 from spatial_assets_tests.fixtures.web_server import Request
 
 
-class Dagster:
-    """Answers as Dagster's webserver does, for a project with these tiles and assets."""
+class FakeWebserver:
+    """Answers as FakeWebserver's webserver does, for a project with these tiles and assets."""
 
     def __init__(self, tiles: tuple[str, ...], assets: tuple[str, ...]) -> None:
         self.tiles = tiles
@@ -39,7 +39,9 @@ class Dagster:
         return {"partitionBackfillOrError": found}
 
 
-def progress(status: str, made: int = 0, failed: int = 0, *, error: str = "") -> dict[str, Any]:
+def backfill_status(
+    status: str, made: int = 0, failed: int = 0, *, error: str = ""
+) -> dict[str, Any]:
     counts = {
         "assetKey": {"path": ["tile_index"]},
         "numPartitionsMaterialized": made,

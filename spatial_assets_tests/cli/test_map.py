@@ -26,11 +26,13 @@ Run = Callable[..., Result]
 
 
 @pytest.fixture
-def half_bad(run: Run, country: Path) -> Path:
-    """The country with two good tiles and two in quarantine."""
-    (country / "scenes" / two_zone_project.WEST.id / "B08.tif").write_bytes(b"<html>503</html>")
-    run("--project", country, "materialize", "--workers", "0")
-    return country
+def half_bad(run: Run, four_tile_project: Path) -> Path:
+    """The project with two good tiles and two in quarantine."""
+    (four_tile_project / "scenes" / two_zone_project.WEST.id / "B08.tif").write_bytes(
+        b"<html>503</html>"
+    )
+    run("--project", four_tile_project, "materialize", "--workers", "0")
+    return four_tile_project
 
 
 def data_of(page: Path) -> dict[str, Any]:
@@ -51,11 +53,15 @@ def test_the_picture_has_the_index_its_tiles_and_a_legend(run: Run, half_bad: Pa
     assert UNKNOWN_COLOUR in colours
 
 
-def test_a_project_of_which_nothing_was_made_has_a_map_too(run: Run, country: Path) -> None:
-    result = run("--project", country, "map", country / "map.html")
+def test_a_project_of_which_nothing_was_made_has_a_map_too(
+    run: Run, four_tile_project: Path
+) -> None:
+    result = run("--project", four_tile_project, "map", four_tile_project / "map.html")
 
     assert "nothing made yet" in result.output
-    assert data_of(country / "map.html")["states"] == {"missing": {"colour": "#787878", "count": 4}}
+    assert data_of(four_tile_project / "map.html")["states"] == {
+        "missing": {"colour": "#787878", "count": 4}
+    }
 
 
 def test_the_page_knows_every_tile_and_needs_nothing_else(run: Run, half_bad: Path) -> None:

@@ -26,7 +26,7 @@ def rows(folder: Path, table: str) -> list[dict[str, object]]:
         return database.rows(table)
 
 
-def spoil(folder: Path, scene: str) -> Path:
+def damage(folder: Path, scene: str) -> Path:
     """Put a server's excuse in the place of a scene's near-infrared band; returns the old file."""
     band = folder / "scenes" / scene / "B08.tif"
     kept = folder / "kept.tif"
@@ -36,63 +36,68 @@ def spoil(folder: Path, scene: str) -> Path:
 
 
 @pytest.fixture
-def keys(country: Path) -> tuple[str, ...]:
-    return load_project(country, {}).partitioning.keys
+def keys(four_tile_project: Path) -> tuple[str, ...]:
+    return load_project(four_tile_project, {}).partitioning.keys
 
 
-def test_everything_is_made_boundaries_first(run: Run, country: Path) -> None:
-    result = run("--project", country, "materialize", *HERE)
+def test_everything_is_made_boundaries_first(run: Run, four_tile_project: Path) -> None:
+    result = run("--project", four_tile_project, "materialize", *HERE)
 
     assert result.exit_code == 0, result.output
     assert "4 tiles in" in result.stdout
     assert "4 materialized" in result.stdout
     assert "Not reported to Dagster" in result.stdout
     assert "validated_regions: 2 features, materialized" in result.stderr
-    assert {row["boundary_key"] for row in rows(country, "ndvi_by_boundary_merged")} == {
+    assert {row["boundary_key"] for row in rows(four_tile_project, "ndvi_by_boundary_merged")} == {
         "west",
         "east",
     }
 
 
-def test_a_second_time_nothing_is_computed(run: Run, country: Path) -> None:
-    run("--project", country, "materialize", *HERE)
+def test_a_second_time_nothing_is_computed(run: Run, four_tile_project: Path) -> None:
+    run("--project", four_tile_project, "materialize", *HERE)
 
-    result = run("--project", country, "materialize", *HERE)
+    result = run("--project", four_tile_project, "materialize", *HERE)
 
     assert result.exit_code == 0
     assert "4 unchanged" in result.stdout
 
 
 def test_places_add_up_and_the_other_tiles_are_left_alone(
-    run: Run, country: Path, keys: tuple[str, ...]
+    run: Run, four_tile_project: Path, keys: tuple[str, ...]
 ) -> None:
     corner = "12.27,46.29,12.28,46.3"
 
-    result = run("--project", country, "materialize", "--tiles", keys[0], "--bbox", corner, *HERE)
+    result = run(
+        "--project", four_tile_project, "materialize", "--tiles", keys[0], "--bbox", corner, *HERE
+    )
 
     assert "2 tiles in" in result.stdout
-    made = {row["tile"] for row in rows(country, "tile_state")}
+    made = {row["tile"] for row in rows(four_tile_project, "tile_state")}
     assert len(made) == 2
     assert keys[0] in made
 
 
 def test_missing_selects_what_was_never_made_and_what_is_gone(
-    run: Run, country: Path, keys: tuple[str, ...]
+    run: Run, four_tile_project: Path, keys: tuple[str, ...]
 ) -> None:
-    run("--project", country, "materialize", "--tiles", ",".join(keys[:3]), *HERE)
-    shutil.rmtree(country / "data" / "raw_tile" / keys[0])
+    run("--project", four_tile_project, "materialize", "--tiles", ",".join(keys[:3]), *HERE)
+    shutil.rmtree(four_tile_project / "data" / "raw_tile" / keys[0])
 
-    result = run("--project", country, "materialize", "--missing", *HERE)
+    result = run("--project", four_tile_project, "materialize", "--missing", *HERE)
 
     assert "2 tiles in" in result.stdout, result.output
     assert "2 materialized" in result.stdout
-    assert "nothing to do" in run("--project", country, "materialize", "--missing", *HERE).stdout
+    assert (
+        "nothing to do"
+        in run("--project", four_tile_project, "materialize", "--missing", *HERE).stdout
+    )
 
 
-def test_a_bad_tile_is_one_line_and_exit_code_1(run: Run, country: Path) -> None:
-    spoil(country, two_zone_project.WEST.id)
+def test_a_bad_tile_is_one_line_and_exit_code_1(run: Run, four_tile_project: Path) -> None:
+    damage(four_tile_project, two_zone_project.WEST.id)
 
-    result = run("--project", country, "materialize", *HERE)
+    result = run("--project", four_tile_project, "materialize", *HERE)
 
     bad = [line for line in result.stderr.splitlines() if " quarantined at raw_tile: " in line]
     assert result.exit_code == 1
@@ -102,68 +107,78 @@ def test_a_bad_tile_is_one_line_and_exit_code_1(run: Run, country: Path) -> None
     assert "2 of 4 tiles need attention" in result.stderr
 
 
-def test_a_standing_quarantine_is_told_and_not_an_error(run: Run, country: Path) -> None:
-    spoil(country, two_zone_project.WEST.id)
-    run("--project", country, "materialize", *HERE)
+def test_a_standing_quarantine_is_told_and_not_an_error(run: Run, four_tile_project: Path) -> None:
+    damage(four_tile_project, two_zone_project.WEST.id)
+    run("--project", four_tile_project, "materialize", *HERE)
 
-    result = run("--project", country, "materialize", *HERE)
+    result = run("--project", four_tile_project, "materialize", *HERE)
 
     assert result.exit_code == 0
     assert "2 were in quarantine before and still are." in result.stdout
 
 
-def test_quarantined_tiles_are_made_once_their_input_is_mended(run: Run, country: Path) -> None:
-    kept = spoil(country, two_zone_project.WEST.id)
-    run("--project", country, "materialize", *HERE)
-    shutil.move(kept, country / "scenes" / two_zone_project.WEST.id / "B08.tif")
+def test_quarantined_tiles_are_made_once_their_input_is_mended(
+    run: Run, four_tile_project: Path
+) -> None:
+    kept = damage(four_tile_project, two_zone_project.WEST.id)
+    run("--project", four_tile_project, "materialize", *HERE)
+    shutil.move(kept, four_tile_project / "scenes" / two_zone_project.WEST.id / "B08.tif")
 
-    result = run("--project", country, "materialize", "--quarantined", *HERE)
+    result = run("--project", four_tile_project, "materialize", "--quarantined", *HERE)
 
     assert result.exit_code == 0, result.output
     assert "2 tiles in" in result.stdout
     assert "2 materialized" in result.stdout
 
 
-def test_failed_tiles_are_tried_again(run: Run, country: Path, keys: tuple[str, ...]) -> None:
-    run("--project", country, "materialize", "--tiles", keys[0], "--select", "ndvi", *HERE)
+def test_failed_tiles_are_tried_again(
+    run: Run, four_tile_project: Path, keys: tuple[str, ...]
+) -> None:
+    run(
+        "--project", four_tile_project, "materialize", "--tiles", keys[0], "--select", "ndvi", *HERE
+    )
 
-    result = run("--project", country, "materialize", "--failed", *HERE)
+    result = run("--project", four_tile_project, "materialize", "--failed", *HERE)
 
     assert result.exit_code == 0, result.output
     assert "1 tile in" in result.stdout
 
 
-def test_stale_follows_the_freshness_of_the_project(run: Run, country: Path) -> None:
-    run("--project", country, "materialize", *HERE)
-    file = country / "project.toml"
+def test_stale_follows_the_freshness_of_the_project(run: Run, four_tile_project: Path) -> None:
+    run("--project", four_tile_project, "materialize", *HERE)
+    file = four_tile_project / "project.toml"
 
-    fresh = run("--project", country, "materialize", "--stale", *HERE)
+    fresh = run("--project", four_tile_project, "materialize", "--stale", *HERE)
     file.write_text(file.read_text().partition("[freshness]")[0])
-    unknown = run("--project", country, "materialize", "--stale", *HERE)
+    unknown = run("--project", four_tile_project, "materialize", "--stale", *HERE)
 
     assert "nothing to do" in fresh.stdout
     assert unknown.exit_code == 1
     assert "freshness.raw_tile: is missing" in unknown.stderr
 
 
-def test_only_the_selected_assets_are_made(run: Run, country: Path, keys: tuple[str, ...]) -> None:
+def test_only_the_selected_assets_are_made(
+    run: Run, four_tile_project: Path, keys: tuple[str, ...]
+) -> None:
     names = "raw_tile,reprojected_raster"
 
-    result = run("--project", country, "materialize", "--select", names, "--tiles", keys[0], *HERE)
+    result = run(
+        "--project", four_tile_project, "materialize", "--select", names, "--tiles", keys[0], *HERE
+    )
 
     assert result.exit_code == 0, result.output
-    assert {row["stage"] for row in rows(country, "tile_state")} == set(names.split(","))
-    assert not (country / "data" / "raw_regions.geojson").exists()
+    assert {row["stage"] for row in rows(four_tile_project, "tile_state")} == set(names.split(","))
+    assert not (four_tile_project / "data" / "raw_regions.geojson").exists()
 
 
-def test_boundaries_alone_touch_no_tile(run: Run, country: Path) -> None:
+def test_boundaries_alone_touch_no_tile(run: Run, four_tile_project: Path) -> None:
     select = ("--select", "raw_regions", "--select", "validated_regions,regions")
 
-    result = run("--project", country, "materialize", *select, *HERE)
+    result = run("--project", four_tile_project, "materialize", *select, *HERE)
 
     assert result.exit_code == 0, result.output
-    assert len(rows(country, "regions")) == 2
-    assert rows(country, "tile_state") == []
+    assert len(rows(four_tile_project, "regions")) == 2
+    assert rows(four_tile_project, "tile_state") == []
 
 
 @pytest.mark.parametrize(
@@ -178,9 +193,9 @@ def test_boundaries_alone_touch_no_tile(run: Run, country: Path) -> None:
     ],
 )
 def test_what_does_not_exist_is_refused(
-    run: Run, country: Path, arguments: list[str], told: str
+    run: Run, four_tile_project: Path, arguments: list[str], told: str
 ) -> None:
-    result = run("--project", country, "materialize", *arguments)
+    result = run("--project", four_tile_project, "materialize", *arguments)
 
     assert result.exit_code in {1, 2}
     assert told in result.stderr

@@ -13,7 +13,7 @@ from spatial_assets.cli.launching.backfill import batches
 from spatial_assets.cli.launching.webserver_client import WebserverClient, webserver_client
 from spatial_assets.errors import LaunchError, SettingsError
 from spatial_assets.pipeline.key_ranges import key_ranges
-from spatial_assets_tests.cli.fake_dagster_webserver import Dagster
+from spatial_assets_tests.cli.fake_dagster_webserver import FakeWebserver
 from spatial_assets_tests.fixtures.web_server import WebServer
 
 Run = Callable[..., Result]
@@ -26,12 +26,19 @@ STAGES = ("--select", "raw_tile,ndvi,tile_index")
 
 
 def test_the_chosen_tiles_and_assets_are_launched_and_no_other(
-    run: Run, country: Path, web: WebServer, dagster: Dagster
+    run: Run, four_tile_project: Path, web: WebServer, dagster: FakeWebserver
 ) -> None:
     keys = dagster.tiles
 
     result = run(
-        "--project", country, "materialize", "--launch", web.url, *STAGES, "--tiles", keys[1]
+        "--project",
+        four_tile_project,
+        "materialize",
+        "--launch",
+        web.url,
+        *STAGES,
+        "--tiles",
+        keys[1],
     )
 
     (launched,) = dagster.launched
@@ -39,17 +46,17 @@ def test_the_chosen_tiles_and_assets_are_launched_and_no_other(
     assert launched["tiles"] == [keys[1]]
     assert launched["assets"] == [{"path": [name]} for name in ("raw_tile", "ndvi", "tile_index")]
     assert result.stdout == f"backfill b1: 1 tile in 1 run, {web.url}/runs/b/b1\n"
-    assert not (country / "data" / "raw_tile").exists()  # nothing was made here
+    assert not (four_tile_project / "data" / "raw_tile").exists()  # nothing was made here
 
 
 def test_boundaries_go_along_until_they_were_made_once(
-    run: Run, country: Path, web: WebServer, dagster: Dagster
+    run: Run, four_tile_project: Path, web: WebServer, dagster: FakeWebserver
 ) -> None:
-    command = ("--project", country, "materialize", "--launch", web.url)
+    command = ("--project", four_tile_project, "materialize", "--launch", web.url)
     sets = ("raw_regions", "validated_regions", "regions")
 
     first = run(*command)
-    run("--project", country, "materialize", "--select", ",".join(sets), "--workers", "0")
+    run("--project", four_tile_project, "materialize", "--select", ",".join(sets), "--workers", "0")
     second = run(*command)
     named = run(*command, "--select", f"raw_tile,{sets[0]}")
 
@@ -62,10 +69,15 @@ def test_boundaries_go_along_until_they_were_made_once(
 
 
 def test_the_address_may_come_from_the_environment(
-    run: Run, country: Path, web: WebServer, dagster: Dagster
+    run: Run, four_tile_project: Path, web: WebServer, dagster: FakeWebserver
 ) -> None:
     result = run(
-        "--project", country, "materialize", *STAGES, "--launch", DAGSTER_WEBSERVER_URL=web.url
+        "--project",
+        four_tile_project,
+        "materialize",
+        *STAGES,
+        "--launch",
+        DAGSTER_WEBSERVER_URL=web.url,
     )
 
     assert result.exit_code == 0, result.output
@@ -73,11 +85,11 @@ def test_the_address_may_come_from_the_environment(
 
 
 def test_headers_come_from_the_environment_and_are_never_told(
-    run: Run, country: Path, web: WebServer, dagster: Dagster
+    run: Run, four_tile_project: Path, web: WebServer, dagster: FakeWebserver
 ) -> None:
     assert dagster.tiles
     headers = json.dumps({"Authorization": "Bearer s3cret"})
-    command = ("--project", country, "materialize", *STAGES, "--launch", web.url)
+    command = ("--project", four_tile_project, "materialize", *STAGES, "--launch", web.url)
 
     good = run(*command, DAGSTER_WEBSERVER_HEADERS=headers)
     sent = {request.headers.get("authorization") for request in web.requests}
@@ -101,11 +113,11 @@ def test_a_login_page_is_not_followed(web: WebServer) -> None:
     assert [request.path for request in web.requests] == ["/graphql"]
 
 
-def test_nobody_there_is_told_with_what_to_do(run: Run, country: Path) -> None:
-    result = run("--project", country, "materialize", "--launch", NOBODY)
+def test_nobody_there_is_told_with_what_to_do(run: Run, four_tile_project: Path) -> None:
+    result = run("--project", four_tile_project, "materialize", "--launch", NOBODY)
 
     assert result.exit_code == 1
-    assert f"no Dagster webserver answers at {NOBODY}" in result.stderr
+    assert f"no FakeWebserver webserver answers at {NOBODY}" in result.stderr
     assert "$DAGSTER_WEBSERVER_URL" in result.stderr
 
 
@@ -143,12 +155,12 @@ def test_without_an_address_it_is_this_machine() -> None:
 
 
 def test_another_project_is_refused_before_anything_is_launched(
-    run: Run, country: Path, web: WebServer, dagster: Dagster
+    run: Run, four_tile_project: Path, web: WebServer, dagster: FakeWebserver
 ) -> None:
     dagster.tiles = dagster.tiles[:3]
-    tiles = run("--project", country, "materialize", *STAGES, "--launch", web.url)
+    tiles = run("--project", four_tile_project, "materialize", *STAGES, "--launch", web.url)
     dagster.assets = ("raw_tile",)
-    assets = run("--project", country, "materialize", *STAGES, "--launch", web.url)
+    assets = run("--project", four_tile_project, "materialize", *STAGES, "--launch", web.url)
 
     assert (tiles.exit_code, assets.exit_code, dagster.launched) == (1, 1, [])
     assert "has 3 tiles, 3 of them among the 4 of " in tiles.stderr
@@ -156,11 +168,11 @@ def test_another_project_is_refused_before_anything_is_launched(
 
 
 def test_what_dagster_refuses_is_told(
-    run: Run, country: Path, web: WebServer, dagster: Dagster
+    run: Run, four_tile_project: Path, web: WebServer, dagster: FakeWebserver
 ) -> None:
     dagster.refusal = "read-only instance"
 
-    result = run("--project", country, "materialize", *STAGES, "--launch", web.url)
+    result = run("--project", four_tile_project, "materialize", *STAGES, "--launch", web.url)
 
     assert result.exit_code == 1
     assert "refused the backfill: read-only instance" in result.stderr
@@ -175,16 +187,16 @@ def test_what_dagster_refuses_is_told(
     ],
 )
 def test_options_that_do_not_go_together_are_refused(
-    run: Run, country: Path, arguments: list[str], told: str
+    run: Run, four_tile_project: Path, arguments: list[str], told: str
 ) -> None:
-    result = run("--project", country, "materialize", *arguments)
+    result = run("--project", four_tile_project, "materialize", *arguments)
 
     assert result.exit_code in {1, 2}
     assert told in result.stderr
 
 
-def test_nothing_chosen_launches_nothing(run: Run, country: Path) -> None:
-    result = run("--project", country, "materialize", "--failed", "--launch", NOBODY)
+def test_nothing_chosen_launches_nothing(run: Run, four_tile_project: Path) -> None:
+    result = run("--project", four_tile_project, "materialize", "--failed", "--launch", NOBODY)
 
     assert result.exit_code == 0
     assert "nothing to do" in result.stdout

@@ -18,8 +18,8 @@ Run = Callable[..., Result]
 WEST_SIDE = "11.75,46.0,11.9,46.3"
 
 
-def test_tiles_scenes_memory_and_runs_are_told(run: Run, country: Path) -> None:
-    result = run("--project", country, "plan")
+def test_tiles_scenes_memory_and_runs_are_told(run: Run, four_tile_project: Path) -> None:
+    result = run("--project", four_tile_project, "plan")
 
     assert result.exit_code == 0, result.output
     assert "4 tiles, 0.3 million pixels: 4 missing" in result.output
@@ -28,35 +28,39 @@ def test_tiles_scenes_memory_and_runs_are_told(run: Run, country: Path) -> None:
     assert "1 run in Dagster" in result.output
 
 
-def test_nothing_is_written(run: Run, country: Path) -> None:
-    before = sorted(country.rglob("*"))
+def test_nothing_is_written(run: Run, four_tile_project: Path) -> None:
+    before = sorted(four_tile_project.rglob("*"))
 
-    run("--project", country, "plan")
-    run("--project", country, "plan", "--missing")
+    run("--project", four_tile_project, "plan")
+    run("--project", four_tile_project, "plan", "--missing")
 
-    assert sorted(country.rglob("*")) == before
+    assert sorted(four_tile_project.rglob("*")) == before
 
 
-def test_each_range_of_neighbours_is_a_run_as_dagster_takes_it(run: Run, country: Path) -> None:
-    keys = load_project(country, {}).partitioning.keys
+def test_each_range_of_neighbours_is_a_run_as_dagster_takes_it(
+    run: Run, four_tile_project: Path
+) -> None:
+    keys = load_project(four_tile_project, {}).partitioning.keys
 
-    result = run("--project", country, "plan", "--tiles", f"{keys[0]},{keys[2]},{keys[3]}")
+    result = run(
+        "--project", four_tile_project, "plan", "--tiles", f"{keys[0]},{keys[2]},{keys[3]}"
+    )
 
     assert "2 runs in Dagster" in result.output
     assert f"--partition {keys[0]}  (1 tile)" in result.output
     assert f"--partition-range {keys[2]}...{keys[3]}  (2 tiles)" in result.output
 
 
-def test_states_choose_among_the_places(run: Run, country: Path) -> None:
-    run("--project", country, "materialize", "--bbox", WEST_SIDE, "--workers", "0")
+def test_states_choose_among_the_places(run: Run, four_tile_project: Path) -> None:
+    run("--project", four_tile_project, "materialize", "--bbox", WEST_SIDE, "--workers", "0")
 
-    assert "2 tiles," in run("--project", country, "plan", "--missing").output
+    assert "2 tiles," in run("--project", four_tile_project, "plan", "--missing").output
     assert (
         "nothing to do"
-        in run("--project", country, "plan", "--missing", "--bbox", WEST_SIDE).output
+        in run("--project", four_tile_project, "plan", "--missing", "--bbox", WEST_SIDE).output
     )
     assert "4 tiles, 0.3 million pixels: 2 materialized, 2 missing" in sorted_states(
-        run("--project", country, "plan").output
+        run("--project", four_tile_project, "plan").output
     )
 
 
@@ -66,18 +70,18 @@ def sorted_states(text: str) -> str:
     return f"{told}: {', '.join(sorted(states.split(', '), key=lambda state: state.split()[1]))}"
 
 
-def test_a_tile_that_cannot_fit_is_foretold(run: Run, country: Path) -> None:
-    file = country / "project.toml"
+def test_a_tile_that_cannot_fit_is_foretold(run: Run, four_tile_project: Path) -> None:
+    file = four_tile_project / "project.toml"
     file.write_text(file.read_text().replace("workers = 2", "workers = 2\nmemory_mb = 100"))
 
-    result = run("--project", country, "plan")
+    result = run("--project", four_tile_project, "plan")
 
     assert "of 100 MB" in result.output
     assert "too much: the run rejects such tiles" in result.output
 
 
-def test_keys_of_standard_input_are_taken(country: Path) -> None:
-    runner, project = CliRunner(), ["--project", str(country)]
+def test_keys_of_standard_input_are_taken(four_tile_project: Path) -> None:
+    runner, project = CliRunner(), ["--project", str(four_tile_project)]
     keys = runner.invoke(main, [*project, "tiles", "--bbox", WEST_SIDE]).output
 
     result = runner.invoke(main, [*project, "plan", "--tiles", "-"], input=keys)

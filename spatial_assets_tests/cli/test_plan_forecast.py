@@ -53,12 +53,12 @@ def noted(folder: Path) -> list[dict[str, Any]]:
         return sorted(database.rows("run_log"), key=lambda row: str(row["started_at"]))
 
 
-def test_the_bytes_foretold_are_those_that_a_run_reads(run: Run, country: Path) -> None:
-    foretold = planned(run, country)
+def test_the_bytes_foretold_are_those_that_a_run_reads(run: Run, four_tile_project: Path) -> None:
+    foretold = planned(run, four_tile_project)
 
-    run("--project", country, "materialize", *HERE)
+    run("--project", four_tile_project, "materialize", *HERE)
 
-    (row,) = noted(country)  # noise packs a quarter better with the store's predictor
+    (row,) = noted(four_tile_project)  # noise packs a quarter better with the store's predictor
     assert foretold["bytes_to_read"] == pytest.approx(row["bytes_read"], rel=2 * TOLERANCE)
     assert (foretold["scenes_to_read"], foretold["scenes_of_guessed_size"]) == (2, 0)
 
@@ -85,42 +85,46 @@ def test_the_bytes_of_real_scenes_are_foretold(run: Run, tmp_path: Path, samples
     assert foretold == pytest.approx(read, rel=TOLERANCE)
 
 
-def test_what_is_in_the_store_is_not_read_again(run: Run, country: Path) -> None:
-    keys = load_project(country, {}).partitioning.keys
-    everything = planned(run, country)["bytes_to_read"]
+def test_what_is_in_the_store_is_not_read_again(run: Run, four_tile_project: Path) -> None:
+    keys = load_project(four_tile_project, {}).partitioning.keys
+    everything = planned(run, four_tile_project)["bytes_to_read"]
 
-    run("--project", country, "materialize", "--tiles", keys[0], *HERE)
+    run("--project", four_tile_project, "materialize", "--tiles", keys[0], *HERE)
 
-    rest = planned(run, country)["bytes_to_read"]
-    alone = planned(run, country, "--tiles", ",".join(keys[1:]))["bytes_to_read"]
-    assert planned(run, country, "--tiles", keys[0])["bytes_to_read"] == 0
-    assert "nothing to read" in run("--project", country, "plan", "--tiles", keys[0]).stdout
+    rest = planned(run, four_tile_project)["bytes_to_read"]
+    alone = planned(run, four_tile_project, "--tiles", ",".join(keys[1:]))["bytes_to_read"]
+    assert planned(run, four_tile_project, "--tiles", keys[0])["bytes_to_read"] == 0
+    assert (
+        "nothing to read" in run("--project", four_tile_project, "plan", "--tiles", keys[0]).stdout
+    )
     assert 0 < rest == alone < everything
 
 
-def test_a_scene_that_changed_is_read_again(run: Run, country: Path) -> None:
-    run("--project", country, "materialize", *HERE)
-    (item,) = (country / "scenes").glob("west*/*.json")
+def test_a_scene_that_changed_is_read_again(run: Run, four_tile_project: Path) -> None:
+    run("--project", four_tile_project, "materialize", *HERE)
+    (item,) = (four_tile_project / "scenes").glob("west*/*.json")
     document = json.loads(item.read_text())
     document["properties"]["s2:processing_baseline"] = "05.10"
     document["assets"]["red"]["raster:bands"][0]["nodata"] = 1
     item.write_text(json.dumps(document))
 
-    assert planned(run, country)["scenes_to_read"] == 1
+    assert planned(run, four_tile_project)["scenes_to_read"] == 1
 
 
-def test_stages_behind_the_first_read_no_scene(run: Run, country: Path) -> None:
-    found = planned(run, country, "--select", "ndvi,tile_index")
+def test_stages_behind_the_first_read_no_scene(run: Run, four_tile_project: Path) -> None:
+    found = planned(run, four_tile_project, "--select", "ndvi,tile_index")
 
     assert found["stages"] == ["ndvi", "tile_index"]
     assert found["bytes_to_read"] == 0
-    assert planned(run, country, "--select", "raw_tile")["bytes_to_read"] > 0
+    assert planned(run, four_tile_project, "--select", "raw_tile")["bytes_to_read"] > 0
 
 
-def test_the_plan_for_programs_names_the_tiles_and_the_runs(run: Run, country: Path) -> None:
-    keys = load_project(country, {}).partitioning.keys
+def test_the_plan_for_programs_names_the_tiles_and_the_runs(
+    run: Run, four_tile_project: Path
+) -> None:
+    keys = load_project(four_tile_project, {}).partitioning.keys
 
-    found = planned(run, country, "--tiles", f"{keys[0]},{keys[2]},{keys[3]}")
+    found = planned(run, four_tile_project, "--tiles", f"{keys[0]},{keys[2]},{keys[3]}")
 
     assert found["keys"] == [keys[0], keys[2], keys[3]]
     assert found["states"] == {"missing": 3}
@@ -129,28 +133,31 @@ def test_the_plan_for_programs_names_the_tiles_and_the_runs(run: Run, country: P
         {"first": keys[2], "last": keys[3], "tiles": 2},
     ]
     assert found["memory"]["total_mb"] <= found["memory"]["allowed_mb"] == 2048
-    assert planned(run, country, "--quarantined") == {"tiles": 0, "keys": [], "runs": []}
+    assert planned(run, four_tile_project, "--quarantined") == {"tiles": 0, "keys": [], "runs": []}
 
 
-def test_no_time_is_made_up_before_a_run(run: Run, country: Path) -> None:
-    assert planned(run, country)["seconds"] is None
+def test_no_time_is_made_up_before_a_run(run: Run, four_tile_project: Path) -> None:
+    assert planned(run, four_tile_project)["seconds"] is None
     assert (
-        "no run has computed these stages this way yet" in run("--project", country, "plan").stdout
+        "no run has computed these stages this way yet"
+        in run("--project", four_tile_project, "plan").stdout
     )
 
 
-def test_time_follows_from_the_last_runs_of_these_stages(run: Run, country: Path) -> None:
-    run("--project", country, "materialize", "--workers", "2")
-    run("--project", country, "materialize", "--workers", "2")  # nothing to compute: no rate of it
+def test_time_follows_from_the_last_runs_of_these_stages(run: Run, four_tile_project: Path) -> None:
+    run("--project", four_tile_project, "materialize", "--workers", "2")
+    run(
+        "--project", four_tile_project, "materialize", "--workers", "2"
+    )  # nothing to compute: no rate of it
 
-    found = planned(run, country)
+    found = planned(run, four_tile_project)
 
-    (row, _) = noted(country)
+    (row, _) = noted(four_tile_project)
     each = row["seconds"] / 4
     assert found["seconds_a_tile"] == pytest.approx(each, abs=1e-3)
     assert found["seconds"] == pytest.approx(4 * each / 2, abs=0.06)
-    assert "s per tile in the last 1 run)" in run("--project", country, "plan").stdout
-    assert planned(run, country, "--select", "raw_tile")["seconds"] is None
+    assert "s per tile in the last 1 run)" in run("--project", four_tile_project, "plan").stdout
+    assert planned(run, four_tile_project, "--select", "raw_tile")["seconds"] is None
 
 
 def row(number: int, **changes: object) -> Mapping[str, object]:
@@ -206,8 +213,8 @@ def test_throughput_counts_what_was_computed_and_how_long_runs_lasted() -> None:
 
 
 @pytest.fixture
-def project(country: Path) -> Project:
-    return load_project(country, {})
+def project(four_tile_project: Path) -> Project:
+    return load_project(four_tile_project, {})
 
 
 @pytest.fixture

@@ -23,16 +23,16 @@ ORPHANS = ("raw_tile/{key}/killed/red.tif", "ndvi.zarr/ndvi/c/1/0/0")
 
 
 @pytest.fixture
-def made(run: Run, country: Path) -> Path:
-    """The country, all of it materialized."""
-    result = run("--project", country, "materialize", "--workers", "0")
+def made(run: Run, four_tile_project: Path) -> Path:
+    """The project, all of it materialized."""
+    result = run("--project", four_tile_project, "materialize", "--workers", "0")
     assert result.exit_code == 0, result.output
-    return country
+    return four_tile_project
 
 
 @pytest.fixture
 def smaller(made: Path) -> Path:
-    """The country after its area lost the two western tiles."""
+    """The project after its area lost the two western tiles."""
     file = made / "project.toml"
     file.write_text(file.read_text().replace(str(two_zone_project.AREA), str(EAST_SIDE)))
     return made
@@ -65,9 +65,11 @@ def test_where_everything_belongs_to_a_tile_there_is_nothing_to_prune(run: Run, 
     assert files(made) == before
 
 
-def test_before_anything_was_made_there_is_nothing_to_prune(run: Run, country: Path) -> None:
-    assert "nothing has been made here yet" in run("--project", country, "prune").output
-    assert not (country / "data").exists()
+def test_before_anything_was_made_there_is_nothing_to_prune(
+    run: Run, four_tile_project: Path
+) -> None:
+    assert "nothing has been made here yet" in run("--project", four_tile_project, "prune").output
+    assert not (four_tile_project / "data").exists()
 
 
 def test_tiles_that_left_the_area_are_listed_and_nothing_is_removed(

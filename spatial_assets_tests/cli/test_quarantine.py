@@ -50,12 +50,14 @@ def listed(run: Run, folder: Path, *options: str) -> list[dict[str, object]]:
     return found
 
 
-def test_nothing_is_in_quarantine_before_anything_was_made(run: Run, country: Path) -> None:
-    result = run("--project", country, "quarantine", "list")
+def test_nothing_is_in_quarantine_before_anything_was_made(
+    run: Run, four_tile_project: Path
+) -> None:
+    result = run("--project", four_tile_project, "quarantine", "list")
 
     assert result.exit_code == 0
     assert result.output == "Nothing in quarantine.\n"
-    assert not (country / "data").exists()
+    assert not (four_tile_project / "data").exists()
 
 
 def test_the_list_names_kind_subject_reason_times_and_place(run: Run, bad: Path) -> None:
@@ -168,8 +170,8 @@ def test_releasing_what_is_not_there_is_an_error(
     assert listed(run, bad) == before
 
 
-def test_showing_what_is_not_there_is_an_error(run: Run, country: Path) -> None:
-    result = run("--project", country, "quarantine", "show", "nobody")
+def test_showing_what_is_not_there_is_an_error(run: Run, four_tile_project: Path) -> None:
+    result = run("--project", four_tile_project, "quarantine", "show", "nobody")
 
     assert result.exit_code == 1
     assert "nothing in quarantine matches: nobody" in result.output

@@ -25,11 +25,13 @@ STAGES = ("raw_tile", "ndvi")
 
 
 @pytest.fixture
-def half_bad(run: Run, country: Path) -> Path:
-    """The country, materialized with its western scene unreadable: two tiles of four are bad."""
-    (country / "scenes" / two_zone_project.WEST.id / "B08.tif").write_bytes(b"<html>503</html>")
-    run("--project", country, "materialize", "--workers", "0")
-    return country
+def half_bad(run: Run, four_tile_project: Path) -> Path:
+    """The project materialized with its western scene unreadable: two tiles of four are bad."""
+    (four_tile_project / "scenes" / two_zone_project.WEST.id / "B08.tif").write_bytes(
+        b"<html>503</html>"
+    )
+    run("--project", four_tile_project, "materialize", "--workers", "0")
+    return four_tile_project
 
 
 def document(run: Run, folder: Path, *options: str) -> dict[str, Any]:
@@ -39,15 +41,17 @@ def document(run: Run, folder: Path, *options: str) -> dict[str, Any]:
     return found
 
 
-def test_a_project_of_which_nothing_was_made_is_all_missing(run: Run, country: Path) -> None:
-    before = sorted(country.rglob("*"))
+def test_a_project_of_which_nothing_was_made_is_all_missing(
+    run: Run, four_tile_project: Path
+) -> None:
+    before = sorted(four_tile_project.rglob("*"))
 
-    result = run("--project", country, "status")
+    result = run("--project", four_tile_project, "status")
 
     assert result.exit_code == 0, result.output
     assert "missing" in result.output
     assert "materialized" not in result.output
-    assert sorted(country.rglob("*")) == before
+    assert sorted(four_tile_project.rglob("*")) == before
 
 
 def test_the_table_counts_tiles_by_state_with_reasons(run: Run, half_bad: Path) -> None:
@@ -124,8 +128,16 @@ def test_a_tile_that_was_released_is_to_be_made_again(run: Run, half_bad: Path) 
     assert document(run, half_bad)["counts"]["missing"] == 2
 
 
-def test_a_file_that_cannot_be_written_is_an_error_of_one_line(run: Run, country: Path) -> None:
-    result = run("--project", country, "status", "--geojson", country / "nowhere" / "t.geojson")
+def test_a_file_that_cannot_be_written_is_an_error_of_one_line(
+    run: Run, four_tile_project: Path
+) -> None:
+    result = run(
+        "--project",
+        four_tile_project,
+        "status",
+        "--geojson",
+        four_tile_project / "nowhere" / "t.geojson",
+    )
 
     assert result.exit_code == 1
     assert "cannot be written" in result.stderr

@@ -1,4 +1,4 @@
-"""`make fuzz`: spoiled inputs by the thousand; `--case KIND SEED`: one of them again."""
+"""`make fuzz`: damaged inputs by the thousand; `--case KIND SEED`: one of them again."""
 
 from __future__ import annotations
 

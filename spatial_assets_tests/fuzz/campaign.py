@@ -29,7 +29,7 @@ STARTING = 60.0
 
 @dataclass(frozen=True)
 class Case:
-    """One spoiled input."""
+    """One damaged input."""
 
     kind: str
     seed: str

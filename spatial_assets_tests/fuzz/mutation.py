@@ -1,4 +1,4 @@
-"""How inputs are spoiled: bytes, and the values of nested documents. All from one seeded source."""
+"""How inputs are damaged: bytes, and the values of nested documents. All from one seeded source."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ HOSTILE_VALUES: tuple[object, ...] = (
 )
 
 
-def spoiled_bytes(good: bytes, dice: random.Random) -> bytes:
+def damaged_bytes(good: bytes, dice: random.Random) -> bytes:
     """The bytes with one to six things done to them, more often near either end than between."""
     data = bytearray(good)
     for _ in range(dice.choice((1, 1, 1, 2, 3, 6))):
@@ -107,14 +107,14 @@ _BYTE_WAYS: Sequence[Callable[[bytearray, random.Random], None]] = (
 )
 
 
-def spoiled_document(good: Mapping[str, Any], dice: random.Random) -> dict[str, Any]:
+def damaged_document(good: Mapping[str, Any], dice: random.Random) -> dict[str, Any]:
     """The document with one to four of its values replaced, removed, wrapped or exchanged."""
     document: dict[str, Any] = copy.deepcopy(dict(good))
     for _ in range(dice.choice((1, 1, 2, 4))):
         places = list(_places(document))
         if not places:
             break
-        _spoil_value(document, dice.choice(places), dice)
+        _damage_value(document, dice.choice(places), dice)
     return document
 
 
@@ -130,7 +130,7 @@ def _places(value: object, path: Path = ()) -> Iterator[Path]:
         yield from _places(each, (*path, key))
 
 
-def _spoil_value(document: Any, path: Path, dice: random.Random) -> None:  # noqa: ANN401 - JSON
+def _damage_value(document: Any, path: Path, dice: random.Random) -> None:  # noqa: ANN401 - JSON
     holder = document
     for key in path[:-1]:
         holder = holder[key]

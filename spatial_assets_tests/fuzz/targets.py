@@ -1,4 +1,4 @@
-"""What is done with a spoiled input: the product's own way from the file to what it makes of it.
+"""What is done with a damaged input: the product's own way from the file to what it makes of it.
 
 Each target answers in a word how it went. What it raises but an error of ours is a finding.
 """
@@ -32,7 +32,7 @@ from spatial_assets.project.sections.products import BoundarySettings
 from spatial_assets.stores.objects.store import open_store
 from spatial_assets_tests.fixtures.scene_factory import project_in, write_scene
 from spatial_assets_tests.fuzz.inputs import LAYOUTS, PROJECT
-from spatial_assets_tests.fuzz.mutation import spoiled_bytes, spoiled_document
+from spatial_assets_tests.fuzz.mutation import damaged_bytes, damaged_document
 
 CANARY = "CANARY-8c1e"
 """Stands in a file outside of every project: whoever tells it has read what it should not."""
@@ -49,7 +49,7 @@ def raster(good: Path, case: Path, dice: random.Random) -> str:
     name = dice.choice(sorted(LAYOUTS))
     write_scene(case / "scenes" / "s")
     path = next((case / "scenes" / "s").glob("*B04*"))
-    path.write_bytes(spoiled_bytes((good / "rasters" / f"{name}.tif").read_bytes(), dice))
+    path.write_bytes(damaged_bytes((good / "rasters" / f"{name}.tif").read_bytes(), dice))
     project = project_in(case / "project", case / "scenes")
     (scene,) = find_scenes(project).scenes
     return _looked_into(scene, project)
@@ -63,10 +63,10 @@ def item(good: Path, case: Path, dice: random.Random) -> str:
     for other in folder.glob("*.json"):
         other.unlink()
     if dice.random() < 2 / 3:
-        spoiled = json.dumps(spoiled_document(json.loads(text), dice)).encode()
+        damaged = json.dumps(damaged_document(json.loads(text), dice)).encode()
     else:
-        spoiled = spoiled_bytes(text, dice)
-    (folder / "item.json").write_bytes(spoiled)
+        damaged = damaged_bytes(text, dice)
+    (folder / "item.json").write_bytes(damaged)
     project = project_in(case / "project", case / "scenes", hosts=["nowhere.invalid"])
     found = find_scenes(project)
     _require_silence(found.rejected)
@@ -107,9 +107,9 @@ def vectors(good: Path, case: Path, dice: random.Random) -> str:
     path = case / source.name
     data = source.read_bytes()
     if source.suffix == ".geojson" and dice.random() < 2 / 3:
-        path.write_text(json.dumps(spoiled_document(json.loads(data), dice)))
+        path.write_text(json.dumps(damaged_document(json.loads(data), dice)))
     else:
-        path.write_bytes(spoiled_bytes(data, dice))
+        path.write_bytes(damaged_bytes(data, dice))
     project = project_in(case / "project", case)
     settings = BoundarySettings(
         name="regions",
@@ -130,10 +130,10 @@ def project_file(_good: Path, case: Path, dice: random.Random) -> str:
     text = toml(PROJECT)
     if dice.random() < 2 / 3:
         (case / "project.toml").write_text(
-            toml(spoiled_document(PROJECT, dice)), "utf-8", "replace"
+            toml(damaged_document(PROJECT, dice)), "utf-8", "replace"
         )
     else:
-        (case / "project.toml").write_bytes(spoiled_bytes(text.encode(), dice))
+        (case / "project.toml").write_bytes(damaged_bytes(text.encode(), dice))
     project = load_project(case, {})
     _ = project.partitioning.keys, project.bands, project.tile_ages
     for name in project.regions:

@@ -23,10 +23,10 @@ from spatial_assets.errors import SpatialAssetsError
 from spatial_assets.project import load_project
 from spatial_assets.stores.tables.connect import open_database
 from spatial_assets_tests.fixtures.two_zone_project import (
-    COUNTRY,
+    ALL_GRANULES,
     FILES,
     TWO_TILES,
-    write_country,
+    write_catalog,
     write_project,
 )
 from spatial_assets_tests.fixtures.web_server import WebServer, serving
@@ -77,7 +77,7 @@ def sign_hrefs(catalog: Path, url: str) -> None:
 @contextmanager
 def troubled_web(folder: Path) -> Iterator[WebServer]:
     """A server of the files that refuses, has lost, or ruined some of them."""
-    first, second, third, _ = (granule.id for granule in COUNTRY)
+    first, second, third, _ = (granule.id for granule in ALL_GRANULES)
     with serving(folder) as web:
         web.always[f"/{first}/{FILES['red']}"] = 403
         web.always[f"/{second}/{FILES['nir']}"] = 404
@@ -91,8 +91,8 @@ def told(postgis_server: PostgisServer, tmp_path_factory: pytest.TempPathFactory
     database = f"planted_{os.getpid()}"
     with postgis_server.connect("postgres") as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(database)))
-    files = write_country(folder / "files")
-    catalog = write_country(folder / "catalog")
+    files = write_catalog(folder / "files")
+    catalog = write_catalog(folder / "catalog")
     write_project(folder / "project", catalog, area={"bbox": TWO_TILES})
     home = folder / "home"
     home.mkdir()
@@ -192,7 +192,7 @@ def test_no_representation_tells_a_secret(tmp_path: Path, monkeypatch: pytest.Mo
     for name, value in PLANTED.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("SPATIAL_ASSETS_SOURCE_ACCESS_KEY_ID", "public-name")
-    catalog = write_country(tmp_path / "catalog", COUNTRY[:1])
+    catalog = write_catalog(tmp_path / "catalog", ALL_GRANULES[:1])
     sign_hrefs(catalog, "http://127.0.0.1:9")
     url = "postgresql+psycopg://me:planted-login@127.0.0.1:9/database"
     write_project(tmp_path, catalog, area={"bbox": TWO_TILES})

@@ -14,22 +14,22 @@ from spatial_assets.project import Project
 from spatial_assets.stores.tables.connect import open_database
 from spatial_assets_tests.fixtures.pipeline_runs import (
     NOON,
-    changed,
-    cube,
-    objects,
-    red,
+    changed_objects,
+    failure_of,
+    read_cube,
     rows,
+    run_fails,
+    run_tiles,
     stage_of,
     states,
     store_of,
-    trouble_of,
-    walk,
+    stored_objects,
 )
 from spatial_assets_tests.fixtures.two_zone_project import (
     EAST,
     FILES,
     TWO_TILES,
-    write_country,
+    write_catalog,
     write_project,
     write_scene_out_of_range,
 )
@@ -48,18 +48,18 @@ def test_a_tile_whose_scenes_are_all_bad_is_quarantined_and_stands(
         (folder / FILES["nir"]).write_bytes(b"<html>403</html>")
     project = over_two_tiles(tmp_path / "project", catalog)
 
-    first = walk(project)
-    stored = objects(project)
-    second = walk(project)
+    first = run_tiles(project)
+    stored = stored_objects(project)
+    second = run_tiles(project)
 
     assert states(first) == states(second) == {State.QUARANTINED}
-    assert red(first)
-    assert not red(second)
+    assert run_fails(first)
+    assert not run_fails(second)
     assert all(outcome.already_quarantined for outcome in second.values())
-    assert changed(stored, project) == set()
+    assert changed_objects(stored, project) == set()
     for outcome in (*first.values(), *second.values()):
-        assert trouble_of(outcome)[0] == "no_usable_scene"
-    assert "not_a_raster" in trouble_of(next(iter(first.values())))[1]
+        assert failure_of(outcome)[0] == "no_usable_scene"
+    assert "not_a_raster" in failure_of(next(iter(first.values())))[1]
     kinds = [str(row["kind"]) for row in rows(project, "quarantine")]
     assert sorted(kinds) == ["scene"] * 4 + ["tile"] * 2
     assert json.loads(store_of(project).get(f"quarantine/tile/{next(iter(first))}.json"))
@@ -71,22 +71,22 @@ def test_a_standing_quarantine_is_no_failure_of_a_stage_run_alone(
     for folder in catalog.iterdir():
         (folder / FILES["nir"]).write_bytes(b"")
     project = over_two_tiles(tmp_path / "project", catalog)
-    walk(project)
+    run_tiles(project)
 
-    outcomes = walk(project, stages=["ndvi"])
+    outcomes = run_tiles(project, stages=["ndvi"])
 
     assert states(outcomes) == {State.QUARANTINED}
-    assert not red(outcomes)
+    assert not run_fails(outcomes)
 
 
 def test_quarantine_ends_when_the_input_is_mended(catalog: Path, tmp_path: Path) -> None:
     for folder in catalog.iterdir():
         (folder / FILES["nir"]).write_bytes(b"")
     project = over_two_tiles(tmp_path / "project", catalog)
-    walk(project)
-    write_country(catalog)
+    run_tiles(project)
+    write_catalog(catalog)
 
-    outcomes = walk(project)
+    outcomes = run_tiles(project)
 
     assert states(outcomes) == {State.MATERIALIZED}
     assert all(row["released_at"] is not None for row in rows(project, "quarantine"))
@@ -98,12 +98,12 @@ def test_quarantine_ends_when_a_person_lets_it_go(catalog: Path, tmp_path: Path)
     for folder in catalog.iterdir():
         (folder / FILES["nir"]).write_bytes(b"")
     project = over_two_tiles(tmp_path / "project", catalog)
-    first, *others = walk(project)
+    first, *others = run_tiles(project)
     with open_database(project.database_url) as database:
         database.ensure_schema(project.boundaries, project.indices.names)
         assert database.release({"kind": "tile", "subject": first}, now=NOON) == 1
 
-    outcomes = walk(project, now=NOON + dt.timedelta(days=1))
+    outcomes = run_tiles(project, now=NOON + dt.timedelta(days=1))
 
     assert not outcomes[first].already_quarantined  # looked at again, and still bad
     assert outcomes[first].state is State.QUARANTINED
@@ -116,10 +116,10 @@ def test_a_bad_scene_is_quarantined_while_its_tiles_go_on(catalog: Path, tmp_pat
     (catalog / EAST.id / FILES["red"]).write_bytes(b"")
     project = over_two_tiles(tmp_path / "project", catalog)
 
-    outcomes = walk(project)
+    outcomes = run_tiles(project)
 
     assert states(outcomes) == {State.MATERIALIZED}
-    assert not red(outcomes)
+    assert not run_fails(outcomes)
     (record,) = rows(project, "quarantine")
     assert (record["kind"], record["subject"]) == ("scene", EAST.id)
     checks = {check.check: check for each in outcomes.values() for check in each.checks}
@@ -134,7 +134,7 @@ def test_a_tile_most_of_whose_index_is_out_of_range_is_quarantined_with_the_figu
     write_scene_out_of_range(catalog)
     project = over_two_tiles(tmp_path / "project", catalog)
 
-    outcomes = walk(project)
+    outcomes = run_tiles(project)
 
     west, east = project.partitioning.keys
     assert outcomes[west].state is State.QUARANTINED
@@ -147,7 +147,7 @@ def test_a_tile_most_of_whose_index_is_out_of_range_is_quarantined_with_the_figu
         assert stage_of(outcomes[west], stage).state is State.MATERIALIZED
     severe = [check for check in outcomes[west].checks if check.severe]
     assert [check.check for check in severe] == ["index_range"]
-    again = walk(project)
+    again = run_tiles(project)
     assert again[west].already_quarantined
-    assert not red(again)
-    assert np.all(cube(project, window=project.partitioning.tile(west).window)[0] == FILL)
+    assert not run_fails(again)
+    assert np.all(read_cube(project, window=project.partitioning.tile(west).window)[0] == FILL)

@@ -21,13 +21,13 @@ from spatial_assets.project import Project
 from spatial_assets.stores.tables.connect import open_database
 from spatial_assets_tests.fixtures.pipeline_runs import (
     NOON,
-    changed,
-    objects,
+    changed_objects,
+    failure_of,
     rows,
+    run_tiles,
     states,
     store_of,
-    trouble_of,
-    walk,
+    stored_objects,
 )
 from spatial_assets_tests.fixtures.two_zone_project import (
     EAST,
@@ -35,7 +35,7 @@ from spatial_assets_tests.fixtures.two_zone_project import (
     SOUTH,
     TWO_TILES,
     WEST,
-    write_country,
+    write_catalog,
     write_project,
 )
 
@@ -61,7 +61,7 @@ def release(project: Project, *subjects: str) -> set[str]:
         return {str(row["subject"]) for row in gone}
 
 
-def spoil(path: Path) -> bytes:
+def damage(path: Path) -> bytes:
     """Other bytes of the same size and age: no fingerprint tells; the good ones."""
     good, facts = path.read_bytes(), path.stat()
     path.write_bytes(b"\0" * len(good))
@@ -78,14 +78,14 @@ def mend(path: Path, good: bytes) -> None:
 def test_a_released_tile_is_read_again_though_no_fingerprint_changed(
     catalog: Path, project: Project
 ) -> None:
-    goods = {path: spoil(path) for path in catalog.glob("*/*.tif")}
-    first, other = walk(project)
+    goods = {path: damage(path) for path in catalog.glob("*/*.tif")}
+    first, other = run_tiles(project)
     for path, good in goods.items():
         mend(path, good)
-    standing = walk(project)
+    standing = run_tiles(project)
 
     gone = release(project, first)
-    after = walk(project)
+    after = run_tiles(project)
 
     assert states(standing) == {State.QUARANTINED}
     assert gone == {first, *(folder.name for folder in catalog.iterdir())}
@@ -98,14 +98,14 @@ def test_a_released_tile_that_is_still_bad_goes_back_with_a_new_first_seen(
     catalog: Path, project: Project
 ) -> None:
     for path in catalog.glob("*/*.tif"):
-        spoil(path)
-    first, other = walk(project)
+        damage(path)
+    first, other = run_tiles(project)
     release(project, first)
 
-    outcomes = walk(project, now=LATER)
+    outcomes = run_tiles(project, now=LATER)
 
     assert not outcomes[first].already_quarantined
-    assert trouble_of(outcomes[first])[0] == "no_usable_scene"
+    assert failure_of(outcomes[first])[0] == "no_usable_scene"
     seen = {row["subject"]: row for row in rows(project, "quarantine") if row["kind"] == "tile"}
     assert seen[first]["first_seen"] == LATER
     assert seen[other]["first_seen"] == NOON
@@ -121,22 +121,22 @@ def test_blocks_that_could_not_be_read_are_read_again_for_a_released_tile(
     for folder in catalog.iterdir():
         if folder.name != WEST.id:
             shutil.rmtree(folder)
-    walk(project)
+    run_tiles(project)
     path = catalog / WEST.id / FILES["red"]
-    good = spoil_blocks(path)
-    first, _ = walk(project)
+    good = damage_blocks(path)
+    first, _ = run_tiles(project)
     mend(path, good)
     gdal_datasets.close_all()  # this process would still know the blocks that it saw
     release(project, first)
 
-    outcomes = walk(project, keys=[first])
+    outcomes = run_tiles(project, keys=[first])
 
     assert outcomes[first].state is State.MATERIALIZED
     (check,) = [each for each in outcomes[first].checks if each.check == "source_intact"]
     assert check.verdict.passed
 
 
-def spoil_blocks(path: Path) -> bytes:
+def damage_blocks(path: Path) -> bytes:
     """Everything but the header and the tags, at the start or the end of the file."""
     good = path.read_bytes()
     data = bytearray(good)
@@ -149,14 +149,14 @@ def test_a_scene_in_quarantine_is_not_opened_again_until_it_is_released(
     catalog: Path, project: Project
 ) -> None:
     path = catalog / EAST.id / FILES["nir"]
-    good = spoil(path)
-    walk(project)
+    good = damage(path)
+    run_tiles(project)
     mend(path, good)
-    standing = walk(project)
+    standing = run_tiles(project)
     ids = {row["subject"]: row["released_at"] for row in rows(project, "quarantine")}
 
     release(project, EAST.id)
-    walk(project)
+    run_tiles(project)
 
     assert ids == {EAST.id: None}
     assert states(standing) == {State.UNCHANGED}
@@ -171,11 +171,11 @@ def test_a_scene_that_is_gone_for_a_moment_is_looked_for_at_every_run(
     path = catalog / EAST.id / FILES["nir"]
     good, facts = path.read_bytes(), path.stat()
     path.unlink()
-    walk(project)
+    run_tiles(project)
     path.write_bytes(good)
     os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
 
-    walk(project)
+    run_tiles(project)
 
     (record,) = rows(project, "quarantine")
     assert (record["reason"], record["released_at"] is None) == ("missing_object", False)
@@ -185,26 +185,26 @@ def test_what_is_met_again_is_seen_again_and_first_seen_stays(
     catalog: Path, project: Project
 ) -> None:
     for path in catalog.glob("*/*.tif"):
-        spoil(path)
-    walk(project)
-    before = objects(project)
+        damage(path)
+    run_tiles(project)
+    before = stored_objects(project)
     soon = NOON + dt.timedelta(minutes=5)
 
-    walk(project, now=soon)
+    run_tiles(project, now=soon)
     at_once = {row["last_seen"] for row in rows(project, "quarantine")}
-    walk(project, now=LATER)
+    run_tiles(project, now=LATER)
 
     assert at_once == {NOON}  # not each bad scene each minute
     assert {row["last_seen"] for row in rows(project, "quarantine")} == {LATER}
     assert {row["first_seen"] for row in rows(project, "quarantine")} == {NOON}
-    assert changed(before, project) == set()
+    assert changed_objects(before, project) == set()
 
 
 def test_a_record_says_where_the_scene_lies_and_what_judged_it(
     catalog: Path, project: Project
 ) -> None:
-    spoil(catalog / SOUTH.id / FILES["red"])
-    walk(project)
+    damage(catalog / SOUTH.id / FILES["red"])
+    run_tiles(project)
 
     (record,) = rows(project, "quarantine")
 
@@ -220,14 +220,14 @@ def test_a_record_says_where_the_scene_lies_and_what_judged_it(
 def test_a_released_tile_leaves_no_object_that_its_manifest_does_not_name(
     catalog: Path, project: Project
 ) -> None:
-    goods = {path: spoil(path) for path in catalog.glob("*/*.tif")}
-    first, _ = walk(project)
+    goods = {path: damage(path) for path in catalog.glob("*/*.tif")}
+    first, _ = run_tiles(project)
     for path, good in goods.items():
         mend(path, good)
     release(project, first)
-    again = walk(project)
+    again = run_tiles(project)
 
-    walked = walk(project, engine=InlineEngine())
+    walked = run_tiles(project, engine=InlineEngine())
 
     assert states(again) == {State.MATERIALIZED}
     assert states(walked) == {State.UNCHANGED}
@@ -235,8 +235,8 @@ def test_a_released_tile_leaves_no_object_that_its_manifest_does_not_name(
 
 def test_mended_inputs_need_no_release(catalog: Path, project: Project) -> None:
     for path in catalog.glob("*/*.tif"):
-        spoil(path)
-    walk(project)
-    write_country(catalog)
+        damage(path)
+    run_tiles(project)
+    write_catalog(catalog)
 
-    assert states(walk(project)) == {State.MATERIALIZED}
+    assert states(run_tiles(project)) == {State.MATERIALIZED}

@@ -185,7 +185,7 @@ def test_what_did_not_arrive_does_not_count_as_read(web: WebServer, access: Sour
     assert np.array_equal(pixels_of(source, WHOLE, access), noise())
 
 
-def test_bytes_that_this_machine_spoiled_are_fetched_once_more(
+def test_bytes_that_this_machine_damaged_are_fetched_once_more(
     web: WebServer, access: SourceAccess
 ) -> None:
     source = served(web, access)

@@ -17,7 +17,7 @@ CHECKSUM = "1220" + "ab" * 32  # with it, no file is asked for
 
 
 @dataclass
-class Archive:
+class StacApiServer:
     """An API whose clock is set by the test."""
 
     web: WebServer

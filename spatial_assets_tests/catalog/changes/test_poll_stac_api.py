@@ -15,7 +15,7 @@ from spatial_assets.catalog.access.source_access import SourceAccess
 from spatial_assets.catalog.changes import FULL_POLL_EVERY, Snapshot, poll
 from spatial_assets.errors import SourceUnavailableError
 from spatial_assets.project import Project
-from spatial_assets_tests.catalog.changes.stac_api_server import Archive
+from spatial_assets_tests.catalog.changes.stac_api_server import StacApiServer
 from spatial_assets_tests.catalog.scene_search import LATER
 from spatial_assets_tests.fixtures.scene_factory import project_in
 from spatial_assets_tests.fixtures.web_server import WebServer
@@ -28,13 +28,13 @@ NEXT = {"datetime": "2023-08-20T10:00:00Z"}
 class Watcher:
     """Somebody who looks again and again, and keeps what was seen as bytes."""
 
-    def __init__(self, project: Project, access: SourceAccess, archive: Archive) -> None:
-        self.project, self.access, self.archive = project, access, archive
+    def __init__(self, project: Project, access: SourceAccess, server: StacApiServer) -> None:
+        self.project, self.access, self.server = project, access, server
         self.kept: bytes | None = None
         self.skew = dt.timedelta()
 
     def poll(self) -> Snapshot:
-        now = self.archive.now + self.skew
+        now = self.server.now + self.skew
         snapshot = poll(self.project, Snapshot.from_bytes(self.kept), access=self.access, now=now)
         self.kept = snapshot.to_bytes()
         return snapshot
@@ -48,124 +48,128 @@ class Watcher:
 
 
 @pytest.fixture(params=["query", "filter"])
-def archive(web: WebServer, request: pytest.FixtureRequest) -> Archive:
+def server(web: WebServer, request: pytest.FixtureRequest) -> StacApiServer:
     """An API with the scene a, in two dialects."""
-    archive = Archive(web, extension=request.param)
-    archive.put("a")
-    return archive
+    server = StacApiServer(web, extension=request.param)
+    server.put("a")
+    return server
 
 
 @pytest.fixture
-def watcher(tmp_path: Path, archive: Archive, access: SourceAccess) -> Watcher:
+def watcher(tmp_path: Path, server: StacApiServer, access: SourceAccess) -> Watcher:
     """Somebody who has looked once."""
-    watcher = Watcher(project_in(tmp_path / "project", archive.url), access, archive)
+    watcher = Watcher(project_in(tmp_path / "project", server.url), access, server)
     assert list(watcher.sees()) == ["a"]
-    archive.now += 2 * HOURS
+    server.now += 2 * HOURS
     return watcher
 
 
-def test_an_unchanged_api_is_asked_for_changes_only(watcher: Watcher, archive: Archive) -> None:
+def test_an_unchanged_api_is_asked_for_changes_only(
+    watcher: Watcher, server: StacApiServer
+) -> None:
     before = watcher.kept
 
     assert watcher.poll().changes_since(Snapshot.from_bytes(before)) == ()
-    assert not archive.asked_for_all()
+    assert not server.asked_for_all()
 
 
-def test_a_new_and_a_changed_item_are_seen(watcher: Watcher, archive: Archive) -> None:
+def test_a_new_and_a_changed_item_are_seen(watcher: Watcher, server: StacApiServer) -> None:
     before = watcher.sees()
-    archive.put("a", {"proj:epsg": 32634})
-    archive.put("b", LATER)
+    server.put("a", {"proj:epsg": 32634})
+    server.put("b", LATER)
 
     after = watcher.sees()
 
     assert list(after) == ["a", "b"]
     assert after["a"] != before["a"]
-    assert not archive.asked_for_all()
+    assert not server.asked_for_all()
     assert after == watcher.would_find()
 
 
 def test_an_item_that_grew_cloudy_is_seen_to_go(
-    tmp_path: Path, archive: Archive, access: SourceAccess
+    tmp_path: Path, server: StacApiServer, access: SourceAccess
 ) -> None:
-    project = project_in(tmp_path / "project", archive.url, max_cloud_cover=60)
-    archive.extension = "query"
-    watcher = Watcher(project, access, archive)
-    archive.put("a", {"eo:cloud_cover": 10})
+    project = project_in(tmp_path / "project", server.url, max_cloud_cover=60)
+    server.extension = "query"
+    watcher = Watcher(project, access, server)
+    server.put("a", {"eo:cloud_cover": 10})
     # The full search asks for clouds; this server of the tests knows times only.
-    archive.extension = ""
+    server.extension = ""
     assert list(watcher.sees()) == ["a"]
-    archive.extension = "query"
-    archive.now += HOURS
-    archive.put("a", {"eo:cloud_cover": 90})
+    server.extension = "query"
+    server.now += HOURS
+    server.put("a", {"eo:cloud_cover": 90})
 
     assert watcher.sees() == {}
 
 
 def test_a_late_item_is_seen_if_it_is_no_later_than_the_overlap(
-    watcher: Watcher, archive: Archive
+    watcher: Watcher, server: StacApiServer
 ) -> None:
-    archive.put("b", LATER)
+    server.put("b", LATER)
     assert list(watcher.sees()) == ["a", "b"]
-    archive.now += 10 * MINUTES
-    archive.put("late", at=archive.now - 50 * MINUTES, told=NEXT)
+    server.now += 10 * MINUTES
+    server.put("late", at=server.now - 50 * MINUTES, told=NEXT)
 
     assert "late" in watcher.sees()
-    assert not archive.asked_for_all()
+    assert not server.asked_for_all()
 
 
-def test_an_item_later_than_that_is_seen_within_a_day(watcher: Watcher, archive: Archive) -> None:
-    archive.put("b", LATER)
+def test_an_item_later_than_that_is_seen_within_a_day(
+    watcher: Watcher, server: StacApiServer
+) -> None:
+    server.put("b", LATER)
     watcher.poll()
-    archive.put("late", at=archive.now - 30 * HOURS, told=NEXT)
+    server.put("late", at=server.now - 30 * HOURS, told=NEXT)
 
     assert "late" not in watcher.sees()
-    archive.now += FULL_POLL_EVERY
+    server.now += FULL_POLL_EVERY
     assert "late" in watcher.sees()
 
 
 def test_items_may_come_out_of_the_order_of_their_acquisition(
-    watcher: Watcher, archive: Archive
+    watcher: Watcher, server: StacApiServer
 ) -> None:
     for day in ("25", "05", "15"):
-        archive.put(f"s{day}", {"datetime": f"2023-08-{day}T10:08:08Z"})
-        archive.now += 3 * HOURS
+        server.put(f"s{day}", {"datetime": f"2023-08-{day}T10:08:08Z"})
+        server.now += 3 * HOURS
 
         assert f"s{day}" in watcher.sees()
-        assert not archive.asked_for_all()
+        assert not server.asked_for_all()
 
 
 def test_a_reprocessed_item_takes_the_place_of_the_first(
-    watcher: Watcher, archive: Archive
+    watcher: Watcher, server: StacApiServer
 ) -> None:
-    archive.put("a-again", baseline="05.10")
+    server.put("a-again", baseline="05.10")
 
     assert list(watcher.sees()) == ["a-again"]
 
-    archive.now += 2 * HOURS
-    archive.put("a-late-copy", baseline="05.08")
+    server.now += 2 * HOURS
+    server.put("a-late-copy", baseline="05.08")
     assert list(watcher.sees()) == ["a-again"]
 
 
 def test_a_withdrawn_item_is_seen_to_go_within_a_day_and_the_one_before_it_returns(
-    watcher: Watcher, archive: Archive
+    watcher: Watcher, server: StacApiServer
 ) -> None:
-    archive.put("a-again", baseline="05.10")
+    server.put("a-again", baseline="05.10")
     assert list(watcher.sees()) == ["a-again"]
-    del archive.items["a-again"]
-    archive.now += HOURS
+    del server.items["a-again"]
+    server.now += HOURS
 
     assert list(watcher.sees()) == ["a-again"]
-    archive.now += FULL_POLL_EVERY
+    server.now += FULL_POLL_EVERY
     assert list(watcher.sees()) == ["a"]
-    assert archive.asked_for_all()
+    assert server.asked_for_all()
 
 
 def test_an_item_delivered_twice_is_one_sighting_and_no_change(
-    watcher: Watcher, archive: Archive
+    watcher: Watcher, server: StacApiServer
 ) -> None:
     before = watcher.poll()
-    archive.delivers_twice = True
-    archive.now += MINUTES
+    server.delivers_twice = True
+    server.now += MINUTES
 
     after = watcher.poll()
 
@@ -175,23 +179,23 @@ def test_an_item_delivered_twice_is_one_sighting_and_no_change(
 
 @pytest.mark.parametrize("skew", [-5 * HOURS, 5 * HOURS], ids=["behind", "ahead"])
 def test_our_clock_need_not_agree_with_the_servers(
-    watcher: Watcher, archive: Archive, skew: dt.timedelta
+    watcher: Watcher, server: StacApiServer, skew: dt.timedelta
 ) -> None:
     watcher.skew = skew
     watcher.poll()
-    archive.put("b", LATER)
-    archive.now += MINUTES
+    server.put("b", LATER)
+    server.now += MINUTES
 
     assert list(watcher.sees()) == ["a", "b"]
 
 
 def test_one_item_from_the_future_does_not_hide_the_present(
-    watcher: Watcher, archive: Archive
+    watcher: Watcher, server: StacApiServer
 ) -> None:
-    archive.put("b", LATER, at=archive.now + 9000 * HOURS)
+    server.put("b", LATER, at=server.now + 9000 * HOURS)
     assert list(watcher.sees()) == ["a", "b"]
-    archive.now += MINUTES
-    archive.put("c", NEXT)
+    server.now += MINUTES
+    server.put("c", NEXT)
 
     assert list(watcher.sees()) == ["a", "b", "c"]
 
@@ -204,34 +208,34 @@ def test_one_item_from_the_future_does_not_hide_the_present(
 def test_an_api_that_cannot_tell_is_searched_in_full_each_time(
     tmp_path: Path, web: WebServer, access: SourceAccess, so: dict[str, Any]
 ) -> None:
-    archive = Archive(web, **so)
-    archive.put("a")
-    archive.put("c", NEXT)
-    watcher = Watcher(project_in(tmp_path / "project", archive.url), access, archive)
+    server = StacApiServer(web, **so)
+    server.put("a")
+    server.put("c", NEXT)
+    watcher = Watcher(project_in(tmp_path / "project", server.url), access, server)
     watcher.poll()
-    archive.put("b", LATER)
-    del archive.items["a"]
+    server.put("b", LATER)
+    del server.items["a"]
 
     assert list(watcher.sees()) == ["b", "c"]
-    assert archive.asked_for_all()
+    assert server.asked_for_all()
 
 
 def test_where_items_tell_no_update_their_making_is_asked_for(
     tmp_path: Path, web: WebServer, access: SourceAccess
 ) -> None:
-    archive = Archive(web, tells=("created",))
-    archive.put("a")
-    watcher = Watcher(project_in(tmp_path / "project", archive.url), access, archive)
+    server = StacApiServer(web, tells=("created",))
+    server.put("a")
+    watcher = Watcher(project_in(tmp_path / "project", server.url), access, server)
     watcher.poll()
-    archive.now += 2 * HOURS
-    archive.put("b", LATER)
+    server.now += 2 * HOURS
+    server.put("b", LATER)
 
     assert list(watcher.sees()) == ["a", "b"]
-    assert archive.searches[-1]["query"].keys() == {"created"}
+    assert server.searches[-1]["query"].keys() == {"created"}
 
 
 def test_an_api_that_is_away_leaves_the_snapshot_as_it_was(
-    watcher: Watcher, archive: Archive, web: WebServer
+    watcher: Watcher, server: StacApiServer, web: WebServer
 ) -> None:
     before = watcher.kept
     web.always["/api/search"] = 503
@@ -241,7 +245,7 @@ def test_an_api_that_is_away_leaves_the_snapshot_as_it_was(
 
     assert watcher.kept == before
     del web.always["/api/search"]
-    archive.put("b", LATER)
+    server.put("b", LATER)
     assert list(watcher.sees()) == ["a", "b"]
 
 
@@ -257,16 +261,16 @@ STEPS = st.one_of(
 )
 
 
-def take(archive: Archive, step: tuple[str, ...]) -> None:
-    """What happens to the archive between two looks; what it withdraws is seen a day later."""
+def take(server: StacApiServer, step: tuple[str, ...]) -> None:
+    """What happens to the server between two looks; what it withdraws is seen a day later."""
     kind, *what = step
-    archive.now += HOURS
+    server.now += HOURS
     if kind == "put":
         name, tile, baseline = what
-        archive.put(name, {"grid:code": tile}, baseline=baseline)
-    elif kind == "withdraw" and what[0] in archive.items:
-        del archive.items[what[0]]
-        archive.now += FULL_POLL_EVERY
+        server.put(name, {"grid:code": tile}, baseline=baseline)
+    elif kind == "withdraw" and what[0] in server.items:
+        del server.items[what[0]]
+        server.now += FULL_POLL_EVERY
 
 
 @settings(
@@ -276,9 +280,9 @@ def take(archive: Archive, step: tuple[str, ...]) -> None:
 def test_a_look_that_remembers_sees_what_a_full_search_finds(
     tmp_path: Path, web: WebServer, access: SourceAccess, steps: list[tuple[str, ...]]
 ) -> None:
-    archive = Archive(web)
-    watcher = Watcher(project_in(tmp_path / "project", archive.url), access, archive)
+    server = StacApiServer(web)
+    watcher = Watcher(project_in(tmp_path / "project", server.url), access, server)
     for step in steps:
-        take(archive, step)
+        take(server, step)
 
         assert watcher.sees() == watcher.would_find()

@@ -140,7 +140,7 @@ def too_many_bands(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "reasons"),
+    ("damage", "reasons"),
     [
         (no_crs, {"no_crs"}),
         (no_geotransform, {"no_geotransform"}),
@@ -158,12 +158,12 @@ def too_many_bands(folder: Path) -> None:
     ],
 )
 def test_a_bad_file_is_refused_with_its_reason(
-    tmp_path: Path, access: SourceAccess, spoil: Callable[[Path], None], reasons: set[str]
+    tmp_path: Path, access: SourceAccess, damage: Callable[[Path], None], reasons: set[str]
 ) -> None:
     write_scene(tmp_path / "s")
     (tmp_path / "s" / "B08.tif").unlink()
     write_raster(tmp_path / "s" / "B08.tif", clear_vegetation()["nir"])
-    spoil(tmp_path / "s")
+    damage(tmp_path / "s")
 
     assert refused(tmp_path, access).reason in reasons
 

@@ -11,7 +11,7 @@ from spatial_assets.cli.launching.webserver_client import WebserverClient
 from spatial_assets.cli.local_run.progress import LineDisplay
 from spatial_assets.cli.selection.tile_status import TileStatus, TileSummary
 from spatial_assets.errors import LaunchError
-from spatial_assets_tests.cli.fake_dagster_webserver import Dagster, progress
+from spatial_assets_tests.cli.fake_dagster_webserver import FakeWebserver, backfill_status
 from spatial_assets_tests.fixtures.web_server import WebServer
 
 
@@ -26,12 +26,12 @@ def following(web: WebServer, said: list[str], *, waits: float = 0.0) -> Backfil
     )
 
 
-def test_progress_is_told_until_all_have_ended(web: WebServer, dagster: Dagster) -> None:
+def test_progress_is_told_until_all_have_ended(web: WebServer, dagster: FakeWebserver) -> None:
     dagster.seen = [
-        progress("REQUESTED"),
-        progress("REQUESTED", 1),
-        progress("REQUESTED", 3, 1),
-        progress("COMPLETED_FAILED", 3, 1),
+        backfill_status("REQUESTED"),
+        backfill_status("REQUESTED", 1),
+        backfill_status("REQUESTED", 3, 1),
+        backfill_status("COMPLETED_FAILED", 3, 1),
     ]
     said: list[str] = []
 
@@ -39,15 +39,15 @@ def test_progress_is_told_until_all_have_ended(web: WebServer, dagster: Dagster)
 
     assert ended == BackfillProgress("COMPLETED_FAILED", materialized=3, failed=1)
     assert [line.split(",")[0].strip() for line in said] == [
-        "tile_index in Dagster ...",
+        "tile_index in FakeWebserver ...",
         *(f"{number} of 4" for number in (1, 2, 3, 4)),
     ]
 
 
 def test_a_webserver_that_is_away_for_a_moment_is_waited_for(
-    web: WebServer, dagster: Dagster
+    web: WebServer, dagster: FakeWebserver
 ) -> None:
-    dagster.seen = [progress("COMPLETED_SUCCESS", 4)]
+    dagster.seen = [backfill_status("COMPLETED_SUCCESS", 4)]
     web.faults["/graphql"] = [502, "reset", 502]
 
     (ended,) = following(web, []).to_the_end([Backfill("b1", "", 4, 1)])

@@ -28,11 +28,11 @@ LATER = replace(
 
 
 @pytest.fixture
-def made(run: Run, country: Path) -> Project:
-    """The country, all of it made."""
-    result = run("--project", country, "materialize", *HERE)
+def made(run: Run, four_tile_project: Path) -> Project:
+    """The project, all of it made."""
+    result = run("--project", four_tile_project, "materialize", *HERE)
     assert "4 materialized" in result.stdout, result.output
-    return load_project(country, {})
+    return load_project(four_tile_project, {})
 
 
 def changed(run: Run, project: Project, *options: str) -> dict[str, list[str]]:
@@ -69,8 +69,8 @@ def test_after_a_run_nothing_is_changed(run: Run, made: Project) -> None:
     assert "nothing to do" in result.stdout
 
 
-def test_what_was_never_made_is_missing_and_not_changed(run: Run, country: Path) -> None:
-    assert changed(run, load_project(country, {})) == {}
+def test_what_was_never_made_is_missing_and_not_changed(run: Run, four_tile_project: Path) -> None:
+    assert changed(run, load_project(four_tile_project, {})) == {}
 
 
 def test_a_new_scene_changes_exactly_the_tiles_under_it(run: Run, made: Project) -> None:

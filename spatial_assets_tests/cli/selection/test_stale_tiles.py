@@ -47,10 +47,10 @@ def moment(text: str) -> dt.datetime:
 
 
 @pytest.fixture
-def made(run: Run, country: Path) -> Project:
+def made(run: Run, four_tile_project: Path) -> Project:
     """Four tiles, looked at 6, 4, 3 and 1 days ago; 5 days is their window."""
-    run("--project", country, "materialize", *HERE)
-    project = load_project(country, {})
+    run("--project", four_tile_project, "materialize", *HERE)
+    project = load_project(four_tile_project, {})
     days = (6, 4, 3, 1)
     age(project, {key: n * DAY for key, n in zip(project.partitioning.keys, days, strict=True)})
     return project
@@ -129,10 +129,12 @@ def test_without_a_window_nothing_is_due(run: Run, made: Project) -> None:
     assert "Freshness" not in run("--project", made.root, "status").stdout
 
 
-def test_tiles_in_trouble_are_not_due_by_age(run: Run, country: Path) -> None:
-    (country / "scenes" / two_zone_project.WEST.id / "B08.tif").write_bytes(b"<html>503</html>")
-    run("--project", country, "materialize", *HERE)
-    project = load_project(country, {})
+def test_tiles_in_trouble_are_not_due_by_age(run: Run, four_tile_project: Path) -> None:
+    (four_tile_project / "scenes" / two_zone_project.WEST.id / "B08.tif").write_bytes(
+        b"<html>503</html>"
+    )
+    run("--project", four_tile_project, "materialize", *HERE)
+    project = load_project(four_tile_project, {})
     age(project, dict.fromkeys(project.partitioning.keys, 6 * DAY))
 
     found = document(run, project)
@@ -144,13 +146,15 @@ def test_tiles_in_trouble_are_not_due_by_age(run: Run, country: Path) -> None:
     assert len(bad) == 2
 
 
-def test_throughput_is_that_of_the_last_runs(run: Run, country: Path) -> None:
-    project = load_project(country, {})
+def test_throughput_is_that_of_the_last_runs(run: Run, four_tile_project: Path) -> None:
+    project = load_project(four_tile_project, {})
     assert document(run, project)["throughput"] is None
-    assert "no run has computed a tile yet" in run("--project", country, "status").stdout
+    assert "no run has computed a tile yet" in run("--project", four_tile_project, "status").stdout
 
-    run("--project", country, "materialize", *HERE)
-    run("--project", country, "materialize", *HERE)  # computes nothing, and counts for nothing
+    run("--project", four_tile_project, "materialize", *HERE)
+    run(
+        "--project", four_tile_project, "materialize", *HERE
+    )  # computes nothing, and counts for nothing
 
     found = document(run, project)["throughput"]
     with open_database(project.database_url) as database:
@@ -159,7 +163,7 @@ def test_throughput_is_that_of_the_last_runs(run: Run, country: Path) -> None:
     (row,) = (each for each in rows if each["computed"])
     hours = (row["ended_at"] - row["started_at"]) / dt.timedelta(hours=1)
     assert found == {"tiles_per_hour": pytest.approx(4 / hours, abs=0.06), "runs": 1}
-    text = run("--project", country, "status").stdout
+    text = run("--project", four_tile_project, "status").stdout
     assert f"Throughput of the last 1 run: {4 / hours:,.0f} tiles per hour." in text
 
 
@@ -167,8 +171,8 @@ def standing(tile: str, looked_at: dt.datetime | None) -> TileSummary:
     return TileSummary(tile=tile, status=TileStatus.MATERIALIZED, refreshed_at=looked_at)
 
 
-def test_the_next_due_is_the_oldest_that_is_not_due(country: Path) -> None:
-    project = load_project(country, {})
+def test_the_next_due_is_the_oldest_that_is_not_due(four_tile_project: Path) -> None:
+    project = load_project(four_tile_project, {})
     keys = project.partitioning.keys
     looked = [NOON - 6 * DAY, NOON - 5 * DAY, NOON - DAY, None]
     tiles = [standing(key, at) for key, at in zip(keys, looked, strict=True)]

@@ -23,11 +23,11 @@ bbox = [12.27, 46.29, 12.28, 46.3]
 
 
 @pytest.fixture
-def project(country: Path) -> Project:
-    """The country with two regions."""
-    file = country / "project.toml"
+def project(four_tile_project: Path) -> Project:
+    """The project with two regions."""
+    file = four_tile_project / "project.toml"
     file.write_text(file.read_text() + REGIONS)
-    return load_project(country, {})
+    return load_project(four_tile_project, {})
 
 
 def planned(run: Run, project: Project, *options: str) -> list[str]:

@@ -14,7 +14,7 @@ from spatial_assets.pipeline.engines.dask_engine import ClusterEngine
 from spatial_assets.stores.objects.location import locate
 from spatial_assets.stores.objects.store import open_store
 from spatial_assets_tests.pipeline.engines.cluster_engines import SHORT, engine_at
-from spatial_assets_tests.pipeline.engines.worker_jobs import ElsewhereStore, square
+from spatial_assets_tests.pipeline.engines.worker_jobs import MachineLocalStore, square_unless_13
 from spatial_assets_tests.servers.dask import Scheduler, scheduler, worker
 from spatial_assets_tests.servers.process import free_port
 
@@ -26,7 +26,7 @@ def test_an_address_where_nobody_answers_is_named(tmp_path: Path, cluster: Sched
     nowhere = replace(engine_at(cluster, tmp_path, SHORT), address=address)
 
     with pytest.raises(ClusterError, match=f"no Dask scheduler answers at {address}"):
-        next(nowhere.run(square, [1]))
+        next(nowhere.run(square_unless_13, [1]))
 
 
 def test_a_cluster_without_workers_is_waited_for_and_then_refused(
@@ -35,14 +35,14 @@ def test_a_cluster_without_workers_is_waited_for_and_then_refused(
     started = time.monotonic()
 
     with pytest.raises(ClusterError, match=r"has no worker; start some with `dask worker tcp://"):
-        next(engine_at(empty_cluster, tmp_path, SHORT).run(square, [1]))
+        next(engine_at(empty_cluster, tmp_path, SHORT).run(square_unless_13, [1]))
 
     assert time.monotonic() - started >= SHORT.workers
     assert "waiting for 2 s at most" in caplog.text
 
 
 def test_workers_that_come_late_are_used(empty_cluster: Scheduler, tmp_path: Path) -> None:
-    results = engine_at(empty_cluster, tmp_path).run(square, range(20, 30))
+    results = engine_at(empty_cluster, tmp_path).run(square_unless_13, range(20, 30))
 
     with worker(empty_cluster.address, "--nthreads", "1", "--no-nanny"):
         found = dict(results)
@@ -54,7 +54,7 @@ def test_a_scheduler_that_comes_back_is_given_again_what_was_in_flight(tmp_path:
     port = free_port()
     plain = ("--nthreads", "1", "--no-nanny")
     with scheduler(port) as first, worker(first.address, *plain):
-        results = engine_at(first, tmp_path).run(square, range(20, 60))
+        results = engine_at(first, tmp_path).run(square_unless_13, range(20, 60))
         found = [next(results)]
         first.kill()
 
@@ -78,14 +78,14 @@ def test_workers_of_another_version_are_refused(empty_cluster: Scheduler, tmp_pa
         worker(empty_cluster.address, "--nthreads", "1", "--no-nanny", environment=other),
         pytest.raises(ClusterError, match=said),
     ):
-        next(engine.run(square, [1]))
+        next(engine.run(square_unless_13, [1]))
 
 
 def test_a_worker_that_joins_late_is_examined_too(empty_cluster: Scheduler, tmp_path: Path) -> None:
     engine = engine_at(empty_cluster, tmp_path)
     with ExitStack() as stack:
         stack.enter_context(worker(empty_cluster.address, "--nthreads", "1", "--no-nanny"))
-        results = engine.run(square, iter(range(20, 10**9)))
+        results = engine.run(square_unless_13, iter(range(20, 10**9)))
         next(results)
         stack.enter_context(worker(empty_cluster.address, "--nthreads", "3", "--no-nanny"))
 
@@ -95,17 +95,17 @@ def test_a_worker_that_joins_late_is_examined_too(empty_cluster: Scheduler, tmp_
 
 
 def test_workers_that_see_another_folder_are_refused(engine: ClusterEngine) -> None:
-    elsewhere = ElsewhereStore(locate(engine.store.url), {})
+    elsewhere = MachineLocalStore(locate(engine.store.url), {})
 
     with pytest.raises(
         ClusterError, match=r"does not see what the driver writes to .*; mount that folder"
     ):
-        next(replace(engine, store=elsewhere).run(square, [1]))
+        next(replace(engine, store=elsewhere).run(square_unless_13, [1]))
 
 
 def test_workers_that_do_not_see_the_scenes_are_refused(engine: ClusterEngine) -> None:
     with pytest.raises(ClusterError, match="does not see /no/such/scenes, which holds the scenes"):
-        next(replace(engine, folders=("/no/such/scenes",)).run(square, [1]))
+        next(replace(engine, folders=("/no/such/scenes",)).run(square_unless_13, [1]))
 
 
 def test_workers_have_the_keys_of_the_store_from_their_own_environment_or_not_at_all(
@@ -117,9 +117,9 @@ def test_workers_have_the_keys_of_the_store_from_their_own_environment_or_not_at
     plain = ("--nthreads", "1", "--no-nanny")
 
     with worker(empty_cluster.address, *plain, environment=s3_environment):
-        assert list(engine.run(square, [3])) == [(3, 9)]
+        assert list(engine.run(square_unless_13, [3])) == [(3, 9)]
     with (
         worker(empty_cluster.address, *plain, environment=without),
         pytest.raises(ClusterError, match="cannot read the store; its own environment has the"),
     ):
-        next(engine.run(square, [3]))
+        next(engine.run(square_unless_13, [3]))

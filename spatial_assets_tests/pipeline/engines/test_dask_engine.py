@@ -17,7 +17,12 @@ from spatial_assets.pipeline.engines.dask_cluster import connected
 from spatial_assets.pipeline.engines.dask_engine import ClusterEngine, ClusterTimeouts
 from spatial_assets.pipeline.engines.engine import WorkerDied
 from spatial_assets.stores.objects.cancellation import cancellation
-from spatial_assets_tests.pipeline.engines.worker_jobs import StuckOnce, Waiting, square, whoami
+from spatial_assets_tests.pipeline.engines.worker_jobs import (
+    SlowOnce,
+    WaitThenWrite,
+    pid_cache_and_variable,
+    square_unless_13,
+)
 from spatial_assets_tests.servers.dask import Scheduler
 from spatial_assets_tests.servers.process import REPOSITORY
 
@@ -26,8 +31,8 @@ pytestmark = pytest.mark.servers
 
 def test_results_come_with_their_jobs(engine: ClusterEngine) -> None:
     assert engine.workers == 2
-    assert dict(engine.run(square, range(12))) == {n: n * n for n in range(12)}
-    assert list(engine.run(square, [])) == []
+    assert dict(engine.run(square_unless_13, range(12))) == {n: n * n for n in range(12)}
+    assert list(engine.run(square_unless_13, [])) == []
 
 
 def test_jobs_are_asked_for_as_they_are_needed(engine: ClusterEngine) -> None:
@@ -38,7 +43,7 @@ def test_jobs_are_asked_for_as_they_are_needed(engine: ClusterEngine) -> None:
             asked.append(number)
             yield number
 
-    results = engine.run(square, jobs())
+    results = engine.run(square_unless_13, jobs())
     for done in range(1, 100):
         next(results)
         assert len(asked) <= done + 2 * 2 + 2  # two a worker, and what landed with this one
@@ -50,14 +55,18 @@ def test_workers_are_processes_with_the_cache_they_were_given_and_an_environment
 ) -> None:
     monkeypatch.setenv("ONLY_THE_DRIVER_HAS", "it")
 
-    found = [each for _, each in engine.run(whoami, range(20)) if not isinstance(each, WorkerDied)]
+    found = [
+        each
+        for _, each in engine.run(pid_cache_and_variable, range(20))
+        if not isinstance(each, WorkerDied)
+    ]
 
     assert len({process for process, _, _ in found}) == 2
     assert {(cache, said) for _, cache, said in found} == {("77", None)}
 
 
 def test_a_job_that_kills_every_worker_is_given_up_and_no_other(engine: ClusterEngine) -> None:
-    found = dict(engine.run(square, [1, 13, 2, 3, 4, 5, 6, 7]))
+    found = dict(engine.run(square_unless_13, [1, 13, 2, 3, 4, 5, 6, 7]))
 
     assert isinstance(found.pop(13), WorkerDied)
     assert found == {n: n * n for n in (1, 2, 3, 4, 5, 6, 7)}
@@ -66,7 +75,7 @@ def test_a_job_that_kills_every_worker_is_given_up_and_no_other(engine: ClusterE
 def test_several_jobs_that_kill_workers_take_no_innocent_job_with_them(
     engine: ClusterEngine,
 ) -> None:
-    found = list(engine.run(square, [1, 13, 2, 13, 3, 4, 13, 5, 6, 7]))
+    found = list(engine.run(square_unless_13, [1, 13, 2, 13, 3, 4, 13, 5, 6, 7]))
 
     assert sum(isinstance(result, WorkerDied) for _, result in found) == 3
     assert {job: result for job, result in found if job != 13} == {
@@ -77,7 +86,7 @@ def test_several_jobs_that_kill_workers_take_no_innocent_job_with_them(
 def test_a_worker_that_is_stuck_is_named_and_its_job_done_by_another(
     engine: ClusterEngine, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    stuck = StuckOnce(victim=3, mark=tmp_path / "mark", seconds=8.0)
+    stuck = SlowOnce(victim=3, mark=tmp_path / "mark", seconds=8.0)
     impatient = replace(engine, timeouts=ClusterTimeouts(slow=0.7, slow_factor=0.0, cancel=0.0))
     started = time.monotonic()
 
@@ -94,7 +103,7 @@ def test_a_worker_that_is_stuck_is_named_and_its_job_done_by_another(
 def test_workers_write_nothing_for_a_driver_that_stopped_asking(
     engine: ClusterEngine, tmp_path: Path
 ) -> None:
-    results = engine.run(Waiting(engine.store, tmp_path), ["quick", "a", "b", "c", "d"])
+    results = engine.run(WaitThenWrite(engine.store, tmp_path), ["quick", "a", "b", "c", "d"])
     with letting_go(tmp_path):
         assert next(results) == ("quick", "quick")
         begun = wait_for(tmp_path, "*.begun", 1)
@@ -110,10 +119,10 @@ import sys
 from pathlib import Path
 from spatial_assets.pipeline.engines.dask_engine import ClusterEngine
 from spatial_assets.stores.objects.store import open_store
-from spatial_assets_tests.pipeline.engines.worker_jobs import Waiting
+from spatial_assets_tests.pipeline.engines.worker_jobs import WaitThenWrite
 store = open_store(sys.argv[2])
 engine = ClusterEngine(address=sys.argv[1], store=store, gdal_cache_mb=64)
-list(engine.run(Waiting(store, Path(sys.argv[3])), ["a", "b", "c", "d"]))
+list(engine.run(WaitThenWrite(store, Path(sys.argv[3])), ["a", "b", "c", "d"]))
 """
 
 
@@ -170,7 +179,7 @@ def test_what_is_recalled_is_not_written(engine: ClusterEngine) -> None:
 
 
 def test_nothing_is_left_on_the_scheduler(engine: ClusterEngine, cluster: Scheduler) -> None:
-    assert len(list(engine.run(square, range(20, 40)))) == 20
+    assert len(list(engine.run(square_unless_13, range(20, 40)))) == 20
 
     with connected(cluster.address, within=5.0) as asked:
         left = asked.client.run_on_scheduler(what_is_kept)
@@ -190,4 +199,4 @@ def test_without_dask_the_setting_says_what_to_install(
     monkeypatch.setitem(sys.modules, "distributed", None)
 
     with pytest.raises(ClusterError, match=r"pip install 'spatial-assets\[dask\]'"):
-        next(engine.run(square, [1]))
+        next(engine.run(square_unless_13, [1]))

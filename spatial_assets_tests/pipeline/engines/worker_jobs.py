@@ -11,21 +11,21 @@ from pathlib import Path
 from spatial_assets.stores.objects.store import ObjectStore, open_store
 
 
-def square(number: int) -> int:
+def square_unless_13(number: int) -> int:
     """Harmless, but at 13."""
     if number == 13:
         os.kill(os.getpid(), signal.SIGKILL)
     return number * number
 
 
-def whoami(_: int) -> tuple[int, str, str | None]:
+def pid_cache_and_variable(_: int) -> tuple[int, str, str | None]:
     """Process, GDAL's cache, and a variable that only the driver has."""
     time.sleep(0.02)
     return os.getpid(), os.environ["GDAL_CACHEMAX"], os.environ.get("ONLY_THE_DRIVER_HAS")
 
 
 @dataclass(frozen=True)
-class Waiting:
+class WaitThenWrite:
     """Begins, waits for a file, and then writes an object, as a tile that takes long.
 
     "quick" does neither.
@@ -49,7 +49,7 @@ class Waiting:
 
 
 @dataclass(frozen=True)
-class StuckOnce:
+class SlowOnce:
     """Takes long for one job, the first time that it is done."""
 
     victim: int
@@ -64,7 +64,7 @@ class StuckOnce:
         return number * number
 
 
-class ElsewhereStore(ObjectStore):
+class MachineLocalStore(ObjectStore):
     """A folder that on other machines is another one, as local folders are."""
 
     def __reduce__(self) -> tuple[object, tuple[str]]:

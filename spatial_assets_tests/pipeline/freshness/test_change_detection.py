@@ -19,8 +19,8 @@ from spatial_assets.pipeline.outcome import State
 from spatial_assets.project import Project
 from spatial_assets.stores import layout
 from spatial_assets.stores.tables.connect import open_database
-from spatial_assets_tests.fixtures.pipeline_runs import NOON, rows, states, store_of, walk
-from spatial_assets_tests.fixtures.ten_village_project import ten_tiles, ten_villages, village
+from spatial_assets_tests.fixtures.pipeline_runs import NOON, rows, run_tiles, states, store_of
+from spatial_assets_tests.fixtures.ten_village_project import ten_tiles, ten_villages, village_scene
 from spatial_assets_tests.fixtures.two_zone_project import write_granule
 
 LATER = NOON + dt.timedelta(days=1)
@@ -36,7 +36,7 @@ def catalog(tmp_path: Path) -> Path:
 def project(catalog: Path, tmp_path: Path) -> Project:
     """Four villages made, and looked at."""
     project = ten_villages(tmp_path / "project", catalog)
-    walk(project, keys=ten_tiles(project)[:4])
+    run_tiles(project, keys=ten_tiles(project)[:4])
     with lookout(project) as found:
         found.record_scene_changes(now=NOON)
     return project
@@ -61,18 +61,18 @@ def test_a_new_scene_is_noted_for_the_tiles_it_touches_until_they_have_followed(
     tile = ten_tiles(project)[1]
     assert noted(project) == {}
 
-    write_granule(catalog, village(project, tile, id="new"))
+    write_granule(catalog, village_scene(project, tile, id="new"))
 
     assert noted(project) == {tile: "scene new is new"}
     assert noted(project) == {tile: "scene new is new"}
-    walk(project, keys=[tile])
+    run_tiles(project, keys=[tile])
     assert noted(project) == {}
 
 
 def test_a_tile_that_was_never_made_waits_for_whoever_makes_it_first(
     project: Project, catalog: Path
 ) -> None:
-    write_granule(catalog, village(project, ten_tiles(project)[7], id="new"))
+    write_granule(catalog, village_scene(project, ten_tiles(project)[7], id="new"))
 
     assert noted(project) == {}
 
@@ -92,10 +92,10 @@ def test_a_damaged_file_is_noted_and_a_tile_that_followed_into_quarantine_is_not
     (catalog / f"v{tile}" / "B04.tif").write_bytes(b"no raster")
     assert noted(project) == {tile: f"scene v{tile} is changed"}
 
-    assert states(walk(project, keys=[tile])) == {State.QUARANTINED}
+    assert states(run_tiles(project, keys=[tile])) == {State.QUARANTINED}
 
     assert noted(project) == {}
-    write_granule(catalog, village(project, tile))
+    write_granule(catalog, village_scene(project, tile))
     assert noted(project) == {tile: f"scene v{tile} is changed"}
 
 
@@ -119,7 +119,7 @@ def test_the_first_look_compares_with_what_was_made(project: Project, catalog: P
     assert noted(project) == {}
 
     store_of(project).delete(layout.catalogue_snapshot())
-    write_granule(catalog, village(project, tile, id="new"))
+    write_granule(catalog, village_scene(project, tile, id="new"))
 
     assert noted(project) == {tile: CHANGED_BEFORE_FIRST_POLL}
 
@@ -128,11 +128,11 @@ def test_who_dies_before_the_mark_is_set_looks_again(project: Project, catalog: 
     tile, next_tile = ten_tiles(project)[:2]
     store, mark = store_of(project), layout.catalogue_snapshot()
     before = store.get(mark)
-    write_granule(catalog, village(project, tile, id="new"))
+    write_granule(catalog, village_scene(project, tile, id="new"))
     assert noted(project) == {tile: "scene new is new"}
     store.put(mark, before)
 
-    write_granule(catalog, village(project, next_tile, id="newer"))
+    write_granule(catalog, village_scene(project, next_tile, id="newer"))
 
     assert noted(project) == {tile: "scene new is new", next_tile: "scene newer is new"}
 
@@ -144,7 +144,7 @@ def test_a_catalogue_that_does_not_answer_leaves_everything_as_it_was(
         raise SourceUnavailableError("the archive is away")
 
     tile = ten_tiles(project)[0]
-    write_granule(catalog, village(project, tile, id="new"))
+    write_granule(catalog, village_scene(project, tile, id="new"))
 
     with lookout(project) as found, pytest.raises(SourceUnavailableError):
         replace(found, poll=no_answer).record_scene_changes(now=LATER)  # type: ignore[arg-type]

@@ -36,8 +36,15 @@ from spatial_assets.pipeline.stages import RAW, chain_of
 from spatial_assets.pipeline.tile.validated_boundaries import ValidatedBoundaries
 from spatial_assets.project import Project
 from spatial_assets.stores.tables.connect import open_database
-from spatial_assets_tests.fixtures.pipeline_runs import NOON, rows, stage_of, states, store_of, walk
-from spatial_assets_tests.fixtures.ten_village_project import ten_tiles, ten_villages, village
+from spatial_assets_tests.fixtures.pipeline_runs import (
+    NOON,
+    rows,
+    run_tiles,
+    stage_of,
+    states,
+    store_of,
+)
+from spatial_assets_tests.fixtures.ten_village_project import ten_tiles, ten_villages, village_scene
 from spatial_assets_tests.fixtures.two_zone_project import write_granule
 
 LATER = NOON + dt.timedelta(days=3)
@@ -97,7 +104,7 @@ def outdated(project: Project, **changes: object) -> dict[str, dict[str, tuple[s
 
 
 def test_nothing_is_outdated_after_a_run(project: Project) -> None:
-    walk(project)
+    run_tiles(project)
 
     assert set(recipes(project)) == set(project.partitioning.keys)
     assert all(tuple(recipe) == tuple(sorted(STAGES)) for recipe in recipes(project).values())
@@ -107,29 +114,29 @@ def test_nothing_is_outdated_after_a_run(project: Project) -> None:
 def test_a_new_scene_outdates_the_tiles_it_touches_from_the_first_stage_on(
     project: Project, catalog: Path
 ) -> None:
-    walk(project)
+    run_tiles(project)
     tile = ten_tiles(project)[4]
 
-    write_granule(catalog, village(project, tile, id="new"))
+    write_granule(catalog, village_scene(project, tile, id="new"))
 
     assert outdated(project) == {tile: dict.fromkeys(STAGES, ("scenes",))}
-    walk(project, keys=[tile])
+    run_tiles(project, keys=[tile])
     assert outdated(project) == {}
 
 
 def test_a_scene_that_is_withdrawn_outdates_its_tile(project: Project, catalog: Path) -> None:
-    walk(project)
+    run_tiles(project)
     tile = ten_tiles(project)[2]
 
     (catalog / f"v{tile}" / f"v{tile}.json").unlink()
 
     assert set(outdated(project)) == {tile}
-    walk(project, keys=[tile])
+    run_tiles(project, keys=[tile])
     assert outdated(project) == {}
 
 
 def test_a_setting_outdates_the_stages_that_it_reaches(project: Project) -> None:
-    walk(project)
+    run_tiles(project)
 
     found = outdated(project, time=project.time.model_copy(update={"composite": "max"}))
 
@@ -142,23 +149,23 @@ def test_a_setting_outdates_the_stages_that_it_reaches(project: Project) -> None
 def test_what_was_made_from_stored_stages_follows_from_what_those_followed_from(
     project: Project, catalog: Path
 ) -> None:
-    walk(project)
+    run_tiles(project)
     tile = ten_tiles(project)[0]
-    write_granule(catalog, village(project, tile, id="new"))
+    write_granule(catalog, village_scene(project, tile, id="new"))
 
-    walk(project, keys=[tile], stages=["raw_tile"])
+    run_tiles(project, keys=[tile], stages=["raw_tile"])
 
     assert outdated(project) == {tile: dict.fromkeys(STAGES[1:], ("scenes",))}
-    walk(project, keys=[tile], stages=["ndvi", "reprojected_raster"])
+    run_tiles(project, keys=[tile], stages=["ndvi", "reprojected_raster"])
     assert outdated(project) == {tile: {"tile_index": ("scenes",)}}
 
 
 def test_a_tile_found_unchanged_was_looked_at(project: Project) -> None:
     tiles = ten_tiles(project)[:2]
-    walk(project, keys=tiles)
+    run_tiles(project, keys=tiles)
     before = recipes(project)
 
-    again = walk(project, keys=tiles[:1], now=LATER)
+    again = run_tiles(project, keys=tiles[:1], now=LATER)
 
     assert states(again) == {State.UNCHANGED}
     assert recipes(project) == before
@@ -168,7 +175,7 @@ def test_a_tile_found_unchanged_was_looked_at(project: Project) -> None:
 
 def test_a_run_that_is_broken_off_notes_what_it_looked_at(project: Project) -> None:
     tiles = ten_tiles(project)[:2]
-    walk(project, keys=tiles)
+    run_tiles(project, keys=tiles)
 
     with open_database(project.database_url) as database:
         pipeline = TilePipeline(
@@ -189,9 +196,9 @@ def test_a_run_that_is_broken_off_notes_what_it_looked_at(project: Project) -> N
 
 def test_stages_made_from_stored_ones_do_not_count_as_a_look(project: Project) -> None:
     (tile,) = tiles = ten_tiles(project)[:1]
-    walk(project, keys=tiles)
+    run_tiles(project, keys=tiles)
 
-    walk(project, keys=tiles, stages=["ndvi"], now=LATER)
+    run_tiles(project, keys=tiles, stages=["ndvi"], now=LATER)
 
     assert [row["looked_at"] for row in rows(project, "tile_inputs")] == [NOON]
     assert tile in recipes(project)
@@ -202,24 +209,24 @@ def test_a_tile_in_quarantine_is_outdated_when_its_input_changes(
 ) -> None:
     (tile,) = tiles = ten_tiles(project)[:1]
     (catalog / f"v{tile}" / "B04.tif").write_bytes(b"")
-    assert states(walk(project, keys=tiles)) == {State.QUARANTINED}
+    assert states(run_tiles(project, keys=tiles)) == {State.QUARANTINED}
     assert outdated(project) == {}
 
-    write_granule(catalog, village(project, tile))
+    write_granule(catalog, village_scene(project, tile))
 
     assert set(outdated(project)) == {tile}
 
 
 def test_a_stage_that_failed_made_nothing_of_its_inputs(project: Project, catalog: Path) -> None:
     (tile,) = tiles = ten_tiles(project)[:1]
-    walk(project, keys=tiles)
+    run_tiles(project, keys=tiles)
     before = recipes(project)
-    write_granule(catalog, village(project, tile, id="new"))
+    write_granule(catalog, village_scene(project, tile, id="new"))
     tight = project.model_copy(
         update={"compute": project.compute.model_copy(update={"memory_mb": 1})}
     )
 
-    outcome = walk(tight, keys=tiles)[tile]
+    outcome = run_tiles(tight, keys=tiles)[tile]
 
     assert stage_of(outcome, RAW).state is State.FAILED
     assert recipes(project) == before
@@ -242,16 +249,16 @@ def test_a_scene_that_says_nothing_of_its_place_is_nowhere() -> None:
 def test_only_the_tiles_under_a_change_are_wanted_and_only_until_they_are_made(
     project: Project, catalog: Path
 ) -> None:
-    walk(project)
+    run_tiles(project)
     tile, other = ten_tiles(project)[3:5]
-    write_granule(catalog, village(project, tile, id="new"))
+    write_granule(catalog, village_scene(project, tile, id="new"))
     sky = SceneIndex(find_scenes(project).scene_versions)
     why = {tile: "scene new is new", other: "scene new is new"}
 
     (wanted,) = tiles_with_changed_scenes(project, sky, recipes(project), why=why, now=LATER)
 
     assert (wanted.tile, wanted.stage, wanted.why) == (tile, RAW, "scene new is new")
-    walk(project, keys=[tile])
+    run_tiles(project, keys=[tile])
     assert recipes(project)[tile][RAW].scenes == wanted.wanted
     assert not list(tiles_with_changed_scenes(project, sky, recipes(project), why=why, now=LATER))
     assert not list(tiles_with_changed_scenes(project, sky, {}, why=why, now=LATER))
@@ -262,7 +269,7 @@ def test_a_catalogue_that_tells_no_sightings_outdates_nothing(project: Project) 
         return replace(find_scenes(project), scene_versions=())
 
     (tile,) = tiles = ten_tiles(project)[:1]
-    walk(project, keys=tiles, find=find)
+    run_tiles(project, keys=tiles, find=find)
 
     assert (
         outdated_stages(
@@ -282,7 +289,7 @@ def test_a_changed_boundary_is_wanted_by_the_statistics_of_the_tiles_it_touches(
     project = ten_villages(tmp_path / "project", catalog, boundaries=PONDS)
     tiles = ten_tiles(project)[:4]
     validate_ponds(project, tiles)
-    walk(project, keys=tiles)
+    run_tiles(project, keys=tiles)
     assert not list(
         tiles_with_changed_boundaries(project, features_of(project), recipes(project), now=LATER)
     )
@@ -301,7 +308,7 @@ def test_a_changed_boundary_is_wanted_by_the_statistics_of_the_tiles_it_touches(
         scene_index=sky,
         boundary_hashes=features_of(project),
     ) == {"ndvi_by_boundary": ("boundaries",)}
-    walk(project, keys=[tiles[2]], stages=["ndvi_by_boundary"])
+    run_tiles(project, keys=[tiles[2]], stages=["ndvi_by_boundary"])
     assert not pending_changes([wanted], recipes(project))
 
 

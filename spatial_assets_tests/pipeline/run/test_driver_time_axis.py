@@ -12,13 +12,13 @@ from spatial_assets.errors import GridError, SettingsError
 from spatial_assets.pipeline.outcome import State
 from spatial_assets.project import Project
 from spatial_assets.stores.cube.cube import stored_cube
-from spatial_assets_tests.fixtures.pipeline_runs import cube, rows, states, store_of, walk
+from spatial_assets_tests.fixtures.pipeline_runs import read_cube, rows, run_tiles, states, store_of
 from spatial_assets_tests.fixtures.two_zone_project import (
     EAST,
     SEPTEMBER,
     TWO_TILES,
     Granule,
-    write_country,
+    write_catalog,
     write_granule,
     write_project,
 )
@@ -45,12 +45,12 @@ def test_a_scene_whose_solar_day_is_before_the_axis_is_refused_and_named(
 ) -> None:
     """The axis starts where [scenes] datetime does; half past midnight in Greenwich it is still
     the day before in Virginia."""
-    catalog = write_country(tmp_path / "catalog", [VIRGINIA])
+    catalog = write_catalog(tmp_path / "catalog", [VIRGINIA])
     early = replace(VIRGINIA, id="early", seed=9)
     write_granule(catalog, early, item=early.item(datetime="2023-08-01T00:30:00Z"))
     project = in_virginia(tmp_path / "project", catalog, period=period)
 
-    outcomes = walk(project)
+    outcomes = run_tiles(project)
 
     assert states(outcomes) == {State.MATERIALIZED}
     (record,) = rows(project, "quarantine")
@@ -58,7 +58,7 @@ def test_a_scene_whose_solar_day_is_before_the_axis_is_refused_and_named(
     assert "2023-07-31" in str(record["message"])
     assert "[time] start" in str(record["message"])
     assert {row["scenes"] for row in rows(project, "tile_index")} == {1}
-    assert states(walk(project)) == {State.UNCHANGED}
+    assert states(run_tiles(project)) == {State.UNCHANGED}
 
 
 def test_tiles_of_which_only_scenes_before_the_axis_exist_are_quarantined(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_tiles_of_which_only_scenes_before_the_axis_exist_are_quarantined(tmp_pa
     write_granule(catalog, VIRGINIA, item=VIRGINIA.item(datetime="2023-08-01T00:30:00Z"))
     project = in_virginia(tmp_path / "project", catalog)
 
-    outcomes = walk(project)
+    outcomes = run_tiles(project)
 
     assert states(outcomes) == {State.QUARANTINED}
     for outcome in outcomes.values():
@@ -75,36 +75,36 @@ def test_tiles_of_which_only_scenes_before_the_axis_exist_are_quarantined(tmp_pa
 
 
 def test_the_axis_grows_to_a_scene_after_its_end(tmp_path: Path) -> None:
-    catalog = write_country(tmp_path / "catalog", [EAST])
+    catalog = write_catalog(tmp_path / "catalog", [EAST])
     project = write_project(
         tmp_path / "project",
         catalog,
         area={"bbox": TWO_TILES},
         time={"start": "2023-08-01", "end": "2023-08-31"},
     )
-    walk(project)
-    before = cube(project)
+    run_tiles(project)
+    before = read_cube(project)
     write_granule(catalog, SEPTEMBER)
 
-    walk(project)
+    run_tiles(project)
 
     spec = stored_cube(store_of(project), "ndvi")
     assert spec is not None
     assert spec.periods.count == 2
-    assert np.array_equal(cube(project)[0], before[0])
-    assert np.any(cube(project, period=1)[0] != FILL)
+    assert np.array_equal(read_cube(project)[0], before[0])
+    assert np.any(read_cube(project, period=1)[0] != FILL)
 
 
 def test_without_a_start_the_axis_begins_with_the_earliest_scene_and_stays_there(
     tmp_path: Path,
 ) -> None:
-    catalog = write_country(tmp_path / "catalog", [EAST])
+    catalog = write_catalog(tmp_path / "catalog", [EAST])
     free = {"start": None, "end": None}
     project = write_project(tmp_path / "project", catalog, area={"bbox": TWO_TILES}, time=free)
-    walk(project)
+    run_tiles(project)
     write_granule(catalog, replace(EAST, id="older", day="2023-06-01"))
 
-    outcomes = walk(project)
+    outcomes = run_tiles(project)
 
     assert states(outcomes) == {State.UNCHANGED}
     assert [row["subject"] for row in rows(project, "quarantine")] == ["older"]
@@ -121,14 +121,14 @@ def test_no_start_and_no_scene_is_an_error_that_says_what_to_write(tmp_path: Pat
     )
 
     with pytest.raises(SettingsError, match=r"time\.start"):
-        walk(project)
+        run_tiles(project)
 
 
 def test_an_axis_does_not_grow_backwards(tmp_path: Path) -> None:
-    catalog = write_country(tmp_path / "catalog", [EAST])
+    catalog = write_catalog(tmp_path / "catalog", [EAST])
     area = {"bbox": TWO_TILES}
-    walk(write_project(tmp_path / "project", catalog, area=area))
+    run_tiles(write_project(tmp_path / "project", catalog, area=area))
     earlier = write_project(tmp_path / "project", catalog, area=area, time={"start": "2023-06-01"})
 
     with pytest.raises(GridError, match="start"):
-        walk(earlier)
+        run_tiles(earlier)

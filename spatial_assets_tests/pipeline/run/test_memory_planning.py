@@ -20,7 +20,7 @@ from spatial_assets.pipeline.run.memory_planning import memory_need, need_of
 from spatial_assets.pipeline.tile.task import TileTask
 from spatial_assets.pipeline.tile.walk import Walker
 from spatial_assets.project import Project
-from spatial_assets_tests.fixtures.pipeline_runs import walk
+from spatial_assets_tests.fixtures.pipeline_runs import run_tiles
 from spatial_assets_tests.fixtures.two_zone_project import (
     CLOUD,
     VEGETATION,
@@ -96,7 +96,7 @@ def test_the_estimate_is_at_least_the_peak_and_at_most_twice_it(
 ) -> None:
     project = large_project(tmp_path, scenes=scenes, pixel=pixel)
     capture = Capture()
-    walk(project, keys=[TILE], engine=capture)
+    run_tiles(project, keys=[TILE], engine=capture)
     assert capture.task is not None
     file = tmp_path / "task.pickle"
     file.write_bytes(pickle.dumps((capture.work, capture.task)))

@@ -19,13 +19,13 @@ from spatial_assets.stores.rows import RowChange
 from spatial_assets.stores.tables.connect import open_database
 from spatial_assets.stores.tables.database import Database
 from spatial_assets.stores.tables.duckdb import DuckDatabase
-from spatial_assets_tests.fixtures.pipeline_runs import NOON, PIXELS, rows, store_of, walk
+from spatial_assets_tests.fixtures.pipeline_runs import NOON, PIXELS, rows, run_tiles, store_of
 from spatial_assets_tests.fixtures.two_zone_project import (
     EAST,
     FILES,
     TWO_TILES,
     WEST,
-    write_country,
+    write_catalog,
     write_project,
 )
 
@@ -45,7 +45,7 @@ class Clock:
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     """Two tiles under one scene."""
-    catalog = write_country(tmp_path / "catalog", [EAST])
+    catalog = write_catalog(tmp_path / "catalog", [EAST])
     return write_project(tmp_path / "project", catalog, area={"bbox": TWO_TILES})
 
 
@@ -74,7 +74,7 @@ def database(tmp_path: Path) -> Iterator[Database]:
 
 
 def test_a_run_says_who_did_what_when_and_what_was_read(project: Project) -> None:
-    outcomes = walk(project, stages=PIXELS, now=Clock(dt.timedelta(seconds=1)))
+    outcomes = run_tiles(project, stages=PIXELS, now=Clock(dt.timedelta(seconds=1)))
 
     (row,) = rows(project, "run_log")
     stored = sum(info.size for info in store_of(project).list("raw_tile"))
@@ -91,8 +91,8 @@ def test_a_run_says_who_did_what_when_and_what_was_read(project: Project) -> Non
 
 
 def test_what_is_unchanged_was_not_computed(project: Project) -> None:
-    walk(project, stages=PIXELS)
-    walk(project, stages=PIXELS, now=NOON + dt.timedelta(hours=1))
+    run_tiles(project, stages=PIXELS)
+    run_tiles(project, stages=PIXELS, now=NOON + dt.timedelta(hours=1))
 
     again = max(rows(project, "run_log"), key=lambda row: str(row["started_at"]))
     assert again["tiles"] == {"unchanged": 2}
@@ -225,17 +225,17 @@ def test_workers_are_those_of_the_engine(project: Project) -> None:
         workers = 2
 
     engine: Engine = Pair()
-    walk(project, stages=PIXELS, engine=engine)
+    run_tiles(project, stages=PIXELS, engine=engine)
 
     assert [row["workers"] for row in rows(project, "run_log")] == [2]
 
 
 def test_a_bad_tile_is_counted(tmp_path: Path) -> None:
-    catalog = write_country(tmp_path / "catalog", [WEST])
+    catalog = write_catalog(tmp_path / "catalog", [WEST])
     project = write_project(tmp_path / "project", catalog, area={"bbox": TWO_TILES})
     (catalog / WEST.id / FILES["red"]).write_bytes(b"not a raster")
 
-    walk(project, stages=PIXELS)
+    run_tiles(project, stages=PIXELS)
 
     (row,) = rows(project, "run_log")
     assert set(cast("dict[str, int]", row["tiles"])) == {"quarantined"}

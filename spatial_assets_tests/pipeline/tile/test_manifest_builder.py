@@ -16,15 +16,22 @@ from spatial_assets.project import Project
 from spatial_assets.stores.objects.location import locate
 from spatial_assets.stores.objects.manifests import read_manifest
 from spatial_assets.stores.objects.store import ObjectInfo, ObjectStore
-from spatial_assets_tests.fixtures.pipeline_runs import cube, made, pixels, states, store_of, walk
+from spatial_assets_tests.fixtures.pipeline_runs import (
+    computed_stages,
+    pixels,
+    read_cube,
+    run_tiles,
+    states,
+    store_of,
+)
 from spatial_assets_tests.fixtures.two_zone_project import LATER, TWO_TILES, write_project
 
 
 @pytest.fixture
-def project(country: Path, tmp_path: Path) -> Project:
+def project(shared_catalog: Path, tmp_path: Path) -> Project:
     """Two tiles, computed once."""
-    project = write_project(tmp_path / "project", country, area={"bbox": TWO_TILES})
-    walk(project)
+    project = write_project(tmp_path / "project", shared_catalog, area={"bbox": TWO_TILES})
+    run_tiles(project)
     return project
 
 
@@ -43,11 +50,11 @@ def test_an_object_that_is_not_what_was_committed_is_made_again(
         data = path.read_bytes()
         path.write_bytes(bytes([data[0] ^ 255]) + data[1:])
 
-    outcomes = walk(project)
+    outcomes = run_tiles(project)
 
     assert pixels(project) == before
     # the tile's own, and only that stage: what follows from the same bytes stands
-    assert list(made(outcomes).values()) == [{stage}]
+    assert list(computed_stages(outcomes).values()) == [{stage}]
 
 
 def test_a_copied_store_is_believed_by_its_bytes(project: Project) -> None:
@@ -57,20 +64,20 @@ def test_a_copied_store_is_believed_by_its_bytes(project: Project) -> None:
         shutil.copyfile(path, copy)
         os.replace(copy, path)  # noqa: PTH105 - a new inode, so a new etag
 
-    assert states(walk(project)) == {State.UNCHANGED}
+    assert states(run_tiles(project)) == {State.UNCHANGED}
 
 
 def test_a_lost_input_fails_a_stage_run_alone_rather_than_thin_its_result(
     project: Project,
 ) -> None:
-    before = cube(project)
+    before = read_cube(project)
     victim = next(
         info.path for info in store_of(project).list("reprojected_raster") if LATER.id in info.path
     )
     store_of(project).delete(victim)
     tile = victim.split("/")[1]
 
-    outcomes = walk(project, stages=["ndvi", "tile_index"])
+    outcomes = run_tiles(project, stages=["ndvi", "tile_index"])
 
     assert outcomes[tile].state is State.FAILED
     trouble = outcomes[tile].bad_stage
@@ -78,7 +85,7 @@ def test_a_lost_input_fails_a_stage_run_alone_rather_than_thin_its_result(
     assert trouble.reason == "missing_input"
     assert LATER.id in trouble.message
     assert {outcomes[key].state for key in outcomes if key != tile} == {State.UNCHANGED}
-    assert np.array_equal(cube(project)[0], before[0])
+    assert np.array_equal(read_cube(project)[0], before[0])
 
 
 class CountingStore(ObjectStore):

@@ -87,7 +87,9 @@ class KillableServices:
 
 
 @contextlib.contextmanager
-def services(project: Project, home: Path, clock: dt.datetime) -> Iterator[KillableServices]:
+def running_services(
+    project: Project, home: Path, clock: dt.datetime
+) -> Iterator[KillableServices]:
     """Code server and webserver, ready; the daemon is for the test to start."""
     folder = home.parent
     (folder / "frozen.py").write_text(DEFINITIONS.format(clock=clock.isoformat(), quick=QUICK))
@@ -101,7 +103,7 @@ def services(project: Project, home: Path, clock: dt.datetime) -> Iterator[Killa
     def command(program: str, *arguments: str | Path) -> ServerCommand:
         path = Path(sys.executable).with_name(program)
         return ServerCommand(
-            name=f"story-{program}",
+            name=f"services-{program}",
             arguments=[path, *arguments],
             environment=environment,
             folder=folder,

@@ -21,7 +21,7 @@ from spatial_assets.project import Project
 from spatial_assets.project.sections.storage import DatabaseSettings, StorageSettings
 from spatial_assets.resources import EngineResource
 from spatial_assets_tests.automation.frozen_clock import CHAIN, WARN
-from spatial_assets_tests.fixtures.pipeline_runs import pixels, rows, walk
+from spatial_assets_tests.fixtures.pipeline_runs import pixels, rows, run_tiles
 from spatial_assets_tests.fixtures.two_zone_project import write_project
 from spatial_assets_tests.stories.automation.killable_services import KillableServices
 
@@ -34,12 +34,12 @@ SOUTH = "S2A_33TWL_20230818_0_L2A"
 """The scene that arrives, and goes bad."""
 
 RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
-PATIENCE = 240.0  # seconds for a step of the story: 40 s when idle, and a kill costs another 20
+TIMEOUT = 240.0  # seconds for a step of the story: 40 s when idle, and a kill costs another 20
 Events = dict[tuple[str, str], list[tuple[str, str]]]
 """(asset, tile) -> (state, data version) of its materializations, oldest first."""
 
 
-def slovenia(folder: Path, samples: Path) -> Project:
+def slovenia_project(folder: Path, samples: Path) -> Project:
     """A project of fifteen tiles of real scenes and regions, kept fresh by itself."""
     catalog = folder / "scenes"
     for name in NORTH:
@@ -116,7 +116,7 @@ def computed_twice(found: Events) -> list[tuple[str, str]]:
     return [key for key, versions in counts.items() if any(n > 1 for n in versions.values())]
 
 
-def wait_for(look: Callable[[], Found | None], what: str, *, seconds: float = PATIENCE) -> Found:
+def wait_for(look: Callable[[], Found | None], what: str, *, seconds: float = TIMEOUT) -> Found:
     """Ask again and again until there is an answer."""
     deadline = time.monotonic() + seconds
     while True:
@@ -128,7 +128,7 @@ def wait_for(look: Callable[[], Found | None], what: str, *, seconds: float = PA
 
 
 @dataclass
-class Story:
+class SloveniaDeployment:
     """A project, what keeps it fresh, and what was known when the chapter began."""
 
     project: Project
@@ -223,7 +223,7 @@ class Story:
                 "boundaries": (),
             }
         )
-        walk(other, keys=sorted(set(self.tiles) - self.in_quarantine()))
+        run_tiles(other, keys=sorted(set(self.tiles) - self.in_quarantine()))
         return {path: data for path, data in pixels(other).items() if path.startswith("ndvi.zarr/")}
 
     def cube(self, like: Mapping[str, bytes]) -> dict[str, bytes]:

@@ -19,13 +19,13 @@ from spatial_assets_tests.automation.frozen_clock import CHAIN, WARN
 from spatial_assets_tests.fixtures.dagster_runs import BOUNDARIES
 from spatial_assets_tests.servers.chromium import Chromium
 from spatial_assets_tests.servers.dagster import make_home
-from spatial_assets_tests.stories.automation.killable_services import services
+from spatial_assets_tests.stories.automation.killable_services import running_services
 from spatial_assets_tests.stories.automation.slovenia_project import (
     SOUTH,
-    Story,
+    SloveniaDeployment,
     computed_twice,
     make,
-    slovenia,
+    slovenia_project,
     wait_for,
 )
 
@@ -37,31 +37,35 @@ RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_e
 
 
 @pytest.fixture(scope="module")
-def story(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+def deployment(
+    samples: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SloveniaDeployment]:
     """Fifteen tiles, three of which have just grown too old, under a daemon that is killed."""
     folder = tmp_path_factory.mktemp("slovenia")
-    project, home = slovenia(folder, samples), make_home(folder / "dagster_home")
+    project, home = slovenia_project(folder, samples), make_home(folder / "dagster_home")
     tiles = project.partitioning.keys
     with dg.DagsterInstance.from_config(str(home)) as instance:
         make(project, instance, BOUNDARIES)
         old = make(project, instance, CHAIN, [tiles[1:3], tiles[7:8]])
         make(project, instance, CHAIN, [tiles[:1], tiles[3:7], tiles[8:]])
-        with services(project, home, old + WARN) as running:
-            told = Story(project, instance, running, stale=(tiles[1:3], tiles[7:8]))
-            told.begin()
+        with running_services(project, home, old + WARN) as running:
+            deployment = SloveniaDeployment(
+                project, instance, running, stale=(tiles[1:3], tiles[7:8])
+            )
+            deployment.begin()
             with running.daemon_running(to_kill=KILLS):
-                yield told
+                yield deployment
 
 
 @pytest.fixture(scope="module")
-def grown_old(story: Story) -> Story:
+def grown_old(deployment: SloveniaDeployment) -> SloveniaDeployment:
     """Three tiles were too old; they are renewed."""
-    wait_for(lambda: story.settled(story.old), "the stale tiles")
-    return story
+    wait_for(lambda: deployment.settled(deployment.old), "the stale tiles")
+    return deployment
 
 
 @pytest.fixture(scope="module")
-def arrived(grown_old: Story, samples: Path) -> Story:
+def arrived(grown_old: SloveniaDeployment, samples: Path) -> SloveniaDeployment:
     """A scene arrives."""
     grown_old.begin()
     source = samples / "scenes" / "sentinel-2-l2a" / SOUTH
@@ -71,7 +75,7 @@ def arrived(grown_old: Story, samples: Path) -> Story:
 
 
 @pytest.fixture(scope="module")
-def spoiled(arrived: Story) -> Story:
+def damaged(arrived: SloveniaDeployment) -> SloveniaDeployment:
     """Its files go bad."""
     arrived.begin()
     for path in (arrived.catalog / SOUTH).glob("*.tif"):
@@ -81,7 +85,9 @@ def spoiled(arrived: Story) -> Story:
     return arrived
 
 
-def test_exactly_the_stale_tiles_are_renewed_in_one_run_a_range(grown_old: Story) -> None:
+def test_exactly_the_stale_tiles_are_renewed_in_one_run_a_range(
+    grown_old: SloveniaDeployment,
+) -> None:
     assert grown_old.renewed() == grown_old.old
     assert "SUCCESS" in grown_old.ticks()[:3]
     ranges = sorted(
@@ -94,7 +100,9 @@ def test_exactly_the_stale_tiles_are_renewed_in_one_run_a_range(grown_old: Story
     assert {state for made in found.values() for state, _ in made} == {"unchanged"}
 
 
-def test_a_new_scene_renews_exactly_the_tiles_under_its_footprint(arrived: Story) -> None:
+def test_a_new_scene_renews_exactly_the_tiles_under_its_footprint(
+    arrived: SloveniaDeployment,
+) -> None:
     under = arrived.under(SOUTH)
 
     assert 0 < len(under) < len(arrived.tiles)
@@ -102,36 +110,36 @@ def test_a_new_scene_renews_exactly_the_tiles_under_its_footprint(arrived: Story
     assert set(arrived.new_events()) == {(asset, tile) for asset in CHAIN for tile in under}
 
 
-def test_what_goes_bad_is_quarantined_and_not_asked_for_again(spoiled: Story) -> None:
-    held = spoiled.only_under(SOUTH)
+def test_what_goes_bad_is_quarantined_and_not_asked_for_again(damaged: SloveniaDeployment) -> None:
+    held = damaged.only_under(SOUTH)
     assert held
-    assert spoiled.in_quarantine() == held
-    before = len(spoiled.runs())
-    begun = len(spoiled.ticks())
+    assert damaged.in_quarantine() == held
+    before = len(damaged.runs())
+    begun = len(damaged.ticks())
 
     def over() -> bool | None:
-        has_ticked = len(spoiled.ticks()) >= begun + FURTHER_TICKS
-        return True if has_ticked and spoiled.services.kills == KILLS else None
+        has_ticked = len(damaged.ticks()) >= begun + FURTHER_TICKS
+        return True if has_ticked and damaged.services.kills == KILLS else None
 
     wait_for(over, "ten ticks, and the last kill")
 
-    assert len(spoiled.runs()) == before
-    assert spoiled.in_quarantine() == held
-    assert spoiled.renewed() == spoiled.under(SOUTH) - held
+    assert len(damaged.runs()) == before
+    assert damaged.in_quarantine() == held
+    assert damaged.renewed() == damaged.under(SOUTH) - held
 
 
 def test_the_end_is_that_of_a_plain_run_and_nothing_was_computed_twice(
-    spoiled: Story, tmp_path: Path
+    damaged: SloveniaDeployment, tmp_path: Path
 ) -> None:
-    assert computed_twice(spoiled.events()) == []
-    assert spoiled.services.kills == KILLS
+    assert computed_twice(damaged.events()) == []
+    assert damaged.services.kills == KILLS
 
-    plain = spoiled.index_of_plain_run(tmp_path)
-    assert spoiled.cube(like=plain) == plain
+    plain = damaged.index_of_plain_run(tmp_path)
+    assert damaged.cube(like=plain) == plain
 
 
-def test_a_person_sees_why_in_the_ui(spoiled: Story, chromium: Chromium) -> None:
-    page = chromium.page(f"{spoiled.services.url}/assets/raw_tile?view=automation")
+def test_a_person_sees_why_in_the_ui(damaged: SloveniaDeployment, chromium: Chromium) -> None:
+    page = chromium.page(f"{damaged.services.url}/assets/raw_tile?view=automation")
     asked = page.get_by_role("row", name=re.compile(r"\d+ requested"))
     older = page.get_by_role("button", name="Older")
     expect(page.get_by_role("row", name="requested").first).to_be_visible(timeout=30_000)
@@ -142,10 +150,10 @@ def test_a_person_sees_why_in_the_ui(spoiled: Story, chromium: Chromium) -> None
     expect(page.get_by_text("its inputs changed").first).to_be_visible()
     expect(page.get_by_text("in quarantine").first).to_be_visible()
     chromium.screenshot(page, "automation-tab")
-    page = chromium.page(f"{spoiled.services.url}/assets/raw_tile?view=partitions")
-    expect(page.get_by_text(min(spoiled.in_quarantine())).first).to_be_visible()
+    page = chromium.page(f"{damaged.services.url}/assets/raw_tile?view=partitions")
+    expect(page.get_by_text(min(damaged.in_quarantine())).first).to_be_visible()
     chromium.screenshot(page, "partitions-kept-fresh")
-    page = chromium.page(f"{spoiled.services.url}/automation")
+    page = chromium.page(f"{damaged.services.url}/automation")
     expect(page.get_by_text("new_scenes").first).to_be_visible()
     page.wait_for_timeout(3000)  # its rows fill one by one
     chromium.screenshot(page, "automation-overview")

@@ -20,14 +20,14 @@ from spatial_assets.stores.tables.connect import open_database
 from spatial_assets_tests.fixtures.gdal_reference import FILL, HALF_WORLD
 from spatial_assets_tests.fixtures.pipeline_runs import (
     NOON,
-    changed,
-    cube,
-    made,
-    objects,
+    changed_objects,
+    computed_stages,
+    read_cube,
     rows,
+    run_tiles,
     states,
     store_of,
-    walk,
+    stored_objects,
 )
 from spatial_assets_tests.fixtures.two_zone_project import write_project
 
@@ -79,7 +79,7 @@ def computed(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Compute
         },
     )
     load_boundaries(project)
-    assert states(walk(project)) <= {State.MATERIALIZED, State.EMPTY}
+    assert states(run_tiles(project)) <= {State.MATERIALIZED, State.EMPTY}
     return Computed(
         project,
         {str(row["boundary_key"]): row for row in rows(project, "ndvi_by_boundary_merged")},
@@ -91,7 +91,7 @@ def computed(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Compute
 def expected(computed: Computed, samples: Path) -> dict[str, dict[str, float]]:
     """What exactextract says of the whole mosaic at once."""
     extent = computed.project.partitioning.extent
-    values = cube(computed.project)[0].astype(np.float64)
+    values = read_cube(computed.project)[0].astype(np.float64)
     values[values == FILL] = np.nan
     frame = {
         "xmin": extent.column * PIXEL - HALF_WORLD,
@@ -193,15 +193,15 @@ def test_a_changed_boundary_recomputes_the_statistics_it_reaches_and_no_pixel(
         },
     )
     load_boundaries(smaller)
-    stored = objects(smaller)
+    stored = stored_objects(smaller)
 
-    outcomes = walk(smaller)
+    outcomes = run_tiles(smaller)
 
-    touched = made(outcomes)
+    touched = computed_stages(outcomes)
     assert touched
     assert set(touched) < set(project.partitioning.keys)
     assert all(stages == {"ndvi_by_boundary"} for stages in touched.values())
-    assert {path.split("/")[0] for path in changed(stored, smaller)} == {"manifests"}
+    assert {path.split("/")[0] for path in changed_objects(stored, smaller)} == {"manifests"}
     merged: dict[str, dict[str, Any]] = {
         str(row["boundary_key"]): row for row in rows(smaller, "ndvi_by_boundary_merged")
     }

@@ -12,17 +12,17 @@ import pytest
 from spatial_assets_tests.fixtures.dagster_runs import (
     BOUNDARIES,
     CHAIN,
-    observed,
-    times_made,
-    told,
+    materialization_count,
+    newest_metadata,
+    newest_observation,
     versions,
 )
-from spatial_assets_tests.fixtures.pipeline_runs import objects, rows
+from spatial_assets_tests.fixtures.pipeline_runs import rows, stored_objects
 from spatial_assets_tests.fixtures.ten_village_project import (
-    first,
+    first_tiles,
     make_unreadable,
     rewrite_scene,
-    villages,
+    ten_villages_with_districts,
 )
 from spatial_assets_tests.servers.dagster import make_home
 from spatial_assets_tests.stories.dagster.asset_materialize_command import Command, DagsterProject
@@ -31,14 +31,14 @@ pytestmark = pytest.mark.servers
 
 
 @dataclass(frozen=True)
-class Story:
+class BadTilesScenario:
     """Ten tiles: two are bad, are looked at again, and are mended. One fixture a chapter."""
 
     site: DagsterProject
 
     @property
     def tiles(self) -> tuple[str, ...]:
-        return first(self.site.project, 10)
+        return first_tiles(self.site.project, 10)
 
     @property
     def bad(self) -> tuple[str, str]:
@@ -50,7 +50,7 @@ class Story:
 
 
 @dataclass(frozen=True)
-class Chapter:
+class FinishedCommand:
     """A finished command, and what was known when it ended."""
 
     done: Command
@@ -61,87 +61,91 @@ class Chapter:
 
 
 @pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
+def scenario(tmp_path_factory: pytest.TempPathFactory) -> BadTilesScenario:
     folder = tmp_path_factory.mktemp("land")
-    story = Story(DagsterProject(villages(folder), make_home(folder / "dagster_home")))
-    for tile in story.bad:
-        make_unreadable(story.site.project, tile)
-    return story
+    scenario = BadTilesScenario(
+        DagsterProject(ten_villages_with_districts(folder), make_home(folder / "dagster_home"))
+    )
+    for tile in scenario.bad:
+        make_unreadable(scenario.site.project, tile)
+    return scenario
 
 
 @pytest.fixture(scope="module")
-def ruined(story: Story) -> Chapter:
+def ruined(scenario: BadTilesScenario) -> FinishedCommand:
     """Everything is materialized in one run; two tiles are bad."""
-    return chapter(story, story.site.materialize([*BOUNDARIES, *CHAIN], *story.tiles))
+    return finished(scenario, scenario.site.materialize([*BOUNDARIES, *CHAIN], *scenario.tiles))
 
 
 @pytest.fixture(scope="module")
-def standing(story: Story, ruined: Chapter) -> Chapter:  # noqa: ARG001 - it comes after it
+def standing(scenario: BadTilesScenario, ruined: FinishedCommand) -> FinishedCommand:  # noqa: ARG001 - it comes after it
     """One of the bad tiles is materialized again, as it was."""
-    return chapter(story, story.site.materialize(CHAIN, story.bad[0]))
+    return finished(scenario, scenario.site.materialize(CHAIN, scenario.bad[0]))
 
 
 @pytest.fixture(scope="module")
-def mended(story: Story, standing: Chapter) -> Chapter:  # noqa: ARG001 - it comes after it
+def mended(scenario: BadTilesScenario, standing: FinishedCommand) -> FinishedCommand:  # noqa: ARG001 - it comes after it
     """The inputs are good now, and everything is materialized again."""
-    for tile in story.bad:
-        rewrite_scene(story.site.project, tile)
-    return chapter(story, story.site.materialize(CHAIN, *story.tiles))
+    for tile in scenario.bad:
+        rewrite_scene(scenario.site.project, tile)
+    return finished(scenario, scenario.site.materialize(CHAIN, *scenario.tiles))
 
 
 @pytest.fixture
-def instance(story: Story) -> Iterator[dg.DagsterInstance]:
-    with story.site.instance() as opened:
+def instance(scenario: BadTilesScenario) -> Iterator[dg.DagsterInstance]:
+    with scenario.site.instance() as opened:
         yield opened
 
 
-def chapter(story: Story, done: Command) -> Chapter:
-    with story.site.instance() as instance:
-        made = {asset: versions(instance, asset, story.tiles) for asset in CHAIN}
+def finished(scenario: BadTilesScenario, done: Command) -> FinishedCommand:
+    with scenario.site.instance() as instance:
+        made = {asset: versions(instance, asset, scenario.tiles) for asset in CHAIN}
         states = {
-            (asset, tile): told(instance, asset, tile)["state"]
+            (asset, tile): newest_metadata(instance, asset, tile)["state"]
             for asset, tiles in made.items()
             for tile in tiles
         }
-    return Chapter(done, made, objects(story.site.project), states)
+    return FinishedCommand(done, made, stored_objects(scenario.site.project), states)
 
 
-def test_two_bad_tiles_of_ten_cost_only_themselves(story: Story, ruined: Chapter) -> None:
+def test_two_bad_tiles_of_ten_cost_only_themselves(
+    scenario: BadTilesScenario, ruined: FinishedCommand
+) -> None:
     assert ruined.done.code == 1, ruined.done.output
     assert "2 of 10 tiles need attention; the others are good" in ruined.done.output
     assert {asset: set(made) for asset, made in ruined.versions.items()} == {
-        asset: set(story.good) for asset in CHAIN
+        asset: set(scenario.good) for asset in CHAIN
     }
     assert set(ruined.states.values()) == {"materialized"}
 
 
 def test_a_bad_tile_says_why_on_its_own_page(
-    story: Story, ruined: Chapter, instance: dg.DagsterInstance
+    scenario: BadTilesScenario, ruined: FinishedCommand, instance: dg.DagsterInstance
 ) -> None:
-    for tile in story.bad:
-        seen = observed(instance, "raw_tile", tile)
+    for tile in scenario.bad:
+        seen = newest_observation(instance, "raw_tile", tile)
         assert (seen["state"], seen["reason"]) == ("quarantined", "no_usable_scene")
         assert f"v{tile}" in seen["message"]
-        assert observed(instance, "ndvi", tile)["reason"] == "upstream_quarantined"
+        assert newest_observation(instance, "ndvi", tile)["reason"] == "upstream_quarantined"
         assert f"{tile}: quarantined at raw_tile: no_usable_scene" in ruined.done.output
-    assert not observed(instance, "raw_tile", story.good[0])
+    assert not newest_observation(instance, "raw_tile", scenario.good[0])
 
 
 def test_boundaries_are_made_in_the_same_run(
-    story: Story, ruined: Chapter, instance: dg.DagsterInstance
+    scenario: BadTilesScenario, ruined: FinishedCommand, instance: dg.DagsterInstance
 ) -> None:
     assert ruined.done.code == 1
-    assert told(instance, "boundaries")["dagster/row_count"] == 2
-    assert {row["boundary_key"] for row in rows(story.site.project, "boundaries")} == {
+    assert newest_metadata(instance, "boundaries")["dagster/row_count"] == 2
+    assert {row["boundary_key"] for row in rows(scenario.site.project, "boundaries")} == {
         "west",
         "east",
     }
 
 
 def test_a_standing_quarantine_is_told_again_and_is_not_red(
-    story: Story, standing: Chapter, instance: dg.DagsterInstance
+    scenario: BadTilesScenario, standing: FinishedCommand, instance: dg.DagsterInstance
 ) -> None:
-    tile = story.bad[0]
+    tile = scenario.bad[0]
 
     assert standing.done.code == 0, standing.done.output
     assert tile not in standing.versions["raw_tile"]
@@ -151,48 +155,48 @@ def test_a_standing_quarantine_is_told_again_and_is_not_red(
 
 
 def test_once_the_input_is_mended_only_the_bad_tiles_are_touched(
-    story: Story, ruined: Chapter, mended: Chapter
+    scenario: BadTilesScenario, ruined: FinishedCommand, mended: FinishedCommand
 ) -> None:
     assert mended.done.code == 0, mended.done.output
     for asset in CHAIN:
-        assert {mended.states[asset, tile] for tile in story.good} == {"unchanged"}
-        assert {mended.states[asset, tile] for tile in story.bad} == {"materialized"}
-        kept = {tile: mended.versions[asset][tile] for tile in story.good}
+        assert {mended.states[asset, tile] for tile in scenario.good} == {"unchanged"}
+        assert {mended.states[asset, tile] for tile in scenario.bad} == {"materialized"}
+        kept = {tile: mended.versions[asset][tile] for tile in scenario.good}
         assert kept == ruined.versions[asset]
     same = ruined.objects.keys() & mended.objects.keys()
     touched = {path for path in same if ruined.objects[path] != mended.objects[path]}
-    assert not any(tile in path for tile in story.good for path in touched)
+    assert not any(tile in path for tile in scenario.good for path in touched)
     assert not any(path.startswith("ndvi.zarr/ndvi/c/") for path in touched)
 
 
 def test_a_single_tile_is_one_event_a_stage(
-    story: Story, mended: Chapter, instance: dg.DagsterInstance
+    scenario: BadTilesScenario, mended: FinishedCommand, instance: dg.DagsterInstance
 ) -> None:
-    tile = story.tiles[0]
-    rewrite_scene(story.site.project, tile, seed=9)
-    before = {asset: times_made(instance, asset, tile) for asset in CHAIN}
+    tile = scenario.tiles[0]
+    rewrite_scene(scenario.site.project, tile, seed=9)
+    before = {asset: materialization_count(instance, asset, tile) for asset in CHAIN}
 
-    done = story.site.materialize(CHAIN, tile)
+    done = scenario.site.materialize(CHAIN, tile)
 
     assert done.code == 0, done.output
-    after = {asset: times_made(instance, asset, tile) for asset in CHAIN}
+    after = {asset: materialization_count(instance, asset, tile) for asset in CHAIN}
     assert after == {asset: count + 1 for asset, count in before.items()}
     assert versions(instance, "ndvi", [tile]) != {tile: mended.versions["ndvi"][tile]}
 
 
 def test_the_index_alone_is_made_again_from_stored_inputs_bit_for_bit(
-    story: Story, mended: Chapter
+    scenario: BadTilesScenario, mended: FinishedCommand
 ) -> None:
-    before = story.site.pixels()
+    before = scenario.site.pixels()
     for path in before:
         Path(path).unlink()
 
-    done = story.site.materialize(["ndvi"], *story.tiles)
+    done = scenario.site.materialize(["ndvi"], *scenario.tiles)
 
     assert mended.done.code == 0
     assert done.code == 0, done.output
-    assert len(before) >= len(story.tiles)
-    assert story.site.pixels() == before
+    assert len(before) >= len(scenario.tiles)
+    assert scenario.site.pixels() == before
 
 
 @pytest.mark.parametrize(
@@ -204,9 +208,9 @@ def test_the_index_alone_is_made_again_from_stored_inputs_bit_for_bit(
     ],
 )
 def test_a_command_that_cannot_be_meant_says_why(
-    story: Story, arguments: tuple[str, ...], code: int, says: str
+    scenario: BadTilesScenario, arguments: tuple[str, ...], code: int, says: str
 ) -> None:
-    done = story.site.dagster(*arguments)
+    done = scenario.site.dagster(*arguments)
 
     assert done.code == code
     assert says in done.output

@@ -19,14 +19,18 @@ from spatial_assets_tests.fixtures.dagster_runs import (
     RANGE_TAGS,
     definitions,
     materialize,
-    newest,
-    told,
+    newest_materialization,
+    newest_metadata,
 )
-from spatial_assets_tests.fixtures.ten_village_project import first, make_unreadable, villages
+from spatial_assets_tests.fixtures.ten_village_project import (
+    first_tiles,
+    make_unreadable,
+    ten_villages_with_districts,
+)
 from spatial_assets_tests.fixtures.two_zone_project import write_project
 from spatial_assets_tests.servers.chromium import Chromium
 from spatial_assets_tests.servers.dagster import WORKSPACE_FILE, dagster_server, make_home
-from spatial_assets_tests.stories.dagster.webserver_and_daemon import Day
+from spatial_assets_tests.stories.dagster.webserver_and_daemon import RunningDagster
 
 pytestmark = pytest.mark.servers
 
@@ -47,23 +51,23 @@ def launch(project: Project, url: str, *options: str) -> Result:
 
 
 def chosen(project: Project, numbers: Sequence[int] = CHOSEN) -> tuple[str, ...]:
-    tiles = first(project, 10)
+    tiles = first_tiles(project, 10)
     return tuple(tiles[number] for number in numbers)
 
 
 @pytest.fixture(scope="module")
-def day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Day]:
+def dagster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDagster]:
     """Dagster's services over villages of which nothing is made but the boundaries."""
     folder = tmp_path_factory.mktemp("launching")
-    project, home = villages(folder), make_home(folder / "dagster_home")
-    make_unreadable(project, first(project, 10)[BAD])
+    project, home = ten_villages_with_districts(folder), make_home(folder / "dagster_home")
+    make_unreadable(project, first_tiles(project, 10)[BAD])
     environment = {"SPATIAL_ASSETS_PROJECT": str(project.root)}
     with dg.DagsterInstance.from_config(str(home)) as instance:
         assert materialize(definitions(project), instance, BOUNDARIES).success
         with dagster_server(
             home, WORKSPACE_FILE, environment=environment, name="launching"
         ) as server:
-            yield Day(project, server, instance)
+            yield RunningDagster(project, server, instance)
 
 
 @dataclass(frozen=True)
@@ -75,21 +79,23 @@ class Launched:
 
 
 @pytest.fixture(scope="module")
-def launched(day: Day) -> Launched:
+def launched(dagster: RunningDagster) -> Launched:
     """Four tiles in three ranges, one of them bad, launched and waited for."""
-    tiles = ",".join(chosen(day.project))
+    tiles = ",".join(chosen(dagster.project))
     stages = ",".join(CHAIN)
-    result = launch(day.project, day.server.url, "--wait", "--select", stages, "--tiles", tiles)
+    result = launch(
+        dagster.project, dagster.server.url, "--wait", "--select", stages, "--tiles", tiles
+    )
     found = re.search(r"^backfill (\w+): 4 tiles in 3 runs, (\S+)$", result.stdout, re.MULTILINE)
     assert found, result.output
-    assert found[2] == f"{day.server.url}/runs/b/{found[1]}"
+    assert found[2] == f"{dagster.server.url}/runs/b/{found[1]}"
     return Launched(result, found[1])
 
 
-def test_a_range_of_neighbours_is_a_run(day: Day, launched: Launched) -> None:
-    one, other, third, bad = chosen(day.project)
+def test_a_range_of_neighbours_is_a_run(dagster: RunningDagster, launched: Launched) -> None:
+    one, other, third, bad = chosen(dagster.project)
 
-    runs = day.runs_of(launched.id)
+    runs = dagster.runs_of(launched.id)
 
     ranges = {tuple(run.tags.get(tag) for tag in RANGE_TAGS) for run in runs}
     assert len(runs) == 3
@@ -99,30 +105,32 @@ def test_a_range_of_neighbours_is_a_run(day: Day, launched: Launched) -> None:
     assert single == {third, bad}
 
 
-def test_the_events_are_there(day: Day, launched: Launched) -> None:
-    *good, bad = chosen(day.project)
+def test_the_events_are_there(dagster: RunningDagster, launched: Launched) -> None:
+    *good, bad = chosen(dagster.project)
     assert launched.id
 
     for asset in CHAIN:
-        states = {told(day.instance, asset, tile)["state"] for tile in good}
+        states = {newest_metadata(dagster.instance, asset, tile)["state"] for tile in good}
         assert states <= {"materialized", "empty"}
-        assert newest(day.instance, asset, bad) is None
-    (untouched,) = chosen(day.project, [4])
-    assert newest(day.instance, "raw_tile", untouched) is None
+        assert newest_materialization(dagster.instance, asset, bad) is None
+    (untouched,) = chosen(dagster.project, [4])
+    assert newest_materialization(dagster.instance, "raw_tile", untouched) is None
 
 
 def test_the_page_that_was_named_shows_the_backfill(
-    day: Day, launched: Launched, chromium: Chromium
+    dagster: RunningDagster, launched: Launched, chromium: Chromium
 ) -> None:
-    page = chromium.page(f"{day.server.url}/runs/b/{launched.id}")
+    page = chromium.page(f"{dagster.server.url}/runs/b/{launched.id}")
 
     expect(page.get_by_text(launched.id).first).to_be_visible()
     expect(page.get_by_text("tile_index").first).to_be_visible()
     chromium.screenshot(page, "dagster-launched-backfill")
 
 
-def test_a_tile_that_went_bad_is_told_and_exit_code_1(day: Day, launched: Launched) -> None:
-    bad = chosen(day.project)[-1]
+def test_a_tile_that_went_bad_is_told_and_exit_code_1(
+    dagster: RunningDagster, launched: Launched
+) -> None:
+    bad = chosen(dagster.project)[-1]
 
     assert launched.result.exit_code == 1
     assert "3 tiles materialized, 1 not." in launched.result.stdout
@@ -131,18 +139,22 @@ def test_a_tile_that_went_bad_is_told_and_exit_code_1(day: Day, launched: Launch
     assert "tile_index in Dagster" in launched.result.stderr  # its progress
 
 
-def test_a_range_longer_than_a_run_may_be_is_cut(day: Day, launched: Launched) -> None:
+def test_a_range_longer_than_a_run_may_be_is_cut(
+    dagster: RunningDagster, launched: Launched
+) -> None:
     assert launched.id
-    before = {each.backfill_id for each in day.instance.get_backfills()}
-    file = day.project.root / "project.toml"
+    before = {each.backfill_id for each in dagster.instance.get_backfills()}
+    file = dagster.project.root / "project.toml"
     kept = file.read_text()
     file.write_text(kept.replace("workers = 2", "workers = 2\nmax_tiles_per_run = 1"))
-    tiles = chosen(day.project, [7, 8])
+    tiles = chosen(dagster.project, [7, 8])
 
-    result = launch(day.project, day.server.url, "--select", "raw_tile", "--tiles", ",".join(tiles))
+    result = launch(
+        dagster.project, dagster.server.url, "--select", "raw_tile", "--tiles", ",".join(tiles)
+    )
 
     file.write_text(kept)
-    new = [each for each in day.instance.get_backfills() if each.backfill_id not in before]
+    new = [each for each in dagster.instance.get_backfills() if each.backfill_id not in before]
     assert result.exit_code == 0, result.output
     assert result.stdout.count("1 tile in 1 run, ") == 2
     assert all(f"backfill {each.backfill_id}: " in result.stdout for each in new)
@@ -150,18 +162,18 @@ def test_a_range_longer_than_a_run_may_be_is_cut(day: Day, launched: Launched) -
 
 
 def test_another_project_is_refused(
-    day: Day, launched: Launched, tmp_path_factory: pytest.TempPathFactory
+    dagster: RunningDagster, launched: Launched, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     assert launched.id
     folder = tmp_path_factory.mktemp("other")
     other = write_project(folder / "project", folder, grid={"level": 9, "shard": 512})
     evi = write_project(folder / "evi", folder, indices={"names": ["evi"]})
-    known = len(day.instance.get_backfills())
+    known = len(dagster.instance.get_backfills())
 
-    tiles, assets = (launch(each, day.server.url) for each in (other, evi))
+    tiles, assets = (launch(each, dagster.server.url) for each in (other, evi))
 
     assert (tiles.exit_code, assets.exit_code) == (1, 1)
     assert "another project, or an older version" in tiles.stderr
     assert f"SPATIAL_ASSETS_PROJECT={other.root}" in tiles.stderr
     assert "has no evi: it does not serve " in assets.stderr
-    assert len(day.instance.get_backfills()) == known
+    assert len(dagster.instance.get_backfills()) == known

@@ -13,7 +13,7 @@ from spatial_assets.geo.grid.geobox import Window
 from spatial_assets.project import Project
 from spatial_assets_tests.fixtures import gdal_reference
 from spatial_assets_tests.fixtures.dagster_runs import BOUNDARIES, CHAIN
-from spatial_assets_tests.fixtures.pipeline_runs import cube, rows
+from spatial_assets_tests.fixtures.pipeline_runs import read_cube, rows
 from spatial_assets_tests.fixtures.two_zone_project import write_project
 from spatial_assets_tests.servers.dagster import make_home
 from spatial_assets_tests.stories.dagster.asset_materialize_command import DagsterProject
@@ -84,7 +84,7 @@ def test_what_dagster_made_is_the_ndvi_that_gdal_makes(made: DagsterProject, sam
         place = window.slices_in(extent)
         wanted[place] = np.where(layer != FILL, layer, wanted[place])
 
-    values, _ = cube(made.project, period=8)
+    values, _ = read_cube(made.project, period=8)
 
     mine, theirs = values != FILL, wanted != FILL
     same = np.mean(values[mine & theirs] == wanted[mine & theirs])

@@ -23,11 +23,15 @@ from spatial_assets_tests.fixtures.dagster_runs import (
     CHAIN,
     definitions,
     materialize,
-    newest,
-    observed,
-    told,
+    newest_materialization,
+    newest_metadata,
+    newest_observation,
 )
-from spatial_assets_tests.fixtures.ten_village_project import first, make_unreadable, villages
+from spatial_assets_tests.fixtures.ten_village_project import (
+    first_tiles,
+    make_unreadable,
+    ten_villages_with_districts,
+)
 from spatial_assets_tests.servers.postgis import PostgisServer
 from spatial_assets_tests.servers.process import REPOSITORY
 from spatial_assets_tests.servers.s3 import S3Server
@@ -60,8 +64,8 @@ def ground(
     s3_server: S3Server, postgis_server: PostgisServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Ground]:
     folder = tmp_path_factory.mktemp("ground")
-    project, name = villages(folder), f"t_{secrets.token_hex(6)}"
-    make_unreadable(project, first(project, 4)[2])
+    project, name = ten_villages_with_districts(folder), f"t_{secrets.token_hex(6)}"
+    make_unreadable(project, first_tiles(project, 4)[2])
     s3_server.make_bucket(name.replace("_", "-"))
     with postgis_server.connect("postgres") as connection:
         for database in (name, f"{name}_dagster"):
@@ -85,7 +89,7 @@ def ground(
     yield Ground(
         site=site,
         store=open_store(site.project.storage_url, environment),
-        done=site.materialize([*BOUNDARIES, *CHAIN], *first(project, 4)),
+        done=site.materialize([*BOUNDARIES, *CHAIN], *first_tiles(project, 4)),
         secrets=(s3_server.secret_key, postgis_server.password),
         postgis=postgis_server,
         dagster_database=f"{name}_dagster",
@@ -108,15 +112,19 @@ def remote(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.Dagst
 def test_a_range_run_on_real_servers_is_noted_in_postgres(
     ground: Ground, remote: dg.DagsterInstance
 ) -> None:
-    good, _, bad, other = first(ground.site.project, 4)
+    good, _, bad, other = first_tiles(ground.site.project, 4)
 
     assert ground.done.code == 1, ground.done.output
     assert "1 of 4 tiles need attention" in ground.done.output
-    assert newest(remote, "tile_index", bad) is None
-    assert observed(remote, "raw_tile", bad)["reason"] == "no_usable_scene"
+    assert newest_materialization(remote, "tile_index", bad) is None
+    assert newest_observation(remote, "raw_tile", bad)["reason"] == "no_usable_scene"
     for tile in (good, other):
-        assert told(remote, "ndvi", tile)["dagster/uri"] == f"{ground.store.url}/ndvi.zarr"
-        assert "#ndvi_by_boundary" in told(remote, "ndvi_by_boundary", tile)["dagster/uri"]
+        assert (
+            newest_metadata(remote, "ndvi", tile)["dagster/uri"] == f"{ground.store.url}/ndvi.zarr"
+        )
+        assert (
+            "#ndvi_by_boundary" in newest_metadata(remote, "ndvi_by_boundary", tile)["dagster/uri"]
+        )
     assert not list(ground.site.home.glob("**/*.db"))
 
 
@@ -128,7 +136,7 @@ def test_pixels_and_rows_are_those_of_a_folder_and_duckdb(ground: Ground, tmp_pa
     local = load_project(ground.site.project.root, elsewhere)
     with dg.DagsterInstance.ephemeral() as instance:
         materialize(definitions(local), instance, BOUNDARIES)
-        materialize(definitions(local), instance, CHAIN, tiles=first(local, 4))
+        materialize(definitions(local), instance, CHAIN, tiles=first_tiles(local, 4))
 
     for period in (0, 1):
         here, there = (
@@ -190,7 +198,7 @@ def test_a_refused_login_tells_no_secret_either(ground: Ground, variable: str) -
     environment = {**ground.site.environment, variable: login}
     site = replace(ground.site, environment=environment)
 
-    done = site.materialize(["raw_tile"], *first(site.project, 2))
+    done = site.materialize(["raw_tile"], *first_tiles(site.project, 2))
 
     assert done.code == 1
     texts = list(everything_told(replace(ground, done=done)))

@@ -15,18 +15,18 @@ from spatial_assets_tests.fixtures.dagster_runs import (
     BOUNDARIES,
     CHAIN,
     definitions,
+    materialization_count,
     materialize,
-    newest,
-    observed,
-    times_made,
-    told,
+    newest_materialization,
+    newest_metadata,
+    newest_observation,
     versions,
 )
 from spatial_assets_tests.fixtures.ten_village_project import (
-    first,
+    first_tiles,
     make_unreadable,
     rewrite_scene,
-    villages,
+    ten_villages_with_districts,
     widen_scene,
 )
 from spatial_assets_tests.servers.chromium import Chromium
@@ -34,7 +34,7 @@ from spatial_assets_tests.servers.dagster import dagster_server, make_home
 from spatial_assets_tests.stories.dagster.asset_materialize_command import DagsterProject
 from spatial_assets_tests.stories.dagster.webserver_and_daemon import (
     USER_DEFINITIONS,
-    Day,
+    RunningDagster,
     wait_for,
 )
 
@@ -47,11 +47,11 @@ BAD = 5
 
 
 @pytest.fixture(scope="module")
-def day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Day]:
+def dagster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDagster]:
     """Dagster's services; three tiles are made, inputs are there for four."""
     folder = tmp_path_factory.mktemp("day")
-    project, home = villages(folder), make_home(folder / "dagster_home")
-    tiles, defs = first(project, 10), definitions(project, greenest_of(project))
+    project, home = ten_villages_with_districts(folder), make_home(folder / "dagster_home")
+    tiles, defs = first_tiles(project, 10), definitions(project, greenest_of(project))
     widen_scene(project, tiles[BY_HAND][0])
     make_unreadable(project, tiles[BAD])
     with dg.DagsterInstance.from_config(str(home)) as instance:
@@ -66,7 +66,7 @@ def day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Day]:
         workspace.write_text(f"load_from: [{{python_file: {USER_DEFINITIONS}}}]")
         environment = {"SPATIAL_ASSETS_PROJECT": str(project.root)}
         with dagster_server(home, workspace, environment=environment, name="day") as server:
-            yield Day(project, server, instance)
+            yield RunningDagster(project, server, instance)
 
 
 def greenest_of(project: Project) -> dg.AssetsDefinition:
@@ -87,17 +87,17 @@ class Launched:
 
 
 @pytest.fixture(scope="module")
-def launched(day: Day, chromium: Chromium) -> Launched:
+def launched(dagster: RunningDagster, chromium: Chromium) -> Launched:
     """Two backfills: one from the dialog of `ndvi`, one of everything with a bad tile in it."""
-    tiles = first(day.project, 10)
-    mixed = day.backfill([*CHAIN, "greenest"], tiles[MIXED])
-    page = chromium.page(f"{day.server.url}/assets/ndvi?view=partitions")
+    tiles = first_tiles(dagster.project, 10)
+    mixed = dagster.backfill([*CHAIN, "greenest"], tiles[MIXED])
+    page = chromium.page(f"{dagster.server.url}/assets/ndvi?view=partitions")
     choose(page, tiles[SEVERAL])
     chromium.screenshot(page, "dagster-backfill-dialog")
     page.get_by_role("button", name="Launch backfill").click()
     known = {mixed}
     (by_dialog,) = wait_for(
-        lambda: {each.backfill_id for each in day.instance.get_backfills()} - known or None,
+        lambda: {each.backfill_id for each in dagster.instance.get_backfills()} - known or None,
         "the backfill of the dialog",
     )
     page.close()
@@ -115,17 +115,17 @@ def choose(page: Page, tiles: tuple[str, ...]) -> None:
 
 
 def test_a_tile_is_materialized_from_the_dialog_and_shows_its_picture(
-    day: Day, launched: Launched, chromium: Chromium
+    dagster: RunningDagster, launched: Launched, chromium: Chromium
 ) -> None:
-    (tile,) = first(day.project, 10)[BY_HAND]
-    page = chromium.page(f"{day.server.url}/assets/ndvi?view=partitions")
+    (tile,) = first_tiles(dagster.project, 10)[BY_HAND]
+    page = chromium.page(f"{dagster.server.url}/assets/ndvi?view=partitions")
 
     choose(page, (tile,))
     chromium.screenshot(page, "dagster-materialize-dialog")
     page.get_by_role("button", name="Launch 1 run").click()
 
-    wait_for(lambda: newest(day.instance, "ndvi", tile), f"ndvi of {tile}")
-    page.goto(f"{day.server.url}/assets/ndvi?view=partitions&partition={tile}")
+    wait_for(lambda: newest_materialization(dagster.instance, "ndvi", tile), f"ndvi of {tile}")
+    page.goto(f"{dagster.server.url}/assets/ndvi?view=partitions&partition={tile}")
     page.get_by_text("[Show Markdown]").click()
     picture = page.get_by_alt_text(f"ndvi {tile}")
     expect(picture).to_be_visible()
@@ -135,76 +135,85 @@ def test_a_tile_is_materialized_from_the_dialog_and_shows_its_picture(
 
 
 def test_a_persons_asset_follows_a_changed_tile_and_no_renewed_one(
-    day: Day, launched: Launched
+    dagster: RunningDagster, launched: Launched
 ) -> None:
-    tiles = first(day.project, 10)[MADE]
+    tiles = first_tiles(dagster.project, 10)[MADE]
     assert launched  # the daemon has the backfills to do as well
-    rewrite_scene(day.project, tiles[1], seed=8)
+    rewrite_scene(dagster.project, tiles[1], seed=8)
 
-    assert DagsterProject(day.project, day.server.home).materialize(CHAIN, *tiles).code == 0
+    assert DagsterProject(dagster.project, dagster.server.home).materialize(CHAIN, *tiles).code == 0
 
     wait_for(
-        lambda: times_made(day.instance, "greenest", tiles[1]) == 2 or None, "the one that follows"
+        lambda: materialization_count(dagster.instance, "greenest", tiles[1]) == 2 or None,
+        "the one that follows",
     )
-    assert [times_made(day.instance, "ndvi", tile) for tile in tiles] == [2, 2, 2]
-    assert [times_made(day.instance, "greenest", tile) for tile in tiles] == [1, 2, 1]
+    assert [materialization_count(dagster.instance, "ndvi", tile) for tile in tiles] == [2, 2, 2]
+    assert [materialization_count(dagster.instance, "greenest", tile) for tile in tiles] == [
+        1,
+        2,
+        1,
+    ]
 
 
 def test_a_backfill_from_the_dialog_is_one_run_of_the_tiles(
-    day: Day, launched: Launched, chromium: Chromium
+    dagster: RunningDagster, launched: Launched, chromium: Chromium
 ) -> None:
-    tiles = first(day.project, 10)[SEVERAL]
+    tiles = first_tiles(dagster.project, 10)[SEVERAL]
 
-    assert day.completed(launched.by_dialog) == "COMPLETED_SUCCESS"
-    (run,) = day.runs_of(launched.by_dialog)
+    assert dagster.completed(launched.by_dialog) == "COMPLETED_SUCCESS"
+    (run,) = dagster.runs_of(launched.by_dialog)
     assert run.tags["dagster/asset_partition_range_start"] == tiles[0]
     assert run.tags["dagster/asset_partition_range_end"] == tiles[-1]
-    states = [told(day.instance, "ndvi", tile)["state"] for tile in tiles]
+    states = [newest_metadata(dagster.instance, "ndvi", tile)["state"] for tile in tiles]
     assert states == ["materialized", "materialized", "unchanged"]
-    page = chromium.page(f"{day.server.url}/assets/ndvi?view=partitions&partition={tiles[0]}")
+    page = chromium.page(f"{dagster.server.url}/assets/ndvi?view=partitions&partition={tiles[0]}")
     expect(page.get_by_text("valid_fraction")).to_be_visible()
     chromium.screenshot(page, "dagster-partitions")
 
 
 def test_a_bad_tile_costs_neither_its_neighbours_nor_what_follows_them(
-    day: Day, launched: Launched
+    dagster: RunningDagster, launched: Launched
 ) -> None:
-    good, bad, other = first(day.project, 10)[MIXED]
+    good, bad, other = first_tiles(dagster.project, 10)[MIXED]
 
-    assert day.completed(launched.mixed) == "COMPLETED_FAILED"
+    assert dagster.completed(launched.mixed) == "COMPLETED_FAILED"
     for asset in (*CHAIN, "greenest"):
-        assert set(versions(day.instance, asset, (good, bad, other))) == {good, other}
-    assert observed(day.instance, "raw_tile", bad)["reason"] == "no_usable_scene"
-    assert told(day.instance, "greenest", good)["bytes"] > 0
-    chain, *following = day.runs_of(launched.mixed)
+        assert set(versions(dagster.instance, asset, (good, bad, other))) == {good, other}
+    assert newest_observation(dagster.instance, "raw_tile", bad)["reason"] == "no_usable_scene"
+    assert newest_metadata(dagster.instance, "greenest", good)["bytes"] > 0
+    chain, *following = dagster.runs_of(launched.mixed)
     assert chain.status == dg.DagsterRunStatus.FAILURE
     assert {run.tags["dagster/partition"] for run in following} == {good, other}
 
 
 def test_the_ui_knows_the_checks_of_each_tile_and_calls_nothing_stale(
-    day: Day, launched: Launched
+    dagster: RunningDagster, launched: Launched
 ) -> None:
-    good, bad, other = first(day.project, 10)[MIXED]
-    day.completed(launched.mixed)
+    good, bad, other = first_tiles(dagster.project, 10)[MIXED]
+    dagster.completed(launched.mixed)
 
     for asset, check in (("raw_tile", "source_intact"), ("ndvi", "index_range")):
-        checks = day.status(asset, good)["assetChecksOrError"]["checks"]
+        checks = dagster.status(asset, good)["assetChecksOrError"]["checks"]
         (statuses,) = [each["partitionStatuses"] for each in checks if each["name"] == check]
         assert {good, other} <= set(statuses["succeededPartitions"])
         assert bad not in statuses["succeededPartitions"]
-    assert {day.status(asset, good)["staleStatus"] for asset in (*CHAIN, "greenest")} == {"FRESH"}
-    assert day.status("ndvi", bad)["staleStatus"] == "MISSING"
+    assert {dagster.status(asset, good)["staleStatus"] for asset in (*CHAIN, "greenest")} == {
+        "FRESH"
+    }
+    assert dagster.status("ndvi", bad)["staleStatus"] == "MISSING"
 
 
-def test_a_run_made_again_from_failure_makes_what_is_missing(day: Day, launched: Launched) -> None:
-    good, bad, _ = first(day.project, 10)[MIXED]
-    day.completed(launched.mixed)
-    before = versions(day.instance, "ndvi", [good])
-    rewrite_scene(day.project, bad)
+def test_a_run_made_again_from_failure_makes_what_is_missing(
+    dagster: RunningDagster, launched: Launched
+) -> None:
+    good, bad, _ = first_tiles(dagster.project, 10)[MIXED]
+    dagster.completed(launched.mixed)
+    before = versions(dagster.instance, "ndvi", [good])
+    rewrite_scene(dagster.project, bad)
 
-    run = day.ended(day.again(day.runs_of(launched.mixed)[0].run_id))
+    run = dagster.ended(dagster.reexecute(dagster.runs_of(launched.mixed)[0].run_id))
 
     assert run.status == dg.DagsterRunStatus.SUCCESS
-    assert told(day.instance, "ndvi", bad)["state"] == "materialized"
-    assert told(day.instance, "ndvi", good)["state"] == "unchanged"
-    assert versions(day.instance, "ndvi", [good]) == before
+    assert newest_metadata(dagster.instance, "ndvi", bad)["state"] == "materialized"
+    assert newest_metadata(dagster.instance, "ndvi", good)["state"] == "unchanged"
+    assert versions(dagster.instance, "ndvi", [good]) == before

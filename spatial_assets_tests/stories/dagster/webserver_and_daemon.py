@@ -16,7 +16,7 @@ from spatial_assets_tests.servers.dagster import DagsterDev
 Found = TypeVar("Found")
 
 USER_DEFINITIONS = Path(__file__).with_name("user_definitions.py")
-PATIENCE = 200.0
+TIMEOUT = 200.0
 """Seconds for a backfill: the daemon looks at it every 30 s, and needs three looks."""
 
 BACKFILL = """
@@ -61,7 +61,7 @@ query Status($asset: AssetKeyInput!, $tile: String!) {
 
 
 @dataclass(frozen=True)
-class Day:
+class RunningDagster:
     """A project that Dagster's services run on."""
 
     project: Project
@@ -76,7 +76,7 @@ class Day:
         assert launched["__typename"] == "LaunchBackfillSuccess", launched
         return str(launched["backfillId"])
 
-    def again(self, run_id: str) -> str:
+    def reexecute(self, run_id: str) -> str:
         """Re-execute a run from failure, as the button on its page does."""
         launched = self.server.graphql(REEXECUTE, {"run": run_id})["launchRunReexecution"]
         assert launched["__typename"] == "LaunchRunSuccess", launched
@@ -113,8 +113,8 @@ class Day:
 
 def wait_for(look: Callable[[], Found | None], what: str) -> Found:
     """What `look` finds, asked until it finds something."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while (found := look()) is None:
-        assert time.monotonic() < deadline, f"{what} is not there after {PATIENCE:.0f} s"
+        assert time.monotonic() < deadline, f"{what} is not there after {TIMEOUT:.0f} s"
         time.sleep(0.5)
     return found

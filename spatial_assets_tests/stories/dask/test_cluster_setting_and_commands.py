@@ -17,7 +17,7 @@ from spatial_assets.pipeline.engines.dask_engine import ClusterEngine
 from spatial_assets.pipeline.engines.engine import ProcessEngine
 from spatial_assets.pipeline.stages import chain_of
 from spatial_assets.project import Project, load_project
-from spatial_assets_tests.fixtures.dagster_runs import materialize, told
+from spatial_assets_tests.fixtures.dagster_runs import materialize, newest_metadata
 from spatial_assets_tests.fixtures.pipeline_runs import store_of
 from spatial_assets_tests.fixtures.two_zone_project import write_project
 from spatial_assets_tests.servers.dask import Scheduler
@@ -27,9 +27,9 @@ Run = Callable[..., Result]
 
 
 @pytest.fixture
-def project(country: Path, tmp_path: Path) -> Project:
+def project(shared_catalog: Path, tmp_path: Path) -> Project:
     """Four tiles, not made yet, of a file that names no cluster."""
-    return write_project(tmp_path / "people", country)
+    return write_project(tmp_path / "people", shared_catalog)
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def test_a_range_in_dagster_is_made_by_the_cluster(project: Project, cluster: Sc
 
     with dg.DagsterInstance.ephemeral() as instance:
         done = materialize(defs, instance, chain_of(clustered).stages, tiles=tiles)
-        facts = [told(instance, "ndvi", tile)["state"] for tile in tiles]
+        facts = [newest_metadata(instance, "ndvi", tile)["state"] for tile in tiles]
 
     assert done.success
     assert facts == ["materialized"] * 4

@@ -18,12 +18,12 @@ from spatial_assets.pipeline.outcome import State
 from spatial_assets.project import Project, load_project
 from spatial_assets_tests.fixtures.failing_engines import KillsItsWorker
 from spatial_assets_tests.fixtures.pipeline_runs import (
+    failure_of,
     pixels,
     rows,
+    run_tiles,
     states,
     store_of,
-    trouble_of,
-    walk,
 )
 from spatial_assets_tests.fixtures.two_zone_project import write_project
 from spatial_assets_tests.pipeline.engines.cluster_engines import SHORT
@@ -36,17 +36,17 @@ Result = TypeVar("Result")
 
 
 @pytest.fixture(scope="module")
-def local(country: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """All tiles of the country, made without a cluster."""
-    project = write_project(tmp_path_factory.mktemp("local"), country)
-    assert states(walk(project)) == {State.MATERIALIZED}
+def local(shared_catalog: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """All tiles of the shared catalogue, computed without a cluster."""
+    project = write_project(tmp_path_factory.mktemp("local"), shared_catalog)
+    assert states(run_tiles(project)) == {State.MATERIALIZED}
     return project
 
 
 @pytest.fixture
-def project(country: Path, tmp_path: Path) -> Project:
+def project(shared_catalog: Path, tmp_path: Path) -> Project:
     """The same, not made yet."""
-    return write_project(tmp_path / "clustered", country)
+    return write_project(tmp_path / "clustered", shared_catalog)
 
 
 def on(cluster: Scheduler, project: Project) -> ClusterEngine:
@@ -71,8 +71,8 @@ def test_a_cluster_makes_the_same_bytes_and_rows(
 ) -> None:
     engine = on(cluster, project)
 
-    assert states(walk(project, engine=engine)) == {State.MATERIALIZED}
-    assert states(walk(project, engine=engine)) == {State.UNCHANGED}
+    assert states(run_tiles(project, engine=engine)) == {State.MATERIALIZED}
+    assert states(run_tiles(project, engine=engine)) == {State.UNCHANGED}
 
     assert pixels(project) == pixels(local)
     told = [
@@ -88,7 +88,7 @@ def test_a_worker_that_is_killed_in_a_tile_costs_nothing(
     victim, once = project.partitioning.keys[1], tmp_path / "killed"
     deadly = KilledWorkerCluster(engine=on(cluster, project), victim=victim, once=once)
 
-    assert states(walk(project, engine=deadly)) == {State.MATERIALIZED}
+    assert states(run_tiles(project, engine=deadly)) == {State.MATERIALIZED}
 
     assert once.exists()
     assert pixels(project) == pixels(local)
@@ -100,12 +100,12 @@ def test_a_tile_that_kills_its_workers_is_the_only_one_that_fails(
     victim = project.partitioning.keys[1]
     deadly = KilledWorkerCluster(engine=on(cluster, project), victim=victim, once=None)
 
-    found = dict(walk(project, engine=deadly))
+    found = dict(run_tiles(project, engine=deadly))
 
-    reason, message = trouble_of(found.pop(victim))
+    reason, message = failure_of(found.pop(victim))
     assert (reason, "memory_mb" in message) == ("worker_died", True)
     assert states(found) == {State.MATERIALIZED}
-    assert states(walk(project)) >= {State.MATERIALIZED}  # nobody holds it any more
+    assert states(run_tiles(project)) >= {State.MATERIALIZED}  # nobody holds it any more
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,9 +132,9 @@ def test_after_the_scheduler_is_lost_a_run_goes_on_where_it_was(
         worker(empty_cluster.address, "--nthreads", "1", "--no-nanny"),
         pytest.raises(ClusterError, match="is gone; what was in flight is not committed"),
     ):
-        walk(project, engine=interrupted)
+        run_tiles(project, engine=interrupted)
 
-    again = walk(project)  # no patience: the leases are let go of
+    again = run_tiles(project)  # no patience: the leases are let go of
 
     assert states(again) == {State.UNCHANGED, State.MATERIALIZED}
     assert pixels(project) == pixels(local)
@@ -167,17 +167,17 @@ def everything(dask_scheduler: object) -> bytes:
 
 
 def test_no_secret_of_the_driver_comes_to_the_scheduler(
-    country: Path, cluster: Scheduler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shared_catalog: Path, cluster: Scheduler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", PLANTED)
-    write_project(tmp_path / "secret", country)
+    write_project(tmp_path / "secret", shared_catalog)
     url = f"duckdb:///data/{PLANTED}.duckdb"
     project = load_project(tmp_path / "secret", {"SPATIAL_ASSETS_DATABASE_URL": url})
     searched = Searched(engine=on(cluster, project), found=[])
 
-    assert states(walk(project, engine=searched)) == {State.MATERIALIZED}
+    assert states(run_tiles(project, engine=searched)) == {State.MATERIALIZED}
 
     held = b"".join(searched.found)
-    assert str(country).encode() in held
+    assert str(shared_catalog).encode() in held
     assert project.partitioning.keys[-1].encode() in held
     assert PLANTED.encode() not in held

@@ -1,7 +1,7 @@
 """Many runs at once, each a process with a share of the tiles that overlaps with its neighbours'.
 
 `python -m spatial_assets_tests.stories.pipeline.concurrent_runs FOLDER RUNS SHARE` prints JSON: for
-each run, tile -> state. The database sees run N under the application name `crowd-N`.
+each run, tile -> state. The database sees run N under the application name `concurrent-run-N`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from spatial_assets.project import load_project
 from spatial_assets.stores.objects.store import open_store
 from spatial_assets.stores.tables.connect import open_database
 
-NAME = "crowd-"
+APPLICATION_NAME = "concurrent-run-"
 
 
 def run(folder: str, number: int, share: int) -> dict[str, str]:
@@ -29,7 +29,7 @@ def run(folder: str, number: int, share: int) -> dict[str, str]:
     start = number * max(1, share // 3) % len(keys)
     mine = sorted((keys * 2)[start : start + share], key=keys.index)
     mark = "&" if "?" in project.database_url else "?"
-    url = f"{project.database_url}{mark}application_name={NAME}{number}"
+    url = f"{project.database_url}{mark}application_name={APPLICATION_NAME}{number}"
     with open_database(url, pool_size=project.database.pool_size) as database:
         pipeline = TilePipeline(
             project=project,
@@ -37,7 +37,7 @@ def run(folder: str, number: int, share: int) -> dict[str, str]:
             database=database,
             engine=InlineEngine(),
             clock=lambda: datetime.now(UTC),
-            owner=f"run {number} of a crowd",
+            owner=f"concurrent run {number}",
             lease_wait=timedelta(seconds=120),
         )
         outcomes = pipeline.run(mine, stages=pipeline.chain.stages)

@@ -12,13 +12,13 @@ import sys
 from pathlib import Path
 
 from spatial_assets.project import load_project
-from spatial_assets_tests.fixtures.pipeline_runs import walk
+from spatial_assets_tests.fixtures.pipeline_runs import run_tiles
 
 
 def main(folder: str, limit: int) -> None:
     """Run all tiles within the limit."""
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
-    outcomes = walk(load_project(Path(folder), {}))
+    outcomes = run_tiles(load_project(Path(folder), {}))
     sys.stdout.write(json.dumps({tile: str(each.state) for tile, each in outcomes.items()}))
 
 

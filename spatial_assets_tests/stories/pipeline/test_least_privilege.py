@@ -15,11 +15,11 @@ from sqlalchemy.engine import URL, make_url
 from spatial_assets.pipeline.outcome import State
 from spatial_assets.project import load_project
 from spatial_assets.stores.tables.connect import open_database
-from spatial_assets_tests.fixtures.pipeline_runs import rows, states, walk
+from spatial_assets_tests.fixtures.pipeline_runs import rows, run_tiles, states
 from spatial_assets_tests.fixtures.two_zone_project import (
     TWO_TILES,
     WEST,
-    write_country,
+    write_catalog,
     write_project,
 )
 from spatial_assets_tests.servers.process import REPOSITORY
@@ -63,12 +63,12 @@ def as_role(url: URL, name: str, password: str) -> str:
 
 
 def test_the_pipeline_needs_no_more_than_its_own_schema(roles: Roles, tmp_path: Path) -> None:
-    catalog = write_country(tmp_path / "catalog", [WEST])
+    catalog = write_catalog(tmp_path / "catalog", [WEST])
     write_project(tmp_path / "project", catalog, area={"bbox": TWO_TILES})
     url = roles.writer.replace("postgresql://", "postgresql+psycopg://") + "?schema=product"
     project = load_project(tmp_path / "project", {"SPATIAL_ASSETS_DATABASE_URL": url})
 
-    first, again = walk(project), walk(project)
+    first, again = run_tiles(project), run_tiles(project)
 
     assert states(first) == {State.MATERIALIZED}
     assert states(again) == {State.UNCHANGED}

@@ -17,12 +17,12 @@ from spatial_assets.project import Project
 from spatial_assets_tests.fixtures import gdal_reference
 from spatial_assets_tests.fixtures.pipeline_runs import (
     PIXELS,
-    cube,
+    failure_of,
+    read_cube,
     rows,
+    run_tiles,
     states,
     store_of,
-    trouble_of,
-    walk,
 )
 from spatial_assets_tests.fixtures.two_zone_project import FILES, Granule, write_project
 
@@ -92,7 +92,7 @@ def test_a_file_that_is_no_band_puts_its_scene_and_tiles_in_quarantine(
     band, reason = REFUSED[name]
     project = scene_with(samples, tmp_path, **{band: samples / "messy" / name})
 
-    outcomes = walk(project, stages=PIXELS)
+    outcomes = run_tiles(project, stages=PIXELS)
 
     assert states(outcomes) == {State.QUARANTINED}
     records = {row["kind"]: row for row in rows(project, "quarantine")}
@@ -100,9 +100,9 @@ def test_a_file_that_is_no_band_puts_its_scene_and_tiles_in_quarantine(
     assert records["scene"]["reason"] == reason
     assert len(str(records["scene"]["message"])) > 20
     for outcome in outcomes.values():
-        assert trouble_of(outcome)[0] == "no_usable_scene"
+        assert failure_of(outcome)[0] == "no_usable_scene"
     assert not store_of(project).list("raw_tile")
-    assert np.all(cube(project)[0] == FILL)
+    assert np.all(read_cube(project)[0] == FILL)
 
 
 def test_a_truncated_file_gives_what_can_be_read_and_nothing_more(
@@ -110,9 +110,9 @@ def test_a_truncated_file_gives_what_can_be_read_and_nothing_more(
 ) -> None:
     project = scene_with(samples, tmp_path, red=samples / "messy" / "truncated_B04.tif")
 
-    outcomes = walk(project, stages=PIXELS)
+    outcomes = run_tiles(project, stages=PIXELS)
 
-    values, _ = cube(project)
+    values, _ = read_cube(project)
     whole = expected(samples, project)
     kept = values != FILL
     assert 0.1 < kept.sum() / (whole != FILL).sum() < 0.9
@@ -137,9 +137,9 @@ def test_fill_without_a_nodata_tag_never_becomes_ndvi(samples: Path, tmp_path: P
         assert 0.05 < np.mean(file.read(1) == 0) < 0.95
     project = scene_with(samples, tmp_path, nir=crop)
 
-    walk(project, stages=PIXELS)
+    run_tiles(project, stages=PIXELS)
 
-    values, _ = cube(project)
+    values, _ = read_cube(project)
     wanted = expected(samples, project, nir=crop)
     assert np.count_nonzero(values != FILL) > 5_000
     assert np.mean((values != FILL) == (wanted != FILL)) > 0.9999
@@ -152,9 +152,9 @@ def test_classes_of_half_the_size_are_taken_nearest(samples: Path, tmp_path: Pat
     coarse = samples / "messy" / "SCL_240m_half_size.tif"
     project = scene_with(samples, tmp_path, scl=coarse)
 
-    walk(project, stages=PIXELS)
+    run_tiles(project, stages=PIXELS)
 
-    values, _ = cube(project)
+    values, _ = read_cube(project)
     wanted = expected(samples, project, classes=coarse)
     either = (values != FILL) | (wanted != FILL)
     assert np.mean(((values != FILL) == (wanted != FILL))[either]) > 0.995
@@ -183,7 +183,7 @@ def test_a_jpeg_that_breaks_off_is_no_crash_and_no_number(samples: Path, tmp_pat
         grid={"pixel_zoom": 18, "chunk": 256, "shard": 256, "level": 17},
     )
 
-    outcomes = walk(project, stages=PIXELS)
+    outcomes = run_tiles(project, stages=PIXELS)
 
     assert State.FAILED not in states(outcomes)
     checks = [check for outcome in outcomes.values() for check in outcome.checks]

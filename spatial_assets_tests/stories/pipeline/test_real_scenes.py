@@ -15,7 +15,7 @@ from rasterio.warp import transform_bounds
 from spatial_assets.geo.grid.geobox import Window
 from spatial_assets.project import Project
 from spatial_assets_tests.fixtures import gdal_reference
-from spatial_assets_tests.fixtures.pipeline_runs import NOON, PIXELS, cube, store_of, walk
+from spatial_assets_tests.fixtures.pipeline_runs import NOON, PIXELS, read_cube, run_tiles, store_of
 from spatial_assets_tests.fixtures.two_zone_project import write_project
 
 pytestmark = pytest.mark.samples
@@ -89,12 +89,12 @@ def test_the_ndvi_of_a_real_scene_is_that_of_gdal(
 ) -> None:
     folder = samples / "scenes" / "sentinel-2-l2a" / scene
     project = sentinel_project(tmp_path, folder)
-    walk(project, stages=PIXELS)
+    run_tiles(project, stages=PIXELS)
     window = window_of(folder / "B04.tif", 10, project.partitioning.extent)
-    values, observations = cube(project, window=window)
+    values, observations = read_cube(project, window=window)
 
     assert_matches(values, expected(folder, window))
-    whole, _ = cube(project)
+    whole, _ = read_cube(project)
     assert np.count_nonzero(whole != FILL) == np.count_nonzero(values != FILL)
     assert np.array_equal(observations > 0, values != FILL)
 
@@ -105,7 +105,7 @@ def test_no_offset_is_subtracted_twice_from_a_real_scene(
 ) -> None:
     folder = samples / "scenes" / "sentinel-2-l2a" / scene
     project = sentinel_project(tmp_path, folder)
-    walk(project, stages=["raw_tile"], keys=["12023033"])
+    run_tiles(project, stages=["raw_tile"], keys=["12023033"])
     document = json.loads(store_of(project).get(f"scenes/{scene}.json"))
     facts = json.loads(document["facts"])
 
@@ -118,7 +118,7 @@ def test_no_offset_is_subtracted_twice_from_a_real_scene(
 def test_granules_of_a_day_are_one_observation(samples: Path, tmp_path: Path) -> None:
     catalog = samples / "scenes" / "sentinel-2-l2a"
     project = sentinel_project(tmp_path, catalog, period="day")
-    walk(project, stages=PIXELS)
+    run_tiles(project, stages=PIXELS)
     extent = project.partitioning.extent
 
     for day, name in DAYS.items():
@@ -128,7 +128,7 @@ def test_granules_of_a_day_are_one_observation(samples: Path, tmp_path: Path) ->
             window = window_of(folder / "B04.tif", 10, extent)
             layer, place = expected(folder, window), window.slices_in(extent)
             wanted[place] = np.where(layer != FILL, layer, wanted[place])
-        values, observations = cube(project, period=int(day[-2:]) - 1)
+        values, observations = read_cube(project, period=int(day[-2:]) - 1)
         assert_matches(values, wanted)
         assert observations.max() == 1
 
@@ -146,9 +146,9 @@ def test_the_ndvi_of_a_real_landsat_scene_is_that_of_gdal(samples: Path, tmp_pat
         scenes={"sensor": "landsat-c2-l2"},
         time={"start": "2019-12-01", "end": "2019-12-31"},
     )
-    walk(project, stages=PIXELS, now=NOON)
+    run_tiles(project, stages=PIXELS, now=NOON)
     window = window_of(bands.red, 9, project.partitioning.extent)
-    values, _ = cube(project, window=window)
+    values, _ = read_cube(project, window=window)
 
     assert_matches(
         values,

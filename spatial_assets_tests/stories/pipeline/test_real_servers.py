@@ -17,7 +17,14 @@ from spatial_assets.project import Project, load_project
 from spatial_assets.stores.objects.leases import acquire
 from spatial_assets.stores.objects.store import open_store
 from spatial_assets.stores.tables.connect import open_database
-from spatial_assets_tests.fixtures.pipeline_runs import NOON, pixels, rows, states, store_of, walk
+from spatial_assets_tests.fixtures.pipeline_runs import (
+    NOON,
+    pixels,
+    rows,
+    run_tiles,
+    states,
+    store_of,
+)
 from spatial_assets_tests.fixtures.two_zone_project import (
     SEPTEMBER,
     TWO_TILES,
@@ -40,7 +47,7 @@ def served(
     s3_environment: dict[str, str],
     postgis_url: str,
 ) -> Project:
-    """Two tiles of the country, on servers."""
+    """Two tiles of the shared catalogue, on servers."""
     write_project(tmp_path / "served", catalog, area={"bbox": TWO_TILES})
     urls = {
         "SPATIAL_ASSETS_STORAGE_URL": f"s3://{s3_bucket}/product",
@@ -53,10 +60,10 @@ def test_servers_hold_what_a_folder_and_a_file_hold(
     served: Project, catalog: Path, tmp_path: Path
 ) -> None:
     local = write_project(tmp_path / "local", catalog, area={"bbox": TWO_TILES})
-    assert states(walk(local)) == {State.MATERIALIZED}
+    assert states(run_tiles(local)) == {State.MATERIALIZED}
     engine = ProcessEngine(workers=2, gdal_cache_mb=64)
 
-    assert states(walk(served, engine=engine)) == {State.MATERIALIZED}
+    assert states(run_tiles(served, engine=engine)) == {State.MATERIALIZED}
 
     assert pixels(served) == pixels(local)
     kept = ("tile", "index_name", "period", "valid_fraction", "observations", "scenes")
@@ -71,16 +78,16 @@ def test_servers_hold_what_a_folder_and_a_file_hold(
 
 
 def test_on_servers_too_nothing_is_made_twice(served: Project, catalog: Path) -> None:
-    walk(served)
+    run_tiles(served)
     before = {info.path: info.etag for info in store_of(served).list()}
 
-    assert states(walk(served)) == {State.UNCHANGED}
+    assert states(run_tiles(served)) == {State.UNCHANGED}
 
     after = {info.path: info.etag for info in store_of(served).list()}
     written = {path for path in after if before.get(path) != after[path]}
     assert {path.split("/")[0] for path in written} <= {"leases"}
     write_granule(catalog, SEPTEMBER)
-    assert State.MATERIALIZED in states(walk(served))
+    assert State.MATERIALIZED in states(run_tiles(served))
 
 
 def test_on_servers_too_an_arrival_is_noted_until_it_is_followed(
@@ -91,7 +98,7 @@ def test_on_servers_too_an_arrival_is_noted_until_it_is_followed(
             lookout = ChangeDetector(project=served, store=store_of(served), database=database)
             return [each.tile for each in lookout.record_scene_changes(now=NOON).pending]
 
-    walk(served)
+    run_tiles(served)
     assert wanted() == []
 
     write_granule(catalog, SEPTEMBER)
@@ -99,7 +106,7 @@ def test_on_servers_too_an_arrival_is_noted_until_it_is_followed(
     touched = wanted()
     assert 0 < len(touched) <= len(served.partitioning.keys)
     assert [row["tile"] for row in rows(served, "tile_wanted")] == touched
-    walk(served, keys=touched)
+    run_tiles(served, keys=touched)
     assert wanted() == []
     assert rows(served, "tile_wanted") == []
 

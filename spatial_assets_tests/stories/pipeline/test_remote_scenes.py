@@ -12,7 +12,7 @@ import pytest
 
 from spatial_assets.pipeline.engines.engine import Engine, InlineEngine, ProcessEngine
 from spatial_assets.pipeline.outcome import State
-from spatial_assets_tests.fixtures.pipeline_runs import PIXELS, cube, walk
+from spatial_assets_tests.fixtures.pipeline_runs import PIXELS, read_cube, run_tiles
 from spatial_assets_tests.fixtures.two_zone_project import FILES, write_project
 from spatial_assets_tests.fixtures.web_server import WebServer, serving
 
@@ -20,7 +20,7 @@ GRID = {"pixel_zoom": 10, "chunk": 128, "shard": 256, "level": 10}
 
 
 def far_country(web: WebServer, items: Path) -> Path:
-    """The items of the country that the server has, with hrefs that lead there."""
+    """Items of the shared catalogue, with hrefs that lead to the server."""
     shutil.copytree(web.folder, items, ignore=shutil.ignore_patterns("*.tif"))
     for path in items.rglob("*.json"):
         document = json.loads(path.read_text())
@@ -38,19 +38,19 @@ def far_country(web: WebServer, items: Path) -> Path:
     ],
 )
 def test_far_scenes_give_the_product_of_near_ones_and_cross_the_line_once(
-    spoiled_country: Path, tmp_path: Path, engine: Engine
+    damaged_catalog: Path, tmp_path: Path, engine: Engine
 ) -> None:
-    near = write_project(tmp_path / "near", spoiled_country, grid=GRID)
-    walk(near, stages=PIXELS)
-    with serving(spoiled_country) as web:
+    near = write_project(tmp_path / "near", damaged_catalog, grid=GRID)
+    run_tiles(near, stages=PIXELS)
+    with serving(damaged_catalog) as web:
         far = write_project(tmp_path / "far", far_country(web, tmp_path / "items"), grid=GRID)
 
-        outcomes = walk(far, stages=PIXELS, engine=engine)
+        outcomes = run_tiles(far, stages=PIXELS, engine=engine)
         asked = list(web.requests)
-        again = walk(far, stages=PIXELS, engine=engine)
+        again = run_tiles(far, stages=PIXELS, engine=engine)
         asked_again = web.requests[len(asked) :]
 
-    for one, other in zip(cube(near), cube(far), strict=True):
+    for one, other in zip(read_cube(near), read_cube(far), strict=True):
         assert np.array_equal(one, other)
     assert {outcome.state for outcome in outcomes.values()} <= {State.MATERIALIZED, State.EMPTY}
     assert {outcome.state for outcome in again.values()} == {State.UNCHANGED}

@@ -11,14 +11,20 @@ from numpy.typing import NDArray
 from spatial_assets.geo.grid.geobox import Window
 from spatial_assets.pipeline.engines.engine import ProcessEngine
 from spatial_assets.project import Project
-from spatial_assets_tests.fixtures.pipeline_runs import PIXELS, cube, pixels, store_of, walk
+from spatial_assets_tests.fixtures.pipeline_runs import (
+    PIXELS,
+    pixels,
+    read_cube,
+    run_tiles,
+    store_of,
+)
 from spatial_assets_tests.fixtures.two_zone_project import write_project
 
 FILL = -32768
 Cut = dict[str, object]
 
 WHOLE: Cut = {"chunk": 512, "shard": 512, "level": 8}
-"""The country in tiles of 1024 pixels: as few seams as it can have."""
+"""The area in tiles of 1024 pixels: as few seams as it can have."""
 
 CUTS: dict[str, Cut] = {
     "tiles of one shard": {"chunk": 128, "shard": 256, "level": 10},
@@ -36,7 +42,7 @@ CUTS: dict[str, Cut] = {
 
 def computed(folder: Path, catalog: Path, cut: Cut, *, zoom: int = 10) -> Project:
     project = write_project(folder, catalog, grid={"pixel_zoom": zoom, **cut})
-    walk(project, stages=PIXELS)
+    run_tiles(project, stages=PIXELS)
     return project
 
 
@@ -51,20 +57,24 @@ def common_window(*projects: Project) -> Window:
 
 def assert_same_pixels(mine: Project, other: Project) -> None:
     window = common_window(mine, other)
-    for one, another in zip(cube(mine, window=window), cube(other, window=window), strict=True):
+    for one, another in zip(
+        read_cube(mine, window=window), read_cube(other, window=window), strict=True
+    ):
         assert np.array_equal(one, another)
 
 
 @pytest.fixture(scope="module")
-def uncut(spoiled_country: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    return computed(tmp_path_factory.mktemp("uncut"), spoiled_country, WHOLE)
+def uncut(damaged_catalog: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return computed(tmp_path_factory.mktemp("uncut"), damaged_catalog, WHOLE)
 
 
-def test_the_country_tests_what_it_should(uncut: Project, country: Path, tmp_path: Path) -> None:
+def test_the_country_tests_what_it_should(
+    uncut: Project, shared_catalog: Path, tmp_path: Path
+) -> None:
     """Two zones, overlaps and a lost block are all in sight, or the tests below say nothing."""
-    values, observations = cube(uncut)
-    sound = computed(tmp_path, country, WHOLE)
-    sound_values, sound_observations = cube(sound)
+    values, observations = read_cube(uncut)
+    sound = computed(tmp_path, shared_catalog, WHOLE)
+    sound_values, sound_observations = read_cube(sound)
     lost: NDArray[np.bool_] = sound_observations > observations
 
     assert np.count_nonzero(values != FILL) > 150_000
@@ -82,9 +92,9 @@ def stored_scenes(project: Project) -> set[str]:
 
 @pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS.keys())
 def test_pixels_are_the_same_bits_however_the_area_is_cut(
-    cut: Cut, uncut: Project, spoiled_country: Path, tmp_path: Path
+    cut: Cut, uncut: Project, damaged_catalog: Path, tmp_path: Path
 ) -> None:
-    project = computed(tmp_path, spoiled_country, cut)
+    project = computed(tmp_path, damaged_catalog, cut)
 
     assert len(project.partitioning.keys) > 1
     assert_same_pixels(project, uncut)
@@ -98,10 +108,10 @@ def test_pixels_are_the_same_bits_however_the_area_is_cut(
     ],
 )
 def test_averaged_pixels_are_the_same_bits_however_the_area_is_cut(
-    cut: Cut, spoiled_country: Path, tmp_path: Path
+    cut: Cut, damaged_catalog: Path, tmp_path: Path
 ) -> None:
-    one = computed(tmp_path / "one", spoiled_country, {**WHOLE, "level": 7}, zoom=9)
-    other = computed(tmp_path / "other", spoiled_country, cut, zoom=9)
+    one = computed(tmp_path / "one", damaged_catalog, {**WHOLE, "level": 7}, zoom=9)
+    other = computed(tmp_path / "other", damaged_catalog, cut, zoom=9)
 
     assert len(other.partitioning.keys) > 1
     assert b"average" in store_of(one).get("scenes/east_0810.json")
@@ -109,32 +119,32 @@ def test_averaged_pixels_are_the_same_bits_however_the_area_is_cut(
 
 
 def test_tiles_walked_one_by_one_and_backwards_come_out_the_same(
-    uncut: Project, spoiled_country: Path, tmp_path: Path
+    uncut: Project, damaged_catalog: Path, tmp_path: Path
 ) -> None:
-    project = write_project(tmp_path, spoiled_country)
+    project = write_project(tmp_path, damaged_catalog)
     for key in reversed(project.partitioning.keys):
-        walk(project, stages=PIXELS, keys=[key])
+        run_tiles(project, stages=PIXELS, keys=[key])
 
     assert_same_pixels(project, uncut)
 
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_pixels_do_not_depend_on_the_number_of_workers(
-    workers: int, uncut: Project, spoiled_country: Path, tmp_path: Path
+    workers: int, uncut: Project, damaged_catalog: Path, tmp_path: Path
 ) -> None:
-    project = write_project(tmp_path, spoiled_country)
-    walk(project, stages=PIXELS, engine=ProcessEngine(workers=workers, gdal_cache_mb=64))
+    project = write_project(tmp_path, damaged_catalog)
+    run_tiles(project, stages=PIXELS, engine=ProcessEngine(workers=workers, gdal_cache_mb=64))
 
     assert_same_pixels(project, uncut)
 
 
 def test_stages_run_alone_from_stored_inputs_equal_the_chain_bit_for_bit(
-    spoiled_country: Path, tmp_path: Path
+    damaged_catalog: Path, tmp_path: Path
 ) -> None:
-    chain = write_project(tmp_path / "chain", spoiled_country)
-    walk(chain)
-    alone = write_project(tmp_path / "alone", spoiled_country)
+    chain = write_project(tmp_path / "chain", damaged_catalog)
+    run_tiles(chain)
+    alone = write_project(tmp_path / "alone", damaged_catalog)
     for stage in (*PIXELS, "tile_index"):
-        walk(alone, stages=[stage])
+        run_tiles(alone, stages=[stage])
 
     assert pixels(chain) == pixels(alone)

@@ -17,10 +17,10 @@ import pytest
 
 from spatial_assets.pipeline.outcome import State
 from spatial_assets.project import load_project
-from spatial_assets_tests.fixtures.pipeline_runs import pixels, rows, states, walk
+from spatial_assets_tests.fixtures.pipeline_runs import pixels, rows, run_tiles, states
 from spatial_assets_tests.fixtures.ten_village_project import ten_tiles, ten_villages
 from spatial_assets_tests.servers.process import REPOSITORY
-from spatial_assets_tests.stories.pipeline.concurrent_runs import NAME
+from spatial_assets_tests.stories.pipeline.concurrent_runs import APPLICATION_NAME
 
 RUNS, SHARE, POOL = 16, 6, 2
 
@@ -44,7 +44,7 @@ class Watch:
                 found = connection.execute(
                     "SELECT application_name, count(*) FROM pg_stat_activity "
                     "WHERE datname = current_database() AND application_name LIKE %s GROUP BY 1",
-                    (f"{NAME}%",),
+                    (f"{APPLICATION_NAME}%",),
                 ).fetchall()
                 self.at_once = max(self.at_once, len(found))
                 for name, count in found:
@@ -84,8 +84,8 @@ def test_sixteen_runs_at_once_make_what_one_makes(
     alone = ten_villages(tmp_path / "alone", catalog)
     bad = ten_tiles(alone)[4]
     (catalog / f"v{bad}" / "B08.tif").write_bytes(b"<html>503</html>")
-    walk(alone)
-    ten_villages(tmp_path / "crowd", catalog, database={"pool_size": POOL})
+    run_tiles(alone)
+    ten_villages(tmp_path / "project", catalog, database={"pool_size": POOL})
     (catalog / f"v{bad}" / "B08.tif").write_bytes(b"<html>503</html>")
     urls = {
         "SPATIAL_ASSETS_STORAGE_URL": f"s3://{s3_bucket}/product",
@@ -93,7 +93,7 @@ def test_sixteen_runs_at_once_make_what_one_makes(
     }
     for name, value in urls.items():
         monkeypatch.setenv(name, value)
-    project = load_project(tmp_path / "crowd", {**s3_environment, **urls})
+    project = load_project(tmp_path / "project", {**s3_environment, **urls})
     watch = Watch(postgis_url)
 
     with watch.watching():
@@ -130,7 +130,7 @@ def test_sixteen_runs_at_once_make_what_one_makes(
     assert pixels(project) == pixels(alone)
     for table, names in COMPARED.items():
         assert facts(rows(project, table), names) == facts(rows(alone, table), names)
-    assert states(walk(project)) == {State.UNCHANGED, State.QUARANTINED}
+    assert states(run_tiles(project)) == {State.UNCHANGED, State.QUARANTINED}
 
 
 COMPARED = {

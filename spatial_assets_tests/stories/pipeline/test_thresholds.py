@@ -17,19 +17,19 @@ from spatial_assets.pipeline.tile.reprojected_raster import MisplacedError, stor
 from spatial_assets.pipeline.tile.scene_record import SceneRecord
 from spatial_assets.project import Project
 from spatial_assets_tests.fixtures.pipeline_runs import (
-    changed,
-    objects,
+    changed_objects,
     rows,
+    run_tiles,
     states,
     store_of,
-    walk,
+    stored_objects,
 )
 from spatial_assets_tests.fixtures.two_zone_project import (
     FILES,
     TWO_TILES,
     WEST,
-    spoil_block,
-    write_country,
+    damage_block,
+    write_catalog,
     write_granule,
     write_project,
     write_scene_out_of_range,
@@ -57,10 +57,10 @@ def test_a_quarantine_ends_when_its_threshold_is_raised_and_no_input_changed(
 ) -> None:
     strict = over(tmp_path / "project", coast)
     west, _ = strict.partitioning.keys
-    assert walk(strict)[west].state is State.QUARANTINED
-    assert walk(strict)[west].already_quarantined
+    assert run_tiles(strict)[west].state is State.QUARANTINED
+    assert run_tiles(strict)[west].already_quarantined
 
-    outcome = walk(over(tmp_path / "project", coast, quarantine_removed_share=1.0))[west]
+    outcome = run_tiles(over(tmp_path / "project", coast, quarantine_removed_share=1.0))[west]
 
     assert outcome.state is State.EMPTY  # every value of it was out of range
     check = said(outcome, "index_range")
@@ -73,28 +73,31 @@ def test_a_lower_threshold_quarantines_what_is_stored_without_computing_it_again
 ) -> None:
     lenient = over(tmp_path / "project", coast, quarantine_removed_share=1.0)
     west, east = lenient.partitioning.keys
-    walk(lenient)
-    before = objects(lenient)
+    run_tiles(lenient)
+    before = stored_objects(lenient)
 
-    outcomes = walk(over(tmp_path / "project", coast, quarantine_removed_share=0.3))
+    outcomes = run_tiles(over(tmp_path / "project", coast, quarantine_removed_share=0.3))
 
     assert outcomes[west].state is State.QUARANTINED
     assert outcomes[east].state is not State.QUARANTINED
     assert said(outcomes[west], "index_range").severe
-    assert {path.split("/")[0] for path in changed(before, lenient)} <= {"quarantine", "manifests"}
+    assert {path.split("/")[0] for path in changed_objects(before, lenient)} <= {
+        "quarantine",
+        "manifests",
+    }
 
 
 def test_a_warning_follows_its_threshold_and_nothing_is_made_again(
     catalog: Path, tmp_path: Path
 ) -> None:
     project = over(tmp_path / "project", catalog)
-    walk(project)
-    before = objects(project)
+    run_tiles(project)
+    before = stored_objects(project)
 
-    strict = walk(over(tmp_path / "project", catalog, least_valid_share=0.99))
+    strict = run_tiles(over(tmp_path / "project", catalog, least_valid_share=0.99))
 
     assert states(strict) == {State.UNCHANGED}
-    assert changed(before, project) == set()
+    assert changed_objects(before, project) == set()
     checks = [said(outcome, "index_range") for outcome in strict.values()]
     assert not any(check.verdict.passed for check in checks)
     assert not any(check.severe for check in checks)
@@ -103,14 +106,14 @@ def test_a_warning_follows_its_threshold_and_nothing_is_made_again(
 
 def test_a_scene_is_judged_again_when_what_is_plausible_changes(tmp_path: Path) -> None:
     granule = replace(WEST, cloud=0.0)
-    catalog, pixels = write_country(tmp_path / "catalog", []), granule.pixels()
+    catalog, pixels = write_catalog(tmp_path / "catalog", []), granule.pixels()
     wrong = slice(0, granule.columns // 4)
     pixels["red"][:, wrong], pixels["nir"][:, wrong] = 300, 3000
     item = granule.item(**{"earthsearch:boa_offset_applied": False})
     write_granule(catalog, granule, pixels=pixels, item=item)
-    walk(over(tmp_path / "project", catalog, quarantine_removed_share=1.0))
+    run_tiles(over(tmp_path / "project", catalog, quarantine_removed_share=1.0))
 
-    walk(over(tmp_path / "project", catalog, most_implausible_share=0.1))
+    run_tiles(over(tmp_path / "project", catalog, most_implausible_share=0.1))
 
     reasons = {row["reason"] for row in rows(over(tmp_path / "project", catalog), "quarantine")}
     assert "radiometry_implausible" in reasons
@@ -119,9 +122,9 @@ def test_a_scene_is_judged_again_when_what_is_plausible_changes(tmp_path: Path) 
 def test_a_lost_block_is_a_warning_below_the_share_that_the_file_says(
     catalog: Path, tmp_path: Path
 ) -> None:
-    spoil_block(catalog / "east_0810" / FILES["nir"], 1, 2)
+    damage_block(catalog / "east_0810" / FILES["nir"], 1, 2)
     strict = write_project(tmp_path / "project", catalog)
-    walked = walk(strict)
+    walked = run_tiles(strict)
     shares = {
         tile: float(said(outcome, "source_intact").verdict.evidence["readable_share"])
         for tile, outcome in walked.items()
@@ -129,7 +132,7 @@ def test_a_lost_block_is_a_warning_below_the_share_that_the_file_says(
     tile, share = next((tile, share) for tile, share in shares.items() if 0.0 < share < 1.0)
 
     checks = {"least_readable_share": share}
-    lenient = walk(write_project(tmp_path / "project", catalog, checks=checks))
+    lenient = run_tiles(write_project(tmp_path / "project", catalog, checks=checks))
 
     assert not said(walked[tile], "source_intact").verdict.passed
     assert said(lenient[tile], "source_intact").verdict.passed
@@ -144,7 +147,7 @@ def test_a_sparse_file_is_intact_and_empty_where_it_holds_nothing(
     write_granule(catalog, WEST, pixels=pixels, sparse_ok=True)
     project = over(tmp_path / "project", catalog)
 
-    outcomes = walk(project)
+    outcomes = run_tiles(project)
 
     assert all(said(outcome, "source_intact").verdict.passed for outcome in outcomes.values())
 

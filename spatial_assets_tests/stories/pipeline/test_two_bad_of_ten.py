@@ -10,24 +10,24 @@ from spatial_assets.pipeline.outcome import State
 from spatial_assets.project import Project
 from spatial_assets_tests.fixtures.pipeline_runs import (
     NOON,
-    changed,
-    made,
-    objects,
-    red,
+    changed_objects,
+    computed_stages,
+    failure_of,
     rows,
+    run_fails,
+    run_tiles,
     states,
     store_of,
-    trouble_of,
-    walk,
+    stored_objects,
 )
-from spatial_assets_tests.fixtures.ten_village_project import ten_tiles, ten_villages, village
+from spatial_assets_tests.fixtures.ten_village_project import ten_tiles, ten_villages, village_scene
 from spatial_assets_tests.fixtures.two_zone_project import AREA, write_granule
 
 DISTRICTS = {"name": "districts", "source": "districts.geojson", "key": "id"}
 
 
 def with_districts(project: Project) -> Project:
-    """Two halves of the country, validated."""
+    """Two halves of the area, validated."""
     west, south, east, north = AREA
     features = [
         {
@@ -63,34 +63,34 @@ def test_two_bad_tiles_of_ten_cost_nobody_else_and_are_all_that_is_made_again(
     (catalog / f"v{empty_file}" / "B04.tif").write_bytes(b"")
     shorten(catalog / f"v{cut_file}" / "B08.tif")
 
-    first = walk(project, keys=ten)
+    first = run_tiles(project, keys=ten)
 
     good = set(ten) - {empty_file, cut_file}
     assert {tile for tile in ten if first[tile].state is State.MATERIALIZED} == good
-    assert red(first)
+    assert run_fails(first)
     for tile in (empty_file, cut_file):
         assert first[tile].state is State.QUARANTINED
-        assert trouble_of(first[tile])[0] == "no_usable_scene"
-        assert f"v{tile}" in trouble_of(first[tile])[1]
+        assert failure_of(first[tile])[0] == "no_usable_scene"
+        assert f"v{tile}" in failure_of(first[tile])[1]
     assert {str(row["tile"]) for row in rows(project, "ndvi_by_boundary")} == good
     assert {str(row["tile"]) for row in rows(project, "tile_index")} == good
 
-    stored = objects(project)
+    stored = stored_objects(project)
     for tile in (empty_file, cut_file):
-        write_granule(catalog, village(project, tile))
+        write_granule(catalog, village_scene(project, tile))
 
-    second = walk(project, keys=ten)
+    second = run_tiles(project, keys=ten)
 
     assert states(second) == {State.MATERIALIZED, State.UNCHANGED}
-    assert set(made(second)) == {empty_file, cut_file}
-    assert not red(second)
+    assert set(computed_stages(second)) == {empty_file, cut_file}
+    assert not run_fails(second)
     owned = {
         f"{shard.row}/{shard.column}"
         for tile in (empty_file, cut_file)
         for shard in project.partitioning.tile(tile).shards
     }
     extent, size = project.partitioning.extent, project.grid.shard
-    for path in changed(stored, project):
+    for path in changed_objects(stored, project):
         stage, *rest = path.split("/")
         if stage in {"raw_tile", "reprojected_raster"}:
             assert rest[0] in {empty_file, cut_file}

@@ -24,15 +24,15 @@ from spatial_assets.stores.objects.leases import acquire
 from spatial_assets.stores.objects.store import ObjectStore, open_store
 from spatial_assets_tests.fixtures.pipeline_runs import (
     NOON,
-    cube,
-    made,
-    objects,
+    computed_stages,
+    failure_of,
     pixels,
+    read_cube,
     rows,
+    run_tiles,
     states,
     store_of,
-    trouble_of,
-    walk,
+    stored_objects,
 )
 from spatial_assets_tests.fixtures.two_zone_project import TWO_TILES, write_project
 from spatial_assets_tests.servers.process import REPOSITORY
@@ -41,7 +41,7 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 FINE = {"pixel_zoom": 11, "chunk": 128, "shard": 256, "level": 11}
-"""The country in a dozen tiles."""
+"""The area in a dozen tiles."""
 
 
 def driver(project: Project, *, workers: int) -> subprocess.Popen[str]:
@@ -73,10 +73,10 @@ def now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
 
-def test_two_drivers_at_once_make_what_one_makes(country: Path, tmp_path: Path) -> None:
-    alone = write_project(tmp_path / "alone", country, grid=FINE)
-    walk(alone)
-    project = write_project(tmp_path / "both", country, grid=FINE)
+def test_two_drivers_at_once_make_what_one_makes(shared_catalog: Path, tmp_path: Path) -> None:
+    alone = write_project(tmp_path / "alone", shared_catalog, grid=FINE)
+    run_tiles(alone)
+    project = write_project(tmp_path / "both", shared_catalog, grid=FINE)
 
     answers = [answer(each) for each in [driver(project, workers=1), driver(project, workers=0)]]
 
@@ -92,13 +92,13 @@ def test_two_drivers_at_once_make_what_one_makes(country: Path, tmp_path: Path) 
         [row[key] for key in keys] for row in rows(alone, "tile_index")
     ]
     assert {row["state"] for row in rows(project, "tile_state")} == {"materialized"}
-    assert states(walk(project, now=now())) == {State.UNCHANGED}
+    assert states(run_tiles(project, now=now())) == {State.UNCHANGED}
 
 
 def test_a_driver_killed_in_the_middle_is_taken_over_and_only_the_rest_is_made(
-    country: Path, tmp_path: Path
+    shared_catalog: Path, tmp_path: Path
 ) -> None:
-    project = write_project(tmp_path / "project", country, grid=FINE)
+    project = write_project(tmp_path / "project", shared_catalog, grid=FINE)
     process = driver(project, workers=0)
     manifests = Path(project.storage_url) / "manifests"
     deadline = time.monotonic() + 60
@@ -112,22 +112,22 @@ def test_a_driver_killed_in_the_middle_is_taken_over_and_only_the_rest_is_made(
     tiles = set(project.partitioning.keys)
     assert 3 <= len(finished) < len(tiles)
 
-    at_once = walk(project, now=now())
+    at_once = run_tiles(project, now=now())
 
     # what it had in hand when it died is its own until the lease runs out
     held = {tile for tile, outcome in at_once.items() if outcome.state is State.FAILED}
     assert len(held) <= 1
     for tile in held:
-        assert trouble_of(at_once[tile])[0] == "lease_held"
-    assert set(made(at_once)) - held == tiles - finished - held
+        assert failure_of(at_once[tile])[0] == "lease_held"
+    assert set(computed_stages(at_once)) - held == tiles - finished - held
 
-    later = walk(project, now=now() + LEASE_TTL)
+    later = run_tiles(project, now=now() + LEASE_TTL)
 
-    assert set(made(later)) == held - finished
+    assert set(computed_stages(later)) == held - finished
     assert states(later) <= {State.MATERIALIZED, State.UNCHANGED}
-    whole = write_project(tmp_path / "whole", country, grid=FINE)
-    walk(whole)
-    assert np.array_equal(cube(project)[0], cube(whole)[0])
+    whole = write_project(tmp_path / "whole", shared_catalog, grid=FINE)
+    run_tiles(whole)
+    assert np.array_equal(read_cube(project)[0], read_cube(whole)[0])
     assert set(pixels(project)) == set(pixels(whole))
 
 
@@ -157,16 +157,16 @@ class Interloper(InlineEngine):
             yield job, result
 
 
-def test_whoever_lost_a_tile_does_not_commit_it(country: Path, tmp_path: Path) -> None:
-    project = write_project(tmp_path / "project", country, area={"bbox": TWO_TILES})
+def test_whoever_lost_a_tile_does_not_commit_it(shared_catalog: Path, tmp_path: Path) -> None:
+    project = write_project(tmp_path / "project", shared_catalog, area={"bbox": TWO_TILES})
     key = project.partitioning.keys[0]
     clock = Clock()
     engine = Interloper(store_of(project), clock)
 
-    outcomes = walk(project, keys=[key], engine=engine, now=clock)
+    outcomes = run_tiles(project, keys=[key], engine=engine, now=clock)
 
-    assert trouble_of(outcomes[key])[0] == "lease_held"
-    assert not [path for path in objects(project) if path.startswith("manifests/")]
+    assert failure_of(outcomes[key])[0] == "lease_held"
+    assert not [path for path in stored_objects(project) if path.startswith("manifests/")]
     assert rows(project, "tile_index") == []
 
 
@@ -182,8 +182,10 @@ def test_a_lease_outlives_its_time_while_its_driver_lives(tmp_path: Path) -> Non
     acquire(store, "tile/1202", owner="eager", ttl=ttl, clock=now)
 
 
-def test_a_tile_that_another_driver_holds_is_waited_for(country: Path, tmp_path: Path) -> None:
-    project = write_project(tmp_path / "project", country, area={"bbox": TWO_TILES})
+def test_a_tile_that_another_driver_holds_is_waited_for(
+    shared_catalog: Path, tmp_path: Path
+) -> None:
+    project = write_project(tmp_path / "project", shared_catalog, area={"bbox": TWO_TILES})
     first, second = project.partitioning.keys
     acquire(
         store_of(project),
@@ -193,6 +195,6 @@ def test_a_tile_that_another_driver_holds_is_waited_for(country: Path, tmp_path:
         clock=now,
     )
 
-    order = list(walk(project, now=now, patience=30.0))
+    order = list(run_tiles(project, now=now, patience=30.0))
 
     assert order == [second, first]

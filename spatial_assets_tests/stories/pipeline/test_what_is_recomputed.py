@@ -13,17 +13,17 @@ import pytest
 from spatial_assets.pipeline.outcome import State
 from spatial_assets.project import Project
 from spatial_assets_tests.fixtures.pipeline_runs import (
-    changed,
-    cube,
-    folders,
-    made,
-    objects,
+    changed_objects,
+    computed_stages,
+    read_cube,
     rows,
+    run_tiles,
     stage_of,
     states,
     store_of,
+    stored_objects,
     tables,
-    walk,
+    top_folders,
 )
 from spatial_assets_tests.fixtures.two_zone_project import (
     EAST,
@@ -44,19 +44,19 @@ def over_two_tiles(folder: Path, catalog: Path, **tables: Mapping[str, object]) 
 
 @pytest.fixture
 def project(catalog: Path, tmp_path: Path) -> Project:
-    """The country, computed once."""
+    """A project over the shared catalogue, computed once."""
     project = over_two_tiles(tmp_path / "project", catalog)
-    assert states(walk(project)) == {State.MATERIALIZED}
+    assert states(run_tiles(project)) == {State.MATERIALIZED}
     return project
 
 
 def test_running_twice_changes_nothing(project: Project) -> None:
-    stored, rows_before = objects(project), tables(project)
+    stored, rows_before = stored_objects(project), tables(project)
 
-    again = walk(project)
+    again = run_tiles(project)
 
     assert states(again) == {State.UNCHANGED}
-    assert changed(stored, project) == set()
+    assert changed_objects(stored, project) == set()
     assert tables(project) == rows_before
     assert all(not outcome.preview for outcome in again.values())
 
@@ -64,13 +64,13 @@ def test_running_twice_changes_nothing(project: Project) -> None:
 def test_a_scene_that_cannot_be_used_is_recorded_once(project: Project, catalog: Path) -> None:
     write_granule(catalog, replace(EAST, id="bad"))
     (catalog / "bad" / "B04.tif").write_bytes(b"")
-    walk(project)
-    stored, rows_before = objects(project), tables(project)
+    run_tiles(project)
+    stored, rows_before = stored_objects(project), tables(project)
 
-    again = walk(project)
+    again = run_tiles(project)
 
     assert states(again) == {State.UNCHANGED}
-    assert changed(stored, project) == set()
+    assert changed_objects(stored, project) == set()
     assert tables(project) == rows_before
     assert [row["subject"] for row in rows_before["quarantine"]] == ["bad"]
 
@@ -78,10 +78,10 @@ def test_a_scene_that_cannot_be_used_is_recorded_once(project: Project, catalog:
 def test_a_scene_that_is_mended_leaves_quarantine(project: Project, catalog: Path) -> None:
     write_granule(catalog, replace(EAST, id="bad"))
     (catalog / "bad" / "B04.tif").write_bytes(b"")
-    walk(project)
+    run_tiles(project)
     write_granule(catalog, replace(EAST, id="bad"))
 
-    walk(project)
+    run_tiles(project)
 
     assert [row["released_at"] is None for row in rows(project, "quarantine")] == [False]
     assert store_of(project).list("quarantine") == ()
@@ -90,13 +90,15 @@ def test_a_scene_that_is_mended_leaves_quarantine(project: Project, catalog: Pat
 def test_a_new_scene_reads_only_itself_and_recomposes_only_its_period(
     project: Project, catalog: Path
 ) -> None:
-    stored = objects(project)
+    stored = stored_objects(project)
     write_granule(catalog, SEPTEMBER)
 
-    outcomes = walk(project)
+    outcomes = run_tiles(project)
 
-    written = changed(stored, project)
-    reached = {tile for tile, stages in made(outcomes).items() if "reprojected_raster" in stages}
+    written = changed_objects(stored, project)
+    reached = {
+        tile for tile, stages in computed_stages(outcomes).items() if "reprojected_raster" in stages
+    }
     assert reached
     for stage in ("raw_tile", "reprojected_raster"):
         of_stage = {path for path in written if path.startswith(f"{stage}/")}
@@ -107,7 +109,7 @@ def test_a_new_scene_reads_only_itself_and_recomposes_only_its_period(
     assert {path.split("/")[3] for path in shards} == {"1"}  # c/<period>/<row>/<column>
     # every tile has the new period, with nothing in it where the scene does not reach
     assert len(shards) == 2 * len(project.partitioning.keys)
-    assert folders(written) <= {
+    assert top_folders(written) <= {
         "raw_tile",
         "reprojected_raster",
         "ndvi.zarr",
@@ -118,12 +120,14 @@ def test_a_new_scene_reads_only_itself_and_recomposes_only_its_period(
 
 def test_a_withdrawn_scene_is_forgotten(project: Project, catalog: Path, tmp_path: Path) -> None:
     shutil.rmtree(catalog / LATER.id)
-    walk(project)
+    run_tiles(project)
     never = over_two_tiles(tmp_path / "never", catalog)
-    walk(never)
+    run_tiles(never)
 
-    assert not [path for path in objects(project) if LATER.id in path and "scenes/" not in path]
-    for mine, other in zip(cube(project), cube(never), strict=True):
+    assert not [
+        path for path in stored_objects(project) if LATER.id in path and "scenes/" not in path
+    ]
+    for mine, other in zip(read_cube(project), read_cube(never), strict=True):
         assert np.array_equal(mine, other)
     counts = {row["tile"]: row["scenes"] for row in rows(project, "tile_index")}
     assert counts == {row["tile"]: row["scenes"] for row in rows(never, "tile_index")}
@@ -133,13 +137,13 @@ def test_a_period_whose_last_scene_is_withdrawn_becomes_empty(
     project: Project, catalog: Path
 ) -> None:
     write_granule(catalog, SEPTEMBER)
-    walk(project)
-    assert np.any(cube(project, period=1)[0] != FILL)
+    run_tiles(project)
+    assert np.any(read_cube(project, period=1)[0] != FILL)
     shutil.rmtree(catalog / SEPTEMBER.id)
 
-    walk(project)
+    run_tiles(project)
 
-    values, observations = cube(project, period=1)
+    values, observations = read_cube(project, period=1)
     assert np.all(values == FILL)
     assert not observations.any()
     shares = {
@@ -151,52 +155,52 @@ def test_a_period_whose_last_scene_is_withdrawn_becomes_empty(
 def test_another_composite_recomputes_the_index_and_nothing_before(
     project: Project, catalog: Path
 ) -> None:
-    stored = objects(project)
+    stored = stored_objects(project)
     maximum = over_two_tiles(project.root, catalog, time={"composite": "max"})
 
-    outcomes = walk(maximum)
+    outcomes = run_tiles(maximum)
 
-    assert all(stages == {"ndvi", "tile_index"} for stages in made(outcomes).values())
-    assert set(made(outcomes)) == set(project.partitioning.keys)
-    assert folders(changed(stored, maximum)) == {"ndvi.zarr", "manifests"}
+    assert all(stages == {"ndvi", "tile_index"} for stages in computed_stages(outcomes).values())
+    assert set(computed_stages(outcomes)) == set(project.partitioning.keys)
+    assert top_folders(changed_objects(stored, maximum)) == {"ndvi.zarr", "manifests"}
 
 
 def test_another_rule_of_clear_sky_is_applied_to_stored_raw_pixels(
     project: Project, catalog: Path
 ) -> None:
-    stored = objects(project)
+    stored = stored_objects(project)
     snowy = over_two_tiles(project.root, catalog, scenes={"keep_snow": True})
 
-    outcomes = walk(snowy)
+    outcomes = run_tiles(snowy)
 
-    assert not any("raw_tile" in stages for stages in made(outcomes).values())
-    assert all("reprojected_raster" in stages for stages in made(outcomes).values())
-    assert "raw_tile" not in folders(changed(stored, snowy))
+    assert not any("raw_tile" in stages for stages in computed_stages(outcomes).values())
+    assert all("reprojected_raster" in stages for stages in computed_stages(outcomes).values())
+    assert "raw_tile" not in top_folders(changed_objects(stored, snowy))
 
 
 def test_another_database_gets_its_rows_without_a_pixel_made_again(project: Project) -> None:
-    stored, before = objects(project), rows(project, "tile_index")
+    stored, before = stored_objects(project), rows(project, "tile_index")
     for path in Path(project.storage_url).glob("spatial.duckdb*"):
         path.unlink()
 
-    outcomes = walk(project)
+    outcomes = run_tiles(project)
 
-    assert all(stages == {"tile_index"} for stages in made(outcomes).values())
-    assert folders(changed(stored, project)) <= {"manifests"}
+    assert all(stages == {"tile_index"} for stages in computed_stages(outcomes).values())
+    assert top_folders(changed_objects(stored, project)) <= {"manifests"}
     assert [(row["tile"], row["fingerprint"]) for row in rows(project, "tile_index")] == [
         (row["tile"], row["fingerprint"]) for row in before
     ]
     assert {row["state"] for row in rows(project, "tile_state")} == {"materialized"}
-    assert states(walk(project)) == {State.UNCHANGED}
+    assert states(run_tiles(project)) == {State.UNCHANGED}
 
 
 def test_a_stage_whose_inputs_never_ran_fails_and_names_what_makes_them(
     catalog: Path, tmp_path: Path
 ) -> None:
     project = over_two_tiles(tmp_path / "project", catalog)
-    walk(project, stages=["raw_tile"])
+    run_tiles(project, stages=["raw_tile"])
 
-    outcomes = walk(project, stages=["ndvi"])
+    outcomes = run_tiles(project, stages=["ndvi"])
 
     assert states(outcomes) == {State.FAILED}
     for outcome in outcomes.values():
@@ -207,11 +211,11 @@ def test_a_stage_whose_inputs_never_ran_fails_and_names_what_makes_them(
 def test_the_same_scene_moved_to_another_place_is_read_again(
     project: Project, catalog: Path
 ) -> None:
-    before = cube(project)
+    before = read_cube(project)
     shutil.move(catalog / WEST.id, catalog / "elsewhere")
 
-    outcomes = walk(project)
+    outcomes = run_tiles(project)
 
-    assert any("raw_tile" in stages for stages in made(outcomes).values())
-    for one, other in zip(cube(project), before, strict=True):
+    assert any("raw_tile" in stages for stages in computed_stages(outcomes).values())
+    for one, other in zip(read_cube(project), before, strict=True):
         assert np.array_equal(one, other)

@@ -9,7 +9,7 @@ import pytest
 
 from spatial_assets_tests.fuzz import campaign
 from spatial_assets_tests.fuzz.campaign import Case, Player, cases, play_all, summary
-from spatial_assets_tests.fuzz.mutation import spoiled_bytes, spoiled_document
+from spatial_assets_tests.fuzz.mutation import damaged_bytes, damaged_document
 from spatial_assets_tests.fuzz.targets import TARGETS
 
 SLICE = 240
@@ -25,7 +25,7 @@ KEPT = [
 
 
 @pytest.mark.timeout(180)
-def test_spoiled_inputs_are_refused_in_words_or_used_and_nothing_else_happens() -> None:
+def test_damaged_inputs_are_refused_in_words_or_used_and_nothing_else_happens() -> None:
     wanted = [*KEPT, *cases(SLICE, seed=2)]
 
     found = summary(play_all(wanted), seed=2)
@@ -40,12 +40,12 @@ def test_spoiled_inputs_are_refused_in_words_or_used_and_nothing_else_happens() 
         assert sum(told.values()) - told.get("accepted", 0) > 0, kind
 
 
-def test_the_same_seed_spoils_in_the_same_way() -> None:
+def test_the_same_seed_damages_in_the_same_way() -> None:
     document = {"a": [1, 2, {"b": "c"}], "d": None}
     for seed in range(50):
         one, two = random.Random(seed), random.Random(seed)
-        assert spoiled_bytes(b"0123456789" * 9, one) == spoiled_bytes(b"0123456789" * 9, two)
-        assert repr(spoiled_document(document, one)) == repr(spoiled_document(document, two))
+        assert damaged_bytes(b"0123456789" * 9, one) == damaged_bytes(b"0123456789" * 9, two)
+        assert repr(damaged_document(document, one)) == repr(damaged_document(document, two))
     assert document == {"a": [1, 2, {"b": "c"}], "d": None}
 
 
