@@ -1,4 +1,4 @@
-"""A webserver that answers as FakeWebserver's does, as far as launching goes."""
+"""A webserver that answers like Dagster's, as far as launching goes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from spatial_assets_tests.fixtures.web_server import Request
 
 
 class FakeWebserver:
-    """Answers as FakeWebserver's webserver does, for a project with these tiles and assets."""
+    """Answers like Dagster's webserver, for a project with these tiles and assets."""
 
     def __init__(self, tiles: tuple[str, ...], assets: tuple[str, ...]) -> None:
         self.tiles = tiles

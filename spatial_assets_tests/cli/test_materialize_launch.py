@@ -117,7 +117,7 @@ def test_nobody_there_is_told_with_what_to_do(run: Run, four_tile_project: Path)
     result = run("--project", four_tile_project, "materialize", "--launch", NOBODY)
 
     assert result.exit_code == 1
-    assert f"no FakeWebserver webserver answers at {NOBODY}" in result.stderr
+    assert f"no Dagster webserver answers at {NOBODY}" in result.stderr
     assert "$DAGSTER_WEBSERVER_URL" in result.stderr
 
 

@@ -39,7 +39,7 @@ def test_progress_is_told_until_all_have_ended(web: WebServer, dagster: FakeWebs
 
     assert ended == BackfillProgress("COMPLETED_FAILED", materialized=3, failed=1)
     assert [line.split(",")[0].strip() for line in said] == [
-        "tile_index in FakeWebserver ...",
+        "tile_index in Dagster ...",
         *(f"{number} of 4" for number in (1, 2, 3, 4)),
     ]
 
