@@ -10,6 +10,7 @@ import contextlib
 import datetime as dt
 import json
 import resource
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +20,6 @@ from typing import Any
 
 import dagster as dg
 import sqlalchemy as sa
-from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
 
 from benchmarks.projects import SQUARE_ZOOM, square, write_project
 from benchmarks.rows import Row, bound, row
@@ -97,7 +97,7 @@ def describe(tick: Tick) -> str:
     """Describe one size in a line."""
     return (
         f"{tick.tiles:>7,} tiles: {tick.wall:.2f} s a tick ({tick.cpu:.2f} s CPU), "
-        f"{tick.requested:,} requested for, cursor {tick.cursor_bytes / 1024:,.0f} kB, "
+        f"{tick.requested:,} requested, cursor {tick.cursor_bytes / 1024:,.0f} kB, "
         f"peak {tick.peak_mb:,} MB"
     )
 
@@ -158,9 +158,9 @@ def copies(
     between: dt.datetime,
 ) -> None:
     """Copy the event of an asset once for each tile."""
-    table = SqlEventLogStorageTable
     storage: Any = instance.event_log_storage
     with storage.index_connection() as connection:
+        table = sa.Table("event_logs", sa.MetaData(), autoload_with=connection)
         path = dg.AssetKey(asset).to_string()
         template = dict(
             connection.execute(
@@ -207,8 +207,6 @@ def postgres_home(folder: Path) -> Iterator[Path]:
     user = server_user()
     place = Path(tempfile.mkdtemp(prefix="spatial-assets-postgres-"))
     if user is not None:
-        import shutil  # noqa: PLC0415 - only as root
-
         shutil.chown(place, user)
     for server in serve(postgres_programs(), place / "cluster", user=user):
         url = server.url("gis").replace("+psycopg:", "+psycopg2:")
