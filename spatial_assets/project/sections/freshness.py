@@ -43,8 +43,8 @@ class FreshnessWindow(Table):
     )
     never_made: NeverMade = Field(
         default="last",
-        description="when tiles that do not exist yet are requested: after the stale ones, before "
-        "them, or never",
+        description="the order of tiles that do not exist yet: after the stale ones, before them, "
+        "or never requested",
     )
 
     @model_validator(mode="after")
@@ -130,7 +130,7 @@ class BacklogSettings(Table):
     )
 
     def allowed(self, tiles: int) -> int:
-        """Return the allowed number of a number of tiles."""
+        """Return the number allowed out of `tiles` tiles."""
         return self.most if isinstance(self.most, int) else int(self.most * tiles)
 
 
@@ -148,7 +148,7 @@ class FreshnessSettings(Table):
     )
     watch: Duration | None = Field(
         default=None,
-        description="interval at which catalogue and boundaries are polled for changes; without it "
+        description="the interval at which catalogue and boundaries are polled; without it "
         "changes are found when a tile is computed again",
         examples=["10 minutes"],
     )

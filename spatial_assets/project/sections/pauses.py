@@ -71,12 +71,12 @@ class PausedHours(Table):
     start: TimeOfDay = Field(
         default=MIDNIGHT,
         alias="from",
-        description="local time at which they begin",
+        description="the local time at which they begin",
         examples=["08:00"],
     )
     until: TimeOfDay = Field(
         default=MIDNIGHT,
-        description="local time at which they end; on the next day if it is not after from",
+        description="the local time at which they end; on the next day if it is not after from",
         examples=["18:00"],
     )
     timezone: Zone = Field(

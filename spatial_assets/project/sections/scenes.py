@@ -100,14 +100,14 @@ class ScenesSettings(Table):
     )
     datetime: Annotated[str, AfterValidator(_check_interval)] | None = Field(
         default=None,
-        description="acquisition time of the scenes, as a STAC datetime",
+        description="the acquisition time of the scenes, as a STAC datetime",
         examples=["2023-08-01/2023-08-31"],
     )
     max_cloud_cover: float = Field(
         default=100,
         ge=0,
         le=100,
-        description="maximum cloud cover of a scene in per cent",
+        description="the maximum cloud cover of a scene in per cent",
         examples=[90],
     )
     sensor: Sensor = Field(
