@@ -199,7 +199,7 @@ def test_a_table_of_somebody_else_is_never_touched(empty_database: Database) -> 
         "INSERT INTO regions VALUES ('mine', 'precious')",
     )
 
-    with pytest.raises(DatabaseError, match=r"'regions' is not as declared.*not ours"):
+    with pytest.raises(DatabaseError, match=r"'regions' is not as declared.*did not create it"):
         empty_database.ensure_schema([REGIONS])
 
     assert execute(empty_database, "SELECT * FROM regions") == [("mine", "precious")]
