@@ -51,7 +51,7 @@ class AllowedPlaces:
     """Nearest proximity that an address may have."""
 
     trusted: frozenset[str] = frozenset()
-    """host or host:port that the project itself names: its catalogue, its S3 endpoint."""
+    """Values host or host:port that the project itself names: its catalogue, its S3 endpoint."""
 
     hosts: tuple[str, ...] = ()
     """Patterns of the only other hosts that are allowed, `s3://bucket` for a bucket; (): any."""
@@ -116,11 +116,11 @@ _PROXIMITY_TEXT = {
     Proximity.PUBLIC: "of the internet",
     Proximity.PRIVATE: "of a private network",
     Proximity.OWN: "of this machine",
-    Proximity.LINK: "of this machine's link",
+    Proximity.LINK: "of the link-local range",
 }
 
 ANYWHERE = AllowedPlaces()
-"""For places that a person names, not a document."""
+"""No restriction: for places that a person names, not a document."""
 
 
 def proximity_of(url: str) -> Proximity:
@@ -129,7 +129,7 @@ def proximity_of(url: str) -> Proximity:
     if parts.scheme == "s3" or not parts.hostname:
         return Proximity.PUBLIC
     minute = int(time.monotonic() // 60)
-    found = map(_nearness, _addresses(parts.hostname, minute))
+    found = map(_proximity, _addresses(parts.hostname, minute))
     return max(found, default=Proximity.PUBLIC)
 
 
@@ -143,7 +143,7 @@ def _addresses(host: str, _minute: int) -> tuple[str, ...]:
     return tuple(sorted({str(each[4][0]) for each in found}))
 
 
-def _nearness(address: str) -> Proximity:
+def _proximity(address: str) -> Proximity:
     ip = ipaddress.ip_address(address.partition("%")[0])
     ip = (ip.ipv4_mapped or ip) if isinstance(ip, ipaddress.IPv6Address) else ip
     if ip.is_link_local or ip.is_multicast:

@@ -50,10 +50,8 @@ class HostLimiter:
             if status not in SLOW_DOWN_STATUSES:
                 self.allowed = min(MAX_REQUESTS, self.allowed + 1 / self.allowed)
             elif not self._answers_before_next_halving:
-                self.allowed, self._answers_before_next_halving = (
-                    max(1.0, self.allowed / 2),
-                    self._in_flight,
-                )
+                self.allowed = max(1.0, self.allowed / 2)
+                self._answers_before_next_halving = self._in_flight
                 logger.info("too many requests: limited to %d at a time", self.allowed)
 
 
