@@ -1,4 +1,4 @@
-"""What must be true inside the image; the build runs it as the image's own user.
+"""Checks inside the built image, run by the build as the image's own user.
 
 A wheel whose data or libraries are missing imports well and fails at the first raster.
 """

@@ -1,4 +1,4 @@
-"""What Dagster lists of a project: a table over all of its assets, jobs and resources."""
+"""Definitions of a project: a table over all of its assets, jobs and resources."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Dagster is told of each tile: facts, versions, checks, a picture."""
+"""Events that Dagster gets for each tile: metadata, versions, checks, a preview."""
 
 from __future__ import annotations
 

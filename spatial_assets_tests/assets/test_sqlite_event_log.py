@@ -63,7 +63,7 @@ def made(instance: dg.DagsterInstance) -> str:
 
 
 def rows(home: Path, shard: str, table: str) -> list[tuple[object, ...]]:
-    """What a table of the event log says, but for times, ids of runs and messages."""
+    """Rows of a table of the event log, without times, run ids and messages."""
     found = sqlite3.connect(home / "history" / "runs" / f"{shard}.db")
     columns = [each[1] for each in found.execute(f"pragma table_info({table})")]
     varying = {"run_id", "timestamp", "event", "evaluation_event", "evaluation_event_timestamp"}

@@ -126,7 +126,7 @@ class AutomationHarness:
         return self._definitions
 
     def tick(self) -> dict[str, set[str | None]]:
-        """What is asked for: asset -> tiles."""
+        """Requested tiles: asset -> tiles."""
         result = dg.evaluate_automation_conditions(
             self.definitions(), self.instance, EVERYTHING, cursor=self.cursor
         )

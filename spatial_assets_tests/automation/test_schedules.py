@@ -43,7 +43,7 @@ def of_region(
 
 
 def asked(defs: dg.Definitions, instance: dg.DagsterInstance) -> list[dg.RunRequest]:
-    """What the schedule asks for on Monday."""
+    """Run requests of the schedule on Monday."""
     schedule = defs.get_repository_def().get_schedule_def("tiles_coast")
     context = dg.build_schedule_context(
         instance, scheduled_execution_time=MONDAY, repository_def=defs.get_repository_def()

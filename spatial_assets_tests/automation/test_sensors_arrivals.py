@@ -50,7 +50,7 @@ class Day:
         return list(found.run_requests or [])
 
     def asked_for(self) -> dict[str, set[str | None]]:
-        """What the automation asks for after that."""
+        """Tiles that the automation requests after that."""
         result = dg.evaluate_automation_conditions(
             definitions(self.project), self.instance, EVERYTHING, cursor=self.automation
         )

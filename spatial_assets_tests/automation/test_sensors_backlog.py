@@ -31,7 +31,7 @@ def look_at(harness: AutomationHarness, tiles: Sequence[str]) -> None:
 
 
 def judged(harness: AutomationHarness) -> dg.AssetCheckEvaluation:
-    """What the sensor says now."""
+    """Evaluate the sensor now."""
     defs = harness.definitions()
     repository = defs.get_repository_def()
     context = dg.build_sensor_context(

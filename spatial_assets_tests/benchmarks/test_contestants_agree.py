@@ -1,4 +1,4 @@
-"""Of the contestants, those whose libraries the tests have; the benchmark checks all of them."""
+"""Contestants whose libraries the tests have; the benchmark checks all of them."""
 
 from __future__ import annotations
 

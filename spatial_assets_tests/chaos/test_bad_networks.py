@@ -1,4 +1,4 @@
-"""What the product does of itself when a network or a server misbehaves in one certain way."""
+"""Behaviour of the product for each single fault of a network or a server."""
 
 from __future__ import annotations
 

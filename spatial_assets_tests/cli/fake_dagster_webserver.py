@@ -17,7 +17,7 @@ class FakeWebserver:
         self.launched: list[dict[str, Any]] = []
         self.refusal = ""
         self.seen: list[dict[str, Any]] = []
-        """What it says of a backfill at the next looks; the last is repeated."""
+        """Responses to the next polls of a backfill; the last is repeated."""
 
     def __call__(self, request: Request) -> tuple[int, bytes]:
         asked = json.loads(request.body)

@@ -45,7 +45,7 @@ class Made:
     stdout: str
     stderr: str
     cpu_seconds: float
-    """Of the processes that it waited for: unlike wall time, not the machine's other work."""
+    """CPU seconds of the ended child processes: unlike wall time, independent of other work."""
 
     @property
     def project(self) -> Project:
@@ -69,7 +69,7 @@ def make(folder: Path) -> Made:
 
 
 def cpu_seconds() -> float:
-    """Of all ended children of this process."""
+    """CPU seconds of all ended children of this process."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 

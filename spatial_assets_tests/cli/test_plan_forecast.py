@@ -1,4 +1,4 @@
-"""What `plan` foretells of bytes and time is what a run then takes."""
+"""Bytes and time forecast by `plan` match those of the run."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def smaller(made: Path) -> Path:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """What is stored, without leases and the database."""
+    """Stored files, without leases and the database."""
     data = folder / "data"
     paths = (path for path in data.rglob("*") if path.is_file())
     named = {str(path.relative_to(data)): path.read_bytes() for path in paths}

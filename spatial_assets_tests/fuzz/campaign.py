@@ -37,7 +37,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Played:
-    """What came of it."""
+    """Outcome of the case."""
 
     case: Case
     answer: str

@@ -1,4 +1,4 @@
-"""How inputs are damaged: bytes, and the values of nested documents. All from one seeded source."""
+"""Damage of inputs: bytes, and values of nested documents. All from one seeded source."""
 
 from __future__ import annotations
 

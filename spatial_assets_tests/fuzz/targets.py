@@ -1,4 +1,4 @@
-"""What is done with a damaged input: the product's own way from the file to what it makes of it.
+"""Targets of damaged inputs: the product's own path from a file to its result.
 
 Each target answers in a word how it went. What it raises but an error of ours is a finding.
 """
@@ -76,7 +76,7 @@ def item(good: Path, case: Path, dice: random.Random) -> str:
 
 
 def _looked_into(scene: Scene, project: Project) -> str:
-    """What becomes of a scene: its verdict, and the pixels of one tile."""
+    """Inspect a scene and read the pixels of one tile."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         found = inspect_in_worker(scene, project=project)

@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def played(kind: str, seed: str, *, good: Path, work: Path) -> dict[str, object]:
-    """How one case went, and whether anything beside it was touched."""
+    """Run one case; report its outcome, and whether it touched files outside its folder."""
     before, started = beside(work), time.perf_counter()
     finding = ""
     try:
@@ -45,7 +45,7 @@ def played(kind: str, seed: str, *, good: Path, work: Path) -> dict[str, object]
     except SpatialAssetsError as error:
         answer = f"refused: {type(error).__name__}"
         if CANARY in str(error):
-            finding = f"told what stands outside of the project: {error}"
+            finding = f"printed a file from outside of the project: {error}"
     except Exception as error:  # noqa: BLE001 - every other kind is what is looked for
         answer, finding = type(error).__name__, traceback.format_exc()[-SHOWN:]
     if not finding and beside(work) != before:

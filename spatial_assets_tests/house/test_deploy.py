@@ -29,7 +29,7 @@ def compose() -> Any:  # noqa: ANN401 - YAML
 
 
 def environment() -> dict[str, str]:
-    """What the three Dagster services are given."""
+    """Environment of the three Dagster services."""
     given = [compose()["services"][name]["environment"] for name in DAGSTER_SERVICES]
     assert given[0] == given[1] == given[2]
     return dict(given[0])

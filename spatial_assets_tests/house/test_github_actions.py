@@ -51,7 +51,7 @@ def environment(workspace: Path) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Done:
-    """What the workflow left behind."""
+    """Files that the workflow left."""
 
     workspace: Path
     environment: dict[str, str]

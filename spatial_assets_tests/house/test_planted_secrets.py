@@ -52,7 +52,7 @@ class Told:
     secrets: tuple[str, ...]
 
     def leaks(self) -> list[str]:
-        """Where a secret stands."""
+        """Locations of a secret."""
         return [
             f"{secret} in {where}"
             for where, text in self.texts.items()

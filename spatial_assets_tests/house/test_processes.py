@@ -1,4 +1,4 @@
-"""What starts the tests' servers says what went wrong, and leaves nothing behind."""
+"""Starting the tests' servers reports failures and leaves no process behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which tiles are due: the laws of the plan, for any history."""
+"""Laws of the tiles that are due, for any history."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run says of its bad tiles."""
+"""Report of a run on its bad tiles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person lets go is judged again, whatever its input; what is met again is seen again."""
+"""Released quarantines are judged again with any input; repeated failures are recorded again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What [area] may be: a box, or a file of any kind and CRS."""
+"""The table [area] accepts a box, or a file of any format and CRS."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def pause(**settings: object) -> PausedHours:
 
 
 def paused(pauses: list[PausedHours], moment: dt.datetime) -> bool:
-    """As one reads it off the wall: an oracle that knows nothing of lengths of time."""
+    """Compare wall-clock times: an oracle that does not compute durations."""
     for each in pauses:
         local = moment.astimezone(ZoneInfo(each.timezone))
         today, yesterday = WEEKDAYS[local.weekday()], WEEKDAYS[local.weekday() - 1]

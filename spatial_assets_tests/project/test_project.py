@@ -1,4 +1,4 @@
-"""What a project file means: defaults, overrides, and what follows from it."""
+"""Defaults, overrides and derived values of a project file."""
 
 from __future__ import annotations
 

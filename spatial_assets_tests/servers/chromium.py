@@ -62,11 +62,11 @@ FONTS = """<?xml version="1.0"?>
 
 @dataclass(frozen=True, kw_only=True)
 class ChromiumProgram:
-    """Where a Chromium is installed."""
+    """An installed Chromium."""
 
     executable: Path
     environment: Mapping[str, str] = field(default_factory=dict)
-    """What it needs to find its libraries and fonts."""
+    """Environment that leads it to its libraries and fonts."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def chromium_program() -> ChromiumProgram:
 
 
 def works(program: ChromiumProgram) -> bool:
-    """Whether the program starts: Ubuntu's stub for a snap does not."""
+    """Return True if the program starts; Ubuntu's stub for a snap does not."""
     environment = {**os.environ, **program.environment}
     command = [str(program.executable), "--version", "--no-sandbox"]
     return (

@@ -71,7 +71,7 @@ class DagsterDev:
 
 
 class StartDagster(Protocol):
-    """What the fixture `dagster_dev` gives."""
+    """Value of the fixture `dagster_dev`."""
 
     def __call__(
         self,
@@ -144,7 +144,7 @@ def dagster_server(
 
 
 def is_ready(server: DagsterDev) -> bool:
-    """Whether every code location is loaded and every daemon has said that it lives.
+    """Return True if every code location is loaded and every daemon has sent a heartbeat.
 
     Raises:
         ServerError: a code location cannot be loaded; waiting would not help.

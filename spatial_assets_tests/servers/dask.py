@@ -42,7 +42,7 @@ class Scheduler:
     process: subprocess.Popen[bytes]
 
     def kill(self) -> None:
-        """As a machine that is gone."""
+        """Kill the scheduler, as if its machine were gone."""
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 

@@ -41,7 +41,7 @@ Debug::NoLocking "true";
 
 
 def tools_folder() -> Path:
-    """Where unpacked programs live across runs: .tools in the checkout, or the variable's folder.
+    """Folder of unpacked programs, kept across runs: .tools in the checkout, or the variable's.
 
     As root the server runs as somebody else, who must be able to enter the folder: if not,
     it is in /var/tmp.
@@ -57,7 +57,7 @@ def tools_folder() -> Path:
 
 
 def enterable_by_all(folder: Path) -> bool:
-    """Whether every user may enter this folder."""
+    """Return True if every user may enter this folder."""
     return all(part.stat().st_mode & 0o001 for part in (folder, *folder.parents))
 
 
@@ -155,7 +155,7 @@ class PackageSource:
 
 
 def prefix_folder(name: str) -> Path:
-    """Where the packages of `name` are, or will be; another system release has its own."""
+    """Folder of the packages of `name`; each system release has its own."""
     release = platform.freedesktop_os_release()
     return tools_folder() / f"{name}-{release['ID']}{release.get('VERSION_ID', '')}"
 

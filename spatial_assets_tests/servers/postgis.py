@@ -58,13 +58,13 @@ SETTINGS = {
 
 @dataclass(frozen=True, kw_only=True)
 class PostgresPrograms:
-    """Where a PostgreSQL with PostGIS is installed."""
+    """An installed PostgreSQL with PostGIS."""
 
     folder: Path
     """Holds initdb and postgres."""
 
     environment: Mapping[str, str] = field(default_factory=dict)
-    """What these programs need to find their libraries and PROJ data."""
+    """Environment that leads these programs to their libraries and PROJ data."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,7 +231,7 @@ def server_command(
 
 
 def answers(server: PostgisServer) -> bool:
-    """Whether the server lets us in."""
+    """Return True if the server accepts a connection."""
     try:
         server.connect("postgres").close()
     except psycopg.OperationalError:

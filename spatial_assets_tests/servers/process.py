@@ -32,7 +32,7 @@ class ServerError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class ServerCommand:
-    """How one server is started."""
+    """Command that starts one server."""
 
     name: str
     """Also the name of its log in `RESULTS`."""
@@ -51,7 +51,7 @@ class ServerCommand:
 
     @property
     def log(self) -> Path:
-        """Where its output goes."""
+        """Path of its output."""
         return RESULTS / f"{self.name}.log"
 
 
@@ -160,7 +160,7 @@ def stop(process: subprocess.Popen[bytes], first_signal: signal.Signals) -> None
 
 
 def accepts_connections(port: int) -> bool:
-    """Whether something listens on this loopback port."""
+    """Return True if something listens on this loopback port."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=1.0):
             return True

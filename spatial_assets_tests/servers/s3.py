@@ -61,7 +61,7 @@ class S3Server:
         self._client().create_bucket(Bucket=name)
 
     def answers(self) -> bool:
-        """Whether the server accepts our identity."""
+        """Return True if the server accepts our credentials."""
         try:
             self._client().list_buckets()
         except (BotoCoreError, ClientError):

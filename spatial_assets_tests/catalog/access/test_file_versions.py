@@ -1,4 +1,4 @@
-"""What makes a scene another input, and what does not."""
+"""Changes that make a scene a new input, and changes that do not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an href may name."""
+"""Hrefs that are allowed, and hrefs that are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much a host is asked at a time."""
+"""Concurrent requests to one host."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class StacApiServer:
         self.items[name] = item
 
     def asked_for_all(self) -> bool:
-        """Whether the last search was for everything."""
+        """True if the last search had no time filter."""
         return not {"query", "filter"} & self.searches[-1].keys()
 
     def _root(self, _: Request) -> tuple[int, bytes]:
@@ -92,7 +92,7 @@ class StacApiServer:
 
 
 def _matches(item: dict[str, Any], body: dict[str, Any]) -> bool:
-    """Whether an item fulfils the one condition that is asked of it."""
+    """Return True if an item meets the one condition of the request."""
     if "query" in body:
         ((name, condition),) = body["query"].items()
         since = condition["gte"]

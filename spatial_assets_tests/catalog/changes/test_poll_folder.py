@@ -25,7 +25,7 @@ from spatial_assets_tests.catalog.scene_search import LATER, shifted
 from spatial_assets_tests.fixtures.scene_factory import item_of, project_in, write_item, write_scene
 
 LATER_ON = dt.datetime.now(tz=dt.UTC) + dt.timedelta(days=1)
-"""When every file of the tests has settled."""
+"""Time at which every file of the tests has settled."""
 
 
 class Folder:
@@ -76,7 +76,7 @@ STEPS = st.one_of(
 
 
 def take(folder: Folder, step: tuple[Any, ...]) -> None:
-    """What happens to the folder between two looks."""
+    """Changes of the folder between two polls."""
     kind, *what = step
     if kind == "put":
         file, name, tile, baseline, degrees, version = what

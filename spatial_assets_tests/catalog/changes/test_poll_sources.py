@@ -23,7 +23,7 @@ from spatial_assets_tests.fixtures.scene_factory import item_of, project_in
 from spatial_assets_tests.fixtures.web_server import WebServer
 
 LATER_ON = dt.datetime.now(tz=dt.UTC) + dt.timedelta(days=1)
-"""When every file of the tests has settled."""
+"""Time at which every file of the tests has settled."""
 
 Write = Callable[[Path, list[dict[str, Any]]], str]
 

@@ -262,7 +262,7 @@ STEPS = st.one_of(
 
 
 def take(server: StacApiServer, step: tuple[str, ...]) -> None:
-    """What happens to the server between two looks; what it withdraws is seen a day later."""
+    """Changes of the server between two polls; a withdrawn item is seen a day later."""
     kind, *what = step
     server.now += HOURS
     if kind == "put":

@@ -1,4 +1,4 @@
-"""Whether the pixels are what the item says."""
+"""Pixels are compared with the statements of the item."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the sample of a scene lies."""
+"""Position of the sample of a scene."""
 
 from __future__ import annotations
 

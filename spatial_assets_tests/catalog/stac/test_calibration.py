@@ -1,4 +1,4 @@
-"""How scale and offset resolve, item by item."""
+"""Scale and offset of reflectance are resolved item by item."""
 
 from __future__ import annotations
 

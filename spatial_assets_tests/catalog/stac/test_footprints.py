@@ -1,4 +1,4 @@
-"""Where a scene is, and what day it is there."""
+"""Footprint and local day of a scene."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `materialize --launch --wait` sees of a backfill, and how it ends."""
+"""Progress and end of a backfill in `materialize --launch --wait`."""
 
 from __future__ import annotations
 

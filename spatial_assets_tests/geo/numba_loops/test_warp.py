@@ -237,7 +237,7 @@ def test_a_small_target_does_not_load_the_compiler() -> None:
 
 
 def test_a_compiled_loop_calls_none_of_another_file() -> None:
-    """What is kept on disk would stay as it was when the other file changes."""
+    """A loop cached on disk would not be recompiled after a change in another file."""
     folder = Path(compiled.__file__).parent
     for file in sorted(folder.glob("*.py")):
         imported = {

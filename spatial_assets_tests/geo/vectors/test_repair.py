@@ -1,4 +1,4 @@
-"""What may be mended, what `on_invalid` makes of it, and what is never mended."""
+"""Defects that are repaired, the options of `on_invalid`, and defects that are never repaired."""
 
 from __future__ import annotations
 

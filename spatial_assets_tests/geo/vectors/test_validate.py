@@ -1,4 +1,4 @@
-"""Which features are usable, and the exact reason of every other one."""
+"""Usable features, and the exact reason for every other one."""
 
 from __future__ import annotations
 

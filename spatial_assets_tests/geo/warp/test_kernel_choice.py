@@ -1,4 +1,4 @@
-"""What is decided once per scene: the kernel, and how its bands fit each other."""
+"""Decisions for a whole scene: the kernel, and the alignment of its bands."""
 
 from __future__ import annotations
 

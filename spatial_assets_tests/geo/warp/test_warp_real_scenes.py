@@ -37,7 +37,7 @@ pytestmark = pytest.mark.samples
 
 @dataclass(frozen=True)
 class Archive:
-    """How scenes of one archive are read, and what their clear land looks like."""
+    """Conventions of the scenes of one archive, and reflectance of their clear land."""
 
     pattern: str
     bands: tuple[str, str, str]

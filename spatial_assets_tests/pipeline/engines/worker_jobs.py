@@ -1,4 +1,4 @@
-"""What workers are made to do: harm, wait, and tell about themselves."""
+"""Jobs of workers that kill, wait, or report on their process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What arrives is noted for the tiles that it reaches, once, whoever dies in between."""
+"""Scene changes are recorded once for the tiles that they touch, even if a process dies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tiles were made from is written down, and what differs from it is found out."""
+"""Inputs of tiles are recorded, and tiles whose inputs differ are found."""
 
 from __future__ import annotations
 

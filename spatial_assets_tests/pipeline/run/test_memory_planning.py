@@ -1,4 +1,4 @@
-"""What a tile will cost is known before it starts: never less than it does, nor twice as much."""
+"""Memory of a tile is planned before it starts: never too little, and less than twice the use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is in the store is believed only as far as it is what was committed."""
+"""Stored objects are trusted only if they are the committed ones."""
 
 from __future__ import annotations
 

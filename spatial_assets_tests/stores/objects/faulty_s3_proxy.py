@@ -28,7 +28,7 @@ class FaultyProxy(ThreadingHTTPServer):
         self.done: Counter[str] = Counter()
 
     def next_fault(self) -> str:
-        """What happens to the next request; empty: nothing."""
+        """Fault of the next request; empty: none."""
         fault = self.random.choice(self.faults) if self.random.random() < self.share else ""
         self.done[fault] += 1
         return fault

@@ -1,4 +1,4 @@
-"""What a writer that was killed leaves in a folder does not stay there."""
+"""Files left in a folder by a killed writer are removed."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def region(key: str, *, area: float = 100.0, west: float = 15.0) -> dict[str, ob
 
 
 def part(boundary: str = "a", /, **other: object) -> dict[str, object]:
-    """What a tile contributes to a boundary: 4 pixels of 10 m2, one of them invalid."""
+    """Contribution of a tile to a boundary: 4 pixels of 10 m2, one of them invalid."""
     return {
         "boundary_table": "regions",
         "boundary_key": boundary,

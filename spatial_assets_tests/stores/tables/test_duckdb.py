@@ -1,4 +1,4 @@
-"""What only DuckDB needs: one file that several processes take turns with."""
+"""DuckDB only: one file that several processes use in turn."""
 
 from __future__ import annotations
 

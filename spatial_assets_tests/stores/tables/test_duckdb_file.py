@@ -64,14 +64,14 @@ def start(file: Path, body: str, *values: str) -> subprocess.Popen[str]:
 
 
 def said(process: subprocess.Popen[str]) -> str:
-    """What it printed; it must have ended well."""
+    """Return the output of a program, which must have succeeded."""
     out, trouble = process.communicate(timeout=120)
     assert (process.returncode, trouble) == (0, "")
     return out
 
 
 def opens_elsewhere(file: Path) -> bool:
-    """Whether a program that asks nobody can read the file now."""
+    """Return True if a program without our locks can read the file now."""
     command = [sys.executable, "-c", OPEN_WITHOUT_ASKING, str(file)]
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 

@@ -1,4 +1,4 @@
-"""What only PostGIS needs: an index that is used, a pool that is kept, a password not told."""
+"""PostGIS only: the index is used, the pool is kept, the password is not printed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is written is what is read, twice is once, and half is never: on both databases."""
+"""Writes are read back, are idempotent, and are never partial, on both databases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What costs a feature, what costs a file, and what each says about it."""
+"""Defects that cost a feature or a whole file, and their messages."""
 
 from __future__ import annotations
 

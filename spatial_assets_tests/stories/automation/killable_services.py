@@ -55,7 +55,7 @@ class KillableServices:
     url: str
     daemon: ServerCommand
     kills: int = 0
-    """How often the daemon was killed so far."""
+    """Number of times the daemon was killed so far."""
 
     seed: int = 0
     _stopped: threading.Event = field(default_factory=threading.Event)
@@ -124,7 +124,7 @@ def running_services(
 
 
 def answers(url: str) -> bool:
-    """Whether the webserver is there."""
+    """Return True if the webserver answers."""
     with contextlib.suppress(httpx.HTTPError):
         return httpx.get(f"{url}/server_info", timeout=5).status_code == httpx.codes.OK
     return False

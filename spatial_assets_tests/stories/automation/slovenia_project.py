@@ -108,7 +108,7 @@ def events(instance: dg.DagsterInstance) -> Events:
 
 
 def computed_twice(found: Events) -> list[tuple[str, str]]:
-    """What was computed more than once from the same inputs; unchanged is no computation."""
+    """Assets and tiles computed more than once from the same inputs; "unchanged" does not count."""
     counts = {
         key: Counter(version for state, version in made if state != "unchanged")
         for key, made in found.items()
@@ -165,7 +165,7 @@ class SloveniaDeployment:
         return events(self.instance)
 
     def new_events(self) -> Events:
-        """What was made in this chapter."""
+        """Materializations of this phase."""
         new = {key: made[len(self._before.get(key, [])) :] for key, made in self.events().items()}
         return {key: made for key, made in new.items() if made}
 
@@ -184,7 +184,7 @@ class SloveniaDeployment:
         return True if done and tiles <= self.renewed() else None
 
     def ticks(self) -> list[str]:
-        """How each finished evaluation of the automation ended, the oldest first."""
+        """Status of each finished tick of the automation, oldest first."""
         (state,) = [
             each
             for each in self.instance.all_instigator_state()

@@ -41,7 +41,7 @@ query Backlog {
   assetCheckExecutions(assetKey: {path: ["raw_tile"]}, checkName: "backlog", limit: 20) { runId }
 }
 """
-"""What the check said; without a run where its clock asked."""
+"""Query of the evaluations of the check; those of its sensor have no run."""
 
 Events = dict[tuple[str, str], list[int]]
 

@@ -89,7 +89,7 @@ def computed(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Compute
 
 @pytest.fixture(scope="module")
 def expected(computed: Computed, samples: Path) -> dict[str, dict[str, float]]:
-    """What exactextract says of the whole mosaic at once."""
+    """Statistics of exactextract over the whole mosaic."""
     extent = computed.project.partitioning.extent
     values = read_cube(computed.project)[0].astype(np.float64)
     values[values == FILL] = np.nan

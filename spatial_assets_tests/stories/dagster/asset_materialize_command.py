@@ -55,7 +55,7 @@ class DagsterProject:
         return self.dagster("--select", ",".join(assets), *which)
 
     def instance(self) -> dg.DagsterInstance:
-        """What was noted; to be closed."""
+        """Dagster instance of the project; the caller closes it."""
         return dg.DagsterInstance.from_config(str(self.home))
 
     def pixels(self, index: str = "ndvi") -> dict[str, bytes]:

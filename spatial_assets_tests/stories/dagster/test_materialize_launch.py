@@ -35,7 +35,7 @@ from spatial_assets_tests.stories.dagster.webserver_and_daemon import RunningDag
 pytestmark = pytest.mark.servers
 
 CHOSEN = (0, 1, 3, 5)
-"""Of the ten tiles: three ranges of neighbours."""
+"""Indices among the ten tiles: three ranges of neighbours."""
 
 BAD = 5
 

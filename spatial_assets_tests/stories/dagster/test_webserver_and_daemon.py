@@ -41,7 +41,7 @@ from spatial_assets_tests.stories.dagster.webserver_and_daemon import (
 pytestmark = pytest.mark.servers
 
 MADE, BY_HAND, MIXED, SEVERAL = slice(0, 3), slice(3, 4), slice(4, 7), slice(7, 10)
-"""Of the ten tiles: made before anything starts; for the dialog; with a bad one; for a backfill."""
+"""Slices of the ten tiles: made at first; for the dialog; with a bad one; for a backfill."""
 
 BAD = 5
 
@@ -80,7 +80,7 @@ def greenest_of(project: Project) -> dg.AssetsDefinition:
 
 @dataclass(frozen=True)
 class Launched:
-    """What a person has launched; the daemon works on it while other tests run."""
+    """Runs and backfills launched from the UI; the daemon works on them while other tests run."""
 
     by_dialog: str
     mixed: str

@@ -83,7 +83,7 @@ class RunningDagster:
         return str(launched["run"]["runId"])
 
     def status(self, asset: str, tile: str) -> dict[str, Any]:
-        """What the UI knows of an asset and one of its tiles."""
+        """Status of an asset and one of its tiles in the UI."""
         found = self.server.graphql(STATUS, {"asset": {"path": [asset]}, "tile": tile})
         node: dict[str, Any] = found["assetNodeOrError"]
         return node
@@ -112,7 +112,7 @@ class RunningDagster:
 
 
 def wait_for(look: Callable[[], Found | None], what: str) -> Found:
-    """What `look` finds, asked until it finds something."""
+    """Call `poll` until it returns something."""
     deadline = time.monotonic() + TIMEOUT
     while (found := look()) is None:
         assert time.monotonic() < deadline, f"{what} is not there after {TIMEOUT:.0f} s"

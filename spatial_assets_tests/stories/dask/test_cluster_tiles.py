@@ -159,7 +159,7 @@ class Searched:
 
 
 def everything(dask_scheduler: object) -> bytes:
-    """What a scheduler holds of tasks, events and plugins, as bytes to search in."""
+    """Tasks, events and plugins of a scheduler, as bytes to search in."""
     tasks = dask_scheduler.tasks.values()  # type: ignore[attr-defined]
     held = [(task.key, task.run_spec, task.annotations) for task in tasks]
     events = repr(dask_scheduler.get_events())  # type: ignore[attr-defined]

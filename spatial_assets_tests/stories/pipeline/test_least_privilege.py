@@ -37,7 +37,7 @@ class Roles:
 
 @pytest.fixture
 def roles(postgis_url: str) -> Iterator[Roles]:
-    """What `deploy/create_product_role.sql` makes; roles are of the whole server, so renamed."""
+    """Role of `deploy/create_product_role.sql`, renamed since roles belong to the whole server."""
     suffix = secrets.token_hex(4)
     writer, reader = f"writer_{suffix}", f"reader_{suffix}"
     script = (REPOSITORY / "deploy" / "create_product_role.sql").read_text()

@@ -12,7 +12,7 @@ from spatial_assets_tests.fixtures.ten_village_project import ten_villages
 from spatial_assets_tests.servers.process import REPOSITORY
 
 ENOUGH = 40
-"""Of which Python, GDAL, DuckDB and the store take some fifteen: 28 are enough, 24 are not."""
+"""Maximum of open files; Python, GDAL, DuckDB and the store use some fifteen. 24 are too few."""
 
 
 def run(folder: Path, limit: int) -> dict[str, str]:

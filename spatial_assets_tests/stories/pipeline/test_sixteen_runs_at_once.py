@@ -26,7 +26,7 @@ RUNS, SHARE, POOL = 16, 6, 2
 
 
 class Watch:
-    """What the database says of its visitors while others work."""
+    """Connections counted in the database while the runs work."""
 
     def __init__(self, url: str) -> None:
         self._url = url.replace("+psycopg", "")

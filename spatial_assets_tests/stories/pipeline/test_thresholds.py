@@ -1,4 +1,4 @@
-"""What counts as wrong is a line of the project file, and changing it changes the verdict."""
+"""Thresholds are settings of the project file, and changing one changes the verdict."""
 
 from __future__ import annotations
 
