@@ -80,7 +80,7 @@ def test_overlapping_neighbours_are_a_warning_with_the_share(
     assert topology.metadata["overlap_share"].value == pytest.approx(1 / 3, rel=1e-3)
 
 
-def test_gaps_between_neighbours_are_a_warning_where_the_project_says_so(
+def test_gaps_between_neighbours_are_a_warning_if_the_project_limits_them(
     project: Project, instance: dg.DagsterInstance
 ) -> None:
     source = Path(project.resolve(project.boundaries[0].source))

@@ -90,7 +90,7 @@ def test_the_assets_are_those_that_the_project_file_names(
 
 
 @pytest.mark.parametrize("asset", sorted(ASSETS))
-def test_an_asset_says_all_that_the_ui_shows_of_it(defs: dg.Definitions, asset: str) -> None:
+def test_an_asset_defines_all_that_the_ui_shows_of_it(defs: dg.Definitions, asset: str) -> None:
     spec = spec_of(defs, asset)
 
     assert len(spec.description or "") > 40
@@ -188,7 +188,7 @@ def test_partitions_are_the_tiles_in_the_order_of_the_curve(
     assert tuple(partitions.get_partition_keys()) == project.partitioning.keys
 
 
-def test_nothing_runs_by_itself_but_what_a_freshness_window_asks_for(defs: dg.Definitions) -> None:
+def test_nothing_runs_by_itself_except_for_a_freshness_window(defs: dg.Definitions) -> None:
     repository = defs.get_repository_def()
 
     assert {job.name for job in repository.get_all_jobs()} >= {"tiles", "boundaries"}

@@ -184,7 +184,7 @@ def test_a_project_on_s3_brings_the_s3_resource(
     assert "/key?" in link
 
 
-def test_a_project_on_s3_loads_its_library_when_a_step_asks(tmp_path: Path) -> None:
+def test_a_project_on_s3_loads_its_library_when_a_step_needs_it(tmp_path: Path) -> None:
     (tmp_path / "project.toml").write_text(ON_S3)
     environment = {**os.environ, "SPATIAL_ASSETS_PROJECT": str(tmp_path)}
 
@@ -212,7 +212,7 @@ def test_an_asset_takes_the_s3_resource_by_its_type(
 
 
 @pytest.mark.parametrize("area", ["file = 'area.geojson'", "bbox = [179.9, -18.0, -179.9, -17.0]"])
-def test_the_tiles_that_dagster_lists_are_those_of_the_area_however_it_is_said(
+def test_the_tiles_that_dagster_lists_are_those_of_the_area_in_any_form(
     tmp_path: Path, area: str
 ) -> None:
     (tmp_path / "project.toml").write_text(ON_S3.replace("bbox = [15.0, 45.0, 15.1, 45.1]", area))

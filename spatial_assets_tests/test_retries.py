@@ -21,7 +21,7 @@ def budget() -> RetryBudget:
     return found
 
 
-def test_a_budget_is_used_up_and_says_so_once(
+def test_a_budget_is_used_up_and_logged_once(
     budget: RetryBudget, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING, logger=module.__name__):
@@ -65,7 +65,7 @@ def test_the_workers_of_a_run_take_from_one_budget() -> None:
 @given(
     st.floats(0.001, 1), st.floats(1, 10), st.floats(0.1, 100), st.floats(0, 1, exclude_max=True)
 )
-def test_waits_are_bounded_and_add_up_to_patience(
+def test_waits_are_bounded_and_add_up_to_the_total(
     first: float, largest: float, patience: float, luck: float
 ) -> None:
     backoff = Backoff(first=first, largest=largest, total=patience, jitter=lambda: luck)
@@ -77,7 +77,7 @@ def test_waits_are_bounded_and_add_up_to_patience(
     assert all(wait >= 0 for wait in waits)
 
 
-def test_work_is_tried_again_only_while_it_may_pass() -> None:
+def test_work_is_retried_only_after_transient_errors() -> None:
     slept: list[float] = []
     outcomes: list[Exception | str] = [TimeoutError("busy"), TimeoutError("busy"), "done"]
 

@@ -79,7 +79,7 @@ def test_each_tile_has_the_same_facts_at_every_stage(made: Made) -> None:
         assert newest_metadata(made.instance, "tile_index", tile)["dagster/row_count"] == 1
 
 
-def test_every_event_says_what_it_was_made_by_and_from(made: Made) -> None:
+def test_every_event_names_its_code_and_its_inputs(made: Made) -> None:
     known = {asset: versions(made.instance, asset, made.tiles) for asset in CHAIN}
     specs = {spec.key.to_user_string(): spec for spec in made.defs.resolve_all_asset_specs()}
     for tile, asset in itertools.product(made.tiles, CHAIN):
@@ -163,7 +163,7 @@ def test_one_stage_alone_is_made_from_what_is_stored(
         assert tags["dagster/input_data_version/reprojected_raster"] == made[tile]
 
 
-def test_a_stage_without_its_inputs_fails_and_says_what_to_select(
+def test_a_stage_without_its_inputs_fails_and_names_what_to_select(
     project: Project, instance: dg.DagsterInstance
 ) -> None:
     run = materialize(definitions(project), instance, ["ndvi"], tiles=first_tiles(project, 1))

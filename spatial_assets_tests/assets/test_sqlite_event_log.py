@@ -137,7 +137,7 @@ def test_only_the_files_that_were_used_last_stay_open(home: Path) -> None:
     assert pending(home) == []
 
 
-def test_a_wiped_log_begins_anew(home: Path) -> None:
+def test_a_wiped_log_starts_again(home: Path) -> None:
     with dg.DagsterInstance.from_config(str(home)) as instance:
         made(instance)
         instance.wipe()
@@ -179,7 +179,7 @@ def test_an_instance_that_does_not_name_the_class_keeps_dagsters_own(tmp_path: P
         assert instance.get_materialized_partitions(dg.AssetKey("ndvi")) == {"1", "2"}
 
 
-def test_a_log_that_another_process_wiped_begins_anew(home: Path) -> None:
+def test_a_log_wiped_by_another_process_starts_again(home: Path) -> None:
     with (
         dg.DagsterInstance.from_config(str(home)) as one,
         dg.DagsterInstance.from_config(str(home)) as other,

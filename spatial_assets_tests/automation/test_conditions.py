@@ -23,7 +23,7 @@ def whole(*tiles: str) -> dict[str, set[str]]:
     return {asset: set(tiles) for asset in CHAIN}
 
 
-def test_three_stale_tiles_of_fifteen_are_asked_for_with_all_their_stages(
+def test_three_stale_tiles_of_fifteen_are_requested_with_all_their_stages(
     harness: AutomationHarness,
 ) -> None:
     stale = [harness.tiles[number] for number in (2, 3, 9)]
@@ -35,7 +35,7 @@ def test_three_stale_tiles_of_fifteen_are_asked_for_with_all_their_stages(
     assert harness.tick() == whole(*stale)
 
 
-def test_nothing_is_asked_for_before_its_time(harness: AutomationHarness) -> None:
+def test_nothing_is_requested_before_its_time(harness: AutomationHarness) -> None:
     made = harness.make(harness.tiles)
 
     harness.clock = made + WARN - HOUR
@@ -66,7 +66,7 @@ def test_a_tile_in_quarantine_is_left_alone_until_it_is_released(
     assert harness.tick() == whole(harness.tiles[4])
 
 
-def test_nothing_is_asked_for_while_it_is_unknown_what_is_in_quarantine(
+def test_nothing_is_requested_while_the_quarantine_cannot_be_read(
     harness: AutomationHarness,
 ) -> None:
     harness.clock = harness.make(harness.tiles) + WARN
@@ -80,7 +80,7 @@ def test_nothing_is_asked_for_while_it_is_unknown_what_is_in_quarantine(
     assert isinstance(caught.value.__cause__, DatabaseError)
 
 
-def test_what_is_being_made_is_not_asked_for_and_takes_its_place_within_the_limit(
+def test_tiles_in_progress_are_not_requested_and_count_towards_the_limit(
     harness: AutomationHarness,
 ) -> None:
     first, second, third, *others = harness.tiles
@@ -115,7 +115,7 @@ def test_the_oldest_come_first_and_only_so_many_at_a_time(harness: AutomationHar
     assert oldest[2] in harness.tick()["raw_tile"]
 
 
-def test_what_was_asked_for_in_vain_is_asked_for_again_after_six_hours(
+def test_tiles_requested_in_vain_are_requested_again_after_six_hours(
     harness: AutomationHarness,
 ) -> None:
     hopeless, good, *others = harness.tiles
@@ -149,7 +149,7 @@ def test_a_failed_stage_of_a_fresh_tile_is_tried_again_on_the_same_cadence(
 
 
 @pytest.mark.parametrize("never_made", ["last", "first", "leave"])
-def test_tiles_never_made_are_asked_for_last_or_first_or_not(
+def test_tiles_never_made_are_requested_last_or_first_or_not(
     harness: AutomationHarness, never_made: str
 ) -> None:
     harness.change(never_made=never_made)
@@ -253,7 +253,7 @@ def test_the_sensor_runs_where_there_is_a_window_and_is_absent_where_not(
     assert harness.tick() == {}
 
 
-def test_nothing_is_asked_for_in_hours_that_are_kept_free(harness: AutomationHarness) -> None:
+def test_nothing_is_requested_during_a_pause(harness: AutomationHarness) -> None:
     made = harness.make(harness.tiles)
     morning = dt.datetime.combine(made.date() + 6 * WARN, dt.time(9), dt.UTC)
     harness.pause("08:00", until="18:00")

@@ -55,7 +55,7 @@ def ranges(requests: list[dg.RunRequest]) -> list[tuple[str, str]]:
     return [(request.tags[RANGE_START_TAG], request.tags[RANGE_END_TAG]) for request in requests]
 
 
-def test_a_region_is_asked_for_in_one_run_a_range(harness: AutomationHarness) -> None:
+def test_a_region_is_requested_in_one_run_a_range(harness: AutomationHarness) -> None:
     a, b, c, d = of_region(harness, 1, 2, 3, 7)
 
     requests = asked(harness.definitions(), harness.instance)
@@ -75,7 +75,7 @@ def test_what_is_in_quarantine_or_being_made_is_left_out(harness: AutomationHarn
     assert ranges(asked(harness.definitions(), harness.instance)) == [(a, a), (c, d)]
 
 
-def test_a_region_with_nothing_to_do_is_skipped_and_says_why(harness: AutomationHarness) -> None:
+def test_a_region_with_nothing_to_do_is_skipped_with_the_reason(harness: AutomationHarness) -> None:
     (tile,) = of_region(harness, 3)
     harness.set_state(tile, "quarantined")
     defs = harness.definitions()
@@ -145,7 +145,7 @@ def test_every_region_has_a_job_and_one_with_a_cron_a_schedule_that_runs(
         assert schedule.cron_schedule == cron
 
 
-def test_what_is_asked_for_can_be_run(tmp_path: Path) -> None:
+def test_requested_runs_can_be_executed(tmp_path: Path) -> None:
     project = ten_villages(tmp_path / "project", tmp_path / "catalog")
     first, second, *_ = tiles = ten_tiles(project)
     project = in_region(project, [first, second, tiles[3]])

@@ -90,7 +90,7 @@ def test_sensors_run_where_the_project_watches_and_are_absent_where_not(tmp_path
     assert list(without.sensor_defs) == []
 
 
-def test_a_new_scene_asks_for_all_stages_of_the_tiles_it_touches_and_once(day: Day) -> None:
+def test_a_new_scene_requests_all_stages_of_the_tiles_it_touches_and_once(day: Day) -> None:
     tile = first_tiles(day.project, 2)[1]
     write_granule(Path(day.project.catalog_url), village_scene(day.project, tile, id="new"))
 
@@ -102,7 +102,9 @@ def test_a_new_scene_asks_for_all_stages_of_the_tiles_it_touches_and_once(day: D
     assert day.asked_for() == {}
 
 
-def test_a_changed_source_is_made_again_and_asks_for_the_statistics_it_reaches(day: Day) -> None:
+def test_a_changed_source_is_computed_again_and_requests_the_statistics_it_affects(
+    day: Day,
+) -> None:
     west, south, east, north = AREA
     source = Path(day.project.boundaries[0].source)
     frame = gpd.read_file(source)

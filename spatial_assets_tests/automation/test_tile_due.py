@@ -18,7 +18,7 @@ def whole(*tiles: str) -> dict[str, set[str]]:
     return {asset: set(tiles) for asset in CHAIN}
 
 
-def test_what_the_automation_tab_says(harness: AutomationHarness) -> None:
+def test_the_automation_tab_describes_the_conditions(harness: AutomationHarness) -> None:
     harness.change(never_made="last")
     graph = harness.definitions().resolve_asset_graph()
 
@@ -49,7 +49,7 @@ def test_what_the_automation_tab_says(harness: AutomationHarness) -> None:
     assert of("ndvi")[0] == "its raw_tile is requested at this tick"
 
 
-def test_the_automation_tab_counts_the_tiles_by_why_they_are_asked_for(
+def test_the_automation_tab_counts_the_tiles_by_reason(
     harness: AutomationHarness,
 ) -> None:
     stale, changed = harness.tiles[3:5], harness.tiles[8]
@@ -96,7 +96,7 @@ def test_a_changed_input_is_followed_at_once_and_once(harness: AutomationHarness
     assert harness.tick() == {}
 
 
-def test_a_tile_in_quarantine_is_asked_for_when_its_input_changes(
+def test_a_tile_in_quarantine_is_requested_when_its_input_changes(
     harness: AutomationHarness,
 ) -> None:
     held = harness.tiles[5]
@@ -111,7 +111,7 @@ def test_a_tile_in_quarantine_is_asked_for_when_its_input_changes(
     assert harness.tick() == whole(held)
 
 
-def test_a_changed_boundary_asks_for_statistics_alone(harness: AutomationHarness) -> None:
+def test_a_changed_boundary_requests_statistics_alone(harness: AutomationHarness) -> None:
     harness.make(harness.tiles)
     harness.clock = dt.datetime.now(dt.UTC)
     touched = harness.tiles[5]
@@ -122,7 +122,7 @@ def test_a_changed_boundary_asks_for_statistics_alone(harness: AutomationHarness
     assert harness.tick() == {}
 
 
-def test_the_cursor_grows_with_what_is_asked_for_and_not_with_the_area(
+def test_the_cursor_grows_with_the_requested_tiles_and_not_with_the_area(
     harness: AutomationHarness,
 ) -> None:
     harness.clock = harness.make(harness.tiles) + WARN - HOUR

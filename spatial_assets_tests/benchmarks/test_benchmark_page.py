@@ -41,7 +41,7 @@ def document(rows: list[Row]) -> dict[str, Any]:
     }
 
 
-def test_the_page_tells_targets_misses_failures_machine_and_versions(
+def test_the_page_lists_targets_misses_failures_machine_and_versions(
     document: dict[str, Any],
 ) -> None:
     told = page.text(document, [limit.CONTESTANT], {"cpu": Path("benchmark_cpu.svg")})
@@ -87,5 +87,5 @@ def test_a_plot_has_us_first_and_then_the_cheapest(rows: list[Row]) -> None:
     ]
 
 
-def test_what_was_not_measured_has_no_plot(rows: list[Row]) -> None:
+def test_a_measure_without_figures_has_no_plot(rows: list[Row]) -> None:
     assert plots.figures_of(rows[-1:], "wall") == {}

@@ -34,7 +34,7 @@ def test_the_peak_of_a_child_is_seen_and_our_own_is_not() -> None:
     assert 300 <= watch.peak_mb < 400
 
 
-def test_a_contestant_works_in_a_process_of_its_own_and_what_it_took_is_told(
+def test_a_contestant_runs_in_a_separate_process_and_its_cost_is_measured(
     tmp_path: Path,
 ) -> None:
     task = Task(scenes=(), tiles=(), project=tmp_path, folder=tmp_path / "new")
@@ -59,11 +59,11 @@ def test_a_contestant_that_fails_is_named(tmp_path: Path) -> None:
         runner.end()
 
 
-def test_a_part_that_fails_is_told_from_one_that_ended_well(tmp_path: Path) -> None:
+def test_a_part_that_fails_is_reported_as_failed(tmp_path: Path) -> None:
     assert not in_a_process(["trial", "no such part", str(tmp_path)], 5)
 
 
-def test_what_cannot_be_asked_for_is_answered_with_the_usage(
+def test_unknown_arguments_print_the_usage(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main(["fast"]) == 2

@@ -31,7 +31,7 @@ def test_a_ratio_that_must_not_be_small_either_is_missed_below() -> None:
     assert verdict(row("size", 1.9, 2.0, most=1.2, least=0.8, unit="MB")) == "reached"
 
 
-def test_a_figure_with_a_limit_of_its_own_stands_beside_nothing() -> None:
+def test_a_figure_with_an_absolute_limit_has_no_ratio() -> None:
     found = bound("memory", 601.0, most=600.0, unit="MB")
 
     assert found["theirs"] is None
@@ -51,7 +51,7 @@ def test_the_document_of_a_run_names_the_machine_and_survives_json() -> None:
     assert found["commit"]
 
 
-def test_the_table_has_rows_with_a_target_first_and_says_what_was_missed() -> None:
+def test_the_table_has_rows_with_a_target_first_and_marks_missed_ones() -> None:
     rows = [
         row("besides", 1.0, 2.0, most=None, unit="s"),
         row("promised", 1.0, 2.0, most=0.1, unit="s"),

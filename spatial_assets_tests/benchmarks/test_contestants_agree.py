@@ -64,7 +64,7 @@ def clouded(task: Task, tile: Tile) -> NDArray[np.int16]:
 
 
 @pytest.mark.parametrize("wrong", [shifted, clouded])
-def test_another_answer_is_not_timed(wrong: Answer, made: Task) -> None:
+def test_different_values_are_not_timed(wrong: Answer, made: Task) -> None:
     contestant = replace(warped_vrt.CONTESTANT, ndvi=wrong)
 
     with pytest.raises(RuntimeError, match="the values differ too much"):
@@ -75,7 +75,7 @@ def absent() -> str:
     raise AbsentError("nobody has it")
 
 
-def test_a_contestant_that_is_not_here_is_left_out_and_told(
+def test_an_unavailable_contestant_is_skipped_with_the_reason(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     there = replace(warped_vrt.CONTESTANT, program=lambda: "it 1.0")
@@ -85,7 +85,7 @@ def test_a_contestant_that_is_not_here_is_left_out_and_told(
     assert "SKIPPED: the rare one: nobody has it" in capsys.readouterr().out
 
 
-def test_tiles_told_to_others_are_those_of_our_grid(made: Task) -> None:
+def test_tiles_given_to_others_are_those_of_our_grid(made: Task) -> None:
     (tile,) = made.tiles
 
     assert tile.shape == (256, 256)

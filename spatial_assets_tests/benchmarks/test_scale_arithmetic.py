@@ -85,5 +85,5 @@ def test_the_page_is_what_the_kept_figures_give() -> None:
     ("value", "said"),
     [(1.49e14, "149 trillion"), (2.5e6, "2.5 million"), (1234.0, "1,234"), (8.04, "8")],
 )
-def test_numbers_are_told_with_the_digits_that_count(value: float, said: str) -> None:
+def test_numbers_have_three_significant_digits(value: float, said: str) -> None:
     assert three_digits(value) == said

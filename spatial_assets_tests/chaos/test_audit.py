@@ -65,7 +65,7 @@ def audited(project: Project, wanted: Snapshot) -> Findings:
     return findings
 
 
-def test_what_was_harmed_is_found_and_nothing_else(project: Project) -> None:
+def test_only_the_damaged_objects_are_found(project: Project) -> None:
     store, wanted = store_of(project), audit.snapshot(project, os.environ)
     assert not audited(project, wanted)
     rasters = [path for path in wanted.objects if path.startswith("reprojected_raster/")]
@@ -103,7 +103,7 @@ def test_a_file_that_is_no_object_is_found(project: Project) -> None:
     assert "manifests/1.json#1" in findings.left_over
 
 
-def test_a_storm_strikes_alike_whatever_the_order() -> None:
+def test_faults_do_not_depend_on_the_order_of_requests() -> None:
     questions = [f"GET {n % 20}" for n in range(400)]
     kinds = {"reset": 2, "stall": 1}
 

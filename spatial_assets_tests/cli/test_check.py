@@ -46,7 +46,7 @@ def test_checking_the_storage_leaves_nothing_behind(run: Run, folder: Path) -> N
     assert [path for path in (folder / "data").rglob("*") if path.is_file()] == []
 
 
-def test_a_broken_storage_fails_with_a_remedy_and_the_rest_is_still_asked(
+def test_a_broken_storage_fails_with_a_remedy_and_the_rest_is_still_checked(
     run: Run, folder: Path
 ) -> None:
     (folder / "data").write_text("not a folder", encoding="utf-8")
@@ -192,7 +192,7 @@ def test_the_data_of_another_proj_is_found_out(tmp_path: Path) -> None:
     assert done.stdout.startswith(f"False unset $PROJ_DATA = {tmp_path}")
 
 
-def test_a_variable_that_does_no_harm_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_harmless_variable_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PROJ_DATA", raising=False)
 
     finding = libraries.proj({"GDAL_DATA": "/somewhere"})

@@ -127,7 +127,7 @@ def test_the_tables_have_rows_and_the_bad_scene_is_in_quarantine(first: Made) ->
     ]
 
 
-def test_what_exists_and_what_was_bad_is_said(first: Made) -> None:
+def test_results_and_bad_tiles_are_printed(first: Made) -> None:
     assert "24 materialized" in first.stdout
     assert f"{first.folder}/data/ndvi.zarr" in first.stdout
     assert "boundaries 10, ndvi_by_boundary_merged 20, tile_index 48" in first.stdout
@@ -136,7 +136,7 @@ def test_what_exists_and_what_was_bad_is_said(first: Made) -> None:
     assert "1 feature repaired (self_intersection)" in first.stdout
 
 
-def test_progress_is_told_with_the_time_left(first: Made) -> None:
+def test_progress_is_printed_with_the_time_left(first: Made) -> None:
     assert "tiles, from raw pixels to tables ..." in first.stderr
     assert re.search(r"12 of 24, last \d+ materialized; about \d+ s left", first.stderr)
     assert "DEBUG" not in first.stderr + first.stdout

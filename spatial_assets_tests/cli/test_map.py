@@ -81,7 +81,7 @@ def test_the_page_knows_every_tile_and_needs_nothing_else(run: Run, half_bad: Pa
     assert "https://" not in text
 
 
-def test_what_a_file_says_is_shown_and_not_run(run: Run, half_bad: Path) -> None:
+def test_text_of_a_file_is_shown_and_not_executed(run: Run, half_bad: Path) -> None:
     (half_bad / "scenes" / two_zone_project.WEST.id / "B08.tif").write_bytes(b"</script><b>")
     run("--project", half_bad, "materialize", "--workers", "0")
 

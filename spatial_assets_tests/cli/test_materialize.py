@@ -107,7 +107,7 @@ def test_a_bad_tile_is_one_line_and_exit_code_1(run: Run, four_tile_project: Pat
     assert "2 of 4 tiles need attention" in result.stderr
 
 
-def test_a_standing_quarantine_is_told_and_not_an_error(run: Run, four_tile_project: Path) -> None:
+def test_a_known_quarantine_is_reported_and_is_no_error(run: Run, four_tile_project: Path) -> None:
     damage(four_tile_project, two_zone_project.WEST.id)
     run("--project", four_tile_project, "materialize", *HERE)
 
@@ -117,7 +117,7 @@ def test_a_standing_quarantine_is_told_and_not_an_error(run: Run, four_tile_proj
     assert "2 were in quarantine before and still are." in result.stdout
 
 
-def test_quarantined_tiles_are_made_once_their_input_is_mended(
+def test_quarantined_tiles_are_computed_once_their_input_is_repaired(
     run: Run, four_tile_project: Path
 ) -> None:
     kept = damage(four_tile_project, two_zone_project.WEST.id)

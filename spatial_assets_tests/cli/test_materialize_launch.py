@@ -84,7 +84,7 @@ def test_the_address_may_come_from_the_environment(
     assert len(dagster.launched) == 1
 
 
-def test_headers_come_from_the_environment_and_are_never_told(
+def test_headers_come_from_the_environment_and_are_never_printed(
     run: Run, four_tile_project: Path, web: WebServer, dagster: FakeWebserver
 ) -> None:
     assert dagster.tiles
@@ -113,7 +113,9 @@ def test_a_login_page_is_not_followed(web: WebServer) -> None:
     assert [request.path for request in web.requests] == ["/graphql"]
 
 
-def test_nobody_there_is_told_with_what_to_do(run: Run, four_tile_project: Path) -> None:
+def test_an_unreachable_webserver_is_reported_with_what_to_do(
+    run: Run, four_tile_project: Path
+) -> None:
     result = run("--project", four_tile_project, "materialize", "--launch", NOBODY)
 
     assert result.exit_code == 1
@@ -132,7 +134,9 @@ def test_nobody_there_is_told_with_what_to_do(run: Run, four_tile_project: Path)
         ),
     ],
 )
-def test_who_is_not_dagster_is_told(web: WebServer, status: int, body: bytes, told: str) -> None:
+def test_a_server_that_is_not_dagster_is_reported(
+    web: WebServer, status: int, body: bytes, told: str
+) -> None:
     web.routes["/graphql"] = lambda _: (status, body)
 
     with pytest.raises(LaunchError, match=told):
@@ -167,7 +171,7 @@ def test_another_project_is_refused_before_anything_is_launched(
     assert "has no ndvi, tile_index: it does not serve " in assets.stderr
 
 
-def test_what_dagster_refuses_is_told(
+def test_the_refusal_of_dagster_is_reported(
     run: Run, four_tile_project: Path, web: WebServer, dagster: FakeWebserver
 ) -> None:
     dagster.refusal = "read-only instance"

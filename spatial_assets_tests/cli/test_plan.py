@@ -18,7 +18,7 @@ Run = Callable[..., Result]
 WEST_SIDE = "11.75,46.0,11.9,46.3"
 
 
-def test_tiles_scenes_memory_and_runs_are_told(run: Run, four_tile_project: Path) -> None:
+def test_tiles_scenes_memory_and_runs_are_printed(run: Run, four_tile_project: Path) -> None:
     result = run("--project", four_tile_project, "plan")
 
     assert result.exit_code == 0, result.output
@@ -70,7 +70,7 @@ def sorted_states(text: str) -> str:
     return f"{told}: {', '.join(sorted(states.split(', '), key=lambda state: state.split()[1]))}"
 
 
-def test_a_tile_that_cannot_fit_is_foretold(run: Run, four_tile_project: Path) -> None:
+def test_a_tile_that_cannot_fit_is_predicted(run: Run, four_tile_project: Path) -> None:
     file = four_tile_project / "project.toml"
     file.write_text(file.read_text().replace("workers = 2", "workers = 2\nmemory_mb = 100"))
 

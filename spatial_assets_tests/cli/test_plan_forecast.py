@@ -53,7 +53,7 @@ def noted(folder: Path) -> list[dict[str, Any]]:
         return sorted(database.rows("run_log"), key=lambda row: str(row["started_at"]))
 
 
-def test_the_bytes_foretold_are_those_that_a_run_reads(run: Run, four_tile_project: Path) -> None:
+def test_the_predicted_bytes_are_those_that_a_run_reads(run: Run, four_tile_project: Path) -> None:
     foretold = planned(run, four_tile_project)
 
     run("--project", four_tile_project, "materialize", *HERE)
@@ -64,7 +64,7 @@ def test_the_bytes_foretold_are_those_that_a_run_reads(run: Run, four_tile_proje
 
 
 @pytest.mark.samples
-def test_the_bytes_of_real_scenes_are_foretold(run: Run, tmp_path: Path, samples: Path) -> None:
+def test_the_bytes_of_real_scenes_are_predicted(run: Run, tmp_path: Path, samples: Path) -> None:
     project = write_project(
         tmp_path / "real",
         samples / "scenes" / "sentinel-2-l2a",
@@ -231,7 +231,7 @@ def remote(scene: Scene, **changes: Any) -> Scene:  # noqa: ANN401 - fields of a
     return replace(scene, bands=bands, class_band=None)
 
 
-def test_the_size_of_a_scene_is_what_its_item_says(scene: Scene) -> None:
+def test_the_size_of_a_scene_is_that_of_its_item(scene: Scene) -> None:
     told = remote(scene, size=1_000_000)
 
     assert scene_size(told, facts=None, bands=2, density=1.0) == (2_000_000.0, True)
@@ -275,5 +275,5 @@ def test_who_downloads_reads_whole_files_once(project: Project, scene: Scene) ->
     ("number", "expected"),
     [(0, "0 kB"), (640_000, "640 kB"), (17.9e6, "17.9 MB"), (1.25e12, "1.2 TB")],
 )
-def test_amounts_of_data_are_said_as_people_do(number: float, expected: str) -> None:
+def test_amounts_of_data_are_formatted_for_reading(number: float, expected: str) -> None:
     assert format_size(number) == expected

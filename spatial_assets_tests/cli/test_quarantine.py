@@ -83,7 +83,7 @@ def test_filters_choose_by_kind_and_reason(run: Run, bad: Path) -> None:
     assert listed(run, bad, "--kind", "feature", "--reason", "not_a_raster") == []
 
 
-def test_show_tells_everything_of_a_scene_and_the_tiles_it_touches(run: Run, bad: Path) -> None:
+def test_show_prints_a_scene_and_the_tiles_it_touches(run: Run, bad: Path) -> None:
     result = run("--project", bad, "quarantine", "show", two_zone_project.WEST.id, "--json")
 
     (told,) = json.loads(result.stdout)
@@ -140,7 +140,7 @@ def test_a_released_feature_is_validated_again_and_comes_back(run: Run, bad: Pat
     assert [row["subject"] for row in listed(run, bad, "--kind", "feature")] == ["regions/east"]
 
 
-def test_a_mended_feature_needs_no_release(run: Run, bad: Path) -> None:
+def test_a_repaired_feature_needs_no_release(run: Run, bad: Path) -> None:
     regions: Any = json.loads((bad / "regions.geojson").read_text())
     regions["features"].pop()
     (bad / "regions.geojson").write_text(json.dumps(regions))

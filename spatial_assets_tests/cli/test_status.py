@@ -99,7 +99,7 @@ def test_the_geojson_has_a_feature_a_tile_in_its_place(run: Run, half_bad: Path)
         assert outline.symmetric_difference(footprint).area < 1e-6  # of 0.08 square degrees
 
 
-def test_a_lost_object_is_seen_where_that_is_asked_for(run: Run, half_bad: Path) -> None:
+def test_a_lost_object_is_found_on_request(run: Run, half_bad: Path) -> None:
     good = next(
         tile["tile"] for tile in document(run, half_bad)["tiles"] if tile["state"] == "materialized"
     )

@@ -28,7 +28,7 @@ def test_one_district_is_a_bow_tie_and_the_others_are_valid(demo: Path) -> None:
     assert shapely.is_valid_reason(crossed).startswith("Self-intersection")
 
 
-def test_mending_the_bow_tie_barely_changes_it_whichever_way() -> None:
+def test_repairing_the_bow_tie_barely_changes_it_with_either_method() -> None:
     crossed = district_outlines()[SELF_CROSSING_DISTRICT]
 
     structure = shapely.make_valid(crossed, method="structure", keep_collapsed=False)

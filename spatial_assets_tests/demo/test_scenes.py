@@ -98,7 +98,7 @@ def test_the_classification_has_half_the_resolution_of_the_bands(demo: Path) -> 
             assert tuple(red.bounds) == tuple(scl.bounds)
 
 
-def test_digital_number_0_is_only_where_the_satellite_did_not_look(demo: Path) -> None:
+def test_digital_number_0_is_only_outside_of_the_swath(demo: Path) -> None:
     partly = []
     for folder in scenes_of(demo):
         red, nir = pixels_of(folder / "B04.tif") == 0, pixels_of(folder / "B08.tif") == 0

@@ -118,6 +118,6 @@ def test_it_uses_pinned_actions_and_a_python_that_the_locks_are_for() -> None:
     ]
 
 
-def test_it_asks_for_no_more_rights_than_it_needs() -> None:
+def test_it_requests_no_more_rights_than_it_needs() -> None:
     assert workflow()["permissions"] == {"contents": "read"}
     assert "secrets." not in WORKFLOW.read_text()

@@ -33,7 +33,7 @@ def test_every_package_is_pinned_with_hashes_and_comes_from_no_url(name: str) ->
 
 
 @pytest.mark.parametrize("name", LOCKS)
-def test_a_package_stands_twice_only_where_each_pin_says_for_which_python(name: str) -> None:
+def test_a_package_is_pinned_twice_only_for_different_pythons(name: str) -> None:
     pins: dict[str, list[str]] = {}
     for entry in entries(name):
         pin, _, condition = entry.partition(" --hash")[0].partition(" ; ")

@@ -188,7 +188,9 @@ def test_the_search_would_have_found_one(told: Told) -> None:
     assert leaking.leaks() == [f"{SIGNATURE} in a log"]
 
 
-def test_no_representation_tells_a_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_representation_reveals_a_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name, value in PLANTED.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("SPATIAL_ASSETS_SOURCE_ACCESS_KEY_ID", "public-name")

@@ -133,7 +133,7 @@ def test_sources_without_postgis_are_an_error_with_the_remedy() -> None:
         newest_packages(Names("postgresql-17"))
 
 
-def test_a_system_without_apt_is_told_what_to_install(
+def test_a_system_without_apt_gets_a_list_of_packages(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))

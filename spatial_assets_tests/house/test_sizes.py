@@ -35,7 +35,7 @@ def test_a_folder_holds_at_most_16_modules() -> None:
     assert {folder: count for folder, count in modules.items() if count > MAX_MODULES} == {}
 
 
-def test_every_folder_says_what_belongs_in_it() -> None:
+def test_every_folder_has_a_docstring() -> None:
     for folder in {path.parent for path in MODULES}:
         assert ast.get_docstring(ast.parse((folder / "__init__.py").read_text())), folder
 

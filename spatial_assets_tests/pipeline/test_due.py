@@ -116,7 +116,7 @@ def test_the_order_depends_on_nothing_but_the_order_of_the_tiles(
 
 
 @given(histories(), some)
-def test_only_what_is_due_is_asked_for_and_none_of_it_is_forgotten(
+def test_only_due_tiles_are_requested_and_none_is_forgotten(
     facts: Facts, excluded: frozenset[str]
 ) -> None:
     plan = plan_of(facts, excluded=excluded)
@@ -241,7 +241,7 @@ def test_tiles_never_made_come_last_or_first_or_are_left_to_a_person() -> None:
     assert plan_of(facts, tiles=tiles, never_made="leave").tiles == ("01",)
 
 
-def test_the_plan_says_what_it_is() -> None:
+def test_the_plan_describes_itself() -> None:
     old = NOW - 6 * DAY
     facts = facts_of({**dict.fromkeys(TILES, NOW), "01": old, "02": old, "03": old})
 

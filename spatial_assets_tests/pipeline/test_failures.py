@@ -110,7 +110,7 @@ def test_what_is_not_in_the_table_is_a_bug_and_not_tried_again(error: Exception)
     assert type(error).__name__ in str(outcome.stages[0].evidence["traceback"])
 
 
-def test_a_scene_that_changed_during_the_run_is_looked_into_by_the_next() -> None:
+def test_a_scene_that_changed_during_the_run_is_inspected_by_the_next() -> None:
     found = failure_of(errors.SceneError("x", reason=errors.CHANGED_SINCE_INSPECTION))
 
     assert found == Failure(State.FAILED, errors.CHANGED_SINCE_INSPECTION, transient=False)

@@ -79,7 +79,7 @@ def test_a_standing_quarantine_is_no_failure_of_a_stage_run_alone(
     assert not run_fails(outcomes)
 
 
-def test_quarantine_ends_when_the_input_is_mended(catalog: Path, tmp_path: Path) -> None:
+def test_quarantine_ends_when_the_input_is_repaired(catalog: Path, tmp_path: Path) -> None:
     for folder in catalog.iterdir():
         (folder / FILES["nir"]).write_bytes(b"")
     project = over_two_tiles(tmp_path / "project", catalog)

@@ -165,9 +165,7 @@ def test_a_scene_in_quarantine_is_not_opened_again_until_it_is_released(
     assert store_of(project).find(f"quarantine/scene/{EAST.id}.json") is None
 
 
-def test_a_scene_that_is_gone_for_a_moment_is_looked_for_at_every_run(
-    catalog: Path, project: Project
-) -> None:
+def test_a_temporarily_missing_scene_is_tried_at_every_run(catalog: Path, project: Project) -> None:
     path = catalog / EAST.id / FILES["nir"]
     good, facts = path.read_bytes(), path.stat()
     path.unlink()
@@ -200,7 +198,7 @@ def test_what_is_met_again_is_seen_again_and_first_seen_stays(
     assert changed_objects(before, project) == set()
 
 
-def test_a_record_says_where_the_scene_lies_and_what_judged_it(
+def test_a_record_holds_the_footprint_of_the_scene_and_its_judge(
     catalog: Path, project: Project
 ) -> None:
     damage(catalog / SOUTH.id / FILES["red"])
@@ -233,7 +231,7 @@ def test_a_released_tile_leaves_no_object_that_its_manifest_does_not_name(
     assert states(walked) == {State.UNCHANGED}
 
 
-def test_mended_inputs_need_no_release(catalog: Path, project: Project) -> None:
+def test_repaired_inputs_need_no_release(catalog: Path, project: Project) -> None:
     for path in catalog.glob("*/*.tif"):
         damage(path)
     run_tiles(project)

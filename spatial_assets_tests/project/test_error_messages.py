@@ -96,7 +96,7 @@ def test_a_key_that_resembles_none_is_answered_with_all_of_them(refusal: Refusal
 
 
 @pytest.mark.parametrize("name", ["root", "file", "origins"])
-def test_what_the_loader_adds_cannot_be_said_in_the_file(refusal: Refusal, name: str) -> None:
+def test_fields_that_the_loader_adds_cannot_be_set_in_the_file(refusal: Refusal, name: str) -> None:
     area = f'{name} = "/x"\n{AREA}'
 
     assert f'{name} = "/x": unknown key' in refusal(area=area)
@@ -153,7 +153,7 @@ def test_a_value_of_the_wrong_kind_is_shown_with_what_was_wanted(
     assert remedy in message
 
 
-def test_a_missing_table_and_a_missing_key_are_asked_for_with_an_example(refusal: Refusal) -> None:
+def test_a_missing_table_or_key_is_reported_with_an_example(refusal: Refusal) -> None:
     message = refusal(area="", scenes="[scenes]\n")
 
     assert "area: is required and missing; give the area, for example" in message

@@ -41,7 +41,7 @@ def test_freshness_of_an_asset_that_does_not_exist_is_refused(refusal: Refusal) 
     )
 
 
-def test_an_index_that_nobody_wrote_is_refused(refusal: Refusal) -> None:
+def test_an_unknown_index_is_refused(refusal: Refusal) -> None:
     message = refusal("[indices]\nnames = ['ndvj']\n")
 
     assert "indices.names = \"ndvj\": is not a known index; did you mean 'ndvi'?" in message
@@ -163,7 +163,7 @@ def test_a_url_from_the_environment_is_refused_in_the_name_of_its_variable(
     assert message.startswith('$SPATIAL_ASSETS_STORAGE_URL: storage.url = "gs://bucket"')
 
 
-def test_all_problems_are_told_at_once_a_line_each(refusal: Refusal) -> None:
+def test_all_problems_are_listed_at_once_a_line_each(refusal: Refusal) -> None:
     message = refusal("[grid]\nchunk = 'x'\n[compute]\nworkers = 0\n")
 
     assert len(message.splitlines()) == 2

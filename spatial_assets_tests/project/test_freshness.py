@@ -27,7 +27,7 @@ def regions(count: int) -> str:
 
 
 @pytest.mark.parametrize("never_made", ["last", "first", "leave"])
-def test_tiles_never_made_come_when_the_window_says(load: Load, never_made: str) -> None:
+def test_tiles_never_made_are_ordered_by_the_setting(load: Load, never_made: str) -> None:
     window = load(f"{WINDOW}never_made = '{never_made}'\n").freshness.windows["raw_tile"]
 
     assert window.never_made == never_made

@@ -249,7 +249,7 @@ def test_inputs_are_kept_and_nothing_else_is_promised(load: Load) -> None:
     assert load("[retention]\nreprojected_raster = 'keep'\n").retention.reprojected_raster is None
 
 
-def test_snow_is_dropped_unless_asked_for(load: Load) -> None:
+def test_snow_is_dropped_unless_kept_by_the_project(load: Load) -> None:
     dropped = load().sensor
     kept = load(scenes=f"{SCENES}keep_snow = true\n").sensor
 

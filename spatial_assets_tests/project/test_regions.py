@@ -50,7 +50,7 @@ def test_tiles_of_a_region_are_those_it_touches_in_the_order_of_the_partitions(l
     assert list(found) == touching
 
 
-def test_a_region_without_a_tile_is_refused_when_it_is_asked_for(load: Load) -> None:
+def test_a_region_without_a_tile_is_refused_when_it_is_selected(load: Load) -> None:
     project = load(f"{GRID}[regions.moon]\ntiles = ['33*']\n")
 
     with pytest.raises(SettingsError) as refused:

@@ -92,7 +92,7 @@ def test_hosts_of_the_project_file_are_the_only_ones_and_need_not_be_far() -> No
             allowed_places.require(refused)
 
 
-def test_a_signature_in_a_refused_url_is_not_told() -> None:
+def test_a_signature_in_a_refused_url_is_not_printed() -> None:
     with pytest.raises(SceneError) as caught:
         ON_THE_INTERNET.require("http://10.1.2.3/x.tif?X-Amz-Signature=hush")
 

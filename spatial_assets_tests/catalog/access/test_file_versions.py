@@ -116,7 +116,7 @@ def test_a_checksum_spares_the_question(
     assert web.requests == []
 
 
-def test_a_server_that_knows_no_head_is_asked_for_a_byte(
+def test_a_server_without_head_is_queried_for_one_byte(
     tmp_path: Path, web: WebServer, access: SourceAccess
 ) -> None:
     write_scene(tmp_path / "s")

@@ -68,7 +68,7 @@ def test_no_more_ask_at_a_time_than_are_allowed() -> None:
     assert most == [0, int(INITIAL_REQUESTS / 2)]
 
 
-def test_a_server_that_says_slow_down_is_asked_less_and_gives_all_pixels(
+def test_a_server_that_asks_to_slow_down_gets_fewer_requests_and_gives_all_pixels(
     web: WebServer, access: SourceAccess
 ) -> None:
     write_raster(web.folder / "b.tif", noise(), **LAYOUTS["tiled-256"])

@@ -145,7 +145,7 @@ def azure(web: WebServer, tmp_path: Path) -> SourceAccess:
     )
 
 
-def test_a_token_is_asked_for_once_a_collection(web: WebServer, azure: SourceAccess) -> None:
+def test_a_token_is_requested_once_a_collection(web: WebServer, azure: SourceAccess) -> None:
     service = TokenService(web)
     source = source_of(f"{web.url}/b.tif", collection="sentinel-2-l2a")
 

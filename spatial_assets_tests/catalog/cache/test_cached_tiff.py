@@ -87,7 +87,7 @@ def test_a_window_costs_the_header_and_a_request_a_row_of_blocks(
     assert [each.method for each in web.asked_for(PATH)].count("HEAD") == 1
 
 
-def test_what_was_read_once_is_not_asked_for_again(web: WebServer, access: SourceAccess) -> None:
+def test_bytes_that_were_read_are_not_requested_again(web: WebServer, access: SourceAccess) -> None:
     source = served(web, access)
     pixels_of(source, Window(0, 0, 600, 600), access)
     close_all()
@@ -115,7 +115,7 @@ def test_two_workers_fetch_nothing_twice(web: WebServer, access: SourceAccess) -
     assert not overlaps(beyond)
 
 
-def test_what_is_read_ahead_is_not_asked_for_again(web: WebServer, access: SourceAccess) -> None:
+def test_prefetched_bytes_are_not_requested_again(web: WebServer, access: SourceAccess) -> None:
     source = served(web, access)
 
     with prefetching([(source, [WHOLE])], access):
@@ -161,9 +161,7 @@ def test_a_file_that_is_replaced_while_it_is_read_is_noticed(
     assert np.array_equal(pixels_of(again, WHOLE, access), other)
 
 
-def test_a_file_that_was_replaced_since_the_catalogue_was_asked_is_noticed(
-    web: WebServer, access: SourceAccess
-) -> None:
+def test_a_file_replaced_since_the_search_is_detected(web: WebServer, access: SourceAccess) -> None:
     source = served(web, access)
     write_raster(web.folder / "b.tif", noise()[::-1].copy(), **LAYOUTS["tiled-256"])
 
@@ -185,7 +183,7 @@ def test_what_did_not_arrive_does_not_count_as_read(web: WebServer, access: Sour
     assert np.array_equal(pixels_of(source, WHOLE, access), noise())
 
 
-def test_bytes_that_this_machine_damaged_are_fetched_once_more(
+def test_bytes_damaged_on_this_machine_are_fetched_once_more(
     web: WebServer, access: SourceAccess
 ) -> None:
     source = served(web, access)
@@ -215,7 +213,7 @@ def test_a_redirect_is_followed_once_and_not_for_every_range(
     assert not overlaps([span for span in spans(web, "/moved.tif") if span[0] > 0])
 
 
-def test_a_link_that_runs_out_is_made_anew(web: WebServer, access: SourceAccess) -> None:
+def test_an_expired_link_is_signed_again(web: WebServer, access: SourceAccess) -> None:
     write_raster(web.folder / "moved.tif", noise(), **LAYOUTS["tiled-256"])
     web.redirects["/r2.tif"] = f"{web.url}/moved.tif"
     source = source_of(f"{web.url}/r2.tif", version="v", checksum="v")

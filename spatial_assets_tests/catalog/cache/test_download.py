@@ -127,7 +127,7 @@ def test_the_checksum_of_a_real_item_is_understood(samples: Path) -> None:
 
 
 @pytest.mark.parametrize("trouble", [[503], ["reset"], ["truncate"], ["truncate", 503]])
-def test_passing_trouble_is_tried_again(
+def test_transient_errors_are_retried(
     web: WebServer, access: SourceAccess, trouble: list[Any]
 ) -> None:
     source = served(web)
@@ -137,7 +137,7 @@ def test_passing_trouble_is_tried_again(
 
 
 @pytest.mark.parametrize("trouble", [503, "reset", "truncate"])
-def test_lasting_trouble_leaves_nothing_behind(
+def test_permanent_errors_leave_no_file(
     web: WebServer,
     access: SourceAccess,
     trouble: Any,  # noqa: ANN401

@@ -151,7 +151,7 @@ def test_who_comes_second_uses_the_file_of_the_first(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
-def test_a_removed_file_serves_who_has_it_open_and_nobody_else(tmp_path: Path) -> None:
+def test_a_removed_file_serves_only_readers_that_have_it_open(tmp_path: Path) -> None:
     old = made(tmp_path)
     (tmp_path / "a").unlink()
     new = made(tmp_path)

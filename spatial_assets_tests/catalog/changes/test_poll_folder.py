@@ -99,7 +99,7 @@ def take(folder: Folder, step: tuple[Any, ...]) -> None:
         ("put", "y", "a", "MGRS-33TWM", "05.09", 0, "1.0.0"),
     ]
 )
-def test_a_look_that_remembers_sees_what_a_full_search_finds(steps: list[tuple[Any, ...]]) -> None:
+def test_an_incremental_poll_finds_what_a_full_search_finds(steps: list[tuple[Any, ...]]) -> None:
     with tempfile.TemporaryDirectory() as root:
         folder, snapshot = Folder(Path(root)), None
         for step in steps:
@@ -161,7 +161,7 @@ def test_a_change_within_the_tick_of_a_clock_is_seen(project: Project, tmp_path:
     assert kinds(after.changes_since(before)) == {"a": "changed"}
 
 
-def test_changes_are_told_one_by_one(project: Project, tmp_path: Path) -> None:
+def test_changes_are_listed_one_by_one(project: Project, tmp_path: Path) -> None:
     before = poll(project, None, now=LATER_ON)
     (tmp_path / "s" / "b.json").unlink()
     moved = {**item_of("a"), "geometry": shifted(0.5)}

@@ -133,7 +133,7 @@ def test_a_table_whose_server_is_away_is_away(
         poll(project, first, access=access, now=LATER_ON)
 
 
-def test_one_document_that_does_not_answer_fails_the_look(
+def test_one_unavailable_document_fails_the_poll(
     tmp_path: Path, web: WebServer, access: SourceAccess
 ) -> None:
     project = project_in(tmp_path / "project", f"{web.url}/{write_linked(web.folder, FIRST)}")

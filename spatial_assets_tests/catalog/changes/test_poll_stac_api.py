@@ -64,7 +64,7 @@ def watcher(tmp_path: Path, server: StacApiServer, access: SourceAccess) -> Watc
     return watcher
 
 
-def test_an_unchanged_api_is_asked_for_changes_only(
+def test_an_unchanged_api_is_queried_for_changes_only(
     watcher: Watcher, server: StacApiServer
 ) -> None:
     before = watcher.kept
@@ -220,7 +220,7 @@ def test_an_api_that_cannot_tell_is_searched_in_full_each_time(
     assert server.asked_for_all()
 
 
-def test_where_items_tell_no_update_their_making_is_asked_for(
+def test_items_without_updated_are_queried_by_created(
     tmp_path: Path, web: WebServer, access: SourceAccess
 ) -> None:
     server = StacApiServer(web, tells=("created",))
@@ -277,7 +277,7 @@ def take(server: StacApiServer, step: tuple[str, ...]) -> None:
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.lists(STEPS, min_size=1, max_size=6))
-def test_a_look_that_remembers_sees_what_a_full_search_finds(
+def test_an_incremental_poll_finds_what_a_full_search_finds(
     tmp_path: Path, web: WebServer, access: SourceAccess, steps: list[tuple[str, ...]]
 ) -> None:
     server = StacApiServer(web)

@@ -67,7 +67,7 @@ class TestBehindAServer:
         assert "please log in" in found.message
 
     @pytest.mark.parametrize("trouble", [503, "reset"])
-    def test_a_server_in_trouble_is_away(
+    def test_a_failing_server_is_unavailable(
         self,
         tmp_path: Path,
         web: WebServer,

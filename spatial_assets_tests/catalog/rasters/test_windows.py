@@ -129,7 +129,7 @@ def test_a_sparse_block_is_readable_and_empty(tmp_path: Path, access: SourceAcce
     assert not found[:512, :512].any()
 
 
-def test_a_file_that_changes_while_it_is_kept_open_is_read_anew(
+def test_a_file_that_changes_while_it_is_open_is_read_again(
     tmp_path: Path, access: SourceAccess
 ) -> None:
     path = write_raster(tmp_path / "b.tif", np.full((64, 64), 1, dtype=np.uint16))
@@ -142,7 +142,7 @@ def test_a_file_that_changes_while_it_is_kept_open_is_read_anew(
     assert (first[0, 0], second[0, 0]) == (1, 2)
 
 
-def test_a_file_of_another_shape_than_was_looked_into_is_refused(
+def test_a_file_of_another_shape_than_was_inspected_is_refused(
     tmp_path: Path, access: SourceAccess
 ) -> None:
     path = write_raster(tmp_path / "b.tif", np.ones((64, 64), dtype=np.uint16))

@@ -47,7 +47,7 @@ def test_a_window_is_streamed_by_ranges(web: WebServer, access: SourceAccess) ->
 @pytest.mark.parametrize(
     "trouble", [[503, 503], ["reset"], ["truncate"], [500, "reset", "truncate", 429]]
 )
-def test_passing_trouble_does_not_cost_a_pixel(
+def test_transient_errors_cost_no_pixel(
     web: WebServer, access: SourceAccess, trouble: list[Any]
 ) -> None:
     url = on_the_web(web)
@@ -62,7 +62,7 @@ def test_passing_trouble_does_not_cost_a_pixel(
 
 
 @pytest.mark.parametrize("trouble", [503, 500, "reset"])
-def test_lasting_trouble_is_an_archive_that_is_away_and_no_bad_block(
+def test_permanent_errors_are_an_unavailable_archive_and_no_bad_block(
     web: WebServer,
     access: SourceAccess,
     trouble: Any,  # noqa: ANN401
@@ -188,7 +188,7 @@ def test_a_file_cut_short_behind_a_good_server_is_partly_unreadable(
 @pytest.mark.parametrize(
     ("status", "reason"), [(404, "missing_object"), (403, "forbidden"), (410, "missing_object")]
 )
-def test_a_file_that_cannot_be_had_is_told_from_one_that_is_away(
+def test_a_forbidden_file_differs_from_an_unavailable_one(
     web: WebServer, access: SourceAccess, status: int, reason: str
 ) -> None:
     url = on_the_web(web)

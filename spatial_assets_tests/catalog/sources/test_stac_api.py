@@ -87,7 +87,7 @@ def test_a_stac_api_is_searched_page_by_page(
 @pytest.mark.parametrize(
     ("conforms", "key"), [("/item-search#query", "query"), ("/item-search#filter", "filter")]
 )
-def test_the_cloud_cover_is_asked_of_a_server_that_knows_it(
+def test_the_cloud_cover_is_filtered_by_a_server_that_supports_it(
     tmp_path: Path, web: WebServer, access: SourceAccess, conforms: str, key: str
 ) -> None:
     api = Api(web, on_the_web(web, item_of("a")), (conforms,))
@@ -111,7 +111,7 @@ def test_an_api_that_repeats_its_pages_does_not_hold_us_for_ever(
     ("status", "error"),
     [(503, SourceUnavailableError), (404, SettingsError), (401, SettingsError)],
 )
-def test_an_api_that_is_away_is_told_from_one_that_is_none(
+def test_an_unavailable_api_differs_from_a_url_that_is_no_api(
     tmp_path: Path, web: WebServer, access: SourceAccess, status: int, error: type[Exception]
 ) -> None:
     Api(web, [])

@@ -170,5 +170,5 @@ def test_the_extent_of_a_raster_at_the_antimeridian_is_cut() -> None:
         {"proj:epsg": 32633, "proj:shape": [9, 9], "proj:transform": [1e30, 0, 0, 0, -1, 0]},
     ],
 )
-def test_an_extent_that_is_not_told_is_unknown(properties: dict[str, Any]) -> None:
+def test_an_extent_that_is_not_stated_is_unknown(properties: dict[str, Any]) -> None:
     assert extent_of({"properties": properties, "assets": None}) is None

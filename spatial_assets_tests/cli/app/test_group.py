@@ -69,5 +69,5 @@ def test_a_usage_error_is_exit_code_2(run: Run, arguments: list[str]) -> None:
     assert run(*arguments).exit_code == 2
 
 
-def test_the_version_is_told(run: Run) -> None:
+def test_the_version_is_printed(run: Run) -> None:
     assert "version" in run("--version").output

@@ -26,7 +26,7 @@ def following(web: WebServer, said: list[str], *, waits: float = 0.0) -> Backfil
     )
 
 
-def test_progress_is_told_until_all_have_ended(web: WebServer, dagster: FakeWebserver) -> None:
+def test_progress_is_printed_until_all_have_ended(web: WebServer, dagster: FakeWebserver) -> None:
     dagster.seen = [
         backfill_status("REQUESTED"),
         backfill_status("REQUESTED", 1),

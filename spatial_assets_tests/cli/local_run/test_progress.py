@@ -25,7 +25,7 @@ def test_a_log_has_ten_lines_however_long_the_work_is() -> None:
     assert said[-1] == "  2000 of 2000, last tile 1999"
 
 
-def test_the_time_left_is_told_by_the_steps_since_the_first() -> None:
+def test_the_time_left_follows_from_the_steps_since_the_first() -> None:
     said: list[str] = []
     clock = [0.0]
     told = LineDisplay(said.append, clock=lambda: clock[0])
@@ -53,7 +53,7 @@ def test_without_a_terminal_lines_go_to_standard_error(capsys: pytest.CaptureFix
     assert captured.err.splitlines() == ["tiles ...", "tile 1 [failed]", "  1 of 1, last tile 1"]
 
 
-def test_on_a_terminal_what_was_said_stays_and_the_bar_goes() -> None:
+def test_on_a_terminal_messages_stay_and_the_bar_goes() -> None:
     console = Console(file=io.StringIO(), force_terminal=True, width=100)
 
     with progress_display(console) as told:
@@ -72,7 +72,7 @@ def test_on_a_terminal_what_was_said_stays_and_the_bar_goes() -> None:
     ("seconds", "expected"),
     [(0.4, "0 s"), (89, "89 s"), (90, "2 min"), (5_400, "1.5 h"), (200_000, "2 days")],
 )
-def test_a_length_of_time_is_said_as_people_do(seconds: float, expected: str) -> None:
+def test_a_duration_is_formatted_for_reading(seconds: float, expected: str) -> None:
     assert format_duration(seconds) == expected
 
 

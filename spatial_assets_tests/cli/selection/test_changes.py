@@ -131,7 +131,7 @@ def test_a_changed_boundary_changes_the_tiles_that_it_touches(run: Run, made: Pr
     assert changed(run, made, *STAGES) == {}
 
 
-def test_materialize_looks_at_the_boundaries_before_it_chooses(run: Run, made: Project) -> None:
+def test_materialize_polls_the_boundaries_before_it_selects_tiles(run: Run, made: Project) -> None:
     expected = under(made, widen_the_west(made))
 
     result = run("--project", made.root, "materialize", "--changed", *HERE)

@@ -56,7 +56,7 @@ def made(run: Run, four_tile_project: Path) -> Project:
     return project
 
 
-def test_stale_goes_by_when_a_tile_was_looked_at(run: Run, made: Project) -> None:
+def test_stale_tiles_follow_the_time_of_the_last_check(run: Run, made: Project) -> None:
     result = run("--project", made.root, "plan", "--stale", "--json")
 
     assert json.loads(result.stdout)["keys"] == [made.partitioning.keys[0]]
@@ -71,7 +71,7 @@ def test_a_tile_found_unchanged_is_fresh_again(run: Run, made: Project) -> None:
     assert "nothing to do" in again.stdout
 
 
-def test_every_tile_says_when_it_is_due(run: Run, made: Project) -> None:
+def test_every_tile_has_its_due_time(run: Run, made: Project) -> None:
     file = made.root / "tiles.geojson"
     tiles = document(run, made)["tiles"]
     run("--project", made.root, "status", "--geojson", file)
@@ -85,7 +85,7 @@ def test_every_tile_says_when_it_is_due(run: Run, made: Project) -> None:
     assert {str(key): value.to_pydatetime() for key, value in frame["due_at"].items()} == told
 
 
-def test_status_tells_what_is_due_now_and_next(run: Run, made: Project) -> None:
+def test_status_prints_what_is_due_now_and_next(run: Run, made: Project) -> None:
     (window,) = document(run, made)["freshness"]
     text = run("--project", made.root, "status").stdout
 
@@ -129,7 +129,7 @@ def test_without_a_window_nothing_is_due(run: Run, made: Project) -> None:
     assert "Freshness" not in run("--project", made.root, "status").stdout
 
 
-def test_tiles_in_trouble_are_not_due_by_age(run: Run, four_tile_project: Path) -> None:
+def test_bad_tiles_are_not_due_by_age(run: Run, four_tile_project: Path) -> None:
     (four_tile_project / "scenes" / two_zone_project.WEST.id / "B08.tif").write_bytes(
         b"<html>503</html>"
     )
@@ -184,7 +184,7 @@ def test_the_next_due_is_the_oldest_that_is_not_due(four_tile_project: Path) -> 
     assert [is_stale(tile, project, now=NOON) for tile in tiles] == [True, False, False, False]
 
 
-def test_pixels_made_before_looks_were_noted_have_their_own_time() -> None:
+def test_pixels_without_a_recorded_check_use_their_own_time() -> None:
     states = [{"stage": "ndvi", "state": "materialized", "since": NOON, "reason": None}]
     pixels = [{"period_start": "2023-08", "valid_fraction": 1.0, "refreshed_at": NOON}]
 

@@ -49,7 +49,7 @@ def test_a_shard_of_256_pixels_is_the_tile_of_morecantile(
 
 
 @pytest.mark.parametrize("name", ["WGS1984Quad", "NZTM2000Quad", "EuropeanETRS89_LAEAQuad"])
-def test_x_is_east_even_where_the_crs_says_north_first(name: str) -> None:
+def test_x_is_east_even_if_the_crs_has_north_first(name: str) -> None:
     grid = grid_of(name, 5)
     west_north = morecantile.tms.get(name).xy_bbox
 

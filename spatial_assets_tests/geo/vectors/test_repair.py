@@ -41,7 +41,7 @@ REPAIRABLE = [
 
 
 @pytest.mark.parametrize(("geometry", "reason"), REPAIRABLE)
-def test_repair_keeps_the_feature_and_says_what_it_mended(
+def test_repair_keeps_the_feature_and_reports_the_defect(
     raw: FeatureMaker, geometry: BaseGeometry | bytes, reason: str | None
 ) -> None:
     (feature,) = validated(raw((1, geometry))).kept
@@ -51,7 +51,7 @@ def test_repair_keeps_the_feature_and_says_what_it_mended(
 
 
 @pytest.mark.parametrize(("geometry", "reason"), REPAIRABLE[:3])
-def test_quarantine_mends_nothing(
+def test_quarantine_repairs_nothing(
     raw: FeatureMaker, geometry: BaseGeometry | bytes, reason: str
 ) -> None:
     result = validated(raw((1, geometry), (2, SQUARE)), on_invalid="quarantine")

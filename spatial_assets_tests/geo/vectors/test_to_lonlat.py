@@ -51,7 +51,7 @@ def test_a_country_may_reach_into_the_next_utm_zone(raw: FeatureMaker) -> None:
     assert len(validated(raw((1, croatia_in_zone_33)), crs=CRS("EPSG:32633")).kept) == 1
 
 
-def test_longitude_comes_first_whatever_the_authority_says(raw: FeatureMaker) -> None:
+def test_longitude_comes_first_regardless_of_the_axis_order_of_the_crs(raw: FeatureMaker) -> None:
     (feature,) = validated(raw((1, SQUARE)), crs=CRS("EPSG:4258")).kept
 
     assert feature.geometry.bounds == pytest.approx(SQUARE.bounds, abs=1e-6)

@@ -77,7 +77,7 @@ def test_the_outer_half_of_an_edge_pixel_is_valid_and_beyond_the_file_is_not() -
     assert bilinear(box) == [[-1, 14, 24, 30, -1]]
 
 
-def test_a_tie_goes_to_the_pixel_on_the_right_whatever_the_last_bit_says() -> None:
+def test_a_tie_goes_to_the_pixel_on_the_right_regardless_of_the_last_bit() -> None:
     box = target(Window(0, 0, 3, 1), size=10, right=5)
 
     classes = warp_nearest(PIXELS, 0, window=WHOLE, source=GRID, target=box)

@@ -21,7 +21,7 @@ from spatial_assets_tests.servers.process import free_port
 pytestmark = pytest.mark.servers
 
 
-def test_an_address_where_nobody_answers_is_named(tmp_path: Path, cluster: Scheduler) -> None:
+def test_an_address_without_a_scheduler_is_named(tmp_path: Path, cluster: Scheduler) -> None:
     address = f"tcp://127.0.0.1:{free_port()}"
     nowhere = replace(engine_at(cluster, tmp_path, SHORT), address=address)
 

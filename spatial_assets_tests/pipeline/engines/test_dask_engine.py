@@ -35,7 +35,7 @@ def test_results_come_with_their_jobs(engine: ClusterEngine) -> None:
     assert list(engine.run(square_unless_13, [])) == []
 
 
-def test_jobs_are_asked_for_as_they_are_needed(engine: ClusterEngine) -> None:
+def test_jobs_are_taken_as_they_are_needed(engine: ClusterEngine) -> None:
     asked: list[int] = []
 
     def jobs() -> Iterator[int]:

@@ -30,7 +30,7 @@ def test_a_job_that_kills_its_process_is_given_up_and_no_other() -> None:
     assert found == {n: n * n for n in (1, 2, 3, 4, 5, 6, 7)}
 
 
-def test_jobs_are_asked_for_as_they_are_needed() -> None:
+def test_jobs_are_taken_as_they_are_needed() -> None:
     asked: list[int] = []
 
     def jobs() -> Iterator[int]:

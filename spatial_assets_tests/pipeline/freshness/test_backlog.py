@@ -105,7 +105,7 @@ def test_it_fails_when_it_grows_past_what_is_allowed(allowed: int, *, passes: bo
     assert judged(BacklogRecords(checked_at=looked(a=11, b=12)), allowed=allowed).passed == passes
 
 
-def test_bad_scenes_are_told_and_are_no_backlog() -> None:
+def test_bad_scenes_are_reported_and_are_no_backlog() -> None:
     backlog = judged(BacklogRecords(scenes=7))
 
     assert backlog.passed

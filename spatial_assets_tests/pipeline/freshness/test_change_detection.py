@@ -69,7 +69,7 @@ def test_a_new_scene_is_noted_for_the_tiles_it_touches_until_they_have_followed(
     assert noted(project) == {}
 
 
-def test_a_tile_that_was_never_made_waits_for_whoever_makes_it_first(
+def test_a_tile_that_was_never_made_waits_for_its_first_run(
     project: Project, catalog: Path
 ) -> None:
     write_granule(catalog, village_scene(project, ten_tiles(project)[7], id="new"))
@@ -113,7 +113,7 @@ def test_a_folder_that_is_not_mounted_is_no_withdrawal_of_all_scenes(
     assert set(noted(project)) == set(ten_tiles(project)[:4])
 
 
-def test_the_first_look_compares_with_what_was_made(project: Project, catalog: Path) -> None:
+def test_the_first_poll_compares_with_the_stored_tiles(project: Project, catalog: Path) -> None:
     tile = ten_tiles(project)[3]
     store_of(project).delete(layout.catalogue_snapshot())
     assert noted(project) == {}
@@ -124,7 +124,9 @@ def test_the_first_look_compares_with_what_was_made(project: Project, catalog: P
     assert noted(project) == {tile: CHANGED_BEFORE_FIRST_POLL}
 
 
-def test_who_dies_before_the_mark_is_set_looks_again(project: Project, catalog: Path) -> None:
+def test_a_process_that_dies_before_the_cursor_is_set_polls_again(
+    project: Project, catalog: Path
+) -> None:
     tile, next_tile = ten_tiles(project)[:2]
     store, mark = store_of(project), layout.catalogue_snapshot()
     before = store.get(mark)
@@ -153,7 +155,7 @@ def test_a_catalogue_that_does_not_answer_leaves_everything_as_it_was(
     assert noted(project) == {tile: "scene new is new"}
 
 
-def test_a_project_in_which_nothing_was_made_is_looked_at_and_gets_no_database(
+def test_a_project_without_tiles_is_polled_and_gets_no_database(
     catalog: Path, tmp_path: Path
 ) -> None:
     project = ten_villages(tmp_path / "project", catalog)

@@ -160,7 +160,7 @@ def test_what_was_made_from_stored_stages_follows_from_what_those_followed_from(
     assert outdated(project) == {tile: {"tile_index": ("scenes",)}}
 
 
-def test_a_tile_found_unchanged_was_looked_at(project: Project) -> None:
+def test_a_tile_found_unchanged_was_checked(project: Project) -> None:
     tiles = ten_tiles(project)[:2]
     run_tiles(project, keys=tiles)
     before = recipes(project)
@@ -173,7 +173,7 @@ def test_a_tile_found_unchanged_was_looked_at(project: Project) -> None:
     assert looked == {tiles[0]: LATER, tiles[1]: NOON}
 
 
-def test_a_run_that_is_broken_off_notes_what_it_looked_at(project: Project) -> None:
+def test_an_interrupted_run_records_the_tiles_it_checked(project: Project) -> None:
     tiles = ten_tiles(project)[:2]
     run_tiles(project, keys=tiles)
 
@@ -194,7 +194,7 @@ def test_a_run_that_is_broken_off_notes_what_it_looked_at(project: Project) -> N
     assert looked == {tiles[0]: LATER, tiles[1]: NOON}
 
 
-def test_stages_made_from_stored_ones_do_not_count_as_a_look(project: Project) -> None:
+def test_stages_computed_from_stored_ones_do_not_count_as_a_check(project: Project) -> None:
     (tile,) = tiles = ten_tiles(project)[:1]
     run_tiles(project, keys=tiles)
 
@@ -233,7 +233,7 @@ def test_a_stage_that_failed_made_nothing_of_its_inputs(project: Project, catalo
     assert set(outdated(project)) == {tile}
 
 
-def test_a_scene_that_says_nothing_of_its_place_is_nowhere() -> None:
+def test_a_scene_without_a_footprint_covers_no_tile() -> None:
     nowhere = SceneVersion(id="a", version="1", footprint=None)
     here = SceneVersion(id="b", version="1", footprint=shapely.box(0, 0, 2, 2))
     place = shapely.box(1, 1, 3, 3)
@@ -264,7 +264,7 @@ def test_only_the_tiles_under_a_change_are_wanted_and_only_until_they_are_made(
     assert not list(tiles_with_changed_scenes(project, sky, {}, why=why, now=LATER))
 
 
-def test_a_catalogue_that_tells_no_sightings_outdates_nothing(project: Project) -> None:
+def test_a_catalogue_without_scene_versions_outdates_nothing(project: Project) -> None:
     def find(project: Project) -> Catalogue:
         return replace(find_scenes(project), scene_versions=())
 

@@ -110,7 +110,7 @@ def test_without_a_start_the_axis_begins_with_the_earliest_scene_and_stays_there
     assert [row["subject"] for row in rows(project, "quarantine")] == ["older"]
 
 
-def test_no_start_and_no_scene_is_an_error_that_says_what_to_write(tmp_path: Path) -> None:
+def test_no_start_and_no_scene_is_an_error_that_names_the_missing_setting(tmp_path: Path) -> None:
     catalog = tmp_path / "catalog"
     catalog.mkdir()
     project = write_project(

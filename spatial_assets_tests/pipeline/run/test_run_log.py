@@ -73,7 +73,7 @@ def database(tmp_path: Path) -> Iterator[Database]:
         yield opened
 
 
-def test_a_run_says_who_did_what_when_and_what_was_read(project: Project) -> None:
+def test_a_run_records_its_owner_its_times_and_what_was_read(project: Project) -> None:
     outcomes = run_tiles(project, stages=PIXELS, now=Clock(dt.timedelta(seconds=1)))
 
     (row,) = rows(project, "run_log")

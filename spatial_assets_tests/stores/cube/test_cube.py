@@ -152,7 +152,7 @@ def test_people_see_numbers_nan_dates_and_the_right_place(store: ObjectStore) ->
         assert {"time", "x", "y", "spatial_ref"} == set(dataset.coords)
 
 
-def test_a_cube_says_where_it_lies_in_the_conventions_of_zarr(folder_store: ObjectStore) -> None:
+def test_a_cube_is_georeferenced_by_the_conventions_of_zarr(folder_store: ObjectStore) -> None:
     cube = make(folder_store)
 
     attributes = dict(zarr.open_group(f"{folder_store.url}/ndvi.zarr", mode="r").attrs)

@@ -25,7 +25,7 @@ def lonlat(window: Window) -> BaseGeometry:
     return GRID.unproject(shapely.box(*GRID.geobox(window).bounds))
 
 
-def test_a_cog_holds_the_pixels_and_says_what_they_mean(store: ObjectStore, tmp_path: Path) -> None:
+def test_a_cog_holds_the_pixels_and_their_description(store: ObjectStore, tmp_path: Path) -> None:
     cube = make(store)
     values = write(store, ONE, period=7)
 
@@ -127,7 +127,9 @@ def test_what_is_not_there_is_refused_with_what_is(mosaic: ObjectStore, tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_command_writes_the_file_and_says_so(mosaic: ObjectStore, tmp_path: Path) -> None:
+def test_the_command_writes_the_file_and_prints_its_path(
+    mosaic: ObjectStore, tmp_path: Path
+) -> None:
     (tmp_path / "project.toml").write_text(
         '[area]\nbbox = [15.0, 45.1, 16.4, 46.9]\n[scenes]\ncatalog = "scenes"\n'
         'sensor = "sentinel-2-l2a"\n[time]\nstart = 2023-01-01\n'

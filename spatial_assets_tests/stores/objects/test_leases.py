@@ -108,7 +108,7 @@ def test_a_heartbeat_costs_nothing_until_half_of_the_time_is_gone(store: ObjectS
     assert store.list(layout.LEASES_FOLDER) == before
 
 
-def test_an_expired_lease_that_nobody_took_can_be_renewed(store: ObjectStore) -> None:
+def test_an_expired_lease_without_a_new_owner_can_be_renewed(store: ObjectStore) -> None:
     clock = Clock()
     ann = take(store, "ann", clock)
     clock.later(5 * MINUTE)

@@ -87,7 +87,7 @@ def test_a_cube_survives_a_bad_network(shaky: ObjectStore) -> None:
         np.testing.assert_array_equal(read, values)
 
 
-def test_a_server_that_only_asks_for_patience_is_given_up_as_transient(
+def test_a_server_that_only_answers_slow_down_is_given_up_as_transient(
     shaky: ObjectStore, proxy: FaultyProxy
 ) -> None:
     proxy.share, proxy.faults = 1.0, ("slow down",)

@@ -36,7 +36,7 @@ def test_a_key_of_one_text_is_that_text(key: str) -> None:
     assert boundary_key(key) == key
 
 
-def test_every_column_of_every_table_says_what_it_holds() -> None:
+def test_every_column_of_every_table_has_a_description() -> None:
     tables = declare([REGIONS], ["ndvi"])
     everything = [*tables.metadata.tables.values(), *(v.table for v in tables.views.values())]
 
@@ -108,7 +108,7 @@ def test_a_url_that_cannot_be_read_is_not_repeated() -> None:
     assert "hidden" not in str(caught.value)
 
 
-def test_nothing_is_imported_before_a_url_asks_for_it() -> None:
+def test_no_driver_is_imported_before_a_url_needs_it() -> None:
     code = (
         "import sys; from spatial_assets.stores import rows; "
         "from spatial_assets.stores.tables import connect; "

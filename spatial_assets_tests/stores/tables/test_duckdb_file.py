@@ -92,7 +92,7 @@ def test_a_run_keeps_the_file_until_it_ends(file: Path) -> None:
         assert opens_elsewhere(file)
 
 
-def test_a_file_kept_by_an_idle_run_is_given_to_a_process_that_asks(
+def test_a_file_kept_by_an_idle_run_is_released_to_a_waiting_process(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(duckdb_file, "IDLE_SECONDS", 20)
@@ -117,7 +117,7 @@ def test_four_runs_at_once_lose_nothing_and_all_have_their_turn(file: Path) -> N
     assert longest < 5
 
 
-def test_a_run_killed_while_it_keeps_the_file_loses_nothing_and_blocks_nobody(file: Path) -> None:
+def test_a_run_killed_while_it_keeps_the_file_loses_nothing_and_blocks_no_other(file: Path) -> None:
     process = start(file, DIE_WHILE_KEEPING)
     process.communicate(timeout=120)
     assert process.returncode == -signal.SIGKILL
@@ -129,9 +129,7 @@ def test_a_run_killed_while_it_keeps_the_file_loses_nothing_and_blocks_nobody(fi
         assert tiles(database) == ["0", "1", "2", "3", "4", "5"]
 
 
-def test_a_kept_file_that_nobody_uses_is_let_go_of(
-    file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_kept_file_without_users_is_closed(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(duckdb_file, "IDLE_SECONDS", 0.1)
     with DuckDatabase(str(file)) as database, database.keep_open():
         database.ensure_schema([REGIONS])

@@ -223,7 +223,7 @@ def test_a_database_without_postgis_is_made_spatial(
         assert database.rows("regions") == []
 
 
-def test_a_user_who_may_not_create_postgis_is_told_what_to_ask_for(postgis_url: str) -> None:
+def test_a_user_who_may_not_create_postgis_learns_what_to_request(postgis_url: str) -> None:
     with raw(postgis_url) as connection:
         connection.execute("DROP EXTENSION postgis")
         role = f"plain_{threading.get_native_id()}"

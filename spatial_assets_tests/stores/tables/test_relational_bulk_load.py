@@ -116,7 +116,7 @@ def test_a_load_that_fails_leaves_the_indexes_as_they_were(postgis_url: str) -> 
 
 
 @pytest.mark.servers
-def test_somebody_who_looks_at_an_empty_table_neither_waits_nor_is_waited_for(
+def test_a_reader_of_an_empty_table_neither_waits_nor_blocks(
     postgis_url: str,
 ) -> None:
     with PostgisDatabase(postgis_url) as database, raw(postgis_url) as somebody:

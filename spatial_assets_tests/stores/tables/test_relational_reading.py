@@ -20,7 +20,7 @@ def test_each_combination_of_named_columns_is_read_once(database: Database) -> N
     assert database.rows("ndvi_by_boundary", {"tile": "none"}, columns=["tile"]) == []
 
 
-def test_very_many_tiles_are_asked_for_at_once(database: Database) -> None:
+def test_very_many_tiles_are_read_in_one_query(database: Database) -> None:
     database.set_states([state("1203"), state("1202"), state("1201")])
     tiles = [f"{number:09d}" for number in range(70_000)]
 

@@ -189,7 +189,7 @@ def test_many_states_are_one_change(database: Database) -> None:
     assert len(database.rows("tile_state", {"since": NOON})) == 1_000
 
 
-def test_quarantine_remembers_when_it_began_and_begins_anew_after_a_release(
+def test_quarantine_keeps_its_start_and_starts_again_after_a_release(
     database: Database,
 ) -> None:
     first, second, third = (NOON + timedelta(days=n) for n in range(3))
@@ -242,7 +242,7 @@ def test_a_key_of_two_columns_is_one_text(empty_database: Database) -> None:
     assert sorted(map(str, keys)) == sorted(["S\\|I|1", "S\\\\|1"])
 
 
-def test_what_a_tile_was_made_from_is_what_was_said_last(database: Database) -> None:
+def test_the_inputs_of_a_tile_are_those_recorded_last(database: Database) -> None:
     first = {"raw_tile": {"scenes": "a", "settings": "s", "boundaries": ""}}
     second = {"raw_tile": {"scenes": "b", "settings": "s", "boundaries": ""}}
     later = NOON + timedelta(hours=1)
@@ -256,7 +256,7 @@ def test_what_a_tile_was_made_from_is_what_was_said_last(database: Database) -> 
     ]
 
 
-def test_a_newer_look_is_noted_of_the_tiles_there_are_and_changes_nothing_else(
+def test_a_newer_check_time_is_stored_for_existing_tiles_and_changes_nothing_else(
     database: Database,
 ) -> None:
     hour = timedelta(hours=1)

@@ -54,7 +54,7 @@ def test_making_the_schema_twice_changes_nothing(database: Database) -> None:
     assert len(execute(database, "SELECT * FROM schema_version")) == 1
 
 
-def test_reading_before_the_schema_is_made_says_what_to_do(empty_database: Database) -> None:
+def test_reading_before_the_schema_exists_explains_what_to_do(empty_database: Database) -> None:
     with pytest.raises(DatabaseError, match="ensure_schema"):
         empty_database.rows("tile_state")
 
@@ -233,7 +233,7 @@ def test_only_states_that_exist_are_stored(database: Database) -> None:
         database.set_states([{**vars(state()), "state": "melted"}])
 
 
-def test_the_versions_of_what_is_underneath_are_told(database: Database) -> None:
+def test_the_versions_of_the_database_and_its_extensions_are_reported(database: Database) -> None:
     told = database.spatial_version()
 
     assert "DuckDB 1." in told or ("PostgreSQL" in told and "GEOS" in told and "PROJ" in told)

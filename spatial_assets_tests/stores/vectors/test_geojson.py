@@ -28,7 +28,7 @@ from spatial_assets_tests.fixtures.boundary_files import (
         pytest.param({"type": "EPSG", "properties": {"code": 4326}}, 15.0, id="code"),
     ],
 )
-def test_geojson_is_lonlat_unless_it_says_otherwise(tmp_path: Path, crs: object, x: float) -> None:
+def test_geojson_is_lonlat_unless_it_names_a_crs(tmp_path: Path, crs: object, x: float) -> None:
     path = collection(tmp_path / "a.geojson", square(x), crs=crs)
 
     assert read(path).kept[0].geometry.bounds == pytest.approx((15.0, 46.0, 15.1, 46.1))
@@ -89,7 +89,7 @@ def test_one_broken_geometry_does_not_cost_a_geojson_file(
     assert [(f.key, f.reason) for f in result.quarantined] == [("1", reason)]
 
 
-def test_an_item_that_is_no_feature_is_set_aside_too(tmp_path: Path) -> None:
+def test_an_item_that_is_no_feature_is_quarantined_too(tmp_path: Path) -> None:
     path = collection(tmp_path / "a.geojson", square())
     document = json.loads(path.read_text())
     document["features"].append("nonsense")

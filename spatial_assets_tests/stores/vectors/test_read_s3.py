@@ -80,7 +80,7 @@ def test_an_object_that_is_not_there_or_too_big_is_refused(
         read_features(f"{url}/a.gpkg", columns=["pid"], limits=ReadLimits(file_bytes=10), env=env)
 
 
-def test_a_wrong_secret_is_said_to_be_one(uploaded: tuple[str, Mapping[str, str]]) -> None:
+def test_a_wrong_secret_is_reported_as_such(uploaded: tuple[str, Mapping[str, str]]) -> None:
     url, env = uploaded
 
     with pytest.raises((StoreError, SourceUnavailableError), match=r"denied|403"):

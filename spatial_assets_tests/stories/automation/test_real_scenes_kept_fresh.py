@@ -110,7 +110,7 @@ def test_a_new_scene_renews_exactly_the_tiles_under_its_footprint(
     assert set(arrived.new_events()) == {(asset, tile) for asset in CHAIN for tile in under}
 
 
-def test_what_goes_bad_is_quarantined_and_not_asked_for_again(damaged: SloveniaDeployment) -> None:
+def test_bad_input_is_quarantined_and_not_requested_again(damaged: SloveniaDeployment) -> None:
     held = damaged.only_under(SOUTH)
     assert held
     assert damaged.in_quarantine() == held

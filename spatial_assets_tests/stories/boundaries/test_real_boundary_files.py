@@ -114,7 +114,7 @@ def test_the_invalid_districts_of_new_york_are_all_repaired(samples: Path) -> No
         ("hr_arkod_land_parcels.gpkg", "id", ("area", 1.0), 100, {}),
     ],
 )
-def test_real_parcels_have_the_area_their_register_says(
+def test_real_parcels_have_the_area_of_their_register(
     samples: Path,
     name: str,
     key: str,

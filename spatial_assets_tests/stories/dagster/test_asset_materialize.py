@@ -119,7 +119,7 @@ def test_two_bad_tiles_of_ten_cost_only_themselves(
     assert set(ruined.states.values()) == {"materialized"}
 
 
-def test_a_bad_tile_says_why_on_its_own_page(
+def test_a_bad_tile_shows_the_reason_on_its_own_page(
     scenario: BadTilesScenario, ruined: FinishedCommand, instance: dg.DagsterInstance
 ) -> None:
     for tile in scenario.bad:
@@ -142,7 +142,7 @@ def test_boundaries_are_made_in_the_same_run(
     }
 
 
-def test_a_standing_quarantine_is_told_again_and_is_not_red(
+def test_a_known_quarantine_is_reported_again_and_fails_no_run(
     scenario: BadTilesScenario, standing: FinishedCommand, instance: dg.DagsterInstance
 ) -> None:
     tile = scenario.bad[0]
@@ -154,7 +154,7 @@ def test_a_standing_quarantine_is_told_again_and_is_not_red(
     assert len(records) == 2
 
 
-def test_once_the_input_is_mended_only_the_bad_tiles_are_touched(
+def test_once_the_input_is_repaired_only_the_bad_tiles_change(
     scenario: BadTilesScenario, ruined: FinishedCommand, mended: FinishedCommand
 ) -> None:
     assert mended.done.code == 0, mended.done.output
@@ -207,7 +207,7 @@ def test_the_index_alone_is_made_again_from_stored_inputs_bit_for_bit(
         pytest.param(("--nonsense",), 2, "No such option", id="option"),
     ],
 )
-def test_a_command_that_cannot_be_meant_says_why(
+def test_an_invalid_command_explains_why(
     scenario: BadTilesScenario, arguments: tuple[str, ...], code: int, says: str
 ) -> None:
     done = scenario.site.dagster(*arguments)

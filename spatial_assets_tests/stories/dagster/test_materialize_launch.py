@@ -127,7 +127,7 @@ def test_the_page_that_was_named_shows_the_backfill(
     chromium.screenshot(page, "dagster-launched-backfill")
 
 
-def test_a_tile_that_went_bad_is_told_and_exit_code_1(
+def test_a_newly_bad_tile_is_reported_with_exit_code_1(
     dagster: RunningDagster, launched: Launched
 ) -> None:
     bad = chosen(dagster.project)[-1]

@@ -191,7 +191,7 @@ def test_no_secret_is_in_any_event_log_object_or_output(ground: Ground) -> None:
 
 
 @pytest.mark.parametrize("variable", ["SPATIAL_ASSETS_DATABASE_URL", "AWS_SECRET_ACCESS_KEY"])
-def test_a_refused_login_tells_no_secret_either(ground: Ground, variable: str) -> None:
+def test_a_refused_login_reveals_no_secret(ground: Ground, variable: str) -> None:
     wrong = "planted-and-wrong"
     right = ground.site.environment[variable]
     login = right.replace(ground.postgis.password, wrong) if "://" in right else wrong

@@ -88,7 +88,7 @@ def test_check_has_every_worker_try(run: Run) -> None:
 
 
 @pytest.mark.servers
-def test_check_and_env_say_that_nobody_answers(run: Run) -> None:
+def test_check_and_env_report_that_no_scheduler_answers(run: Run) -> None:
     address = f"tcp://127.0.0.1:{free_port()}"
 
     checked, shown = run("check", dask=address), run("env", dask=address)

@@ -119,7 +119,7 @@ def test_a_scene_is_judged_again_when_what_is_plausible_changes(tmp_path: Path) 
     assert "radiometry_implausible" in reasons
 
 
-def test_a_lost_block_is_a_warning_below_the_share_that_the_file_says(
+def test_a_lost_block_is_a_warning_below_the_share_in_the_project_file(
     catalog: Path, tmp_path: Path
 ) -> None:
     damage_block(catalog / "east_0810" / FILES["nir"], 1, 2)

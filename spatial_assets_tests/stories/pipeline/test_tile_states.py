@@ -61,7 +61,7 @@ def test_a_tile_that_no_scene_reaches_is_empty_and_written_down(tmp_path: Path) 
     assert states(run_tiles(project)) == {State.UNCHANGED}
 
 
-def test_a_tile_under_cloud_is_empty_with_a_row_that_says_so(tmp_path: Path) -> None:
+def test_a_tile_under_cloud_is_empty_and_has_a_row(tmp_path: Path) -> None:
     catalog = write_catalog(tmp_path / "catalog", [replace(EAST, cloud=1.0)])
     project = over_two_tiles(tmp_path / "project", catalog)
 

@@ -53,7 +53,7 @@ def with_districts(project: Project) -> Project:
     return project
 
 
-def test_two_bad_tiles_of_ten_cost_nobody_else_and_are_all_that_is_made_again(
+def test_two_bad_tiles_of_ten_affect_no_other_and_only_they_are_computed_again(
     tmp_path: Path,
 ) -> None:
     catalog = tmp_path / "catalog"

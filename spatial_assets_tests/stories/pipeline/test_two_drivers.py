@@ -157,7 +157,9 @@ class Interloper(InlineEngine):
             yield job, result
 
 
-def test_whoever_lost_a_tile_does_not_commit_it(shared_catalog: Path, tmp_path: Path) -> None:
+def test_a_driver_that_lost_its_lease_does_not_commit_the_tile(
+    shared_catalog: Path, tmp_path: Path
+) -> None:
     project = write_project(tmp_path / "project", shared_catalog, area={"bbox": TWO_TILES})
     key = project.partitioning.keys[0]
     clock = Clock()

@@ -75,7 +75,7 @@ def test_a_scene_that_cannot_be_used_is_recorded_once(project: Project, catalog:
     assert [row["subject"] for row in rows_before["quarantine"]] == ["bad"]
 
 
-def test_a_scene_that_is_mended_leaves_quarantine(project: Project, catalog: Path) -> None:
+def test_a_repaired_scene_leaves_quarantine(project: Project, catalog: Path) -> None:
     write_granule(catalog, replace(EAST, id="bad"))
     (catalog / "bad" / "B04.tif").write_bytes(b"")
     run_tiles(project)
