@@ -31,7 +31,7 @@ DISTRICTS: dict[str, tuple[str, tuple[float, float], int]] = {
     "D09": ("Dugo Polje", (9_600.0, -1_500.0), 3_305),
     "D10": ("Vrbanja", (14_800.0, -9_400.0), 2_875),
 }
-"""By id: name, a point inside in metres east and north of the centre, and inhabitants."""
+"""Id -> name, a point inside in metres east and north of the centre, and inhabitants."""
 
 SELF_CROSSING_DISTRICT = "D06"
 """District whose outer border crosses itself, as after a slip while digitising."""
