@@ -42,6 +42,8 @@ SETTINGS = {
     "memory_limit": "1GB",
     # The cores are for pixels, and a tile's few rows cost half when no threads are woken for them.
     "threads": "1",
+    # DuckDB would draw a bar on the terminal, or into redirected output, after two seconds.
+    "enable_progress_bar": "false",
 }
 IDLE_SECONDS = 2.0
 """Time without a transaction after which a kept file is detached, for programs that request

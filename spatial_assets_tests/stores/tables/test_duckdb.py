@@ -58,9 +58,11 @@ def test_a_held_file_is_waited_for(file: Path) -> None:
     with DuckDatabase(str(file), lock_timeout=30) as database:
         database.ensure_schema([REGIONS])
         with holder(file) as other:
-            threading.Timer(0.5, lambda: other.communicate("\n")).start()
+            release = threading.Timer(0.5, lambda: other.communicate("\n"))
+            release.start()
             began = time.monotonic()
             database.replace_all("regions", [region("a")])
+            release.join()
 
         assert time.monotonic() - began > 0.3
         assert len(database.rows("regions")) == 1
