@@ -36,7 +36,7 @@ left_out = pytest.StashKey[list[str]]()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests that need the sample data when nobody said where it is."""
+    """Deselect the tests that need the sample data if its folder is not set."""
     needing = [item for item in items if item.get_closest_marker("samples")]
     if os.environ.get(SAMPLES_VARIABLE) or not needing:
         return

@@ -1,4 +1,4 @@
-"""Checks on the boundary assets can fail, and their figures say where to look."""
+"""Checks on the boundary assets can fail, and their metadata names the cause."""
 
 from __future__ import annotations
 

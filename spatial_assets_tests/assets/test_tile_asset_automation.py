@@ -1,4 +1,4 @@
-"""A tile that is looked at again and found as it was: renewed, and nothing follows."""
+"""A tile checked again and found unchanged is renewed, and nothing downstream is requested."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Assets as people write them, run for the first tile."""
+"""Assets that users write, run for the first tile."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def tile_asset_of(
 def run_assets(
     project: Project, instance: dg.DagsterInstance, *assets: dg.AssetsDefinition, select: list[str]
 ) -> dg.ExecuteInProcessResult:
-    """Materialize some of a person's own assets for the first tile."""
+    """Materialize user assets for the first tile."""
     return materialize(
         definitions(project, *assets), instance, select, tiles=first_tiles(project, 1)
     )
 
 
 def failure_text(result: dg.ExecuteInProcessResult, step: str) -> str:
-    """Everything that was said of a failed step."""
+    """Error text of a failed step."""
     data = result.failure_data_for_node(step)
     assert data is not None
     return str(data.error)

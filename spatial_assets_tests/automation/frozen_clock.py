@@ -1,4 +1,4 @@
-"""Tiles that are made at one time and looked at by a clock that stands at another."""
+"""Tiles materialized at one time and evaluated by a clock frozen at another."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def freshness(window: FreshnessWindow, **others: Any) -> FreshnessSettings:  # n
 
 @dataclass
 class AutomationHarness:
-    """A project, its instance, and what automation asks for, tick by tick."""
+    """A project, its instance, and the requests of automation, tick by tick."""
 
     project: Project
     instance: dg.DagsterInstance
@@ -172,7 +172,7 @@ class AutomationHarness:
             database.commit([Upsert(table, [row])])
 
     def release(self, tile: str) -> None:
-        """Let a tile go, as a person does."""
+        """Release a tile from quarantine, as a user does."""
         record = replace(self._record(tile), released_at=self.clock)
         with open_database(self.project.database_url) as database:
             database.ensure_schema(self.project.boundaries, self.project.indices.names)

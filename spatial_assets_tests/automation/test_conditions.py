@@ -1,4 +1,4 @@
-"""The tiles past their window are asked for, with all their stages, and no other."""
+"""Stale tiles are requested with all their stages, and no other tiles."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ WATCHING: dict[str, Any] = {"freshness": {"watch": "1 minute"}}
 
 @dataclass
 class Day:
-    """A project, its instance, and what its sensors said last."""
+    """A project, its instance, and the last results of its sensors."""
 
     project: Project
     instance: dg.DagsterInstance
@@ -38,7 +38,7 @@ class Day:
     automation: Any = None
 
     def look(self, sensor: str) -> list[dg.RunRequest]:
-        """Let a sensor look once; what it launches."""
+        """Evaluate a sensor once and return its run requests."""
         repository = definitions(self.project).get_repository_def()
         context = dg.build_sensor_context(
             instance=self.instance,
@@ -62,7 +62,7 @@ class Day:
 
 @pytest.fixture
 def day(tmp_path: Path) -> Iterator[Day]:
-    """Six villages made, with their districts, and everything looked at."""
+    """Six materialized villages with their districts, after a first poll."""
     project = ten_villages_with_districts(tmp_path, **WATCHING)
     with dg.DagsterInstance.ephemeral() as instance:
         defs, day = definitions(project), Day(project, instance)

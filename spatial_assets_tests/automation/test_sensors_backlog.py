@@ -19,7 +19,7 @@ KEY = dg.AssetCheckKey(dg.AssetKey("raw_tile"), "backlog")
 
 
 def look_at(harness: AutomationHarness, tiles: Sequence[str]) -> None:
-    """Note that tiles were looked at by now."""
+    """Record that tiles were checked now."""
     project = harness.project
     rows = [
         TileInputs(grid_id=project.grid_id, tile=tile, inputs={}, looked_at=harness.clock)

@@ -1,4 +1,4 @@
-"""Changed inputs are followed, and the automation tab says why each tile is asked for."""
+"""Changed inputs request tiles, and the automation tab gives the reason for each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small projects on local ground, and the command line to ask them."""
+"""Small local projects, and the command line."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class Made:
 
 
 def make(folder: Path) -> Made:
-    """Run the command as a user does, without any variable that would tell it where to be."""
+    """Run the command as a user does, without variables that name a project."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("SPATIAL_ASSETS", "DAGSTER"))}
     began = cpu_seconds()
     done = subprocess.run(

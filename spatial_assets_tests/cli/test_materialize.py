@@ -1,4 +1,4 @@
-"""`materialize` makes the tiles that were asked for, says what went wrong, and changes no other."""
+"""`materialize` computes the selected tiles, reports failures, and changes no other tile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`materialize --launch` asks a webserver politely, and says plainly what is wrong with it."""
+"""`materialize --launch` retries requests to a webserver, and reports what is wrong with it."""
 
 from __future__ import annotations
 

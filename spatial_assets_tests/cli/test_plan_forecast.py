@@ -223,7 +223,7 @@ def scene(project: Project) -> Scene:
 
 
 def remote(scene: Scene, **changes: Any) -> Scene:  # noqa: ANN401 - fields of a source
-    """The scene with its bands somewhere that cannot be asked for sizes."""
+    """The scene with its bands at a location without file sizes."""
     bands = {
         name: replace(source, href=f"https://example.org/{name}.tif", **changes)
         for name, source in scene.bands.items()

@@ -1,4 +1,4 @@
-"""`prune` removes what belongs to no tile, nothing else, and nothing without being told to."""
+"""`prune` removes only objects that belong to no tile, and only on confirmation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`status` tells how every tile stands, to people, to programs and to maps, and writes nothing."""
+"""`status` reports the state of every tile as text, JSON and GeoJSON, and writes nothing."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ RESULTS = REPOSITORY / "test-results" / "fuzz.json"
 
 
 def main() -> int:
-    """Play the cases that were asked for; 0: nothing was found."""
+    """Run the requested cases and return 0 if nothing was found."""
     parser = argparse.ArgumentParser(
         prog="python -m spatial_assets_tests.fuzz", description=__doc__
     )

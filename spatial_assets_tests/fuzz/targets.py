@@ -35,7 +35,7 @@ from spatial_assets_tests.fuzz.inputs import LAYOUTS, PROJECT
 from spatial_assets_tests.fuzz.mutation import damaged_bytes, damaged_document
 
 CANARY = "CANARY-8c1e"
-"""Stands in a file outside of every project: whoever tells it has read what it should not."""
+"""Content of a file outside of every project; output that contains it reveals a forbidden read."""
 
 NOON = dt.datetime(2023, 9, 15, 12, tzinfo=dt.UTC)
 
@@ -95,7 +95,7 @@ def _looked_into(scene: Scene, project: Project) -> str:
 
 
 def _require_silence(rejected: Any) -> None:  # noqa: ANN401 - rejected scenes
-    """Nothing outside of the project may be told."""
+    """Output must not contain anything from outside of the project."""
     for scene in rejected:
         if CANARY in f"{scene.message}{scene.evidence}":
             raise UnexpectedAnswerError(f"told what stands outside of the project: {scene}")

@@ -23,7 +23,7 @@ SHOWN = 1500  # characters of a traceback
 
 
 def main() -> None:
-    """Play what is asked for until nobody asks."""
+    """Run the requested cases until the input ends."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     good, work = Path(sys.argv[1]), Path(sys.argv[2])
     outside = work / "outside"

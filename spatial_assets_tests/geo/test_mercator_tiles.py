@@ -1,4 +1,4 @@
-"""The tiles of a box by arithmetic: the same as by geometry, or nothing said."""
+"""The tiles of a box by arithmetic: the same as by geometry, or no answer."""
 
 import math
 

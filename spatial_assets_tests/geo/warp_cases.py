@@ -56,7 +56,7 @@ class Case:
         return seen
 
     def cut(self, target: GeoBox, *, kernel: str) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Our warp to `target`, from no more pixels than it asks for."""
+        """Our warp to `target`, from no more pixels than it requires."""
         sampling = Sampling.of(self.source, target)
         window = sampling.source_window("average" if kernel == "average" else "bilinear")
         if window is None:
@@ -71,7 +71,7 @@ class Case:
         return values, valid
 
     def by_gdal(self, *, kernel: str) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """GDAL's exact warp to the target; sizes fixed so that it does not look at the window."""
+        """GDAL's exact warp to the target; with fixed sizes, so that it ignores the window."""
         scale: dict[str, int] = {} if kernel == "average" else {"XSCALE": 1, "YSCALE": 1}
         height, width = self.target.window.shape
         with MemoryFile() as memory:

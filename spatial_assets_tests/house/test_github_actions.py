@@ -37,7 +37,7 @@ def steps() -> list[dict[str, Any]]:
 
 
 def environment(workspace: Path) -> dict[str, str]:
-    """The variables of the workflow, as they are when nobody names a tile."""
+    """Variables of the workflow if the user names no tile."""
 
     def value(expression: re.Match[str]) -> str:
         if expression[1] == "github.workspace":

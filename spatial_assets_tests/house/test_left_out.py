@@ -1,4 +1,4 @@
-"""Tests that need the sample scenes are left out where there are none, and it is said which."""
+"""Tests that need the sample scenes are deselected and listed if there are none."""
 
 from __future__ import annotations
 

@@ -129,7 +129,7 @@ def told(postgis_server: PostgisServer, tmp_path_factory: pytest.TempPathFactory
 
 
 def commands() -> dict[str, list[str]]:
-    """Runs that succeed in part, and commands that tell what became of them."""
+    """Runs that succeed in part, and commands that report on them."""
     ours, dagster = str(PROGRAMS / "spatial-assets"), str(PROGRAMS / "dagster")
     chain = "raw_tile,reprojected_raster,ndvi,tile_index"
     arguments = ["-m", "spatial_assets.definitions", "--select", chain]

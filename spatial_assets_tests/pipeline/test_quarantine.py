@@ -1,4 +1,4 @@
-"""Bad input is set aside with its reason, stands while it is bad, and is let go once mended."""
+"""Bad input is quarantined with its reason while it is bad, and released once it is repaired."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def release(project: Project, *subjects: str) -> set[str]:
 
 
 def damage(path: Path) -> bytes:
-    """Other bytes of the same size and age: no fingerprint tells; the good ones."""
+    """Overwrite a file with bytes of the same size and age; return the good ones."""
     good, facts = path.read_bytes(), path.stat()
     path.write_bytes(b"\0" * len(good))
     os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))

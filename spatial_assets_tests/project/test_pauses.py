@@ -1,4 +1,4 @@
-"""Hours in which automation asks for nothing, where clocks are put forward and back."""
+"""Pauses, in which automation requests nothing, across changes of daylight saving time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Secrets stay out of the project file, and out of what people see."""
+"""Secrets stay out of the project file and out of all output."""
 
 from __future__ import annotations
 

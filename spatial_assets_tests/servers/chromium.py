@@ -1,4 +1,4 @@
-"""A real Chromium, driven by playwright, and pages that leave a screenshot when asked.
+"""A real Chromium, driven by playwright, and pages that can save a screenshot.
 
 The browser is the system's, else Debian's package unpacked into the tools folder, else the
 one that playwright downloads (Ubuntu's package is a snap, which cannot be unpacked).

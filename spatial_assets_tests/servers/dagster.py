@@ -124,7 +124,7 @@ def dagster_dev(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Star
 def dagster_server(
     home: Path, workspace: Path, *, environment: Mapping[str, str], name: str
 ) -> Iterator[DagsterDev]:
-    """Webserver, daemon and code server, ready to be asked."""
+    """Webserver, daemon and code server, ready for requests."""
     dagster = Path(sys.executable).with_name("dagster")
     port = free_port()
     server = DagsterDev(url=f"http://127.0.0.1:{port}", home=home)

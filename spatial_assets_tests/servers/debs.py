@@ -178,6 +178,6 @@ def library_folders(triplet: Path) -> list[Path]:
 
 
 def say(progress: str) -> None:
-    """Tell a person at the terminal what takes so long."""
+    """Print the progress of the download to a terminal."""
     sys.stderr.write(f"  {progress}\n")
     sys.stderr.flush()

@@ -20,7 +20,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 """The checkout: the folder of pyproject.toml."""
 
 RESULTS = REPOSITORY / "test-results"
-"""Logs and screenshots a person may want to see after a test run."""
+"""Logs and screenshots that may be useful after a test run."""
 
 STOP_SECONDS = 10.0  # an idle server stops in well under one; then it is killed
 LOG_TAIL_LINES = 25  # enough to see why a server did not start
@@ -56,7 +56,7 @@ class ServerCommand:
 
 
 def free_port(*, also_plus: int = 0) -> int:
-    """A loopback port nobody listens on now, and `also_plus` above it neither."""
+    """A free loopback port; the one `also_plus` above it is free too."""
     for _ in range(100):
         with socket.socket() as probe, socket.socket() as second:
             probe.bind(("127.0.0.1", 0))

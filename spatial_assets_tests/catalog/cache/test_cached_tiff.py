@@ -53,7 +53,7 @@ def served(web: WebServer, access: SourceAccess, layout: str = "tiled-256") -> B
 
 
 def spans(web: WebServer, path: str = PATH) -> list[tuple[int, int]]:
-    """(first byte, one after the last) of each range that was asked for, in order of places."""
+    """(first byte, one after the last) of each requested range, sorted."""
     ranges = [
         each.headers["range"].removeprefix("bytes=").split("-")
         for each in web.asked_for(path)

@@ -1,4 +1,4 @@
-"""Sparse files: only what was written counts, whoever dies on the way."""
+"""Sparse files: only written bytes are read, even if a process dies on the way."""
 
 from __future__ import annotations
 

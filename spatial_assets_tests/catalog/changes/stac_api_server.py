@@ -1,4 +1,4 @@
-"""A STAC API of the tests that can be asked for what changed, and how it was asked."""
+"""A STAC API that supports queries for changes, and the searches that it received."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class StacApiServer:
     """ "query", "filter" or "" for neither."""
 
     tells: tuple[str, ...] = ("updated", "created")
-    """The times that its items tell."""
+    """Time properties of its items."""
 
     silent: tuple[str, ...] = ()
-    """Ids of items that tell none all the same."""
+    """Ids of items without those properties."""
 
     now: dt.datetime = dt.datetime(2023, 9, 1, 12, tzinfo=dt.UTC)
     items: dict[str, dict[str, Any]] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Looks at a folder that changes: each sees what a search of everything would find."""
+"""Polls of a changing folder find what a full search finds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Looks at static catalogues, tables and buckets: each sees what a full search finds."""
+"""Polls of static catalogues, tables and buckets find what a full search finds."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Write = Callable[[Path, list[dict[str, Any]]], str]
 
 
 def item(name: str, **properties: object) -> dict[str, Any]:
-    """An item whose files nobody is asked for."""
+    """An item with checksums, so that no file is requested."""
     made = item_of(name, **properties)
     made["bbox"] = [15.0, 45.1, 16.4, 46.0]
     for asset in made["assets"].values():

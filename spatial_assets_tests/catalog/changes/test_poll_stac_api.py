@@ -1,4 +1,4 @@
-"""Looks at a STAC API: it is asked for what changed, and once a day for everything."""
+"""Polls of a STAC API query the changes, and everything once a day."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NEXT = {"datetime": "2023-08-20T10:00:00Z"}
 
 
 class Watcher:
-    """Somebody who looks again and again, and keeps what was seen as bytes."""
+    """A client that polls repeatedly and keeps its snapshot as bytes."""
 
     def __init__(self, project: Project, access: SourceAccess, server: StacApiServer) -> None:
         self.project, self.access, self.server = project, access, server
@@ -57,7 +57,7 @@ def server(web: WebServer, request: pytest.FixtureRequest) -> StacApiServer:
 
 @pytest.fixture
 def watcher(tmp_path: Path, server: StacApiServer, access: SourceAccess) -> Watcher:
-    """Somebody who has looked once."""
+    """A client that has polled once."""
     watcher = Watcher(project_in(tmp_path / "project", server.url), access, server)
     assert list(watcher.sees()) == ["a"]
     server.now += 2 * HOURS

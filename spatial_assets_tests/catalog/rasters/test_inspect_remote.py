@@ -1,4 +1,4 @@
-"""Looking into a scene behind a server that may be in trouble."""
+"""Inspection of a scene on a server that may fail."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from spatial_assets_tests.fixtures.web_server import WebServer
 
 
 class TestBehindAServer:
-    """The same through a server that may be in trouble."""
+    """The same scene on a server that may fail."""
 
     def served(self, tmp_path: Path, web: WebServer, access: SourceAccess) -> tuple[Scene, Project]:
         write_scene(web.folder / "scene")

@@ -1,4 +1,4 @@
-"""Reading windows through a server in trouble: away is not the same as damaged."""
+"""Windows read from a failing server: an unavailable file is not a damaged one."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ def access(tmp_path: Path, s3_server: S3Server) -> SourceAccess:
 
 
 def item(name: str, **properties: object) -> dict[str, Any]:
-    """An item whose files nobody is asked for."""
+    """An item with checksums, so that no file is requested."""
     made = item_of(name, **properties)
     for asset in made["assets"].values():
         asset["file:checksum"] = CHECKSUM

@@ -1,4 +1,4 @@
-"""Tiles are due by when they were last looked at; `status` says which, and how fast runs are."""
+"""Tiles are due by the time of their last check; `status` lists them and the throughput of runs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ EAST_SIDE = "[regions.east]\nbbox = [12.2, 46.0, 12.25, 46.25]\n"
 
 
 def age(project: Project, ages: Mapping[str, dt.timedelta]) -> None:
-    """Let tiles have been looked at so long ago."""
+    """Set the last check of tiles to some time ago."""
     with open_database(project.database_url) as database:
         database.ensure_schema(project.boundaries, project.indices.names)
         rows = database.rows("tile_inputs")
@@ -48,7 +48,7 @@ def moment(text: str) -> dt.datetime:
 
 @pytest.fixture
 def made(run: Run, four_tile_project: Path) -> Project:
-    """Four tiles, looked at 6, 4, 3 and 1 days ago; 5 days is their window."""
+    """Four tiles, checked 6, 4, 3 and 1 days ago; their window is 5 days."""
     run("--project", four_tile_project, "materialize", *HERE)
     project = load_project(four_tile_project, {})
     days = (6, 4, 3, 1)

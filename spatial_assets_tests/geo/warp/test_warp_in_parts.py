@@ -62,7 +62,7 @@ def test_any_part_has_the_bits_of_the_whole(
 @settings(deadline=None, max_examples=25)
 @given(part=parts())
 def test_the_source_window_is_all_that_is_read(name: str, part: tuple[int, int, int, int]) -> None:
-    """From all pixels of the file, or from those asked for: the same bits."""
+    """Warp from all pixels of the file, or from the required ones: the same bits."""
     case = WHOLE[name]
     target = part_of(case, part)
     sampling = Sampling.of(case.source, target)

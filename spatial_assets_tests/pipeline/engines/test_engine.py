@@ -1,4 +1,4 @@
-"""Jobs in local processes: bounded work in flight, and a process that dies takes nobody along."""
+"""Jobs in local processes: bounded work in flight, and a dead process fails no other job."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def judged(records: BacklogRecords, *, allowed: int = 0, ages: Ages | None = AGE
 
 
 def looked(**days: float) -> dict[str, dt.datetime]:
-    """Tile -> when it was looked at, so many days ago."""
+    """Tile -> time of its last check, by age in days."""
     return {tile: NOW - ago * DAY for tile, ago in days.items()}
 
 

@@ -34,7 +34,7 @@ def catalog(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def project(catalog: Path, tmp_path: Path) -> Project:
-    """Four villages made, and looked at."""
+    """Four materialized villages, after a first poll."""
     project = ten_villages(tmp_path / "project", catalog)
     run_tiles(project, keys=ten_tiles(project)[:4])
     with lookout(project) as found:
@@ -49,7 +49,7 @@ def lookout(project: Project) -> Iterator[ChangeDetector]:
 
 
 def noted(project: Project, *, now: dt.datetime = LATER) -> dict[str, str]:
-    """Tile -> why it is wanted, after a look."""
+    """Tile -> reason of its request, after a poll."""
     with lookout(project) as found:
         found.record_scene_changes(now=now)
     return {str(row["tile"]): str(row["why"]) for row in rows(project, "tile_wanted")}

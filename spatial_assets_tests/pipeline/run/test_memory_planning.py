@@ -42,7 +42,7 @@ pytestmark = pytest.mark.skipif(
 
 
 class Capture(InlineEngine):
-    """Looks into scenes, and keeps the first tile's work for somebody else."""
+    """Engine that inspects scenes and keeps the first tile's work for another process."""
 
     def __init__(self) -> None:
         self.work: object = None

@@ -31,7 +31,7 @@ from spatial_assets_tests.fixtures.two_zone_project import (
 
 
 class Clock:
-    """Goes on by a step each time it is looked at."""
+    """Clock that advances by a step at each reading."""
 
     def __init__(self, step: dt.timedelta) -> None:
         self._step = step

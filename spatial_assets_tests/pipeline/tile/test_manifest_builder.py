@@ -89,7 +89,7 @@ def test_a_lost_input_fails_a_stage_run_alone_rather_than_thin_its_result(
 
 
 class CountingStore(ObjectStore):
-    """A store that counts what it is asked."""
+    """A store that counts its requests."""
 
     def __init__(self, url: str) -> None:
         super().__init__(locate(url), {})

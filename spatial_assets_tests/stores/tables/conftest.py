@@ -1,4 +1,4 @@
-"""A database of each kind: every test that asks for `database` runs on both."""
+"""A database of each kind: every test with the fixture `database` runs on both."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A table that is not what was declared is told apart from one that is."""
+"""Tables that differ from their declaration are detected."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.servers
 
 
 def raw(url: str) -> psycopg.Connection[tuple[object, ...]]:
-    """A connection of somebody else's."""
+    """A connection of another user."""
     return psycopg.connect(url.replace("+psycopg", ""), autocommit=True)
 
 

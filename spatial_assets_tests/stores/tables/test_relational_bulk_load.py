@@ -27,7 +27,7 @@ def columns(*keys: str) -> Columns:
 
 
 def raw(url: str) -> psycopg.Connection[tuple[object, ...]]:
-    """A connection of somebody else's."""
+    """A connection of another user."""
     return psycopg.connect(url.replace("+psycopg", ""))
 
 

@@ -36,7 +36,7 @@ def start(url: str, body: str, me: str = "0") -> subprocess.Popen[str]:
 
 
 def all_succeed(processes: Sequence[subprocess.Popen[str]]) -> None:
-    """Wait for each, and show what the unlucky ones said."""
+    """Wait for each process, and show the output of failed ones."""
     said = [process.communicate(timeout=120)[1] for process in processes]
     assert [(process.returncode, each) for process, each in zip(processes, said, strict=True)] == [
         (0, "") for _ in processes

@@ -38,7 +38,7 @@ def opened(url: str, migrations: Sequence[Migration] = MIGRATIONS) -> Database:
 
 
 def execute(database: Database, *statements: str) -> list[tuple[object, ...]]:
-    """Statements, as somebody else would run them; the rows of the last."""
+    """Execute statements as another client would, and return the rows of the last."""
     return database.in_transaction(
         lambda open_: [open_.run(each) for each in statements][-1], write=True
     )

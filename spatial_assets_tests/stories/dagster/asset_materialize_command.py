@@ -1,4 +1,4 @@
-"""`dagster asset materialize` as a person or CI types it."""
+"""The command `dagster asset materialize`, as users or CI run it."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.servers
 
 @dataclass(frozen=True)
 class BadTilesScenario:
-    """Ten tiles: two are bad, are looked at again, and are mended. One fixture a chapter."""
+    """Ten tiles: two are bad, are tried again, and are repaired. One fixture a phase."""
 
     site: DagsterProject
 
@@ -57,7 +57,7 @@ class FinishedCommand:
     versions: dict[str, dict[str, str]]
     objects: dict[str, tuple[int, str, int]]
     states: dict[tuple[str, str], object]
-    """(asset, tile) -> the state that the newest materialization tells."""
+    """(asset, tile) -> state in the newest materialization."""
 
 
 @pytest.fixture(scope="module")

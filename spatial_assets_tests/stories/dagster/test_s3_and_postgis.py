@@ -1,4 +1,4 @@
-"""Product on S3 and PostGIS, Dagster on Postgres: the same pixels and rows, and no secret told."""
+"""Product on S3 and PostGIS, Dagster on Postgres: same pixels and rows, no secret printed."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ PASSING = {"refreshed_at", "since", "uri"}
 
 @dataclass(frozen=True)
 class Ground:
-    """A site on real servers, and what it must never tell."""
+    """A project on real servers, and the secrets that it must never print."""
 
     site: DagsterProject
     store: ObjectStore
@@ -159,7 +159,7 @@ def table_of(url: str, table: str) -> list[dict[str, object]]:
 
 
 def everything_told(ground: Ground) -> Iterator[tuple[str, str]]:
-    """(where, text) of all that a run left for people to read."""
+    """(location, text) of all readable output of a run."""
     yield "output", ground.done.output
     with ground.postgis.connect(ground.dagster_database) as connection:
         tables = connection.execute(

@@ -1,4 +1,4 @@
-"""The real webserver, daemon and browser: what a person launches, and what follows by itself."""
+"""The real webserver, daemon and browser: launched runs and the automation that follows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The code location of a person who adds an asset of their own; Dagster loads it as a file."""
+"""Code location of a user who adds an asset; Dagster loads it as a file."""
 
 # No `from __future__ import annotations`: Dagster reads the annotations of what it decorates.
 

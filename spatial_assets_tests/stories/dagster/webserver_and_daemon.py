@@ -17,7 +17,7 @@ Found = TypeVar("Found")
 
 USER_DEFINITIONS = Path(__file__).with_name("user_definitions.py")
 TIMEOUT = 200.0
-"""Seconds for a backfill: the daemon looks at it every 30 s, and needs three looks."""
+"""Seconds for a backfill: the daemon needs three iterations, one every 30 s."""
 
 BACKFILL = """
 mutation Backfill($tiles: [String!]!, $assets: [AssetKeyInput!]!) {

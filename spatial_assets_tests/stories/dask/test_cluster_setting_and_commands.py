@@ -1,4 +1,4 @@
-"""The cluster as people meet it: the setting, `check`, `env`, the command line and Dagster."""
+"""The cluster for users: the setting, `check`, `env`, the command line and Dagster."""
 
 from __future__ import annotations
 

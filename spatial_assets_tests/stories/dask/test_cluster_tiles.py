@@ -55,7 +55,7 @@ def on(cluster: Scheduler, project: Project) -> ClusterEngine:
 
 @dataclass(frozen=True, kw_only=True)
 class KilledWorkerCluster:
-    """A cluster of which a worker is killed at a tile: once, or whoever makes it."""
+    """A cluster whose worker is killed at a tile: once, or each worker that computes it."""
 
     engine: ClusterEngine
     victim: str

@@ -1,4 +1,4 @@
-"""Scenes behind a server: the same product as from disk, and no byte of a file asked for twice."""
+"""Scenes on a server: the same product as from disk, and no byte of a file requested twice."""
 
 from __future__ import annotations
 

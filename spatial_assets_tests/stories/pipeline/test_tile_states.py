@@ -1,4 +1,4 @@
-"""Each tile ends in one of five states, with a reason that a person can act on."""
+"""Each tile ends in one of five states, with a reason that users can act on."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from spatial_assets_tests.fixtures.two_zone_project import (
 
 FILL = -32768
 AWAY = "http://127.0.0.1:9/B04.tif"
-"""The discard port: nobody answers."""
+"""The discard port, where no server listens."""
 
 
 def over_two_tiles(folder: Path, catalog: Path, **tables: Mapping[str, object]) -> Project:
