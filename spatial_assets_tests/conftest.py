@@ -50,7 +50,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any, error: object) -> None:  # noqa: ANN401 - pytest-xdist's own
-    """Take over what one of several processes left out; all leave out the same."""
+    """Take over the deselected tests of a worker process; they are the same in all workers."""
     del error
     names = getattr(node, "workeroutput", {}).get("left_out")
     if names:
@@ -60,7 +60,7 @@ def pytest_testnodedown(node: Any, error: object) -> None:  # noqa: ANN401 - pyt
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    """Name the tests that were left out, and why."""
+    """List the deselected tests and the reason."""
     names = config.stash.get(left_out, [])
     if not names:
         return

@@ -37,7 +37,7 @@ def made_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 @pytest.fixture(scope="module")
 def made_instance(made_project: Project) -> Iterator[dg.DagsterInstance]:
-    """An instance that knows of boundaries and of two tiles of `made_project`."""
+    """An instance with the boundaries and two tiles of `made_project` materialized."""
     defs = definitions(made_project)
     with dg.DagsterInstance.ephemeral() as made:
         materialize(defs, made, BOUNDARIES)

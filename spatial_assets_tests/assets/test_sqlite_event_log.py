@@ -1,4 +1,4 @@
-"""The event log of a run in SQLite: its write-ahead log is kept until the run lets go of it."""
+"""The event log of a run in SQLite: its write-ahead log is kept until the run closes it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`tile_asset`: what its arguments are."""
+"""`tile_asset`: arguments of the function."""
 
 # No `from __future__ import annotations`: Dagster reads the annotations of these assets.
 

@@ -1,4 +1,4 @@
-"""`tile_asset`: what becomes of what it returns."""
+"""`tile_asset`: storage of the returned value."""
 
 # No `from __future__ import annotations`: Dagster reads the annotations of these assets.
 

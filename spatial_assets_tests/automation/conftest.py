@@ -1,4 +1,4 @@
-"""A project of many small tiles, and what Dagster knows of them."""
+"""A project of many small tiles and a Dagster instance."""
 
 from __future__ import annotations
 

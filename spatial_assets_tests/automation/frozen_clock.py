@@ -74,7 +74,7 @@ class AutomationHarness:
     def make(
         self, tiles: Iterable[str], assets: Iterable[str] = CHAIN, *, version: str = "1"
     ) -> dt.datetime:
-        """Note that tiles were made, and say when all of them had been."""
+        """Record materializations of tiles, and return a time after all of them."""
         for tile in tiles:
             for asset in assets:
                 self.note(asset, tile, version=version)
@@ -84,14 +84,14 @@ class AutomationHarness:
         return moment
 
     def note(self, asset: str, tile: str | None = None, *, version: str = "1") -> None:
-        """Note one materialization."""
+        """Record one materialization."""
         tags = {"dagster/data_version": version, "dagster/data_version_is_user_provided": "true"}
         self.instance.report_runless_asset_event(
             dg.AssetMaterialization(asset, partition=tile, tags=tags)
         )
 
     def begin(self, tile: str) -> None:
-        """Note that a run of a tile has started."""
+        """Record that a run of a tile has started."""
         job = self.definitions().resolve_job_def("tiles")
         self.instance.create_run_for_job(
             job, tags={"dagster/partition": tile}, status=dg.DagsterRunStatus.STARTED
@@ -102,7 +102,7 @@ class AutomationHarness:
         regions: Mapping[str, tuple[dt.timedelta, Sequence[str]]] | None = None,
         **changes: Any,  # noqa: ANN401 - any setting of a window
     ) -> None:
-        """Another window for raw_tile, and for regions: name -> (warn, tiles)."""
+        """Set another window for raw_tile, and for regions: name -> (warn, tiles)."""
         window = FreshnessWindow(**{**dict(WINDOW), **changes})
         parts = {
             name: RegionSettings(tiles=tuple(tiles)) for name, (_, tiles) in (regions or {}).items()
@@ -136,7 +136,7 @@ class AutomationHarness:
         return {asset: tiles for asset, tiles in asked.items() if tiles}
 
     def set_state(self, tile: str, state: Any, *, stage: str = "raw_tile") -> None:  # noqa: ANN401
-        """Write how a stage of a tile ended, as the pipeline does."""
+        """Store the state of a stage of a tile, as the pipeline does."""
         found = TileState(
             grid_id=self.project.grid_id, tile=tile, stage=stage, state=state, since=self.clock
         )
@@ -147,7 +147,7 @@ class AutomationHarness:
                 database.quarantine([self._record(tile)])
 
     def want(self, tile: str, *, wanted: str = "b", stage: str = "raw_tile") -> None:
-        """Write that a tile is to follow a change, as the sensor does."""
+        """Store a change that a tile has to follow, as the sensor does."""
         change = TileWanted(
             grid_id=self.project.grid_id,
             tile=tile,
@@ -159,7 +159,7 @@ class AutomationHarness:
         self._commit("tile_wanted", change)
 
     def follow(self, tile: str, *, wanted: str) -> None:
-        """Write which scenes a tile was made from, as the pipeline does."""
+        """Store the scenes that a tile was made from, as the pipeline does."""
         inputs = {"raw_tile": {"scenes": wanted, "settings": "s", "boundaries": ""}}
         made = TileInputs(
             grid_id=self.project.grid_id, tile=tile, inputs=inputs, looked_at=self.clock

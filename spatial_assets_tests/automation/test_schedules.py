@@ -1,4 +1,4 @@
-"""[regions] by the clock: one run a range, without what is bad or being made."""
+"""Schedules of [regions]: one run a range, without tiles that are bad or in progress."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sensors that see what has arrived, evaluated as the daemon does."""
+"""The sensors that detect changes, evaluated as the daemon does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The check `backlog` by its clock: what the database says becomes an answer without a run."""
+"""The sensor of the check `backlog`: it evaluates the database without a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The arithmetic from a tile to all land, with numbers that can be checked by head."""
+"""The arithmetic from a tile to all land, with numbers that can be checked by hand."""
 
 from __future__ import annotations
 

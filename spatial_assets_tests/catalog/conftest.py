@@ -23,7 +23,7 @@ def web(tmp_path: Path) -> Iterator[WebServer]:
 
 @pytest.fixture
 def access(tmp_path: Path) -> SourceAccess:
-    """Streaming access that does not wait long."""
+    """Streaming access with short timeouts."""
     return quick_access(tmp_path / "cache")
 
 

@@ -1,4 +1,4 @@
-"""Asking for the scenes of a catalogue, and saying what came back."""
+"""Search of a catalogue, and a summary of the result."""
 
 from __future__ import annotations
 

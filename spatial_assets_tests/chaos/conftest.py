@@ -20,7 +20,7 @@ from spatial_assets_tests.servers.s3 import S3Server
 def s3_relay(
     s3_server: S3Server, s3_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[S3Relay]:
-    """In front of the S3 server; the variables of this test lead to it."""
+    """A relay in front of the S3 server; the variables of this test lead to it."""
     del s3_environment
     relay = S3Relay(int(s3_server.endpoint.rpartition(":")[2]))
     with running_relays(relay):
@@ -33,7 +33,7 @@ def s3_relay(
 
 @pytest.fixture
 def postgis_relay(postgis_server: PostgisServer) -> Iterator[PostgresRelay]:
-    """In front of the PostGIS server."""
+    """A relay in front of the PostGIS server."""
     relay = PostgresRelay(postgis_server.port)
     with running_relays(relay):
         yield relay

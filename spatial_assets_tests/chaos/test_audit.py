@@ -1,4 +1,4 @@
-"""The audit of the fault campaign finds what it is there to find."""
+"""The audit of the fault campaign finds each type of defect."""
 
 from __future__ import annotations
 

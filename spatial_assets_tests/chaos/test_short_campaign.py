@@ -1,4 +1,4 @@
-"""Twenty rounds of the fault campaign: what is left is what a run without faults leaves."""
+"""Twenty rounds of the fault campaign leave the same product as a run without faults."""
 
 from __future__ import annotations
 

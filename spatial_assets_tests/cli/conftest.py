@@ -94,7 +94,7 @@ def two_scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def four_tile_project(tmp_path: Path, two_scenes: Path) -> Path:
-    """A project folder of four tiles with scenes and boundaries of its own, nothing made yet."""
+    """A project folder of four tiles with scenes and boundaries, nothing materialized yet."""
     folder = tmp_path / "country"
     shutil.copytree(two_scenes, folder / "scenes")
     (folder / "regions.geojson").write_text(json.dumps(REGIONS), encoding="utf-8")

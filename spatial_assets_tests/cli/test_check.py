@@ -1,4 +1,4 @@
-"""`check` says of each ground that a run stands on whether it holds, and fails if one does not."""
+"""`check` tests each service and setting that a run needs, and fails if one does not work."""
 
 from __future__ import annotations
 

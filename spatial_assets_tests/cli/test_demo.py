@@ -1,4 +1,4 @@
-"""`demo` makes everything from nothing through Dagster, says what exists, and does it once."""
+"""`demo` builds everything from nothing through Dagster, reports it, and does not repeat work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`env` shows what is in force and where it came from, and no command shows a secret."""
+"""`env` shows the settings in force and their origin, and no command shows a secret."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`init` hands out a project that loads, and overwrites nothing."""
+"""`init` writes a project that loads, and overwrites nothing."""
 
 from __future__ import annotations
 

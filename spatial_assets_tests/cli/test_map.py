@@ -1,4 +1,4 @@
-"""`map` draws how tiles stand over an index: a page without a network, or a picture."""
+"""`map` draws the states of tiles over an index: an offline page, or a picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`plan` says what a run would meet, and leaves everything as it is."""
+"""`plan` describes a run, and changes nothing."""
 
 from __future__ import annotations
 

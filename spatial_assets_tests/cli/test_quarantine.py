@@ -1,4 +1,4 @@
-"""`quarantine` lists what is set aside, shows why, and lets it go."""
+"""`quarantine` lists quarantined scenes and tiles, shows the reasons, and releases them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`tiles` prints keys, one a line, for other commands to take."""
+"""`tiles` prints keys, one a line, as input of other commands."""
 
 from __future__ import annotations
 

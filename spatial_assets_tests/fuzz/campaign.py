@@ -1,4 +1,4 @@
-"""A campaign: cases handed to worker processes, each given ten seconds, and what came of them."""
+"""A campaign: cases run in worker processes, ten seconds each, and their findings."""
 
 from __future__ import annotations
 
@@ -105,14 +105,14 @@ class Player:
 
 
 def cases(count: int, seed: int) -> Iterator[Case]:
-    """So many cases, the kinds in turn."""
+    """Cases of all kinds in turn."""
     kinds = sorted(TARGETS)
     for number in range(count):
         yield Case(kinds[number % len(kinds)], f"{seed}:{number}")
 
 
 def play_all(wanted: Iterable[Case]) -> Iterator[Played]:
-    """Play cases one after the other."""
+    """Run cases one after the other."""
     with tempfile.TemporaryDirectory(prefix="spatial-assets-fuzz-") as folder:
         good = Path(folder) / "good"
         make_rasters(good / "rasters")

@@ -1,4 +1,4 @@
-"""The good inputs that are damaged, made once into a folder."""
+"""The good inputs that are damaged, written once into a folder."""
 
 from __future__ import annotations
 

@@ -151,7 +151,7 @@ TARGETS: Mapping[str, Callable[[Path, Path, random.Random], str]] = {
 
 
 def play(kind: str, seed: str, *, good: Path, case: Path) -> str:
-    """One case, in a folder of its own that is gone afterwards."""
+    """Run one case in a temporary folder."""
     case.mkdir(parents=True)
     try:
         return TARGETS[kind](good, case, random.Random(f"{kind} {seed}"))

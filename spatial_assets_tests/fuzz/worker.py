@@ -1,4 +1,4 @@
-"""A process that plays cases: a line in for each, a line out. If it dies, that is the finding.
+"""A process that runs cases: a line in for each, a line out. Its death is a finding.
 
 Run as `python -m spatial_assets_tests.fuzz.worker GOOD WORK`.
 """

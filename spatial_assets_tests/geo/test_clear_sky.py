@@ -1,4 +1,4 @@
-"""Clear sky: what is kept, and that the unknown is not."""
+"""Clear sky: classes that are kept; unknown pixels are not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The locks: every package pinned by version and hashes, from no place in particular, once."""
+"""The locks: every package is pinned once, by version and hashes, independent of an index."""
 
 from __future__ import annotations
 

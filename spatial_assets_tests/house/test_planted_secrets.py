@@ -1,4 +1,4 @@
-"""Secrets planted wherever they come from are in nothing that a run wrote or printed."""
+"""Secrets planted at every origin are in nothing that a run wrote or printed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The README says what is so: its commands exist, its project file loads, its links lead on."""
+"""The README is correct: its commands exist, its project file loads, its links lead to files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The servers the other tests stand on are what they claim to be."""
+"""The servers of the other tests work as documented."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Setting up is locked, explained, and knows nothing of the machine it was written on."""
+"""The set-up is locked, explained, and independent of the machine it was written on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From exception to class, row by row: whether trying again may help, and what it is called."""
+"""From exception to class, row by row: retryable or not, and its reason code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mistakes in what is made, from what and where: answered with file, key, value and remedy."""
+"""Mistakes in products, scenes and storage of project.toml: file, key, value and remedy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Freshness windows: of assets, of regions, and what becomes of tiles never made."""
+"""Freshness windows of assets and regions, and the treatment of tiles never made."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Project and area files of hostile size or depth are refused, quickly and in words."""
+"""Project and area files of hostile size or depth are refused quickly and with a reason."""
 
 from __future__ import annotations
 

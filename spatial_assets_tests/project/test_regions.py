@@ -1,4 +1,4 @@
-"""[regions]: named parts of the area, by place or by key."""
+"""[regions]: named parts of the area, by geometry or by key."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ class Chromium:
         return page
 
     def screenshot(self, page: Page, name: str) -> Path:
-        """Keep what the page shows as test-results/<name>.png."""
+        """Save a screenshot as test-results/<name>.png."""
         RESULTS.mkdir(parents=True, exist_ok=True)
         path = RESULTS / f"{name}.png"
         page.screenshot(path=path)

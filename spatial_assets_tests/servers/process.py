@@ -1,4 +1,4 @@
-"""Starting a server process, waiting until it answers, and stopping it whatever happens.
+"""Start of a server process, the wait until it answers, and its stop in any case.
 
 What any server needs; what one server needs belongs in the module named after it.
 """
@@ -27,7 +27,7 @@ LOG_TAIL_LINES = 25  # enough to see why a server did not start
 
 
 class ServerError(Exception):
-    """A server of the tests could not be set up; the message says what to do."""
+    """A server of the tests could not be set up; the message names the remedy."""
 
 
 @dataclass(frozen=True, kw_only=True)

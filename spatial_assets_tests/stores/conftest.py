@@ -20,5 +20,5 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
 
 @pytest.fixture
 def folder_store(tmp_path: Path) -> ObjectStore:
-    """An empty store in a folder, for what does not depend on the kind."""
+    """An empty store in a folder, for tests that do not depend on the type of store."""
     return open_store(str(tmp_path / "store"))

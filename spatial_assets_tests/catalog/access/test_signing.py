@@ -1,4 +1,4 @@
-"""Signatures made at read time, and kept out of everything that is kept or shown."""
+"""Signatures are made at read time, and kept out of everything that is stored or printed."""
 
 from __future__ import annotations
 

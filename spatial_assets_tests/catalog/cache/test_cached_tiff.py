@@ -1,4 +1,4 @@
-"""Remote TIFFs read by way of this machine: the same pixels, in few requests, each byte once."""
+"""Remote TIFFs read through the local cache: the same pixels, in few requests, each byte once."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ class StacApiServer:
         at: dt.datetime | None = None,
         baseline: str = "05.09",
     ) -> None:
-        """Add or change an item; `at`: what its times say, when not what the clock says."""
+        """Add or change an item; `at`: its times, if not the time of the clock."""
         moment = (at or self.now).isoformat().replace("+00:00", "Z")
         times = {"created": moment, "updated": moment}
         item = item_of(name, **{"s2:processing_baseline": baseline, **times, **(told or {})})

@@ -1,4 +1,4 @@
-"""Looking into the one scene of a folder, and expecting it good or refused."""
+"""Inspection of the one scene of a folder, which must be accepted or rejected."""
 
 from __future__ import annotations
 

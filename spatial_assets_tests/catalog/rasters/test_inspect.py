@@ -1,4 +1,4 @@
-"""Looking into a scene: what is refused at the door, and what is kept of the rest."""
+"""Inspection of a scene: reasons for rejection, and facts of accepted scenes."""
 
 from __future__ import annotations
 

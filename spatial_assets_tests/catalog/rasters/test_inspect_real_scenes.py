@@ -1,4 +1,4 @@
-"""The sample data through the public entry points: six good scenes, Landsat, and all the mess."""
+"""The sample data through the public entry points: six good scenes, Landsat, and messy files."""
 
 from __future__ import annotations
 

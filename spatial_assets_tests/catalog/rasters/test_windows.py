@@ -1,4 +1,4 @@
-"""Reading windows: right pixels, and the same verdict on a bad block for every window."""
+"""Windows have the right pixels, and every window agrees on a bad block."""
 
 from __future__ import annotations
 

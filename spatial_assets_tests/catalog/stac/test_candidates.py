@@ -1,4 +1,4 @@
-"""Sightings: what the catalogue alone says of a scene, and what counts as a change of it."""
+"""Scene versions: facts of a scene from the catalogue alone, and what counts as a change."""
 
 from __future__ import annotations
 

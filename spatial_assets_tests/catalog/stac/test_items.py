@@ -1,4 +1,4 @@
-"""From one item to a scene, or the reason why not."""
+"""From one item to a scene, or the reason for its rejection."""
 
 from __future__ import annotations
 

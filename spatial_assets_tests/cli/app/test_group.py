@@ -1,4 +1,4 @@
-"""The command line as a whole: found by name, quick to help, plain in its errors."""
+"""The command line as a whole: names, help and error messages."""
 
 from __future__ import annotations
 

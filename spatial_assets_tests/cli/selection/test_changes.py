@@ -1,4 +1,4 @@
-"""--changed finds the tiles whose inputs are others now, and says of each why."""
+"""--changed selects the tiles whose inputs changed, with the reason for each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Central meridians, and which CRSs repeat themselves after a turn."""
+"""Central meridians, and CRSs that repeat after 360 degrees."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A raster made small part by part is the raster made small at once, and has the right colours."""
+"""A raster downsampled in parts equals the one downsampled at once, and has the right colours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Indices: their numbers on known surfaces, and that no answer is made up."""
+"""Indices: their values on known surfaces, and no invented values."""
 
 from __future__ import annotations
 

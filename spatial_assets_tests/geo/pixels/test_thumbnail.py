@@ -1,4 +1,4 @@
-"""The small picture: small, honest about the unknown, greener for more leaves."""
+"""The thumbnail: small, transparent where unknown, greener for more vegetation."""
 
 from __future__ import annotations
 

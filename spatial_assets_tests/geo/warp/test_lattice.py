@@ -1,4 +1,4 @@
-"""Places: as exact as pyproj, and invalid or exact where a cubic cannot be right."""
+"""Coordinates: as exact as pyproj, and invalid or exact where a cubic cannot be right."""
 
 from __future__ import annotations
 

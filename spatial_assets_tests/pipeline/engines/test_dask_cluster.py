@@ -1,4 +1,4 @@
-"""Clusters that cannot do the work: each is refused, or waited for, in plain words."""
+"""Clusters that cannot do the work: each is refused, or waited for, with a clear message."""
 
 from __future__ import annotations
 

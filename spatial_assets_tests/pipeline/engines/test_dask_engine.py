@@ -1,4 +1,4 @@
-"""Jobs on real workers of a real scheduler: bounded, streamed, lost by no death but their own."""
+"""Jobs on real workers of a real scheduler: bounded, streamed, lost only by their own fault."""
 
 from __future__ import annotations
 

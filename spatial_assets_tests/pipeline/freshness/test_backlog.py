@@ -1,4 +1,4 @@
-"""The backlog: which tiles are in it, in which order, and when they are too many."""
+"""The backlog: its tiles, their order, and its limit."""
 
 from __future__ import annotations
 

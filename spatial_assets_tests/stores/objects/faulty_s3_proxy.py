@@ -1,4 +1,4 @@
-"""A proxy in front of a real S3 server that does to requests what networks and servers do."""
+"""A proxy in front of a real S3 server that injects faults into requests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FAULTS = ("slow down", "reset", "truncated", "reply lost")
 
 
 class FaultyProxy(ThreadingHTTPServer):
-    """Forwards requests; a seeded share of them goes wrong in one of four ways."""
+    """Server that forwards requests; a seeded share of them fails in one of four ways."""
 
     daemon_threads = True
 
@@ -34,7 +34,7 @@ class FaultyProxy(ThreadingHTTPServer):
         return fault
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing: broken connections are the point."""
+        """Log nothing, since broken connections are expected."""
 
 
 class Forwarder(BaseHTTPRequestHandler):
@@ -44,7 +44,7 @@ class Forwarder(BaseHTTPRequestHandler):
     server: FaultyProxy
 
     def forward(self) -> None:
-        """Pass one request on, or not."""
+        """Forward one request, or inject a fault."""
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         fault = self.server.next_fault()
         if fault == "slow down":

@@ -1,4 +1,4 @@
-"""Boundaries, statistics and states that are quick to write down and easy to check by eye."""
+"""Boundaries, statistics and states that are short and easy to check by eye."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows made ready for a table: what is plain already, and the one odd value among many."""
+"""Rows prepared for a table: values stored unchanged, and the one bad value among many."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A DuckDB file that a run keeps between its transactions, and still shares."""
+"""A DuckDB file that a run keeps open between its transactions and still shares."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A value is stored as it is, or refused by name: the same on both databases."""
+"""A value is stored unchanged, or refused by name, on both databases."""
 
 from __future__ import annotations
 

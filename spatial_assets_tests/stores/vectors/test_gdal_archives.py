@@ -1,4 +1,4 @@
-"""Zip archives as they come: subfolders, readmes, geodatabases, and what macOS adds."""
+"""Real-world zip archives: subfolders, readmes, geodatabases, and files that macOS adds."""
 
 from __future__ import annotations
 

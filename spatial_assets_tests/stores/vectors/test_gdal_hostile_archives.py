@@ -1,4 +1,4 @@
-"""An archive of boundaries is read where it lies: its members' names lead nowhere."""
+"""An archive of boundaries is read in place: names of its members lead to no other file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dagster's services over one project, by a clock that stands still, with a daemon that dies.
+"""Dagster's services over one project with a frozen clock, and a daemon that is killed.
 
 The code server runs apart from the daemon, as in production: it outlives it, and so do runs.
 """
@@ -48,7 +48,7 @@ for sensor in definitions.sensors or ():
 
 @dataclass
 class KillableServices:
-    """Code server, webserver and daemon over one project, by a clock that stands still."""
+    """Code server, webserver and daemon over one project with a frozen clock."""
 
     project: Project
     home: Path
@@ -90,7 +90,7 @@ class KillableServices:
 def running_services(
     project: Project, home: Path, clock: dt.datetime
 ) -> Iterator[KillableServices]:
-    """Code server and webserver, ready; the daemon is for the test to start."""
+    """Run code server and webserver; the test starts the daemon."""
     folder = home.parent
     (folder / "frozen.py").write_text(DEFINITIONS.format(clock=clock.isoformat(), quick=QUICK))
     code, web = free_port(), free_port()

@@ -1,4 +1,4 @@
-"""Real scenes that grow old, arrive and go bad, and what Dagster knows of them."""
+"""Real scenes that become stale, arrive and are damaged, and the events that Dagster stores."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from spatial_assets_tests.stories.automation.killable_services import KillableSe
 Found = TypeVar("Found")
 
 NORTH = ("S2A_33TWM_20230818_0_L2A", "S2B_33TWM_20230810_0_L2A", "S2B_33TWM_20230813_0_L2A")
-"""Scenes that are there from the beginning."""
+"""Scenes of the initial catalogue."""
 
 SOUTH = "S2A_33TWL_20230818_0_L2A"
-"""The scene that arrives, and goes bad."""
+"""Scene that arrives later and is then damaged."""
 
 RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
 TIMEOUT = 240.0  # seconds for a step of the story: 40 s when idle, and a kill costs another 20
@@ -74,7 +74,7 @@ def make(
     assets: Sequence[str],
     ranges: Sequence[Sequence[str]] = ((),),
 ) -> dt.datetime:
-    """Materialize assets in this process, range by range, and say when that was done."""
+    """Materialize assets in this process, range by range, and return the time of the end."""
     engine = EngineResource(workers=0, gdal_cache_mb=64)
     definitions = build_definitions(project, engine=engine)
     for tiles in ranges:
@@ -117,7 +117,7 @@ def computed_twice(found: Events) -> list[tuple[str, str]]:
 
 
 def wait_for(look: Callable[[], Found | None], what: str, *, seconds: float = TIMEOUT) -> Found:
-    """Ask again and again until there is an answer."""
+    """Call `look` until it returns a value."""
     deadline = time.monotonic() + seconds
     while True:
         found = look()
@@ -129,13 +129,13 @@ def wait_for(look: Callable[[], Found | None], what: str, *, seconds: float = TI
 
 @dataclass
 class SloveniaDeployment:
-    """A project, what keeps it fresh, and what was known when the chapter began."""
+    """A project, the services that keep it fresh, and the state at the start of the phase."""
 
     project: Project
     instance: dg.DagsterInstance
     services: KillableServices
     stale: tuple[tuple[str, ...], ...]
-    """Ranges of tiles that are too old at first."""
+    """Ranges of tiles that are stale at first."""
 
     _before: Events = field(default_factory=dict)
     _known: set[str] = field(default_factory=set)
@@ -147,7 +147,7 @@ class SloveniaDeployment:
 
     @property
     def old(self) -> set[str]:
-        """The tiles that are too old at first."""
+        """Tiles that are stale at first."""
         return {tile for part in self.stale for tile in part}
 
     @property
@@ -156,12 +156,12 @@ class SloveniaDeployment:
         return Path(self.project.catalog_url)
 
     def begin(self) -> None:
-        """Begin a chapter."""
+        """Start a phase."""
         self._before = self.events()
         self._known = {run.run_id for run in self.instance.get_runs()}
 
     def events(self) -> Events:
-        """Everything made so far."""
+        """All materializations so far."""
         return events(self.instance)
 
     def new_events(self) -> Events:
@@ -170,7 +170,7 @@ class SloveniaDeployment:
         return {key: made for key, made in new.items() if made}
 
     def runs(self) -> list[dg.DagsterRun]:
-        """The runs of this chapter."""
+        """Runs of this phase."""
         return [run for run in self.instance.get_runs() if run.run_id not in self._known]
 
     def renewed(self) -> set[str]:
@@ -227,6 +227,6 @@ class SloveniaDeployment:
         return {path: data for path, data in pixels(other).items() if path.startswith("ndvi.zarr/")}
 
     def cube(self, like: Mapping[str, bytes]) -> dict[str, bytes]:
-        """The index, without what a tile in quarantine has kept of better days."""
+        """The index, without older values that a quarantined tile has kept."""
         mine = pixels(self.project)
         return {path: data for path, data in mine.items() if path in like}

@@ -1,4 +1,4 @@
-"""The sensor in Dagster's own daemon: exactly the stale tiles are made again, by range runs."""
+"""The sensor in Dagster's daemon: range runs renew exactly the stale tiles."""
 
 from __future__ import annotations
 

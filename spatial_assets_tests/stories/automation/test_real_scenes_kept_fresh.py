@@ -1,4 +1,4 @@
-"""Real scenes under the real daemon, killed on the way: what is due is made, and only once.
+"""Real scenes under the real daemon, which is killed: due tiles are computed, and only once.
 
 $SPATIAL_ASSETS_DAEMON_KILLS says how often the daemon is killed.
 """

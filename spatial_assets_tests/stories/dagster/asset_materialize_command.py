@@ -24,7 +24,7 @@ class Command:
 
 @dataclass(frozen=True)
 class DagsterProject:
-    """A project, and the instance that its runs are noted in."""
+    """A project, and the instance that stores its runs."""
 
     project: Project
     home: Path

@@ -1,4 +1,4 @@
-"""`dagster asset materialize`: what it makes of good and bad tiles, and how it ends."""
+"""`dagster asset materialize`: results of good and bad tiles, and exit codes."""
 
 from __future__ import annotations
 

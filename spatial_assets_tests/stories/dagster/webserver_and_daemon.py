@@ -1,4 +1,4 @@
-"""A webserver and a daemon over the villages, and questions to them."""
+"""A webserver and a daemon over the villages, and queries of them."""
 
 from __future__ import annotations
 

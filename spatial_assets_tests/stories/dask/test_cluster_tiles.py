@@ -1,4 +1,4 @@
-"""A real project on a real cluster: the same bytes and rows as without one, whatever dies."""
+"""A real project on a real cluster: the same bytes and rows as without one, even if workers die."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many runs at once, each a process with a share of the tiles that overlaps with its neighbours'.
+"""Concurrent runs, each a process with a share of the tiles that overlaps with its neighbours'.
 
 `python -m spatial_assets_tests.stories.pipeline.concurrent_runs FOLDER RUNS SHARE` prints JSON: for
 each run, tile -> state. The database sees run N under the application name `concurrent-run-N`.
@@ -23,7 +23,7 @@ APPLICATION_NAME = "concurrent-run-"
 
 
 def run(folder: str, number: int, share: int) -> dict[str, str]:
-    """One run over `share` neighbouring tiles, which begin where its number says."""
+    """Run `share` neighbouring tiles, starting at a position that depends on its number."""
     project = load_project(Path(folder), os.environ)
     keys = project.partitioning.keys
     start = number * max(1, share // 3) % len(keys)
@@ -45,7 +45,7 @@ def run(folder: str, number: int, share: int) -> dict[str, str]:
 
 
 def main(folder: str, runs: int, share: int) -> None:
-    """All runs at once; what each of them saw."""
+    """Start all runs at once and print the states that each of them reports."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__, "spatial_assets.stores.tables.postgis"])
     with context.Pool(runs, maxtasksperchild=1) as pool:

@@ -1,4 +1,4 @@
-"""A run in a process that may open only so many files; for a test.
+"""A run in a process with a limit on open files.
 
 `python -m spatial_assets_tests.stories.pipeline.limited_open_files FOLDER LIMIT` prints JSON:
 tile -> state.

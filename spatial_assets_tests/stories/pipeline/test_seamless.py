@@ -1,4 +1,4 @@
-"""The pixels never depend on how the area is cut, nor on who works on it in what order."""
+"""The pixels do not depend on how the area is cut, nor on the engine or the order of work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two bad tiles of ten in one run: eight good all the way down, two named, nothing made twice."""
+"""Two bad tiles of ten in one run: eight complete, two are named, nothing is computed twice."""
 
 from __future__ import annotations
 

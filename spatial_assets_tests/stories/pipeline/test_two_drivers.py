@@ -1,4 +1,4 @@
-"""Drivers that meet, and drivers that die: a tile has one writer, and nothing is half done."""
+"""Concurrent drivers, and drivers that die: a tile has one writer, and nothing is partial."""
 
 from __future__ import annotations
 

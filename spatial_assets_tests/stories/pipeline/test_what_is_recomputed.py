@@ -1,4 +1,4 @@
-"""Nothing is made twice: what changed decides what is read, reprojected, composed and written."""
+"""Nothing is computed twice: changes decide what is read, reprojected, composed and written."""
 
 from __future__ import annotations
 
