@@ -221,12 +221,12 @@ def test_signatures_are_kept_out_of_errors_and_logs(
     caplog.set_level(logging.DEBUG)
     told = []
 
-    for trouble in (404, 403, 503, "reset", None):
-        if trouble is None:
+    for fault in (404, 403, 503, "reset", None):
+        if fault is None:
             (web.folder / "b.tif").write_text("<html>")
             del web.always["/b.tif"]
         else:
-            web.always["/b.tif"] = trouble
+            web.always["/b.tif"] = fault
         with gdal_settings(access), pytest.raises((SceneError, SourceUnavailableError)) as caught:
             open_or_explain(source, access)
         told.append(str(caught.value))

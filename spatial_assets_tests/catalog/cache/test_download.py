@@ -126,24 +126,24 @@ def test_the_checksum_of_a_real_item_is_understood(samples: Path) -> None:
     assert digest.expected.startswith("d08a3fd5aca8")
 
 
-@pytest.mark.parametrize("trouble", [[503], ["reset"], ["truncate"], ["truncate", 503]])
+@pytest.mark.parametrize("fault", [[503], ["reset"], ["truncate"], ["truncate", 503]])
 def test_transient_errors_are_retried(
-    web: WebServer, access: SourceAccess, trouble: list[Any]
+    web: WebServer, access: SourceAccess, fault: list[Any]
 ) -> None:
     source = served(web)
-    web.faults["/a.tif"] = list(trouble)
+    web.faults["/a.tif"] = list(fault)
 
     assert local_copy(source, access).read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize("trouble", [503, "reset", "truncate"])
+@pytest.mark.parametrize("fault", [503, "reset", "truncate"])
 def test_permanent_errors_leave_no_file(
     web: WebServer,
     access: SourceAccess,
-    trouble: Any,  # noqa: ANN401
+    fault: Any,  # noqa: ANN401
 ) -> None:
     source = served(web)
-    web.always["/a.tif"] = trouble
+    web.always["/a.tif"] = fault
 
     with pytest.raises(SourceUnavailableError):
         local_copy(source, access)

@@ -66,16 +66,16 @@ class TestBehindAServer:
         assert found.reason == "not_a_raster"
         assert "please log in" in found.message
 
-    @pytest.mark.parametrize("trouble", [503, "reset"])
+    @pytest.mark.parametrize("fault", [503, "reset"])
     def test_a_failing_server_is_unavailable(
         self,
         tmp_path: Path,
         web: WebServer,
         access: SourceAccess,
-        trouble: Any,  # noqa: ANN401
+        fault: Any,  # noqa: ANN401
     ) -> None:
         scene, project = self.served(tmp_path, web, access)
-        web.always["/scene/B04.tif"] = trouble
+        web.always["/scene/B04.tif"] = fault
 
         with pytest.raises(SourceUnavailableError):
             inspect_scene(scene, project, access)

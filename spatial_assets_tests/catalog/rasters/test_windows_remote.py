@@ -45,15 +45,15 @@ def test_a_window_is_streamed_by_ranges(web: WebServer, access: SourceAccess) ->
 
 
 @pytest.mark.parametrize(
-    "trouble", [[503, 503], ["reset"], ["truncate"], [500, "reset", "truncate", 429]]
+    "fault", [[503, 503], ["reset"], ["truncate"], [500, "reset", "truncate", 429]]
 )
 def test_transient_errors_cost_no_pixel(
-    web: WebServer, access: SourceAccess, trouble: list[Any]
+    web: WebServer, access: SourceAccess, fault: list[Any]
 ) -> None:
     url = on_the_web(web)
     source = source_of(url)
     facts = facts_of(source, access)
-    web.faults["/b.tif"] = list(trouble)
+    web.faults["/b.tif"] = list(fault)
 
     pixels, readable = read_window(source, facts, Window(600, 600, 300, 300), access)
 
@@ -61,16 +61,16 @@ def test_transient_errors_cost_no_pixel(
     assert np.array_equal(pixels, noise()[600:900, 600:900])
 
 
-@pytest.mark.parametrize("trouble", [503, 500, "reset"])
+@pytest.mark.parametrize("fault", [503, 500, "reset"])
 def test_permanent_errors_are_an_unavailable_archive_and_no_bad_block(
     web: WebServer,
     access: SourceAccess,
-    trouble: Any,  # noqa: ANN401
+    fault: Any,  # noqa: ANN401
 ) -> None:
     url = on_the_web(web)
     source = source_of(url)
     facts = facts_of(source, access)
-    web.always["/b.tif"] = trouble
+    web.always["/b.tif"] = fault
 
     with pytest.raises(SourceUnavailableError):
         read_window(source, facts, Window(600, 600, 300, 300), access)
@@ -81,14 +81,14 @@ def beyond_the_header(request: Request) -> bool:
     return int(start) > 100_000
 
 
-@pytest.mark.parametrize("trouble", [503, "reset", "truncate"])
+@pytest.mark.parametrize("fault", [503, "reset", "truncate"])
 def test_a_server_that_gives_the_header_and_no_pixels_is_away(
-    web: WebServer, access: SourceAccess, trouble: Fault
+    web: WebServer, access: SourceAccess, fault: Fault
 ) -> None:
     url = on_the_web(web)
     source = source_of(url)
     facts = facts_of(source, access)
-    web.only, web.always["/b.tif"] = beyond_the_header, trouble
+    web.only, web.always["/b.tif"] = beyond_the_header, fault
 
     with pytest.raises(SourceUnavailableError):
         read_window(source, facts, Window(600, 600, 300, 300), access)

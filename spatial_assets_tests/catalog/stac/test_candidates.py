@@ -34,7 +34,7 @@ def remote_item() -> dict[str, Any]:
     return item
 
 
-def sighting(item: dict[str, Any]) -> SceneVersion:
+def scene_version(item: dict[str, Any]) -> SceneVersion:
     raw = RawItem(item, "https://example.org/a.json")
     scene = read_scene(raw, SENSOR_PROFILES["sentinel-2-l2a"], needs=["red", "nir"])
     (one,) = scene_versions_of([candidate_of(scene)])
@@ -72,7 +72,7 @@ def test_the_reach_is_the_footprint_without_the_empty_corners_of_the_rasters() -
         RawItem(item, "https://e.org/a.json"), SENSOR_PROFILES["sentinel-2-l2a"], needs=[]
     )
 
-    footprint = sighting(item).footprint
+    footprint = scene_version(item).footprint
 
     assert scene.extent is not None
     assert footprint is not None
@@ -100,7 +100,7 @@ def test_a_document_that_cannot_be_read_reaches_nowhere(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_reach_a_pixel_is_no_change(edit: Edit) -> None:
-    assert sighting(edited(edit)) == sighting(remote_item())
+    assert scene_version(edited(edit)) == scene_version(remote_item())
 
 
 RED = "https://example.org/S2/B04.tif"
@@ -127,7 +127,7 @@ NARROWER = {"type": "Polygon", "coordinates": [[[15, 45], [16, 45], [16, 46], [1
     ],
 )
 def test_what_may_reach_a_pixel_is_a_change(edit: Edit) -> None:
-    assert sighting(edited(edit)).version != sighting(remote_item()).version
+    assert scene_version(edited(edit)).version != scene_version(remote_item()).version
 
 
 def test_a_local_file_that_is_touched_taken_away_or_put_back_is_a_change(tmp_path: Path) -> None:

@@ -212,24 +212,24 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from spatial_assets.stores.objects.leases import lease
 from spatial_assets.stores.objects.store import open_store
-url, ledger, who = sys.argv[1:]
+url, counter, who = sys.argv[1:]
 for _ in range(5):
     with lease(open_store(url), "cube/ndvi", owner=who, ttl=timedelta(seconds=60),
                clock=lambda: datetime.now(UTC), wait=timedelta(seconds=60)):
-        number = int(Path(ledger).read_text())      # lost updates show two holders at once
-        Path(ledger).write_text(str(number + 1))
+        number = int(Path(counter).read_text())      # lost updates show two holders at once
+        Path(counter).write_text(str(number + 1))
 """
 
 
 def test_processes_that_wait_for_a_lease_take_turns(store: ObjectStore, tmp_path: Path) -> None:
-    ledger = tmp_path / "ledger"
-    ledger.write_text("0")
-    command = [sys.executable, "-W", "error", "-c", CONTENDER, store.url, str(ledger)]
+    counter = tmp_path / "counter"
+    counter.write_text("0")
+    command = [sys.executable, "-W", "error", "-c", CONTENDER, store.url, str(counter)]
 
     contenders = [subprocess.Popen([*command, f"process {n}"]) for n in range(4)]
 
     assert [contender.wait(120) for contender in contenders] == [0, 0, 0, 0]
-    assert ledger.read_text() == "20"
+    assert counter.read_text() == "20"
 
 
 def test_a_lease_is_released_when_the_block_fails(store: ObjectStore) -> None:

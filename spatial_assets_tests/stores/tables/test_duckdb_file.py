@@ -65,8 +65,8 @@ def start(file: Path, body: str, *values: str) -> subprocess.Popen[str]:
 
 def said(process: subprocess.Popen[str]) -> str:
     """Return the output of a program, which must have succeeded."""
-    out, trouble = process.communicate(timeout=120)
-    assert (process.returncode, trouble) == (0, "")
+    out, errors = process.communicate(timeout=120)
+    assert (process.returncode, errors) == (0, "")
     return out
 
 

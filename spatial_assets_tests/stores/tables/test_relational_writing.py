@@ -197,14 +197,14 @@ def test_quarantine_keeps_its_start_and_starts_again_after_a_release(
     database.quarantine([bad_scene(seen=second)])
     where = {"grid_id": GRID, "kind": "scene", "subject": "S2A_33TWM"}
 
-    (standing,) = database.rows("quarantine", where)
+    (record,) = database.rows("quarantine", where)
     released = database.release(where, now=second)
     again = database.release(where, now=third)
     (free,) = database.rows("quarantine", where)
     database.quarantine([bad_scene(seen=third)])
     (anew,) = database.rows("quarantine", where)
 
-    assert (standing["first_seen"], standing["last_seen"]) == (first, second)
+    assert (record["first_seen"], record["last_seen"]) == (first, second)
     assert (released, again, free["released_at"]) == (1, 0, second)
     assert (anew["first_seen"], anew["released_at"]) == (third, None)
     assert len(database.rows("quarantine", {"released_at": None})) == 2

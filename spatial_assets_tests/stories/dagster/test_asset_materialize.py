@@ -72,19 +72,19 @@ def scenario(tmp_path_factory: pytest.TempPathFactory) -> BadTilesScenario:
 
 
 @pytest.fixture(scope="module")
-def ruined(scenario: BadTilesScenario) -> FinishedCommand:
+def with_bad_tiles(scenario: BadTilesScenario) -> FinishedCommand:
     """Everything is materialized in one run; two tiles are bad."""
     return finished(scenario, scenario.site.materialize([*BOUNDARIES, *CHAIN], *scenario.tiles))
 
 
 @pytest.fixture(scope="module")
-def standing(scenario: BadTilesScenario, ruined: FinishedCommand) -> FinishedCommand:  # noqa: ARG001 - it comes after it
+def repeated(scenario: BadTilesScenario, with_bad_tiles: FinishedCommand) -> FinishedCommand:  # noqa: ARG001 - it comes after it
     """One of the bad tiles is materialized again, as it was."""
     return finished(scenario, scenario.site.materialize(CHAIN, scenario.bad[0]))
 
 
 @pytest.fixture(scope="module")
-def mended(scenario: BadTilesScenario, standing: FinishedCommand) -> FinishedCommand:  # noqa: ARG001 - it comes after it
+def repaired(scenario: BadTilesScenario, repeated: FinishedCommand) -> FinishedCommand:  # noqa: ARG001 - it comes after it
     """The inputs are good now, and everything is materialized again."""
     for tile in scenario.bad:
         rewrite_scene(scenario.site.project, tile)
@@ -109,32 +109,32 @@ def finished(scenario: BadTilesScenario, done: Command) -> FinishedCommand:
 
 
 def test_two_bad_tiles_of_ten_cost_only_themselves(
-    scenario: BadTilesScenario, ruined: FinishedCommand
+    scenario: BadTilesScenario, with_bad_tiles: FinishedCommand
 ) -> None:
-    assert ruined.done.code == 1, ruined.done.output
-    assert "2 of 10 tiles need attention; the others are good" in ruined.done.output
-    assert {asset: set(made) for asset, made in ruined.versions.items()} == {
+    assert with_bad_tiles.done.code == 1, with_bad_tiles.done.output
+    assert "2 of 10 tiles need attention; the others are good" in with_bad_tiles.done.output
+    assert {asset: set(made) for asset, made in with_bad_tiles.versions.items()} == {
         asset: set(scenario.good) for asset in CHAIN
     }
-    assert set(ruined.states.values()) == {"materialized"}
+    assert set(with_bad_tiles.states.values()) == {"materialized"}
 
 
 def test_a_bad_tile_shows_the_reason_on_its_own_page(
-    scenario: BadTilesScenario, ruined: FinishedCommand, instance: dg.DagsterInstance
+    scenario: BadTilesScenario, with_bad_tiles: FinishedCommand, instance: dg.DagsterInstance
 ) -> None:
     for tile in scenario.bad:
         seen = newest_observation(instance, "raw_tile", tile)
         assert (seen["state"], seen["reason"]) == ("quarantined", "no_usable_scene")
         assert f"v{tile}" in seen["message"]
         assert newest_observation(instance, "ndvi", tile)["reason"] == "upstream_quarantined"
-        assert f"{tile}: quarantined at raw_tile: no_usable_scene" in ruined.done.output
+        assert f"{tile}: quarantined at raw_tile: no_usable_scene" in with_bad_tiles.done.output
     assert not newest_observation(instance, "raw_tile", scenario.good[0])
 
 
 def test_boundaries_are_made_in_the_same_run(
-    scenario: BadTilesScenario, ruined: FinishedCommand, instance: dg.DagsterInstance
+    scenario: BadTilesScenario, with_bad_tiles: FinishedCommand, instance: dg.DagsterInstance
 ) -> None:
-    assert ruined.done.code == 1
+    assert with_bad_tiles.done.code == 1
     assert newest_metadata(instance, "boundaries")["dagster/row_count"] == 2
     assert {row["boundary_key"] for row in rows(scenario.site.project, "boundaries")} == {
         "west",
@@ -143,34 +143,34 @@ def test_boundaries_are_made_in_the_same_run(
 
 
 def test_a_known_quarantine_is_reported_again_and_fails_no_run(
-    scenario: BadTilesScenario, standing: FinishedCommand, instance: dg.DagsterInstance
+    scenario: BadTilesScenario, repeated: FinishedCommand, instance: dg.DagsterInstance
 ) -> None:
     tile = scenario.bad[0]
 
-    assert standing.done.code == 0, standing.done.output
-    assert tile not in standing.versions["raw_tile"]
+    assert repeated.done.code == 0, repeated.done.output
+    assert tile not in repeated.versions["raw_tile"]
     wanted = dg.AssetRecordsFilter(dg.AssetKey("raw_tile"), asset_partitions=[tile])
     records = instance.fetch_observations(wanted, limit=9).records
     assert len(records) == 2
 
 
 def test_once_the_input_is_repaired_only_the_bad_tiles_change(
-    scenario: BadTilesScenario, ruined: FinishedCommand, mended: FinishedCommand
+    scenario: BadTilesScenario, with_bad_tiles: FinishedCommand, repaired: FinishedCommand
 ) -> None:
-    assert mended.done.code == 0, mended.done.output
+    assert repaired.done.code == 0, repaired.done.output
     for asset in CHAIN:
-        assert {mended.states[asset, tile] for tile in scenario.good} == {"unchanged"}
-        assert {mended.states[asset, tile] for tile in scenario.bad} == {"materialized"}
-        kept = {tile: mended.versions[asset][tile] for tile in scenario.good}
-        assert kept == ruined.versions[asset]
-    same = ruined.objects.keys() & mended.objects.keys()
-    touched = {path for path in same if ruined.objects[path] != mended.objects[path]}
+        assert {repaired.states[asset, tile] for tile in scenario.good} == {"unchanged"}
+        assert {repaired.states[asset, tile] for tile in scenario.bad} == {"materialized"}
+        kept = {tile: repaired.versions[asset][tile] for tile in scenario.good}
+        assert kept == with_bad_tiles.versions[asset]
+    same = with_bad_tiles.objects.keys() & repaired.objects.keys()
+    touched = {path for path in same if with_bad_tiles.objects[path] != repaired.objects[path]}
     assert not any(tile in path for tile in scenario.good for path in touched)
     assert not any(path.startswith("ndvi.zarr/ndvi/c/") for path in touched)
 
 
 def test_a_single_tile_is_one_event_a_stage(
-    scenario: BadTilesScenario, mended: FinishedCommand, instance: dg.DagsterInstance
+    scenario: BadTilesScenario, repaired: FinishedCommand, instance: dg.DagsterInstance
 ) -> None:
     tile = scenario.tiles[0]
     rewrite_scene(scenario.site.project, tile, seed=9)
@@ -181,11 +181,11 @@ def test_a_single_tile_is_one_event_a_stage(
     assert done.code == 0, done.output
     after = {asset: materialization_count(instance, asset, tile) for asset in CHAIN}
     assert after == {asset: count + 1 for asset, count in before.items()}
-    assert versions(instance, "ndvi", [tile]) != {tile: mended.versions["ndvi"][tile]}
+    assert versions(instance, "ndvi", [tile]) != {tile: repaired.versions["ndvi"][tile]}
 
 
 def test_the_index_alone_is_made_again_from_stored_inputs_bit_for_bit(
-    scenario: BadTilesScenario, mended: FinishedCommand
+    scenario: BadTilesScenario, repaired: FinishedCommand
 ) -> None:
     before = scenario.site.pixels()
     for path in before:
@@ -193,7 +193,7 @@ def test_the_index_alone_is_made_again_from_stored_inputs_bit_for_bit(
 
     done = scenario.site.materialize(["ndvi"], *scenario.tiles)
 
-    assert mended.done.code == 0
+    assert repaired.done.code == 0
     assert done.code == 0, done.output
     assert len(before) >= len(scenario.tiles)
     assert scenario.site.pixels() == before
