@@ -42,8 +42,6 @@ SETTINGS = {
     "memory_limit": "1GB",
     # The cores are for pixels, and a tile's few rows cost half when no threads are woken for them.
     "threads": "1",
-    # DuckDB would draw a bar on the terminal, or into redirected output, after two seconds.
-    "enable_progress_bar": "false",
 }
 IDLE_SECONDS = 2.0
 """Time without a transaction after which a kept file is detached, for programs that request
@@ -202,6 +200,8 @@ class DuckFile:
             config["temp_directory"] = f"{self._path}.tmp"
             memory = duckdb.connect(":memory:", config=config)
             memory.execute(f"LOAD {literal(str(extension_file()))}")
+            # In a program without a file (`python -c`) DuckDB draws a bar after two seconds.
+            memory.execute("SET enable_progress_bar = false")
             self._memory = memory
         return self._memory
 
