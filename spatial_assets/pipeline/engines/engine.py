@@ -91,6 +91,8 @@ class ProcessEngine:
             try:
                 yield from in_flight.drain(queue, limit=self.workers * IN_FLIGHT_PER_WORKER)
             finally:
+                if in_flight.lost:
+                    kill_workers(in_flight.pool)
                 in_flight.pool.shutdown(cancel_futures=True)
             suspects = in_flight.lost
             if not suspects:
@@ -156,6 +158,17 @@ class _PoolJobs(Generic[Job, Result]):
             self.lost.append(job)
             return False
         return True
+
+
+def kill_workers(pool: ProcessPoolExecutor) -> None:
+    """End the workers of a pool that broke.
+
+    A broken pool terminates the workers that it has, and waits for all. One that `submit` starts
+    at that moment is not terminated, and the wait would never end (seen with Python 3.11).
+    """
+    # Python 3.14 has a method for it; until then there is only the private table of processes.
+    for worker in list((pool._processes or {}).values()):  # noqa: SLF001
+        worker.kill()
 
 
 def prepare_process(

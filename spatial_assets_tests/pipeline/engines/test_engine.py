@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from subprocess import PIPE
 
 import pytest
 
-from spatial_assets.pipeline.engines.engine import InlineEngine, ProcessEngine, WorkerDied
+from spatial_assets.pipeline.engines.engine import (
+    InlineEngine,
+    ProcessEngine,
+    WorkerDied,
+    kill_workers,
+)
 from spatial_assets_tests.fixtures.failing_engines import pid_and_gdal_cache, slow_square
 from spatial_assets_tests.servers.process import REPOSITORY
 
@@ -28,6 +36,24 @@ def test_a_job_that_kills_its_process_is_given_up_and_no_other() -> None:
 
     assert isinstance(found.pop(13), WorkerDied)
     assert found == {n: n * n for n in (1, 2, 3, 4, 5, 6, 7)}
+
+
+def test_a_worker_that_starts_while_its_pool_breaks_is_not_waited_for() -> None:
+    for _ in range(25):  # the first job kills its worker while the second one starts
+        found = dict(TWO.run(slow_square, [13, 1, 2]))
+
+        assert isinstance(found.pop(13), WorkerDied)
+        assert found == {1: 1, 2: 4}
+
+
+def test_the_workers_of_a_broken_pool_end_at_once() -> None:
+    pool = ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("forkserver"))
+    naps = [pool.submit(time.sleep, 600) for _ in range(2)]
+
+    kill_workers(pool)
+    pool.shutdown()
+
+    assert all(isinstance(nap.exception(), BrokenProcessPool) for nap in naps)
 
 
 def test_jobs_are_taken_as_they_are_needed() -> None:
