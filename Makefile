@@ -64,7 +64,7 @@ ui: setup $(DAGSTER_HOME)/dagster.yaml ## open Dagster on the demo, or on $SPATI
 	@echo "==> Dagster on $${SPATIAL_ASSETS_PROJECT:-the demo}: http://127.0.0.1:$(UI_PORT) (Ctrl-C to stop)"
 	@exec dagster dev -w workspace.yaml -h 127.0.0.1 -p $(UI_PORT)
 
-servers: setup-dev ## download PostGIS and Chromium for the tests unless the system has them
+servers: setup-dev ## download PostGIS, pgbouncer and Chromium for the tests unless the system has them
 	@echo "==> servers for the tests"
 	@$(BIN)/python -m spatial_assets_tests.servers
 

@@ -3,6 +3,10 @@
 Transient errors (a deadlock, a lost connection, a restarting server) are retried, which is safe
 because every change is harmless to repeat. No message contains the password. The statements of a
 transaction belong in `postgis_transaction`.
+
+A pooler between may give every transaction another session (pgbouncer's transaction mode, Supabase,
+Neon, RDS Proxy). So nothing is left to a session: settings hold for one transaction, and no
+statement is prepared.
 """
 
 from __future__ import annotations
@@ -78,6 +82,7 @@ class PostgisDatabase(Database):
         super().__init__(self._address.public_url, migrations)
         self._limits = limits
         self._pool: ConnectionPool[Connection] | None = None
+        self._settings: Mapping[str, str] = {}
         self._opening_lock = threading.Lock()
         self._backoff = Backoff(first=0.05, largest=1.0, total=limits.retry)
 
@@ -102,6 +107,7 @@ class PostgisDatabase(Database):
     def _in_one_transaction(self, work: Callable[[Transaction], Result], *, write: bool) -> Result:
         with self._open_pool().connection() as connection:
             connection.read_only = not write
+            set_for_transaction(connection, self._settings)
             return work(PostgisTransaction(connection))
 
     def _retried(self, work: Callable[[], Result]) -> Result:
@@ -117,7 +123,12 @@ class PostgisDatabase(Database):
         with self._opening_lock:
             if self._pool is None:
                 with self._connect() as connection:
-                    self._address.prepare(connection)
+                    search_path = self._address.prepare(connection)
+                self._settings = {
+                    "statement_timeout": f"{round(self._limits.statement * 1000)}ms",
+                    "TimeZone": "UTC",
+                    "search_path": search_path,
+                }
                 self._pool = ConnectionPool(
                     kwargs={**self._address.arguments, **self._connection_settings()},
                     connection_class=Connection.answering_within(self._limits.connect),
@@ -139,18 +150,11 @@ class PostgisDatabase(Database):
         return {
             "connect_timeout": max(1, round(self._limits.connect)),
             "keepalives_idle": 30,  # detects a vanished peer within a minute
+            "prepare_threshold": None,  # a pooler gives the next transaction another session
         }
 
     def _configure(self, connection: Connection) -> None:
-        """Set up a new connection; by statement, since a pooler in between may refuse options."""
-        settings = {
-            "statement_timeout": f"{round(self._limits.statement * 1000)}ms",
-            "TimeZone": "UTC",
-            "search_path": self._address.search_path(connection),
-        }
-        for name, value in settings.items():
-            connection.execute("SELECT set_config(%s, %s, false)", (name, value))
-        connection.commit()
+        """Give a new connection, once it is made, the longer timeout of statements."""
         connection.answer_within = self._limits.answer
 
     def _check(self, connection: Connection) -> None:
@@ -170,6 +174,16 @@ class PostgisDatabase(Database):
                 "check the server, and the URL in $SPATIAL_ASSETS_DATABASE_URL",
             )
         return self._address.masked(f"{self.url}: {message}; {remedy}")
+
+
+def set_for_transaction(connection: Connection, settings: Mapping[str, str]) -> None:
+    """Set these until the transaction ends, in one statement, which begins it.
+
+    By statement, since a pooler may refuse the options of a connection.
+    """
+    each = ", ".join(["set_config(%s, %s, true)"] * len(settings))
+    values = [text for setting in settings.items() for text in setting]
+    connection.execute(f"SELECT {each}".encode(), values)
 
 
 def may_pass(error: Exception) -> bool:

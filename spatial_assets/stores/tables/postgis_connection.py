@@ -21,8 +21,12 @@ from sqlalchemy.exc import ArgumentError
 
 from spatial_assets.errors import DatabaseError
 from spatial_assets.project.secrets import MASK
+from spatial_assets.stores.sql_names import checked_name
 
 APPLICATION = "spatial_assets"
+OWN_TABLE = "tile_state"
+"""Table by which the schema with our tables is found."""
+
 SECRET_OPTIONS = ("password", "sslpassword")
 URL_REMEDY = "wanted postgresql+psycopg://user:password@host:5432/database?schema=name"
 
@@ -48,8 +52,11 @@ class Address:
                 text = text.replace(form, MASK)
         return text
 
-    def prepare(self, connection: psycopg.Connection[Any]) -> None:
+    def prepare(self, connection: psycopg.Connection[Any]) -> str:
         """Create the schema, if named, and the PostGIS extension, where missing.
+
+        Returns:
+            The search path of every transaction.
 
         Raises:
             DatabaseError: PostGIS is missing and cannot be created.
@@ -61,20 +68,29 @@ class Address:
         if self.schema is not None and not has_schema(connection, self.schema):
             create = sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(self.schema))
             connection.execute(create)
+        search_path = self._search_path(connection)
         connection.commit()
+        return search_path
 
-    def search_path(self, connection: psycopg.Connection[Any]) -> str:
-        """Search path: our schema, then the user's own path, then the schema of PostGIS."""
-        row = connection.execute("SELECT current_setting('search_path')").fetchone()
-        assert row is not None  # noqa: S101 - a SELECT without FROM has one row
-        own = [] if self.schema is None else [self.schema]
+    def _search_path(self, connection: psycopg.Connection[Any]) -> str:
+        """Search path: our schema, then the user's own path, then the schema of PostGIS.
+
+        The user's own path is the one that the session began with: behind a pooler the present one
+        may be a remnant of another client. Without a named schema, the one that has our tables
+        stays ours, so that a schema created later does not split them.
+        """
+        row = connection.execute(
+            "SELECT reset_val, set_config('search_path', reset_val, true) "
+            "FROM pg_settings WHERE name = 'search_path'"
+        ).fetchone()
+        usual = "" if row is None else str(row[0] or "")
+        schema = self.schema or current_schema(connection)
         spatial = extension_schema(connection)
-        quoted = [
-            sql.Identifier(name).as_string(connection)
-            for name in [*own, *([spatial] if spatial else [])]
-        ]
-        first, last = quoted[: len(own)], quoted[len(own) :]
-        return ", ".join([*first, *([str(row[0])] if row[0] else []), *last])
+        first, last = (
+            [sql.Identifier(name).as_string(connection)] if name else []
+            for name in (schema, spatial)
+        )
+        return ", ".join([*first, *([usual] if usual else []), *last])
 
 
 def address_of(url: str) -> Address:
@@ -91,7 +107,8 @@ def address_of(url: str) -> Address:
         name: value if isinstance(value, str) else ",".join(value)
         for name, value in parsed.query.items()
     }
-    schema = options.pop("schema", None)
+    schema = checked_schema(parsed.query.get("schema"))
+    options.pop("schema", None)
     known = {
         "host": parsed.host,
         "port": parsed.port,
@@ -104,8 +121,39 @@ def address_of(url: str) -> Address:
     return Address(
         public_url=parsed.update_query_dict(hidden).render_as_string(hide_password=True),
         arguments={"application_name": APPLICATION, **arguments, **options},
-        schema=schema or None,
+        schema=schema,
     )
+
+
+def checked_schema(given: str | tuple[str, ...] | None) -> str | None:
+    """Return the schema that a URL names, or None.
+
+    Raises:
+        DatabaseError: PostgreSQL would take the name for another schema, or refuse it.
+    """
+    if not given:
+        return None
+    if not isinstance(given, str):
+        raise DatabaseError(f"the database URL names {len(given)} schemas; name one")
+    checked_name(given, "schema")
+    if given == "$user" or given.startswith("pg_") or given == "information_schema":
+        raise DatabaseError(
+            f"the database URL names the schema {given!r}, which PostgreSQL keeps for itself, so "
+            "the tables would lie elsewhere; name another"
+        )
+    return given
+
+
+def current_schema(connection: psycopg.Connection[Any]) -> str | None:
+    """Return the first schema of the search path that has our tables, else the first, or None."""
+    row = connection.execute(
+        "SELECT coalesce((SELECT nspname FROM pg_namespace n JOIN pg_class c "
+        "ON c.relnamespace = n.oid AND c.relname = %s AND c.relkind IN ('r', 'p') "
+        "WHERE nspname = ANY(current_schemas(false)) "
+        "ORDER BY array_position(current_schemas(false), nspname) LIMIT 1), current_schema())",
+        (OWN_TABLE,),
+    ).fetchone()
+    return None if row is None or row[0] is None else str(row[0])
 
 
 def extension_schema(connection: psycopg.Connection[Any]) -> str | None:
