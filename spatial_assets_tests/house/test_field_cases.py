@@ -1,0 +1,51 @@
+"""Every small project from the field has a test."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from spatial_assets_tests.fixtures.field_cases import case_names
+from spatial_assets_tests.servers.process import REPOSITORY
+
+CALL = re.compile(r"field_case\(\s*\"([a-z0-9-]+)\"")
+
+NOT_YET_TESTED = frozenset(
+    {
+        "api-get-only",
+        "api-without-conformance",
+        "api-without-next",
+        "ballpark-datum",
+        "cdse-split-tile",
+        "crs-named-unknown",
+        "etag-per-replica",
+        "footprint-beside-raster",
+        "gdal-extensions-in-environment",
+        "internal-mask",
+        "item-geojson",
+        "json-suffix",
+        "landsat7-common-names",
+        "mapinfo-tab",
+        "nested-attribute",
+        "nodata-nan-on-uint16",
+        "region-job-backfills-all",
+        "server-without-ranges",
+        "shapefile-dotted-sibling",
+        "solar-day-new-zealand",
+        "toml-bom",
+        "transaction-pooler",
+        "two-projects-one-dagster",
+        "zip-boundaries",
+    }
+)
+"""Cases that may still lack a test. Remove a name with its test; add none."""
+
+
+@pytest.mark.samples
+def test_every_case_has_a_test() -> None:
+    tests = (REPOSITORY / "spatial_assets_tests").rglob("test_*.py")
+    tested = {name for path in tests for name in CALL.findall(path.read_text(encoding="utf-8"))}
+
+    assert set(case_names()) - tested - NOT_YET_TESTED == set()
+    assert set(case_names()) >= tested | NOT_YET_TESTED
