@@ -12,8 +12,10 @@ from spatial_assets.project.base import Problem
 from spatial_assets.project.project import Project
 from spatial_assets.project.urls import (
     DATABASE_REMEDY,
+    SCHEMA_REMEDY,
     STORAGE_REMEDY,
     resolved_database_url,
+    schema_problem,
     storage_problem,
 )
 
@@ -118,6 +120,10 @@ def _urls(project: Project) -> Iterator[Problem]:
         yield Problem(
             key="database.url", value=database, wrong=wrong, remedy=DATABASE_REMEDY, source=source
         )
+    schema = project.database.schema_name
+    wrong = schema_problem(database, schema)
+    if wrong is not None:
+        yield Problem(key="database.schema", value=schema, wrong=wrong, remedy=SCHEMA_REMEDY)
 
 
 def _suggestion(name: str, known: list[str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -21,12 +21,14 @@ from spatial_assets.project.base import Problem, settings_error
 from spatial_assets.project.project_file import ProjectFile
 from spatial_assets.project.sections.area import lonlat_geometry
 from spatial_assets.project.sections.freshness import WINDOW_EXAMPLE, WINDOWED_STAGE, Ages
+from spatial_assets.project.sections.identity import name_of_folder
 from spatial_assets.project.sections.regions import tiles_of_region
 from spatial_assets.project.sections.storage import DatabaseSettings
 from spatial_assets.project.urls import (
     DATABASE_REMEDY,
     resolved_database_url,
     resolved_reference,
+    with_schema,
 )
 
 if TYPE_CHECKING:
@@ -208,6 +210,24 @@ class Project(ProjectFile):
         return self._warnings[tile]
 
     @property
+    def name(self) -> str:
+        """Name that the store, the database and Dagster's events know the project by."""
+        return self.project.name or name_of_folder(self.root.name)
+
+    def asset_path(self, asset: str) -> tuple[str, ...]:
+        """Return the path of an asset's key in Dagster: its name after `[project] asset_prefix`."""
+        return (*self.project.asset_prefix, asset)
+
+    def asset_of_path(self, path: Sequence[str]) -> str:
+        """Return the name of an asset from the path of its key; other keys as Dagster shows them.
+
+        The prefix may be left out.
+        """
+        prefix = self.project.asset_prefix
+        own = prefix and tuple(path[:-1]) == prefix
+        return path[-1] if own else "/".join(path)
+
+    @property
     def grid_id(self) -> str:
         """Identity of the grid, which the store and every table carry."""
         return self.grid.identity
@@ -252,7 +272,7 @@ class Project(ProjectFile):
         if url is None:
             wrong = "is neither DuckDB nor PostGIS"
             raise self.error("database.url", self.database.url, wrong=wrong, remedy=DATABASE_REMEDY)
-        return url
+        return with_schema(url, self.database.schema_name)
 
     @property
     def catalog_url(self) -> str:

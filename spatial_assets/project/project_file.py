@@ -10,6 +10,7 @@ from spatial_assets.project.sections.checks import ChecksSettings
 from spatial_assets.project.sections.compute import ComputeSettings
 from spatial_assets.project.sections.freshness import FreshnessSettings, RetentionSettings
 from spatial_assets.project.sections.grid import GridSettings
+from spatial_assets.project.sections.identity import IdentitySettings
 from spatial_assets.project.sections.products import BoundarySettings, IndexSettings, TimeSettings
 from spatial_assets.project.sections.regions import Regions
 from spatial_assets.project.sections.scenes import ScenesSettings
@@ -19,6 +20,9 @@ from spatial_assets.project.sections.storage import DatabaseSettings, StorageSet
 class ProjectFile(Table):
     """All tables of project.toml."""
 
+    project: IdentitySettings = Field(
+        default_factory=IdentitySettings, description="the name of the project"
+    )
     area: AreaSettings = Field(
         description="the area", examples=[{"bbox": [15.0, 45.06, 16.44, 46.95]}]
     )

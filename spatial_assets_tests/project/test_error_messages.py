@@ -92,7 +92,7 @@ def test_an_unknown_key_of_a_sensor_of_ones_own_is_named(refusal: Refusal) -> No
 
 
 def test_a_key_that_resembles_none_is_answered_with_all_of_them(refusal: Refusal) -> None:
-    assert "the known keys are pool_size, url" in refusal("[database]\nzzz = 1\n")
+    assert "the known keys are pool_size, schema, url" in refusal("[database]\nzzz = 1\n")
 
 
 @pytest.mark.parametrize("name", ["root", "file", "origins"])

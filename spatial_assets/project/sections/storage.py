@@ -28,6 +28,13 @@ class DatabaseSettings(Table):
         description="a DuckDB file or a PostGIS database",
         examples=["duckdb:///data/spatial.duckdb"],
     )
+    schema_name: str | None = Field(
+        default=None,
+        alias="schema",
+        min_length=1,
+        description="the schema of the tables in PostGIS; default: the user's first",
+        examples=["vipava"],
+    )
     pool_size: int = Field(
         default=4, ge=1, description="connections kept open to PostGIS", examples=[4]
     )
