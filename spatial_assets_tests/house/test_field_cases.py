@@ -13,9 +13,6 @@ CALL = re.compile(r"field_case\(\s*\"([a-z0-9-]+)\"")
 
 NOT_YET_TESTED = frozenset(
     {
-        "api-get-only",
-        "api-without-conformance",
-        "api-without-next",
         "ballpark-datum",
         "cdse-split-tile",
         "crs-named-unknown",
