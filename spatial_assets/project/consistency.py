@@ -19,7 +19,18 @@ from spatial_assets.project.urls import (
     storage_problem,
 )
 
-RESERVED_TABLES = ("tile_state", "quarantine", "schema_version", "run_log", "meta")
+RESERVED_TABLES = frozenset(
+    {
+        *("tile_index", "tile_state", "tile_inputs", "tile_wanted", "quarantine"),
+        *("schema_version", "run_log", "meta"),
+        *("spatial_ref_sys", "geometry_columns", "geography_columns"),  # of PostGIS
+        *("raster_columns", "raster_overviews"),
+    }
+)
+"""Tables that are not a boundary set's: ours, and those of the spatial extension."""
+
+SYSTEM_PREFIXES = ("pg_", "sqlite_", "duckdb_", "pragma_")
+"""Beginnings of names that a database finds among its own tables first."""
 
 
 def problems_between(project: Project) -> Iterator[Problem]:
@@ -62,14 +73,17 @@ def _missing_bands(project: Project, name: str) -> Iterator[Problem]:
 
 def _boundaries(project: Project) -> Iterator[Problem]:
     """Yield boundary sets whose assets or tables would have the name of others."""
-    indices = [name for index in project.indices.names for name in (index, f"{index}_by_boundary")]
-    taken = {"raw_tile", "reprojected_raster", "tile_index", *indices, *RESERVED_TABLES}
+    # Of all indices, not only those of the project: one may be added later.
+    statistics = {f"{index}_by_boundary{end}" for index in INDICES for end in ("", "_merged")}
+    taken = {"raw_tile", "reprojected_raster", *INDICES, *statistics, *RESERVED_TABLES}
     for number, boundary in enumerate(project.boundaries):
+        key, remedy = f"boundaries.{number}.name", "choose another name"
         names = {boundary.name, f"raw_{boundary.name}", f"validated_{boundary.name}"}
         if names & taken:
             wrong = f"would create a second asset or table: {', '.join(sorted(names & taken))}"
-            key = f"boundaries.{number}.name"
-            remedy = "choose another name"
+            yield Problem(key=key, value=boundary.name, wrong=wrong, remedy=remedy)
+        elif boundary.name.startswith(SYSTEM_PREFIXES):
+            wrong = "begins like a table of the database system"
             yield Problem(key=key, value=boundary.name, wrong=wrong, remedy=remedy)
         taken |= names
 

@@ -90,7 +90,9 @@ def project_file(folder: Path | None, env: Mapping[str, str]) -> Path:
 def _read(file: Path) -> dict[str, Any]:
     """Read the tables of a TOML file."""
     try:
-        tables = tomllib.loads(bounded_bytes(file, MAX_PROJECT_FILE_BYTES).decode("utf-8"))
+        # Windows Notepad and PowerShell put a byte order mark first, which is not of the text.
+        text = bounded_bytes(file, MAX_PROJECT_FILE_BYTES).decode("utf-8-sig")
+        tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         found = _SYNTAX.fullmatch(str(error))
         position = "at the end" if not found or not found["line"] else f"line {found['line']}"
@@ -101,7 +103,7 @@ def _read(file: Path) -> dict[str, Any]:
     except RecursionError as error:
         raise SettingsError(_TOO_DEEP.format(file)) from error
     except (OSError, ValueError) as error:
-        message = f"{file}: cannot be read: {error}; make it a readable UTF-8 file"
+        message = f"{file}: cannot be read: {error}; make it a readable UTF-8 file (not UTF-16)"
         raise SettingsError(message) from error
 
     if _is_deeper(tables, MAX_NESTING):

@@ -30,7 +30,6 @@ NOT_YET_TESTED = frozenset(
         "server-without-ranges",
         "shapefile-dotted-sibling",
         "solar-day-new-zealand",
-        "toml-bom",
         "transaction-pooler",
         "two-projects-one-dagster",
         "zip-boundaries",

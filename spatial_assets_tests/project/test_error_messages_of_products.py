@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 
 from spatial_assets.errors import SettingsError
+from spatial_assets.indices import INDICES
 from spatial_assets.project import load_project
+from spatial_assets.stores.tables.declarations import declare
 
 Refusal = Callable[..., str]
 
+DECLARED = declare((), INDICES)
 SCENES = '[scenes]\ncatalog = "scenes"\nsensor = "sentinel-2-l2a"\n'
 BOUNDARIES = '[[boundaries]]\nname = "regions"\nsource = "r.gpkg"\nkey = "id"\n'
 
@@ -110,11 +113,26 @@ def test_an_endpoint_that_is_no_url_is_refused(refusal: Refusal) -> None:
     assert "https://" in message
 
 
-@pytest.mark.parametrize("name", ["ndvi", "tile_state", "raw_tile", "ndvi_by_boundary"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("ndvi", "raw_tile", "reprojected_raster"),
+        *DECLARED.metadata.tables,
+        *DECLARED.views,
+        *("spatial_ref_sys", "geometry_columns"),
+    ],
+)
 def test_boundaries_may_not_take_the_name_of_something_else(refusal: Refusal, name: str) -> None:
     message = refusal(BOUNDARIES.replace("regions", name))
 
     assert f'boundaries.0.name = "{name}": would create a second asset or table: {name}' in message
+
+
+@pytest.mark.parametrize("name", ["pg_class", "sqlite_master", "duckdb_tables"])
+def test_boundaries_may_not_hide_behind_a_system_table(refusal: Refusal, name: str) -> None:
+    message = refusal(BOUNDARIES.replace("regions", name))
+
+    assert f'boundaries.0.name = "{name}": begins like a table of the database system' in message
 
 
 def test_two_sets_of_boundaries_have_two_names(refusal: Refusal) -> None:

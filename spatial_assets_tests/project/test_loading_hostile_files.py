@@ -32,6 +32,19 @@ def test_a_project_file_of_a_megabyte_is_none(tmp_path: Path) -> None:
     assert "more than 1,048,576 bytes" in told
 
 
+def test_a_byte_order_mark_before_the_first_table_is_skipped(tmp_path: Path) -> None:
+    (tmp_path / "project.toml").write_text(GOOD, encoding="utf-8-sig")
+
+    assert load_project(tmp_path, {}).area.bbox == (15.0, 45.06, 16.44, 46.95)
+
+
+def test_a_project_file_in_utf_16_is_refused_with_the_encoding_to_use(tmp_path: Path) -> None:
+    (tmp_path / "project.toml").write_text(GOOD, encoding="utf-16")
+
+    with pytest.raises(SettingsError, match=r"make it a readable UTF-8 file \(not UTF-16\)"):
+        load_project(tmp_path, {})
+
+
 @pytest.mark.parametrize(
     "text",
     [
