@@ -48,6 +48,9 @@ class BandSource:
     index: int = 1
     """Number of the band within the file, from 1."""
 
+    is_numbered: bool = True
+    """True if item or project file say which band of the file it is; False: its only one."""
+
     calibration: Calibration | None
     """Digital number to reflectance; None for classes and for float reflectance."""
 

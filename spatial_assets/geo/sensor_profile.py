@@ -6,8 +6,10 @@ Facts alone, so that listing profiles loads no array library. The profiles are s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 from spatial_assets.errors import RasterError
 from spatial_assets.geo.clear_sky import ClearSky
@@ -57,8 +59,33 @@ class RadiometryRule:
         return (*baseline, *self.item_properties)
 
 
+UNKNOWN_PLATFORM = "unknown"
+"""Platform of an item that states none."""
+
 DECLARED = RadiometryRule(name="declared", needs="[scenes.sensor] scale and offset in project.toml")
 """Rule of a sensor whose items declare scale and offset themselves."""
+
+
+@dataclass(frozen=True)
+class AssetBand:
+    """One band of an asset that has several."""
+
+    asset: str
+    """Key of the asset."""
+
+    band: int
+    """Number of the band within the asset's file, from 1."""
+
+    def __str__(self) -> str:
+        """Return the text that names it in messages."""
+        return f"band {self.band} of {self.asset}"
+
+
+BandName: TypeAlias = str | AssetBand
+"""Common name, key of an asset, or name of a band within an asset; or an asset's band by number."""
+
+PlatformBands: TypeAlias = Mapping[str, Mapping[str, tuple[str, ...]]]
+"""Regular expression for a whole platform -> our name of a band -> asset keys and band names."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,13 +123,17 @@ class SensorProfile:
     name: str
     """Value of `[scenes] sensor` in project.toml, e.g. "sentinel-2-l2a"."""
 
-    bands: Mapping[str, tuple[str, ...]]
-    """Our name of a band -> asset keys and common names that mean it, best first."""
+    bands: Mapping[str, tuple[BandName, ...]]
+    """Our name of a band -> common names, and names that mean it on every platform, best first."""
+
+    platforms: PlatformBands = field(default_factory=dict)
+    """The platforms of the sensor, in lower case with hyphens, e.g. "landsat-[89]"; with the names
+    that mean a band on them only. Empty: items of every platform are read."""
 
     class_band: str | None
     """Our name of the band with classes or flags; None: every pixel counts as clear."""
 
-    class_assets: tuple[str, ...]
+    class_assets: tuple[BandName, ...]
     """Asset keys that mean the class band, best first."""
 
     clear: ClearSky | None
@@ -142,6 +173,26 @@ class SensorProfile:
                 f"(has {low} to {high})"
             )
             raise RasterError(message, reason="bad_sensor_profile")
+
+    def knows(self, platform: str) -> bool:
+        """Return True if items of a platform are this sensor's; "unknown" may be."""
+        return not self.platforms or platform == UNKNOWN_PLATFORM or bool(self._bands_on(platform))
+
+    def names_of(self, band: str, platform: str) -> tuple[BandName, ...]:
+        """Return what may mean a band in an item of `platform`, best first.
+
+        Without a platform, only names that mean the band on every platform of the sensor do.
+        """
+        found = self._bands_on(platform) or list(self.platforms.values())
+        given = [names.get(band, ()) for names in found]
+        is_same = all(names == given[0] for names in given)
+        return (*self.bands.get(band, (band,)), *(given[0] if given and is_same else ()))
+
+    def _bands_on(self, platform: str) -> list[Mapping[str, tuple[str, ...]]]:
+        """Return the names by band on a platform; an empty list: it is not known."""
+        return [
+            names for pattern, names in self.platforms.items() if re.fullmatch(pattern, platform)
+        ]
 
     def keeping_snow(self) -> SensorProfile:
         """Return this profile with snow counted as clear sky."""

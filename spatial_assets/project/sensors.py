@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from spatial_assets.geo.clear_sky import ClearBits, ClearClasses, ClearSky
-from spatial_assets.geo.sensor_profile import SensorProfile
+from spatial_assets.geo.sensor_profile import AssetBand, BandName, SensorProfile
 from spatial_assets.project.base import Table, Tuple, refusal
 from spatial_assets.sensor_profiles import RADIOMETRY_RULES, SENSOR_PROFILES
 
@@ -18,12 +18,33 @@ else:
     RadiometryName = Literal[tuple(RADIOMETRY_RULES)]
 
 
+class BandTable(Table):
+    """One band of an asset that has several."""
+
+    asset: str = Field(description="key of the asset", examples=["image"])
+    band: int = Field(
+        ge=1, description="number of the band in the asset's file, from 1", examples=[4]
+    )
+
+    def __str__(self) -> str:
+        """Return the text that names it in messages."""
+        return f"band {self.band} of {self.asset}"
+
+
 def _as_array(value: object) -> object:
-    """Return an array of one for a single name."""
-    return [value] if isinstance(value, str) else value
+    """Return an array of one for a single name, or a single table."""
+    return [value] if isinstance(value, str | dict | BandTable) else value
 
 
-Names = Annotated[Tuple[str], BeforeValidator(_as_array)]
+def _form(value: object) -> str:
+    """Return the tag of the form that a value has; messages leave out tags in <>."""
+    return "<table>" if isinstance(value, dict | Table) else "<name>"
+
+
+NameOrBand = Annotated[
+    Annotated[str, Tag("<name>")] | Annotated[BandTable, Tag("<table>")], Discriminator(_form)
+]
+Names = Annotated[Tuple[NameOrBand], BeforeValidator(_as_array)]
 Bit = Annotated[int, Field(ge=0, le=15)]
 
 
@@ -33,7 +54,8 @@ class SensorTable(Table):
     name: str = Field(default="own", description="a name for it", examples=["naip"])
     bands: Mapping[str, Names] = Field(
         min_length=1,
-        description="asset keys or common names by our name of the band",
+        description="asset keys or common names by our name of the band, best first; or an asset "
+        "with several bands and the number of one, as {asset, band}",
         examples=[{"red": ["red", "B04"], "nir": ["nir", "B08"]}],
     )
     class_band: Names = Field(
@@ -69,6 +91,17 @@ class SensorTable(Table):
     )
 
     @model_validator(mode="after")
+    def _bands_differ(self) -> Self:
+        """Refuse two bands that are read from one band of one file."""
+        first_names: dict[object, str] = {}
+        for name, accepted in self.bands.items():
+            for one in accepted:
+                if isinstance(one, BandTable) and first_names.setdefault(one, name) != name:
+                    wrong = f"is read from {one}, and so is {first_names[one]}"
+                    raise refusal(wrong, "give each its own", key=f"bands.{name}")
+        return self
+
+    @model_validator(mode="after")
     def _class_band_has_one_rule(self) -> Self:
         """Refuse a class band without exactly one rule, and a rule without a band."""
         rules = [rule for rule in (self.clear_classes, self.cloud_bits) if rule is not None]
@@ -89,9 +122,9 @@ class SensorTable(Table):
             clear = ClearBits(self.cloud_bits)
         return SensorProfile(
             name=self.name,
-            bands=self.bands,
+            bands={name: _band_names(accepted) for name, accepted in self.bands.items()},
             class_band="classes" if self.class_band else None,
-            class_assets=self.class_band,
+            class_assets=_band_names(self.class_band),
             clear=clear,
             radiometry=RADIOMETRY_RULES[self.radiometry],
             scale=self.scale,
@@ -100,17 +133,19 @@ class SensorTable(Table):
         )
 
 
+def _band_names(accepted: Iterable[str | BandTable]) -> tuple[BandName, ...]:
+    """Return accepted names as a profile has them."""
+    return tuple(
+        one if isinstance(one, str) else AssetBand(one.asset, one.band) for one in accepted
+    )
+
+
 def _check_name(value: object) -> object:
     """Refuse an unknown sensor."""
     if isinstance(value, str) and value not in SENSOR_PROFILES:
         remedy = f"use {' or '.join(SENSOR_PROFILES)}, or describe it in a table [scenes.sensor]"
         raise refusal("is not a known sensor", remedy)
     return value
-
-
-def _form(value: object) -> str:
-    """Return the tag of the form that `sensor` has; messages leave out tags in <>."""
-    return "<table>" if isinstance(value, dict | SensorTable) else "<name>"
 
 
 Sensor = Annotated[

@@ -1,4 +1,4 @@
-"""Landsat Collection 2 Level-2: surface reflectance of Landsat 8 and 9 at 30 m, by USGS."""
+"""Landsat Collection 2 Level-2: surface reflectance of Landsat 4 to 9 at 30 m, by USGS."""
 
 from __future__ import annotations
 
@@ -13,18 +13,41 @@ from spatial_assets.geo.sensor_profile import (
 _NOT_CLEAR = (0, 1, 2, 3, 4)  # fill, dilated cloud, cirrus, cloud, cloud shadow
 _SNOW = 5
 
+_TM = {
+    "blue": ("SR_B1",),
+    "green": ("SR_B2",),
+    "red": ("SR_B3",),
+    "nir": ("SR_B4",),
+    "nir08": ("SR_B4",),
+    "swir16": ("SR_B5",),
+    "swir22": ("SR_B7",),
+}
+"""Names of the bands of TM and ETM+."""
+
+_OLI = {
+    "coastal": ("SR_B1",),
+    "blue": ("SR_B2",),
+    "green": ("SR_B3",),
+    "red": ("SR_B4",),
+    "nir": ("SR_B5",),
+    "nir08": ("SR_B5",),
+    "swir16": ("SR_B6",),
+    "swir22": ("SR_B7",),
+}
+
 PROFILE = SensorProfile(
     name="landsat-c2-l2",
     bands={
-        "coastal": ("coastal", "SR_B1"),
-        "blue": ("blue", "SR_B2"),
-        "green": ("green", "SR_B3"),
-        "red": ("red", "SR_B4"),
-        "nir": ("nir08", "nir", "SR_B5"),
-        "nir08": ("nir08", "nir", "SR_B5"),
-        "swir16": ("swir16", "SR_B6"),
-        "swir22": ("swir22", "SR_B7"),
+        "coastal": ("coastal",),
+        "blue": ("blue",),
+        "green": ("green",),
+        "red": ("red",),
+        "nir": ("nir08", "nir"),
+        "nir08": ("nir08", "nir"),
+        "swir16": ("swir16",),
+        "swir22": ("swir22",),
     },
+    platforms={r"landsat-[457]": _TM, r"landsat-[89]": _OLI},
     class_band="qa_pixel",
     class_assets=("qa_pixel", "QA_PIXEL"),
     clear=ClearBits((*_NOT_CLEAR, _SNOW)),
@@ -60,5 +83,6 @@ PROFILE = SensorProfile(
         ),
     ),
     expected_range=(-0.1999725, 1.6000125),  # DN 1 to 65455
-    reference="USGS, Landsat 8-9 Collection 2 Level 2 Science Product Guide, LSDS-1619",
+    reference="USGS, Collection 2 Level 2 Science Product Guides: Landsat 8-9, LSDS-1619, and "
+    "Landsat 4-7, LSDS-1618",
 )

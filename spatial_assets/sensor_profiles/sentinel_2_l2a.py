@@ -36,6 +36,7 @@ PROFILE = SensorProfile(
         "swir16": _names("swir16", "B11", 20),
         "swir22": _names("swir22", "B12", 20),
     },
+    platforms={r"(sentinel-?|s)2[a-z]?": {}},
     class_band="scl",
     class_assets=("scl", "SCL", "SCL_20m"),
     clear=ClearClasses(_CLEAR),

@@ -22,7 +22,6 @@ NOT_YET_TESTED = frozenset(
         "internal-mask",
         "item-geojson",
         "json-suffix",
-        "landsat7-common-names",
         "mapinfo-tab",
         "nested-attribute",
         "nodata-nan-on-uint16",

@@ -14,6 +14,7 @@ import pytest
 from pydantic import ValidationError
 
 from spatial_assets.errors import SettingsError
+from spatial_assets.geo.sensor_profile import AssetBand
 from spatial_assets.project import Project, load_project
 from spatial_assets.sensor_profiles import SENSOR_PROFILES
 
@@ -278,6 +279,42 @@ nodata = 0
     assert sensor.class_assets == ("mask",)
     assert sensor.radiometry.name == "declared"
     assert (sensor.scale, sensor.offset, sensor.nodata) == (0.0001, 0, 0)
+
+
+OWN_SENSOR = """
+[scenes]
+catalog = "scenes"
+[scenes.sensor]
+scale = 0.0001
+offset = 0
+"""
+
+
+def test_a_band_of_a_file_is_named_by_number(load: Load) -> None:
+    bands = 'bands = { red = { asset = "a", band = 1 }, nir = ["nir", { asset = "a", band = 4 }] }'
+
+    sensor = load(scenes=f"{OWN_SENSOR}{bands}\n").sensor
+
+    assert sensor.bands == {"red": (AssetBand("a", 1),), "nir": ("nir", AssetBand("a", 4))}
+
+
+@pytest.mark.parametrize(
+    ("bands", "message"),
+    [
+        pytest.param(
+            'red = { asset = "a", band = 1 }, nir = { asset = "a", band = 1 }',
+            "scenes.sensor.bands.nir: is read from band 1 of a, and so is red",
+            id="one-band-for-two",
+        ),
+        pytest.param('red = { asset = "a", band = 0 }', "greater than or equal to 1", id="zero"),
+        pytest.param('red = { asset = "a" }', "is required and missing", id="no-number"),
+        pytest.param('red = { asset = "a", bnd = 1, band = 1 }', "did you mean", id="misspelt"),
+    ],
+)
+def test_a_band_of_a_file_that_cannot_be_meant_is_refused(
+    refusal: Callable[..., str], bands: str, message: str
+) -> None:
+    assert message in refusal(scenes=f"{OWN_SENSOR}bands = {{ {bands} }}\n")
 
 
 def test_every_sensor_has_the_bands_of_ndvi_and_a_rule_for_clear_sky() -> None:

@@ -20,7 +20,7 @@ from spatial_assets.catalog.changes.polling import hash_settings
 from spatial_assets.catalog.stac.bands import band_source, class_source
 from spatial_assets.catalog.stac.calibration import resolve_calibration
 from spatial_assets.catalog.stac.duplicates import granule_of
-from spatial_assets.errors import RasterError
+from spatial_assets.errors import RasterError, SceneError
 from spatial_assets.geo.sensor_profile import DECLARED, GranulePattern, GranuleRule, SensorProfile
 from spatial_assets.pipeline.fingerprints import fingerprint, rule_of
 from spatial_assets.project import load_project
@@ -32,6 +32,12 @@ COMMON_NAMES = {
 }
 NOON = dt.datetime(2023, 8, 18, 12, tzinfo=dt.UTC)
 BASE = "https://example.org/item.json"
+
+PLATFORMS = {
+    "landsat-c2-l2": ("landsat-4", "landsat-5", "landsat-7", "landsat-8", "landsat-9"),
+    "sentinel-2-l2a": ("sentinel-2a", "sentinel-2b", "sentinel-2c", "sentinel-2d"),
+}
+"""Profile -> platforms whose items it reads."""
 
 every_profile = pytest.mark.parametrize("profile", SENSOR_PROFILES.values(), ids=SENSOR_PROFILES)
 every_pattern = pytest.mark.parametrize(
@@ -49,6 +55,16 @@ def properties_at(profile: SensorProfile, baseline: tuple[int, int]) -> dict[str
     """Return item properties that state a processing baseline, if the sensor has baselines."""
     rule = profile.radiometry.baseline
     return {} if rule is None else {rule.item_property: f"{baseline[0]:02}.{baseline[1]:02}"}
+
+
+def names_by_platform(profile: SensorProfile) -> list[tuple[str, str, str]]:
+    """Return every platform, band, and name that means it there."""
+    return [
+        (platform, band, str(name))
+        for platform in PLATFORMS[profile.name]
+        for band in profile.bands
+        for name in profile.names_of(band, platform)
+    ]
 
 
 def first_baseline(profile: SensorProfile) -> tuple[int, int]:
@@ -75,24 +91,50 @@ def test_a_file_is_named_after_its_product(profile: SensorProfile) -> None:
 
 
 @every_profile
-def test_a_band_is_found_by_every_name_that_it_goes_by(profile: SensorProfile) -> None:
-    for band, names in profile.bands.items():
-        for name in names:
-            found = {
-                "assets": {name: {"href": "by_key.tif"}},
-                "properties": properties_at(profile, first_baseline(profile)),
-            }
-            described = {
-                **found,
-                "assets": {"file": {"href": "by_name.tif", "bands": [{"name": name}]}},
-            }
+def test_a_band_is_found_by_every_name_that_it_goes_by_on_a_platform(
+    profile: SensorProfile,
+) -> None:
+    for platform, band, name in names_by_platform(profile):
+        found = {
+            "assets": {name: {"href": "by_key.tif"}},
+            "properties": {
+                **properties_at(profile, first_baseline(profile)),
+                "platform": platform,
+            },
+        }
+        described = {
+            **found,
+            "assets": {"file": {"href": "by_name.tif", "bands": [{"name": name}]}},
+        }
 
-            by_key = band_source(found, band, base=BASE, profile=profile)
-            by_name = band_source(described, band, base=BASE, profile=profile)
+        by_key = band_source(found, band, base=BASE, profile=profile)
+        by_name = band_source(described, band, base=BASE, profile=profile)
 
-            assert by_key.href == "https://example.org/by_key.tif"
-            assert by_name.href == "https://example.org/by_name.tif"
-            assert by_key.nodata == profile.nodata
+        assert by_key.href == "https://example.org/by_key.tif"
+        assert by_name.href == "https://example.org/by_name.tif"
+        assert by_key.nodata == profile.nodata
+
+
+@every_profile
+def test_no_name_means_two_bands_on_one_platform(profile: SensorProfile) -> None:
+    for platform in PLATFORMS[profile.name]:
+        meant: dict[object, set[str]] = {}
+        for band in profile.bands:
+            for name in profile.names_of(band, platform):
+                meant.setdefault(name, set()).add(band)
+
+        several = {frozenset(bands) for bands in meant.values() if len(bands) > 1}
+        assert several <= {frozenset({"nir", "nir08"})}  # Landsat has one near infrared band
+
+
+@every_profile
+def test_an_item_of_another_platform_is_refused(profile: SensorProfile) -> None:
+    item = {"assets": {"red": {"href": "red.tif"}}, "properties": {"platform": "Landsat_1"}}
+
+    with pytest.raises(SceneError, match="landsat-1") as caught:
+        band_source(item, "red", base=BASE, profile=profile)
+
+    assert caught.value.reason == "unknown_platform"
 
 
 @every_profile
@@ -241,7 +283,7 @@ def test_a_class_band_without_a_rule_is_refused() -> None:
         ),
         pytest.param(
             'sensor = "landsat-c2-l2"',
-            "6afffad5abfa24588a303bb4241b7ddb51e53971cccedeb17718c27decb74f5c",
+            "765cc08465c6114f21900320bab62c9b9e68a9a9000ca748e67d8b6b65bd470d",
             ["drop", [0, 1, 2, 3, 4, 5]],
             id="landsat-c2-l2",
         ),

@@ -29,6 +29,7 @@ from spatial_assets.catalog.stac.candidates import Candidate, candidate_of, reje
 from spatial_assets.catalog.stac.item_filter import item_filter_of
 from spatial_assets.catalog.stac.items import RawItem, moment_of
 from spatial_assets.errors import SettingsError
+from spatial_assets.geo.sensor_profile import BandName
 from spatial_assets.project import Project
 
 FULL_POLL_EVERY = dt.timedelta(days=1)
@@ -167,7 +168,7 @@ class _Poll:
 def hash_settings(project: Project) -> str:
     """Hash every setting that decides which items are found, and how they are read."""
     sensor, scenes = project.sensor, project.scenes
-    deciding = [
+    deciding: list[object] = [
         project.catalog_url,
         scenes.collections,
         scenes.datetime,
@@ -175,11 +176,21 @@ def hash_settings(project: Project) -> str:
         shapely.to_wkb(project.area_geometry, hex=True),
         scenes.source.endpoint,
         sorted(project.bands),
-        [sensor.name, sensor.class_band, sensor.class_assets, sensor.radiometry.name],
+        [
+            *(sensor.name, sensor.class_band, _hashed_names(sensor.class_assets)),
+            sensor.radiometry.name,
+        ],
         [sensor.scale, sensor.offset, sensor.nodata],
-        {name: list(accepted) for name, accepted in sensor.bands.items()},
+        {name: _hashed_names(accepted) for name, accepted in sensor.bands.items()},
     ]
+    if any(sensor.platforms.values()):
+        deciding.append([[name, dict(names)] for name, names in sensor.platforms.items()])
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
+
+
+def _hashed_names(accepted: Iterable[BandName]) -> list[object]:
+    """Return names of a band as JSON values."""
+    return [one if isinstance(one, str) else [one.asset, one.band] for one in accepted]
 
 
 def _in_order(documents: Iterable[PolledDocument]) -> tuple[PolledDocument, ...]:

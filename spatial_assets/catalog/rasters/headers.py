@@ -9,7 +9,7 @@ import numpy as np
 from affine import Affine
 from pyproj import CRS
 from pyproj.exceptions import CRSError
-from rasterio.enums import Interleaving
+from rasterio.enums import ColorInterp, Interleaving
 
 from spatial_assets.catalog.rasters.gdal_datasets import Dataset
 from spatial_assets.catalog.scene import BandSource
@@ -37,8 +37,8 @@ def grid_of(dataset: Dataset, source: BandSource, *, size: int | None) -> Source
         size: of the file in bytes, if known.
 
     Raises:
-        SceneError: `absurd_header`, `missing_band`, `bad_dtype`, `no_crs`, `no_geotransform`,
-            `rotated`.
+        SceneError: `absurd_header`, `missing_band`, `ambiguous_band`, `bad_dtype`, `no_crs`,
+            `no_geotransform`, `rotated`.
     """
     _require_sane(dataset, source, size=size)
     transform, shown = dataset.transform, mask_secrets(source.href)
@@ -98,6 +98,12 @@ def is_float(dataset: Dataset, source: BandSource) -> bool:
     return bool(np.issubdtype(np.dtype(dataset.dtypes[source.index - 1]), np.floating))
 
 
+def data_bands(dataset: Dataset) -> list[int]:
+    """Return the numbers, from 1, of the bands that are not alpha."""
+    kinds = enumerate(dataset.colorinterp, start=1)
+    return [number for number, kind in kinds if kind != ColorInterp.alpha]
+
+
 def require_one_crs(grids: Iterable[tuple[str, SourceGrid]]) -> None:
     """Refuse bands of one scene in different CRSs.
 
@@ -142,6 +148,12 @@ def _require_sane(dataset: Dataset, source: BandSource, *, size: int | None) -> 
         raise SceneError(
             f"{shown} has {count} bands; the item refers to number {source.index}",
             reason="missing_band",
+        )
+    if not source.is_numbered and len(data_bands(dataset)) > 1:
+        raise SceneError(
+            f"{shown} has {count} bands, and nothing says which of them is {source.name!r}: name "
+            f'it by number, {source.name} = {{ asset = "...", band = 1 }} in [scenes.sensor] bands',
+            reason="ambiguous_band",
         )
     dtype = dataset.dtypes[source.index - 1]
     if dtype not in PIXEL_TYPES:

@@ -1,6 +1,8 @@
 """Selection of the asset of an item, and the band within it, that holds one of our bands.
 
-Archives name assets differently, so a sensor profile lists the accepted names, best first.
+Archives name assets differently, so a sensor profile lists the accepted names, best first: common
+names, which mean the same on every platform, then what its archives call the band on the item's
+platform. A name under which an item has something else is passed over.
 """
 
 from __future__ import annotations
@@ -17,30 +19,51 @@ from spatial_assets.catalog.stac.calibration import (
     declared_number,
     resolve_calibration,
 )
+from spatial_assets.catalog.stac.duplicates import platform_of
 from spatial_assets.errors import SceneError
-from spatial_assets.geo.sensor_profile import SensorProfile
+from spatial_assets.geo.common_names import contradict
+from spatial_assets.geo.sensor_profile import (
+    UNKNOWN_PLATFORM,
+    AssetBand,
+    BandName,
+    SensorProfile,
+)
+from spatial_assets.indices import INDICES
+from spatial_assets.project.secrets import mask_secrets
 
 _PICTURES = frozenset({"visual", "overview", "thumbnail", "metadata"})
 
 
 @dataclass(frozen=True)
-class AssetBand:
+class FoundBand:
     """An asset and the number of a band within it, from 1."""
 
     key: str
     asset: JsonObject
     index: int
+    is_numbered: bool
+    """False: nothing says which band of the file it is, so the file must have only one."""
 
 
 def band_source(item: JsonObject, name: str, *, base: str, profile: SensorProfile) -> BandSource:
     """Return the source of the reflective band that we call `name`.
 
     Raises:
-        SceneError: `missing_band`, `bad_href`, `radiometry_unknown`.
+        SceneError: `unknown_platform`, `missing_band`, `ambiguous_band`, `bad_href`,
+            `radiometry_unknown`.
     """
-    found = _find_band(item, profile.bands.get(name, (name,)))
+    platform = platform_of(properties_of(item))
+    if not profile.knows(platform):
+        raise SceneError(
+            f"the platform {platform!r} is none of the sensor {profile.name} (it has "
+            f"{', '.join(profile.platforms)}), whose band names may mean other bands there; "
+            "describe the sensor in a table [scenes.sensor]",
+            reason="unknown_platform",
+        )
+    accepted = profile.names_of(name, platform)
+    found = _find_band(item, name, accepted)
     if found is None:
-        raise _missing(item, name, profile.bands.get(name, (name,)))
+        raise _missing(item, name, accepted, platform=platform, profile=profile)
     metadata = band_metadata(item, found.asset, found.index)
     try:
         calibration = resolve_calibration(properties_of(item), metadata, profile=profile)
@@ -61,15 +84,14 @@ def class_source(item: JsonObject, *, base: str, profile: SensorProfile) -> Band
     """Return the source of the band of classes or flags; None if the sensor has none.
 
     Raises:
-        SceneError: `missing_band`, `bad_href`.
+        SceneError: `missing_band`, `ambiguous_band`, `bad_href`.
     """
     if profile.class_band is None:
         return None
-    assets = assets_of(item)
-    key = next((key for key in profile.class_assets if key in assets), None)
-    if key is None:
-        raise _missing(item, profile.class_band, profile.class_assets)
-    found = AssetBand(key, assets[key], 1)
+    name, accepted = profile.class_band, profile.class_assets
+    found = next(filter(None, (_by_key(item, name, one, accepted) for one in accepted)), None)
+    if found is None:
+        raise _missing(item, name, accepted)
     metadata = band_metadata(item, found.asset, found.index)
     return _source(
         item,
@@ -81,8 +103,31 @@ def class_source(item: JsonObject, *, base: str, profile: SensorProfile) -> Band
     )
 
 
+def require_distinct(bands: Mapping[str, BandSource]) -> None:
+    """Refuse two bands of an index that would be read from one band of one file.
+
+    Raises:
+        SceneError: `same_band`.
+    """
+    for index in INDICES.values():
+        if not bands.keys() >= set(index.needs):
+            continue
+        places: dict[object, str] = {}
+        for name in index.needs:
+            source = bands[name]
+            first = places.setdefault((source.href, source.query, source.index), name)
+            if first != name:
+                raise SceneError(
+                    f"the bands {first!r} and {name!r} of {index.name} would both be read from "
+                    f"band {source.index} of {mask_secrets(source.href)}; name the asset or the "
+                    f'band of each, e.g. {name} = {{ asset = "...", band = 2 }} in '
+                    "[scenes.sensor] bands",
+                    reason="same_band",
+                )
+
+
 def _source(
-    item: JsonObject, found: AssetBand, *, name: str, base: str, **resolved: object
+    item: JsonObject, found: FoundBand, *, name: str, base: str, **resolved: object
 ) -> BandSource:
     """Return a band source with what the asset states about its file."""
     href = resolve_href(found.asset.get("href"), base)
@@ -93,6 +138,7 @@ def _source(
         href=href.place,
         query=href.query,
         index=found.index,
+        is_numbered=found.is_numbered,
         checksum=checksum.lower() if isinstance(checksum, str) and checksum else None,
         size=size if isinstance(size, int) and not isinstance(size, bool) and size >= 0 else None,
         collection=collection if isinstance(collection, str) else None,
@@ -100,37 +146,98 @@ def _source(
     )
 
 
-def _find_band(item: JsonObject, accepted: Sequence[str]) -> AssetBand | None:
-    """Return the first accepted name that is an asset key, else the first that is a common name."""
+def _find_band(item: JsonObject, name: str, accepted: Sequence[BandName]) -> FoundBand | None:
+    """Return the band with the first accepted name that the item has, as key or in a description.
+
+    Raises:
+        SceneError: `ambiguous_band`.
+    """
+    texts = [one for one in accepted if isinstance(one, str)]
+    for one in accepted:
+        by_key = _by_key(item, name, one, accepted)
+        found = [by_key] if by_key is not None else []
+        if isinstance(one, str):
+            found += _described_as(item, name, one)
+        if found:  # the same band at 10, 20 and 60 m: the finest, unless a key is preferred
+            return min(found, key=lambda band: _preference(item, band, texts))
+    return None
+
+
+def _by_key(
+    item: JsonObject, name: str, wanted: BandName, accepted: Sequence[BandName]
+) -> FoundBand | None:
+    """Return the band that is named by the key of its asset; None if there is none.
+
+    Raises:
+        SceneError: `ambiguous_band`: the asset has several, and nothing says which one.
+    """
     assets = assets_of(item)
-    for name in accepted:
-        if name in assets:
-            return AssetBand(name, assets[name], _index_of(assets[name], accepted) or 1)
-    for name in accepted:
-        found = [
-            AssetBand(key, asset, index)
-            for key, asset in sorted(assets.items())
-            if not _is_picture(asset) and (index := _index_of(asset, (name,))) is not None
-        ]
-        if found:  # the same band at 10, 20 and 60 m: the finest
-            return min(found, key=lambda band: _resolution(item, band))
-    return None
+    if isinstance(wanted, AssetBand):
+        asset = assets.get(wanted.asset)
+        return None if asset is None else FoundBand(wanted.asset, asset, wanted.band, True)
+    asset = assets.get(wanted)
+    if asset is None:
+        return None
+    described = _descriptions(asset)
+    if len(described) <= 1:
+        is_other = any(_is_other(band, name, wanted) for band in described)
+        return None if is_other else FoundBand(wanted, asset, 1, False)
+    names = {name, *(one for one in accepted if isinstance(one, str))}
+    numbers = [number for number, band in enumerate(described, 1) if names_of(band) & names]
+    if len(numbers) == 1:
+        return FoundBand(wanted, asset, numbers[0], True)
+    raise ambiguous_band(name, wanted, len(described))
 
 
-def _index_of(asset: JsonObject, names: Sequence[str]) -> int | None:
-    """Return the number, from 1, of the first band of an asset that has one of `names`."""
-    for key in ("bands", "eo:bands"):
-        entries = asset.get(key)
-        for number, entry in enumerate(entries if isinstance(entries, list) else [], start=1):
-            if isinstance(entry, Mapping) and not names_of(entry).isdisjoint(names):
-                return number
-    return None
+def _described_as(item: JsonObject, name: str, wanted: str) -> list[FoundBand]:
+    """Return the bands that descriptions give a name to, common or not."""
+    return [
+        FoundBand(key, asset, number, len(described) > 1)
+        for key, asset in sorted(assets_of(item).items())
+        if key not in _PICTURES and not _is_picture(asset)
+        for described in [_descriptions(asset)]
+        for number, band in enumerate(described, start=1)
+        if wanted in names_of(band) and not _is_other(band, name, wanted)
+    ]
+
+
+def _is_other(band: JsonObject, name: str, wanted: str) -> bool:
+    """Return True if a description states common names, all of which contradict ours."""
+    stated = common_names_of(band)
+    return bool(stated) and all(one != wanted and contradict(name, one) for one in stated)
+
+
+def _descriptions(asset: JsonObject) -> list[JsonObject]:
+    """Return the descriptions of an asset's bands: the list that names them, else the longest."""
+    lists = [
+        [each if isinstance(each, Mapping) else {} for each in entries]
+        for entries in map(asset.get, ("bands", "eo:bands", "raster:bands"))
+        if isinstance(entries, list)
+    ]
+    named = (each for each in lists if any(map(names_of, each)))
+    return next(named, max(lists, key=len, default=[]))
+
+
+def ambiguous_band(name: str, asset: str, count: int) -> SceneError:
+    """Return the error for an asset of several bands of which nothing says which one is meant."""
+    return SceneError(
+        f"asset {asset!r} has {count} bands, and nothing says which of them is {name!r}: name it "
+        f'by number, {name} = {{ asset = "{asset}", band = 1 }} in [scenes.sensor] bands, or give '
+        "the bands their common names in the item",
+        reason="ambiguous_band",
+    )
+
+
+def common_names_of(band: JsonObject) -> set[str]:
+    """Return the common names in a band description of STAC 1.0 or 1.1."""
+    keys = ("common_name", "eo:common_name")
+    return {str(band[key]) for key in keys if isinstance(band.get(key), str)}
 
 
 def names_of(band: JsonObject) -> set[str]:
     """Return the names in a band description of STAC 1.0 or 1.1."""
-    keys = ("name", "common_name", "eo:common_name")
-    return {str(band[key]) for key in keys if isinstance(band.get(key), str)}
+    name = band.get("name")
+    return common_names_of(band) | ({name} if isinstance(name, str) else set())
 
 
 def _is_picture(asset: JsonObject) -> bool:
@@ -141,20 +248,51 @@ def _is_picture(asset: JsonObject) -> bool:
     )
 
 
-def _resolution(item: JsonObject, found: AssetBand) -> tuple[float, str]:
-    """Return the stated pixel size and the key, for choosing the finest; ties are broken by key."""
+def _preference(
+    item: JsonObject, found: FoundBand, texts: Sequence[str]
+) -> tuple[int, float, bool, str]:
+    """Rank bands of one name, least first: by accepted key, finest, alone in its file, key."""
+    is_accepted = found.key in texts
+    return (
+        texts.index(found.key) if is_accepted else len(texts),
+        _resolution(item, found),
+        len(_descriptions(found.asset)) > 1,
+        found.key,
+    )
+
+
+def _resolution(item: JsonObject, found: FoundBand) -> float:
+    """Return the stated pixel size, for choosing the finest."""
     metadata = band_metadata(item, found.asset, found.index)
     for value in (metadata.get("spatial_resolution"), found.asset.get("gsd")):
         if isinstance(value, int | float) and math.isfinite(value):
-            return (float(value), found.key)
-    return (math.inf, found.key)
+            return float(value)
+    return math.inf
 
 
-def _missing(item: JsonObject, name: str, accepted: Sequence[str]) -> SceneError:
+def _missing(
+    item: JsonObject,
+    name: str,
+    accepted: Sequence[BandName],
+    *,
+    platform: str = "",
+    profile: SensorProfile | None = None,
+) -> SceneError:
     """Return the error for an item without a band."""
     keys = ", ".join(sorted(assets_of(item))) or "none"
+    by_platform = {
+        one
+        for names in (profile.platforms.values() if profile is not None else ())
+        for one in names.get(name, ())
+    }
+    if platform == UNKNOWN_PLATFORM and by_platform - set(accepted):
+        return SceneError(
+            f"no asset has the common name {', '.join(map(str, accepted))}, and without a "
+            f"`platform` the item's keys ({keys[:300]}) may mean different bands; state it",
+            reason="unknown_platform",
+        )
     return SceneError(
-        f"no asset for the band {name!r}: expected the key or common name {', '.join(accepted)}; "
-        f"the item has the assets {keys[:300]}",
+        f"no asset for the band {name!r}: expected the key or common name "
+        f"{', '.join(map(str, accepted))}; the item has the assets {keys[:300]}",
         reason="missing_band",
     )

@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 from spatial_assets.catalog.json_object import JsonObject, properties_of
 from spatial_assets.catalog.scene import RejectedScene, Scene, SupersededScene
 from spatial_assets.catalog.stac.calibration import parse_baseline
-from spatial_assets.geo.sensor_profile import GranuleRule
+from spatial_assets.geo.sensor_profile import UNKNOWN_PLATFORM, GranuleRule
 from spatial_assets.sensor_profiles import SENSOR_PROFILES
 
 _NEVER = dt.datetime.min.replace(tzinfo=dt.UTC)
@@ -127,7 +127,7 @@ def platform_of(properties: JsonObject) -> str:
         value = properties.get(key)
         if isinstance(value, str) and value.strip():
             return value.strip().lower().replace("_", "-").replace(" ", "-")
-    return "unknown"
+    return UNKNOWN_PLATFORM
 
 
 def granule_of(item: JsonObject, acquired: dt.datetime) -> str:

@@ -14,7 +14,7 @@ from shapely.geometry.base import BaseGeometry
 
 from spatial_assets.catalog.json_object import JsonObject, properties_of
 from spatial_assets.catalog.scene import RejectedScene, Scene
-from spatial_assets.catalog.stac.bands import band_source, class_source
+from spatial_assets.catalog.stac.bands import band_source, class_source, require_distinct
 from spatial_assets.catalog.stac.calibration import processing_baseline
 from spatial_assets.catalog.stac.duplicates import granule_of, platform_of
 from spatial_assets.catalog.stac.footprints import (
@@ -59,6 +59,7 @@ def read_scene(raw: RawItem, profile: SensorProfile, *, needs: Iterable[str]) ->
     bands = {
         name: band_source(item, name, base=raw.href, profile=profile) for name in sorted(set(needs))
     }
+    require_distinct(bands)
     collection = item.get("collection")
     return Scene(
         id=safe_id(item),

@@ -8,17 +8,21 @@ import struct
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import rasterio
 import rasterio.shutil
 from affine import Affine
+from numpy.typing import NDArray
 
 from spatial_assets.catalog.access.source_access import SourceAccess
 from spatial_assets.catalog.rasters.inspect import inspect_scene
+from spatial_assets.catalog.rasters.windows import read_window
 from spatial_assets.catalog.scene import RejectedScene
 from spatial_assets.catalog.scene_facts import SceneFacts
+from spatial_assets.geo.grid.geobox import Window
 from spatial_assets.geo.radiometry import Calibration
 from spatial_assets_tests.catalog.rasters.scene_inspection import accepted, refused, the_scene
 from spatial_assets_tests.fixtures.scene_factory import (
@@ -26,7 +30,9 @@ from spatial_assets_tests.fixtures.scene_factory import (
     ORIGIN,
     PIXEL,
     clear_vegetation,
+    item_of,
     with_band,
+    write_item,
     write_raster,
     write_scene,
 )
@@ -178,6 +184,59 @@ def test_a_band_that_the_file_does_not_have_is_missing(
 
     assert isinstance(found, RejectedScene)
     assert found.reason == "missing_band"
+
+
+class TestFileOfSeveralBands:
+    """Red and near infrared are bands 2 and 4 of one file, the others are noise."""
+
+    BANDS: ClassVar = {"red": {"asset": "image", "band": 2}, "nir": {"asset": "image", "band": 4}}
+
+    @staticmethod
+    def sensor(**bands: object) -> dict[str, object]:
+        return {"name": "own", "scale": 0.0001, "offset": 0.0, "bands": bands}
+
+    @staticmethod
+    def write(folder: Path, interleave: str, **assets: object) -> dict[str, NDArray[np.uint16]]:
+        noise = np.random.default_rng(0).integers(1, 9000, (2, 64, 64), dtype=np.uint16)
+        known = clear_vegetation()
+        pixels = np.stack([noise[0], known["red"], noise[1], known["nir"]])
+        write_raster(folder / "image.tif", pixels, interleave=interleave, photometric="minisblack")
+        item = item_of()
+        write_item(folder, {**item, "assets": assets or {"image": {"href": "image.tif"}}})
+        return known
+
+    @pytest.mark.parametrize("interleave", ["pixel", "band"])
+    def test_the_numbered_bands_are_read(
+        self, tmp_path: Path, access: SourceAccess, interleave: str
+    ) -> None:
+        known = self.write(tmp_path / "s", interleave)
+
+        facts = accepted(tmp_path, access, sensor=self.sensor(**self.BANDS))
+
+        scene, _ = the_scene(tmp_path, sensor=self.sensor(**self.BANDS))
+        for name, source in scene.bands.items():
+            window = Window(3, 5, 20, 30)
+            pixels, _ = read_window(source, facts.bands[name], window, access)
+            assert np.array_equal(pixels, known[name][5:35, 3:23])
+        assert facts.figures["ndvi_median"] == pytest.approx(0.818, abs=0.01)
+
+    def test_another_number_is_another_fingerprint(self, tmp_path: Path) -> None:
+        self.write(tmp_path / "s", "pixel")
+        other = self.sensor(**self.BANDS | {"red": {"asset": "image", "band": 3}})
+
+        assert (
+            the_scene(tmp_path, sensor=self.sensor(**self.BANDS))[0].fingerprint
+            != the_scene(tmp_path, sensor=other)[0].fingerprint
+        )
+
+    def test_a_band_without_a_number_is_refused(self, tmp_path: Path, access: SourceAccess) -> None:
+        self.write(tmp_path / "s", "pixel", red={"href": "image.tif"}, nir={"href": "other.tif"})
+        write_raster(tmp_path / "s" / "other.tif", clear_vegetation()["nir"])
+
+        found = refused(tmp_path, access, sensor=self.sensor(red="red", nir="nir"))
+
+        assert found.reason == "ambiguous_band"
+        assert "4 bands" in found.message
 
 
 def test_shifted_grids_and_other_resolutions_are_kept_band_by_band(
