@@ -45,11 +45,12 @@ def storage_problem(url: str) -> str | None:
 def resolved_database_url(url: str, root: Path) -> str | None:
     """Return a database URL in the form that SQLAlchemy takes; None if its kind is unknown.
 
-    DuckDB's three slashes are followed by a path relative to `root`, four by an absolute one.
+    DuckDB's three slashes are followed by a path relative to `root` (~ is the home folder), four by
+    an absolute one.
     """
     if url.startswith(_DUCKDB):
         path = url.removeprefix(_DUCKDB)
-        return f"{_DUCKDB}{(root / Path(path)).resolve()}" if path else None
+        return f"{_DUCKDB}{(root / Path(path).expanduser()).resolve()}" if path else None
     for prefix in _POSTGRES:
         if url.startswith(prefix):
             # SQLAlchemy's default driver depends on its version; this package uses psycopg 3.

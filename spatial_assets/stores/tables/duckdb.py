@@ -19,7 +19,7 @@ from spatial_assets.errors import DatabaseError
 from spatial_assets.stores.tables.batches import Batch, encoded
 from spatial_assets.stores.tables.database import Database
 from spatial_assets.stores.tables.ddl import DUCKDB_DIALECT, DuckDialect, quoted
-from spatial_assets.stores.tables.duckdb_file import DuckFile, is_locked_elsewhere
+from spatial_assets.stores.tables.duckdb_file import DuckFile, holder_of, is_locked_elsewhere
 from spatial_assets.stores.tables.schema import MIGRATIONS, Migration
 from spatial_assets.stores.tables.transactions import STAGED_ROWS, Transaction
 
@@ -169,9 +169,9 @@ def is_geometry(column: sa.Column[object]) -> bool:
 
 def explained(error: duckdb.Error) -> str:
     """Message for a DuckDB error, with the remedy."""
-    message = str(error).partition("\n")[0]
     if is_locked_elsewhere(error):
-        return f"{message}. Another process holds the file: close it, or use PostGIS to share"
+        return f"the file is held by {holder_of(error)}: close it there, or use PostGIS to share"
+    message = str(error).partition("\n")[0]
     if isinstance(error, duckdb.CatalogException):
         return f"{message}. Call ensure_schema first, or run `spatial-assets check`"
     return message

@@ -15,6 +15,7 @@ import importlib.util
 import logging
 import os
 import random
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ import duckdb
 
 from spatial_assets.errors import DatabaseError
 from spatial_assets.retries import Backoff, with_retries
+from spatial_assets.stores.tables.interrupts import deferred_interrupts
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +55,12 @@ REQUEST_POLL_SECONDS = 0.02
 MAX_ATTACH_WAIT_SECONDS = 0.05
 """Longest wait between attempts to attach a file that another process has locked."""
 
+RUN_WAIT_SECONDS = 3600.0
+"""Longest wait of a run for a file that another program, such as a notebook, has open."""
+
+NOTICE_SECONDS = 15.0
+"""Interval between log records that name the process which holds the file."""
+
 IN_MEMORY = ":memory:"
 """Database that is read if there is no file."""
 
@@ -77,16 +85,18 @@ class DuckFile:
             duckdb.Error: another process did not release the file in time.
         """
         with locked(self._path, self._lock_timeout) as lock:
-            lock.transfer_to(self)
             connection, is_done = self._instance(), False
             try:
+                with deferred_interrupts():
+                    lock.transfer_to(self)
                 if self._attached is None:
                     self._attach(connection, write=write)
-                yield connection
-                if not self._may_be_kept():
-                    self.detach()
-                self._used = time.monotonic()
-                is_done = True
+                with deferred_interrupts():
+                    yield connection
+                    if not self._may_be_kept():
+                        self.detach()
+                    self._used = time.monotonic()
+                    is_done = True
             finally:
                 if not is_done:
                     # Closing rolls back and releases the file, whatever state it is in.
@@ -110,7 +120,8 @@ class DuckFile:
             with locked(self._path, self._lock_timeout):
                 self._keepers -= 1
                 if not self._keepers:
-                    self.detach()
+                    with deferred_interrupts():
+                        self.detach()
 
     def spatial_version(self) -> str:
         """Versions of DuckDB and of its spatial extension."""
@@ -174,20 +185,39 @@ class DuckFile:
             # A process that has just given way would be back before those that wait retry.
             time.sleep(MAX_ATTACH_WAIT_SECONDS * (1 + random.random()))  # noqa: S311 - jitter only
         try:
-            connection.execute(command)
+            self._attach_now(connection, command)
         except duckdb.Error as error:
             if not is_locked_elsewhere(error):
                 raise
             self._attach_when_released(connection, command)
         self._attached = target
-        connection.execute("USE store")
+
+    def _attach_now(self, connection: duckdb.DuckDBPyConnection, command: str) -> None:
+        with deferred_interrupts():
+            connection.execute(command)
+            connection.execute("USE store")
 
     def _attach_when_released(self, connection: duckdb.DuckDBPyConnection, command: str) -> None:
+        """Wait until other processes release the file, and name the one that holds it.
+
+        A run waits for long: its pixels are stored, and only the rows are missing.
+        """
+        wait = max(self._lock_timeout, RUN_WAIT_SECONDS) if self._keepers else self._lock_timeout
+        notice = HolderNotice(self._path)
+
+        def attach() -> None:
+            try:
+                self._attach_now(connection, command)
+            except duckdb.Error as error:
+                if is_locked_elsewhere(error):
+                    notice.log_if_due(error)
+                raise
+
         with requesting(self._path):
             with_retries(
-                lambda: connection.execute(command),
+                attach,
                 backoff=Backoff(
-                    first=0.005, largest=MAX_ATTACH_WAIT_SECONDS, total=self._lock_timeout
+                    first=0.005, largest=MAX_ATTACH_WAIT_SECONDS, total=wait, time_limit=wait
                 ),
                 errors=(duckdb.Error,),
                 may_pass=is_locked_elsewhere,
@@ -229,8 +259,41 @@ def literal(text: str) -> str:
 
 
 def is_locked_elsewhere(error: Exception) -> bool:
-    """Return True if another process has the file open."""
+    """Return True if another process has the file open, or this one has it open twice."""
     return any(sign in str(error) for sign in LOCKED_ERRORS)
+
+
+def holder_of(error: Exception) -> str:
+    """Name the process that holds the file, from DuckDB's error and the process table."""
+    found = re.search(r"PID (\d+)", str(error))
+    if found is None:
+        is_own = "file handle conflict" in str(error)
+        return f"this process ({os.getpid()})" if is_own else "another process"
+    try:
+        words = Path(f"/proc/{found[1]}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return f"process {found[1]}"
+    # Program and script only: other arguments may hold a secret.
+    names = [Path(os.fsdecode(word)).name for word in words[:2] if word and word[:1] != b"-"]
+    return f"process {found[1]} ({' '.join(names)})"
+
+
+@dataclass
+class HolderNotice:
+    """Log records, at intervals, of a wait for another process."""
+
+    path: Path
+    _last: float = field(default_factory=time.monotonic)
+
+    def log_if_due(self, error: Exception) -> None:
+        """Log the holder; not at once, since the turn of another run is short."""
+        if time.monotonic() - self._last >= NOTICE_SECONDS:
+            self._last = time.monotonic()
+            logger.warning(
+                "waiting for %s, which holds duckdb:///%s: close it there, or use PostGIS to share",
+                holder_of(error),
+                self.path,
+            )
 
 
 @dataclass(eq=False)

@@ -72,7 +72,7 @@ def test_waiting_for_a_held_file_ends(file: Path) -> None:
     with DuckDatabase(str(file), lock_timeout=0.2) as database:
         database.ensure_schema([REGIONS])
         with holder(file) as other:
-            with pytest.raises(DatabaseError, match="Another process holds the file"):
+            with pytest.raises(DatabaseError, match="the file is held by process"):
                 database.rows("regions")
             other.communicate("\n")
 

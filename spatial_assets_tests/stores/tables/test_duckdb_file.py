@@ -7,10 +7,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from spatial_assets.errors import DatabaseError
@@ -57,6 +59,7 @@ def start(file: Path, body: str, *values: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", body, str(file), *values],
         cwd=REPOSITORY,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -188,3 +191,79 @@ def test_a_run_that_only_reads_makes_no_file_and_sees_it_when_another_did(file: 
             other.replace_all("regions", [region("a")])
 
         assert database.has_table("tile_state")
+
+
+READ_UNTIL_TOLD = """
+import duckdb, sys
+with duckdb.connect(sys.argv[1], read_only=True):
+    print("open", flush=True)
+    sys.stdin.read()
+"""
+INTERRUPTED_WHILE_WRITING = """
+import os, random, signal, sys, threading, time
+from spatial_assets.stores.tables.duckdb import DuckDatabase
+from spatial_assets_tests.stores.tables.sample_rows import REGIONS, state
+database = DuckDatabase(sys.argv[1], lock_timeout=5)
+database.ensure_schema([REGIONS])
+chance = random.Random(7)
+for n in range(20):
+    threading.Timer(chance.random() / 10, os.kill, [os.getpid(), signal.SIGINT]).start()
+    try:
+        while True:
+            database.set_states([state(f"before-{n}")])
+    except KeyboardInterrupt:
+        began = time.monotonic()
+        database.set_states([state(f"after-{n}")])
+        print(time.monotonic() - began)
+"""
+
+
+def test_a_run_waits_for_a_reader_names_it_and_goes_on(
+    file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(duckdb_file, "NOTICE_SECONDS", 0.3)
+    with DuckDatabase(str(file), lock_timeout=0.1) as database:
+        database.ensure_schema([REGIONS])
+        reader = start(file, READ_UNTIL_TOLD)
+        assert reader.stdout is not None
+        assert reader.stdout.readline() == "open\n"
+
+        with pytest.raises(DatabaseError, match=rf"held by process {reader.pid} \(python"):
+            database.set_states([state("impatient")])
+        with database.keep_open(), ThreadPoolExecutor(1) as pool:
+            patient = pool.submit(database.set_states, [state("patient")])
+            until(lambda: f"waiting for process {reader.pid} (" in caplog.text)
+            assert not patient.done()
+            assert said(reader) == ""  # which closes its input, so that it ends
+            patient.result()
+
+        assert tiles(database) == ["patient"]
+
+
+def until(is_true: Callable[[], bool]) -> None:
+    """Wait until something is true; the test fails after a minute."""
+    deadline = time.monotonic() + 60
+    while not is_true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_an_interrupt_waits_for_the_end_of_a_transaction_and_the_file_stays_usable(
+    file: Path,
+) -> None:
+    waits = [float(wait) for wait in said(start(file, INTERRUPTED_WHILE_WRITING)).split()]
+
+    assert len(waits) == 20
+    assert max(waits) < 4  # a file that this process still holds is waited for five seconds
+    with DuckDatabase(str(file)) as database:
+        assert {f"after-{n}" for n in range(20)} < set(tiles(database))
+
+
+def test_a_file_that_this_process_itself_has_open_is_said_to_be_so(file: Path) -> None:
+    with DuckDatabase(str(file), lock_timeout=0.1) as database:
+        database.ensure_schema([REGIONS])
+        with (
+            duckdb.connect(str(file)),
+            pytest.raises(DatabaseError, match=r"held by this process \(\d+\)|different config"),
+        ):
+            database.set_states([state("a")])
