@@ -7,6 +7,7 @@ SpatialAssetsError
 ├── VectorError              a boundaries file as a whole cannot be used
 ├── SceneError               a STAC item cannot become a scene, and a retry would not help
 ├── SourceUnavailableError   the archive or catalogue did not answer; a retry may help
+│   └── CatalogueShrunkError the catalogue lacks too many of the scenes in use
 ├── StoreError               the object store holds or did something unexpected
 │   └── LeaseHeldError       another writer holds this tile or the time axis
 ├── DatabaseError            the database is unreachable, too new, or not spatial
@@ -65,6 +66,10 @@ CHANGED_SINCE_INSPECTION = "changed_since_inspection"
 
 class SourceUnavailableError(SpatialAssetsError):
     """The archive or the catalogue did not answer; a retry may help."""
+
+
+class CatalogueShrunkError(SourceUnavailableError):
+    """The catalogue answered, and lacks too many of the scenes that tiles were made from."""
 
 
 class StoreError(SpatialAssetsError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 
 from shapely.geometry.base import BaseGeometry
 
@@ -151,6 +152,9 @@ class RejectedScene:
     fingerprint: str
     """Hash that changes exactly when the input changes."""
 
+    unread: bool = False
+    """True if its document could not be read, so that it is unknown which scenes it holds."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SupersededScene:
@@ -173,6 +177,20 @@ class Catalogue:
     superseded: tuple[SupersededScene, ...] = ()
     scene_versions: tuple[SceneVersion, ...] = ()
     """Versions of every scene that is used or was rejected, from the catalogue alone."""
+
+    unread: tuple[str, ...] = ()
+    """Places of the documents that could not be read: a scene that is not found may be there."""
+
+    @property
+    def listed(self) -> frozenset[str]:
+        """Ids of all scenes found: used, rejected and superseded."""
+        usable, refused = (one.id for one in self.scenes), (one.id for one in self.rejected)
+        return frozenset(chain(usable, refused, (one.id for one in self.superseded)))
+
+    @property
+    def whole(self) -> bool:
+        """True if every document of the catalogue could be read."""
+        return not self.unread
 
 
 def rejected(scene: Scene, reason: str, message: str, **evidence: object) -> RejectedScene:

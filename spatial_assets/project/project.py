@@ -292,17 +292,24 @@ class Project(ProjectFile):
         """Return a URL unchanged, and a path as absolute, relative to the project folder."""
         return resolved_reference(reference, self.root)
 
-    def periods(self, today: dt.date, earliest: dt.date | None = None) -> Periods:
+    def periods(
+        self,
+        today: dt.date,
+        earliest: dt.date | None = None,
+        *,
+        stored: dt.date | None = None,
+    ) -> Periods:
         """Return the time axis.
 
         Args:
             today: its year is the last one if [time] has no end.
             earliest: solar day of the earliest item, for a project without a start.
+            stored: start of the stored axis; a later start of `[scenes] datetime` leaves it alone.
 
         Raises:
             SettingsError: no start is known, or the axis would end before it starts.
         """
-        start = self.time.start or self._first_scene_day() or earliest
+        start = self.time.start or self._start_without_setting(earliest, stored)
         if start is None:
             wrong = "is missing, scenes.datetime has no start, and the catalogue has no item"
             raise self.error("time.start", None, wrong=wrong, remedy="add start = 2023-01-01")
@@ -315,6 +322,15 @@ class Project(ProjectFile):
         except GridError as error:
             remedy = "change [time] accordingly"
             raise self.error("time.start", start, wrong=str(error), remedy=remedy) from error
+
+    def _start_without_setting(
+        self, earliest: dt.date | None, stored: dt.date | None
+    ) -> dt.date | None:
+        """Return the start of an axis for which [time] sets none."""
+        first = self._first_scene_day()
+        if first is None or stored is None:
+            return first or stored or earliest
+        return min(first, stored)
 
     def _first_scene_day(self) -> dt.date | None:
         """Return the day that `[scenes] datetime` starts on."""

@@ -69,6 +69,11 @@ def catalogue_snapshot() -> str:
     return f"{SCENES_FOLDER}/catalogue.seen"
 
 
+def scene_register() -> str:
+    """Path of the register of the scenes that tiles were made from."""
+    return f"{SCENES_FOLDER}/scenes.register"
+
+
 def raw_boundaries(name: str, suffix: str) -> str:
     """Path of the unmodified copy of a boundaries file; `suffix` with its dot."""
     return f"raw_{segment(name)}{suffix}"

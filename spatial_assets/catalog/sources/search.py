@@ -53,6 +53,7 @@ def find_scenes(project: Project, access: SourceAccess | None = None) -> Catalog
         rejected=rejected,
         superseded=(*superseded, *replaced),
         scene_versions=scene_versions,
+        unread=tuple(one.href for one in rejected_items if one.unread),
     )
 
 

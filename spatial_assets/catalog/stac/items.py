@@ -142,6 +142,7 @@ def rejected_document(href: str, content: bytes, error: SceneError) -> RejectedS
         reason=error.reason,
         message=str(error),
         fingerprint=fingerprint,
+        unread=True,
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 
 from spatial_assets.catalog import Catalogue, find_scenes
 from spatial_assets.geo.grid.pixel_grid import Tile
@@ -98,6 +98,8 @@ class TilePipeline:
         if RAW in selected:
             scenes.gather(tiles)
         periods = ensure_axes(project, self.store, scenes, owner=self.owner, clock=self.clock)
+        if RAW in selected:
+            scenes.register(owner=self.owner, clock=self.clock)
         known_states = KnownStates.load(
             self.database, project.grid_id, [tile.key for tile in tiles]
         )
@@ -145,7 +147,10 @@ def ensure_axes(
         GridError: a stored cube starts elsewhere in space or time.
     """
     today = clock().date()
-    periods = project.periods(today, earliest=_earliest(project, store, scenes))
+    first = stored_cube(store, project.indices.names[0])
+    stored = None if first is None else first.periods.start
+    earliest = min((scene.solar_day for scene in scenes.catalogue.scenes), default=None)
+    periods = project.periods(today, earliest=earliest, stored=stored)
     scenes.refuse_before(periods)
     latest = max((scene.solar_day for scene in scenes.catalogue.scenes), default=periods.end)
     periods = periods.extended_to(max(latest, periods.end))
@@ -160,11 +165,3 @@ def ensure_axes(
         )
         ensure_cube(store, spec, owner=owner, clock=clock)
     return periods
-
-
-def _earliest(project: Project, store: ObjectStore, scenes: RunScenes) -> date | None:
-    """Return the default start of the axis: the stored one, else the day of the earliest scene."""
-    stored = stored_cube(store, project.indices.names[0])
-    if stored is not None:
-        return stored.periods.start
-    return min((scene.solar_day for scene in scenes.catalogue.scenes), default=None)

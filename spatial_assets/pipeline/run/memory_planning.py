@@ -72,7 +72,7 @@ class MemoryNeed:
 
 def memory_need(project: Project, task: TileTask) -> MemoryNeed:
     """Estimate a worker's peak for `task`, from its window, its scenes and its fullest period."""
-    days = [scene.solar_day for scene in task.scenes]
+    days = [scene.solar_day for scene in (*task.scenes, *task.kept)]
     per_period = Counter(task.periods.index_of(day) for day in days)
     layers = max(per_period.values(), default=0) or len(task.manifest.units(REPROJECTED_RASTER))
     return need_of(project, task.tile, layers=max(layers, 1), raw_bytes=task.raw_bytes)

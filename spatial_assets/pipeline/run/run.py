@@ -157,7 +157,8 @@ class Run:
         try:
             self.scenes.require_inspected(task.tile)
             if stored is not None:
-                task = replace(task, manifest=self._known(stored))
+                kept = self.scenes.kept_of(stored, task.scenes) if RAW in self.selected else ()
+                task = replace(task, manifest=self._known(stored), kept=kept)
             require_memory(self.project, task)
         except BaseException:
             self.leases.release(task.tile.key)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property, partial
 
 import numpy as np
@@ -22,22 +23,30 @@ from spatial_assets.catalog.access.file_versions import UNREACHABLE_VERSION
 from spatial_assets.catalog.rasters.inspect import inspect_scene
 from spatial_assets.catalog.scene import Catalogue, RejectedScene, Scene, rejected
 from spatial_assets.catalog.scene_facts import SceneFacts
+from spatial_assets.catalog.stac.item_filter import item_filter_of
 from spatial_assets.geo.grid.pixel_grid import Tile
 from spatial_assets.geo.periods import Periods
 from spatial_assets.pipeline.engines.engine import Engine, WorkerDied
 from spatial_assets.pipeline.failures import UninspectedSceneError, failure_of
 from spatial_assets.pipeline.fingerprints import fingerprint, rule_of
+from spatial_assets.pipeline.freshness.scene_register import (
+    AbsentScenes,
+    SceneRegister,
+    change_register,
+)
 from spatial_assets.pipeline.freshness.stage_inputs import SceneIndex
 from spatial_assets.pipeline.outcome import State
 from spatial_assets.pipeline.run.scene_extent import files_extent, item_extent
-from spatial_assets.pipeline.stages import CODE_VERSIONS
+from spatial_assets.pipeline.stages import CODE_VERSIONS, RAW
 from spatial_assets.pipeline.tile.raw_tile import raw_bytes, raw_windows
 from spatial_assets.pipeline.tile.scene_record import SceneRecord
 from spatial_assets.project import Project
 from spatial_assets.project.secrets import mask_secrets
 from spatial_assets.stores import layout
 from spatial_assets.stores.objects.json import from_json, to_json
+from spatial_assets.stores.objects.manifests import TileManifest
 from spatial_assets.stores.objects.store import ObjectStore
+from spatial_assets.stores.stage_facts import StoredScene
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +69,9 @@ class RunScenes:
     uninspected: dict[str, InspectionFailed] = field(default_factory=dict, init=False)
     """Scene id -> why its files could not be inspected; the tiles it reaches fail."""
 
+    absent: AbsentScenes = field(default_factory=AbsentScenes, init=False)
+    """Scenes that tiles were made from and the catalogue does not list."""
+
     _extents: dict[str, BaseGeometry] = field(default_factory=dict, init=False)
     """Usable scene -> extent of its files, with a margin."""
 
@@ -67,9 +79,11 @@ class RunScenes:
         """Search the catalogue, and inspect the scenes that may reach `tiles`.
 
         Raises:
-            SourceUnavailableError: the catalogue did not answer.
+            SourceUnavailableError: the catalogue did not answer, or lacks too many of the scenes
+                in use.
         """
         self.catalogue = self.find(self.project)
+        self.absent = self._absent_scenes()
         self.rejected = {scene.id: scene for scene in self.catalogue.rejected}
         near = shapely.union_all([tile.footprint(self.project.pixel_grid) for tile in tiles])
         shapely.prepare(near)
@@ -83,6 +97,30 @@ class RunScenes:
             else:
                 self._add(scene, known)
         self._inspect(unknown)
+
+    def _absent_scenes(self) -> AbsentScenes:
+        """Compare the scenes in use with the catalogue, before anything is changed.
+
+        Raises:
+            CatalogueShrunkError: too many are missing.
+        """
+        found = SceneRegister.load(self.store).absent_from(
+            self.catalogue.listed, item_filter_of(self.project), whole=self.catalogue.whole
+        )
+        catalog = mask_secrets(self.project.catalog_url)
+        found.require_most(self.project.checks.withdrawn_share, catalog=catalog)
+        for line in found.lines():
+            logger.warning("%s", line)
+        return found
+
+    def register(self, *, owner: str, clock: Callable[[], datetime]) -> None:
+        """Record the usable scenes, and those withdrawn, before a tile is made from them."""
+
+        def change(before: SceneRegister) -> SceneRegister:
+            after = before.updated(self.catalogue.scenes, used=self.records.keys())
+            return after.releasing(self.absent.withdrawn)
+
+        change_register(self.store, change, owner=owner, clock=clock)
 
     def _add(self, scene: Scene, found: SceneFacts | RejectedScene) -> None:
         if isinstance(found, RejectedScene):
@@ -133,6 +171,46 @@ class RunScenes:
         return tuple(
             (record, raw_bytes(record, needed)) for record, needed in windows if needed is not None
         )
+
+    def kept_of(self, stored: TileManifest, used: Sequence[SceneRecord]) -> tuple[SceneRecord, ...]:
+        """Return the stored scenes of a tile that are not used now, and of which the result stays.
+
+        Args:
+            stored: the manifest of the tile.
+            used: the scenes of the catalogue that reach it.
+        """
+        present = {record.id for record in used}
+        granules = {record.granule for record in used}
+        scenes = stored.scenes(RAW)
+        return tuple(
+            SceneRecord.from_stored(scenes[name])
+            for name in sorted(scenes.keys() - present)
+            if scenes[name].granule not in granules and self._is_kept(scenes[name])
+        )
+
+    def _is_kept(self, stored: StoredScene) -> bool:
+        """Return True unless there is evidence that a stored scene is not there as it was."""
+        name = stored.id
+        refusal, superseding = self.rejected.get(name), self._superseding.get(name)
+        if refusal is not None:
+            return refusal.unread or refusal.reason in ACCESS_REASONS
+        if superseding is not None:
+            return superseding not in self.records
+        if name in self.records:
+            return False  # its files do not reach the tile any more
+        listed = self._listed.get(name)
+        if listed is not None:
+            return name in self.uninspected or listed.fingerprint == stored.fingerprint
+        return name not in self.absent.dropped
+
+    @cached_property
+    def _superseding(self) -> Mapping[str, str]:
+        """Scene that is left out -> the better one of its granule."""
+        return {scene.id: scene.by for scene in self.catalogue.superseded}
+
+    @cached_property
+    def _listed(self) -> Mapping[str, Scene]:
+        return {scene.id: scene for scene in self.catalogue.scenes}
 
     def rejected_near(self, footprint: BaseGeometry) -> tuple[RejectedScene, ...]:
         """Return the rejected scenes that may reach `footprint`; without a footprint none does."""
@@ -214,6 +292,9 @@ def inspect_in_worker(
 
 PASSING_REASONS = frozenset({"forbidden", "missing_object", "refused_by_server", "unreadable_file"})
 """Reasons about access to a file, not about its content: checked again at every run."""
+
+ACCESS_REASONS = PASSING_REASONS | {"forbidden_host", "forbidden_folder"}
+"""Reasons that say nothing about the content of a scene: what was made of it before stays."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -80,7 +80,14 @@ class RawTileStage:
         Raises:
             MissingInputError: the store does not hold all that is needed to continue from.
         """
-        return self._task.scenes if RAW in self._task.stages else self.stored(RAW)
+        if RAW not in self._task.stages:
+            return self.stored(RAW)
+        return sorted((*self._task.scenes, *self._task.kept), key=lambda record: record.id)
+
+    @cached_property
+    def kept(self) -> frozenset[str]:
+        """Scenes that the catalogue does not list, and that cannot be read again."""
+        return frozenset(record.id for record in self._task.kept)
 
     def stored(self, stage: str) -> list[SceneRecord]:
         """Return the scenes that the store has at `stage`, by id.
@@ -99,21 +106,24 @@ class RawTileStage:
         return [SceneRecord.from_stored(scenes[scene]) for scene in sorted(scenes)]
 
     def read(self) -> None:
-        """Bring `raw_tile` up to date."""
-        self.drop_withdrawn(RAW, self.records)
+        """Bring `raw_tile` up to date.
+
+        Scenes that are gone are dropped only if others are usable: a tile in quarantine keeps all.
+        """
         missing = scenes_to_read(self._task, self.builder.manifest)
         with prefetching(remote_windows(missing, self.box), self._context.access):
             for record in missing:
                 self._read_scene(record, _fingerprint(self._task, record))
-        facts = self.builder.facts(RAW, RawTileFacts)
-        for record in self.records:
-            if record.id in facts:
-                self._classify(record.id, facts[record.id])
+        stored = self.builder.facts(RAW, RawTileFacts)
+        facts = {each.id: stored[each.id] for each in self.records if each.id in stored}
+        for scene, each in facts.items():
+            self._classify(scene, each)
         shares = [each.readable_fraction for each in facts.values()]
         self.builder.report(
             RAW,
             uri=self._context.store.uri(layout.raw_tile_folder(self._task.tile.key)),
             scenes=len(facts),
+            scenes_kept=len(self.kept),
             bytes_read=self._bytes_read,
             valid_fraction=min(shares, default=0.0),
         )
@@ -121,7 +131,12 @@ class RawTileStage:
             self.builder.mark_empty(RAW)
         self._check_sources(facts)
         if self.usable or not (self.unusable or self._task.rejected):
+            self.drop_withdrawn(RAW, self.records)
             self.builder.close(RAW, WholeStageFacts(periods=self._task.product_periods))
+
+    def is_current(self, record: SceneRecord) -> bool:
+        """Return True if the raw pixels of a scene are stored as the present code reads them."""
+        return self.builder.is_current(RAW, record.id, _fingerprint(self._task, record))
 
     def take(self, record: SceneRecord) -> RawScene | None:
         """Return the raw pixels of a scene, as just read or from the store; None: it has none."""
@@ -195,6 +210,7 @@ class RawTileStage:
             "readable_share": min(shares, default=1.0),
             "least_readable_share": least,
             "refused_scenes": str(refused or "none"),
+            "kept_scenes": ", ".join(sorted(self.kept)) or "none",
             "largest_implausible_share": max(wrong, default=0.0),
             "doubts": str(doubts or "none"),
         }

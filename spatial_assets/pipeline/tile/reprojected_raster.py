@@ -60,6 +60,8 @@ class ReprojectedRasterStage:
         self._context = context
         self._raw = raw
         self._builder = raw.builder
+        self.incomplete: set[int] = set()
+        """Periods of which a scene is lost that cannot be read again: they stay as they are."""
 
     @cached_property
     def records(self) -> Sequence[SceneRecord]:
@@ -99,6 +101,8 @@ class ReprojectedRasterStage:
             entry = self._builder.manifest.entry(REPROJECTED_RASTER, record.id)
             if entry is not None:
                 layers.append(SceneLayer(record, entry, pixels, self._context))
+            elif record.id in self._raw.kept:
+                self.incomplete.add(period)
         return layers
 
     def finish(self) -> None:
@@ -152,11 +156,16 @@ class ReprojectedRasterStage:
 
     def _bring_up_to_date(self, record: SceneRecord) -> NDArray[np.int16] | None:
         """Make one scene's raster unless it is current; return its pixels if they were made."""
+        sensor = self._context.project.sensor
+        is_kept = record.id in self._raw.kept
+        if is_kept and not (
+            self._raw.is_current(record) and record.class_band == sensor.class_band
+        ):
+            return None  # it cannot be made again: its raster stays as it is
         raw_entry = self._builder.manifest.entry(RAW, record.id)
         if raw_entry is None:
             self._builder.drop(REPROJECTED_RASTER, record.id)
             return None
-        sensor = self._context.project.sensor
         expected = fingerprint(
             REPROJECTED_RASTER,
             CODE_VERSIONS[REPROJECTED_RASTER],
@@ -189,6 +198,11 @@ class ReprojectedRasterStage:
             raise
         self._builder.add(REPROJECTED_RASTER, record.id, entry)
         return pixels
+
+    def _can_be_made_again(self, record: SceneRecord) -> bool:
+        """Return True if the stored raw pixels suffice; else the scene's raster stays as it is."""
+        is_of_sensor = record.class_band == self._context.project.sensor.class_band
+        return is_of_sensor and self._raw.is_current(record)
 
 
 STRIP_PIXELS = 1 << 20

@@ -72,6 +72,8 @@ class SpectralIndexStage:
         """
         label = self._task.periods.label(period)
         project = self._context.project
+        # A scene that the catalogue lists no longer may lack the bands of a later index.
+        layers = [layer for layer in layers if set(index.needs) <= set(layer.record.bands)]
         expected = fingerprint(
             "index",
             CODE_VERSIONS["index"],
@@ -109,6 +111,11 @@ class SpectralIndexStage:
             scenes=scenes,
             range=dict(composed.verdict.evidence),
         )
+
+    def has(self, index: str, period: int) -> bool:
+        """Return True if a period of an index is stored."""
+        label = self._task.periods.label(period)
+        return self._builder.manifest.entry(index, label) is not None
 
     def close(self, index: str) -> None:
         """Judge an index that is complete for the tile, and close its stage.

@@ -39,6 +39,10 @@ class TileTask:
     raw_bytes: tuple[int, ...]
     """Memory that the pixels to read of each scene take, in bytes."""
 
+    kept: tuple[SceneRecord, ...] = ()
+    """Stored scenes that the catalogue does not list and that are not withdrawn, by id: what was
+    made of them stays, and they are not read again."""
+
     rejected: tuple[RejectedScene, ...]
     """Scenes that reach the tile and cannot be used."""
 

@@ -146,6 +146,8 @@ class TileWalk:
         """Bring the selected indices of one period up to date."""
         self._indices.begin_period()
         for index in self._context.project.indices_in_use:
+            if period in self._reprojected.incomplete and self._indices.has(index.name, period):
+                continue
             self._work_on(index.name, work=partial(self._indices.make, index, period, layers))
 
     def _make_statistics(self, period: int) -> None:

@@ -45,6 +45,12 @@ class ChecksSettings(Table):
         "warns: none, because a cloudy month is no error",
         examples=[0.05],
     )
+    withdrawn_share: Share = Field(
+        default=0.5,
+        description="share of the scenes in use that the catalogue may lack before a run stops: "
+        "archives withdraw a few, an unmounted folder all; 1.0: never stop",
+        examples=[0.5],
+    )
     most_repair_share: Share = Field(
         default=1e-3,
         description="share of a boundary on which two repair methods may differ before it is "

@@ -1,0 +1,252 @@
+"""Register of the scenes that tiles were made from, compared with answers of the catalogue.
+
+A scene that a catalogue does not list is withdrawn only if the catalogue was read whole and the
+filter of the project asks for the scene. The register keeps, in one object of the store, what the
+filter needs to know of each scene. It holds no time and no state of a tile, so that runs with the
+same scenes write the same bytes.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime, time, timedelta
+
+import shapely
+
+from spatial_assets.catalog.scene import Scene
+from spatial_assets.catalog.stac.item_filter import ItemFilter
+from spatial_assets.errors import CatalogueShrunkError
+from spatial_assets.stores import layout
+from spatial_assets.stores.objects.json import from_json, to_json
+from spatial_assets.stores.objects.leases import lease
+from spatial_assets.stores.objects.store import ObjectStore
+
+logger = logging.getLogger(__name__)
+
+FOOTPRINT_DECIMALS = 6  # of a degree, some 10 cm
+REGISTER_LEASE = "scenes"
+REGISTER_LEASE_TTL = timedelta(minutes=2)  # one object, with all retries
+REGISTER_LEASE_WAIT = timedelta(minutes=3)  # longer than the lease of a driver that died
+
+RELEASE_COMMAND = "spatial-assets prune --scenes --yes"
+"""Command by which a user says that scenes are not needed any more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegisteredScene:
+    """A scene that tiles were made from, as far as a filter of items looks at it."""
+
+    id: str
+    collection: str | None
+    acquired: str
+    """Time of acquisition, RFC 3339 in UTC; a date where the item has no time."""
+
+    cloud_cover: float | None
+    """Cloud cover in per cent; None: unknown."""
+
+    footprint: str
+    """Footprint in lon/lat, as WKT."""
+
+    released: bool = False
+    """True if the scene was withdrawn, or a user released it: tiles drop it when they next run."""
+
+    @classmethod
+    def of(cls, scene: Scene) -> RegisteredScene:
+        """Return the entry of a scene of the catalogue."""
+        at = scene.acquired
+        has_time = at.time() != time() or at.date() != scene.solar_day
+        return cls(
+            id=scene.id,
+            collection=scene.collection,
+            acquired=at.isoformat() if has_time else at.date().isoformat(),
+            cloud_cover=scene.cloud_cover,
+            footprint=shapely.to_wkt(scene.footprint, rounding_precision=FOOTPRINT_DECIMALS),
+        )
+
+    def as_item(self) -> Mapping[str, object]:
+        """Return the parts of a STAC item that an `ItemFilter` looks at."""
+        return {
+            "id": self.id,
+            "collection": self.collection,
+            "geometry": shapely.geometry.mapping(shapely.from_wkt(self.footprint)),
+            "properties": {"datetime": self.acquired, "eo:cloud_cover": self.cloud_cover},
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class AbsentScenes:
+    """Scenes of a register that an answer of the catalogue does not list."""
+
+    withdrawn: frozenset[str] = frozenset()
+    """The filter asks for them, and the catalogue was read whole."""
+
+    not_asked_for: frozenset[str] = frozenset()
+    """The filter of [scenes] or [area] excludes them."""
+
+    unknown: frozenset[str] = frozenset()
+    """The filter asks for them, but the catalogue could not be read whole."""
+
+    released: frozenset[str] = frozenset()
+    """Withdrawn earlier, or released by a user."""
+
+    asked_for: int = 0
+    """Number of scenes of the register that the filter asks for, listed or not."""
+
+    @property
+    def dropped(self) -> frozenset[str]:
+        """Scenes of which tiles keep nothing."""
+        return self.withdrawn | self.released
+
+    def require_most(self, most_withdrawn: float, *, catalog: str) -> None:
+        """Refuse an answer in which too large a share of the scenes is missing.
+
+        Args:
+            most_withdrawn: `[checks] withdrawn_share`.
+            catalog: location of the catalogue for the user, without secrets.
+
+        Raises:
+            CatalogueShrunkError: with the counts and the remedy.
+        """
+        lost = len(self.withdrawn)
+        if not lost or lost <= most_withdrawn * self.asked_for:
+            return
+        raise CatalogueShrunkError(
+            f"[scenes] catalog = {catalog} lacks {lost} of the {self.asked_for} scenes that tiles "
+            f"were made from, more than [checks] withdrawn_share = {most_withdrawn:g} allows; "
+            "nothing was changed. Check that it is mounted and complete. If the scenes are really "
+            f"gone, run `{RELEASE_COMMAND}`, then run again"
+        )
+
+    def lines(self) -> Iterable[str]:
+        """Yield a line for the user on each kind of scene that is kept or dropped."""
+        if self.withdrawn:
+            yield (
+                f"scenes withdrawn from the catalogue: {len(self.withdrawn)}; "
+                "their periods are composed without them"
+            )
+        if self.not_asked_for:
+            yield (
+                f"scenes no longer asked for by [scenes] and [area]: {len(self.not_asked_for)}; "
+                "what was made of them stays until `spatial-assets prune --scenes`"
+            )
+        if self.unknown:
+            yield (
+                f"scenes missing from a catalogue that could not be read whole: "
+                f"{len(self.unknown)}; what was made of them stays"
+            )
+
+
+@dataclass(frozen=True)
+class SceneRegister:
+    """The scenes that the tiles of one store were made from."""
+
+    scenes: Mapping[str, RegisteredScene] = field(default_factory=dict)
+    """Scene id -> its entry."""
+
+    @classmethod
+    def load(cls, store: ObjectStore) -> SceneRegister:
+        """Read the register; empty if there is none, or if it is damaged (logged)."""
+        data = store.find(layout.scene_register())
+        if data is None:
+            return cls()
+        try:
+            entries = from_json(data)["scenes"]
+            scenes = [RegisteredScene(**fields) for fields in entries]  # type: ignore[attr-defined]
+        except (ValueError, KeyError, TypeError) as error:
+            uri = store.uri(layout.scene_register())
+            logger.warning("%s is damaged (%r); no scene counts as withdrawn", uri, error)
+            return cls()
+        return cls({scene.id: scene for scene in scenes})
+
+    def to_bytes(self) -> bytes:
+        """Encode as canonical JSON: equal registers give equal bytes."""
+        return to_json({"scenes": [asdict(self.scenes[name]) for name in sorted(self.scenes)]})
+
+    def absent_from(
+        self, listed: Collection[str], item_filter: ItemFilter, *, whole: bool
+    ) -> AbsentScenes:
+        """Compare the register with an answer of the catalogue.
+
+        Args:
+            listed: ids of all scenes that it lists, usable or not.
+            item_filter: what the project asks for.
+            whole: False if a part of the catalogue could not be read.
+        """
+        released, not_asked, lost = set[str](), set[str](), set[str]()
+        present = 0
+        for name, scene in self.scenes.items():
+            if name in listed:
+                present += 1
+            elif scene.released:
+                released.add(name)
+            elif item_filter.matches(scene.as_item()):
+                lost.add(name)
+            else:
+                not_asked.add(name)
+        return AbsentScenes(
+            withdrawn=frozenset(lost if whole else ()),
+            not_asked_for=frozenset(not_asked),
+            unknown=frozenset(() if whole else lost),
+            released=frozenset(released),
+            asked_for=present + len(lost),
+        )
+
+    def not_asked_for(self, item_filter: ItemFilter) -> frozenset[str]:
+        """Return the scenes that a filter excludes, without asking a catalogue."""
+        return frozenset(
+            name
+            for name, scene in self.scenes.items()
+            if not scene.released and not item_filter.matches(scene.as_item())
+        )
+
+    def updated(self, found: Iterable[Scene], *, used: Collection[str]) -> SceneRegister:
+        """Return the register with the present state of the scenes of a catalogue.
+
+        Args:
+            found: usable scenes of the catalogue.
+            used: ids of those among them that tiles may be made from now.
+        """
+        new = {
+            scene.id: RegisteredScene.of(scene)
+            for scene in found
+            if scene.id in used or scene.id in self.scenes
+        }
+        return SceneRegister({**self.scenes, **new})
+
+    def releasing(self, names: Iterable[str]) -> SceneRegister:
+        """Return the register with some scenes released."""
+        gone = {
+            name: replace(self.scenes[name], released=True) for name in names if name in self.scenes
+        }
+        return SceneRegister({**self.scenes, **gone})
+
+
+def change_register(
+    store: ObjectStore,
+    change: Callable[[SceneRegister], SceneRegister],
+    *,
+    owner: str,
+    clock: Callable[[], datetime],
+) -> SceneRegister:
+    """Change the stored register under an exclusive lease; an unchanged one is not written.
+
+    Raises:
+        LeaseHeldError: another process did not finish in time.
+    """
+    before = SceneRegister.load(store)
+    after = change(before)
+    if after == before:
+        return before
+    with lease(
+        store,
+        REGISTER_LEASE,
+        owner=owner,
+        ttl=REGISTER_LEASE_TTL,
+        clock=clock,
+        wait=REGISTER_LEASE_WAIT,
+    ):
+        after = change(SceneRegister.load(store))
+        store.put(layout.scene_register(), after.to_bytes())
+    return after
