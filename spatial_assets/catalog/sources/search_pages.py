@@ -5,17 +5,22 @@ A server may lose its position, end too early or repeat itself. Nothing here kno
 
 from __future__ import annotations
 
+import datetime as dt
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from spatial_assets.catalog.json_object import JsonObject
+from spatial_assets.catalog.stac.items import acquired_of
 from spatial_assets.errors import SourceUnavailableError
 
 MAX_ITEMS = 1_000_000
 MAX_PAGES_WITHOUT_NEWS = 10
 """Pages in a row without a new item that may precede one: some servers filter after they page."""
+
+MAX_DEPTH = 14
+"""Number of times that a search is halved: a million items by 100 a page."""
 
 _REMEDY = (
     "Nothing counts as withdrawn. Run again later; if this persists, narrow [scenes] datetime or "
@@ -31,11 +36,11 @@ class PagedSearch:
     """URL of the API for messages, without secrets."""
 
     first_page: JsonObject
-    begin_again: Callable[[], JsonObject]
-    """Request the first page once more."""
-
     follow: Callable[[JsonObject], JsonObject]
     """Return the page to which a `next` link leads."""
+
+    split: Callable[[Sequence[dt.datetime]], Iterable[PagedSearch]]
+    """Return the same search in parts, by a moment that is chosen from times in UTC."""
 
     def items(self) -> Iterator[JsonObject]:
         """Yield every item of the search once.
@@ -45,24 +50,48 @@ class PagedSearch:
                 the count that the server states (`numberMatched`, or `context.matched`).
         """
         tally = _Tally()
-        yield from self._pass(tally, self.first_page)
+        yield from self._pass(tally)
         if tally.is_whole:
             return
-        if tally.received >= (tally.matched or 0):
-            # The pages moved while they were read, so that one item came twice and another never;
-            # or the server lists an item twice, which a second reading confirms.
-            known = len(tally.seen)
-            again = _Tally(seen=set(tally.seen))
-            yield from self._pass(again, self.begin_again())
-            if len(again.seen) == known or again.is_whole:
-                return
-        raise SourceUnavailableError(
-            f"{self.place} found {tally.matched:,} items, but its pages end after "
-            f"{len(tally.seen):,}: the answer is not whole. {_REMEDY}"
-        )
+        rest = self._rest_by_parts(tally)
+        # Items that come twice are a sign that the pages moved while they were read: the parts
+        # have the others. A server that only ends too early is not trusted with parts either.
+        if rest is None or (rest and not tally.has_repeats):
+            raise SourceUnavailableError(
+                f"{self.place} found {tally.matched:,} items, but its pages end after "
+                f"{len(tally.seen):,}: the answer is not whole. {_REMEDY}"
+            )
+        yield from rest
 
-    def _pass(self, tally: _Tally, page: JsonObject) -> Iterator[JsonObject]:
+    def _rest_by_parts(self, tally: _Tally, *, depth: int = 0) -> list[JsonObject] | None:
+        """Return the items that the parts of the search have and the tally lacks.
+
+        A count may be wrong: pgstac keeps that of a search for a day, and items may have been
+        deleted since; other servers count an item twice. So a part is whole if it has as many
+        items as it states, or if nothing can be lost between pages because it has only one.
+
+        Returns:
+            None if a part is not whole.
+        """
+        rest: list[JsonObject] = []
+        for part in self.split(tally.moments):
+            counted = _Tally()
+            read = list(part._pass(counted))  # noqa: SLF001 - its own class
+            if counted.matched is None:
+                return None
+            if not counted.is_whole and not (counted.has_repeats and counted.pages == 1):
+                smaller = None
+                if counted.has_repeats and depth < MAX_DEPTH:
+                    smaller = part._rest_by_parts(counted, depth=depth + 1)  # noqa: SLF001 - as above
+                if smaller is None:
+                    return None
+                read += smaller
+            rest += [item for item in read if item_identity(item) not in tally.seen]
+        return list({item_identity(item): item for item in rest}.values())
+
+    def _pass(self, tally: _Tally) -> Iterator[JsonObject]:
         """Yield the items that are not in the tally, from the first page to the last."""
+        page = self.first_page
         followed, seen, without_news = set[str](), set[str](), 0
         while True:
             items = _features(page, self.place)
@@ -104,8 +133,13 @@ class _Tally:
     seen: set[str] = field(default_factory=set)
     """Identities of the items."""
 
+    moments: list[dt.datetime] = field(default_factory=list)
+    """Acquisition times of the items, UTC."""
+
     received: int = 0
     """Number of items, those that came twice included."""
+
+    pages: int = 0
 
     matched: int | None = None
     """Count that the server states; None: it states none.
@@ -118,16 +152,25 @@ class _Tally:
         """True unless the server states more items than it delivered."""
         return self.matched is None or len(self.seen) >= self.matched
 
+    @property
+    def has_repeats(self) -> bool:
+        """True if the stated count is reached only with items that came twice."""
+        return self.received >= (self.matched or 0)
+
     def new_items(
         self, items: list[JsonObject], names: list[str], *, matched: int | None
     ) -> Iterator[JsonObject]:
         """Count the items of a page, and yield those that are new."""
+        self.pages += 1
         if matched is not None and (items or not self.received):
             self.matched = matched if self.matched is None else min(matched, self.matched)
         self.received += len(items)
         for item, name in zip(items, names, strict=True):
             if name not in self.seen:
                 self.seen.add(name)
+                acquired = acquired_of(item)
+                if acquired is not None:
+                    self.moments.append(acquired)
                 yield item
 
 

@@ -6,11 +6,12 @@ So retries, timeouts and sizes are bounded as everywhere, and no answer can name
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 from urllib.parse import parse_qsl, urlsplit
@@ -34,8 +35,10 @@ from spatial_assets.catalog.stac.items import RawItem
 from spatial_assets.errors import SceneError, SettingsError, SourceUnavailableError
 from spatial_assets.geo.lonlat import BBox
 from spatial_assets.project.secrets import mask_secrets
+from spatial_assets.project.sections.scenes import Interval
 
 ITEMS_PER_PAGE = 100  # some 4 MB of Sentinel-2 items
+A_MOMENT = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)  # any; it splits a search without items in two
 
 _MALFORMED = (pystac.STACError, ValueError, KeyError, TypeError, AttributeError)
 
@@ -208,8 +211,10 @@ class _Api:
             return PagedSearch(
                 place=mask_secrets(self.url),
                 first_page=page,
-                begin_again=partial(self._first_page, search),
                 follow=partial(self._follow, search.get_parameters()),
+                split=lambda moments: (
+                    self._search(part, box, conditions) for part in _halves(item_filter, moments)
+                ),
             )
 
     def _methods(self) -> tuple[str, ...]:
@@ -250,6 +255,25 @@ class _Api:
             raise SourceUnavailableError(
                 f"{mask_secrets(self.url)} refused the next page of its answer: {error}"
             ) from error
+
+
+def _halves(item_filter: ItemFilter, moments: Sequence[dt.datetime]) -> Iterator[ItemFilter]:
+    """Yield a filter twice: up to one of the moments within its interval, and from it on.
+
+    The moment depends on all of them: a server that keeps the counts of searches has none of
+    these two, unless its items are the same as when they were counted.
+    """
+    start, end = item_filter.interval.start, item_filter.interval.end
+    inside = sorted(m for m in moments if (not start or start < m) and (not end or m < end))
+    choice = int.from_bytes(hashlib.sha256(repr(inside).encode()).digest()[:8])
+    if inside:
+        middle = inside[choice % len(inside)]
+    elif start and end:
+        middle = start + (end - start) / 2
+    else:
+        middle = end or start or A_MOMENT
+    yield replace(item_filter, interval=Interval(start, middle))
+    yield replace(item_filter, interval=Interval(middle, end))
 
 
 def _place_of(item: Mapping[str, Any], url: str) -> str:

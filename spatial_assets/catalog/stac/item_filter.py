@@ -65,7 +65,7 @@ class ItemFilter:
         if east - west <= HALF_TURN or len(parts) == 1:
             return ((float(west), float(south), float(east), float(north)),)
         sides = [
-            [part for part in parts if (shapely.bounds(part)[0] >= 0) is eastern]
+            [part for part in parts if bool(shapely.bounds(part)[0] >= 0) == eastern]
             for eastern in (True, False)
         ]
         bounds = [shapely.total_bounds(side) for side in sides if side]
