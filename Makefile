@@ -64,7 +64,7 @@ ui: setup $(DAGSTER_HOME)/dagster.yaml ## open Dagster on the demo, or on $SPATI
 	@echo "==> Dagster on $${SPATIAL_ASSETS_PROJECT:-the demo}: http://127.0.0.1:$(UI_PORT) (Ctrl-C to stop)"
 	@exec dagster dev -w workspace.yaml -h 127.0.0.1 -p $(UI_PORT)
 
-servers: setup-dev ## download PostGIS, pgbouncer and Chromium for the tests unless the system has them
+servers: setup-dev ## download PostGIS, pgbouncer, Chromium and a STAC API for the tests, if missing
 	@echo "==> servers for the tests"
 	@$(BIN)/python -m spatial_assets_tests.servers
 
@@ -117,6 +117,8 @@ lock: $(BIN)/uv ## upgrade all locked versions; hashes only, so that any package
 	$(BIN)/uv pip compile $(COMPILE) benchmarks/prefect.in --output-file requirements-prefect.lock
 	$(BIN)/uv pip compile $(COMPILE) benchmarks/odc-stats.in --no-emit-package gdal \
 		--output-file requirements-odc-stats.lock
+	$(BIN)/uv pip compile $(COMPILE) spatial_assets_tests/servers/pgstac.in \
+		--output-file requirements-pgstac.lock
 COMPILE := --quiet --upgrade --universal --generate-hashes --no-header --no-annotate --python-version 3.11
 EXPORT := --quiet --frozen --no-emit-project --no-header --format requirements-txt
 

@@ -22,6 +22,7 @@ SAMPLES_VARIABLE = "SPATIAL_ASSETS_SAMPLES"
 pytest_plugins = (
     "spatial_assets_tests.servers.postgis",
     "spatial_assets_tests.servers.pgbouncer",
+    "spatial_assets_tests.servers.pgstac",
     "spatial_assets_tests.servers.s3",
     "spatial_assets_tests.servers.chromium",
     "spatial_assets_tests.servers.dagster",
