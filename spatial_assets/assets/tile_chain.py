@@ -7,6 +7,7 @@ One step, because with separate steps two bad tiles of ten would lose all ten do
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -91,10 +92,12 @@ def process_tiles(
     stages = [key.to_user_string() for key in context.selected_asset_keys]
     events = TileEvents(context, pipeline.chain, database=pipeline.database.url)
     progress = TileProgress(context.log.info, total=len(keys))
-    for outcome in pipeline.run(keys, stages=stages):
-        report.add(outcome)
-        yield from events.of_tile(outcome)
-        progress.count(outcome)
+    # Closed at an interrupt too, so that the leases of the tiles in flight are released.
+    with closing(pipeline.run(keys, stages=stages)) as outcomes:
+        for outcome in outcomes:
+            report.add(outcome)
+            yield from events.of_tile(outcome)
+            progress.count(outcome)
     yield from events.of_run(judge_tables(pipeline.project, pipeline.database))
     if BACKLOG_KEY in context.selected_asset_check_keys:
         backlog = backlog_now(pipeline.project, pipeline.database, now=pipeline.clock())

@@ -5,8 +5,13 @@ from __future__ import annotations
 import ast
 import importlib
 import pkgutil
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import click
@@ -46,9 +51,28 @@ class LazyGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401  (click's signature)
         """Run the command; print an error of this package as a message, not as a traceback."""
         try:
-            return super().invoke(ctx)
+            with termination_as_exit():
+                return super().invoke(ctx)
         except SpatialAssetsError as error:
             raise click.ClickException(mask_secrets(str(error))) from error
+
+
+@contextmanager
+def termination_as_exit() -> Iterator[None]:
+    """Let SIGTERM end the block as Ctrl-C would, so that leases are released; exit code 143."""
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _first_line(command: str) -> str:

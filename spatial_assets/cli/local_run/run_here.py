@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 
 from spatial_assets.cli.app.open_project import OpenProject
@@ -62,11 +63,12 @@ def run_tiles(
     )
     report = RunReport()
     progress.begin(f"{', '.join(stages)}", total=len(keys))
-    for outcome in pipeline.run(keys, stages=stages):
-        report.add(outcome)
-        if outcome.state in BAD_STATES:
-            progress.say(format_outcome(outcome))
-        progress.step(f"{outcome.tile} {outcome.state}")
+    with closing(pipeline.run(keys, stages=stages)) as outcomes:
+        for outcome in outcomes:
+            report.add(outcome)
+            if outcome.state in BAD_STATES:
+                progress.say(format_outcome(outcome))
+            progress.step(f"{outcome.tile} {outcome.state}")
     return report
 
 

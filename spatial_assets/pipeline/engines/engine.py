@@ -83,15 +83,17 @@ class ProcessEngine:
         """Yield (job, result) as jobs end; at most two jobs a worker are in flight.
 
         A worker that dies breaks the whole pool: every job in flight is then run again alone,
-        so that only the job that kills its worker is given up.
+        so that only the job that kills its worker is given up. A consumer that stops early, as
+        after an interrupt, ends the workers at once: nobody needs their results.
         """
         queue = iter(jobs)
         while True:
-            in_flight = _PoolJobs(self._pool(), work)
+            in_flight, is_drained = _PoolJobs(self._pool(), work), False
             try:
                 yield from in_flight.drain(queue, limit=self.workers * IN_FLIGHT_PER_WORKER)
+                is_drained = True
             finally:
-                if in_flight.lost:
+                if in_flight.lost or not is_drained:
                     kill_workers(in_flight.pool)
                 in_flight.pool.shutdown(cancel_futures=True)
             suspects = in_flight.lost

@@ -7,7 +7,7 @@ commit is in commit.py, the work of a worker in tile/walk.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -60,10 +60,13 @@ class TilePipeline:
         """The stages of this project."""
         return chain_of(self.project)
 
-    def run(self, keys: Sequence[str], *, stages: Iterable[str]) -> Iterator[TileOutcome]:
+    def run(
+        self, keys: Sequence[str], *, stages: Iterable[str]
+    ) -> Generator[TileOutcome, None, None]:
         """Walk the tiles `keys` through `stages` and yield each outcome once it is committed.
 
-        Tiles end in any order. Bad tiles are outcomes, not exceptions.
+        Tiles end in any order. Bad tiles are outcomes, not exceptions. A consumer that may stop
+        early closes the generator, which releases the leases.
 
         Raises:
             GridError: a key is not a tile of this project, or the store holds another grid.

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 import pytest
 import shapely
@@ -30,7 +29,7 @@ from spatial_assets.pipeline.freshness.stage_inputs import (
     inputs_by_stage,
     inputs_from_rows,
 )
-from spatial_assets.pipeline.outcome import State, TileOutcome
+from spatial_assets.pipeline.outcome import State
 from spatial_assets.pipeline.run.driver import TilePipeline
 from spatial_assets.pipeline.stages import RAW, chain_of
 from spatial_assets.pipeline.tile.validated_boundaries import ValidatedBoundaries
@@ -186,7 +185,7 @@ def test_an_interrupted_run_records_the_tiles_it_checked(project: Project) -> No
             clock=lambda: LATER,
             owner="test",
         )
-        outcomes = cast("Generator[TileOutcome, None, None]", pipeline.run(tiles, stages=STAGES))
+        outcomes = pipeline.run(tiles, stages=STAGES)
         assert next(outcomes).tile == tiles[0]
         outcomes.close()
 
