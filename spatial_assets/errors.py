@@ -10,6 +10,7 @@ SpatialAssetsError
 │   └── CatalogueShrunkError the catalogue lacks too many of the scenes in use
 ├── StoreError               the object store holds or did something unexpected
 │   └── LeaseHeldError       another writer holds this tile or the time axis
+├── ForeignProjectError      the store or the database belongs to another project
 ├── DatabaseError            the database is unreachable, too new, or not spatial
 ├── ClusterError             the Dask cluster is unreachable, or cannot do the work
 └── LaunchError              Dagster's webserver is unreachable, refuses, or serves another project
@@ -78,6 +79,10 @@ class StoreError(SpatialAssetsError):
 
 class LeaseHeldError(StoreError):
     """Another writer holds this tile or the time axis."""
+
+
+class ForeignProjectError(SpatialAssetsError):
+    """The store or the database belongs to another project; nothing was written."""
 
 
 class LaunchError(SpatialAssetsError):

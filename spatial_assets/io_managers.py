@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
+    from spatial_assets.stores.objects.store import ObjectStore
+
 
 TILE_IO_MANAGER = "tile_io_manager"
 
@@ -72,6 +74,7 @@ class TileIOManager(dg.IOManager):
             dg.DagsterInvariantViolationError: the value is neither a table nor a raster, or the
                 run has several tiles.
         """
+        from spatial_assets.pipeline import ownership
         from spatial_assets.stores.objects.user_values import (
             SUFFIXES,
             UnsupportedValueError,
@@ -92,11 +95,24 @@ class TileIOManager(dg.IOManager):
         except UnsupportedValueError as error:
             raise dg.DagsterInvariantViolationError(f"{name} returned {error}") from error
         store = self._store.open()
+        ownership.claim(self._project, store)
         written = store.put(layout.tile_asset(name, "".join(tiles), suffix), data)
         for other in set(SUFFIXES) - {suffix}:  # from when it returned another type
             store.delete(layout.tile_asset(name, "".join(tiles), other))
         uri = dg.MetadataValue.text(store.uri(written.path))
         context.add_output_metadata({"dagster/uri": uri, "bytes": written.size})
+
+    def _open_own_store(self) -> ObjectStore:
+        """Open the store for reading.
+
+        Raises:
+            ForeignProjectError: it belongs to another project.
+        """
+        from spatial_assets.pipeline import ownership
+
+        store = self._store.open()
+        ownership.verify(self._project, store, None)
+        return store
 
     def _pixels(self, index: str, tile: str | None) -> xr.DataArray:
         """Return the tile's pixels of an index, all periods, NaN elsewhere; or the cube, unread."""
@@ -104,7 +120,7 @@ class TileIOManager(dg.IOManager):
 
         from spatial_assets.stores.cube.cube import open_cube, stored_cube
 
-        store = self._store.open()
+        store = self._open_own_store()
         cube = open_cube(store, index)[index]
         spec = stored_cube(store, index)
         if tile is None or spec is None:  # there is a spec: open_cube read it
@@ -119,7 +135,7 @@ class TileIOManager(dg.IOManager):
         """Return the validated features in lon/lat."""
         from spatial_assets.stores.vectors.validated import read_validated
 
-        return read_validated(self._store.open().get(layout.validated_boundaries(name)))
+        return read_validated(self._open_own_store().get(layout.validated_boundaries(name)))
 
     def _rows(self, table: str, tile: str | None) -> pd.DataFrame:
         """Return the tile's rows of a table of the chain."""
@@ -135,7 +151,7 @@ class TileIOManager(dg.IOManager):
         """Return what another user asset returned."""
         from spatial_assets.stores.objects.user_values import SUFFIXES, decode
 
-        store = self._store.open()
+        store = self._open_own_store()
         for suffix in SUFFIXES:
             data = store.find(layout.tile_asset(name, tile or "", suffix))
             if data is not None:

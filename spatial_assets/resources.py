@@ -58,13 +58,19 @@ class DatabaseResource(dg.ConfigurableResource):
 
     @contextmanager
     def open(self, project: Project) -> "Iterator[Database]":
-        """Open the database with the project's tables; its connections are closed at the end."""
+        """Open the database with the project's tables; its connections are closed at the end.
+
+        Raises:
+            ForeignProjectError: the tables belong to another project.
+        """
+        from spatial_assets.stores.claims import Claimant
         from spatial_assets.stores.tables.connect import open_database
 
         is_the_projects = self.url == mask_secrets(project.database_url)
         url = project.database_url if is_the_projects else self.url
         with open_database(url, pool_size=self.pool_size) as database:
-            database.ensure_schema(project.boundaries, project.indices.names)
+            claimant = Claimant.of(project)
+            database.ensure_schema(project.boundaries, project.indices.names, claimant=claimant)
             yield database
 
 

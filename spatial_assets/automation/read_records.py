@@ -14,6 +14,7 @@ from spatial_assets.pipeline.freshness.stage_inputs import inputs_from_rows
 from spatial_assets.pipeline.outcome import State
 from spatial_assets.pipeline.stages import RAW
 from spatial_assets.project import Project
+from spatial_assets.stores.claims import Claimant
 from spatial_assets.stores.rows import TileWanted
 from spatial_assets.stores.tables.connect import open_database
 from spatial_assets.stores.tables.database import Database
@@ -25,6 +26,7 @@ def read_records(project: Project) -> Recorded:
     """Read the records of a project from its database."""
     url = project.database_url
     with open_database(url, pool_size=1, lock_timeout=TICK_LOCK_TIMEOUT_SECONDS) as database:
+        database.verify_claim(Claimant.of(project))
         changed = _changed(database, project)
         unreleased = _rows(database, "quarantine", project, released_at=None, kind="tile")
         quarantined = {str(row["subject"]) for row in unreleased}

@@ -30,12 +30,15 @@ def export(
     With --bbox or --area, exports only the pixels of that rectangle; default: the whole cube.
     Values are stored as int16; the file holds their scale and the nodata value.
     """
+    from spatial_assets.pipeline import ownership
     from spatial_assets.stores.cube.export import export_cog
     from spatial_assets.stores.objects.store import open_store
 
     project = current_project()
+    store = open_store(project.storage_url)
+    ownership.verify(project, store, None)
     exported = export_cog(
-        open_store(project.storage_url),
+        store,
         destination,
         index=index or project.indices.names[0],
         period=period,

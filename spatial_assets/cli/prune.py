@@ -32,15 +32,16 @@ def prune(*, yes: bool) -> None:
     """
     from spatial_assets.cli.app.open_project import open_project
     from spatial_assets.cli.pruning.leftovers import find_leftovers, remove_leftovers
-    from spatial_assets.stores.objects.grid_identity import claim_store, stored_grid
+    from spatial_assets.pipeline import ownership
+    from spatial_assets.stores.objects.grid_identity import claim_grid, stored_grid
 
     project = current_project()
     with open_project(project) as opened:
         if not opened.has_store or stored_grid(opened.store) is None:
             click.echo("Nothing to prune: nothing has been made here yet.")
             return
-        claim_store(opened.store, project.grid_id, grid=project.grid.model_dump(mode="json"))
-        opened.database.ensure_schema(project.boundaries, project.indices.names)
+        ownership.claim(project, opened.store, opened.database)
+        claim_grid(opened.store, project.grid_id, grid=project.grid.model_dump(mode="json"))
         left = find_leftovers(opened)
         for line in leftover_lines(left):
             click.echo(line)

@@ -100,14 +100,16 @@ def release(*, subjects: tuple[str, ...], kinds: tuple[str, ...], reasons: tuple
     returns to quarantine.
     """
     from spatial_assets.cli.local_run.run_here import now
+    from spatial_assets.pipeline import ownership
 
     if not (subjects or kinds or reasons):
         message = "name what to release: SUBJECTS, --reason or --kind"
         raise click.UsageError(message)
-    with _opened() as (_, quarantined):
+    with _opened() as (opened, quarantined):
         rows = quarantined.rows(kinds=kinds, reasons=reasons, subjects=subjects)
         if not rows:
             raise click.ClickException(_unknown(subjects))
+        ownership.claim(opened.project, opened.store, opened.database)
         released = quarantined.release(rows, now=now())
     absent = sorted(set(subjects) - {str(row["subject"]) for row in rows})
     for line in _release_lines(released):

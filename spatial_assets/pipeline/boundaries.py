@@ -20,6 +20,7 @@ from spatial_assets.errors import VectorError
 from spatial_assets.geo.vectors.coverage import coverage_report
 from spatial_assets.geo.vectors.features import QuarantinedFeature, ValidatedFeatures
 from spatial_assets.geo.vectors.validate import validate_features
+from spatial_assets.pipeline import ownership
 from spatial_assets.pipeline.failures import MissingInputError
 from spatial_assets.pipeline.fingerprints import fingerprint
 from spatial_assets.pipeline.outcome import State
@@ -84,6 +85,7 @@ class BoundaryPipeline:
             VectorError: there is no such file, or it is too big.
             SourceUnavailableError: S3 did not answer.
         """
+        ownership.claim(self.project, self.store)
         source = locate_source(self.project.resolve(self.settings.source), limits=ReadLimits())
         path = layout.raw_boundaries(self.settings.name, _suffix(source))
         copied = self._copy_facts()
@@ -110,6 +112,7 @@ class BoundaryPipeline:
             VectorError: the file as a whole cannot be used, or holds an invalid feature and
                 `on_invalid` is "refuse".
         """
+        ownership.claim(self.project, self.store)
         copied = self._copy_facts()
         if "path" not in copied:
             name = self.settings.name
@@ -161,7 +164,7 @@ class BoundaryPipeline:
             raise MissingInputError(message)
         frame = read_validated(data)
         source = str(frame.attrs.get("source", ""))
-        database.ensure_schema(self.project.boundaries, self.project.indices.names)
+        ownership.claim(self.project, self.store, database)
         keys = frame["key"].tolist()
         columns = {
             "boundary_key": keys,
@@ -182,7 +185,7 @@ class BoundaryPipeline:
         data = self.store.find(self._quarantine_path)
         if data is None:
             return
-        database.ensure_schema(self.project.boundaries, self.project.indices.names)
+        ownership.claim(self.project, self.store, database)
         grid_id, name, now = self.project.grid_id, self.settings.name, self.clock()
         records = records_of_features(grid_id, name, from_json(data), now=now)
         repaired = repaired_features(database, grid_id, name, bad=records)

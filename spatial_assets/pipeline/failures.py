@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from spatial_assets.errors import (
     CHANGED_SINCE_INSPECTION,
     DatabaseError,
+    ForeignProjectError,
     GridError,
     LeaseHeldError,
     RasterError,
@@ -93,6 +94,7 @@ FAILURES: tuple[tuple[ErrorKind, Failure], ...] = (
     (SourceUnavailableError, _transient("source_unavailable")),
     (StoreError, _permanent("store_refused")),
     (GridError, _permanent("grid")),
+    (ForeignProjectError, _permanent("foreign_project")),
     (SettingsError, _permanent("settings")),
     (VectorError, _permanent("boundaries")),
     # The errors of psycopg and DuckDB become this one, after retries of the transient ones.

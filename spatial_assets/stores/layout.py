@@ -10,6 +10,9 @@ from urllib.parse import quote
 GRID = "grid.json"
 """Identity of the pixel grid of everything in the store."""
 
+PROJECT = "project.json"
+"""Claim of the project that the store belongs to."""
+
 RAW_TILES_FOLDER = "raw_tile"
 REPROJECTED_FOLDER = "reprojected_raster"
 MANIFESTS_FOLDER = "manifests"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from spatial_assets.pipeline import ownership
 from spatial_assets.project import Project, load_project
 from spatial_assets.project.urls import is_url
 from spatial_assets.stores.objects.store import ObjectStore, open_store
@@ -32,7 +33,19 @@ class OpenProject:
 
 @contextmanager
 def open_project(project: Project) -> Iterator[OpenProject]:
-    """Open a project without creating anything; close its connections at the end."""
+    """Open a project without creating anything; close its connections at the end.
+
+    Raises:
+        ForeignProjectError: the store or the database belongs to another project.
+    """
+    with unverified_project(project) as opened:
+        ownership.verify(project, opened.store if opened.has_store else None, opened.database)
+        yield opened
+
+
+@contextmanager
+def unverified_project(project: Project) -> Iterator[OpenProject]:
+    """Open a project whose store and database may belong to another one."""
     with open_database(project.database_url, pool_size=project.database.pool_size) as database:
         yield OpenProject(project, open_store(project.storage_url), database)
 

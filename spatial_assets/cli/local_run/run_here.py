@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from spatial_assets.cli.app.open_project import OpenProject
 from spatial_assets.cli.local_run.progress import ProgressDisplay
 from spatial_assets.cli.selection.asset_options import boundary_assets
+from spatial_assets.pipeline import ownership
 from spatial_assets.pipeline.boundaries import BoundaryPipeline, BoundaryStep
 from spatial_assets.pipeline.engines.choice import chosen_engine
 from spatial_assets.pipeline.engines.engine import Engine
@@ -94,7 +95,7 @@ def update_boundaries(
         VectorError: a file cannot be used at all.
         MissingInputError: an upstream asset was never made.
     """
-    opened.database.ensure_schema(opened.project.boundaries, opened.project.indices.names)
+    ownership.claim(opened.project, opened.store, opened.database)
     for settings in opened.project.boundaries:
         pipeline = BoundaryPipeline(
             project=opened.project, settings=settings, store=opened.store, clock=clock

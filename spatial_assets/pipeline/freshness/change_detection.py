@@ -16,6 +16,7 @@ import shapely
 
 from spatial_assets.catalog.changes import SceneChange, Snapshot, poll
 from spatial_assets.errors import SourceUnavailableError
+from spatial_assets.pipeline import ownership
 from spatial_assets.pipeline.boundaries import BoundaryPipeline
 from spatial_assets.pipeline.fingerprints import fingerprint
 from spatial_assets.pipeline.freshness.outdated import (
@@ -79,6 +80,7 @@ class ChangeDetector:
                 at once; nothing is recorded.
             SettingsError: there is no such catalogue.
         """
+        ownership.claim(self.project, self.store, self.database)
         path = layout.catalogue_snapshot()
         before = Snapshot.from_bytes(self.store.find(path))
         after = self.poll(self.project, before, now=now)
@@ -109,6 +111,7 @@ class ChangeDetector:
         Raises:
             MissingInputError: a set has not been validated yet.
         """
+        ownership.verify(self.project, self.store, self.database)
         hashes = boundary_hashes(self.project, self.store)
         made_from = self._made_from(self._all_made())
         found = tuple(tiles_with_changed_boundaries(self.project, hashes, made_from, now=now))
@@ -166,8 +169,7 @@ class ChangeDetector:
                 keys = {"grid_id": row.grid_id, "tile": row.tile, "stage": row.stage}
                 changes.append(Replace("tile_wanted", keys, ()))
         if changes:
-            project = self.project
-            self.database.ensure_schema(project.boundaries, project.indices.names)
+            ownership.claim(self.project, self.store, self.database)
             self.database.commit(changes)
 
 

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from spatial_assets.catalog import Catalogue, find_scenes
 from spatial_assets.geo.grid.pixel_grid import Tile
 from spatial_assets.geo.periods import Periods
+from spatial_assets.pipeline import ownership
 from spatial_assets.pipeline.engines.engine import Engine
 from spatial_assets.pipeline.outcome import TileOutcome
 from spatial_assets.pipeline.run.commit import Committer
@@ -27,7 +28,7 @@ from spatial_assets.project import Project
 from spatial_assets.retries import retry_budget
 from spatial_assets.stores.cube.cube import ensure_cube, stored_cube
 from spatial_assets.stores.cube.metadata import CubeSpec
-from spatial_assets.stores.objects.grid_identity import claim_store
+from spatial_assets.stores.objects.grid_identity import claim_grid
 from spatial_assets.stores.objects.store import ObjectStore
 from spatial_assets.stores.tables.database import Database
 
@@ -70,6 +71,7 @@ class TilePipeline:
 
         Raises:
             GridError: a key is not a tile of this project, or the store holds another grid.
+            ForeignProjectError: the store or the database belongs to another project.
             SourceUnavailableError: the catalogue did not answer.
             StoreError, DatabaseError: the store or the database is not available.
         """
@@ -79,8 +81,8 @@ class TilePipeline:
         if not tiles or not selected:
             return
         retry_budget.refill()
-        claim_store(self.store, project.grid_id, grid=project.grid.model_dump(mode="json"))
-        self.database.ensure_schema(project.boundaries, project.indices.names)
+        ownership.claim(project, self.store, self.database)
+        claim_grid(self.store, project.grid_id, grid=project.grid.model_dump(mode="json"))
         log = RunLog(
             database=self.database,
             grid_id=project.grid_id,

@@ -12,7 +12,7 @@ from spatial_assets.stores.objects.store import ObjectStore
 GRID_SCHEMA = 1
 
 
-def claim_store(store: ObjectStore, grid_id: str, *, grid: Mapping[str, object]) -> None:
+def claim_grid(store: ObjectStore, grid_id: str, *, grid: Mapping[str, object]) -> None:
     """Claim the store for this grid, or verify that it belongs to it.
 
     `grid` is the [grid] table that `grid_id` is the hash of, kept to explain a later mismatch.

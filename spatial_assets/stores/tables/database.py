@@ -15,6 +15,7 @@ from typing import Self, TypeVar
 
 from shapely.geometry.base import BaseGeometry
 
+from spatial_assets.stores.claims import Claim, Claimant
 from spatial_assets.stores.rows import (
     BoundaryDeclaration,
     QuarantineRecord,
@@ -29,6 +30,13 @@ from spatial_assets.stores.rows import (
 from spatial_assets.stores.tables.declarations import Tables, declare
 from spatial_assets.stores.tables.inspection import TableFacts, examine
 from spatial_assets.stores.tables.schema import MIGRATIONS, Migration, bring_up_to_date, is_current
+from spatial_assets.stores.tables.table_claims import (
+    claim_tables,
+    is_claimed,
+    recorded_claims,
+    take_tables,
+    verify_tables,
+)
 from spatial_assets.stores.tables.transactions import (
     Transaction,
     apply_all,
@@ -99,13 +107,19 @@ class Database(ABC):
         yield
 
     def ensure_schema(
-        self, boundaries: Sequence[BoundaryDeclaration] = (), indices: Sequence[str] = ()
+        self,
+        boundaries: Sequence[BoundaryDeclaration] = (),
+        indices: Sequence[str] = (),
+        *,
+        claimant: Claimant | None = None,
     ) -> None:
         """Create the missing tables of these boundary sets and indices, and of those named before.
 
-        Harmless to repeat, and to run concurrently.
+        Harmless to repeat, and to run concurrently. With a `claimant`, the tables belong to that
+        project afterwards.
 
         Raises:
+            ForeignProjectError: they belong to another project; nothing was written.
             DatabaseError: the schema is newer than this code, a table differs from its
                 declaration, or there is no spatial extension.
         """
@@ -114,13 +128,56 @@ class Database(ABC):
         tables = declare(all_boundaries.values(), all_indices)
         self._boundaries, self._indices, self._tables = all_boundaries, all_indices, tables
         if not self.in_transaction(
-            lambda transaction: is_current(transaction, tables, self._migrations), write=False
+            lambda transaction: self._is_up_to_date(transaction, claimant), write=False
         ):
-            self.in_transaction(self._bring_up_to_date, write=True)
+            self.in_transaction(
+                lambda transaction: self._bring_up_to_date(transaction, claimant), write=True
+            )
 
-    def _bring_up_to_date(self, transaction: Transaction) -> None:
+    def _is_up_to_date(self, transaction: Transaction, claimant: Claimant | None) -> bool:
+        if claimant is not None:
+            own = verify_tables(transaction, self._tables, claimant, database=self.url)
+            if not is_claimed(own, claimant):
+                return False
+        return is_current(transaction, self._tables, self._migrations)
+
+    def _bring_up_to_date(self, transaction: Transaction, claimant: Claimant | None) -> None:
         transaction.lock({"schema": True})
+        if claimant is not None:
+            verify_tables(transaction, self._tables, claimant, database=self.url)
         bring_up_to_date(transaction, self._tables, self._migrations)
+        if claimant is not None:
+            claim_tables(transaction, self._tables, claimant, database=self.url)
+
+    def verify_claim(self, claimant: Claimant) -> None:
+        """Verify that the tables belong to this project, or to none yet. Nothing is written.
+
+        Raises:
+            ForeignProjectError: they belong to another project, or describe another store.
+        """
+        self.in_transaction(
+            lambda transaction: verify_tables(
+                transaction, self._tables, claimant, database=self.url
+            ),
+            write=False,
+        )
+
+    def claims(self) -> tuple[Claim, ...]:
+        """Claims to the tables, one for each grid; () if no project has claimed them."""
+        found = self.in_transaction(
+            lambda transaction: recorded_claims(transaction, self._tables), write=False
+        )
+        return tuple(found.values())
+
+    def take_over(self, claimant: Claimant) -> None:
+        """Make the tables belong to this project, whatever project they belonged to."""
+        self.ensure_schema()
+
+        def take(transaction: Transaction) -> None:
+            transaction.lock({"schema": True})
+            take_tables(transaction, self._tables, claimant)
+
+        self.in_transaction(take, write=True)
 
     def commit(self, changes: Sequence[RowChange]) -> None:
         """Make all changes, or none.

@@ -34,6 +34,7 @@ from spatial_assets.stores.tables.columns import (
 )
 
 RUN_LOG = "run_log"
+PROJECT_CLAIM = "project_claim"
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,7 @@ def declare(boundaries: Iterable[BoundaryDeclaration], indices: Iterable[str]) -
     metadata = sa.MetaData()
     for make in (
         schema_version_table,
+        project_claim_table,
         tile_index_table,
         tile_state_table,
         tile_inputs_table,
@@ -212,6 +214,27 @@ def schema_version_table(metadata: sa.MetaData) -> sa.Table:
             comment="When, by the clock of the database.",
         ),
         comment="Migrations of spatial_assets that this database has had.",
+    )
+
+
+def project_claim_table(metadata: sa.MetaData) -> sa.Table:
+    """Declare the project that all these tables belong to."""
+    return sa.Table(
+        PROJECT_CLAIM,
+        metadata,
+        key_column("grid_id", "Identity of a pixel grid that the project has or had."),
+        column("project", sa.Text, "Name of the project: [project] name, or that of its folder."),
+        column("file", sa.Text, "Its project file, on the machine that claimed the tables."),
+        column("store", sa.Text, "Store that the rows of this grid describe.", null=True),
+        column("store_id", sa.Text, "Identity of that store.", null=True),
+        sa.Column(
+            "claimed_at",
+            timestamp(),
+            nullable=False,
+            server_default=sa.func.current_timestamp(),
+            comment="When, by the clock of the database.",
+        ),
+        comment="The project that these tables belong to; another one is refused.",
     )
 
 

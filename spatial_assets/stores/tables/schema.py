@@ -175,6 +175,9 @@ def nothing(_dialect: PGDialect) -> Sequence[str]:
 
 MIGRATIONS: Sequence[Migration] = (
     Migration(version=1, description="the tables as first declared", statements=nothing),
+    # The table of claims follows from its declaration. A version of its own keeps earlier code,
+    # which would not respect a claim, from writing.
+    Migration(version=2, description="the tables belong to one project", statements=nothing),
 )
 
 

@@ -16,6 +16,8 @@ from spatial_assets.stores.tables.postgis import PostgisDatabase
 from spatial_assets.stores.tables.schema import MIGRATIONS, Migration, pending
 from spatial_assets_tests.stores.tables.sample_rows import AUGUST, REGIONS, part, region, state
 
+NEWEST = MIGRATIONS[-1].version
+
 HOSTILE = [
     pytest.param('"; DROP TABLE tile_state; --', id="statement"),
     pytest.param("two words", id="space"),
@@ -105,7 +107,7 @@ def test_a_newer_schema_is_refused(database: Database, database_url: str) -> Non
 
     with (
         opened(database_url) as other,
-        pytest.raises(DatabaseError, match="schema version 7, this spatial_assets knows 1"),
+        pytest.raises(DatabaseError, match=f"schema version 7, this spatial_assets knows {NEWEST}"),
     ):
         other.ensure_schema()
 
@@ -115,7 +117,7 @@ def test_an_older_schema_is_brought_forward_once(database: Database, database_ur
         assert dialect.name in {"duckdb", "postgresql"}
         return ["CREATE TABLE note (text TEXT)", "INSERT INTO note VALUES ('taken')"]
 
-    step = Migration(version=2, description="take notes", statements=note)
+    step = Migration(version=NEWEST + 1, description="take notes", statements=note)
     database.replace_all("regions", [region("a")])
 
     with opened(database_url, [*MIGRATIONS, step]) as newer:
@@ -126,7 +128,7 @@ def test_an_older_schema_is_brought_forward_once(database: Database, database_ur
     assert kept == 1
     assert len(execute(database, "SELECT * FROM note")) == 1
     versions = execute(database, "SELECT version FROM schema_version ORDER BY version")
-    assert versions == [(1,), (2,)]
+    assert versions == [(NEWEST,), (NEWEST + 1,)]
     with opened(database_url) as other, pytest.raises(DatabaseError, match="upgrade"):
         other.ensure_schema()
 
@@ -137,12 +139,12 @@ def test_a_migration_that_fails_leaves_the_old_schema(
     def fail(_dialect: PGDialect) -> Sequence[str]:
         return ["CREATE TABLE half (a TEXT)", "CREATE TABLE half (a TEXT)"]
 
-    step = Migration(version=2, description="fail", statements=fail)
+    step = Migration(version=NEWEST + 1, description="fail", statements=fail)
 
     with opened(database_url, [*MIGRATIONS, step]) as newer, pytest.raises(DatabaseError):
         newer.ensure_schema()
 
-    assert execute(database, "SELECT version FROM schema_version") == [(1,)]
+    assert execute(database, "SELECT version FROM schema_version") == [(NEWEST,)]
     with pytest.raises(DatabaseError):
         execute(database, "SELECT * FROM half")
 
