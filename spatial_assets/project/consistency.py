@@ -22,7 +22,7 @@ from spatial_assets.project.urls import (
 RESERVED_TABLES = frozenset(
     {
         *("tile_index", "tile_state", "tile_inputs", "tile_wanted", "quarantine"),
-        *("schema_version", "run_log", "meta"),
+        *("schema_version", "project_claim", "run_log", "meta"),
         *("spatial_ref_sys", "geometry_columns", "geography_columns"),  # of PostGIS
         *("raster_columns", "raster_overviews"),
     }
