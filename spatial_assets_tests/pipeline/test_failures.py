@@ -43,6 +43,7 @@ ROWS = [
     (errors.SourceUnavailableError("x"), PASSING, "source_unavailable"),
     (errors.StoreError("x"), LASTING, "store_refused"),
     (errors.GridError("x"), LASTING, "grid"),
+    (errors.ForeignProjectError("x"), LASTING, "foreign_project"),
     (errors.SettingsError("x"), LASTING, "settings"),
     (errors.VectorError("x"), LASTING, "boundaries"),
     (errors.DatabaseError("x"), LASTING, "database"),

@@ -21,8 +21,11 @@ def claim_store(store: ObjectStore, claimant: Claimant) -> Claim:
     """
     found = verify_store(store, claimant)
     if found is None:
-        store.create(layout.PROJECT, _document(claimant))
+        store.create(layout.PROJECT, _document(claimant, uuid4().hex))
         found = verify_store(store, claimant)  # ours, or that of the first writer
+    elif found.project != claimant.claim.project:  # its folder was renamed
+        store.put(layout.PROJECT, _document(claimant, found.store_id))
+        found = verify_store(store, claimant)
     if found is None:
         raise StoreError(f"{store.uri(layout.PROJECT)} vanished while it was written; run again")
     return found
@@ -35,7 +38,7 @@ def verify_store(store: ObjectStore, claimant: Claimant) -> Claim | None:
         ForeignProjectError: the store belongs to another project.
     """
     found = stored_claim(store)
-    objection = found and claimant.objection(found)
+    objection = found and claimant.objection(found, store.url)
     if found and objection:
         remedies = [
             "Give this project a folder or prefix of its own in [storage] url",
@@ -49,7 +52,7 @@ def verify_store(store: ObjectStore, claimant: Claimant) -> Claim | None:
 
 def take_store(store: ObjectStore, claimant: Claimant) -> Claim:
     """Make the store belong to a project, whatever project it belonged to."""
-    store.put(layout.PROJECT, _document(claimant))
+    store.put(layout.PROJECT, _document(claimant, uuid4().hex))
     return claim_store(store, claimant)
 
 
@@ -78,19 +81,21 @@ def stored_claim(store: ObjectStore) -> Claim | None:
     return Claim(
         project=str(document["project"]),
         file=str(document.get("file", "")),
+        name_is_set=document.get("name_is_set") is True,
         store=store.url,
         store_id=str(document.get("id", "")),
     )
 
 
-def _document(claimant: Claimant) -> bytes:
-    """Return the bytes of a new claim, which no other has."""
+def _document(claimant: Claimant, store_id: str) -> bytes:
+    """Return the bytes of a claim."""
     claim = claimant.claim
     return to_json(
         {
             "schema": CLAIM_SCHEMA,
             "project": claim.project,
+            "name_is_set": claim.name_is_set,
             "file": claim.file,
-            "id": uuid4().hex,
+            "id": store_id,
         }
     )

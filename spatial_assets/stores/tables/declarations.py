@@ -225,6 +225,7 @@ def project_claim_table(metadata: sa.MetaData) -> sa.Table:
         key_column("grid_id", "Identity of a pixel grid that the project has or had."),
         column("project", sa.Text, "Name of the project: [project] name, or that of its folder."),
         column("file", sa.Text, "Its project file, on the machine that claimed the tables."),
+        column("name_is_set", sa.Boolean, "True if [project] gives the name."),
         column("store", sa.Text, "Store that the rows of this grid describe.", null=True),
         column("store_id", sa.Text, "Identity of that store.", null=True),
         sa.Column(

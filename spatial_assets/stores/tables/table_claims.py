@@ -14,6 +14,8 @@ from spatial_assets.stores.tables.ddl import DuckDialect
 from spatial_assets.stores.tables.declarations import PROJECT_CLAIM, Tables
 from spatial_assets.stores.tables.transactions import Transaction, execute
 
+_COLUMNS = ("grid_id", "project", "file", "name_is_set", "store", "store_id")
+
 
 def verify_tables(
     transaction: Transaction, tables: Tables, claimant: Claimant, *, database: str
@@ -31,9 +33,9 @@ def verify_tables(
     """
     claims = recorded_claims(transaction, tables)
     own = claims.get(claimant.grid_id)
-    objections = [(claimant.objection(each), each) for each in claims.values()]
+    objections = [(claimant.objection(each, database), each) for each in claims.values()]
     if own is not None:
-        objections.append((claimant.objection_to_store(own), own))
+        objections.append((claimant.objection_to_store(own, database), own))
     for objection, found in objections:
         if objection:
             remedies = [_own_tables(transaction, claimant), claimant.same_project_remedy(found)]
@@ -44,8 +46,11 @@ def verify_tables(
 
 def is_claimed(own: Claim | None, claimant: Claimant) -> bool:
     """Return True if the claim to the tables of this grid need not be written."""
-    return own is not None and (
-        not claimant.claim.store_id or own.store_id == claimant.claim.store_id
+    ours = claimant.claim
+    return (
+        own is not None
+        and own.project == ours.project
+        and (not ours.store_id or own.store_id == ours.store_id)
     )
 
 
@@ -73,27 +78,29 @@ def recorded_claims(transaction: Transaction, tables: Tables) -> dict[str, Claim
     if PROJECT_CLAIM not in transaction.relations():
         return {}
     table = tables.table(PROJECT_CLAIM)
-    columns = [table.c[name] for name in ("grid_id", "project", "file", "store", "store_id")]
+    columns = [table.c[name] for name in _COLUMNS]
     rows = execute(transaction, sa.select(*columns).order_by(table.c.grid_id))
     return {
         str(grid_id): Claim(
             project=str(project),
             file=str(file),
+            name_is_set=bool(name_is_set),
             store=str(store or ""),
             store_id=str(store_id or ""),
         )
-        for grid_id, project, file, store, store_id in rows
+        for grid_id, project, file, name_is_set, store, store_id in rows
     }
 
 
 def _write(transaction: Transaction, tables: Tables, claimant: Claimant) -> None:
-    """Replace the row of this grid."""
+    """Replace the row of this grid; rows of other grids are the same project's."""
     table, claim = tables.table(PROJECT_CLAIM), claimant.claim
+    owner = {"project": claim.project, "file": claim.file, "name_is_set": claim.name_is_set}
+    execute(transaction, sa.update(table).where(table.c.project != claim.project).values(owner))
     execute(transaction, sa.delete(table).where(table.c.grid_id == claimant.grid_id))
     row = {
         "grid_id": claimant.grid_id,
-        "project": claim.project,
-        "file": claim.file,
+        **owner,
         "store": claim.store or None,
         "store_id": claim.store_id or None,
     }
