@@ -1,4 +1,4 @@
-"""Whose a store or a database is, by what it records and by what exists on this machine."""
+"""The owner of a store or a database, by its record and by what exists on this machine."""
 
 from __future__ import annotations
 
