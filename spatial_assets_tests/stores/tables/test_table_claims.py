@@ -10,6 +10,7 @@ import pytest
 from spatial_assets.errors import ForeignProjectError
 from spatial_assets.stores.tables.connect import open_database
 from spatial_assets.stores.tables.database import Database
+from spatial_assets.stores.tables.transactions import Transaction
 from spatial_assets_tests.fixtures.claimants import claimant
 from spatial_assets_tests.stores.tables.sample_rows import REGIONS, region
 
@@ -176,5 +177,9 @@ def _versions(database: Database) -> list[int]:
 
 def _as_version_1(database: Database) -> None:
     """Make the tables what version 1 left."""
-    for statement in ("DROP TABLE project_claim", "UPDATE schema_version SET version = 1"):
-        database.in_transaction(lambda open_, sql=statement: open_.run(sql), write=True)
+
+    def undo(transaction: Transaction) -> None:
+        transaction.run("DROP TABLE project_claim")
+        transaction.run("UPDATE schema_version SET version = 1")
+
+    database.in_transaction(undo, write=True)
