@@ -6,15 +6,13 @@ No step depends on tiles. The copy in the store is downloaded whole before GDAL 
 from __future__ import annotations
 
 import hashlib
-import io
 import logging
 import tempfile
-import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from spatial_assets.errors import VectorError
 from spatial_assets.geo.vectors.coverage import coverage_report
@@ -33,7 +31,13 @@ from spatial_assets.stores.objects.store import ObjectStore
 from spatial_assets.stores.rows import Columns, ReplaceAll, Upsert
 from spatial_assets.stores.tables.database import Database
 from spatial_assets.stores.vectors.read import read_features
-from spatial_assets.stores.vectors.source import ReadLimits, VectorSource, load_bytes, locate_source
+from spatial_assets.stores.vectors.source import (
+    ReadLimits,
+    VectorSource,
+    bundled,
+    locate_source,
+    unbundled,
+)
 from spatial_assets.stores.vectors.validated import (
     library_versions,
     read_validated,
@@ -91,7 +95,7 @@ class BoundaryPipeline:
         copied = self._copy_facts()
         if copied.get("version") == source.version and self.store.head(path) is not None:
             return self._fetched(State.UNCHANGED, copied)
-        data = _bundled(source)
+        data = bundled(source)
         facts = {
             "uri": self.store.uri(path),
             "path": path,
@@ -140,7 +144,12 @@ class BoundaryPipeline:
 
     def _validate_copy(self, copied: Mapping[str, object]) -> ValidatedFeatures:
         with fetched_copy(self.store, copied) as path:
-            raw = read_features(str(path), columns=self._columns, layer=self.settings.layer)
+            raw = read_features(
+                str(path),
+                columns=self._columns,
+                layer=self.settings.layer,
+                shown=str(copied["source"]),
+            )
             return validate_features(
                 raw.features,
                 source_crs=raw.crs,
@@ -269,47 +278,28 @@ def _text(value: object) -> str | None:
     return None if value is None or value != value else str(value)  # noqa: PLR0124 - NaN
 
 
+BUNDLE = ".zip"
+"""Suffix of a copy that holds several files."""
+
+
 def _suffix(source: VectorSource) -> str:
-    """Return the suffix of the copy: that of the source, `.zip` for several files."""
-    return ".zip" if _members(source) else Path(source.uri.rstrip("/")).suffix.lower()
+    """Return the suffix of the copy: that of the source, or that of a bundle of its files.
 
-
-def _members(source: VectorSource) -> Sequence[Path]:
-    """Return the files of a local source that has several: a folder, or a shapefile's parts."""
-    if source.folder is None:
-        return ()
-    path = Path(source.gdal_path)
-    if path.is_dir():
-        return sorted(each for each in path.rglob("*") if each.is_file())
-    if path.suffix.lower() == ".shp":
-        return sorted(path.parent.glob(f"{path.stem}.*"))
-    return ()
-
-
-def _bundled(source: VectorSource) -> bytes:
-    """Return the bytes of the source; several files become one deterministic zip."""
-    members = _members(source)
-    if not members:
-        return load_bytes(source)
-    base = Path(source.gdal_path).parent
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for member in members:
-            # a fixed date: the same files give the same bytes
-            archive.writestr(zipfile.ZipInfo(str(member.relative_to(base))), member.read_bytes())
-    return buffer.getvalue()
+    The note beside the copy ends with .json, so a copy that does gets a longer suffix.
+    """
+    suffix = PurePosixPath(source.name).suffix.lower()
+    if not source.is_single:
+        return BUNDLE
+    return ".source.json" if suffix == ".json" else suffix
 
 
 @contextmanager
 def fetched_copy(store: ObjectStore, facts: Mapping[str, object]) -> Iterator[Path]:
-    """Download the copy into a temporary file for this block.
-
-    GDAL would read it over the network, and take an interrupted response for a damaged file: a
-    permanent verdict on a transient error.
+    """Download the copy into a temporary folder for this block, under the names of its source.
 
     Args:
         store: the store that holds the copy.
-        facts: path and SHA-256 as recorded when it was fetched.
+        facts: source, path and SHA-256 as recorded when it was fetched.
 
     Raises:
         MissingInputError: the copy is not what was fetched.
@@ -320,7 +310,7 @@ def fetched_copy(store: ObjectStore, facts: Mapping[str, object]) -> Iterator[Pa
     if data is None or hashlib.sha256(data).hexdigest() != facts["sha256"]:
         message = f"{store.uri(path)} is not what was fetched; materialize it again"
         raise MissingInputError(message)
+    name = PurePosixPath(str(facts["source"]).rstrip("/")).name
+    is_single = not path.endswith(BUNDLE) or name.lower().endswith(BUNDLE)
     with tempfile.TemporaryDirectory(prefix="spatial-assets-") as folder:
-        copy = Path(folder) / path.rpartition("/")[2]
-        copy.write_bytes(data)
-        yield copy
+        yield unbundled(data, name=name, is_single=is_single, folder=Path(folder))

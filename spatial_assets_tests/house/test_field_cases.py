@@ -21,17 +21,11 @@ NOT_YET_TESTED = frozenset(
         "gdal-extensions-in-environment",
         "internal-mask",
         "item-geojson",
-        "json-suffix",
-        "mapinfo-tab",
-        "nested-attribute",
         "nodata-nan-on-uint16",
         "region-job-backfills-all",
         "server-without-ranges",
-        "shapefile-dotted-sibling",
         "solar-day-new-zealand",
-        "transaction-pooler",
         "two-projects-one-dagster",
-        "zip-boundaries",
     }
 )
 """Cases that may still lack a test. Remove a name with its test; add none."""

@@ -32,6 +32,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
         # identity
         "missing_key": "the key column is null, blank or not a number",
         "duplicate_key": "an earlier feature already has this key; the first usable one is kept",
+        "undecodable_text": "a column has text that is not of the encoding the file declares",
         # coordinates
         "bad_coordinate": "a coordinate is NaN or infinite",
         "outside_area_of_use": "the feature lies where its own CRS is not defined",

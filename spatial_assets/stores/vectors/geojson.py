@@ -42,9 +42,10 @@ class GeoJsonFile:
     """A FeatureCollection, or a sequence of features, in memory."""
 
     driver = "GeoJSON"
+    notes: tuple[str, ...] = ()
 
-    def __init__(self, uri: str, data: bytes) -> None:
-        document = _lines(data) if uri.lower().endswith(SEQUENCES) else _parsed(uri, data)
+    def __init__(self, uri: str, data: bytes, *, is_sequence: bool) -> None:
+        document = _lines(data) if is_sequence else _parsed(uri, data)
         items = document.get("features")
         if not isinstance(items, list) or document.get("type") != "FeatureCollection":
             raise NotGeoJsonError(f"{uri} is not a GeoJSON FeatureCollection")
@@ -53,7 +54,7 @@ class GeoJsonFile:
         names = {"id": None} if any(isinstance(i, dict) and "id" in i for i in items) else {}
         for item in items:
             names.update(dict.fromkeys(_properties(item)))
-        self.columns = tuple(names)
+        self.columns = tuple({**names, "fid": None})
 
     def features(self, columns: Sequence[str]) -> Iterator[RawFeature]:
         """Read each item as a feature, or as a feature with a problem."""
@@ -61,6 +62,7 @@ class GeoJsonFile:
             known = _properties(item)
             if "id" in columns and "id" not in known and isinstance(item, dict):
                 known = {**known, "id": item.get("id")}
+            known = {"fid": index, **known}
             requested = {name: known.get(name) for name in columns}
             wkb, problem = packed(item.get("geometry") if isinstance(item, dict) else item)
             yield RawFeature(index=index, properties=requested, wkb=wkb, problem=problem)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterator, Sequence
 
@@ -14,7 +13,8 @@ from pyproj.exceptions import CRSError
 from spatial_assets.errors import VectorError
 from spatial_assets.geo.lonlat import CRS84
 from spatial_assets.geo.vectors.features import RawFeature
-from spatial_assets.stores.vectors.source import VectorSource
+from spatial_assets.stores.vectors.encodings import decoded_rows
+from spatial_assets.stores.vectors.staging import StagedSource
 
 _DEFAULT_CRS = CRS84  # default of the specification if `crs` is missing
 
@@ -24,15 +24,18 @@ class GeoParquetFile:
 
     driver = "Parquet"
 
-    def __init__(self, source: VectorSource, data: bytes | None) -> None:
+    notes: tuple[str, ...] = ()
+
+    def __init__(self, source: StagedSource) -> None:
         self._source = source
         try:
-            where = source.gdal_path if data is None else io.BytesIO(data)
-            self._file = pq.ParquetFile(where)
+            self._file = pq.ParquetFile(source.path)
         except (pa.ArrowException, OSError) as error:
-            raise VectorError(f"{source.uri} is not a readable Parquet file: {error}") from error
+            found = source.public(error)
+            raise VectorError(f"{source.uri} is not a readable Parquet file: {found}") from error
         self._geometry, self.crs = self._geo()
-        self.columns = [n for n in self._file.schema_arrow.names if n != self._geometry]
+        self._fields = [n for n in self._file.schema_arrow.names if n != self._geometry]
+        self.columns = [*self._fields, *({"fid"} - set(self._fields))]
 
     def _geo(self) -> tuple[str, CRS | None]:
         """Name of the geometry column, and its CRS; None if the file declares it unknown."""
@@ -58,12 +61,16 @@ class GeoParquetFile:
     def features(self, columns: Sequence[str]) -> Iterator[RawFeature]:
         """Read features in the order of the file."""
         index = 0
-        requested = [*dict.fromkeys([*columns, self._geometry])]
+        fields = [name for name in columns if name in self._fields]
+        requested = [*dict.fromkeys([*fields, self._geometry])]
         try:
             for batch in self._file.iter_batches(columns=requested):
-                for row in batch.to_pylist():
+                for row in decoded_rows(batch, None):
                     wkb = row.pop(self._geometry)
-                    yield RawFeature(index=index, properties=row, wkb=wkb)
+                    numbered = {"fid": index, **row}
+                    properties = {name: numbered.get(name) for name in columns}
+                    yield RawFeature(index=index, properties=properties, wkb=wkb)  # type: ignore[arg-type]
                     index += 1
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-            raise VectorError(f"{self._source.uri}, after row {index}: {error}") from error
+            found = self._source.public(error)
+            raise VectorError(f"{self._source.uri}, after row {index}: {found}") from error

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Protocol
 
 from pyproj import CRS
@@ -18,7 +17,9 @@ from spatial_assets.errors import VectorError
 from spatial_assets.geo.vectors.features import Defect, RawFeature
 from spatial_assets.geo.vectors.to_lonlat import SourceCrs
 from spatial_assets.stores.vectors.geojson import SEQUENCES, GeoJsonFile, NotGeoJsonError
-from spatial_assets.stores.vectors.source import ReadLimits, VectorSource, load_bytes, locate_source
+from spatial_assets.stores.vectors.source import ReadLimits, VectorSource, locate_source
+from spatial_assets.stores.vectors.staging import StagedSource
+from spatial_assets.stores.vectors.values import Undecodable, plain_value
 
 __all__ = ["RawFeatures", "ReadLimits", "read_features"]
 
@@ -47,6 +48,9 @@ class RawFeatures:
     features: Iterator[RawFeature]
     """Features in the order of the file, read during iteration; a single pass."""
 
+    notes: tuple[str, ...] = ()
+    """Doubts about the file that do not prevent its use."""
+
 
 def read_features(
     source: str,
@@ -55,6 +59,7 @@ def read_features(
     layer: str | None = None,
     limits: ReadLimits | None = None,
     env: Mapping[str, str] | None = None,
+    shown: str | None = None,
 ) -> RawFeatures:
     """Open a boundaries file: a local path or s3://.
 
@@ -64,6 +69,7 @@ def read_features(
         layer: name of the layer, required if several layers have geometries.
         limits: maximum sizes; default `ReadLimits()`.
         env: source of S3 keys and endpoint; default: the process environment.
+        shown: path or URI that messages name, if `source` is a copy of it.
 
     Raises:
         VectorError: the file as a whole is unusable; the message has the reason.
@@ -71,15 +77,18 @@ def read_features(
     """
     bounds = limits or ReadLimits()
     found = locate_source(source, limits=bounds, env=env)
+    found = replace(found, uri=shown or source)
     requested = tuple(dict.fromkeys(columns))
-    file = _opened(found, layer=layer, limits=bounds, env=env)
-    _require(found, requested, file.columns)
+    staged = StagedSource(found, limits=bounds)
+    file = _opened(staged, layer=layer, limits=bounds)
+    _require(staged, requested, file.columns)
     return RawFeatures(
         source=found,
         driver=file.driver,
-        crs=SourceCrs.of(file.crs, source=source).crs,
+        crs=SourceCrs.of(file.crs, source=found.uri).crs,
         columns=requested,
-        features=_sized(file.features(requested), bounds),
+        features=_sized(map(_with_plain_values, file.features(requested)), bounds),
+        notes=file.notes,
     )
 
 
@@ -95,44 +104,62 @@ class _File(Protocol):
     @property
     def columns(self) -> Sequence[str]: ...
 
+    @property
+    def notes(self) -> tuple[str, ...]: ...
+
     def features(self, columns: Sequence[str], /) -> Iterator[RawFeature]: ...
 
 
-def _opened(
-    found: VectorSource, *, layer: str | None, limits: ReadLimits, env: Mapping[str, str] | None
-) -> _File:
-    if found.is_parquet:
+def _opened(staged: StagedSource, *, layer: str | None, limits: ReadLimits) -> _File:
+    if staged.is_parquet:
         from spatial_assets.stores.vectors.parquet import GeoParquetFile
 
-        return GeoParquetFile(found, load_bytes(found, env) if found.folder is None else None)
+        return GeoParquetFile(staged)
     from spatial_assets.stores.vectors.gdal import GdalFile
 
-    if not found.uri.lower().endswith(_GEOJSON) or found.size > GEOJSON_BYTES:
-        return GdalFile(found, layer=layer, limits=limits)
+    name = staged.path.name.lower()
+    if not name.endswith(_GEOJSON) or staged.path.stat().st_size > GEOJSON_BYTES:
+        return GdalFile(staged, layer=layer, limits=limits)
     try:
-        return GeoJsonFile(found.uri, load_bytes(found, env))
+        data = staged.path.read_bytes()
+        return GeoJsonFile(staged.uri, data, is_sequence=name.endswith(SEQUENCES))
     except NotGeoJsonError as refusal:
         # GDAL reads TopoJSON or a bare geometry; neither reads a truncated file.
         try:
-            return GdalFile(found, layer=layer, limits=limits)
+            return GdalFile(staged, layer=layer, limits=limits)
         except VectorError as error:
             raise VectorError(f"{refusal}; {error}") from error
 
 
-def _require(found: VectorSource, requested: Sequence[str], columns: Sequence[str]) -> None:
+def _require(staged: StagedSource, requested: Sequence[str], columns: Sequence[str]) -> None:
     missing = [name for name in requested if name not in columns]
     if not missing:
         return
-    path = Path(found.gdal_path)
-    hint = ""
-    if found.folder is not None and (path.suffix.lower() == ".shp" or path.is_dir()):
+    path, hint = staged.path, ""
+    if path.suffix.lower() == ".shp" or path.is_dir():
         stems = path.glob("*.shp") if path.is_dir() else [path]
         lost = [stem.name for stem in stems if not stem.with_suffix(".dbf").exists()]
         hint = f" (the .dbf of {', '.join(lost)} is missing: it holds all columns)" if lost else ""
     raise VectorError(
-        f"{found.uri} has no column {', '.join(map(repr, missing))}; "
+        f"{staged.uri} has no column {', '.join(map(repr, missing))}; "
         f"it has {', '.join(map(repr, columns)) or 'none'}{hint}"
     )
+
+
+def _with_plain_values(feature: RawFeature) -> RawFeature:
+    """Return the feature with values that a table has, or with the problem of its text."""
+    values = {name: plain_value(value) for name, value in feature.properties.items()}
+    bad = {name: value for name, value in values.items() if isinstance(value, Undecodable)}
+    if not bad:
+        return replace(feature, properties=values)
+    shown = {name: str(value) if name in bad else value for name, value in values.items()}
+    name, first = next(iter(bad.items()))
+    message = (
+        f"column {name!r} is {str(first)!r}, which is not {first.encoding} as the file declares: "
+        "correct the text, or the encoding that the file declares"
+    )
+    problem = feature.problem or Defect("undecodable_text", message, {"columns": sorted(bad)})
+    return replace(feature, properties=shown, problem=problem)
 
 
 def _sized(features: Iterator[RawFeature], limits: ReadLimits) -> Iterator[RawFeature]:

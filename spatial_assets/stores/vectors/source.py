@@ -1,29 +1,34 @@
-"""Location of a boundaries file: found, measured and named for GDAL before it is opened.
+"""Location of a boundaries file: all files that belong to it, found and measured.
 
-Nothing is ever written beside the source. The contents of the file belong in `gdal`, `geojson` and
-`parquet`.
+Nothing is ever written beside a source. `staging` puts its files where GDAL may open them; the
+contents belong in `gdal`, `geojson` and `parquet`.
 """
 
 from __future__ import annotations
 
-import glob
 import hashlib
+import io
 import os
-import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from urllib.parse import urlsplit
-from xml.parsers import expat
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlsplit
 
 from spatial_assets.errors import VectorError
-from spatial_assets.stores.objects.location import endpoint_of
 from spatial_assets.stores.objects.store import ObjectInfo, ObjectStore, open_store
 
-_ZIPPED = (".zip", ".shz", ".gdb.zip", ".shp.zip")
-_PARQUET = (".parquet", ".geoparquet", ".pq")
+S3 = "s3://"
+COMPANIONS: Mapping[str, frozenset[str]] = {
+    ".shp": frozenset({".shx", ".dbf", ".prj", ".cpg", ".qpj"}),
+    ".tab": frozenset({".dat", ".dbf", ".map", ".id", ".ind"}),
+    ".mif": frozenset({".mid"}),
+    ".gml": frozenset({".xsd", ".gfs"}),
+}
+"""Suffix of a file -> suffixes of those without which it cannot be read, or reads differently."""
+
+WRITE_AHEAD_LOG = "-wal"
+"""End of the name of what SQLite has committed, but not yet written into its file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,52 +46,81 @@ class ReadLimits:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SourceFile:
+    """One file of a source, on disk or on S3."""
+
+    name: str
+    """Path relative to the folder of the source, with slashes."""
+
+    size: int
+    """Size in bytes."""
+
+    place: Path | str
+    """Path on disk, or key of the object."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class VectorSource:
     """A boundaries file that exists and is within the limits."""
 
     uri: str
-    """Path or URI as configured."""
+    """Path or URI as configured; messages name it."""
 
-    gdal_path: str
-    """Path for GDAL, including /vsi prefixes."""
+    name: str
+    """Name of the file, or of the folder, that GDAL opens."""
 
-    size: int
-    """Size of all its files in bytes."""
+    files: tuple[SourceFile, ...]
+    """The file and its companions, or all files of the folder, by name."""
 
     version: str
-    """Hash of names, sizes, and times or etags; changes with the file."""
+    """Hash of names, sizes, and times or etags; changes with the files."""
 
-    folder: Path | None = None
-    """Folder of a local source; None on S3."""
+    bucket: str = ""
+    """Bucket of a source on S3; empty on disk."""
 
-    gdal_options: Mapping[str, str] = field(default_factory=dict)
-    """GDAL configuration for opening the file; may contain keys, never shown."""
-
-    @property
-    def is_parquet(self) -> bool:
-        """True if pyarrow reads it, since GDAL in the wheel has no Parquet driver."""
-        return self.uri.lower().endswith(_PARQUET)
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Environment with the keys of S3."""
 
     @property
-    def is_zipped(self) -> bool:
-        """True if the files are in an archive."""
-        return self.uri.lower().endswith(_ZIPPED)
+    def size(self) -> int:
+        """Size of all files in bytes."""
+        return sum(file.size for file in self.files)
+
+    @property
+    def is_single(self) -> bool:
+        """True if the source is one file without companions."""
+        return len(self.files) == 1 and self.files[0].name == self.name
+
+    def read(self, file: SourceFile) -> bytes:
+        """Read one of its files whole.
+
+        Raises:
+            VectorError: it cannot be read.
+            SourceUnavailableError: S3 did not answer.
+        """
+        if isinstance(file.place, str):
+            return open_store(f"{S3}{self.bucket}", self.env).get(file.place)
+        try:
+            return file.place.read_bytes()
+        except OSError as error:
+            raise VectorError(f"cannot read {self.uri}: {error}") from error
 
 
 def locate_source(
     source: str, *, limits: ReadLimits, env: Mapping[str, str] | None = None
 ) -> VectorSource:
-    """Find the file, on disk or on S3.
+    """Find the file and all that belongs to it, on disk or on S3.
 
     Raises:
         VectorError: there is no such file, or it is empty or exceeds `limits`.
         SourceUnavailableError: S3 did not answer.
     """
-    scheme = urlsplit(source).scheme
+    scheme = urlsplit(source.replace("[", "").replace("]", "")).scheme  # no IPv6 address
     if scheme == "s3":
         found = _on_s3(source, os.environ if env is None else env)
     elif scheme in {"", "file"} or len(scheme) == 1:
-        found = _on_disk(Path(urlsplit(source).path if scheme == "file" else source), source)
+        path = unquote(source.removeprefix("file://")) if scheme == "file" else source
+        found = _on_disk(Path(path), source)
     else:
         raise VectorError(f"cannot read boundaries from {source!r}: wanted a local path or s3://")
     if not found.size:
@@ -96,151 +130,112 @@ def locate_source(
             f"{source} has {found.size:,} bytes, more than the limit of {limits.file_bytes:,}: "
             "split it, or keep only the area of interest"
         )
-    if found.folder is not None and found.is_zipped:
-        _check_unpacked_size(source, Path(found.gdal_path.removeprefix("/vsizip/")), limits)
-    if found.folder is not None and source.lower().endswith(".gml"):
-        _check_well_formed(source, Path(found.gdal_path))
     return found
 
 
-def load_bytes(source: VectorSource, env: Mapping[str, str] | None = None) -> bytes:
-    """Read the whole file, for formats that GDAL does not read.
+def bundled(source: VectorSource) -> bytes:
+    """Return the bytes of a single file; several become one zip, the same for the same files.
 
     Raises:
-        VectorError: it cannot be read.
+        VectorError: a file cannot be read.
         SourceUnavailableError: S3 did not answer.
     """
-    if source.folder is None:
-        parts = urlsplit(source.uri)
-        return open_store(f"s3://{parts.netloc}", env).get(parts.path.strip("/"))
-    try:
-        return Path(source.gdal_path).read_bytes()
-    except OSError as error:
-        raise VectorError(f"cannot read {source.uri}: {error}") from error
+    if source.is_single:
+        return source.read(source.files[0])
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in source.files:
+            # a fixed date: the same files give the same bytes
+            archive.writestr(zipfile.ZipInfo(file.name), source.read(file))
+    return buffer.getvalue()
 
 
-@contextmanager
-def private_view(source: VectorSource) -> Iterator[VectorSource]:
-    """Yield the source, or links to it in a temporary folder if GDAL would write beside it.
+def unbundled(data: bytes, *, name: str, is_single: bool, folder: Path) -> Path:
+    """Write the files of `bundled` into a folder, and return the path of the one named `name`."""
+    if is_single:
+        (folder / name).write_bytes(data)
+    else:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            archive.extractall(folder)
+    return folder / name
 
-    GDAL writes a .gfs beside any GML, and a missing .shx beside a shapefile.
+
+def belong_to(name: str, siblings: Iterable[str]) -> list[str]:
+    """Return the file itself and those of its siblings that are part of it.
+
+    Args:
+        name: name of the file that GDAL opens.
+        siblings: names of all files in its folder.
     """
-    path = _written_beside(source)
-    if path is None:
-        yield source
-        return
-    with tempfile.TemporaryDirectory(prefix="spatial-assets-") as scratch:
-        for sibling in path.parent.glob(f"{glob.escape(path.stem)}.*"):
-            (Path(scratch) / sibling.name).symlink_to(sibling.resolve())
-        yield replace(
-            source,
-            gdal_path=str(Path(scratch) / path.name),
-            gdal_options={**source.gdal_options, "SHAPE_RESTORE_SHX": "YES"},
+    main = PurePosixPath(name)
+    suffixes = COMPANIONS.get(main.suffix.lower(), frozenset())
+    return sorted(
+        sibling
+        for sibling in siblings
+        if sibling in {name, f"{name}{WRITE_AHEAD_LOG}"}
+        or (
+            (other := PurePosixPath(sibling)).suffix.lower() in suffixes
+            and other.stem.casefold() == main.stem.casefold()
         )
-
-
-def _written_beside(source: VectorSource) -> Path | None:
-    """Return the .gml, or the .shp without .shx, of a local source; None if GDAL only reads."""
-    path = Path(source.gdal_path)
-    if source.folder is None or source.is_zipped:
-        return None
-    if path.suffix.lower() == ".gml":
-        return path
-    shapefiles = sorted(path.glob("*.shp")) if path.is_dir() else [path]
-    if len(shapefiles) != 1 or shapefiles[0].suffix.lower() != ".shp":
-        return None
-    lone = shapefiles[0]
-    names = {sibling.name.lower() for sibling in lone.parent.glob(f"{glob.escape(lone.stem)}.*")}
-    return None if f"{lone.stem}.shx".lower() in names else lone
+    )
 
 
 def _on_disk(path: Path, source: str) -> VectorSource:
     if not path.exists():
         raise VectorError(f"no such file: {source}")
-    files = _files_of(path)
+    try:
+        if path.is_dir():
+            paths = sorted(file for file in path.rglob("*") if file.is_file())
+        else:
+            names = belong_to(path.name, [file.name for file in path.parent.iterdir()])
+            paths = [path.parent / name for name in names or [path.name]]
+        stats = [file.stat() for file in paths]
+    except OSError as error:
+        raise VectorError(f"cannot read {source}: {error}") from error
     seal = hashlib.sha256()
-    for file in files:
-        facts = file.stat()
-        seal.update(f"{file.name} {facts.st_size} {facts.st_mtime_ns}\n".encode())
-    return VectorSource(
-        uri=source,
-        gdal_path=f"/vsizip/{path}" if path.name.lower().endswith(_ZIPPED) else str(path),
-        size=sum(file.stat().st_size for file in files),
-        version=seal.hexdigest(),
-        folder=path.parent,
+    for file, facts in zip(paths, stats, strict=True):
+        seal.update(f"{file.name} {facts.st_size} {facts.st_mtime_ns}\n".encode(errors="replace"))
+    files = tuple(
+        SourceFile(name=file.relative_to(path.parent).as_posix(), size=facts.st_size, place=file)
+        for file, facts in zip(paths, stats, strict=True)
     )
-
-
-def _files_of(path: Path) -> list[Path]:
-    if path.is_dir():
-        return sorted(file for file in path.rglob("*") if file.is_file())
-    if path.suffix.lower() == ".shp":
-        return sorted(path.parent.glob(f"{glob.escape(path.stem)}.*"))
-    return [path]
+    return VectorSource(uri=source, name=path.name, files=files, version=seal.hexdigest())
 
 
 def _on_s3(source: str, env: Mapping[str, str]) -> VectorSource:
-    parts = urlsplit(source)
-    key = parts.path.strip("/")
+    bucket, _, rest = source.removeprefix(S3).partition("/")
+    key = rest.strip("/")
     if not key:
         raise VectorError(f"not an object: {source!r}; wanted s3://bucket/path/to/file.gpkg")
-    store = open_store(f"s3://{parts.netloc}", env)
+    store = open_store(f"{S3}{bucket}", env)
     objects = _objects_of(store, key)
     if not objects:
         raise VectorError(f"no such object: {source}")
     listed = "\n".join(f"{info.path} {info.size} {info.etag}" for info in objects)
-    inside = f"/vsis3/{parts.netloc}/{key}"
+    folder, _, name = key.rpartition("/")
     return VectorSource(
         uri=source,
-        gdal_path=f"/vsizip/{inside}" if key.lower().endswith(_ZIPPED) else inside,
-        size=sum(info.size for info in objects),
+        name=name,
+        files=tuple(
+            SourceFile(
+                name=info.path.removeprefix(f"{folder}/" if folder else ""),
+                size=info.size,
+                place=info.path,
+            )
+            for info in objects
+        ),
         version=hashlib.sha256(listed.encode()).hexdigest(),
-        gdal_options=_s3_options(env),
+        bucket=bucket,
+        env=env,
     )
 
 
 def _objects_of(store: ObjectStore, key: str) -> tuple[ObjectInfo, ...]:
-    if key.lower().endswith(".shp"):
-        folder, _, name = key.rpartition("/")
-        stem = f"{folder}/{name[:-4]}.".lstrip("/")
-        return tuple(info for info in store.list(folder) if info.path.startswith(stem))
+    folder, _, name = key.rpartition("/")
+    if PurePosixPath(name).suffix.lower() in COMPANIONS:
+        prefix = f"{folder}/" if folder else ""
+        below = {info.path.removeprefix(prefix): info for info in store.list(folder)}
+        listed = {path: info for path, info in below.items() if "/" not in path}
+        return tuple(listed[each] for each in belong_to(name, listed) if name in listed)
     single = store.head(key)
     return (single,) if single is not None else store.list(key)
-
-
-def _s3_options(env: Mapping[str, str]) -> dict[str, str]:
-    options = {
-        "AWS_REGION": env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or "us-east-1",
-        "AWS_VIRTUAL_HOSTING": "FALSE",
-        "GDAL_HTTP_MAX_RETRY": "6",
-        "GDAL_HTTP_RETRY_DELAY": "0.5",
-    }
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
-        if value := env.get(name):
-            options[name] = value
-    if endpoint := endpoint_of(env):
-        parts = urlsplit(endpoint)
-        options["AWS_S3_ENDPOINT"] = parts.netloc + parts.path
-        options["AWS_HTTPS"] = "YES" if parts.scheme == "https" else "NO"
-    return options
-
-
-def _check_unpacked_size(source: str, path: Path, limits: ReadLimits) -> None:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(member.file_size for member in archive.infolist())
-    except (zipfile.BadZipFile, OSError) as error:
-        raise VectorError(f"{source} is not a readable zip archive: {error}") from error
-    if size > limits.file_bytes:
-        raise VectorError(
-            f"{source} unpacks to {size:,} bytes, more than the limit of {limits.file_bytes:,}"
-        )
-
-
-def _check_well_formed(source: str, path: Path) -> None:
-    """Refuse truncated GML, which GDAL reads without an error."""
-    try:
-        with path.open("rb") as file:
-            expat.ParserCreate().ParseFile(file)
-    except (expat.ExpatError, OSError) as error:
-        raise VectorError(f"{source} is not complete GML: {error}") from error

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from spatial_assets.errors import VectorError
-from spatial_assets.stores.vectors.gdal import vector_member
+from spatial_assets.stores.vectors.archives import vector_member
 from spatial_assets_tests.fixtures.boundary_files import read, write
 
 CONTENTS = [
@@ -47,16 +46,15 @@ def test_an_archive_gives_the_features_of_the_file_within(
     assert sorted(feature.key for feature in result.kept) == ["1", "2", "3"]
 
 
-def test_a_zipped_shapefile_without_shx_is_refused_by_the_name_of_what_is_missing(
-    tmp_path: Path,
-) -> None:
+def test_a_zipped_shapefile_without_shx_is_recovered(tmp_path: Path) -> None:
     folder = tmp_path / "inside"
     folder.mkdir()
     write(folder / "a.shp", "ESRI Shapefile")
     (folder / "a.shx").unlink()
 
-    with pytest.raises(VectorError, match=r"a\.shx"):
-        read(archive_of(folder, tmp_path / "a.zip", below="", litter=False))
+    result = read(archive_of(folder, tmp_path / "a.zip", below="", litter=False))
+
+    assert sorted(feature.key for feature in result.kept) == ["1", "2", "3"]
 
 
 @pytest.mark.parametrize(

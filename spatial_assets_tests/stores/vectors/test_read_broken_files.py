@@ -74,14 +74,15 @@ def test_a_shapefile_in_latin_1_keeps_its_letters(tmp_path: Path) -> None:
     assert read(tmp_path / "a.shp").kept[1].properties["name"] == "Ørsted"
 
 
-def test_text_that_is_not_utf8_costs_its_letters_and_not_the_file(tmp_path: Path) -> None:
+def test_text_that_is_not_utf8_costs_its_feature_and_not_the_file(tmp_path: Path) -> None:
     path = write(tmp_path / "a.gpkg", "GPKG")
     update(path, "update a set name = cast(x'41ff42' as text) where pid = 2")
 
     result = read(path)
 
-    assert len(result.kept) == 3
-    assert str(result.kept[1].properties["name"]).startswith("A")
+    assert [feature.key for feature in result.kept] == ["1", "3"]
+    assert [(f.key, f.reason) for f in result.quarantined] == [("2", "undecodable_text")]
+    assert result.quarantined[0].properties["name"] == "A\\xffB"
 
 
 @pytest.mark.parametrize(
