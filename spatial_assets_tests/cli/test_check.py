@@ -13,6 +13,7 @@ from click.testing import Result
 
 from spatial_assets.cli.diagnosis import libraries, machine
 from spatial_assets.project import load_project
+from spatial_assets_tests.stores.objects.careless_s3 import careless_s3
 
 Run = Callable[..., Result]
 
@@ -216,8 +217,20 @@ def test_a_real_postgis_and_a_real_s3_pass(
 
     assert result.exit_code == 0, result.output
     assert "POSTGIS" in row(result, "database")
-    assert f"s3://{s3_bucket}/prefix: written, read and deleted" in row(result, "storage")
+    assert f"s3://{s3_bucket}/prefix: written, read and deleted; created once only" in row(
+        result, "storage"
+    )
     assert "not on this machine" in row(result, "disk")
+
+
+def test_a_store_that_ignores_conditions_fails(run: Run, folder: Path) -> None:
+    with careless_s3() as environment:
+        url = "s3://bucket/prefix"
+        result = run("--project", folder, "check", SPATIAL_ASSETS_STORAGE_URL=url, **environment)
+
+    assert result.exit_code == 1
+    assert "FAILED" in row(result, "storage")
+    assert "ignores If-None-Match" in " ".join(result.output.split())
 
 
 @pytest.mark.servers

@@ -13,7 +13,8 @@ LOCK_TIMEOUT_SECONDS = 10.0  # for a DuckDB file that a run has locked; longer l
 
 
 def storage(project: Project) -> Finding:
-    """Write, read and delete one small object."""
+    """Write, read and delete one small object, and create one that exists already."""
+    from spatial_assets.stores.objects.leases import require_exclusive_creation
     from spatial_assets.stores.objects.store import open_store
 
     def check() -> str:
@@ -26,7 +27,8 @@ def storage(project: Project) -> Finding:
                 raise StoreError(message)
         finally:
             store.delete(path)
-        return f"{project.storage_url}: written, read and deleted"
+        require_exclusive_creation(store)
+        return f"{project.storage_url}: written, read and deleted; created once only"
 
     remedy = "make it writable, or correct [storage] url, $SPATIAL_ASSETS_STORAGE_URL or its keys"
     return run_check("storage", check, remedy=remedy)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from spatial_assets.errors import GridError, StoreError
 from spatial_assets.stores import layout
 from spatial_assets.stores.objects.json import from_json, to_json
+from spatial_assets.stores.objects.leases import require_exclusive_creation
 from spatial_assets.stores.objects.store import ObjectStore
 
 GRID_SCHEMA = 1
@@ -19,9 +20,11 @@ def claim_grid(store: ObjectStore, grid_id: str, *, grid: Mapping[str, object]) 
 
     Raises:
         GridError: the store holds pixels of another grid.
+        StoreError: the store cannot keep two writers apart.
     """
     found = stored_grid(store)
     if found is None:
+        require_exclusive_creation(store)
         store.create(layout.GRID, identity_document(grid_id, grid))
         found = stored_grid(store)  # ours, or that of the first writer
     if found is None:

@@ -210,6 +210,28 @@ def lease(
             logger.warning("lease %s stays held until %s: %s", name, held.until, error)
 
 
+def require_exclusive_creation(store: ObjectStore) -> None:
+    """Create one object twice: leases need a store that refuses the second time.
+
+    Some servers and gateways ignore `If-None-Match` of S3, so that two runs would write one tile.
+
+    Raises:
+        StoreError: the store accepted the second one.
+    """
+    path = layout.probe(uuid.uuid4().hex)
+    try:
+        was_created = store.create(path, b"first")
+        was_replaced = store.create(path, b"second")
+    finally:
+        store.delete(path)
+    if was_replaced or not was_created:
+        raise StoreError(
+            f"{store.url} replaces an object that may only be created (it ignores If-None-Match of "
+            "S3), so two runs could write one tile; use a server that honours it, such as AWS S3, "
+            "MinIO, Ceph or SeaweedFS in a recent version"
+        )
+
+
 def to_bytes(record: LeaseRecord) -> bytes:
     """Encode a record as canonical JSON."""
     until = record.until and record.until.astimezone(UTC).isoformat()

@@ -13,8 +13,15 @@ from hypothesis import strategies as st
 
 from spatial_assets.errors import LeaseHeldError, StoreError
 from spatial_assets.stores import layout
-from spatial_assets.stores.objects.leases import Lease, acquire, lease
+from spatial_assets.stores.objects.grid_identity import claim_grid
+from spatial_assets.stores.objects.leases import (
+    Lease,
+    acquire,
+    lease,
+    require_exclusive_creation,
+)
 from spatial_assets.stores.objects.store import ObjectStore, open_store
+from spatial_assets_tests.stores.objects.careless_s3 import careless_s3
 
 NOON = datetime(2023, 8, 1, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -241,3 +248,19 @@ def test_a_lease_is_released_when_the_block_fails(store: ObjectStore) -> None:
         raise StoreError("disk full")
 
     assert take(store, "bob", clock).owner == "bob"
+
+
+def test_a_store_that_replaces_what_may_only_be_created_is_refused_and_left_clean() -> None:
+    with careless_s3() as environment:
+        store = open_store("s3://bucket/prefix", environment)
+
+        with pytest.raises(StoreError, match=r"ignores If-None-Match.*two runs could write one"):
+            claim_grid(store, "g", grid={})
+
+        assert store.find(layout.GRID) is None
+
+
+def test_stores_that_keep_writers_apart_are_accepted(store: ObjectStore) -> None:
+    require_exclusive_creation(store)
+
+    assert store.list() == ()
