@@ -19,8 +19,9 @@ from spatial_assets.geo.clear_sky import ClearSky
 class BaselineRule:
     """Processing baseline from which a producer adds a constant to every digital number."""
 
-    item_property: str
-    """Item property that holds the baseline, e.g. "s2:processing_baseline"."""
+    item_properties: Mapping[str, str]
+    """Item property that may hold the baseline, e.g. "s2:processing_baseline" -> regular
+    expression for its whole value; the first that matches counts."""
 
     first: tuple[int, int]
     """First baseline with the constant; the offset of earlier ones is 0."""
@@ -55,7 +56,7 @@ class RadiometryRule:
     @property
     def deciding_properties(self) -> tuple[str, ...]:
         """Item properties that decide whether, and how, the rule applies."""
-        baseline = () if self.baseline is None else (self.baseline.item_property,)
+        baseline = () if self.baseline is None else tuple(self.baseline.item_properties)
         return (*baseline, *self.item_properties)
 
 
@@ -99,18 +100,28 @@ class GranulePattern:
     """
 
     identity: str
-    """Format string with the named groups, `platform` and `acquired` (a datetime in UTC)."""
+    """Format string with the named groups, `platform` and `acquired` (a datetime in UTC).
+
+    If its last part may be empty, see `GranuleRule.optional`, it is what follows the last slash.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
 class GranuleRule:
-    """Identity of a granule: the same for every processing of one acquisition of one place."""
+    """Identity of a granule: the same for every processing of one acquisition of one place.
+
+    Items with one identity are duplicates. If the last part of the identity is empty, they may
+    also be two parts of the place: only those of an older baseline are duplicates then.
+    """
 
     patterns: tuple[GranulePattern, ...]
     """Patterns to try, best first."""
 
     optional: Mapping[str, str] = field(default_factory=dict)
-    """Further item properties -> regular expression; their groups are empty without a match."""
+    """Further item properties -> regular expression with named groups, the best first.
+
+    Several may state one group. A group that no property states is empty.
+    """
 
     precedence: int = 0
     """Rules of a higher precedence are tried first: a tile of a grid before a whole frame."""

@@ -15,6 +15,34 @@ _CLEAR = frozenset({4, 5, 6, 7})  # vegetation, bare soil, water, unclassified
 _SNOW = 11
 
 
+# S2A_MSIL2A_20230818T100031_N0509_R122_T33TWL_20230818T143300.SAFE; Planetary Computer leaves out
+# the baseline in the id.
+_PRODUCT_NAME = (
+    r"S2[A-Z]_MSIL\d[A-Z]_(?P<datatake>\d{8}T\d{6})(?:_N\d{4})?_R\d{3}_T(?P<tile>\w{5})"
+    r"_\d{8}T\d{6}.*"
+)
+# S2A_OPER_MSI_L2A_DS_2APS_20230818T143300_S20230818T100032_N05.09: its first sensing time.
+_DATASTRIP = r".*_S(?P<datastrip>\d{8}T\d{6})_N\d\d[.]?\d\d"
+_TILES = (
+    *(
+        (
+            {
+                f"{prefix}:utm_zone": r"(?P<zone>.*)",
+                f"{prefix}:latitude_band": r"(?P<band>.*)",
+                f"{prefix}:grid_square": r"(?P<square>.*)",
+            },
+            "{zone}{band}{square}",
+        )
+        for prefix in ("mgrs", "sentinel")  # Earth Search v1 and v0
+    ),
+    *(
+        ({name: r"(?:MGRS-)?0?(?P<tile>\d{1,2}[A-Z]{3})"}, "{tile}")
+        for name in ("s2:mgrs_tile", "grid:code")
+    ),
+)
+"""Spellings of a tile: item properties -> regular expressions, and the identity they give."""
+
+
 def _names(common: str, band: str, resolution: int) -> tuple[str, ...]:
     """Return the names of a band in Earth Search, Planetary Computer and CDSE."""
     return (common, band, f"{band}_{resolution}m")
@@ -46,39 +74,50 @@ PROFILE = SensorProfile(
         scale=1e-4,
         offset=-0.1,
         # From baseline 04.00 on, ESA adds 1000 to every DN.
-        baseline=BaselineRule(item_property="s2:processing_baseline", first=(4, 0)),
+        baseline=BaselineRule(
+            # processing:version is CDSE's name; elsewhere it may be the version of a program.
+            item_properties={
+                "s2:processing_baseline": r"(?s).*",
+                "processing:version": r"\d\d\.\d\d",
+            },
+            first=(4, 0),
+        ),
         needs="s2:processing_baseline",
     ),
     nodata=0,
     granule=GranuleRule(
         patterns=(
-            # S2A_MSIL2A_20230818T100031_N0509_R122_T33TWL_20230818T143300.SAFE
-            GranulePattern(
-                item_properties={
-                    "s2:product_uri": r"S2[A-Z]_MSIL\d[A-Z]_(?P<datatake>\d{8}T\d{6})_N\d{4}"
-                    r"_R\d{3}_T(?P<tile>\w{5})_\d{8}T\d{6}.*"
-                },
-                identity="s2/{platform}/{tile}/{datatake}/{datastrip}",
-            ),
-            GranulePattern(
-                item_properties={
-                    "mgrs:utm_zone": r"(?P<zone>.*)",
-                    "mgrs:latitude_band": r"(?P<band>.*)",
-                    "mgrs:grid_square": r"(?P<square>.*)",
-                },
-                identity="s2/{platform}/{zone}{band}{square}/{acquired:%Y%m%dT%H%M%S}/{datastrip}",
+            *(
+                GranulePattern(
+                    item_properties={name: _PRODUCT_NAME},
+                    identity="s2/{platform}/{tile}/{datatake}/{datastrip}",
+                )
+                for name in ("s2:product_uri", "sentinel:product_id", "id")
             ),
             *(
                 GranulePattern(
-                    item_properties={name: r"(?:MGRS-)?0?(?P<tile>\d{1,2}[A-Z]{3})"},
-                    identity="s2/{platform}/{tile}/{acquired:%Y%m%dT%H%M%S}/{datastrip}",
+                    item_properties={**tile, datatake: r"GS2[A-Z]_(?P<datatake>\d{8}T\d{6})_.*"},
+                    identity=f"s2/{{platform}}/{identity}/{{datatake}}/{{datastrip}}",
                 )
-                for name in ("s2:mgrs_tile", "grid:code")
+                for datatake in ("s2:datatake_id", "eopf:datatake_id")
+                for tile, identity in _TILES
+            ),
+            *(
+                GranulePattern(
+                    item_properties=tile,
+                    identity=f"s2/{{platform}}/{identity}/{{acquired:%Y%m%dT%H%M%S}}/{{datastrip}}",
+                )
+                for tile, identity in _TILES
             ),
         ),
-        # S2A_OPER_MSI_L2A_DS_2APS_20230818T143300_S20230818T100032_N05.09: two halves of a tile
-        # from two datastrips are two granules.
-        optional={"s2:datastrip_id": r".*_S(?P<datastrip>\d{8}T\d{6})_N\d\d[.]?\d\d"},
+        # Two halves of a tile from two datastrips are two granules, of the same time in CDSE. Where
+        # no datastrip is stated, Earth Search counts the products of a tile and day.
+        optional={
+            "s2:datastrip_id": _DATASTRIP,
+            "eopf:datastrip_id": _DATASTRIP,
+            "sentinel:sequence": r"(?P<datastrip>\d+)",
+            "s2:sequence": r"(?P<datastrip>\d+)",
+        },
         precedence=1,
     ),
     expected_range=(-0.0999, 6.4534),  # DN 1 to 65534; 0 is fill and 65535 saturated

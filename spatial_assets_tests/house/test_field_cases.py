@@ -14,7 +14,6 @@ CALL = re.compile(r"field_case\(\s*\"([a-z0-9-]+)\"")
 NOT_YET_TESTED = frozenset(
     {
         "ballpark-datum",
-        "cdse-split-tile",
         "crs-named-unknown",
         "etag-per-replica",
         "footprint-beside-raster",

@@ -54,7 +54,9 @@ every_pattern = pytest.mark.parametrize(
 def properties_at(profile: SensorProfile, baseline: tuple[int, int]) -> dict[str, object]:
     """Return item properties that state a processing baseline, if the sensor has baselines."""
     rule = profile.radiometry.baseline
-    return {} if rule is None else {rule.item_property: f"{baseline[0]:02}.{baseline[1]:02}"}
+    if rule is None:
+        return {}
+    return {next(iter(rule.item_properties)): f"{baseline[0]:02}.{baseline[1]:02}"}
 
 
 def names_by_platform(profile: SensorProfile) -> list[tuple[str, str, str]]:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from spatial_assets.catalog.json_object import JsonObject
 from spatial_assets.errors import RasterError, SceneError
 from spatial_assets.geo.radiometry import Calibration
-from spatial_assets.geo.sensor_profile import RadiometryRule, SensorProfile
+from spatial_assets.geo.sensor_profile import BaselineRule, RadiometryRule, SensorProfile
 from spatial_assets.sensor_profiles import RADIOMETRY_RULES
 
 _BASELINE = re.compile(r"N?(\d{1,2})[._]?(\d{0,2})")
@@ -95,9 +95,18 @@ def parse_baseline(text: object) -> tuple[int, int] | None:
 def processing_baseline(properties: JsonObject) -> str | None:
     """Return the processing baseline as the item states it, e.g. "05.09"; None if it has none."""
     for rule in RADIOMETRY_RULES.values():
-        stated = properties.get(rule.baseline.item_property) if rule.baseline else None
+        stated = _stated_baseline(properties, rule.baseline) if rule.baseline else None
         if stated is not None:
             return str(stated)
+    return None
+
+
+def _stated_baseline(properties: JsonObject, rule: BaselineRule) -> object:
+    """Return the value of the first property that may hold the baseline; None: there is none."""
+    for name, form in rule.item_properties.items():
+        stated = properties.get(name)
+        if stated is not None and re.fullmatch(form, str(stated)):
+            return stated
     return None
 
 
@@ -130,7 +139,7 @@ def _default_offset(properties: JsonObject, rule: RadiometryRule) -> float | Non
     """Return the offset of a rule that applies; None: the item has no baseline to decide it."""
     if rule.baseline is None:
         return rule.offset
-    baseline = parse_baseline(properties.get(rule.baseline.item_property))
+    baseline = parse_baseline(_stated_baseline(properties, rule.baseline))
     if baseline is None:
         return None
     return rule.offset if baseline >= rule.baseline.first else 0.0

@@ -58,6 +58,8 @@ def without_duplicates(
 ) -> tuple[tuple[Scene, ...], tuple[SupersededScene, ...]]:
     """Return the highest baseline of each granule, then the latest `created`; and the others.
 
+    In doubt, items are no duplicates: pixels of one day are mosaicked, and count once anyway.
+
     Ids are unique in the result too: two granules with one id would share their files.
     """
     kept, worse = best_of_each(scenes, lambda scene: scene.granule)
@@ -93,15 +95,23 @@ def without_namesakes(
 def best_of_each(
     items: Iterable[Product], identity: Callable[[Product], str]
 ) -> tuple[list[Product], list[tuple[Product, Product]]]:
-    """Return the best of each group; and each of the others, with the one that supersedes it."""
+    """Return the best of each group; and each of the others, with the one that supersedes it.
+
+    An identity that ends with a slash lacks a part, see `GranuleRule`: then all items of the best
+    baseline are kept, since they may be parts of one place.
+    """
     groups: defaultdict[str, list[Product]] = defaultdict(list)
     for item in items:
         groups[identity(item)].append(item)
     kept, worse = [], []
-    for group in groups.values():
+    for name, group in groups.items():
         best = max(group, key=_rank)
-        kept.append(best)
-        worse += [(item, best) for item in group if item is not best]
+        for item in group:
+            may_differ = name.endswith("/") and _rank(item)[0] == _rank(best)[0]
+            if item is best or may_differ:
+                kept.append(item)
+            else:
+                worse.append((item, best))
     return kept, worse
 
 
@@ -149,13 +159,19 @@ def _identity(
         needed = [_groups(stated.get(key), regex) for key, regex in pattern.item_properties.items()]
         if None in needed:
             continue
-        optional = [
-            _groups(stated.get(key), regex) or dict.fromkeys(re.compile(regex).groupindex, "")
-            for key, regex in rule.optional.items()
-        ]
-        parts = {name: text for part in (*optional, *needed) for name, text in (part or {}).items()}
+        parts = _optional_parts(rule, stated)
+        parts |= {name: text for part in needed for name, text in (part or {}).items()}
         return pattern.identity.format(**parts, platform=platform, acquired=acquired)
     return None
+
+
+def _optional_parts(rule: GranuleRule, stated: JsonObject) -> dict[str, str]:
+    """Return the optional groups as the best property states them; empty: none states it."""
+    parts: dict[str, str] = {}
+    for key, regex in reversed(list(rule.optional.items())):
+        found = _groups(stated.get(key), regex)
+        parts |= found or {name: parts.get(name, "") for name in re.compile(regex).groupindex}
+    return parts
 
 
 def _groups(value: object, regex: str) -> dict[str, str] | None:

@@ -62,6 +62,7 @@ def resolve(
             {"s2:processing_baseline": "04.00"}, {}, Calibration(1e-4, -0.1), id="first-with-offset"
         ),
         pytest.param({"s2:processing_baseline": "03.01"}, {}, Calibration(1e-4, 0.0), id="before"),
+        pytest.param({"processing:version": "05.12"}, {}, Calibration(1e-4, -0.1), id="cdse"),
         pytest.param(
             {"s2:processing_baseline": "05.10"},
             {"scale": 0.0001},
@@ -103,6 +104,7 @@ def test_landsat_resolves(
     [
         pytest.param({}, {}, SENTINEL_2, id="no-baseline"),
         pytest.param({"s2:processing_baseline": "new"}, {}, SENTINEL_2, id="baseline-no-number"),
+        pytest.param({"processing:version": "2.10"}, {}, SENTINEL_2, id="version-of-a-program"),
         pytest.param(
             {"s2:processing_baseline": "05.09"}, {"offset": -0.1}, SENTINEL_2, id="offset"
         ),

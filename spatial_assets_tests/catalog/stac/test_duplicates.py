@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+import datetime as dt
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given
@@ -44,8 +47,9 @@ def test_the_highest_baseline_wins() -> None:
 
 
 def test_of_one_baseline_the_latest_created_wins() -> None:
-    first = scene("b-first", "05.09", created="2023-08-18T20:00:00Z")
-    second = scene("a-second", "05.09", created="2023-08-19T20:00:00Z")
+    strip = {"s2:datastrip_id": "S2A_OPER_MSI_L2A_DS_2APS_20230818T143300_S20230818T100032_N05.09"}
+    first = scene("b-first", "05.09", created="2023-08-18T20:00:00Z", **strip)
+    second = scene("a-second", "05.09", created="2023-08-19T20:00:00Z", **strip)
 
     kept, _ = without_duplicates([first, second])
 
@@ -154,3 +158,222 @@ def test_a_satellite_is_spelled_one_way() -> None:
 
     assert {platform_of({"platform": name}) for name in names} == {"sentinel-2b"}
     assert platform_of({}) == "unknown"
+
+
+class Product(NamedTuple):
+    """One product of Sentinel-2: a processing of a tile, or of a part of it."""
+
+    satellite: str = "A"
+    tile: str = "33TWL"
+    datatake: int = 0
+    datastrip: int = 0
+    baseline: int = 9
+    processed: int = 0
+    """Number of the processing; each product has its own."""
+
+
+START = dt.datetime(2023, 8, 18, 10, 0, 31, tzinfo=dt.UTC)
+TILE_TIMES = {"33TWL": 457, "33TWM": 443, "07HFE": 460}
+"""Seconds from the start of a datatake to a tile."""
+
+
+def moments(product: Product) -> tuple[dt.datetime, dt.datetime, dt.datetime]:
+    """The start of the datatake, the first time of the datastrip, and the processing."""
+    start = START + dt.timedelta(days=5 * product.datatake)
+    datastrip = start + dt.timedelta(seconds=1 + 5 * product.datastrip)
+    return start, datastrip, start + dt.timedelta(days=20 * product.baseline + product.processed)
+
+
+def names_of(product: Product) -> dict[str, str]:
+    """The names of a product as ESA writes them."""
+    start, strip, made = (f"{moment:%Y%m%dT%H%M%S}" for moment in moments(product))
+    sat, base = f"S2{product.satellite}", f"{product.baseline:02}"
+    return {
+        "product": f"{sat}_MSIL2A_{start}_N05{base}_R122_T{product.tile}_{made}",
+        "datatake": f"G{sat}_{start}_042590_N05.{base}",
+        "datastrip": f"{sat}_OPER_MSI_L2A_DS_2APS_{made}_S{strip}_N05.{base}",
+        "made": made,
+    }
+
+
+def zone_of(product: Product) -> tuple[str, str, str]:
+    return product.tile[:2], product.tile[2], product.tile[3:]
+
+
+def earth_search_v1(product: Product) -> dict[str, Any]:
+    names, (zone, band, square) = names_of(product), zone_of(product)
+    tile_time = moments(product)[0] + dt.timedelta(seconds=TILE_TIMES[product.tile])
+    number = 2 * product.datastrip + product.processed
+    return {
+        "id": f"S2{product.satellite}_{product.tile}_{tile_time:%Y%m%d}_{number}_L2A",
+        "properties": {
+            "datetime": tile_time.isoformat(),
+            "platform": f"sentinel-2{product.satellite.lower()}",
+            "grid:code": f"MGRS-{product.tile}",
+            "mgrs:utm_zone": int(zone),
+            "mgrs:latitude_band": band,
+            "mgrs:grid_square": square,
+            "s2:product_uri": f"{names['product']}.SAFE",
+            "s2:datastrip_id": names["datastrip"],
+            "s2:datatake_id": names["datatake"],
+            "s2:processing_baseline": f"05.{product.baseline:02}",
+            "s2:sequence": str(number),
+        },
+    }
+
+
+def earth_search_v0(product: Product) -> dict[str, Any]:
+    item = earth_search_v1(product)
+    zone, band, square = zone_of(product)
+    kept = {key: item["properties"][key] for key in ("datetime", "platform")}
+    item["properties"] = {
+        **kept,
+        "sentinel:utm_zone": int(zone),
+        "sentinel:latitude_band": band,
+        "sentinel:grid_square": square,
+        "sentinel:sequence": item["properties"]["s2:sequence"],
+        "sentinel:product_id": names_of(product)["product"],
+    }
+    return item
+
+
+def collection_1_on_aws(product: Product) -> dict[str, Any]:
+    item, start = earth_search_v1(product), moments(product)[0]
+    del item["properties"]["s2:product_uri"], item["properties"]["s2:sequence"]
+    item["id"] = f"S2{product.satellite}_T{product.tile}_{start:%Y%m%dT%H%M%S}_L2A"
+    return item
+
+
+def planetary_computer(product: Product) -> dict[str, Any]:
+    names = names_of(product)
+    return {
+        "id": re.sub(r"_N\d{4}", "", names["product"]),
+        "properties": {
+            "datetime": moments(product)[0].isoformat(),
+            "platform": f"Sentinel-2{product.satellite}",
+            "s2:mgrs_tile": product.tile,
+            "s2:product_uri": f"{names['product']}.SAFE",
+            "s2:datastrip_id": names["datastrip"],
+            "s2:datatake_id": names["datatake"],
+            "s2:processing_baseline": f"05.{product.baseline:02}",
+        },
+    }
+
+
+def cdse(product: Product) -> dict[str, Any]:
+    names = names_of(product)
+    return {
+        "id": names["product"],
+        "properties": {
+            "datetime": moments(product)[0].isoformat(),
+            "platform": f"sentinel-2{product.satellite.lower()}",
+            "grid:code": f"MGRS-{product.tile}",
+            "eopf:datastrip_id": names["datastrip"],
+            "eopf:datatake_id": names["datatake"],
+            "processing:version": f"05.{product.baseline:02}",
+        },
+    }
+
+
+def stactools(product: Product) -> dict[str, Any]:
+    item = earth_search_v1(product)
+    del item["properties"]["s2:sequence"]
+    item["id"] = f"S2{product.satellite}_T{product.tile}_{moments(product)[1]:%Y%m%dT%H%M%S}_L2A"
+    return item
+
+
+STATE_THE_DATASTRIP = (earth_search_v1, collection_1_on_aws, planetary_computer, cdse, stactools)
+products = st.builds(
+    Product,
+    satellite=st.sampled_from("ABC"),
+    tile=st.sampled_from(sorted(TILE_TIMES)),
+    datatake=st.integers(0, 1),
+    datastrip=st.integers(0, 1),
+    baseline=st.integers(9, 11),
+    processed=st.integers(0, 1),
+)
+
+
+@pytest.mark.parametrize("spelled", STATE_THE_DATASTRIP)
+@pytest.mark.parametrize("elsewhere", STATE_THE_DATASTRIP)
+@given(one=products, other=products)
+def test_products_are_duplicates_if_and_only_if_they_are_of_one_datastrip_and_tile(
+    spelled: Callable[[Product], dict[str, Any]],
+    elsewhere: Callable[[Product], dict[str, Any]],
+    one: Product,
+    other: Product,
+) -> None:
+    same = one[:4] == other[:4]
+
+    assert (granule(spelled(one)) == granule(elsewhere(other))) is same
+
+
+@given(one=products, other=products)
+def test_without_a_datastrip_only_an_older_processing_of_one_number_is_a_duplicate(
+    one: Product, other: Product
+) -> None:
+    first, second = earth_search_v0(one), earth_search_v0(other)
+    numbers = {item["properties"]["sentinel:sequence"] for item in (first, second)}
+
+    same = one[:3] == other[:3] and len(numbers) == 1
+
+    assert (granule(first) == granule(second)) is same
+
+
+def halves(**more: Any) -> list[Scene]:  # noqa: ANN401 - item properties
+    """Two items of one tile and time that state no datastrip."""
+    return [scene(name, "05.09", created=f"2023-08-{name}", **more) for name in ("18", "19")]
+
+
+def test_items_that_may_be_halves_of_a_tile_are_both_used() -> None:
+    older = scene("old", "02.12")
+
+    kept, superseded = without_duplicates([*halves(), older])
+
+    assert [one.id for one in kept] == ["18", "19"]
+    assert [one.id for one in superseded] == ["old"]
+
+
+def test_two_halves_of_a_tile_are_both_used_in_the_spelling_of_cdse() -> None:
+    parts = [cdse(Product(datastrip=number, processed=number)) for number in (0, 1)]
+    again = cdse(Product(datastrip=1, processed=1, baseline=10))
+    scenes = [
+        scene(item["id"], "", **{"s2:processing_baseline": None, **item["properties"]})
+        for item in (*parts, again)
+    ]
+
+    kept, superseded = without_duplicates(scenes)
+
+    assert [one.id for one in kept] == sorted([parts[0]["id"], again["id"]])
+    assert [(one.id, one.by) for one in superseded] == [(parts[1]["id"], again["id"])]
+
+
+def landsat(**more: str) -> dict[str, Any]:
+    stated = {"landsat:wrs_path": "028", "landsat:wrs_row": "030", "platform": "LANDSAT_8", **more}
+    name = "LC08_L2SP_028030_20200114_20200824_02_T1_SR"
+    return {"id": name, "properties": {"datetime": "2020-01-14T17:05:46.7Z", **stated}}
+
+
+def test_a_landsat_scene_is_one_granule_at_usgs_and_in_the_planetary_computer() -> None:
+    usgs = granule(landsat())
+
+    assert (
+        granule({**landsat(platform="landsat-8"), "id": "LC08_L2SP_028030_20200114_02_T1"}) == usgs
+    )
+    assert granule(landsat(**{"landsat:wrs_row": "031"})) != usgs
+    assert granule(landsat(datetime="2020-01-15T00:10:00Z")) != usgs
+    assert granule(landsat(platform="landsat-9")) != usgs
+
+
+def test_granules_of_hls_are_known_by_their_ids() -> None:
+    names = (
+        "HLS.S30.T33TWL.2023230T100031.v2.0",
+        "HLS.L30.T33TWL.2023230T094549.v2.0",
+        "HLS.S30.T33TWL.2023230T100031.v1.5",
+    )
+    items = [
+        {"id": name, "collection": "HLS", "properties": {"datetime": "2023-08-18T10:00:31Z"}}
+        for name in names
+    ]
+
+    assert len({granule(item) for item in items}) == len(names)
