@@ -41,6 +41,18 @@ class BandFacts:
     driver: str
     """GDAL's name of the format, by content."""
 
+    @property
+    def deciding(self) -> list[object]:
+        """Values that decide the pixels made from the file, as JSON."""
+        return [*_layout_record(self).values(), _calibration_record(self)]
+
+    def has_layout_of(self, record: Mapping[str, object]) -> bool:
+        """Return True if a band of the JSON that `SceneFacts.to_json` wrote has the same layout.
+
+        Calibration does not count: it changes no pixel of the file.
+        """
+        return all(record.get(name) == value for name, value in _layout_record(self).items())
+
 
 @dataclass(frozen=True, kw_only=True)
 class SceneFacts:
@@ -83,19 +95,30 @@ class SceneFacts:
         )
 
 
-def _band_record(band: BandFacts) -> dict[str, object]:
-    """Return the JSON values of one band."""
-    calibration = band.calibration
+def _layout_record(band: BandFacts) -> dict[str, object]:
+    """Return the JSON values that say how to read the pixels of one band, without the CRS."""
     return {
         "transform": list(band.grid.transform)[:6],
         "width": band.grid.width,
         "height": band.grid.height,
-        "crs": band.grid.crs.to_wkt(),
         "dtype": band.dtype,
         # JSON has no NaN, and a fill value may be one
         "nodata": None if band.nodata is None else repr(band.nodata),
         "kernel": band.kernel,
-        "calibration": None if calibration is None else [calibration.scale, calibration.offset],
+    }
+
+
+def _calibration_record(band: BandFacts) -> list[float] | None:
+    calibration = band.calibration
+    return None if calibration is None else [calibration.scale, calibration.offset]
+
+
+def _band_record(band: BandFacts) -> dict[str, object]:
+    """Return the JSON values of one band."""
+    return {
+        **_layout_record(band),
+        "crs": band.grid.crs.to_wkt(),
+        "calibration": _calibration_record(band),
         "block": list(band.block),
         "driver": band.driver,
     }

@@ -18,10 +18,16 @@ from spatial_assets.pipeline.failures import MissingInputError
 from spatial_assets.pipeline.fingerprints import fingerprint
 from spatial_assets.pipeline.outcome import CheckOutcome, StageOutcome, State, TileOutcome
 from spatial_assets.pipeline.stages import RAW, REPROJECTED_RASTER
+from spatial_assets.pipeline.tile.scene_record import SceneRecord
 from spatial_assets.pipeline.tile.task import IndexRow, StatisticsRows, TileResult, TileTask
 from spatial_assets.stores.objects.manifests import StageEntry, TileManifest, holds
 from spatial_assets.stores.objects.store import ObjectInfo, ObjectStore
-from spatial_assets.stores.stage_facts import WHOLE_STAGE, FactsT, WholeStageFacts
+from spatial_assets.stores.stage_facts import (
+    WHOLE_STAGE,
+    FactsT,
+    SceneUnitFacts,
+    WholeStageFacts,
+)
 
 
 class ManifestBuilder:
@@ -72,6 +78,20 @@ class ManifestBuilder:
         """Record a unit that was made in this walk."""
         self.manifest = self.manifest.with_entry(stage, unit, entry)
         self._changed[stage].add(unit)
+
+    def describe(self, stage: str, scene: SceneRecord) -> None:
+        """Bring up to date what the manifest says of a scene whose pixels stay as they are.
+
+        Later stages, also of later runs, take the scene's day and platform from there.
+        """
+        entry = self.manifest.entry(stage, scene.id)
+        facts = None if entry is None else entry.facts
+        if entry is None or not isinstance(facts, SceneUnitFacts):
+            return
+        if not scene.is_described_by(facts.scene):
+            described = replace(facts, scene=scene.to_stored())
+            entry = replace(entry, facts=described)
+            self.manifest = self.manifest.with_entry(stage, scene.id, entry)
 
     def drop(self, stage: str, unit: str) -> None:
         """Remove a unit for good; its objects are deleted after the commit."""

@@ -114,6 +114,8 @@ class RawTileStage:
         with prefetching(remote_windows(missing, self.box), self._context.access):
             for record in missing:
                 self._read_scene(record, _fingerprint(self._task, record))
+        for record in self.records:
+            self.builder.describe(RAW, record)
         stored = self.builder.facts(RAW, RawTileFacts)
         facts = {each.id: stored[each.id] for each in self.records if each.id in stored}
         for scene, each in facts.items():
@@ -221,12 +223,17 @@ class RawTileStage:
 
 def scenes_to_read(task: TileTask, stored: TileManifest) -> list[SceneRecord]:
     """Return the scenes of a task whose raw windows are not in `stored`, by id."""
-    entries = ((record, stored.entry(RAW, record.id)) for record in task.scenes)
-    return [
-        record
-        for record, entry in entries
-        if entry is None or entry.fingerprint != _fingerprint(task, record)
-    ]
+    return [record for record in task.scenes if not _is_read(task, record, stored)]
+
+
+def _is_read(task: TileTask, record: SceneRecord, stored: TileManifest) -> bool:
+    entry = stored.entry(RAW, record.id)
+    return (
+        entry is not None
+        and entry.fingerprint == _fingerprint(task, record)
+        and isinstance(entry.facts, RawTileFacts)
+        and record.has_files_of(entry.facts.scene)
+    )
 
 
 def _fingerprint(task: TileTask, record: SceneRecord) -> str:

@@ -173,9 +173,13 @@ class ReprojectedRasterStage:
             rule_of(sensor.clear),
             asdict(self._context.grid),
             record.bands,
+            record.headers,
+            record.solar_day.isoformat(),  # a tag of the file
         )
         raw = None
-        if not self._builder.is_current(REPROJECTED_RASTER, record.id, expected):
+        if self._builder.is_current(REPROJECTED_RASTER, record.id, expected):
+            self._builder.describe(REPROJECTED_RASTER, record)
+        else:
             raw = self._raw.take(record)
         if raw is None:
             return None

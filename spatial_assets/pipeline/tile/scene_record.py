@@ -79,6 +79,33 @@ class SceneRecord:
             class_band=self.class_band,
         )
 
+    def is_described_by(self, stored: StoredScene) -> bool:
+        """Return True if a manifest says the same of the scene, the facts of its files aside.
+
+        A catalogue may correct any of it while the files stay as they are.
+        """
+        return (
+            self.solar_day.isoformat() == stored.solar_day
+            and self.platform == stored.platform
+            and self.granule == stored.granule
+        )
+
+    def has_files_of(self, stored: StoredScene) -> bool:
+        """Return True if the headers of the files are as a manifest has them.
+
+        The scene's fingerprint covers the bytes; what is read from them may change with the code.
+        """
+        bands = stored.facts.get("bands")
+        known = bands if isinstance(bands, Mapping) else {}
+        return all(
+            name in known and self.of_band(name).has_layout_of(known[name]) for name in self.files
+        )
+
+    @property
+    def headers(self) -> list[object]:
+        """Values from the headers of the files that decide the reprojected pixels, as JSON."""
+        return [self.of_band(name).deciding for name in self.files]
+
     def of_band(self, name: str) -> BandFacts:
         """Return the header facts of one band."""
         return self.facts.bands[name]

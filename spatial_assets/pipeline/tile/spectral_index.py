@@ -79,7 +79,7 @@ class SpectralIndexStage:
             CODE_VERSIONS["index"],
             index.name,
             project.time.composite,
-            sorted(layer.entry.fingerprint for layer in layers),
+            sorted(_composed_as(layer) for layer in layers),
             self._task.tile.shards,
         )
         if self._builder.is_current(index.name, label, expected):
@@ -164,6 +164,12 @@ class SpectralIndexStage:
                 f'(--select "{index}+")'
             )
             raise MissingInputError(message)
+
+
+def _composed_as(layer: SceneLayer) -> list[str]:
+    """Return all that a composite takes from a scene: its pixels, and what `compose` groups by."""
+    record = layer.record
+    return [record.id, layer.entry.fingerprint, record.solar_day.isoformat(), record.platform]
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,7 +20,10 @@ def input_fingerprint(
     scenes: Iterable[SceneRecord], rejected: Iterable[RejectedScene], checks: ChecksSettings
 ) -> str:
     """Hash the scenes that reach a tile, good or bad, and what judges them: code and limits."""
-    good = sorted((scene.id, scene.fingerprint) for scene in scenes)
+    good = sorted(
+        (scene.id, scene.fingerprint, scene.solar_day.isoformat(), scene.platform)
+        for scene in scenes
+    )
     bad = sorted((scene.id, scene.fingerprint, scene.reason) for scene in rejected)
     return fingerprint("input", good, bad, CODE_VERSIONS, checks.quarantine_removed_share)
 
