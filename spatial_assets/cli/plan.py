@@ -48,6 +48,7 @@ def plan(*, selectors: TileSelectors, names: tuple[str, ...], as_json: bool) -> 
             project=project,
             selected=selected,
             stages=stages,
+            absent=inventory.absent,
             states=Counter(
                 str(tile.status) for tile in inventory.tiles(stages, keys=selected.keys)
             ),

@@ -24,13 +24,20 @@ MAX_LISTED_LEFTOVERS = 5  # of each kind; the rest is counted
     is_flag=True,
     help="Remove the listed objects and rows; without it, nothing is removed.",
 )
-def prune(*, yes: bool) -> None:
+@click.option(
+    "--scenes",
+    is_flag=True,
+    help="Instead: scenes that the catalogue does not list, or that [scenes] no longer asks for. "
+    "With --yes the next run of their tiles drops what was made of them.",
+)
+def prune(*, yes: bool, scenes: bool) -> None:
     """List leftovers that belong to no tile of the area, and remove them with --yes.
 
     Leftovers are tiles outside a reduced [area] with their objects, rows and manifests, and
     objects of killed runs that no manifest names. A tile that a run is working on is skipped.
     """
     from spatial_assets.cli.app.open_project import open_project
+    from spatial_assets.cli.pruning.absent_scenes import prune_scenes
     from spatial_assets.cli.pruning.leftovers import find_leftovers, remove_leftovers
     from spatial_assets.pipeline import ownership
     from spatial_assets.stores.objects.grid_identity import claim_grid, stored_grid
@@ -42,6 +49,9 @@ def prune(*, yes: bool) -> None:
             return
         ownership.claim(project, opened.store, opened.database)
         claim_grid(opened.store, project.grid_id, grid=project.grid.model_dump(mode="json"))
+        if scenes:
+            prune_scenes(opened, yes=yes)
+            return
         left = find_leftovers(opened)
         for line in leftover_lines(left):
             click.echo(line)

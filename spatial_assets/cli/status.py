@@ -50,6 +50,7 @@ def status(*, as_json: bool, geojson: Path | None, verify: bool) -> None:
             tiles=inventory.tiles(verify=verify),
             quarantine=inventory.quarantine(),
             throughput=recent_throughput(inventory.rows("run_log")),
+            not_asked_for=inventory.not_asked_for(),
             now=now(),
         )
     if geojson is not None:
@@ -63,6 +64,8 @@ def status(*, as_json: bool, geojson: Path | None, verify: bool) -> None:
     if found.freshness:
         out.print(table(report.FRESHNESS_COLUMNS, report.freshness_rows(found), title="Freshness"))
     click.echo(report.format_throughput(found))
+    for line in report.kept_lines(found):
+        click.echo(line)
     if found.quarantine:
         out.print(
             table(QUARANTINE_COLUMNS, quarantine_rows(found.quarantine), title="In quarantine")

@@ -13,6 +13,7 @@ from spatial_assets.cli.planning.read_volume import ReadVolume
 from spatial_assets.cli.selection.changes import ChangedTiles
 from spatial_assets.cli.selection.inventory import SelectedTiles
 from spatial_assets.cli.selection.run_rates import RunRate
+from spatial_assets.pipeline.freshness.scene_register import AbsentScenes
 from spatial_assets.project import Project
 
 MAX_LISTED_RUNS = 12
@@ -27,6 +28,9 @@ class Plan:
     project: Project
     selected: SelectedTiles
     stages: tuple[str, ...]
+    absent: AbsentScenes
+    """Scenes in use that the catalogue does not list."""
+
     states: Mapping[str, int]
     """Status -> number of tiles."""
 
@@ -46,6 +50,9 @@ def plan_lines(plan: Plan) -> Iterator[str]:
     yield f"{format_count(found.scenes, 'scene')} may overlap them, in {periods}"
     for reason, count in found.refused.items():
         yield f"{format_count(count, 'item')} of the catalogue rejected: {reason}"
+    yield from plan.absent.lines()
+    if refusal := plan.absent.refusal(plan.project):
+        yield f"the run would stop: {refusal}"
     yield format_read_volume(plan.read_volume)
     arithmetic = found.need.arithmetic()
     yield f"memory of tile {found.largest_tile}: {arithmetic} of {found.allowed_mb:,} MB"
@@ -132,6 +139,8 @@ def document(plan: Plan) -> dict[str, object]:
         "pixels": found.pixels,
         "scenes": found.scenes,
         "refused": found.refused,
+        "absent_scenes": plan.absent.document(),
+        "refusal": plan.absent.refusal(plan.project) or None,
         "periods": list(found.periods),
         "bytes_to_read": plan.read_volume.bytes,
         "scenes_to_read": plan.read_volume.scenes,

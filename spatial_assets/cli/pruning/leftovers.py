@@ -70,13 +70,15 @@ def find_leftovers(opened: OpenProject) -> Leftovers:
     stored = {key for info in objects if (key := manifest_tile(info.path)) is not None}
     named = named_objects(opened, stored)
     rows = rows_by_tile(opened)
-    claimed = {path for key in stored & keys for path in named[key]}
-    gone_paths = {path: key for key in sorted(stored - keys) for path in named[key]}
+    claimed = {path for key in stored & keys for path in named[key] or ()}
+    gone_paths = {path: key for key in sorted(stored - keys) for path in named[key] or ()}
+    # Nobody knows what a damaged manifest names: the next run of its tile decides.
+    doubtful = {key for key, paths in named.items() if paths is None}
     gone: defaultdict[str, list[ObjectInfo]] = defaultdict(list)
     orphans: defaultdict[str, list[ObjectInfo]] = defaultdict(list)
     for info in objects:
         lease_owner = gone_paths.get(info.path) or owners.of(info.path)
-        if lease_owner is None or info.path in claimed:
+        if lease_owner is None or info.path in claimed or lease_owner in doubtful & keys:
             continue
         if lease_owner in keys or lease_owner == NO_TILE:
             if manifest_tile(info.path) is None:
@@ -87,13 +89,13 @@ def find_leftovers(opened: OpenProject) -> Leftovers:
     return Leftovers(gone=dict(gone), rows=left, orphans=dict(orphans))
 
 
-def named_objects(opened: OpenProject, keys: Iterable[str]) -> dict[str, frozenset[str]]:
-    """Return tile -> paths that its manifest names."""
+def named_objects(opened: OpenProject, keys: Iterable[str]) -> dict[str, frozenset[str] | None]:
+    """Return tile -> paths that its manifest names; None: the manifest is damaged or gone."""
     ordered = sorted(keys)
 
-    def paths(key: str) -> frozenset[str]:
+    def paths(key: str) -> frozenset[str] | None:
         manifest = read_manifest(opened.store, key)
-        return frozenset(info.path for info in manifest.objects()) if manifest else frozenset()
+        return None if manifest is None else frozenset(info.path for info in manifest.objects())
 
     with ThreadPoolExecutor(MANIFEST_READ_THREADS) as pool:
         return dict(zip(ordered, pool.map(paths, ordered), strict=True))
@@ -195,7 +197,7 @@ def _remove_orphans(
     opened: OpenProject, key: str, objects: Iterable[ObjectInfo], held: Lease
 ) -> int:
     """Remove the objects that the current manifest of a tile does not name."""
-    named = named_objects(opened, [key])[key]
+    named = named_objects(opened, [key])[key] or ()
     return _delete(opened, [info for info in objects if info.path not in named], held)
 
 

@@ -28,6 +28,7 @@ from spatial_assets.stores.rows import Row
 if TYPE_CHECKING:
     from spatial_assets.catalog import Catalogue
     from spatial_assets.cli.selection.changes import ChangedTiles
+    from spatial_assets.pipeline.freshness.scene_register import AbsentScenes
 
 
 COMPLETE_STATUSES = frozenset({TileStatus.EMPTY, TileStatus.MATERIALIZED})
@@ -66,6 +67,28 @@ class Inventory:
         from spatial_assets.catalog import find_scenes
 
         return find_scenes(self.project)
+
+    @cached_property
+    def absent(self) -> AbsentScenes:
+        """Scenes that tiles were made from and the catalogue does not list.
+
+        Raises:
+            SourceUnavailableError: the catalogue did not answer.
+        """
+        from spatial_assets.pipeline.freshness.scene_register import AbsentScenes, absent_scenes
+
+        if not self.opened.has_store:
+            return AbsentScenes()
+        return absent_scenes(self.project, self.opened.store, self.catalogue)
+
+    def not_asked_for(self) -> frozenset[str]:
+        """Return the scenes in use that [scenes] and [area] no longer ask for."""
+        from spatial_assets.catalog.stac.item_filter import item_filter_of
+        from spatial_assets.pipeline.freshness.scene_register import SceneRegister
+
+        if not self.opened.has_store:
+            return frozenset()
+        return SceneRegister.load(self.opened.store).not_asked_for(item_filter_of(self.project))
 
     def select(
         self, selectors: TileSelectors, stages: Iterable[str], *, now: datetime

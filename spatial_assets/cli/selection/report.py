@@ -15,6 +15,7 @@ from spatial_assets.cli.app.console import format_count, format_duration, format
 from spatial_assets.cli.selection.run_rates import Throughput
 from spatial_assets.cli.selection.stale_tiles import FreshnessSummary, due_at, freshness_by_max_age
 from spatial_assets.cli.selection.tile_status import TileStatus, TileSummary
+from spatial_assets.pipeline.freshness.scene_register import AbsentScenes
 from spatial_assets.project import Project
 from spatial_assets.project.times import duration_text
 from spatial_assets.stores.rows import Row
@@ -37,6 +38,8 @@ class StatusReport:
     """Throughput of the last runs; None if no run has computed a tile."""
 
     now: datetime
+    not_asked_for: frozenset[str] = frozenset()
+    """Scenes in use that [scenes] and [area] no longer ask for."""
 
     @cached_property
     def freshness(self) -> tuple[FreshnessSummary, ...]:
@@ -88,6 +91,12 @@ def format_throughput(report: StatusReport) -> str:
     return f"Throughput of the last {runs}: {found.tiles_per_hour:,.0f} tiles per hour."
 
 
+def kept_lines(report: StatusReport) -> Iterator[str]:
+    """Yield a line on the scenes of which the result is kept although nothing asks for them."""
+    if report.not_asked_for:
+        yield from AbsentScenes(not_asked_for=report.not_asked_for).lines()
+
+
 def document(report: StatusReport) -> dict[str, object]:
     """Return the report as JSON types; times are ISO 8601 in UTC, unknown values null."""
     counts = Counter(str(tile.status) for tile in report.tiles)
@@ -109,6 +118,7 @@ def document(report: StatusReport) -> dict[str, object]:
         "throughput": None
         if found is None
         else {"tiles_per_hour": round(found.tiles_per_hour, 1), "runs": found.runs},
+        "scenes_not_asked_for": sorted(report.not_asked_for),
         "tiles": [properties(report.project, tile) for tile in report.tiles],
         "quarantine": [
             {

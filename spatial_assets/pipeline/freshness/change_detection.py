@@ -15,7 +15,7 @@ from datetime import datetime
 import shapely
 
 from spatial_assets.catalog.changes import SceneChange, Snapshot, poll
-from spatial_assets.errors import SourceUnavailableError
+from spatial_assets.catalog.stac.item_filter import item_filter_of
 from spatial_assets.pipeline import ownership
 from spatial_assets.pipeline.boundaries import BoundaryPipeline
 from spatial_assets.pipeline.fingerprints import fingerprint
@@ -24,6 +24,7 @@ from spatial_assets.pipeline.freshness.outdated import (
     tiles_with_changed_boundaries,
     tiles_with_changed_scenes,
 )
+from spatial_assets.pipeline.freshness.scene_register import AbsentScenes, SceneRegister
 from spatial_assets.pipeline.freshness.stage_inputs import (
     InputsByStage,
     SceneIndex,
@@ -33,7 +34,6 @@ from spatial_assets.pipeline.freshness.stage_inputs import (
 from spatial_assets.pipeline.stages import RAW, chain_of
 from spatial_assets.pipeline.tile.validated_boundaries import ValidatedBoundaries
 from spatial_assets.project import Project
-from spatial_assets.project.secrets import mask_secrets
 from spatial_assets.stores import layout
 from spatial_assets.stores.objects.store import ObjectStore
 from spatial_assets.stores.rows import Replace, RowChange, TileWanted, Upsert
@@ -76,16 +76,17 @@ class ChangeDetector:
         """Poll the catalogue and record the tiles under new, changed or withdrawn scenes.
 
         Raises:
-            SourceUnavailableError: the catalogue did not answer, or has lost all of its scenes
-                at once; nothing is recorded.
+            SourceUnavailableError: the catalogue did not answer, or lacks too many of the scenes
+                in use; nothing is recorded.
             SettingsError: there is no such catalogue.
         """
         ownership.claim(self.project, self.store, self.database)
         path = layout.catalogue_snapshot()
         before = Snapshot.from_bytes(self.store.find(path))
         after = self.poll(self.project, before, now=now)
-        if before and before.scene_versions and not after.scene_versions:
-            raise SourceUnavailableError(self._emptied(len(before.scene_versions), path))
+        if before and before.settings_hash != after.settings_hash:
+            before = None  # what is no longer asked for is not withdrawn
+        self._absent_scenes(before, after).require_most(self.project)
         changes = after.changes_since(before) if before else ()
         recorded = self._recorded()
         why = {row.tile: row.why for row in recorded if row.stage == RAW}
@@ -97,13 +98,14 @@ class ChangeDetector:
         self.store.put(path, after.to_bytes())
         return DetectedChanges(changes=changes, pending=pending)
 
-    def _emptied(self, scenes: int, path: str) -> str:
-        """Message for a catalogue that is suddenly empty: most often it is not mounted."""
-        return (
-            f"[scenes] catalog = {mask_secrets(self.project.catalog_url)} had {scenes} scenes at "
-            "the last poll and has none now; check that it is mounted, and check [scenes] and "
-            f"[area]. If it is meant to be empty, delete {self.store.uri(path)}"
-        )
+    def _absent_scenes(self, before: Snapshot | None, after: Snapshot) -> AbsentScenes:
+        """Compare the scenes in use with a poll; without a register, those of the poll before."""
+        listed = {one.id for document in after.documents for one in document.candidates}
+        register = SceneRegister.load(self.store)
+        if register.scenes or before is None:
+            return register.absent_from(listed, item_filter_of(self.project), whole=True)
+        known = {one.id for one in before.scene_versions}
+        return AbsentScenes(withdrawn=frozenset(known - listed), asked_for=len(known))
 
     def record_boundary_changes(self, *, now: datetime) -> tuple[TileWanted, ...]:
         """Record the tiles whose statistics were made from other boundaries than the valid ones.

@@ -15,9 +15,11 @@ from datetime import datetime, time, timedelta
 
 import shapely
 
-from spatial_assets.catalog.scene import Scene
-from spatial_assets.catalog.stac.item_filter import ItemFilter
+from spatial_assets.catalog.scene import Catalogue, Scene
+from spatial_assets.catalog.stac.item_filter import ItemFilter, item_filter_of
 from spatial_assets.errors import CatalogueShrunkError
+from spatial_assets.project import Project
+from spatial_assets.project.secrets import mask_secrets
 from spatial_assets.stores import layout
 from spatial_assets.stores.objects.json import from_json, to_json
 from spatial_assets.stores.objects.leases import lease
@@ -99,25 +101,35 @@ class AbsentScenes:
         """Scenes of which tiles keep nothing."""
         return self.withdrawn | self.released
 
-    def require_most(self, most_withdrawn: float, *, catalog: str) -> None:
-        """Refuse an answer in which too large a share of the scenes is missing.
+    def refusal(self, project: Project) -> str:
+        """Return why a run may not follow this answer: too large a share is missing; else ""."""
+        lost, most = len(self.withdrawn), project.checks.withdrawn_share
+        if lost <= most * self.asked_for:
+            return ""
+        return (
+            f"[scenes] catalog = {mask_secrets(project.catalog_url)} lacks {lost} of the "
+            f"{self.asked_for} scenes that tiles were made from, more than [checks] "
+            f"withdrawn_share = {most:g} allows; nothing was changed. Check that it is mounted and "
+            f"complete. If the scenes are really gone, run `{RELEASE_COMMAND}`, then run again"
+        )
 
-        Args:
-            most_withdrawn: `[checks] withdrawn_share`.
-            catalog: location of the catalogue for the user, without secrets.
+    def require_most(self, project: Project) -> None:
+        """Refuse an answer in which too large a share of the scenes is missing.
 
         Raises:
             CatalogueShrunkError: with the counts and the remedy.
         """
-        lost = len(self.withdrawn)
-        if not lost or lost <= most_withdrawn * self.asked_for:
-            return
-        raise CatalogueShrunkError(
-            f"[scenes] catalog = {catalog} lacks {lost} of the {self.asked_for} scenes that tiles "
-            f"were made from, more than [checks] withdrawn_share = {most_withdrawn:g} allows; "
-            "nothing was changed. Check that it is mounted and complete. If the scenes are really "
-            f"gone, run `{RELEASE_COMMAND}`, then run again"
-        )
+        refusal = self.refusal(project)
+        if refusal:
+            raise CatalogueShrunkError(refusal)
+
+    def document(self) -> dict[str, list[str]]:
+        """Return the ids of each kind as JSON values."""
+        return {
+            "withdrawn": sorted(self.withdrawn),
+            "not_asked_for": sorted(self.not_asked_for),
+            "unknown": sorted(self.unknown),
+        }
 
     def lines(self) -> Iterable[str]:
         """Yield a line for the user on each kind of scene that is kept or dropped."""
@@ -221,6 +233,13 @@ class SceneRegister:
             name: replace(self.scenes[name], released=True) for name in names if name in self.scenes
         }
         return SceneRegister({**self.scenes, **gone})
+
+
+def absent_scenes(project: Project, store: ObjectStore, catalogue: Catalogue) -> AbsentScenes:
+    """Compare the scenes that the tiles of a store were made from with a catalogue."""
+    return SceneRegister.load(store).absent_from(
+        catalogue.listed, item_filter_of(project), whole=catalogue.whole
+    )
 
 
 def change_register(

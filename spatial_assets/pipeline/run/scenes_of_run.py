@@ -23,7 +23,6 @@ from spatial_assets.catalog.access.file_versions import UNREACHABLE_VERSION
 from spatial_assets.catalog.rasters.inspect import inspect_scene
 from spatial_assets.catalog.scene import Catalogue, RejectedScene, Scene, rejected
 from spatial_assets.catalog.scene_facts import SceneFacts
-from spatial_assets.catalog.stac.item_filter import item_filter_of
 from spatial_assets.geo.grid.pixel_grid import Tile
 from spatial_assets.geo.periods import Periods
 from spatial_assets.pipeline.engines.engine import Engine, WorkerDied
@@ -32,6 +31,7 @@ from spatial_assets.pipeline.fingerprints import fingerprint, rule_of
 from spatial_assets.pipeline.freshness.scene_register import (
     AbsentScenes,
     SceneRegister,
+    absent_scenes,
     change_register,
 )
 from spatial_assets.pipeline.freshness.stage_inputs import SceneIndex
@@ -104,11 +104,8 @@ class RunScenes:
         Raises:
             CatalogueShrunkError: too many are missing.
         """
-        found = SceneRegister.load(self.store).absent_from(
-            self.catalogue.listed, item_filter_of(self.project), whole=self.catalogue.whole
-        )
-        catalog = mask_secrets(self.project.catalog_url)
-        found.require_most(self.project.checks.withdrawn_share, catalog=catalog)
+        found = absent_scenes(self.project, self.store, self.catalogue)
+        found.require_most(self.project)
         for line in found.lines():
             logger.warning("%s", line)
         return found
