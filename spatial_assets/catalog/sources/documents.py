@@ -128,12 +128,58 @@ def document_or_record(place: str, access: SourceAccess) -> JsonObject | Rejecte
         return rejected_document(place, content, error)
 
 
-def features_of(collection: JsonObject, place: str) -> Iterator[RawItem]:
-    """Yield the items of a feature collection."""
+def linked_items(place: str, access: SourceAccess) -> Iterator[ItemOrRejection]:
+    """Yield the items of a document that a catalogue links to, or a record of why there are none.
+
+    Raises:
+        SourceUnavailableError: it did not answer.
+    """
+    document = document_or_record(place, access)
+    if isinstance(document, RejectedScene):
+        yield document
+    elif is_item(document):
+        yield RawItem(document, place)
+    elif document.get("type") == "FeatureCollection":
+        yield from features_of(document, place)
+    else:
+        error = SceneError(
+            f"{place} is linked as an item and is none: its type is {document.get('type')!r}; "
+            "expected a Feature with stac_version, or a FeatureCollection of such",
+            reason="not_an_item",
+        )
+        yield rejected_document(place, b"", error)
+
+
+def features_of(collection: JsonObject, place: str) -> Iterator[ItemOrRejection]:
+    """Yield the items of a feature collection, and a record if it is one page of a larger one."""
     features = collection.get("features")
-    for feature in features if isinstance(features, list) else []:
-        if isinstance(feature, Mapping) and is_item(feature):
-            yield RawItem(feature, place)
+    items = [
+        RawItem(feature, place)
+        for feature in (features if isinstance(features, list) else [])
+        if isinstance(feature, Mapping) and is_item(feature)
+    ]
+    yield from items
+    if items and _is_one_page(collection, len(items)):
+        error = SceneError(
+            f"{place} holds {len(items)} items and is one page of more; save all pages in one "
+            "document, or name the STAC API itself",
+            reason="one_page_of_more",
+        )
+        yield rejected_document(place, b"", error)
+
+
+def _is_one_page(collection: JsonObject, items: int) -> bool:
+    """Return True if a feature collection says that there are more items than it holds."""
+    context, links = collection.get("context"), collection.get("links")
+    counts = [
+        collection.get("numberMatched"),
+        context.get("matched") if isinstance(context, Mapping) else None,
+    ]
+    has_next = any(
+        isinstance(link, Mapping) and link.get("rel") == "next"
+        for link in (links if isinstance(links, list) else [])
+    )
+    return has_next or any(isinstance(count, int) and count > items for count in counts)
 
 
 def is_item(document: JsonObject) -> bool:

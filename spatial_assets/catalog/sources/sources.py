@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -22,6 +23,7 @@ from spatial_assets.catalog.sources.documents import (
     document_or_record,
     features_of,
     known_record,
+    linked_items,
     local_document,
     parse_document,
     read_document,
@@ -33,6 +35,12 @@ from spatial_assets.catalog.stac.items import rejected_document
 from spatial_assets.errors import SceneError, SettingsError, SourceUnavailableError
 
 PARQUET_SUFFIXES = (".parquet", ".geoparquet")
+FOLDER_OF_FILE_SYSTEM = "lost+found"
+"""Folder that every ext4 disk has, and that only root may list."""
+
+POLICY_REASONS = frozenset({"bad_href", "forbidden_host", "forbidden_folder"})
+"""Reasons for not following a link at all."""
+
 MAX_DOCUMENTS = 1_000_000  # a catalogue with more generates its links
 
 
@@ -92,11 +100,16 @@ def documents_of_folder(folder: Path, access: SourceAccess) -> Iterator[ListedDo
             f"[scenes] catalog = {folder}: the folder does not exist; "
             "name a folder of STAC items, a catalog.json, a .parquet file or a STAC API"
         )
-    for parent, folders, files in os.walk(folder, onerror=_refuse_partial_listing):
+    closed: list[Path] = []
+    listing = os.walk(folder, onerror=partial(_refuse_partial_listing, closed=closed))
+    for parent, folders, files in listing:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             if is_item_name(name):
                 yield local_document(Path(parent, name), access)
+    for place in sorted(closed):
+        error = SceneError(f"the folder {place} may not be listed", reason="forbidden")
+        yield known_record(rejected_document(str(place), b"", error))
 
 
 def is_item_name(name: str) -> bool:
@@ -104,13 +117,16 @@ def is_item_name(name: str) -> bool:
     return name.lower().endswith(".json") and not name.startswith(".")
 
 
-def _refuse_partial_listing(error: OSError) -> None:
+def _refuse_partial_listing(error: OSError, *, closed: list[Path]) -> None:
     """Refuse to take a failing disk for an empty folder: its scenes would count as withdrawn.
 
-    A folder without permission (such as lost+found), or one just removed, counts as empty.
+    A folder without permission is added to `closed`, except the one that belongs to the disk.
     """
-    if not isinstance(error, PermissionError | FileNotFoundError):
-        raise SourceUnavailableError(f"{error.filename} cannot be listed: {error.strerror}")
+    place = Path(str(error.filename))
+    if not isinstance(error, PermissionError):
+        raise SourceUnavailableError(f"{place} cannot be listed: {error.strerror}; run again")
+    if place.name != FOLDER_OF_FILE_SYSTEM:
+        closed.append(place)
 
 
 def documents_of_catalogue(catalog: str, access: SourceAccess) -> Iterator[ListedDocument]:
@@ -153,15 +169,37 @@ def _walk(root: JsonObject, place: str, access: SourceAccess) -> Iterator[Listed
                 continue
             child = document_or_record(target, access)
             if isinstance(child, RejectedScene):
-                yield known_record(child)
+                yield known_record(_refused_by_policy(child))
+            elif child.get("type") == "FeatureCollection":
+                yield ListedDocument(target, partial(features_of, child, target))
+            elif not isinstance(child.get("links"), list):
+                raise SourceUnavailableError(
+                    f"{target} is linked as a child of a catalogue and has no links: its type is "
+                    f"{child.get('type')!r}; correct the link, or run again if it is being written"
+                )
             else:
                 pending.append((target, child))
+
+
+def _refused_by_policy(child: RejectedScene) -> RejectedScene:
+    """Return the record of a child that may not be read; one that cannot be read is an error.
+
+    Raises:
+        SourceUnavailableError: its scenes would count as withdrawn.
+    """
+    if child.reason in POLICY_REASONS:
+        return child
+    raise SourceUnavailableError(
+        f"a child of the catalogue cannot be read: {child.message}; restore it, or remove the link "
+        "to it"
+    )
 
 
 def _item_document(place: str, access: SourceAccess) -> ListedDocument:
     """Return the document to which an item link leads."""
     remote = is_remote(place)
-    return remote_document(place, access) if remote else local_document(Path(place), access)
+    found = remote_document(place, access) if remote else local_document(Path(place), access)
+    return replace(found, read=partial(linked_items, place, access))
 
 
 def _targets(document: JsonObject, base: str) -> Iterator[tuple[str, str | RejectedScene]]:

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
 import click
 
 from spatial_assets.cli.app.console import format_count, format_list
 from spatial_assets.cli.app.open_project import OpenProject
 from spatial_assets.cli.local_run.run_here import lease_owner, now
-from spatial_assets.cli.selection.inventory import Inventory
+from spatial_assets.cli.pruning.leftovers import manifest_tile
+from spatial_assets.cli.selection.inventory import MANIFEST_READ_THREADS, Inventory
 from spatial_assets.pipeline.freshness.scene_register import (
     RELEASE_COMMAND,
     AbsentScenes,
     SceneRegister,
     change_register,
 )
+from spatial_assets.pipeline.stages import RAW
 from spatial_assets.stores import layout
+from spatial_assets.stores.objects.manifests import read_manifest
 
 MAX_LISTED_SCENES = 5  # of each kind; the rest is counted
 
 KINDS = {
     "withdrawn": "missing from the catalogue",
     "not_asked_for": "no longer asked for by [scenes] and [area]",
-    "unknown": "missing from a catalogue that could not be read whole",
+    "unknown": "missing from a catalogue that was not whole, or known only by manifests",
 }
 """Kind of `AbsentScenes.document` -> its description for the user."""
 
@@ -33,7 +39,10 @@ def prune_scenes(opened: OpenProject, *, yes: bool) -> None:
         SourceUnavailableError: the catalogue did not answer.
         LeaseHeldError: a run is changing the register of scenes.
     """
-    absent = Inventory(opened).absent
+    inventory = Inventory(opened)
+    absent = inventory.absent
+    unregistered = stored_scenes(opened) - SceneRegister.load(opened.store).scenes.keys()
+    absent = replace(absent, unknown=absent.unknown | (unregistered - inventory.catalogue.listed))
     for line in absent_lines(absent):
         click.echo(line)
     names = absent.withdrawn | absent.not_asked_for | absent.unknown
@@ -48,6 +57,15 @@ def prune_scenes(opened: OpenProject, *, yes: bool) -> None:
             f"{released} released; the next run of their tiles drops what was made of them: "
             "spatial-assets materialize"
         )
+
+
+def stored_scenes(opened: OpenProject) -> frozenset[str]:
+    """Return the ids of the scenes that the manifests of the store name."""
+    paths = (info.path for info in opened.store.list(layout.MANIFESTS_FOLDER))
+    keys = [key for path in paths if (key := manifest_tile(path)) is not None]
+    with ThreadPoolExecutor(MANIFEST_READ_THREADS) as pool:
+        manifests = pool.map(lambda key: read_manifest(opened.store, key), keys)
+        return frozenset(name for each in manifests if each for name in each.scenes(RAW))
 
 
 def absent_lines(absent: AbsentScenes) -> list[str]:

@@ -1,4 +1,4 @@
-"""Register of the scenes that tiles were made from, compared with answers of the catalogue.
+"""Register of the scenes that a catalogue had, compared with its later answers.
 
 A scene that a catalogue does not list is withdrawn only if the catalogue was read whole and the
 filter of the project asks for the scene. The register keeps, in one object of the store, what the
@@ -38,24 +38,27 @@ RELEASE_COMMAND = "spatial-assets prune --scenes --yes"
 
 @dataclass(frozen=True, kw_only=True)
 class RegisteredScene:
-    """A scene that tiles were made from, as far as a filter of items looks at it."""
+    """A scene that the catalogue had, as far as a filter of items looks at it."""
 
     id: str
-    collection: str | None
-    acquired: str
-    """Time of acquisition, RFC 3339 in UTC; a date where the item has no time."""
+    collection: str | None = None
+    acquired: str = ""
+    """Time of acquisition, RFC 3339 in UTC; a date where the item has no time; empty: unknown."""
 
-    cloud_cover: float | None
+    cloud_cover: float | None = None
     """Cloud cover in per cent; None: unknown."""
 
-    footprint: str
-    """Footprint in lon/lat, as WKT."""
+    footprint: str = "POLYGON EMPTY"
+    """Footprint in lon/lat, as WKT; empty: unknown."""
+
+    used: bool = False
+    """True if tiles may have been made from it."""
 
     released: bool = False
     """True if the scene was withdrawn, or a user released it: tiles drop it when they next run."""
 
     @classmethod
-    def of(cls, scene: Scene) -> RegisteredScene:
+    def of(cls, scene: Scene, *, used: bool) -> RegisteredScene:
         """Return the entry of a scene of the catalogue."""
         at = scene.acquired
         has_time = at.time() != time() or at.date() != scene.solar_day
@@ -65,6 +68,7 @@ class RegisteredScene:
             acquired=at.isoformat() if has_time else at.date().isoformat(),
             cloud_cover=scene.cloud_cover,
             footprint=shapely.to_wkt(scene.footprint, rounding_precision=FOOTPRINT_DECIMALS),
+            used=used,
         )
 
     def as_item(self) -> Mapping[str, object]:
@@ -79,7 +83,10 @@ class RegisteredScene:
 
 @dataclass(frozen=True, kw_only=True)
 class AbsentScenes:
-    """Scenes of a register that an answer of the catalogue does not list."""
+    """Scenes of a register that an answer of the catalogue does not list.
+
+    Those that no tile was made from only count for the share that is missing.
+    """
 
     withdrawn: frozenset[str] = frozenset()
     """The filter asks for them, and the catalogue was read whole."""
@@ -106,11 +113,12 @@ class AbsentScenes:
         lost, most = len(self.withdrawn), project.checks.withdrawn_share
         if lost <= most * self.asked_for:
             return ""
+        catalog = mask_secrets(project.catalog_url)
         return (
-            f"[scenes] catalog = {mask_secrets(project.catalog_url)} lacks {lost} of the "
-            f"{self.asked_for} scenes that tiles were made from, more than [checks] "
-            f"withdrawn_share = {most:g} allows; nothing was changed. Check that it is mounted and "
-            f"complete. If the scenes are really gone, run `{RELEASE_COMMAND}`, then run again"
+            f"[scenes] catalog = {catalog} lacks {lost} of the {self.asked_for} scenes that it "
+            f"had, more than [checks] withdrawn_share = {most:g} allows; nothing was changed. "
+            "Check that it is mounted and complete. If the scenes are really gone, run "
+            f"`{RELEASE_COMMAND}`, then run again"
         )
 
     def require_most(self, project: Project) -> None:
@@ -152,7 +160,7 @@ class AbsentScenes:
 
 @dataclass(frozen=True)
 class SceneRegister:
-    """The scenes that the tiles of one store were made from."""
+    """The scenes that the catalogue of one store had."""
 
     scenes: Mapping[str, RegisteredScene] = field(default_factory=dict)
     """Scene id -> its entry."""
@@ -195,12 +203,12 @@ class SceneRegister:
                 released.add(name)
             elif item_filter.matches(scene.as_item()):
                 lost.add(name)
-            else:
+            elif scene.used:
                 not_asked.add(name)
         return AbsentScenes(
             withdrawn=frozenset(lost if whole else ()),
             not_asked_for=frozenset(not_asked),
-            unknown=frozenset(() if whole else lost),
+            unknown=frozenset(() if whole else (name for name in lost if self.scenes[name].used)),
             released=frozenset(released),
             asked_for=present + len(lost),
         )
@@ -210,7 +218,7 @@ class SceneRegister:
         return frozenset(
             name
             for name, scene in self.scenes.items()
-            if not scene.released and not item_filter.matches(scene.as_item())
+            if scene.used and not scene.released and not item_filter.matches(scene.as_item())
         )
 
     def updated(self, found: Iterable[Scene], *, used: Collection[str]) -> SceneRegister:
@@ -220,19 +228,24 @@ class SceneRegister:
             found: usable scenes of the catalogue.
             used: ids of those among them that tiles may be made from now.
         """
+        were_used = {name for name, scene in self.scenes.items() if scene.used}
         new = {
-            scene.id: RegisteredScene.of(scene)
+            scene.id: RegisteredScene.of(scene, used=scene.id in used or scene.id in were_used)
             for scene in found
-            if scene.id in used or scene.id in self.scenes
         }
         return SceneRegister({**self.scenes, **new})
 
     def releasing(self, names: Iterable[str]) -> SceneRegister:
-        """Return the register with some scenes released."""
-        gone = {
-            name: replace(self.scenes[name], released=True) for name in names if name in self.scenes
-        }
-        return SceneRegister({**self.scenes, **gone})
+        """Return the register with some scenes released, also such as it did not know.
+
+        Those that no tile was made from are removed.
+        """
+        scenes = dict(self.scenes)
+        for name in names:
+            scene = scenes.pop(name, RegisteredScene(id=name, used=True))
+            if scene.used:
+                scenes[name] = replace(scene, released=True)
+        return SceneRegister(scenes)
 
 
 def absent_scenes(project: Project, store: ObjectStore, catalogue: Catalogue) -> AbsentScenes:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from spatial_assets.catalog.sources import documents as documents_module
-from spatial_assets.errors import SettingsError
+from spatial_assets.errors import SettingsError, SourceUnavailableError
 from spatial_assets_tests.catalog.scene_search import LATER, find, ids, reasons, shifted
 from spatial_assets_tests.fixtures.scene_factory import (
     item_of,
@@ -116,3 +117,42 @@ def test_the_same_folder_gives_the_same_answer(tmp_path: Path) -> None:
 def test_a_catalogue_that_is_not_there_is_a_settings_error(tmp_path: Path, catalog: str) -> None:
     with pytest.raises(SettingsError, match="catalog"):
         find(tmp_path, catalog)
+
+
+def test_a_folder_that_may_not_be_listed_is_named_and_leaves_the_catalogue_not_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_scene(tmp_path / "s" / "a", item_of("a"))
+    for name in ("closed", "lost+found"):
+        write_scene(tmp_path / "s" / name, item_of(name, **LATER))
+    listed = os.scandir
+
+    def scandir(path: str) -> object:
+        if path.endswith(("closed", "lost+found")):  # the tests may run as root
+            raise PermissionError(13, "Permission denied", path)
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+
+    catalogue = find(tmp_path, tmp_path / "s")
+
+    assert ids(catalogue) == ["a"]
+    assert reasons(catalogue) == {"closed": "forbidden"}
+    assert not catalogue.whole
+
+
+def test_a_folder_that_vanishes_while_it_is_listed_is_no_empty_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_scene(tmp_path / "s" / "a", item_of("a"))
+    listed = os.scandir
+
+    def scandir(path: str) -> object:
+        if path.endswith("a"):
+            raise FileNotFoundError(2, "No such file or directory", path)
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+
+    with pytest.raises(SourceUnavailableError, match="cannot be listed"):
+        find(tmp_path, tmp_path / "s")

@@ -101,3 +101,81 @@ def test_a_catalogue_that_does_not_answer_is_away(
 def test_a_catalogue_on_a_closed_port_is_away(tmp_path: Path, access: SourceAccess) -> None:
     with pytest.raises(SourceUnavailableError, match="3 attempts"):
         find(tmp_path, "http://127.0.0.1:9/catalog.json", use=access)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(None, id="gone"),
+        pytest.param(b'{"type": "Cat', id="cut-off"),
+        pytest.param(b'{"message": "Forbidden"}', id="an error page"),
+    ],
+)
+def test_an_unreadable_child_is_no_catalogue_with_fewer_scenes(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    catalog = write_catalogue(tmp_path / "s")
+    child = tmp_path / "s" / "2023" / "catalog.json"
+    child.unlink()
+    if content is not None:
+        child.write_bytes(content)
+
+    with pytest.raises(SourceUnavailableError, match=r"2023/catalog.json"):
+        find(tmp_path, catalog)
+
+
+def test_an_unreadable_item_leaves_the_catalogue_not_whole(tmp_path: Path) -> None:
+    catalog = write_catalogue(tmp_path / "s", link="c/gone.json")
+
+    catalogue = find(tmp_path, catalog)
+
+    assert catalogue.unread == (str(tmp_path / "s" / "2023" / "c" / "gone.json"),)
+    assert not catalogue.whole
+    assert find(tmp_path, write_catalogue(tmp_path / "t")).whole
+
+
+def test_a_linked_document_that_is_no_item_is_a_record(tmp_path: Path) -> None:
+    catalog = write_catalogue(tmp_path / "s", link="c.json")
+    (tmp_path / "s" / "2023" / "c.json").write_text('{"message": "Forbidden"}')
+
+    catalogue = find(tmp_path, catalog)
+
+    assert ids(catalogue) == ["a", "b"]
+    assert reasons(catalogue) == {"c": "not_an_item"}
+    assert not catalogue.whole
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        pytest.param({"numberMatched": 3}, id="numberMatched"),
+        pytest.param({"context": {"matched": 3}}, id="context"),
+        pytest.param({"links": [{"rel": "next", "href": "page2.json"}]}, id="next"),
+    ],
+)
+def test_one_saved_page_of_a_search_is_not_the_whole(
+    tmp_path: Path, more: dict[str, object]
+) -> None:
+    items = [item_of("a"), item_of("b", **LATER)]
+    write_scene(tmp_path / "s", items[0])
+    saved = {"type": "FeatureCollection", "features": items}
+    (tmp_path / "s" / "saved.json").write_text(json.dumps({**saved, **more}))
+    (tmp_path / "s" / "all.json").write_text(json.dumps({**saved, "numberMatched": 2}))
+
+    catalogue = find(tmp_path, tmp_path / "s" / "saved.json")
+
+    assert ids(catalogue) == ["a", "b"]
+    assert reasons(catalogue) == {"saved": "one_page_of_more"}
+    assert not catalogue.whole
+    assert find(tmp_path, tmp_path / "s" / "all.json").whole
+
+
+def test_a_child_that_is_a_feature_collection_gives_its_items(tmp_path: Path) -> None:
+    write_scene(tmp_path / "s", item_of("a"))
+    (tmp_path / "s" / "all.json").write_text(
+        json.dumps({"type": "FeatureCollection", "features": [item_of("a")]})
+    )
+    root = {"type": "Catalog", "links": [{"rel": "child", "href": "all.json"}]}
+    (tmp_path / "s" / "catalog.json").write_text(json.dumps(root))
+
+    assert ids(find(tmp_path, tmp_path / "s" / "catalog.json")) == ["a"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,6 +16,7 @@ from spatial_assets.pipeline.freshness.change_detection import (
     CHANGED_BEFORE_FIRST_POLL,
     ChangeDetector,
 )
+from spatial_assets.pipeline.freshness.scene_register import change_register
 from spatial_assets.pipeline.outcome import State
 from spatial_assets.project import Project
 from spatial_assets.stores import layout
@@ -105,12 +107,42 @@ def test_a_folder_that_is_not_mounted_is_no_withdrawal_of_all_scenes(
     catalog.rename(catalog.with_name("elsewhere"))
     catalog.mkdir()
 
-    with pytest.raises(SourceUnavailableError, match=r"had 10 scenes.* check that it is mounted"):
+    with pytest.raises(SourceUnavailableError, match=r"lacks 10 of the 10 scenes.*it is mounted"):
         noted(project)
 
     assert rows(project, "tile_wanted") == []
-    store_of(project).delete(layout.catalogue_snapshot())
+    release_every_scene(project)
     assert set(noted(project)) == set(ten_tiles(project)[:4])
+
+
+def test_a_filter_that_finds_nothing_is_no_withdrawal_of_all_scenes(
+    project: Project, catalog: Path
+) -> None:
+    narrow = ten_villages(project.root, catalog, scenes={"collections": ["a typo"]})
+
+    assert set(noted(narrow)) == set(ten_tiles(project)[:4])  # the runs then keep their results
+
+
+def test_without_a_register_the_last_poll_tells_what_is_missing(
+    project: Project, catalog: Path
+) -> None:
+    store_of(project).delete(layout.scene_register())
+    shutil.rmtree(catalog)
+    catalog.mkdir()
+
+    with pytest.raises(SourceUnavailableError, match="lacks 10 of the 10 scenes"):
+        noted(project)
+
+
+def release_every_scene(project: Project) -> None:
+    """Say that the scenes are gone, as `prune --scenes --yes` does."""
+    change_register(
+        store_of(project),
+        lambda register: register.releasing(register.scenes),
+        owner="test",
+        clock=lambda: LATER,
+    )
+    store_of(project).delete(layout.catalogue_snapshot())
 
 
 def test_the_first_poll_compares_with_the_stored_tiles(project: Project, catalog: Path) -> None:
