@@ -28,6 +28,9 @@ FILL: Final = -32768
 
 _LARGEST: Final = 32767
 
+LARGEST_FLOAT: Final = float(2**20)
+"""Bound of float input; a larger number is no reflectance but undeclared fill."""
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -46,12 +49,12 @@ class Calibration:
             raise RasterError(message, reason="bad_calibration")
 
     @cached_property
-    def constants(self) -> NDArray[np.float32]:
+    def constants(self) -> NDArray[np.float64]:
         """Numbers that the compiled loops need, as in `numba_loops.warp.store_bilinear`."""
         import numpy as np
 
         limit, steps = storable_limit(REFLECTANCE_SCALE), 1.0 / REFLECTANCE_SCALE
-        return np.array([self.scale, self.offset, limit, steps, FILL], dtype=np.float32)
+        return np.array([self.scale, self.offset, limit, steps, FILL], dtype=np.float64)
 
 
 ALREADY_REFLECTANCE: Final = Calibration(1.0, 0.0)
@@ -59,19 +62,20 @@ ALREADY_REFLECTANCE: Final = Calibration(1.0, 0.0)
 
 
 def fill_mask(dn: NDArray[Any], nodata: float | None) -> NDArray[np.bool_]:
-    """Mark the fill values of a band: `nodata`, NaN, infinity, or DN 0 of an integer band.
+    """Mark the fill values of a band: `nodata`, DN 0 of an integer band, no number of a float one.
 
     Args:
         dn: digital numbers as read, before any scale or offset.
         nodata: value declared by the item or the file, if any; may be NaN.
 
     Returns:
-        True where `dn` holds no observation.
+        True where `dn` holds no observation: in a float band also NaN, infinity and numbers from
+        `LARGEST_FLOAT` on.
     """
     import numpy as np
 
     is_float = np.issubdtype(dn.dtype, np.floating)
-    fill: NDArray[np.bool_] = ~np.isfinite(dn) if is_float else dn == 0
+    fill: NDArray[np.bool_] = ~(np.abs(dn) < LARGEST_FLOAT) if is_float else dn == 0
     if nodata is not None and math.isfinite(nodata):
         fill |= dn == nodata
     return fill
@@ -112,8 +116,13 @@ def stored_reflectance(
         observed: True where they were observed.
         calibration: calibration of this band in this scene.
     """
-    values, usable = reflectance(numbers, calibration, fill=~observed)
-    return quantise(values, usable, REFLECTANCE_SCALE)
+    import numpy as np
+
+    # in double precision: DN of 16 bits often end on half a stored step, which float32 misses
+    values = numbers.astype(np.float64)
+    values *= calibration.scale
+    values += calibration.offset
+    return quantise(values, observed, REFLECTANCE_SCALE)
 
 
 def quantise(

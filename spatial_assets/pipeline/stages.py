@@ -16,8 +16,8 @@ INDEX_RANGE = "index_range"
 
 CODE_VERSIONS = {
     "scene": "2",
-    "raw_tile": "1",
-    "reprojected_raster": "1",
+    "raw_tile": "2",
+    "reprojected_raster": "2",
     "index": "1",
     "statistics": "1",
     "tile_index": "1",

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import morecantile
 import numpy as np
@@ -63,11 +61,12 @@ class Case:
             shape = target.window.shape
             return np.full(shape, np.nan, dtype=np.float32), np.zeros(shape, dtype=np.bool_)
         at = window.slices_in(self.source.window)
-        if kernel == "nearest":
-            found = sampling.nearest(self.pixels[at], window=window, fill_value=0)
-            return found.astype(np.float32), found != 0
-        warp: Callable[..., Any] = sampling.average if kernel == "average" else sampling.bilinear
-        values, valid = warp([(self.pixels[at], self.observed[at])], window=window)[0]
+        (values,), valid = sampling.sample(
+            "average" if kernel == "average" else "bilinear",
+            [self.pixels[at]],
+            counted=self.observed[at],
+            window=window,
+        )
         return values, valid
 
     def by_gdal(self, *, kernel: str) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:

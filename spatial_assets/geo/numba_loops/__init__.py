@@ -6,6 +6,6 @@ loads the compiler; `numba_loader` decides whether that is worth it.
 """
 
 from spatial_assets.geo.numba_loops.composite import dequantise, keep_in_range, median
-from spatial_assets.geo.numba_loops.warp import sample_nearest, store_bilinear
+from spatial_assets.geo.numba_loops.warp import store_bilinear
 
-__all__ = ["dequantise", "keep_in_range", "median", "sample_nearest", "store_bilinear"]
+__all__ = ["dequantise", "keep_in_range", "median", "store_bilinear"]

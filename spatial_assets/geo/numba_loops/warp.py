@@ -1,14 +1,22 @@
-"""Loops of the warp: coordinates of target pixels, their class, and their stored reflectance."""
+"""Loops of the warp: coordinates of target pixels, and their stored reflectance."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spatial_assets.geo.numba_loops.compiler import compiled
 from spatial_assets.geo.warp.lattice import LatticeRows
+
+Frame: TypeAlias = "tuple[tuple[int, int], tuple[int, int], float]"
+"""Absolute (column, row) of the first source pixel; (columns, rows) of the whole file; and
+`bilinear.NUDGE`."""
+
+RowTaps: TypeAlias = "tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.bool_]]"
+"""Index of the upper-left of the four pixels around each point of a row; their weights, shape
+(4, columns); and True where the pixel that contains the point counts."""
 
 
 @compiled
@@ -50,43 +58,6 @@ def _interpolate_row(
 
 
 @compiled
-def sample_nearest(
-    classes: NDArray[Any],
-    rows: LatticeRows,
-    corner: tuple[int, int],
-    size: tuple[int, int],
-    nudge: float,
-    result: NDArray[Any],
-) -> bool:
-    """Run `bilinear.sample_nearest` into `result`, where a point lies in the file.
-
-    Returns:
-        True if `classes` lacks a required pixel of the file.
-    """
-    height, width = classes.shape
-    columns = result.shape[1]
-    flat = classes.reshape(classes.size)
-    lines, points = np.empty((2, 4, columns)), np.empty((2, columns))
-    at = np.empty(columns, np.int32)
-    is_lacking = False
-    for r in range(result.shape[0]):
-        _interpolate_row(rows, r, lines, points)
-        for c in range(columns):
-            x, y = points[0, c], points[1, c]
-            is_inside = (x >= -nudge) & (x < size[0] - nudge)
-            is_inside &= (y >= -nudge) & (y < size[1] - nudge)
-            column, row = np.floor(x + nudge) - corner[0], np.floor(y + nudge) - corner[1]
-            is_here = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-            is_lacking |= is_inside & ~is_here
-            index = np.int32(row) * np.int32(width) + np.int32(column)
-            at[c] = index if is_inside & is_here else np.int32(-1)
-        for c in range(columns):
-            if at[c] >= 0:
-                result[r, c] = flat[at[c]]
-    return is_lacking
-
-
-@compiled
 def _taps(
     points: NDArray[np.float64],
     corner: tuple[int, int],
@@ -119,59 +90,151 @@ def _taps(
 
 
 @compiled
-def _pixel(
-    pixels: NDArray[Any],
-    valid: NDArray[np.bool_],
-    point: tuple[float, float],
-    corner: tuple[int, int],
-    size: tuple[int, int],
+def _neighbour_bits(counted: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Run `bilinear.neighbour_bits`, except in the last row and column, which are no upper-left."""
+    rows, columns = counted.shape
+    bits = np.zeros((rows, columns), np.uint8)
+    for r in range(rows - 1):
+        for c in range(columns - 1):
+            bits[r, c] = (
+                np.uint8(counted[r, c])
+                | (np.uint8(counted[r, c + 1]) << np.uint8(1))
+                | (np.uint8(counted[r + 1, c]) << np.uint8(2))
+                | (np.uint8(counted[r + 1, c + 1]) << np.uint8(3))
+            )
+    return bits
+
+
+@compiled
+def _leave_out(
+    bits: NDArray[np.uint8], points: NDArray[np.float64], nudge: float, taps: RowTaps
+) -> None:
+    """Run `Taps.leave_out` for a row of points, except those whose index is -1.
+
+    Clouds are large, so most groups of neighbours have all their pixels, or none.
+
+    Args:
+        bits: see `bilinear.neighbour_bits`.
+        points: shape (2, columns).
+        nudge: see `bilinear.NUDGE`.
+        taps: weights are overwritten.
+    """
+    group = 32
+    at, weights, valid = taps
+    flat, quads, all_four = bits.reshape(bits.size), np.empty(group, np.uint8), np.uint8(15)
+    for start in range(0, at.shape[0], group):
+        stop = min(start + group, at.shape[0])
+        common, some = all_four, np.uint8(0)
+        for c in range(start, stop):
+            quad = flat[at[c]] if at[c] >= 0 else all_four
+            quads[c - start] = quad
+            common, some = common & quad, some | quad
+        valid[start:stop] = common == all_four
+        if common != all_four and some:
+            part = slice(start, stop)
+            _scale_up(quads, points[:, part], nudge, weights[:, part], valid[part])
+
+
+@compiled
+def _scale_up(
+    quads: NDArray[np.uint8],
+    points: NDArray[np.float64],
     nudge: float,
-) -> tuple[np.float32, bool]:
-    """Run `bilinear.sample_bilinear` at one point in the file, where any pixel may be missing.
+    weights: NDArray[np.float32],
+    valid: NDArray[np.bool_],
+) -> None:
+    """Set weights of pixels that do not count to 0, and scale up the others to a sum of 1."""
+    zero, one, all_four = np.float32(0), np.float32(1), np.uint8(15)
+    for c in range(valid.shape[0]):
+        quad = quads[c]
+        x, y = points[0, c] - 0.5, points[1, c] - 0.5
+        is_later, is_lower = x - np.floor(x) >= 0.5 - nudge, y - np.floor(y) >= 0.5 - nudge
+        w0 = weights[0, c] if quad & 1 else zero
+        w1 = weights[1, c] if quad & 2 else zero
+        w2 = weights[2, c] if quad & 4 else zero
+        w3 = weights[3, c] if quad & 8 else zero
+        share = ((w0 + w1) + w2) + w3 if quad != all_four else one
+        weights[0, c], weights[1, c] = w0 / share, w1 / share
+        weights[2, c], weights[3, c] = w2 / share, w3 / share
+        container = (8 if is_later else 4) if is_lower else (2 if is_later else 1)
+        valid[c] = (quad & container) != 0
+
+
+@compiled
+def _at_edge(
+    counted: NDArray[np.bool_],
+    point: tuple[float, float],
+    frame: Frame,
+    weights: tuple[np.float32, ...],
+) -> tuple[int, tuple[np.float32, ...], bool]:
+    """Run `_leave_out` for one point, which lacks at least one of its four pixels.
 
     Returns:
-        The value, NaN if invalid; and True if `pixels` lacks a required pixel of the file.
+        Index of the upper-left of four pixels that are present, -1 if the point is not valid;
+        their weights; and True if `counted` lacks a required pixel of the file.
     """
-    height, width = pixels.shape
-    zero, one = np.float32(0), np.float32(1)
+    corner, size, nudge = frame
     x, y = point
+    if not (x >= -nudge and x < size[0] - nudge and y >= -nudge and y < size[1] - nudge):
+        return -1, weights, False
+    height, width = counted.shape
     first, above = np.floor(x - 0.5), np.floor(y - 0.5)
-    part, below = (x - 0.5) - first, (y - 0.5) - above
-    later, lower = part >= 0.5 - nudge, below >= 0.5 - nudge
-    across, down = np.float32(part), np.float32(below)
+    later, lower = (x - 0.5) - first >= 0.5 - nudge, (y - 0.5) - above >= 0.5 - nudge
     column, row = int(first) - corner[0], int(above) - corner[1]
     in_left, in_right = 0 <= column < width, 0 <= column + 1 < width
     in_top, in_bottom = 0 <= row < height, 0 <= row + 1 < height
     lacking = (not in_left and first >= 0) or (not in_right and first + 1 < size[0])
     lacking |= (not in_top and above >= 0) or (not in_bottom and above + 1 < size[1])
-    v0 = in_left and in_top and valid[row, column]
-    v1 = in_right and in_top and valid[row, column + 1]
-    v2 = in_left and in_bottom and valid[row + 1, column]
-    v3 = in_right and in_bottom and valid[row + 1, column + 1]
+    v0 = in_left and in_top and counted[row, column]
+    v1 = in_right and in_top and counted[row, column + 1]
+    v2 = in_left and in_bottom and counted[row + 1, column]
+    v3 = in_right and in_bottom and counted[row + 1, column + 1]
     if not ((v3 if later else v2) if lower else (v1 if later else v0)):
-        return np.float32(np.nan), lacking
-    w0, w1 = (one - across) * (one - down), across * (one - down)
-    w2, w3 = (one - across) * down, across * down
-    total = zero
-    total += (np.float32(pixels[row, column]) if v0 else zero) * w0
-    total += (np.float32(pixels[row, column + 1]) if v1 else zero) * w1
-    total += (np.float32(pixels[row + 1, column]) if v2 else zero) * w2
-    total += (np.float32(pixels[row + 1, column + 1]) if v3 else zero) * w3
-    if not (v0 and v1 and v2 and v3):
-        share = zero
-        share += w0 if v0 else zero
-        share += w1 if v1 else zero
-        share += w2 if v2 else zero
-        share += w3 if v3 else zero
-        total /= share
-    return total, lacking
+        return -1, weights, lacking
+    zero = np.float32(0)
+    w0, w1 = weights[0] if v0 else zero, weights[1] if v1 else zero
+    w2, w3 = weights[2] if v2 else zero, weights[3] if v3 else zero
+    share = ((w0 + w1) + w2) + w3
+    w0, w1, w2, w3 = w0 / share, w1 / share, w2 / share, w3 / share
+    if not (in_left and in_right):  # the same pixels as the other column of four that are present
+        column, w0, w1, w2, w3 = (column - 1 if in_left else column + 1), w1, w0, w3, w2
+    if not (in_top and in_bottom):
+        row, w0, w1, w2, w3 = (row - 1 if in_top else row + 1), w2, w3, w0, w1
+    return row * width + column, (w0, w1, w2, w3), lacking
+
+
+@compiled
+def _counted_taps(
+    points: NDArray[np.float64],
+    counted: NDArray[np.bool_],
+    bits: NDArray[np.uint8],
+    frame: Frame,
+    taps: RowTaps,
+) -> bool:
+    """Set the taps of a row of points; True if a required pixel of the file is missing."""
+    at, weights, valid = taps
+    are_inside = _taps(points, frame[0], counted.shape, at, weights)
+    if bits.size:
+        _leave_out(bits, points, frame[2], taps)
+    else:
+        valid[:] = True
+    is_lacking = False
+    if not are_inside:
+        for c in range(at.shape[0]):
+            if at[c] < 0:
+                own = (weights[0, c], weights[1, c], weights[2, c], weights[3, c])
+                first, found, lacks = _at_edge(counted, (points[0, c], points[1, c]), frame, own)
+                weights[0, c], weights[1, c], weights[2, c], weights[3, c] = found
+                at[c], valid[c] = max(first, 0), first >= 0
+                is_lacking |= lacks
+    return is_lacking
 
 
 @compiled
 def _weighted(
     flat: NDArray[Any], width: int, first: int, weights: NDArray[np.float32], c: int
 ) -> np.float32:
-    """Value of point `c` of a row, from four pixels that are present and valid."""
+    """Value of point `c` of a row, from four pixels that are present and finite."""
     i, under = np.uint32(first), np.uint32(first + width)
     number = np.float32(0)
     number += np.float32(flat[i]) * weights[0, c]
@@ -182,40 +245,9 @@ def _weighted(
 
 
 @compiled
-def _sample_row(  # noqa: PLR0913, PLR0917 - arrays and numbers only, as a compiled loop takes them
-    pixels: NDArray[Any],
-    valid: NDArray[np.bool_],
-    points: NDArray[np.float64],
-    at: NDArray[np.int32],
-    weights: NDArray[np.float32],
-    corner: tuple[int, int],
-    size: tuple[int, int],
-    nudge: float,
-    requested: NDArray[np.bool_],
-    numbers: NDArray[np.float32],
-) -> bool:
-    """Sample one row of a band pixel by pixel; True if a required pixel of the file is missing."""
-    width = pixels.shape[1]
-    flat, observed = pixels.reshape(pixels.size), valid.reshape(valid.size)
-    is_lacking = False
-    for c in range(numbers.shape[0]):
-        numbers[c] = np.nan
-        x, y = points[0, c], points[1, c]
-        is_inside = x >= -nudge and x < size[0] - nudge and y >= -nudge and y < size[1] - nudge
-        if is_inside and requested[c]:
-            i, under = at[c], at[c] + width
-            if i >= 0 and (observed[i] & observed[i + 1] & observed[under] & observed[under + 1]):
-                numbers[c] = _weighted(flat, width, i, weights, c)
-            else:
-                numbers[c], lacks = _pixel(pixels, valid, (x, y), corner, size, nudge)
-                is_lacking |= lacks
-    return is_lacking
-
-
-@compiled
 def _store_row(
     numbers: NDArray[np.float32],
-    calibration: NDArray[np.float32],
+    calibration: NDArray[np.float64],
     known: NDArray[np.bool_],
     stored: NDArray[np.int16],
 ) -> None:
@@ -223,7 +255,7 @@ def _store_row(
     scale, offset, limit = calibration[0], calibration[1], calibration[2]
     steps, fill = calibration[3], calibration[4]
     for c in range(numbers.shape[0]):
-        value = numbers[c] * scale
+        value = np.float64(numbers[c]) * scale
         value += offset
         is_stored = known[c] & (abs(value) < limit)  # NaN is not
         known[c] = is_stored
@@ -231,56 +263,46 @@ def _store_row(
 
 
 @compiled
-def store_bilinear(  # noqa: PLR0913, PLR0917 - arrays and numbers only, as a compiled loop takes them
+def store_bilinear(
     bands: tuple[NDArray[Any], ...],
-    valid: tuple[NDArray[np.bool_], ...],
-    is_whole: NDArray[np.bool_],
-    calibrations: NDArray[np.float32],
+    counted: NDArray[np.bool_],
+    calibrations: NDArray[np.float64],
     rows: LatticeRows,
-    corner: tuple[int, int],
-    size: tuple[int, int],
-    nudge: float,
-    stored: tuple[NDArray[np.int16], ...],
-    known: NDArray[np.bool_],
+    frame: Frame,
+    output: tuple[tuple[NDArray[np.int16], ...], NDArray[np.bool_]],
 ) -> bool:
     """Run `bilinear.sample_bilinear` and `radiometry.stored_reflectance` in one pass.
 
     Args:
-        bands: source pixels from `corner` on, of one type, all finite where valid.
-        valid: True where a pixel of a band was observed.
-        is_whole: for each band, True if all its pixels were observed.
+        bands: source pixels, of one type, finite, at least two rows and two columns.
+        counted: True where a source pixel counts, in all bands.
         calibrations: for each band the scale, the offset, the smallest reflectance that cannot be
             stored, the stored steps of one unit, and the fill value; shape (band, 5).
         rows: coordinates of the target's pixels, see `lattice.LatticeRows`.
-        corner: absolute (column, row) of the first source pixel.
-        size: (columns, rows) of the whole file.
-        nudge: see `bilinear.NUDGE`.
-        stored: output of each band.
-        known: True where a pixel is requested; set to False where a band is unknown.
+        frame: of the source pixels.
+        output: stored numbers of each band; and True where a pixel is requested, set to False
+            where a band is unknown.
 
     Returns:
         True if a required pixel of the file is missing from `bands`.
     """
-    columns = known.shape[1]
-    width = bands[0].shape[1]
+    stored, known = output
+    columns, width = known.shape[1], counted.shape[1]
+    bits = _neighbour_bits(counted[: 0 if counted.all() else counted.shape[0]])
     nodes, points = np.empty((2, 4, columns)), np.empty((2, columns))
     at, weights = np.empty(columns, np.int32), np.empty((4, columns), np.float32)
+    taps = (at, weights, np.empty(columns, np.bool_))
     numbers, steps = np.empty(columns, np.float32), np.empty((len(bands), columns), np.int16)
     is_lacking = False
     for r in range(known.shape[0]):
         _interpolate_row(rows, r, nodes, points)
-        are_inside = _taps(points, corner, bands[0].shape, at, weights)
+        is_lacking |= _counted_taps(points, counted, bits, frame, taps)
         requested = known[r]
+        requested &= taps[2]
         for b in range(len(bands)):
-            band = bands[b]
-            if are_inside and is_whole[b]:
-                flat = band.reshape(band.size)
-                for c in range(columns):
-                    numbers[c] = _weighted(flat, width, at[c], weights, c)
-            else:
-                is_lacking |= _sample_row(
-                    band, valid[b], points, at, weights, corner, size, nudge, requested, numbers
-                )
+            flat = bands[b].reshape(bands[b].size)
+            for c in range(columns):
+                numbers[c] = _weighted(flat, width, at[c], weights, c)
             _store_row(numbers, calibrations[b], requested, steps[b])
         for b in range(len(bands)):
             fill = np.int16(calibrations[b, 4])

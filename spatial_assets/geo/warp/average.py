@@ -6,6 +6,7 @@ sums does not matter; only the last few products, separate for each pixel, are r
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatial_assets.geo.grid.geobox import Window
+from spatial_assets.geo.warp.bilinear import Sampled
 from spatial_assets.geo.warp.lattice import Coordinates
 from spatial_assets.geo.warp.source_grid import SourceGrid
 
-MIN_OBSERVED_SHARE: Final = 0.5
-"""Share of a target pixel's footprint that must be observed for the pixel to be valid."""
+MIN_COUNTED_SHARE: Final = 0.5
+"""Share of a target pixel's footprint that must count for the pixel to be valid."""
 
 _MIN_SIDE_RATIO: Final = 0.5
 """Smallest side of a footprint, as a share of the larger side spanned by its two diagonals. GDAL's
@@ -26,9 +28,6 @@ by less than 18 degrees the two are the same."""
 
 _FLOAT_STEPS: Final = float(2**20)
 """Steps of one unit in which float input is summed: a hundred times finer than what is stored."""
-
-_LARGEST: Final = float(2**20)
-"""Largest float input; a larger number is no reflectance but undeclared fill."""
 
 FootprintSpans = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Low and high end of each target pixel's footprint along one axis, in source pixels."""
@@ -66,35 +65,39 @@ class PixelFootprints:
 
 
 def sample_average(
-    pixels: NDArray[Any], valid: NDArray[np.bool_], *, window: Window, footprints: PixelFootprints
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Average one band over footprints, weighted by overlap.
+    bands: Sequence[NDArray[Any]],
+    counted: NDArray[np.bool_],
+    *,
+    window: Window,
+    footprints: PixelFootprints,
+) -> Sampled:
+    """Average bands over footprints, weighted by overlap.
 
     Args:
-        pixels: source pixels of one band.
-        valid: True where a pixel was observed under a clear sky.
-        window: absolute source window of `pixels` and `valid`; contains the footprints' box.
+        bands: source pixels of each band.
+        counted: True where a source pixel counts, in all bands.
+        window: absolute source window of the bands; contains the footprints' box.
         footprints: footprints of the target pixels.
-
-    Returns:
-        Means, NaN where invalid, and True where valid.
     """
     inside = footprints.box.slices_in(window)
-    observed = valid[inside]
-    if np.issubdtype(pixels.dtype, np.floating):
-        observed = observed & (np.abs(pixels[inside]) < _LARGEST)
-        whole = np.rint(np.where(observed, pixels[inside], 0) * _FLOAT_STEPS).astype(np.int64)
-        steps = _FLOAT_STEPS
-    else:
-        whole = np.where(observed, pixels[inside], 0).astype(np.int64)
-        steps = 1.0
-    total = _sum_over(whole, footprints)
+    observed = counted[inside]
     weight = _sum_over(observed.astype(np.int64), footprints)
     # Slightly less than half, so that rounding cannot turn exactly half into less.
-    kept: NDArray[np.bool_] = weight >= footprints.area * (MIN_OBSERVED_SHARE - 1e-9)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        mean = total / (weight * steps)
-    return np.where(kept, mean, np.nan).astype(np.float32), kept
+    valid: NDArray[np.bool_] = weight >= footprints.area * (MIN_COUNTED_SHARE - 1e-9)
+    means = []
+    for pixels in bands:
+        whole, steps = _whole_numbers(np.where(observed, pixels[inside], 0))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            mean = _sum_over(whole, footprints) / (weight * steps)
+        means.append(np.where(valid, mean, np.nan).astype(np.float32))
+    return means, valid
+
+
+def _whole_numbers(pixels: NDArray[Any]) -> tuple[NDArray[np.int64], float]:
+    """Pixels in whole steps, and the number of steps of one unit."""
+    if np.issubdtype(pixels.dtype, np.floating):
+        return np.rint(pixels * _FLOAT_STEPS).astype(np.int64), _FLOAT_STEPS
+    return pixels.astype(np.int64), 1.0
 
 
 def _spans(corner: NDArray[np.float64]) -> FootprintSpans:

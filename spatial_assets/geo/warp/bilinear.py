@@ -1,7 +1,7 @@
-"""Bilinear and nearest sampling of one block of target pixels.
+"""Bilinear sampling of one block of target pixels.
 
-A target pixel is valid only if the source pixel that contains its centre is valid; invalid
-neighbours get no weight.
+A target pixel is valid only if the source pixel that contains its centre counts; neighbours that
+do not count get no weight.
 """
 
 from __future__ import annotations
@@ -18,12 +18,8 @@ from spatial_assets.geo.grid.geobox import Window
 from spatial_assets.geo.warp.lattice import Coordinates
 from spatial_assets.geo.warp.source_grid import SourceGrid
 
-MaskedBand: TypeAlias = "tuple[NDArray[Any], NDArray[np.bool_]]"
-"""Source pixels of one band, and True where they were observed."""
-
-
-Sampled: TypeAlias = "tuple[NDArray[np.float32], NDArray[np.bool_]]"
-"""Target values, NaN where invalid, and True where valid."""
+Sampled: TypeAlias = "tuple[list[NDArray[np.float32]], NDArray[np.bool_]]"
+"""Target values of each band, NaN where invalid, and True where they are valid."""
 
 NUDGE: Final = 1e-6
 """Source pixels by which a point may fall short of the next pixel and still count as inside it, so
@@ -37,7 +33,7 @@ class Taps:
     """The four source pixels around each target pixel of a block, and their weights."""
 
     box: Window
-    """Source pixels to read. May extend one pixel beyond the file; that pixel is never valid."""
+    """Source pixels to read. May extend one pixel beyond the file; that pixel never counts."""
 
     first: NDArray[np.intp]
     """Index of the upper-left of the four pixels, counting `box` row by row."""
@@ -59,8 +55,8 @@ class Taps:
             return None
         column, across, right = _split(coordinates[0], source.width)
         row, down, lower = _split(coordinates[1], source.height)
-        box = _bounding_window(column, row, inside=inside, extra=1)
-        first = _flat_index(column, row, box=box, extra=1)
+        box = _bounding_window(column, row, inside=inside)
+        first = _flat_index(column, row, box=box)
         weights = (
             (1 - across) * (1 - down),
             across * (1 - down),
@@ -70,77 +66,72 @@ class Taps:
         container = right.astype(np.uint8) + np.uint8(2) * lower.astype(np.uint8)
         return cls(box, first, weights, container, inside)
 
+    def leave_out(self, counted: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Set the weights of pixels that do not count to 0, and scale up the others to a sum of 1.
+
+        Args:
+            counted: True where a source pixel counts, in the shape of `box`.
+
+        Returns:
+            True where the target pixel is valid.
+        """
+        quad = neighbour_bits(counted).ravel().take(self.first, mode="clip")
+        valid: NDArray[np.bool_] = self.inside & ((quad >> self.container) & 1).astype(np.bool_)
+        partial = np.nonzero(valid & (quad != _ALL_FOUR))
+        kept = [w[partial] * ((quad[partial] >> bit) & 1) for bit, w in enumerate(self.weights)]
+        share = np.zeros(partial[0].shape, dtype=np.float32)
+        for weight in kept:
+            share += weight
+        for weight, part in zip(self.weights, kept, strict=True):
+            weight[partial] = part / share
+        return valid
+
 
 def sample_bilinear(
-    bands: Sequence[MaskedBand], *, window: Window, coordinates: Coordinates, source: SourceGrid
-) -> list[Sampled]:
+    bands: Sequence[NDArray[Any]],
+    counted: NDArray[np.bool_],
+    *,
+    window: Window,
+    coordinates: Coordinates,
+    source: SourceGrid,
+) -> Sampled:
     """Sample each band at `coordinates`.
 
     Args:
-        bands: source pixels, and True where they were observed.
+        bands: source pixels of each band, finite where they count.
+        counted: True where a source pixel counts, in all bands.
         window: absolute source window of the bands.
         coordinates: absolute (column, row) in the source of each target pixel.
         source: grid of the whole file.
-
-    Returns:
-        For each band its values, NaN where invalid, and True where valid.
 
     Raises:
         RasterError: `window` is smaller than the coordinates require.
     """
     taps = Taps.around(coordinates, source)
     if taps is None:
-        return [unsampled(coordinates[0].shape) for _ in bands]
+        return unsampled(len(bands), coordinates[0].shape)
     require_window(taps.box, window, source)
-    return [_by_taps(pixels, valid, window=window, taps=taps) for pixels, valid in bands]
+    cut = _cut(counted, window, box=taps.box)
+    valid = taps.leave_out(cut)
+    return [
+        _by_taps(np.where(cut, _cut(pixels, window, box=taps.box), 0), valid, taps=taps)
+        for pixels in bands
+    ], valid
 
 
-def unsampled(shape: tuple[int, ...]) -> Sampled:
+def unsampled(bands: int, shape: tuple[int, ...]) -> Sampled:
     """Values and mask of a target without a valid pixel."""
-    return np.full(shape, np.nan, dtype=np.float32), np.zeros(shape, dtype=np.bool_)
+    values = [np.full(shape, np.nan, dtype=np.float32) for _ in range(bands)]
+    return values, np.zeros(shape, dtype=np.bool_)
 
 
-def _by_taps(
-    pixels: NDArray[Any], valid: NDArray[np.bool_], *, window: Window, taps: Taps
-) -> Sampled:
-    """Sample one band."""
-    box = taps.box
-    observed = _cut(valid, window, box=box, outside=False)
-    values = np.where(observed, _cut(pixels, window, box=box, outside=0), 0).astype(np.float32)
-    flat, offsets = values.ravel(), (0, 1, box.width, box.width + 1)
+def _by_taps(pixels: NDArray[Any], valid: NDArray[np.bool_], *, taps: Taps) -> NDArray[np.float32]:
+    """Sample one band; `pixels` covers the box of the taps."""
+    flat, width = pixels.astype(np.float32).ravel(), taps.box.width
     result = np.zeros(taps.first.shape, dtype=np.float32)
-    for offset, weight in zip(offsets, taps.weights, strict=True):
+    for offset, weight in zip((0, 1, width, width + 1), taps.weights, strict=True):
         result += flat[offset:].take(taps.first, mode="clip") * weight
-    quad = _neighbour_bits(observed).ravel().take(taps.first, mode="clip")
-    kept: NDArray[np.bool_] = taps.inside & ((quad >> taps.container) & 1).astype(np.bool_)
-    partial = np.nonzero(kept & (quad != _ALL_FOUR))
-    share = np.zeros(partial[0].shape, dtype=np.float32)
-    for bit, weight in enumerate(taps.weights):
-        share += weight[partial] * ((quad[partial] >> bit) & 1)
-    result[partial] /= share
-    result[~kept] = np.nan
-    return result, kept
-
-
-def sample_nearest(
-    classes: NDArray[Any],
-    *,
-    window: Window,
-    coordinates: Coordinates,
-    source: SourceGrid,
-    fill_value: int,
-) -> NDArray[Any]:
-    """Sample the class of the source pixel that contains each point; `fill_value` if none."""
-    result = np.full(coordinates[0].shape, fill_value, dtype=classes.dtype)
-    inside = inside_file(coordinates, source)
-    if not inside.any():
-        return result
-    column, row = (np.floor(axis + NUDGE) for axis in coordinates)
-    box = _bounding_window(column, row, inside=inside, extra=0)
-    require_window(box, window, source)
-    found = _cut(classes, window, box=box, outside=fill_value).ravel()
-    first = _flat_index(column, row, box=box, extra=0)
-    np.copyto(result, found.take(first, mode="clip"), where=inside)
+    result[~valid] = np.nan
     return result
 
 
@@ -188,35 +179,34 @@ def _bounding_window(
     row: NDArray[np.float64],
     *,
     inside: NDArray[np.bool_],
-    extra: int,
 ) -> Window:
-    """Window of the indices that are `inside`, extended by `extra` to the right and the bottom."""
+    """Window of the indices that are `inside`, and of one more to the right and the bottom."""
     low = [int(np.min(index, where=inside, initial=np.inf)) for index in (column, row)]
     high = [int(np.max(index, where=inside, initial=-np.inf)) for index in (column, row)]
-    return Window(low[0], low[1], high[0] - low[0] + 1 + extra, high[1] - low[1] + 1 + extra)
+    return Window(low[0], low[1], high[0] - low[0] + 2, high[1] - low[1] + 2)
 
 
 def _flat_index(
-    column: NDArray[np.float64], row: NDArray[np.float64], *, box: Window, extra: int
+    column: NDArray[np.float64], row: NDArray[np.float64], *, box: Window
 ) -> NDArray[np.intp]:
     """Row-by-row index in `box`; points outside it, all ignored later, are moved to its edge."""
-    across = np.fmin(np.fmax(column - box.column, 0.0), box.width - 1.0 - extra)
-    down = np.fmin(np.fmax(row - box.row, 0.0), box.height - 1.0 - extra)
+    across = np.fmin(np.fmax(column - box.column, 0.0), box.width - 2.0)
+    down = np.fmin(np.fmax(row - box.row, 0.0), box.height - 2.0)
     return (down * box.width + across).astype(np.intp)
 
 
-def _cut(array: NDArray[Any], window: Window, *, box: Window, outside: float) -> NDArray[Any]:
-    """Copy `box` out of `array`, which covers `window`; `outside` where it does not."""
-    result = np.full(box.shape, outside, dtype=array.dtype)
+def _cut(array: NDArray[Any], window: Window, *, box: Window) -> NDArray[Any]:
+    """Copy `box` out of `array`, which covers `window`; 0 where it does not."""
+    result = np.zeros(box.shape, dtype=array.dtype)
     present = box.intersection(window)
     if present is not None:
         result[present.slices_in(box)] = array[present.slices_in(window)]
     return result
 
 
-def _neighbour_bits(observed: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Bits 0 to 3 of a pixel: it and its right, lower and lower-right neighbour are observed."""
-    own = observed.astype(np.uint8)
+def neighbour_bits(counted: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Bits 0 to 3 of a pixel: it and its right, lower and lower-right neighbour count."""
+    own = counted.view(np.uint8)
     bits = own.copy()
     bits[:, :-1] |= own[:, 1:] << 1
     bits[:-1, :] |= own[1:, :] << 2

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -27,6 +26,7 @@ _MAX_INDICES: Final = np.iinfo(np.int32).max
 
 def store_bilinear(
     bands: Sequence[CalibratedBand],
+    counted: NDArray[np.bool_],
     *,
     window: Window,
     coordinates: SourceCoordinates,
@@ -36,7 +36,8 @@ def store_bilinear(
     """Run `bilinear.sample_bilinear` and `store_sampled` over the whole target.
 
     Args:
-        bands: source bands that cover `window`.
+        bands: source bands that cover `window`, finite where they count.
+        counted: True where a source pixel counts, in all bands.
         window: absolute source window.
         coordinates: coordinates of the target in the source.
         stored: output of each band; `FILL` in all bands where one is unknown.
@@ -46,54 +47,28 @@ def store_bilinear(
         True if done. False: `known` is unchanged, and the caller must warp in numpy.
     """
     compiled, rows = numba_loader.loaded(), coordinates.lattice_rows()
-    is_one_type = len({band.pixels.dtype for band in bands}) == 1
-    if compiled is None or rows is None or not is_one_type or not _can_number(bands[0].pixels):
+    if compiled is None or rows is None or not _can_loop(bands, counted):
         return False
     narrowed = known.copy()
+    corner = (window.column, window.row)
+    size = (coordinates.source.width, coordinates.source.height)
     is_lacking: bool = compiled.store_bilinear(
         tuple(band.pixels for band in bands),
-        tuple(band.valid for band in bands),
-        np.array([band.is_whole for band in bands]),
+        counted,
         np.array([band.calibration.constants for band in bands]),
         rows,
-        (window.column, window.row),
-        (coordinates.source.width, coordinates.source.height),
-        NUDGE,
-        tuple(stored),
-        narrowed,
+        (corner, size, NUDGE),
+        (tuple(stored), narrowed),
     )
     if not is_lacking:
         known[:] = narrowed
     return not is_lacking
 
 
-def sample_nearest(
-    classes: NDArray[Any], *, window: Window, coordinates: SourceCoordinates, result: NDArray[Any]
-) -> bool:
-    """Run `bilinear.sample_nearest` over the whole target.
-
-    Args:
-        classes: class numbers that cover `window`.
-        window: absolute source window.
-        coordinates: coordinates of the target in the source.
-        result: output in the shape of the target, written where a point is in the file.
-
-    Returns:
-        True if done. False: the caller must sample in numpy.
-    """
-    compiled, rows = numba_loader.loaded(), coordinates.lattice_rows()
-    if compiled is None or rows is None or not _can_number(classes):
-        return False
-    corner, size = (
-        (window.column, window.row),
-        (coordinates.source.width, coordinates.source.height),
-    )
-    is_lacking: bool = compiled.sample_nearest(classes, rows, corner, size, NUDGE, result)
-    return not is_lacking
-
-
-def _can_number(pixels: NDArray[Any]) -> bool:
-    return pixels.size <= _MAX_INDICES
+def _can_loop(bands: Sequence[CalibratedBand], counted: NDArray[np.bool_]) -> bool:
+    """True if the bands are of one type, and their pixels neither too few nor too many."""
+    is_one_type = len({band.pixels.dtype for band in bands}) == 1
+    return is_one_type and min(counted.shape) > 1 and counted.size <= _MAX_INDICES
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,20 +78,12 @@ class CalibratedBand:
     pixels: NDArray[Any]
     """Digital numbers, shape (row, column) of the source window."""
 
-    valid: NDArray[np.bool_]
-    """True where they were observed, in the same shape."""
-
     calibration: Calibration
-
-    @cached_property
-    def is_whole(self) -> bool:
-        """True if every pixel was observed."""
-        return bool(self.valid.all())
 
 
 def store_sampled(
     bands: Sequence[CalibratedBand],
-    sampled: Sequence[Sampled],
+    sampled: Sampled,
     *,
     stored: Sequence[NDArray[np.int16]],
     known: NDArray[np.bool_],
@@ -125,13 +92,14 @@ def store_sampled(
 
     Args:
         bands: source bands, for their calibrations.
-        sampled: sampled values and mask of each band.
+        sampled: sampled values of each band, and their mask.
         stored: output of each band; `FILL` in all bands where one is unknown.
         known: True where a pixel is requested; set to False where a band is unknown.
     """
-    for pixels, band, (numbers, observed) in zip(stored, bands, sampled, strict=True):
+    values, valid = sampled
+    for pixels, band, numbers in zip(stored, bands, values, strict=True):
         # calibration is linear, so it gives the same result after the warp and saves a pass
-        pixels[:] = stored_reflectance(numbers, observed, band.calibration)
+        pixels[:] = stored_reflectance(numbers, valid, band.calibration)
         known &= pixels != FILL
     for pixels in stored:
         np.copyto(pixels, FILL, where=~known)

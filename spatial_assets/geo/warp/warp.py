@@ -16,18 +16,17 @@ from numpy.typing import NDArray
 from spatial_assets.errors import RasterError
 from spatial_assets.geo import numba_loader
 from spatial_assets.geo.grid.geobox import GeoBox, Window
+from spatial_assets.geo.radiometry import LARGEST_FLOAT
 from spatial_assets.geo.warp import fused
 from spatial_assets.geo.warp.average import PixelFootprints, sample_average
 from spatial_assets.geo.warp.bilinear import (
-    MaskedBand,
     Sampled,
     require_window,
     sample_bilinear,
-    sample_nearest,
     unsampled,
 )
 from spatial_assets.geo.warp.fused import CalibratedBand, store_sampled
-from spatial_assets.geo.warp.kernel_choice import Kernel, choose_kernel, classes_on_band_grid
+from spatial_assets.geo.warp.kernel_choice import Kernel, choose_kernel
 from spatial_assets.geo.warp.lattice import NODE_SPACING, Coordinates, Lattice, SourceCoordinates
 from spatial_assets.geo.warp.source_grid import SourceGrid
 
@@ -38,11 +37,9 @@ __all__ = [
     "Sampling",
     "SourceGrid",
     "choose_kernel",
-    "classes_on_band_grid",
     "source_window",
     "warp_average",
     "warp_bilinear",
-    "warp_nearest",
 ]
 
 _BLOCK_COLUMNS = 1024
@@ -79,32 +76,40 @@ class Sampling:
         """Grid of the source."""
         return self.coordinates.source
 
-    def bilinear(self, bands: Sequence[MaskedBand], *, window: Window) -> list[Sampled]:
-        """Sample bands whose pixels cover the absolute source `window` bilinearly.
+    def sample(
+        self,
+        kernel: Kernel,
+        bands: Sequence[NDArray[Any]],
+        *,
+        counted: NDArray[np.bool_],
+        window: Window,
+    ) -> Sampled:
+        """Sample bands whose pixels cover the absolute source `window`.
 
-        Valid here means observed: a cloud mask is applied afterwards, so that a clear pixel
-        beside a cloud keeps all its neighbours.
+        Args:
+            kernel: kernel of all bands.
+            bands: source pixels of each band.
+            counted: True where a source pixel counts, in all bands; see `scene_mask`.
+            window: see `source_window`.
 
         Raises:
             RasterError: a shape is wrong, or `window` is smaller than `source_window`.
         """
-        return self._sampled("bilinear", bands, window=window)
-
-    def average(self, bands: Sequence[MaskedBand], *, window: Window) -> list[Sampled]:
-        """Average bands whose pixels cover the absolute source `window` over the footprints.
-
-        Valid here means observed under a clear sky: see `classes_on_band_grid`.
-
-        Raises:
-            RasterError: a shape is wrong, or `window` is smaller than `source_window`.
-        """
-        return self._sampled("average", bands, window=window)
+        values, valid = unsampled(len(bands), self.target.window.shape)
+        ready, counted = _prepared(bands, counted, window)
+        for block in self._blocks(kernel):
+            at = block.slices_in(self.target.window)
+            found, valid[at] = self._sampled(kernel, ready, counted, block=block, window=window)
+            for band, new in zip(values, found, strict=True):
+                band[at] = new
+        return values, valid
 
     def store(
         self,
         kernel: Kernel,
         bands: Sequence[CalibratedBand],
         *,
+        counted: NDArray[np.bool_],
         window: Window,
         stored: Sequence[NDArray[np.int16]],
         known: NDArray[np.bool_],
@@ -114,6 +119,7 @@ class Sampling:
         Args:
             kernel: kernel of all bands.
             bands: source bands that cover the absolute source `window`.
+            counted: True where a source pixel counts, in all bands; see `scene_mask`.
             window: see `source_window`.
             stored: output of each band; `FILL` in all bands where one is unknown.
             known: True where a pixel is requested; set to False where a band is unknown.
@@ -121,20 +127,19 @@ class Sampling:
         Raises:
             RasterError: a shape is wrong, or `window` is smaller than `source_window`.
         """
-        self._load_loops()
+        # here, since planning a tile does not need the compiler
+        numba_loader.load_for(self.target.window.width * self.target.window.height)
+        pixels, counted = _prepared([band.pixels for band in bands], counted, window)
         ready = [
-            CalibratedBand(*_prepared(band.pixels, band.valid, window), band.calibration)
-            for band in bands
+            CalibratedBand(each, band.calibration) for each, band in zip(pixels, bands, strict=True)
         ]
         if kernel == "bilinear" and fused.store_bilinear(
-            ready, window=window, coordinates=self.coordinates, stored=stored, known=known
+            ready, counted, window=window, coordinates=self.coordinates, stored=stored, known=known
         ):
             return
-        pairs = [(band.pixels, band.valid) for band in ready]
-        sample = self._average if kernel == "average" else self._bilinear
         for block in self._blocks(kernel):
             at = block.slices_in(self.target.window)
-            sampled = sample(pairs, block, window=window)
+            sampled = self._sampled(kernel, pixels, counted, block=block, window=window)
             store_sampled(ready, sampled, stored=[band[at] for band in stored], known=known[at])
 
     def _blocks(self, kernel: Kernel) -> Iterator[Window]:
@@ -144,69 +149,26 @@ class Sampling:
             rows = columns = self._average_block_edge()
         return _blocks(self.target.window, rows, columns=columns)
 
-    def _load_loops(self) -> None:
-        """Load the compiled loops before sampling; planning a tile does not need the compiler."""
-        numba_loader.load_for(self.target.window.width * self.target.window.height)
-
     def _sampled(
-        self, kernel: Kernel, bands: Sequence[MaskedBand], *, window: Window
-    ) -> list[Sampled]:
-        results = [unsampled(self.target.window.shape) for _ in bands]
-        ready = [_prepared(pixels, valid, window) for pixels, valid in bands]
-        sample = self._average if kernel == "average" else self._bilinear
-        for block in self._blocks(kernel):
-            at = block.slices_in(self.target.window)
-            found = sample(ready, block, window=window)
-            for (values, kept), (new_values, new_kept) in zip(results, found, strict=True):
-                values[at], kept[at] = new_values, new_kept
-        return results
-
-    def _bilinear(
-        self, bands: Sequence[MaskedBand], block: Window, *, window: Window
-    ) -> list[Sampled]:
-        coordinates = self.coordinates.centres(block)
-        return sample_bilinear(bands, window=window, coordinates=coordinates, source=self.source)
-
-    def _average(
-        self, bands: Sequence[MaskedBand], block: Window, *, window: Window
-    ) -> list[Sampled]:
+        self,
+        kernel: Kernel,
+        bands: Sequence[NDArray[Any]],
+        counted: NDArray[np.bool_],
+        *,
+        block: Window,
+        window: Window,
+    ) -> Sampled:
+        """Sample one block of the target."""
+        if kernel == "bilinear":
+            coordinates = self.coordinates.centres(block)
+            return sample_bilinear(
+                bands, counted, window=window, coordinates=coordinates, source=self.source
+            )
         footprints = PixelFootprints.between(self.coordinates.corners(block), self.source)
         if footprints is None:
-            return [unsampled(block.shape) for _ in bands]
+            return unsampled(len(bands), block.shape)
         require_window(footprints.box, window, self.source)
-        return [
-            sample_average(pixels, valid, window=window, footprints=footprints)
-            for pixels, valid in bands
-        ]
-
-    def nearest(self, classes: NDArray[Any], *, window: Window, fill_value: int) -> NDArray[Any]:
-        """Sample the class of the source pixel that contains each target pixel's centre.
-
-        Args:
-            classes: class numbers that cover the absolute source `window`.
-            window: see `source_window`.
-            fill_value: class of pixels outside the file.
-
-        Raises:
-            RasterError: a shape is wrong, or `window` is smaller than `source_window`.
-        """
-        self._load_loops()
-        _require_shape(classes, window)
-        classes = np.ascontiguousarray(classes)
-        result = np.full(self.target.window.shape, fill_value, dtype=classes.dtype)
-        if fused.sample_nearest(
-            classes, window=window, coordinates=self.coordinates, result=result
-        ):
-            return result
-        for block in _blocks(self.target.window, NODE_SPACING, columns=_BLOCK_COLUMNS):
-            result[block.slices_in(self.target.window)] = sample_nearest(
-                classes,
-                window=window,
-                coordinates=self.coordinates.centres(block),
-                source=self.source,
-                fill_value=fill_value,
-            )
-        return result
+        return sample_average(bands, counted, window=window, footprints=footprints)
 
     def source_window(self, kernel: Kernel) -> Window | None:
         """Absolute window of the file that `kernel` reads; None if there is none."""
@@ -251,33 +213,38 @@ def source_window(source: SourceGrid, target: GeoBox, *, kernel: Kernel) -> Wind
 
 def warp_bilinear(
     pixels: NDArray[Any],
-    valid: NDArray[np.bool_],
+    counted: NDArray[np.bool_],
     *,
     window: Window,
     source: SourceGrid,
     target: GeoBox,
-) -> Sampled:
-    """`Sampling.bilinear` of a single band."""
-    return Sampling.of(source, target).bilinear([(pixels, valid)], window=window)[0]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """`Sampling.sample` of a single band, bilinear."""
+    return _warp("bilinear", pixels, counted=counted, window=window, on=(source, target))
 
 
 def warp_average(
     pixels: NDArray[Any],
-    valid: NDArray[np.bool_],
+    counted: NDArray[np.bool_],
     *,
     window: Window,
     source: SourceGrid,
     target: GeoBox,
-) -> Sampled:
-    """`Sampling.average` of a single band."""
-    return Sampling.of(source, target).average([(pixels, valid)], window=window)[0]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """`Sampling.sample` of a single band, averaged."""
+    return _warp("average", pixels, counted=counted, window=window, on=(source, target))
 
 
-def warp_nearest(
-    classes: NDArray[Any], fill_value: int, *, window: Window, source: SourceGrid, target: GeoBox
-) -> NDArray[Any]:
-    """`Sampling.nearest` of a single class band."""
-    return Sampling.of(source, target).nearest(classes, window=window, fill_value=fill_value)
+def _warp(
+    kernel: Kernel,
+    pixels: NDArray[Any],
+    *,
+    counted: NDArray[np.bool_],
+    window: Window,
+    on: tuple[SourceGrid, GeoBox],
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    values, valid = Sampling.of(*on).sample(kernel, [pixels], counted=counted, window=window)
+    return values[0], valid
 
 
 def _blocks(window: Window, rows: int, *, columns: int) -> Iterator[Window]:
@@ -289,14 +256,20 @@ def _blocks(window: Window, rows: int, *, columns: int) -> Iterator[Window]:
                 yield block
 
 
-def _prepared(pixels: NDArray[Any], valid: NDArray[np.bool_], window: Window) -> MaskedBand:
-    """Prepare a band for sampling: contiguous, and valid only where float32 can hold it."""
-    _require_shape(pixels, window)
-    _require_shape(valid, window)
-    pixels = np.ascontiguousarray(pixels)
-    if np.issubdtype(pixels.dtype, np.floating):
-        valid = valid & (np.abs(pixels) <= np.finfo(np.float32).max)
-    return pixels, np.ascontiguousarray(valid)
+def _prepared(
+    bands: Sequence[NDArray[Any]], counted: NDArray[np.bool_], window: Window
+) -> tuple[list[NDArray[Any]], NDArray[np.bool_]]:
+    """Prepare bands for sampling: contiguous, and finite, since a weight of 0 cannot hide NaN."""
+    for array in (*bands, counted):
+        _require_shape(array, window)
+    is_float = [np.issubdtype(pixels.dtype, np.floating) for pixels in bands]
+    for pixels, is_one in zip(bands, is_float, strict=True):
+        counted = counted & (np.abs(pixels) < LARGEST_FLOAT) if is_one else counted
+    ready = [
+        np.ascontiguousarray(np.where(counted, pixels, 0) if is_one else pixels)
+        for pixels, is_one in zip(bands, is_float, strict=True)
+    ]
+    return ready, np.ascontiguousarray(counted)
 
 
 def _require_shape(array: NDArray[Any], window: Window) -> None:

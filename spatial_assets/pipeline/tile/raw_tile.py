@@ -24,7 +24,7 @@ from spatial_assets.errors import CHANGED_SINCE_INSPECTION, SceneError
 from spatial_assets.geo.clear_sky import ClearSky
 from spatial_assets.geo.grid.geobox import GeoBox, Window
 from spatial_assets.geo.verdict import Verdict
-from spatial_assets.geo.warp.kernel_choice import class_window_of
+from spatial_assets.geo.warp.scene_mask import window_to_read
 from spatial_assets.pipeline.failures import MissingInputError
 from spatial_assets.pipeline.fingerprints import fingerprint
 from spatial_assets.pipeline.outcome import CheckOutcome
@@ -141,7 +141,11 @@ class RawTileStage:
         return self.builder.is_current(RAW, record.id, _fingerprint(self._task, record))
 
     def take(self, record: SceneRecord) -> RawScene | None:
-        """Return the raw pixels of a scene, as just read or from the store; None: it has none."""
+        """Return the raw pixels of a scene, as just read or from the store; None: it has none.
+
+        Raises:
+            MissingInputError: the stored windows are not those that are needed now.
+        """
         held = self._held.pop(record.id, None)
         if held is not None:
             self._held_bytes -= held.nbytes
@@ -150,6 +154,12 @@ class RawTileStage:
         facts = self.builder.facts(RAW, RawTileFacts).get(record.id)
         if entry is None or facts is None:
             return None
+        if entry.fingerprint != _fingerprint(self._task, record):
+            message = (
+                f"{RAW} of tile {self._task.tile.key} was read with other settings or by another "
+                f'version; materialize it again, or select it too (--select "{RAW}+")'
+            )
+            raise MissingInputError(message)
         return load_raw(self._context.store, entry.objects, facts)
 
     def drop_withdrawn(self, stage: str, records: Sequence[SceneRecord]) -> None:
@@ -311,26 +321,20 @@ def remote_windows(scenes: Iterable[SceneRecord], box: GeoBox) -> Iterator[FileW
 def raw_windows(scene: SceneRecord, box: GeoBox) -> dict[str, Window] | None:
     """Return the windows that `box` needs of the files of `scene`; None: no overlap.
 
-    Windows are in absolute pixels, halo included. The class band must also reach under every
-    band pixel that is averaged.
+    Windows are in absolute pixels, halo included. Every file reaches under every pixel that is
+    sampled in another, since a pixel counts in all bands or in none.
     """
-    windows: dict[str, Window] = {}
     sampling = SceneSampling(scene, box)
-    for names in sampling.bands_alike(scene.files):
-        kernel = scene.of_band(names[0]).kernel
-        window = sampling.of_band(names[0]).source_window(kernel)
+    passes = sampling.passes()
+    if passes is None:
+        return None
+    sampled = [each.sampled for each in passes]
+    windows: dict[str, Window] = {}
+    for name in scene.files:
+        window = window_to_read(sampling.of_band(name).source, sampled)
         if window is None:
             return None
-        windows |= dict.fromkeys(names, window)
-    if scene.class_band is None:
-        return windows
-    grid = scene.of_band(scene.class_band).grid
-    for name in scene.bands:
-        facts = scene.of_band(name)
-        if facts.kernel == "average":
-            under = class_window_of(grid, facts.grid, band_window=windows[name])
-            if under is not None:
-                windows[scene.class_band] = windows[scene.class_band].hull(under)
+        windows[name] = window
     return windows
 
 

@@ -1,13 +1,14 @@
 """The stage `reprojected_raster`: clear-sky reflectance of each scene on the tile's pixels.
 
 Stored as int16 reflectance x 10,000, with fill where any band is unknown or the sky is not clear.
+A source pixel that does not count in all bands (see `geo.warp.scene_mask`) has no weight in any.
 The next stage receives exactly what is stored, period by period.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 
@@ -16,11 +17,12 @@ from numpy.typing import NDArray
 
 from spatial_assets.errors import RasterError
 from spatial_assets.geo.clear_sky import ClearSky
-from spatial_assets.geo.grid.geobox import GeoBox, Window
+from spatial_assets.geo.grid.geobox import GeoBox
 from spatial_assets.geo.pixels.placement import MAX_SHIFT_PIXELS, judge_alignment, judge_extent
 from spatial_assets.geo.radiometry import ALREADY_REFLECTANCE, FILL, REFLECTANCE_SCALE, fill_mask
 from spatial_assets.geo.verdict import Verdict
-from spatial_assets.geo.warp.warp import CalibratedBand, classes_on_band_grid
+from spatial_assets.geo.warp.scene_mask import GridMask, counted_pixels
+from spatial_assets.geo.warp.warp import CalibratedBand
 from spatial_assets.pipeline.fingerprints import fingerprint, rule_of
 from spatial_assets.pipeline.outcome import CheckOutcome
 from spatial_assets.pipeline.stages import CODE_VERSIONS, RAW, REPROJECTED_RASTER
@@ -209,10 +211,6 @@ class ReprojectedRasterStage:
         return is_of_sensor and self._raw.is_current(record)
 
 
-STRIP_PIXELS = 1 << 20
-"""Source pixels that are masked at a time."""
-
-
 class MisplacedError(RasterError):
     """A raster about to be stored does not lie on the tile's pixels, or lies off its scene."""
 
@@ -233,79 +231,56 @@ def reproject(
 
     Returns:
         Quantised reflectance, shape (band, row, column) in the order of `scene.bands`; a pixel
-        is `FILL` in all bands unless it is valid in all of them and the sky is clear.
+        is `FILL` in all bands unless it is valid in all of them.
     """
     sampling = SceneSampling(scene, box)
-    known = _clear_on_target(scene, raw, sampling, clear=clear)
-    pixels = np.empty((len(scene.bands), *sampling.shape), dtype=np.int16)
-    groups = sampling.bands_alike(scene.bands)
-    for names in groups:
-        sampling.of_band(names[0]).store(
-            scene.of_band(names[0]).kernel,
-            [_calibrated(scene, raw, name, clear=clear) for name in names],
-            window=raw.bands[names[0]].window,
-            stored=[pixels[scene.bands.index(name)] for name in names],
+    pixels = np.full((len(scene.bands), *sampling.shape), FILL, dtype=np.int16)
+    passes = sampling.passes()
+    if passes is None:
+        return pixels
+    known = np.ones(sampling.shape, dtype=np.bool_)
+    masks = good_pixels(scene, raw, sampling, clear=clear)
+    counted = counted_pixels(masks, [each.sampled for each in passes])
+    for each, mask in zip(passes, counted, strict=True):
+        each.sampling.store(
+            each.kernel,
+            [
+                CalibratedBand(
+                    raw.bands[name].pixels[mask.window.slices_in(raw.bands[name].window)],
+                    scene.of_band(name).calibration or ALREADY_REFLECTANCE,
+                )
+                for name in each.names
+            ],
+            counted=mask.good,
+            window=mask.window,
+            stored=[pixels[scene.bands.index(name)] for name in each.names],
             known=known,
         )
-    if len(groups) > 1:
+    if len(passes) > 1:
         np.copyto(pixels, FILL, where=~known)
     return pixels
 
 
-def _calibrated(
-    scene: SceneRecord, raw: RawScene, name: str, *, clear: ClearSky | None
-) -> CalibratedBand:
-    """Return the pixels of one band, with their validity and calibration."""
-    facts = scene.of_band(name)
-    valid = _observed(scene, raw, name, clear=clear if facts.kernel == "average" else None)
-    return CalibratedBand(raw.bands[name].pixels, valid, facts.calibration or ALREADY_REFLECTANCE)
-
-
-def _clear_on_target(
+def good_pixels(
     scene: SceneRecord, raw: RawScene, sampling: SceneSampling, *, clear: ClearSky | None
-) -> NDArray[np.bool_]:
-    """Return True where the class pixel under a target pixel's centre is clear sky."""
-    averaged = any(scene.of_band(name).kernel == "average" for name in scene.bands)
-    if clear is None or scene.class_band is None or averaged:
-        return np.ones(sampling.shape, dtype=np.bool_)
-    band = raw.bands[scene.class_band]
-    classes = sampling.of_band(scene.class_band)
-    # judged before the warp: a class band mostly has fewer pixels than the target
-    is_clear = clear.clear(band.pixels)
-    return classes.nearest(is_clear, window=band.window, fill_value=False)
+) -> list[GridMask]:
+    """Return the pixels observed in all bands of a grid, for each grid; and those that are clear.
 
-
-def _observed(
-    scene: SceneRecord, raw: RawScene, name: str, *, clear: ClearSky | None
-) -> NDArray[np.bool_]:
-    """Return True where a band's pixel is observed, under a clear sky if `clear` is given.
-
-    It works in strips: a scene much finer than the target has many more pixels than the target.
+    A pixel under the mask of its file is stored as fill, and so is one that could not be read.
     """
-    band, facts = raw.bands[name], scene.of_band(name)
-    valid = np.empty(band.window.shape, dtype=np.bool_)
-    for strip in _strips(band.window):
-        at = strip.slices_in(band.window)
-        valid[at] = ~fill_mask(band.pixels[at], facts.nodata)
-        if clear is not None and scene.class_band is not None:
-            classes = raw.bands[scene.class_band]
-            on_band = classes_on_band_grid(
-                classes.pixels,
-                classes.window,
-                class_grid=scene.of_band(scene.class_band).grid,
-                band_grid=facts.grid,
-                band_window=strip,
-                fill_value=clear.unobserved,
-            )
-            valid[at] &= clear.clear(on_band)
-    return valid
-
-
-def _strips(window: Window) -> Iterator[Window]:
-    """Yield `window` in strips of rows of about a million pixels."""
-    rows = max(1, STRIP_PIXELS // window.width)
-    for top in range(window.row, window.row_stop, rows):
-        yield Window(window.column, top, window.width, min(rows, window.row_stop - top))
+    masks: list[GridMask] = []
+    for name in scene.bands:
+        band, grid = raw.bands[name], sampling.of_band(name).source
+        observed = ~fill_mask(band.pixels, scene.of_band(name).nodata)
+        same = next((mask for mask in masks if mask.grid is grid), None)
+        if same is None:
+            masks.append(GridMask(grid, band.window, observed))
+        else:
+            np.logical_and(same.good, observed, out=same.good)
+    if clear is not None and scene.class_band is not None:
+        band, grid = raw.bands[scene.class_band], sampling.of_band(scene.class_band).source
+        masks.append(GridMask(grid, band.window, clear.clear(band.pixels)))
+    return masks
 
 
 def store_reprojected(  # noqa: PLR0913 - the facts of a file, each by its name

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import lru_cache
 
 from pyproj import CRS
 
 from spatial_assets.geo.grid.geobox import GeoBox
+from spatial_assets.geo.warp.scene_mask import GridWindow
 from spatial_assets.geo.warp.warp import Kernel, Lattice, Sampling
 from spatial_assets.pipeline.tile.scene_record import SceneRecord
+
+
+@dataclass(frozen=True, eq=False)
+class SamplingPass:
+    """Bands that one pass over the target samples: same grid, same kernel."""
+
+    names: tuple[str, ...]
+    kernel: Kernel
+    sampling: Sampling
+    sampled: GridWindow
+    """Grid of the bands, and the window of it that the kernel reaches."""
 
 
 class SceneSampling:
@@ -26,13 +38,21 @@ class SceneSampling:
         """(rows, columns) of the target."""
         return self._box.window.shape
 
-    def bands_alike(self, names: Iterable[str]) -> list[list[str]]:
-        """Group the bands that one pass over the target can sample: same grid, same kernel."""
+    def passes(self) -> list[SamplingPass] | None:
+        """Return the passes that sample all reflectance bands; None: the scene does not overlap."""
         found: dict[tuple[int, Kernel], list[str]] = {}
-        for name in names:
+        for name in self._scene.bands:
             key = (id(self.of_band(name)), self._scene.of_band(name).kernel)
             found.setdefault(key, []).append(name)
-        return list(found.values())
+        passes = []
+        for (_, kernel), names in found.items():
+            sampling = self.of_band(names[0])
+            window = sampling.source_window(kernel)
+            if window is None:
+                return None
+            sampled = GridWindow(sampling.source, window)
+            passes.append(SamplingPass(tuple(names), kernel, sampling, sampled))
+        return passes
 
     def of_band(self, name: str) -> Sampling:
         """Return the sampling of a band, shared by the bands on its grid."""

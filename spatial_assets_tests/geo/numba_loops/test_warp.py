@@ -71,7 +71,9 @@ Stored = tuple[NDArray[np.int16], NDArray[np.bool_]]
 
 def store(
     case: Case,
-    bands: list[tuple[NDArray[Any], NDArray[np.bool_]]],
+    bands: list[NDArray[Any]],
+    counted: NDArray[np.bool_],
+    *,
     wanted: NDArray[np.bool_],
     calibration: Calibration,
 ) -> Stored:
@@ -79,9 +81,13 @@ def store(
     sampling = Sampling.of(case.source, case.target)
     stored = np.empty((len(bands), *case.target.window.shape), dtype=np.int16)
     known = wanted.copy()
-    calibrated = [CalibratedBand(pixels, valid, calibration) for pixels, valid in bands]
     sampling.store(
-        "bilinear", calibrated, window=case.source.window, stored=list(stored), known=known
+        "bilinear",
+        [CalibratedBand(pixels, calibration) for pixels in bands],
+        counted=counted,
+        window=case.source.window,
+        stored=list(stored),
+        known=known,
     )
     return stored, known
 
@@ -98,7 +104,7 @@ def test_the_cases_are_such_that_the_compiled_loops_run(name: str) -> None:
 @settings(deadline=None, max_examples=4)
 @given(
     seed=st.integers(0, 2**32 - 1),
-    shares=st.tuples(*[st.sampled_from([0.0, 0.05, 0.6])] * 2),
+    holes=st.sampled_from([0.0, 0.05, 0.6]),
     unwanted=st.sampled_from([0.0, 0.4]),
     calibration=st.builds(Calibration, st.floats(1e-6, 1.0), st.floats(-1.0, 1.0)),
 )
@@ -107,19 +113,17 @@ def test_reflectance_has_the_same_bits(
     kind: str,
     *,
     seed: int,
-    shares: tuple[float, ...],
+    holes: float,
     unwanted: float,
     calibration: Calibration,
 ) -> None:
     case, random = CASES[name], np.random.default_rng(seed)
-    bands = []
-    for number, share in enumerate(shares):
-        pixels = of_kind(case, kind, seed + number)
-        bands.append((pixels, random.random(pixels.shape) >= share))
+    bands = [of_kind(case, kind, seed + number) for number in range(2)]
+    counted = random.random(case.pixels.shape) >= holes
     wanted = random.random(case.target.window.shape) >= unwanted
 
     (stored, known), (expected, expected_known) = both(
-        lambda: store(case, bands, wanted, calibration)
+        lambda: store(case, bands, counted, wanted=wanted, calibration=calibration)
     )
 
     assert known.tobytes() == expected_known.tobytes()
@@ -140,9 +144,11 @@ def test_where_cells_need_exact_places_numpy_stands_in() -> None:
     sampling = Sampling.of(case.source, case.target)
     assert sampling.coordinates.lattice_rows() is None
     everywhere = np.ones(case.target.window.shape, dtype=np.bool_)
-    band = (case.pixels, case.observed)
+    plain = Calibration(1e-4, 0.0)
 
-    found, expected = both(lambda: store(case, [band], everywhere, Calibration(1e-4, 0.0)))
+    found, expected = both(
+        lambda: store(case, [pixels], case.observed, wanted=everywhere, calibration=plain)
+    )
 
     assert found[0].tobytes() == expected[0].tobytes()
     assert (found[0] != FILL).any()
@@ -153,11 +159,16 @@ def test_stored_reflectance_is_the_sampled_one_calibrated(module: ModuleType | N
     case, calibration = CASES["utm"], Calibration(1e-4, -0.01)
     everywhere = np.ones(case.target.window.shape, dtype=np.bool_)
     sampling = Sampling.of(case.source, case.target)
-    band = (case.pixels, case.observed)
+    bands = [case.pixels, case.pixels]
 
-    stored, known = with_loops(module, lambda: store(case, [band, band], everywhere, calibration))
+    stored, known = with_loops(
+        module,
+        lambda: store(case, bands, case.observed, wanted=everywhere, calibration=calibration),
+    )
 
-    numbers, seen = sampling.bilinear([band], window=case.source.window)[0]
+    (numbers,), seen = sampling.sample(
+        "bilinear", bands[:1], counted=case.observed, window=case.source.window
+    )
     expected = np.where(seen, np.rint((numbers * 1e-4 - 0.01) * 1e4), FILL)
     np.testing.assert_array_equal(known, seen)
     for each in stored:
@@ -168,36 +179,18 @@ def test_stored_reflectance_is_the_sampled_one_calibrated(module: ModuleType | N
 def test_bands_of_several_types_are_stored_too() -> None:
     case = CASES["utm"]
     everywhere = np.ones(case.target.window.shape, dtype=np.bool_)
-    bands: list[tuple[NDArray[Any], NDArray[np.bool_]]] = [
-        (case.pixels, case.observed),
-        (case.pixels.astype(np.float32), case.pixels > 1000),
-    ]
+    bands: list[NDArray[Any]] = [case.pixels, case.pixels.astype(np.float32)]
+    plain = Calibration(1e-4, 0.0)
 
     (stored, known), (expected, expected_known) = both(
-        lambda: store(case, bands, everywhere, Calibration(1e-4, 0.0))
+        lambda: store(case, bands, case.observed, wanted=everywhere, calibration=plain)
     )
 
     assert stored.tobytes() == expected.tobytes()
     assert known.tobytes() == expected_known.tobytes()
 
 
-@pytest.mark.parametrize("kind", ["uint8", "uint16"])
-@pytest.mark.parametrize("name", CASES)
-def test_nearest_has_the_same_classes(name: str, kind: str) -> None:
-    case = CASES[name]
-    classes = of_kind(case, kind, 1)
-
-    def warped() -> NDArray[Any]:
-        sampling = Sampling.of(case.source, case.target)
-        return sampling.nearest(classes, window=case.source.window, fill_value=0)
-
-    found, expected = both(warped)
-
-    assert found.tobytes() == expected.tobytes()
-    assert found.any()
-
-
-@pytest.mark.parametrize("kernel", ["bilinear", "stored", "nearest"])
+@pytest.mark.parametrize("kernel", ["bilinear", "stored"])
 @pytest.mark.parametrize("module", [compiled, None], ids=["compiled", "numpy"])
 def test_too_small_a_window_is_refused(kernel: str, module: ModuleType | None) -> None:
     case = CASES["utm"]
@@ -208,15 +201,22 @@ def test_too_small_a_window_is_refused(kernel: str, module: ModuleType | None) -
     at = less.slices_in(case.source.window)
 
     def warp() -> object:
-        if kernel == "nearest":
-            return sampling.nearest(case.pixels[at], window=less, fill_value=0)
         if kernel == "stored":
-            band = CalibratedBand(case.pixels[at], case.observed[at], Calibration(1e-4, 0.0))
+            band = CalibratedBand(case.pixels[at], Calibration(1e-4, 0.0))
             stored = np.empty(case.target.window.shape, dtype=np.int16)
             known = np.ones(stored.shape, dtype=np.bool_)
-            sampling.store("bilinear", [band], window=less, stored=[stored], known=known)
+            sampling.store(
+                "bilinear",
+                [band],
+                counted=case.observed[at],
+                window=less,
+                stored=[stored],
+                known=known,
+            )
             return stored
-        return sampling.bilinear([(case.pixels[at], case.observed[at])], window=less)
+        return sampling.sample(
+            "bilinear", [case.pixels[at]], counted=case.observed[at], window=less
+        )
 
     with pytest.raises(RasterError, match="needs source") as raised:
         with_loops(module, warp)

@@ -1,17 +1,14 @@
-"""Decisions for a whole scene: the kernel, and the alignment of its bands."""
+"""The kernel, chosen for a whole scene."""
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from affine import Affine
-from hypothesis import given
-from hypothesis import strategies as st
 from pyproj import CRS
 
 from spatial_assets.errors import RasterError
 from spatial_assets.geo.grid.geobox import GeoBox, Window
-from spatial_assets.geo.warp.kernel_choice import class_window_of, classes_on_band_grid, pixel_ratio
+from spatial_assets.geo.warp.kernel_choice import pixel_ratio
 from spatial_assets.geo.warp.source_grid import SourceGrid
 from spatial_assets.geo.warp.warp import choose_kernel
 from spatial_assets_tests.geo.warp_cases import matrix_origin, source_grid
@@ -60,61 +57,3 @@ def test_a_scene_whose_centre_has_no_place_on_the_grid_is_refused() -> None:
         choose_kernel(cap, GeoBox(Window(0, 0, 1, 1), origin, crs))
 
     assert caught.value.reason == "off_the_grid"
-
-
-def test_coarser_classes_are_repeated_over_the_band_pixels_they_contain() -> None:
-    classes = SourceGrid(transform=Affine(20, 0, 5e5, 0, -20, 5e6), width=2, height=2, crs=UTM)
-
-    found = classes_on_band_grid(
-        np.array([[4, 9], [3, 5]], dtype=np.uint8), classes.window,
-        class_grid=classes, band_grid=BAND, band_window=Window(0, 0, 5, 4), fill_value=0,
-    )  # fmt: skip
-
-    assert found.tolist() == [[4, 4, 9, 9, 0], [4, 4, 9, 9, 0], [3, 3, 5, 5, 0], [3, 3, 5, 5, 0]]
-
-
-def test_a_half_pixel_shift_of_the_classes_is_honoured() -> None:
-    """Class pixels of 20 m that begin 10 m to the west: every other column moves on."""
-    classes = SourceGrid(transform=Affine(20, 0, 499990, 0, -20, 5e6), width=3, height=1, crs=UTM)
-
-    found = classes_on_band_grid(
-        np.array([[1, 2, 3]], dtype=np.uint8), classes.window,
-        class_grid=classes, band_grid=BAND, band_window=Window(0, 0, 5, 1), fill_value=0,
-    )  # fmt: skip
-
-    assert found.tolist() == [[1, 2, 2, 3, 3]]
-
-
-@given(
-    left=st.integers(0, 50), top=st.integers(0, 50),
-    shift=st.floats(-30, 30), size=st.sampled_from([10.0, 20.0, 60.0]),
-)  # fmt: skip
-def test_classes_of_any_part_are_those_of_the_whole(
-    left: int, top: int, *, shift: float, size: float
-) -> None:
-    grid = SourceGrid(
-        transform=Affine(size, 0, 5e5 + shift, 0, -size, 5e6 - shift), width=12, height=12, crs=UTM
-    )
-    classes = np.arange(144, dtype=np.uint8).reshape(12, 12)
-    whole = classes_on_band_grid(
-        classes, grid.window, class_grid=grid, band_grid=BAND, band_window=BAND.window,
-        fill_value=200,
-    )  # fmt: skip
-    part = Window(left, top, 10, 10)
-    needed = class_window_of(grid, BAND, band_window=part) or Window(0, 0, 1, 1)
-
-    found = classes_on_band_grid(
-        classes[needed.slices_in(grid.window)], needed, class_grid=grid, band_grid=BAND,
-        band_window=part, fill_value=200,
-    )  # fmt: skip
-
-    assert found.tolist() == whole[part.slices_in(BAND.window)].tolist()
-
-
-def test_bands_of_different_crss_are_refused() -> None:
-    other = SourceGrid(transform=BAND.transform, width=60, height=60, crs=CRS(32634))
-
-    with pytest.raises(RasterError) as caught:
-        class_window_of(other, BAND, band_window=BAND.window)
-
-    assert caught.value.reason == "crs_mismatch"

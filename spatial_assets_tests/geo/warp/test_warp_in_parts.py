@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from spatial_assets.geo.grid.geobox import GeoBox, Window
+from spatial_assets.geo.warp.bilinear import Sampled
 from spatial_assets.geo.warp.lattice import Lattice
 from spatial_assets.geo.warp.source_grid import SourceGrid
-from spatial_assets.geo.warp.warp import Sampling
+from spatial_assets.geo.warp.warp import Kernel, Sampling
 from spatial_assets_tests.geo.warp_cases import Case, make_case, source_grid
 
 GRIDS = {
@@ -23,7 +25,7 @@ SIZE = 150
 
 WHOLE = {name: make_case(grid, "WebMercatorQuad", zoom, size=SIZE)
          for name, (grid, zoom) in GRIDS.items()}  # fmt: skip
-KERNELS = ("bilinear", "average", "nearest")
+KERNELS: tuple[Kernel, ...] = ("bilinear", "average")
 
 
 @st.composite
@@ -67,11 +69,13 @@ def test_the_source_window_is_all_that_is_read(name: str, part: tuple[int, int, 
     target = part_of(case, part)
     sampling = Sampling.of(case.source, target)
 
-    everything = sampling.bilinear([(case.pixels, case.observed)], window=case.source.window)[0]
+    (everything,), valid = sampling.sample(
+        "bilinear", [case.pixels], counted=case.observed, window=case.source.window
+    )
     asked_for = case.cut(target, kernel="bilinear")
 
-    assert everything[0].tobytes() == asked_for[0].tobytes()
-    assert everything[1].tobytes() == asked_for[1].tobytes()
+    assert everything.tobytes() == asked_for[0].tobytes()
+    assert valid.tobytes() == asked_for[1].tobytes()
 
 
 @settings(deadline=None, max_examples=30)
@@ -92,8 +96,10 @@ def test_no_pattern_of_holes_and_no_type_depends_on_the_cut(
     results = []
     for box in (base.target, target):
         sampling = Sampling.of(base.source, box)
-        for warp in (sampling.bilinear, sampling.average):
-            values, valid = warp([(pixels, ~holes)], window=base.source.window)[0]
+        for kernel in KERNELS:
+            (values,), valid = sampling.sample(
+                kernel, [pixels], counted=~holes, window=base.source.window
+            )
             at = target.window.slices_in(box.window)
             results.append(values[at].tobytes() + valid[at].tobytes())
 
@@ -107,14 +113,15 @@ def test_bands_of_one_grid_share_their_places_and_scenes_their_lattice() -> None
         width=150, height=150, crs=case.source.crs,
     )  # fmt: skip
     lattice = Lattice.around(case.target, case.source.crs)
-    inputs = [(case.pixels, case.observed), (case.pixels // 2, case.observed)]
+    inputs = [case.pixels, case.pixels // 2]
 
-    shared = Sampling.of(case.source, case.target, lattice=lattice)
-    both = shared.bilinear(inputs, window=case.source.window)
-    alone = [
-        Sampling.of(case.source, case.target).bilinear([band], window=case.source.window)[0]
-        for band in inputs
-    ]
+    def warp(sampling: Sampling, bands: list[NDArray[np.uint16]]) -> Sampled:
+        return sampling.sample("bilinear", bands, counted=case.observed, window=case.source.window)
 
-    assert [values.tobytes() for values, _ in both] == [values.tobytes() for values, _ in alone]
+    both, valid = warp(Sampling.of(case.source, case.target, lattice=lattice), inputs)
+    for values, band in zip(both, inputs, strict=True):
+        (alone,), known = warp(Sampling.of(case.source, case.target), [band])
+
+        assert values.tobytes() == alone.tobytes()
+        assert valid.tobytes() == known.tobytes()
     assert Sampling.of(half, case.target, lattice=lattice).source_window("bilinear") is not None
