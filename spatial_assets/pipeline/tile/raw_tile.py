@@ -154,7 +154,7 @@ class RawTileStage:
         facts = self.builder.facts(RAW, RawTileFacts).get(record.id)
         if entry is None or facts is None:
             return None
-        if entry.fingerprint != _fingerprint(self._task, record):
+        if not self.is_current(record):
             message = (
                 f"{RAW} of tile {self._task.tile.key} was read with other settings or by another "
                 f'version; materialize it again, or select it too (--select "{RAW}+")'
