@@ -133,15 +133,15 @@ def expected(
     numbers, counted = np.pad(band.pixels, MARGIN), np.pad(counted, MARGIN)
     transform = band.grid.transform @ Affine.translation(-MARGIN, -MARGIN)
     profile = {"crs": band.grid.crs.to_wkt(), "transform": transform}
-    target = {"place": Affine(*box.transform[:6]), "shape": box.window.shape}
+    place, shape = Affine(*box.transform[:6]), box.window.shape
     values, known = warped_array(
-        np.where(counted, numbers, 0), {**profile, "dtype": band.pixels.dtype.name},
-        resampling=Resampling[kernel], **target,
+        np.where(counted, numbers, 0), profile,
+        place=place, shape=shape, resampling=Resampling[kernel],
     )  # fmt: skip
     if kernel == "average":  # GDAL is content with a single pixel
         share, _ = warped_array(
-            counted.astype(np.float32), {**profile, "dtype": "float32"},
-            resampling=Resampling.average, nodata=None, **target,
+            counted.astype(np.float32), profile,
+            place=place, shape=shape, resampling=Resampling.average, nodata=None,
         )  # fmt: skip
         known = known & (share >= 0.5)
     assert band.calibration is not None

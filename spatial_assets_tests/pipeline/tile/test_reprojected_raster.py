@@ -70,10 +70,10 @@ def test_a_cloud_has_no_weight_in_its_neighbours() -> None:
 
 @pytest.mark.parametrize("missing", ["red", "nir"])
 def test_a_pixel_missing_in_one_band_has_no_weight_in_any(missing: str) -> None:
-    pixels = {"red": RED.copy(), "nir": (RED + 1000).astype(np.uint16)}
-    pixels[missing][1, 1] = 0
+    red_dn, nir_dn = RED.copy(), (RED + 1000).astype(np.uint16)
+    {"red": red_dn, "nir": nir_dn}[missing][1, 1] = 0
 
-    red, nir = warped(target((3, 2), size=10, right=2.5), **pixels, scl=classes())
+    red, nir = warped(target((3, 2), size=10, right=2.5), red=red_dn, nir=nir_dn, scl=classes())
 
     assert red == [[125, 225], [400, FILL], [725, 825]]
     assert nir == [[1125, 1225], [1400, FILL], [1725, 1825]]
