@@ -64,6 +64,23 @@ class SceneError(SpatialAssetsError):
 CHANGED_SINCE_INSPECTION = "changed_since_inspection"
 """Reason of a SceneError that another run may correct: it inspects the changed file again."""
 
+PAGE_INSTEAD_OF_FILE = "page_instead_of_file"
+"""Reason of a SceneError: a server answered with HTML, XML or JSON where a raster should be."""
+
+REASONS_OF_THE_MOMENT = frozenset(
+    {
+        CHANGED_SINCE_INSPECTION,
+        PAGE_INSTEAD_OF_FILE,
+        *("missing_object", "forbidden", "refused_by_server", "unreadable_file"),
+        *("forbidden_host", "forbidden_folder", "larger_than_cache"),
+    }
+)
+"""Reasons of a SceneError that lie in the access to a file, not in its content.
+
+A mount, a login, a server or a setting may be another one at the next run, though the catalogue
+stays the same: such a verdict is never stored, and never a reason to leave a tile alone.
+"""
+
 
 class SourceUnavailableError(SpatialAssetsError):
     """The archive or the catalogue did not answer; a retry may help."""

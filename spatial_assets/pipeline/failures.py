@@ -11,7 +11,7 @@ import traceback
 from dataclasses import dataclass, replace
 
 from spatial_assets.errors import (
-    CHANGED_SINCE_INSPECTION,
+    REASONS_OF_THE_MOMENT,
     DatabaseError,
     ForeignProjectError,
     GridError,
@@ -44,6 +44,14 @@ class UninspectedSceneError(SpatialAssetsError):
     def __init__(self, message: str, *, reason: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class UnreachableScenesError(SpatialAssetsError):
+    """No scene of a tile can be used, and some only because their files cannot be reached now."""
+
+    def __init__(self, message: str, *, evidence: dict[str, object]) -> None:
+        super().__init__(message)
+        self.evidence = evidence
 
 
 class TileQuarantinedError(SpatialAssetsError):
@@ -87,6 +95,7 @@ FAILURES: tuple[tuple[ErrorKind, Failure], ...] = (
     (MissingInputError, _permanent("missing_input")),
     (TooLargeError, _permanent("too_large")),
     (UninspectedSceneError, _permanent(OWN_REASON)),
+    (UnreachableScenesError, _permanent("no_reachable_scene")),
     (TileQuarantinedError, _BAD_INPUT),
     (RasterError, _BAD_INPUT),
     (SceneError, _BAD_INPUT),
@@ -137,8 +146,8 @@ UNEXPECTED = _permanent("unexpected")
 
 def failure_of(error: BaseException) -> Failure:
     """Classify an exception."""
-    if isinstance(error, SceneError) and error.reason == CHANGED_SINCE_INSPECTION:
-        return _permanent(CHANGED_SINCE_INSPECTION)
+    if isinstance(error, SceneError) and error.reason in REASONS_OF_THE_MOMENT:
+        return _permanent(error.reason)
     failure = next((found for kind, found in FAILURES if _is(error, kind)), UNEXPECTED)
     if failure.reason == OWN_REASON:
         return replace(failure, reason=str(getattr(error, "reason", "")))

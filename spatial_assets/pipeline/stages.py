@@ -15,7 +15,7 @@ INDEX_RANGE = "index_range"
 """Check over all indices of a tile; it belongs to the first of them."""
 
 CODE_VERSIONS = {
-    "scene": "2",
+    "scene": "3",
     "raw_tile": "2",
     "reprojected_raster": "2",
     "index": "1",

@@ -25,6 +25,7 @@ from spatial_assets.pipeline.failures import (
     TileQuarantinedError,
     TooLargeError,
     UninspectedSceneError,
+    UnreachableScenesError,
     failure_of,
     outcome_of,
 )
@@ -36,6 +37,7 @@ ROWS = [
     (MissingInputError("x"), LASTING, "missing_input"),
     (TooLargeError("x"), LASTING, "too_large"),
     (UninspectedSceneError("x", reason="timed_out"), LASTING, "timed_out"),
+    (UnreachableScenesError("x", evidence={}), LASTING, "no_reachable_scene"),
     (TileQuarantinedError("x", reason="empty", evidence={}), BAD_INPUT, "empty"),
     (errors.RasterError("x", reason="rotated_grid"), BAD_INPUT, "rotated_grid"),
     (errors.SceneError("x", reason="no_crs"), BAD_INPUT, "no_crs"),
@@ -111,7 +113,8 @@ def test_what_is_not_in_the_table_is_a_bug_and_not_tried_again(error: Exception)
     assert type(error).__name__ in str(outcome.stages[0].evidence["traceback"])
 
 
-def test_a_scene_that_changed_during_the_run_is_inspected_by_the_next() -> None:
-    found = failure_of(errors.SceneError("x", reason=errors.CHANGED_SINCE_INSPECTION))
+@pytest.mark.parametrize("reason", sorted(errors.REASONS_OF_THE_MOMENT))
+def test_a_verdict_that_may_be_of_the_moment_is_no_quarantine(reason: str) -> None:
+    found = failure_of(errors.SceneError("x", reason=reason))
 
-    assert found == Failure(State.FAILED, errors.CHANGED_SINCE_INSPECTION, transient=False)
+    assert found == Failure(State.FAILED, reason, transient=False)

@@ -4,43 +4,30 @@ By default a catalogue may not name anything nearer to this machine than itself:
 names no address of a private network, and only a folder names an address of this machine.
 Link-local addresses, at which clouds serve credentials, are refused to all.
 
-A host is judged by the addresses that its name resolves to now. A name that resolves to another
-address a moment later, when it is requested, is not noticed. If that matters, list the hosts, or
-restrict the network of the workers.
+A host is judged by the addresses that its name resolves to, and http_client.py connects to just
+these, so that a name that resolves differently a moment later gains nothing. A proxy resolves the
+names again by itself: restrict what it may reach.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import posixpath
-import socket
-import time
 from dataclasses import dataclass
-from enum import IntEnum
 from fnmatch import fnmatchcase
-from functools import lru_cache
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
+from spatial_assets.catalog.access.address_classes import (
+    Proximity,
+    addresses_of,
+    proximity_of_address,
+)
 from spatial_assets.catalog.access.hrefs import is_remote
-from spatial_assets.errors import SceneError
+from spatial_assets.errors import SceneError, SourceUnavailableError
 from spatial_assets.project.secrets import mask_secrets
 
 HOST_REMEDY = "list it in [scenes] hosts of project.toml if you trust it"
 FOLDER_REMEDY = "list it in [scenes] folders of project.toml if you trust the catalogue"
-
-
-class Proximity(IntEnum):
-    """Proximity of an address to this machine."""
-
-    PUBLIC = 0
-    PRIVATE = 1
-    """Address of a network that is not routed on the internet."""
-
-    OWN = 2
-    """Address of this machine."""
-
-    LINK = 3
-    """Link-local address: clouds serve credentials there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,30 +51,45 @@ class AllowedPlaces:
 
         Raises:
             SceneError: `forbidden_host` or `forbidden_folder`.
+            SourceUnavailableError: the name of the host does not resolve at the moment.
         """
         if not is_remote(place):
             self._require_folder(place)
         elif not self._is_named(place):
-            if self.hosts:
-                raise _refused(place, "is not one of [scenes] hosts", remedy=HOST_REMEDY)
+            self._require_listed(place)
             self._require_far_enough(place, self.nearest)
 
-    def require_redirect(self, start: str, end: str) -> None:
-        """Refuse a redirect from a place to a nearer one.
+    def connection_of(
+        self, url: str, *, s3_href: str | None = None, origin: Proximity | None = None
+    ) -> tuple[tuple[str, ...], Proximity]:
+        """Return the addresses that a request may connect to, and their proximity.
+
+        Args:
+            url: of the request.
+            s3_href: s3:// href that the URL was made from; `hosts` then lists its bucket.
+            origin: proximity of the server that redirected here; None: no redirect.
 
         Raises:
             SceneError: `forbidden_host`.
+            SourceUnavailableError: the name of the host does not resolve at the moment.
         """
-        if not is_remote(end):
-            raise _refused(
-                end, "is the target of a redirect, but no URL", remedy="report it to its owner"
-            )
-        self.require(end)
-        if not self._is_named(end):
-            self._require_far_enough(end, proximity_of(start))
+        found, proximity = _resolved(url)
+        if self._is_named(url) or (s3_href is not None and self._is_named(s3_href)):
+            return found, proximity
+        self._require_listed(s3_href or url)
+        self._require_far_enough(url, self.nearest, found=proximity)
+        if origin is not None:
+            self._require_far_enough(url, origin, found=proximity)
+        return found, proximity
 
-    def _require_far_enough(self, place: str, nearest: Proximity) -> None:
-        found = proximity_of(place)
+    def _require_listed(self, place: str) -> None:
+        if self.hosts:
+            raise _refused(place, "is not one of [scenes] hosts", remedy=HOST_REMEDY)
+
+    def _require_far_enough(
+        self, place: str, nearest: Proximity, *, found: Proximity | None = None
+    ) -> None:
+        found = proximity_of(place) if found is None else found
         if found > nearest:
             why = f"is an address {_PROXIMITY_TEXT[found]}, nearer than the source that names it"
             raise _refused(place, why, remedy=HOST_REMEDY)
@@ -95,7 +97,7 @@ class AllowedPlaces:
     def _is_named(self, place: str) -> bool:
         """Return True if the project itself names a place."""
         parts = urlsplit(place)
-        if parts.netloc.lower() in self.trusted and parts.scheme != "s3":
+        if parts.scheme != "s3" and not self.trusted.isdisjoint(netlocs_of(place)):
             return True
         host = f"s3://{parts.netloc}" if parts.scheme == "s3" else (parts.hostname or "")
         return any(fnmatchcase(host, pattern.lower()) for pattern in self.hosts)
@@ -112,11 +114,18 @@ class AllowedPlaces:
         )
 
 
+def netlocs_of(url: str) -> set[str]:
+    """Return the host of a URL with its port, and as written: https://a is https://a:443."""
+    parts = urlsplit(url)
+    default = 443 if parts.scheme == "https" else 80
+    return {parts.netloc.lower(), f"{parts.hostname}:{parts.port or default}"}
+
+
 _PROXIMITY_TEXT = {
     Proximity.PUBLIC: "of the internet",
     Proximity.PRIVATE: "of a private network",
     Proximity.OWN: "of this machine",
-    Proximity.LINK: "of the link-local range",
+    Proximity.LINK: "of the link-local range or of a metadata service",
 }
 
 ANYWHERE = AllowedPlaces()
@@ -124,33 +133,38 @@ ANYWHERE = AllowedPlaces()
 
 
 def proximity_of(url: str) -> Proximity:
-    """Return the proximity of the host of an http(s) URL, by the nearest of its addresses."""
-    parts = urlsplit(url)
-    if parts.scheme == "s3" or not parts.hostname:
+    """Return the proximity of the host of an http(s) URL, by the nearest of its addresses.
+
+    Raises:
+        SourceUnavailableError: the name of the host does not resolve at the moment.
+    """
+    if url.startswith("s3://"):
         return Proximity.PUBLIC
-    minute = int(time.monotonic() // 60)
-    found = map(_proximity, _addresses(parts.hostname, minute))
-    return max(found, default=Proximity.PUBLIC)
+    return _resolved(url)[1]
 
 
-@lru_cache(maxsize=1024)
-def _addresses(host: str, _minute: int) -> tuple[str, ...]:
-    """Return the addresses of a host, resolved once a minute; none if the name does not resolve."""
+def _resolved(url: str) -> tuple[tuple[str, ...], Proximity]:
+    """Return the addresses of a URL's host, and the nearest proximity of them.
+
+    A name that only the proxy of this machine can resolve has no address, and counts as public.
+    """
+    host = urlsplit(url).hostname or ""
     try:
-        found = socket.getaddrinfo(host, None, proto=socket.IPPROTO_TCP)
-    except (OSError, UnicodeError):
-        return ()
-    return tuple(sorted({str(each[4][0]) for each in found}))
+        found = addresses_of(host)
+    except SourceUnavailableError:
+        if proxy_of(url) is None:
+            raise
+        return (), Proximity.PUBLIC
+    return found, max(map(proximity_of_address, found))
 
 
-def _proximity(address: str) -> Proximity:
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    ip = (ip.ipv4_mapped or ip) if isinstance(ip, ipaddress.IPv6Address) else ip
-    if ip.is_link_local or ip.is_multicast:
-        return Proximity.LINK
-    if ip.is_loopback or ip.is_unspecified:
-        return Proximity.OWN
-    return Proximity.PUBLIC if ip.is_global else Proximity.PRIVATE
+def proxy_of(url: str) -> str | None:
+    """Return the proxy that the environment names for a URL; None: it is reached directly."""
+    parts = urlsplit(url)
+    if proxy_bypass(parts.hostname or ""):
+        return None
+    proxies = getproxies()
+    return proxies.get(parts.scheme) or proxies.get("all") or None
 
 
 def _refused(place: str, why: str, *, remedy: str) -> SceneError:

@@ -1,7 +1,7 @@
 """Remote objects over HTTP: their size and version, ranges and bodies, and errors by kind.
 
 A permanent error (missing, forbidden, too large) is a SceneError with its reason; an error that may
-pass is a SourceUnavailableError. GDAL's own requests are configured in gdal_datasets.py.
+pass is a SourceUnavailableError.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from collections.abc import Callable, Iterator
 
 import httpx
 
+from spatial_assets.catalog.access.http_client import judged_as, shared_client
 from spatial_assets.catalog.access.requests import (
     HEAD_REFUSED_STATUSES,
     RANGE_NOT_SATISFIABLE,
     ObjectFacts,
     Result,
-    _body,
+    bounded_body,
     check_status,
     object_facts,
-    shared_client,
     with_request_retries,
 )
 from spatial_assets.catalog.access.signing import (
@@ -63,13 +63,22 @@ def _facts(
     link: Callable[[HttpMethod], SignedUrl], access: SourceAccess, *, place: str
 ) -> ObjectFacts:
     """Request size and etag once; a server without HEAD is asked for the first byte."""
-    client = shared_client(access)
-    answer = client.head(link("HEAD").url)
-    if answer.status_code in HEAD_REFUSED_STATUSES:
-        with client.stream("GET", link("GET").url, headers={"Range": "bytes=0-0"}) as got:
-            answer = got
+    answer = _probe(link, access, place=place)
     check_status(answer, place)
     return object_facts(answer)
+
+
+def _probe(
+    link: Callable[[HttpMethod], SignedUrl], access: SourceAccess, *, place: str
+) -> httpx.Response:
+    """Return the answer to HEAD, or to a GET of the first byte if the server refuses HEAD."""
+    client, judged = shared_client(access), judged_as(place)
+    answer = client.head(link("HEAD").url, extensions=judged)
+    if answer.status_code not in HEAD_REFUSED_STATUSES:
+        return answer
+    first = {"Range": "bytes=0-0"}
+    with client.stream("GET", link("GET").url, headers=first, extensions=judged) as got:
+        return got
 
 
 def read_range(source: BandSource, access: SourceAccess, *, start: int, size: int) -> bytes:
@@ -82,13 +91,17 @@ def read_range(source: BandSource, access: SourceAccess, *, start: int, size: in
 
     def send() -> bytes:
         with shared_client(access).stream(
-            "GET", readable_url(source, access).url, headers=headers
+            "GET",
+            readable_url(source, access).url,
+            headers=headers,
+            extensions=judged_as(source.href),
         ) as answer:
             if answer.status_code == RANGE_NOT_SATISFIABLE:
                 return b""
             check_status(answer, source.href)
             whole = answer.status_code == httpx.codes.OK  # a server that ignores ranges
-            return _body(answer, limit=(start if whole else 0) + size)[start if whole else 0 :]
+            before = start if whole else 0
+            return bounded_body(answer, limit=before + size)[before:]
 
     return _with_new_token_once(send, access, place=source.href)
 
@@ -96,7 +109,9 @@ def read_range(source: BandSource, access: SourceAccess, *, start: int, size: in
 @contextlib.contextmanager
 def streamed(source: BandSource, access: SourceAccess) -> Iterator[httpx.Response]:
     """Open the body of a source, to be read in chunks within `with_request_retries`."""
-    with shared_client(access).stream("GET", readable_url(source, access).url) as answer:
+    with shared_client(access).stream(
+        "GET", readable_url(source, access).url, extensions=judged_as(source.href)
+    ) as answer:
         check_status(answer, source.href)
         yield answer
 
@@ -111,12 +126,7 @@ def final_url(source: BandSource, access: SourceAccess) -> SignedUrl:
     signed = readable_url(source, access)
 
     def send() -> SignedUrl:
-        answer = shared_client(access).head(signed.url)
-        if answer.status_code in HEAD_REFUSED_STATUSES:
-            with shared_client(access).stream(
-                "GET", signed.url, headers={"Range": "bytes=0-0"}
-            ) as got:
-                answer = got
+        answer = _probe(lambda _: signed, access, place=source.href)
         if answer.history and answer.is_success:
             return SignedUrl(str(answer.url), signed.expires)
         return signed

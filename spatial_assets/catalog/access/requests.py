@@ -1,48 +1,19 @@
-"""HTTP requests with bounded, jittered retries, over one client and connection pool a process."""
+"""HTTP requests with bounded, jittered retries, over the client of this process."""
 
 from __future__ import annotations
 
-import atexit
-import logging
-import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import TypeVar
 
 import httpx
 
-from spatial_assets.catalog.access.allowed_places import AllowedPlaces
+from spatial_assets.catalog.access.http_client import shared_client
 from spatial_assets.catalog.access.source_access import RetryPolicy, SourceAccess
 from spatial_assets.errors import SceneError, SourceUnavailableError
 from spatial_assets.project.secrets import mask_secrets
 from spatial_assets.retries import retry_budget, with_retries
-
-_LOGGERS_WITH_URLS = (
-    "httpx",
-    "httpcore.http11",
-    "httpcore.connection",
-    "rasterio._env",
-    "rasterio._err",
-)
-
-
-def mask_logs() -> None:
-    """Keep signatures out of the log records of libraries that print whole URLs."""
-    for name in _LOGGERS_WITH_URLS:
-        logger = logging.getLogger(name)
-        if not any(isinstance(known, _MaskingFilter) for known in logger.filters):
-            logger.addFilter(_MaskingFilter())
-
-
-class _MaskingFilter(logging.Filter):
-    """Mask the query of every URL in a record."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = mask_secrets(record.getMessage()), ()
-        return True
-
 
 TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 MISSING_STATUSES = frozenset({404, 410})
@@ -119,7 +90,7 @@ def exchange(request: HttpRequest, access: SourceAccess) -> tuple[int, bytes]:
         ) as answer:
             if answer.status_code not in request.accepts:
                 check_status(answer, url)
-            body = _body(answer, limit=limit + 1)
+            body = bounded_body(answer, limit=limit + 1)
             if len(body) > limit:
                 raise SceneError(
                     f"{mask_secrets(url)} has more than {limit} bytes; refused", reason="too_large"
@@ -186,7 +157,7 @@ def short_body(error: str) -> _TransientError:
     return _TransientError(error)
 
 
-def _body(answer: httpx.Response, *, limit: int) -> bytes:
+def bounded_body(answer: httpx.Response, *, limit: int) -> bytes:
     """Read at most `limit` bytes of the body."""
     pieces, total = [], 0
     for piece in answer.iter_bytes():
@@ -211,34 +182,3 @@ def object_facts(answer: httpx.Response) -> ObjectFacts:
         size=int(length) if length.isdigit() else None,
         etag=etag or answer.headers.get("last-modified"),
     )
-
-
-JUDGED_HREF = "place"
-"""Extension of a request: the s3:// href that its URL was made from, and that is judged."""
-
-
-def shared_client(access: SourceAccess) -> httpx.Client:
-    """Return the client of this process; a forked child must not share its parent's connections."""
-    return _client(access.retry_policy, access.allowed_places, os.getpid())
-
-
-@lru_cache(maxsize=4)
-def _client(retry_policy: RetryPolicy, allowed_places: AllowedPlaces, pid: int) -> httpx.Client:  # noqa: ARG001 - a key
-    mask_logs()
-
-    def require_allowed(request: httpx.Request) -> None:
-        allowed_places.require(request.extensions.get(JUDGED_HREF) or str(request.url))
-
-    def require_allowed_next(answer: httpx.Response) -> None:
-        if answer.next_request is not None:
-            allowed_places.require_redirect(str(answer.url), str(answer.next_request.url))
-
-    client = httpx.Client(
-        timeout=httpx.Timeout(retry_policy.read_timeout, connect=retry_policy.connect_timeout),
-        follow_redirects=True,
-        max_redirects=5,
-        event_hooks={"request": [require_allowed], "response": [require_allowed_next]},
-        headers={"Accept-Encoding": "identity", "User-Agent": "spatial-assets"},
-    )
-    atexit.register(client.close)
-    return client

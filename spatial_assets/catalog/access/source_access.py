@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
+from spatial_assets.catalog.access.address_classes import Proximity
 from spatial_assets.catalog.access.allowed_places import (
     ANYWHERE,
     AllowedPlaces,
-    Proximity,
+    netlocs_of,
     proximity_of,
 )
 from spatial_assets.catalog.access.hrefs import is_remote
+from spatial_assets.errors import SourceUnavailableError
 from spatial_assets.project import Project
 from spatial_assets.retries import Backoff, answer_timeout
 
@@ -68,6 +70,9 @@ class SourceAccess:
     token_endpoint: str = PLANETARY_COMPUTER_TOKENS
     """Endpoint for "planetary-computer" tokens; a slash and the collection are added."""
 
+    token_hosts: tuple[str, ...] = ()
+    """Patterns of the hosts that get the source's bearer token, as host or host:port."""
+
     gdal_cache_mb: int = 64
     """Block cache of a process in MB; the first reader of a process decides."""
 
@@ -93,6 +98,7 @@ def source_access(project: Project) -> SourceAccess:
         requester_pays=source.requester_pays,
         sign=source.sign,
         token_endpoint=tokens,
+        token_hosts=_token_hosts(project),
         gdal_cache_mb=project.compute.gdal_cache_mb,
         threads=project.compute.threads,
         allowed_places=_allowed_places(project, tokens),
@@ -100,6 +106,15 @@ def source_access(project: Project) -> SourceAccess:
             connect_timeout=min(answer, RetryPolicy.connect_timeout), read_timeout=answer
         ),
     )
+
+
+def _token_hosts(project: Project) -> tuple[str, ...]:
+    """Return the hosts that get the bearer token: those listed, else of catalogue and endpoint."""
+    source = project.scenes.source
+    if source.token_hosts:
+        return source.token_hosts
+    own = [url for url in (project.catalog_url, source.endpoint) if url.startswith("http")]
+    return tuple(urlsplit(url).netloc.lower() for url in own)
 
 
 def _allowed_places(project: Project, tokens: str) -> AllowedPlaces:
@@ -110,14 +125,22 @@ def _allowed_places(project: Project, tokens: str) -> AllowedPlaces:
     if not is_remote(catalog):
         nearest = Proximity.OWN
     else:
-        nearest = proximity_of(endpoint if catalog.startswith("s3://") else catalog)
+        nearest = _proximity_now(endpoint if catalog.startswith("s3://") else catalog)
     folders = [str(project.cache_folder), *map(project.resolve, project.scenes.folders)]
     if not is_remote(catalog):
         own = Path(catalog)
         folders += [str(project.root), str(own.parent if own.suffix else own)]
     return AllowedPlaces(
         nearest=nearest,
-        trusted=frozenset(urlsplit(url).netloc.lower() for url in named),
+        trusted=frozenset().union(*map(netlocs_of, named)),
         hosts=project.scenes.hosts,
         folders=tuple(folders),
     )
+
+
+def _proximity_now(url: str) -> Proximity:
+    """Return the proximity of a URL of the project; PUBLIC, the strictest, if it is unknown."""
+    try:
+        return proximity_of(url) if url else Proximity.PUBLIC
+    except SourceUnavailableError:
+        return Proximity.PUBLIC

@@ -1,8 +1,8 @@
-"""Remote TIFFs for GDAL: bytes read once are kept on this machine, the others are fetched.
+"""Remote rasters for GDAL: bytes read once are kept on this machine, the others are fetched.
 
-GDAL gets the object's own bytes or, if they cannot be fetched, an error: never a hole. So its
-result, damage included, is that of the whole file. Bytes needed soon are best fetched together, as
-each request takes its time, however few bytes it fetches.
+GDAL has no network of its own. It gets the object's own bytes or, if they cannot be fetched, an
+error: never a hole. So its result, damage included, is that of the whole file. Bytes needed soon
+are best fetched together, as each request takes its time, however few bytes it fetches.
 """
 
 from __future__ import annotations
@@ -19,20 +19,30 @@ from pathlib import Path
 from typing import Self
 
 from spatial_assets.catalog.access.file_versions import MISSING_VERSION, UNREACHABLE_VERSION
+from spatial_assets.catalog.access.hrefs import is_remote
 from spatial_assets.catalog.access.rate_limit import MAX_REQUESTS
 from spatial_assets.catalog.access.source_access import SourceAccess
 from spatial_assets.catalog.cache.eviction import evict_for_growth
 from spatial_assets.catalog.cache.range_reader import RangeReader
 from spatial_assets.catalog.cache.sparse_file import PAGE_BYTES, SPARSE_SUFFIX, ByteSpan, SparseFile
 from spatial_assets.catalog.scene import BandSource
-from spatial_assets.errors import CHANGED_SINCE_INSPECTION, SceneError, SourceUnavailableError
+from spatial_assets.errors import (
+    CHANGED_SINCE_INSPECTION,
+    PAGE_INSTEAD_OF_FILE,
+    SceneError,
+    SourceUnavailableError,
+)
 from spatial_assets.project.secrets import mask_secrets
 
 logger = logging.getLogger(__name__)
 
 HEADER_BYTES = 2 * PAGE_BYTES  # twice the header of a COG of 11,000 x 11,000 pixels with overviews
 MIN_FETCH_BYTES = 4 * PAGE_BYTES  # for an unforeseen read of GDAL, which is more of the header
+MAX_FETCH_BYTES = 64 * PAGE_BYTES  # of unforeseen reads that continue each other and double
 TIFF_MAGIC = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
+JPEG2000_MAGIC = (b"\xff\x4f\xff\x51", b"\x00\x00\x00\x0cjP  ")
+_PAGE_BEGINNINGS = (b"<", b"{")
+"""First characters of HTML, XML and JSON: a login, or an error of a server that answers 200."""
 
 _names = itertools.count()
 _header_locks = tuple(threading.Lock() for _ in range(64))
@@ -43,50 +53,60 @@ _unwritable_folders: set[Path] = set()
 
 
 class CachedTiff:
-    """One remote TIFF, open in one thread."""
+    """One remote TIFF or JPEG 2000 file, open in one thread."""
 
-    def __init__(self, remote: RangeReader, path: Path, *, access: SourceAccess) -> None:
+    def __init__(self, remote: RangeReader, path: Path | None, *, access: SourceAccess) -> None:
         self.name = f"cached-{next(_names)}.tif"
         """Unique name of the file for GDAL."""
 
+        self.failure: SceneError | SourceUnavailableError | OSError | None = None
+        """Reason why GDAL last got too few bytes."""
+
         self._remote = remote
         self._path = path
+        """Local file; None: the bytes are kept in memory."""
+
         self._access = access
         self._file: SparseFile
+        self._fetch_bytes = MIN_FETCH_BYTES
+        self._fetched_to = 0
 
     def open(self, version: str | None) -> bool:
         """Open the local file, or create it.
 
         Returns:
-            False: the object is no TIFF, or its server does not serve ranges.
+            False: its server does not serve ranges.
 
         Raises:
-            SceneError, SourceUnavailableError: it cannot be read.
+            SceneError: it cannot be read, has changed, or is no raster by its content.
+            SourceUnavailableError: no answer after all retries.
             OSError: the local file cannot be created.
         """
         with _header_locks[hash(self._path) % len(_header_locks)]:
             return self._open(version)
 
     def _open(self, version: str | None) -> bool:
-        known = SparseFile.open(self._path) if version else None
+        known = SparseFile.open(self._path) if version and self._path else None
         if known is not None:
             self._file = known
             return True
-        header = self._remote.read_header(HEADER_BYTES)
-        if header is None or not header[1].startswith(TIFF_MAGIC):
+        header = self._remote.read_header(
+            HEADER_BYTES, lambda first: require_raster(first, self._remote.href)
+        )
+        if not header.has_ranges:
             return False
-        facts, first = header
-        if self._remote.differs_from_catalogue(facts):
-            raise self._remote.changed()
+        facts, first = header.facts, header.data
+        size = facts.size or 0
+        if self._path is None:
+            self._file = SparseFile.in_memory(size=size, etag=facts.etag, first=first)
+            return True
         if not version:
             self._path = self._path.with_name(
                 f"{_name_of(self._path.name, facts.version)}{SPARSE_SUFFIX}"
             )
         self._path.parent.mkdir(parents=True, exist_ok=True)
         evict_for_growth(self._path.parent, self._access, incoming=len(first))
-        self._file = SparseFile.create(
-            self._path, size=facts.size or 0, etag=facts.etag, first=first
-        )
+        self._file = SparseFile.create(self._path, size=size, etag=facts.etag, first=first)
         return True
 
     def fetch_spans(self, spans: Iterable[ByteSpan], *, refetch: bool = False) -> bool:
@@ -97,7 +117,7 @@ class CachedTiff:
             refetch: fetch also what is here.
 
         Returns:
-            False: they cannot be kept here; open the source again, which GDAL then reads itself.
+            False: they cannot be kept here; open the source again, which is then kept in memory.
 
         Raises:
             SceneError: `changed_since_inspection`, or the object is no longer readable.
@@ -109,10 +129,12 @@ class CachedTiff:
                 self._file.mark_absent(needed)
             self._fetch_absent(needed)
         except OSError as error:
+            if self._path is None:
+                raise
             stop_caching(self._path.parent, error)
             return False
         except SceneError as error:
-            if error.reason == CHANGED_SINCE_INSPECTION:
+            if error.reason == CHANGED_SINCE_INSPECTION and self._path is not None:
                 self._path.unlink(missing_ok=True)
             raise
         return True
@@ -121,19 +143,41 @@ class CachedTiff:
         self._file.touch()
         if not self._file.absent(needed):
             return
-        self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._file.fetching():
             runs = self._file.absent(needed)
-            incoming = sum(stop - start for start, stop in runs)
-            evict_for_growth(self._path.parent, self._access, incoming=incoming)
+            if self._path is not None:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                incoming = sum(stop - start for start, stop in runs)
+                evict_for_growth(self._path.parent, self._access, incoming=incoming)
             self._fetch(runs)
 
     def read(self, start: int, stop: int) -> bytes:
         """Read bytes of the object, fetched if needed; raises as `fetch_spans`, or OSError."""
         stop = min(stop, self._file.size)
         if not self._file.has(start, stop):
-            self._fetch_absent([(start, max(stop, start + MIN_FETCH_BYTES))])
+            is_next = self._fetched_to - MAX_FETCH_BYTES <= start <= self._fetched_to
+            larger = min(2 * self._fetch_bytes, MAX_FETCH_BYTES)
+            self._fetch_bytes = larger if is_next else MIN_FETCH_BYTES
+            self._fetched_to = min(max(stop, start + self._fetch_bytes), self.size)
+            self._fetch_absent([(start, self._fetched_to)])
         return self._file.read(start, stop)
+
+    def raise_failure(self) -> None:
+        """Raise the reason why GDAL last got too few bytes, if it did; once.
+
+        Raises:
+            SceneError, SourceUnavailableError: as `fetch_spans`.
+        """
+        failure, self.failure = self.failure, None
+        if isinstance(failure, OSError):
+            stop_caching(self._access.cache_folder, failure)
+            raise SourceUnavailableError(f"{self._path}: {failure.strerror}") from failure
+        if failure is not None:
+            raise failure
+
+    def forget(self) -> None:
+        """Have every byte fetched again when it is needed."""
+        self._file.mark_absent([(0, self.size)])
 
     def opener(self, path: str, mode: str = "rb") -> CachedTiffFile:  # noqa: ARG002 - as called
         """Open the object as a Python file; for rasterio."""
@@ -170,8 +214,7 @@ class CachedTiffFile:
         try:
             data = self._cached_tiff.read(self._position, stop)
         except (SceneError, SourceUnavailableError, OSError) as error:
-            # GDAL then fails, and its caller finds the reason at the source
-            logger.debug("%s", mask_secrets(str(error)))
+            self._cached_tiff.failure = error  # GDAL then fails, and its caller raises this
             return b""
         self._position += len(data)
         return data
@@ -200,35 +243,60 @@ class CachedTiffFile:
 
 
 def open_cached_tiff(source: BandSource, access: SourceAccess) -> CachedTiff | None:
-    """Open a remote TIFF through the cache; None: GDAL reads the source itself.
+    """Open a remote raster through the cache; None: its server does not serve ranges.
 
     Raises:
-        SceneError: it may not be read, or cannot be.
+        SceneError: it may not be read, cannot be, or is no raster by its content.
         SourceUnavailableError: no answer after all retries.
     """
     access.allowed_places.require(source.href)
     folder = access.cache_folder
-    if source.href.lower().endswith(".jp2") or folder in _unwritable_folders:
-        return None
     version = (
         None if source.version in {None, UNREACHABLE_VERSION, MISSING_VERSION} else source.version
     )
     name = _name_of(source.href, version, source.checksum)
-    cached_tiff = CachedTiff(
-        RangeReader(source, access), folder / f"{name}{SPARSE_SUFFIX}", access=access
+    remote = RangeReader(source, access)
+    if folder not in _unwritable_folders:
+        cached_tiff = CachedTiff(remote, folder / f"{name}{SPARSE_SUFFIX}", access=access)
+        try:
+            return cached_tiff if cached_tiff.open(version) else None
+        except OSError as error:
+            stop_caching(folder, error)
+    in_memory = CachedTiff(remote, None, access=access)
+    return in_memory if in_memory.open(version) else None
+
+
+def require_raster(first_bytes: bytes, href: str, *, why: str = "") -> None:
+    """Refuse a file that is neither TIFF nor JPEG 2000 by its first bytes.
+
+    Raises:
+        SceneError: `not_a_raster`; `page_instead_of_file` if a server answered something else.
+    """
+    shown = mask_secrets(href)
+    if not first_bytes:
+        raise SceneError(f"{shown} is empty (0 bytes)", reason="not_a_raster")
+    if first_bytes.startswith(TIFF_MAGIC + JPEG2000_MAGIC):
+        return
+    begins = f"it begins with {first_bytes[:40].decode('ascii', errors='replace')!r}"
+    if is_remote(href) and first_bytes.lstrip().startswith(_PAGE_BEGINNINGS):
+        raise SceneError(
+            f"{shown} was answered with a page instead of a raster: {begins}; the server may want "
+            "a login, or have a problem: check [scenes.source] and the keys, or retry later",
+            reason=PAGE_INSTEAD_OF_FILE,
+        )
+    raise SceneError(
+        f"{shown} is neither TIFF nor JPEG 2000 by its content: {begins}"
+        f"{f' ({mask_secrets(why)})' if why else ''}",
+        reason="not_a_raster",
     )
-    try:
-        return cached_tiff if cached_tiff.open(version) else None
-    except OSError as error:
-        stop_caching(folder, error)
-        return None
 
 
 def stop_caching(folder: Path, error: OSError) -> None:
     """Stop caching in a folder that cannot be written, in this process."""
     _unwritable_folders.add(folder)
     logger.warning(
-        "%s cannot be written (%s): remote scenes are read without a cache, which takes longer; "
+        "%s cannot be written (%s): remote scenes are kept in memory for a moment and then read "
+        "again, which takes longer; "
         "name another folder in [scenes] cache",
         folder,
         error.strerror or error,

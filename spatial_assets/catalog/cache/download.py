@@ -36,6 +36,16 @@ _verified: set[tuple[str, str, str | None, int | None]] = set()
 """Local files whose content this process has compared with their items."""
 
 
+def has_copy(source: BandSource, access: SourceAccess) -> bool:
+    """Return True if the cache holds a whole copy of a remote file."""
+    return _is_there(access.cache_folder / _name(source))
+
+
+def forget_copy(source: BandSource, access: SourceAccess) -> None:
+    """Remove the copy of a remote file, so that it is downloaded again."""
+    (access.cache_folder / _name(source)).unlink(missing_ok=True)
+
+
 def local_copy(source: BandSource, access: SourceAccess) -> Path:
     """Return the path of a local file with the source's content, downloaded now if needed.
 
@@ -45,12 +55,19 @@ def local_copy(source: BandSource, access: SourceAccess) -> Path:
     """
     if not is_remote(source.href):
         return _verified_in_place(source)
+    access.allowed_places.require(source.href)
     copy = access.cache_folder / _name(source)
     if _is_there(copy):
         return copy
-    with _one_at_a_time(copy):
-        if not _is_there(copy):
-            _download(source, copy, access)
+    try:
+        with _one_at_a_time(copy):
+            if not _is_there(copy):
+                _download(source, copy, access)
+    except OSError as error:
+        raise SourceUnavailableError(
+            f"the cache {copy.parent} cannot be written: {error.strerror}; free disk space, or "
+            "name another folder in [scenes] cache"
+        ) from error
     return copy
 
 
@@ -76,7 +93,7 @@ def _name(source: BandSource) -> str:
 
 def _is_there(copy: Path) -> bool:
     """Return True if a copy exists, and count it as just used."""
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         os.utime(copy)
         return True
     return False
@@ -102,11 +119,9 @@ def _download(source: BandSource, copy: Path, access: SourceAccess) -> None:
     try:
         evict(copy.parent, access, incoming=partial.stat().st_size)
         partial.replace(copy)
-    except OSError as error:
+    except OSError:
         partial.unlink(missing_ok=True)
-        raise SourceUnavailableError(
-            f"the cache {copy.parent} cannot be written: {error.strerror}; free disk space for it"
-        ) from error
+        raise
 
 
 def _fetched(source: BandSource, folder: Path, access: SourceAccess) -> Path:

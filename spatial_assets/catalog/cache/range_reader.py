@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 import httpx
 
+from spatial_assets.catalog.access.http_client import judged_as, shared_client
 from spatial_assets.catalog.access.rate_limit import limiter_of
 from spatial_assets.catalog.access.remote_objects import final_url
 from spatial_assets.catalog.access.requests import (
-    JUDGED_HREF,
     RANGE_NOT_SATISFIABLE,
     ObjectFacts,
+    bounded_body,
     check_status,
     object_facts,
-    shared_client,
     short_body,
     with_request_retries,
 )
@@ -29,6 +31,8 @@ from spatial_assets.catalog.scene import BandSource
 from spatial_assets.errors import CHANGED_SINCE_INSPECTION, SceneError
 from spatial_assets.project.secrets import mask_secrets
 
+logger = logging.getLogger(__name__)
+
 RANGE_CHUNK_BYTES = 1 << 18
 LINK_SECONDS = 300.0
 """Time for which the target of a redirect is reused."""
@@ -36,10 +40,31 @@ LINK_SECONDS = 300.0
 EXTRA_ATTEMPTS = 4
 """Attempts beyond those of other requests: one failed range wastes all others of its tile."""
 
+REPLICA_ATTEMPTS = 12
+"""Requests until an ETag that differs counts as a change: two replicas are told from one another
+4,095 times of 4,096."""
+
 Result = TypeVar("Result")
+
+_servers_with_replicas: set[str] = set()
+"""Servers that were named in a warning of this process."""
 
 _links: dict[tuple[str, str], tuple[str, float]] = {}
 """(href, query) -> target of the redirects and its expiry; of this process."""
+
+
+@dataclass(frozen=True)
+class ObjectStart:
+    """Facts and first bytes of a remote object."""
+
+    facts: ObjectFacts
+    data: bytes
+    has_ranges: bool
+    """True if the server serves ranges of it."""
+
+
+class _OtherVersionError(Exception):
+    """An answer has another ETag; another replica may still send the expected one."""
 
 
 class RangeReader:
@@ -48,31 +73,40 @@ class RangeReader:
     def __init__(self, source: BandSource, access: SourceAccess) -> None:
         self._source = source
         self._access = access
-        self._extensions = {JUDGED_HREF: source.href} if source.href.startswith("s3://") else {}
 
-    def read_header(self, size: int) -> tuple[ObjectFacts, bytes] | None:
-        """Return facts and first bytes of the object; None: it is empty, or has no ranges.
+    @property
+    def href(self) -> str:
+        """Place of the object, without a signature."""
+        return self._source.href
+
+    def read_header(self, size: int, require: Callable[[bytes], None]) -> ObjectStart:
+        """Return facts and first bytes of the object.
+
+        Args:
+            size: number of bytes.
+            require: raises an error if the first bytes, none of an empty object, are not of the
+                expected kind; a login page is then not taken for another version.
 
         Raises:
-            SceneError: it cannot be read.
+            SceneError: it cannot be read, or is not the version that was found for the scene.
             SourceUnavailableError: no answer after all retries.
         """
 
-        def send() -> tuple[ObjectFacts, bytes] | None:
+        def send() -> ObjectStart:
             with self._answer((0, size)) as answer:
                 if answer.status_code == RANGE_NOT_SATISFIABLE:
-                    return None
+                    require(b"")
                 check_status(answer, self._source.href)
-                if answer.status_code != httpx.codes.PARTIAL_CONTENT:
-                    return None
-                facts, body = object_facts(answer), answer.read()
-                if facts.size is None:
-                    return None
-                if len(body) < min(size, facts.size):
+                facts = object_facts(answer)
+                body = bounded_body(answer, limit=size + 1)[:size]  # to the end, if it is a part
+                if facts.size is not None and len(body) < min(size, facts.size):
                     raise short_body(f"{len(body)} of {size} bytes")
-                return facts, body[:size]
+                require(body)
+                self._require_catalogued(facts)
+                is_part = answer.status_code == httpx.codes.PARTIAL_CONTENT
+                return ObjectStart(facts, body, has_ranges=is_part and facts.size is not None)
 
-        return self._with_new_link_once(send)
+        return self._of_expected_version(send)
 
     def fetch(self, span: ByteSpan, into: SparseFile) -> None:
         """Write the bytes of a span, and mark them as present.
@@ -99,23 +133,55 @@ class RangeReader:
                 if start < stop:
                     raise short_body(f"{stop - start} bytes too few")
 
-        self._with_new_link_once(send)
+        self._of_expected_version(send)
         into.mark_present(span)
 
     def _require_same(self, found: ObjectFacts, into: SparseFile) -> None:
         """Refuse to mix parts of two objects."""
-        differs = found.etag is not None and into.etag is not None and found.etag != into.etag
-        if differs or found.size != into.size:
+        if found.size != into.size:
             raise self.changed()
+        if found.etag is not None and into.etag is not None and found.etag != into.etag:
+            raise _OtherVersionError
 
-    def differs_from_catalogue(self, found: ObjectFacts) -> bool:
-        """Return True if the object is not the version that was found for the scene."""
+    def _require_catalogued(self, found: ObjectFacts) -> None:
+        """Refuse an object that is not the version that was found for the scene."""
         if self._source.checksum is not None:
-            return False
+            return
         etag, _, size = (self._source.version or "").rpartition(":")
         if size.isdigit() and int(size) != found.size:
-            return True
-        return etag not in {"", "None"} and found.etag is not None and etag != found.etag
+            raise self.changed()
+        if etag not in {"", "None"} and found.etag is not None and etag != found.etag:
+            raise _OtherVersionError
+
+    def _of_expected_version(self, send: Callable[[], Result]) -> Result:
+        """Run `send` until its answer has the expected ETag.
+
+        Replicas behind one name may have ETags of their own. An ETag that comes back is no change,
+        and no bytes of two ETags are ever mixed.
+
+        Raises:
+            SceneError: `changed_since_inspection`: the expected ETag does not come back.
+        """
+        for attempt in range(REPLICA_ATTEMPTS):
+            try:
+                answer = self._with_new_link_once(send)
+            except _OtherVersionError:
+                continue
+            if attempt:
+                self._warn_of_replicas()
+            return answer
+        raise self.changed()
+
+    def _warn_of_replicas(self) -> None:
+        """Name a server whose replicas cost requests, once a process."""
+        server = urlsplit(self._source.href).netloc
+        if server not in _servers_with_replicas:
+            _servers_with_replicas.add(server)
+            logger.warning(
+                "%s answers with ETags that change and come back, as if its replicas disagreed; "
+                "requests are repeated until the ETag fits: tell its operator",
+                server,
+            )
 
     def changed(self) -> SceneError:
         """Return the error of an object that has changed."""
@@ -133,7 +199,7 @@ class RangeReader:
         with (
             limiter.slot(),
             shared_client(self._access).stream(
-                "GET", url, headers=headers, extensions=self._extensions
+                "GET", url, headers=headers, extensions=judged_as(self._source.href)
             ) as answer,
         ):
             limiter.record(answer.status_code)

@@ -27,6 +27,7 @@ PARTIAL_SUFFIX = ".part"
 PAGE_BYTES = 1 << 14  # 1 % of a block of a megapixel
 MAX_GAP_PAGES = 4  # absent pages between two runs that cost less than another request
 MAX_RUN_BYTES = 8 << 20  # fetched again if a connection breaks
+MEMORY_BYTES = 32 << 20  # of a file in memory; a thread has a dozen of them
 TRAILER_BYTES = 1 << 14  # more than the largest headers of an answer
 PRESENT = b"\x01"
 ABSENT = b"\x00"
@@ -42,6 +43,7 @@ class SparseFile:
 
     def __init__(self, handle: int, *, size: int, etag: str | None) -> None:
         self._handle = handle
+        self._is_in_memory = False
         self.size = size
         """Size of the object in bytes."""
 
@@ -86,6 +88,19 @@ class SparseFile:
             Path(name).unlink()
         created.close()
         return cls.open(path) or cls.create(path, size=size, etag=etag, first=first)
+
+    @classmethod
+    def in_memory(cls, *, size: int, etag: str | None, first: bytes) -> SparseFile:
+        """Create a file of this process that begins with `first`, where no folder can be written.
+
+        It counts as removed once it holds more than `MEMORY_BYTES`, so that it is replaced.
+        """
+        created = cls(_memory_handle(), size=size, etag=etag)
+        created._is_in_memory = True
+        os.ftruncate(created._handle, created._length)
+        created.write(0, first)
+        created.mark_present((0, len(first)))
+        return created
 
     def absent(self, spans: Iterable[ByteSpan]) -> list[ByteSpan]:
         """Return the absent parts of `spans`: whole pages, with near ones joined, in order."""
@@ -139,8 +154,11 @@ class SparseFile:
 
     @property
     def is_removed(self) -> bool:
-        """True if the file was evicted; an open file stays readable until it is closed."""
-        return os.fstat(self._handle).st_nlink == 0
+        """True if the file must be opened again; an open file stays readable until it is closed."""
+        facts = os.fstat(self._handle)
+        if self._is_in_memory:
+            return disk_bytes(facts) > MEMORY_BYTES
+        return facts.st_nlink == 0
 
     def touch(self) -> None:
         """Count the file as just used."""
@@ -183,6 +201,14 @@ class SparseFile:
     @property
     def _length(self) -> int:
         return self._map_start + self._pages + TRAILER_BYTES
+
+
+def _memory_handle() -> int:
+    """Return a file in memory or, where the system has none, one without a name."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("spatial-assets", os.MFD_CLOEXEC)
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
 
 
 def disk_bytes(facts: os.stat_result) -> int:

@@ -1,7 +1,8 @@
-"""Files opened by GDAL: their settings and paths, and a limit of open datasets per thread.
+"""Files opened by GDAL: their settings, and a limit of open datasets per thread.
 
 Only formats that hold their pixels in one file are opened, by content; sidecars and overviews are
-not read. Headers are judged in headers.py, pixels are read in windows.py.
+not read. GDAL opens local files, and Python files that fetch the bytes of remote ones: it has no
+network of its own. Headers are judged in headers.py, pixels are read in windows.py.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import atexit
 import contextlib
 import os
 import threading
-import time
 import warnings
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -21,46 +21,38 @@ from typing import Any, TypeAlias
 
 import rasterio
 from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
-from rasterio.session import AWSSession
 
 from spatial_assets.catalog.access.file_versions import local_version
 from spatial_assets.catalog.access.hrefs import is_remote
-from spatial_assets.catalog.access.remote_objects import final_url
-from spatial_assets.catalog.access.requests import mask_logs
-from spatial_assets.catalog.access.signing import (
-    EXPIRY_MARGIN_SECONDS,
-    SignedUrl,
-    readable_url,
-    source_credentials,
-)
+from spatial_assets.catalog.access.http_client import mask_logs
 from spatial_assets.catalog.access.source_access import SourceAccess
 from spatial_assets.catalog.cache.cached_tiff import CachedTiff, open_cached_tiff
+from spatial_assets.catalog.cache.download import has_copy, local_copy
 from spatial_assets.catalog.scene import BandSource
 from spatial_assets.errors import SceneError
+from spatial_assets.project.gdal_options import ignore_gdal_variables
+
+ignore_gdal_variables()  # before the first use of rasterio registers the drivers
 
 Dataset: TypeAlias = Any
 """rasterio's DatasetReader, which has no types."""
 
 RASTER_DRIVERS = ("GTiff", "JP2OpenJPEG")  # a VRT or a service file could name any other file
 MAX_OPEN_DATASETS = 12  # bands of a few scenes; each remote one holds a connection and a header
-GDAL_RETRIES = 2  # of one request, by GDAL itself; windows.py retries whole reads
-RETRY_CODES = "429,500,502,503,504"
 
 
 @dataclass(frozen=True)
 class _Opened:
-    """A dataset, and the expiry of its URL."""
+    """A dataset, and the file that it reads."""
 
     dataset: Dataset
-    expires: float | None
     cached_tiff: CachedTiff | None = None
-    """Cached TIFF that the dataset reads through; None: GDAL reads the file itself."""
+    """Cached file that the dataset reads through; None: it reads a local file."""
 
     @property
     def must_reopen(self) -> bool:
         """True if it must be opened again."""
-        is_expired = self.expires is not None and self.expires < time.time()
-        return is_expired or (self.cached_tiff is not None and self.cached_tiff.is_removed)
+        return self.cached_tiff is not None and self.cached_tiff.is_removed
 
 
 class _OpenFiles(threading.local):
@@ -90,7 +82,8 @@ def gdal_settings(access: SourceAccess) -> Iterator[None]:
 
 def gdal_environment(access: SourceAccess) -> rasterio.Env:
     """Return the environment of `gdal_settings` without its warning filters, which span threads."""
-    return rasterio.Env(session=_session(access), **_options(access))
+    ignore_gdal_variables()
+    return rasterio.Env(**_options(access))
 
 
 def open_dataset(source: BandSource, access: SourceAccess) -> Dataset:
@@ -98,20 +91,13 @@ def open_dataset(source: BandSource, access: SourceAccess) -> Dataset:
 
     Raises:
         rasterio.errors.RasterioIOError: GDAL cannot open it.
+        SceneError: it may not be read, cannot be, or is no raster by its content.
+        SourceUnavailableError: the archive did not answer.
     """
     found = _kept(source, access)
     if found is None:
-        found = _opened_through_cache(source, access)
-    if found is None:
-        path, expires = gdal_path(source, access, _redirected_link(source, access))
-        found = _Opened(_open(path), expires)
+        found = (_opened_remote if is_remote(source.href) else _opened_local)(source, access)
     return _keep(found, source, access)
-
-
-def open_cached(source: BandSource, access: SourceAccess) -> Dataset | None:
-    """Return the dataset as `open_dataset`; None if it would not read through the cache."""
-    found = _kept(source, access) or _opened_through_cache(source, access)
-    return None if found is None or found.cached_tiff is None else _keep(found, source, access)
 
 
 def _kept(source: BandSource, access: SourceAccess) -> _Opened | None:
@@ -132,18 +118,23 @@ def _keep(found: _Opened, source: BandSource, access: SourceAccess) -> Dataset:
     return found.dataset
 
 
-def _opened_through_cache(source: BandSource, access: SourceAccess) -> _Opened | None:
-    """Open a remote TIFF through the cache."""
-    if not is_remote(source.href):
-        return None
-    cached_tiff = open_cached_tiff(source, access)
+def _opened_local(source: BandSource, access: SourceAccess) -> _Opened:
+    """Open a file of this machine."""
+    access.allowed_places.require(source.href)
+    return _Opened(_open(source.href, access))
+
+
+def _opened_remote(source: BandSource, access: SourceAccess) -> _Opened:
+    """Open a remote file through the cache or, if its server has no ranges, a copy of it."""
+    cached_tiff = None if has_copy(source, access) else open_cached_tiff(source, access)
     if cached_tiff is None:
-        return None
+        return _Opened(_open(str(local_copy(source, access)), access))
     _close_at_exit(os.getpid())
-    opened = rasterio.open(
-        cached_tiff.name, driver=RASTER_DRIVERS[0], sharing=False, opener=cached_tiff.opener
-    )
-    return _Opened(opened, None, cached_tiff)
+    try:
+        return _Opened(_open(cached_tiff.name, access, opener=cached_tiff.opener), cached_tiff)
+    except RasterioIOError:
+        cached_tiff.raise_failure()
+        raise
 
 
 @lru_cache(maxsize=1)
@@ -153,16 +144,9 @@ def _close_at_exit(_pid: int) -> None:
 
 
 def cached_tiff_of(source: BandSource, access: SourceAccess) -> CachedTiff | None:
-    """Return the cached TIFF that the source's dataset reads through, if it is open and has one."""
+    """Return the cached file that the source's dataset reads through, if it is open and has one."""
     found = _open_files.of_this_process().get(_key(source, access))
     return None if found is None else found.cached_tiff
-
-
-def _redirected_link(source: BandSource, access: SourceAccess) -> SignedUrl | None:
-    """Return the link after all redirects: GDAL would follow them anywhere, without a check."""
-    if not source.href.startswith(("http://", "https://")):
-        return None
-    return final_url(source, access)
 
 
 def close_dataset(source: BandSource, access: SourceAccess) -> None:
@@ -179,32 +163,15 @@ def close_all() -> None:
         known.popitem()[1].dataset.close()
 
 
-def gdal_path(
-    source: BandSource, access: SourceAccess, link: SignedUrl | None = None
-) -> tuple[str, float | None]:
-    """Return (path that GDAL opens, its expiry in seconds since the epoch; None: never).
-
-    Raises:
-        SceneError: `forbidden_host` or `forbidden_folder`.
-    """
-    access.allowed_places.require(source.href)
-    if not is_remote(source.href):
-        return source.href, None
-    if source.href.startswith("s3://") and access.sign != "s3-presign":
-        return f"/vsis3/{source.href.removeprefix('s3://')}", None
-    signed = readable_url(source, access) if link is None else link
-    expires = None if signed.expires is None else signed.expires - EXPIRY_MARGIN_SECONDS
-    return f"/vsicurl/{signed.url}", expires
-
-
-def _open(path: str) -> Dataset:
+def _open(path: str, access: SourceAccess, **how: Any) -> Dataset:  # noqa: ANN401 - as rasterio's
     """Open an own dataset: a handle that GDAL shares may be of the file before it changed."""
     first, second = RASTER_DRIVERS
+    threads = {"NUM_THREADS": access.threads}  # GTiff only: see GDAL_NUM_THREADS below
     try:
-        return rasterio.open(path, driver=first, sharing=False)
+        return rasterio.open(path, driver=first, sharing=False, **threads, **how)
     except RasterioIOError as error:
         try:
-            return rasterio.open(path, driver=second, sharing=False)
+            return rasterio.open(path, driver=second, sharing=False, **how)
         except RasterioIOError:
             raise error from None
 
@@ -218,45 +185,23 @@ def _key(source: BandSource, access: SourceAccess) -> tuple[str, ...]:
     return (source.href, version, access.sign, access.endpoint)
 
 
-def _session(access: SourceAccess) -> AWSSession:
-    """Return the keys of the source for /vsis3/; anonymous if there are none."""
-    keys = source_credentials()
-    return AWSSession(
-        aws_access_key_id=keys.access_key_id if keys else None,
-        aws_secret_access_key=keys.secret_access_key if keys else None,
-        aws_session_token=keys.session_token if keys else None,
-        region_name=access.region or "us-east-1",
-        aws_unsigned=keys is None,
-        requester_pays=access.requester_pays,
-        endpoint_url=access.endpoint.partition("://")[2].rstrip("/") or None,
-    )
-
-
 def _options(access: SourceAccess) -> dict[str, Any]:
     """Return GDAL's configuration options."""
     mask_logs()
-    retry_policy = access.retry_policy
-    options: dict[str, Any] = {
+    return {
         "GDAL_CACHEMAX": access.gdal_cache_mb << 20,  # bytes: rasterio passes it on unchanged
-        "GDAL_NUM_THREADS": access.threads,
-        "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # no sidecars, and no listing of a bucket
+        # The JPEG 2000 driver opens a file again in each of its threads, where Python files are
+        # unknown, and then leaves blocks empty without an error.
+        "GDAL_NUM_THREADS": 1,
+        "GDAL_SKIP": "",
+        "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # no sidecars
         "GDAL_PAM_ENABLED": False,
+        "GDAL_MAX_BAND_COUNT": 65536,
         "GTIFF_IGNORE_READ_ERRORS": False,
-        "GDAL_HTTP_MAX_RETRY": GDAL_RETRIES,
-        "GDAL_HTTP_RETRY_DELAY": retry_policy.first_delay,
-        "GDAL_HTTP_RETRY_CODES": RETRY_CODES,
-        "GDAL_HTTP_CONNECTTIMEOUT": max(1, round(retry_policy.connect_timeout)),
-        "GDAL_HTTP_LOW_SPEED_TIME": max(1, round(retry_policy.read_timeout)),
-        "GDAL_HTTP_LOW_SPEED_LIMIT": 1,
-        "GDAL_INGESTED_BYTES_AT_OPEN": 32768,  # the header of a COG in one request
-        "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": True,
-        # Opening a file again repeats the requests: an answer may have been a 503 or an old size.
-        "CPL_VSIL_CURL_NON_CACHED": "/vsicurl/:/vsis3/",
+        "GTIFF_POINT_GEO_IGNORE": False,
+        "GTIFF_HONOUR_NEGATIVE_SCALEY": False,
+        "GTIFF_VIRTUAL_MEM_IO": False,
+        "GTIFF_DIRECT_IO": False,
+        "CPL_VSIL_CURL_ALLOWED_FILENAME": "none",  # no network of GDAL's own
         "VSI_CACHE": False,  # 25 MB per open file, of data that the page cache keeps anyway
     }
-    if access.endpoint:
-        options |= {
-            "AWS_HTTPS": access.endpoint.startswith("https"),
-            "AWS_VIRTUAL_HOSTING": False,
-        }
-    return options

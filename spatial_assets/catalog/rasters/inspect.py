@@ -27,7 +27,7 @@ from spatial_assets.catalog.rasters.sampling import take_sample
 from spatial_assets.catalog.scene import BandSource, RejectedScene, Scene, rejected
 from spatial_assets.catalog.scene_facts import BandFacts, SceneFacts
 from spatial_assets.catalog.stac.calibration import added_dn
-from spatial_assets.errors import RasterError, SceneError
+from spatial_assets.errors import CHANGED_SINCE_INSPECTION, RasterError, SceneError
 from spatial_assets.geo.warp.source_grid import SourceGrid
 from spatial_assets.geo.warp.warp import Kernel, choose_kernel
 from spatial_assets.project import Project
@@ -43,6 +43,7 @@ def inspect_scene(
 
     Raises:
         SourceUnavailableError: the archive did not answer.
+        SceneError: `changed_since_inspection`: a file was replaced since the search.
     """
     access = access or source_access(project)
     try:
@@ -53,6 +54,8 @@ def inspect_scene(
             require_one_crs((name, band.grid) for name, band in facts.items())
             sample = take_sample(local, facts, clear=project.sensor.clear, access=access)
     except SceneError as error:
+        if error.reason == CHANGED_SINCE_INSPECTION:
+            raise  # the scene is neither good nor bad
         return rejected(scene, error.reason, str(error))
     verdict = judge(sample)
     most = project.checks.most_implausible_share

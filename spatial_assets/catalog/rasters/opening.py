@@ -13,7 +13,7 @@ from rasterio.errors import RasterioError
 from spatial_assets.catalog.access.hrefs import is_remote
 from spatial_assets.catalog.access.remote_objects import read_range
 from spatial_assets.catalog.access.source_access import SourceAccess
-from spatial_assets.catalog.cache.cached_tiff import TIFF_MAGIC
+from spatial_assets.catalog.cache.cached_tiff import require_raster
 from spatial_assets.catalog.cache.download import local_copy
 from spatial_assets.catalog.rasters.gdal_datasets import Dataset, open_dataset
 from spatial_assets.catalog.scene import BandSource
@@ -22,8 +22,6 @@ from spatial_assets.project.secrets import mask_secrets
 from spatial_assets.retries import with_retries
 
 MAGIC_READ_BYTES = 512
-
-_JPEG2000 = (b"\xff\x4f\xff\x51", b"\x00\x00\x00\x0cjP  ")
 
 
 def as_local(source: BandSource, access: SourceAccess) -> BandSource:
@@ -73,19 +71,11 @@ def raise_if_no_raster(source: BandSource, access: SourceAccess, *, why: str) ->
         SceneError: it is empty, no raster, or cannot be read.
         SourceUnavailableError: the archive did not answer.
     """
-    shown = mask_secrets(source.href)
     if is_remote(source.href):
         first_bytes = read_range(source, access, start=0, size=MAGIC_READ_BYTES)
     else:
         first_bytes = _first_bytes_of(Path(source.href))
-    if not first_bytes:
-        raise SceneError(f"{shown} is empty (0 bytes)", reason="not_a_raster")
-    if not first_bytes.startswith(TIFF_MAGIC + _JPEG2000):
-        raise SceneError(
-            f"{shown} is neither TIFF nor JPEG 2000 by its content: it begins with "
-            f"{_beginning(first_bytes)!r} ({mask_secrets(why)})",
-            reason="not_a_raster",
-        )
+    require_raster(first_bytes, source.href, why=why)
 
 
 def _first_bytes_of(path: Path) -> bytes:
@@ -103,8 +93,3 @@ def _first_bytes_of(path: Path) -> bytes:
         raise SceneError(
             f"{path} cannot be read: {error.strerror}", reason="unreadable_file"
         ) from error
-
-
-def _beginning(first_bytes: bytes) -> str:
-    """Return the first characters of a file, for a message."""
-    return first_bytes[:40].decode("ascii", errors="replace")

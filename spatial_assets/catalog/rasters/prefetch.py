@@ -11,7 +11,7 @@ from typing import Self
 
 from spatial_assets.catalog.access.hrefs import is_remote
 from spatial_assets.catalog.access.source_access import SourceAccess
-from spatial_assets.catalog.rasters.gdal_datasets import gdal_environment, open_cached
+from spatial_assets.catalog.rasters.gdal_datasets import gdal_environment, open_dataset
 from spatial_assets.catalog.rasters.windows import probing_window, with_bytes
 from spatial_assets.catalog.scene import BandSource
 from spatial_assets.geo.grid.geobox import Window
@@ -65,9 +65,7 @@ def prefetching(requests: Iterable[FileWindows], access: SourceAccess) -> Iterat
 def _fetch(source: BandSource, windows: Sequence[Window], access: SourceAccess) -> None:
     """Fetch what the windows of one file need; errors are not reported."""
     with gdal_environment(access):
-        dataset = open_cached(source, access)
-        if dataset is None:
-            return  # GDAL reads it itself
+        dataset = open_dataset(source, access)
         probes = [probing_window(window, dataset) for window in windows]
         with_bytes(source, dataset, windows=probes, access=access)
 

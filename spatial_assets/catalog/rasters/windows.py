@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,15 +17,14 @@ from numpy.typing import NDArray
 from rasterio.errors import RasterioError
 
 from spatial_assets.catalog.access.hrefs import is_remote
-from spatial_assets.catalog.access.remote_objects import read_range
 from spatial_assets.catalog.access.source_access import SourceAccess
+from spatial_assets.catalog.cache.download import forget_copy
 from spatial_assets.catalog.cache.sparse_file import ByteSpan
 from spatial_assets.catalog.rasters.gdal_datasets import (
     Dataset,
     cached_tiff_of,
     close_dataset,
     gdal_settings,
-    open_dataset,
 )
 from spatial_assets.catalog.rasters.opening import as_local, open_or_explain
 from spatial_assets.catalog.scene import BandSource
@@ -36,8 +34,7 @@ from spatial_assets.geo.grid.geobox import Window
 from spatial_assets.project.secrets import mask_secrets
 
 READ_BLOCK = 512  # pixels per side
-BLOCK_RETRIES = 2  # of a remote block that fails although its bytes arrive; then a copy decides
-UNVERIFIABLE_COPY = frozenset({"larger_than_cache", "checksum_mismatch", "size_mismatch"})
+TIFF_DRIVER = "GTiff"
 
 Pixels = tuple[NDArray[Any], NDArray[np.bool_]]
 
@@ -139,50 +136,25 @@ def _read_block(source: BandSource, block: Window, access: SourceAccess) -> NDAr
     pixels = _read(open_or_explain(source, access), source, block)
     if pixels is not None or not is_remote(source.href):
         return pixels
-    if cached_tiff_of(source, access) is not None:
-        # Every byte arrived, so the block is damaged: in the archive, or in transit or in the
-        # cache, which fetching it once more repairs.
-        dataset = open_or_explain(source, access)
-        dataset = with_bytes(source, dataset, windows=[block], access=access, refetch=True)
-        return _read(dataset, source, block)
-    for _ in range(BLOCK_RETRIES):
-        dataset = open_dataset(source, access)
-        if not _bytes_arrive(source, dataset, block=block, access=access):
-            return None
-        close_dataset(source, access)
-        pixels = _read(open_or_explain(source, access), source, block)
-        if pixels is not None:
-            return pixels
-    return _read_from_copy(source, block, access)
+    cached_tiff = cached_tiff_of(source, access)
+    if cached_tiff is not None:
+        cached_tiff.raise_failure()
+    # Every byte arrived, so the block is damaged: in the archive, or in transit or in the cache,
+    # which fetching it once more repairs.
+    dataset = open_or_explain(source, access)
+    dataset = with_bytes(source, dataset, windows=[block], access=access, refetch=True)
+    pixels = _read(dataset, source, block)
+    cached_tiff = cached_tiff_of(source, access)
+    if pixels is None and cached_tiff is not None:
+        cached_tiff.raise_failure()
+    return pixels
 
 
-def _read_from_copy(source: BandSource, block: Window, access: SourceAccess) -> NDArray[Any] | None:
-    """Read one whole block from a copy of the file: the only sure answer over a bad connection.
-
-    Raises:
-        SourceUnavailableError: the copy does not arrive.
-    """
-    try:
-        copy = as_local(source, replace(access, mode="download"))
-    except SceneError as error:
-        if error.reason in UNVERIFIABLE_COPY:
-            return None
-        raise
-    return _read(open_or_explain(copy, access), copy, block)
-
-
-def _bytes_arrive(
-    source: BandSource, dataset: Dataset, *, block: Window, access: SourceAccess
-) -> bool:
-    """Return True if the server sends every byte of a block; False: the file ends before.
-
-    Raises:
-        SourceUnavailableError: it does not answer now.
-    """
-    for start, stop in ((0, 1), *block_spans(dataset, source, block)):
-        if len(read_range(source, access, start=start, size=stop - start)) < stop - start:
-            return False
-    return True
+def _refetched_copy(source: BandSource, access: SourceAccess) -> Dataset:
+    """Return the dataset of a file that is read as a whole, after it was downloaded again."""
+    close_dataset(source, access)
+    forget_copy(source, access)
+    return open_or_explain(source, access)
 
 
 def _require_same(dataset: Dataset, facts: BandFacts, source: BandSource) -> None:
@@ -222,7 +194,8 @@ def with_bytes(
 ) -> Dataset:
     """Fetch the bytes of `windows` in one go, and return the dataset to read them from.
 
-    Call within `gdal_settings`. A file that GDAL reads itself is not fetched.
+    Call within `gdal_settings`. Nothing is fetched in advance of a JPEG 2000 file, whose blocks are
+    not known, and of a file whose copy is on this machine.
 
     Args:
         source: whose dataset it is.
@@ -237,7 +210,9 @@ def with_bytes(
     """
     cached_tiff = cached_tiff_of(source, access)
     if cached_tiff is None:
-        return dataset
+        return _refetched_copy(source, access) if refetch else dataset
+    if refetch and dataset.driver != TIFF_DRIVER:
+        cached_tiff.forget()  # it is not known which bytes hold a block
     spans = [span for window in windows for span in block_spans(dataset, source, window)]
     if not cached_tiff.fetch_spans(spans, refetch=refetch) or refetch:
         close_dataset(source, access)

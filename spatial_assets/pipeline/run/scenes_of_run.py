@@ -23,6 +23,7 @@ from spatial_assets.catalog.access.file_versions import UNREACHABLE_VERSION
 from spatial_assets.catalog.rasters.inspect import inspect_scene
 from spatial_assets.catalog.scene import Catalogue, RejectedScene, Scene, rejected
 from spatial_assets.catalog.scene_facts import SceneFacts
+from spatial_assets.errors import REASONS_OF_THE_MOMENT
 from spatial_assets.geo.grid.pixel_grid import Tile
 from spatial_assets.geo.periods import Periods
 from spatial_assets.pipeline.engines.engine import Engine, WorkerDied
@@ -190,7 +191,7 @@ class RunScenes:
         name = stored.id
         refusal, superseding = self.rejected.get(name), self._superseding.get(name)
         if refusal is not None:
-            return refusal.unread or refusal.reason in ACCESS_REASONS
+            return refusal.unread or refusal.reason in REASONS_OF_THE_MOMENT
         if superseding is not None:
             return superseding not in self.records
         if name in self.records:
@@ -287,13 +288,6 @@ def inspect_in_worker(
         return InspectionFailed(bad_stage.reason, message)
 
 
-PASSING_REASONS = frozenset({"forbidden", "missing_object", "refused_by_server", "unreadable_file"})
-"""Reasons about access to a file, not about its content: checked again at every run."""
-
-ACCESS_REASONS = PASSING_REASONS | {"forbidden_host", "forbidden_folder"}
-"""Reasons that say nothing about the content of a scene: what was made of it before stays."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class InspectionCache:
     """Results of inspections by earlier runs, in the store."""
@@ -323,7 +317,7 @@ class InspectionCache:
         document: dict[str, object] = {"judged_by": self._judged_by(scene)}
         if isinstance(found, SceneFacts):
             document["facts"] = found.to_json()
-        elif found.reason in PASSING_REASONS or not _depends_on_bytes(scene):
+        elif found.reason in REASONS_OF_THE_MOMENT or not _depends_on_bytes(scene):
             return
         else:
             document["refused"] = {

@@ -12,10 +12,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from spatial_assets.errors import REASONS_OF_THE_MOMENT
 from spatial_assets.geo.pixels.thumbnail import preview_png
 from spatial_assets.pipeline.failures import (
     MissingInputError,
     TileQuarantinedError,
+    UnreachableScenesError,
     failure_of,
     outcome_of,
 )
@@ -131,11 +133,22 @@ class TileWalk:
             self._tile_index.break_off()
 
     def _refuse_unusable(self) -> None:
-        """Quarantine a tile of which scenes exist and none can be used."""
+        """Quarantine a tile of which scenes exist and none can be used.
+
+        Raises:
+            TileQuarantinedError: all of them are bad.
+            UnreachableScenesError: some may be good, but their files cannot be reached now.
+        """
         evidence = {scene.id: scene.reason for scene in self._task.rejected} | self._raw.unusable
         if self._raw.usable or not evidence:
             return
         named = ", ".join(f"{scene} ({reason})" for scene, reason in sorted(evidence.items()))
+        if not REASONS_OF_THE_MOMENT.isdisjoint(evidence.values()):
+            raise UnreachableScenesError(
+                f"{len(evidence)} scenes reach the tile and none can be used now: {named}; make "
+                "the files accessible, then materialize the tile again",
+                evidence={"scenes": evidence},
+            )
         message = (
             f"{len(evidence)} scenes reach the tile and none can be used: {named}; "
             "replace the files or add another scene, then materialize the tile again"

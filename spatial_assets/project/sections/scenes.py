@@ -82,6 +82,12 @@ class SourceSettings(Table):
     sign: Literal["none", "s3-presign", "planetary-computer"] = Field(
         default="none", description="the method that signs hrefs at read time", examples=["none"]
     )
+    token_hosts: Tuple[str] = Field(
+        default=(),
+        description="hosts that get the bearer token $SPATIAL_ASSETS_SOURCE_TOKEN, as patterns; "
+        "empty: those of the catalogue and the endpoint",
+        examples=[["data.example.org"]],
+    )
 
 
 class ScenesSettings(Table):

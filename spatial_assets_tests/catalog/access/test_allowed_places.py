@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from spatial_assets.catalog import find_scenes
-from spatial_assets.catalog.access.allowed_places import AllowedPlaces, Proximity, proximity_of
+from spatial_assets.catalog.access.address_classes import Proximity
+from spatial_assets.catalog.access.allowed_places import AllowedPlaces, proximity_of
 from spatial_assets.catalog.access.requests import fetch
 from spatial_assets.catalog.access.source_access import SourceAccess, source_access
 from spatial_assets.catalog.rasters.gdal_datasets import gdal_settings, open_dataset
@@ -34,8 +35,8 @@ ON_THE_INTERNET = AllowedPlaces(nearest=Proximity.PUBLIC)
         ("https://8.8.8.8/a.tif", Proximity.PUBLIC),
         ("http://10.1.2.3/a.tif", Proximity.PRIVATE),
         ("http://192.168.0.1:8080/", Proximity.PRIVATE),
-        ("http://100.100.100.200/", Proximity.PRIVATE),
-        ("http://[fd00:ec2::254]/", Proximity.PRIVATE),
+        ("http://100.100.100.200/", Proximity.LINK),
+        ("http://[fd00:ec2::254]/", Proximity.LINK),
         ("http://127.0.0.1/", Proximity.OWN),
         ("http://localhost:6379/", Proximity.OWN),
         ("http://0.0.0.0/", Proximity.OWN),
@@ -103,9 +104,9 @@ def test_a_public_server_cannot_redirect_to_a_nearer_one() -> None:
     local = AllowedPlaces(nearest=Proximity.OWN)  # as a folder of items has it
 
     local.require("http://127.0.0.1/")
-    local.require_redirect("http://127.0.0.1/a", "http://127.0.0.1/b")
+    assert local.connection_of("http://127.0.0.1/b", origin=Proximity.OWN)[0] == ("127.0.0.1",)
     with pytest.raises(SceneError, match="of this machine"):
-        local.require_redirect("http://8.8.8.8/a", "http://127.0.0.1/b")
+        local.connection_of("http://127.0.0.1/b", origin=Proximity.PUBLIC)
 
 
 def of_the_web(access: SourceAccess, **allowed_places: object) -> SourceAccess:

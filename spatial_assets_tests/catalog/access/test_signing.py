@@ -12,11 +12,11 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 import pytest
 
+from spatial_assets.catalog.access.http_client import mask_logs
 from spatial_assets.catalog.access.remote_objects import look_up
-from spatial_assets.catalog.access.requests import mask_logs
 from spatial_assets.catalog.access.signing import readable_url, source_credentials, tokens
 from spatial_assets.catalog.access.source_access import SourceAccess
-from spatial_assets.catalog.rasters.gdal_datasets import gdal_path, gdal_settings
+from spatial_assets.catalog.rasters.gdal_datasets import gdal_settings
 from spatial_assets.catalog.rasters.opening import open_or_explain
 from spatial_assets.errors import SceneError, SettingsError, SourceUnavailableError
 from spatial_assets_tests.fixtures.scene_factory import quick_access, source_of, write_raster
@@ -183,7 +183,6 @@ def test_other_hosts_get_no_token(web: WebServer, azure: SourceAccess) -> None:
     source = source_of("https://example.org/b.tif", collection="sentinel-2-l2a")
 
     assert readable_url(source, azure).url == "https://example.org/b.tif"
-    assert gdal_path(source, azure) == ("/vsicurl/https://example.org/b.tif", None)
 
 
 def test_a_token_service_that_is_away_is_away(web: WebServer, azure: SourceAccess) -> None:

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from spatial_assets.catalog import Scene, find_scenes
-from spatial_assets.catalog.access.allowed_places import AllowedPlaces, Proximity
+from spatial_assets.catalog.access.address_classes import Proximity
+from spatial_assets.catalog.access.allowed_places import AllowedPlaces
 from spatial_assets.catalog.access.file_versions import with_fingerprint
 from spatial_assets.catalog.access.source_access import SourceAccess
 from spatial_assets.catalog.cache.sparse_file import SPARSE_SUFFIX
-from spatial_assets.catalog.rasters.gdal_datasets import close_all, gdal_path
+from spatial_assets.catalog.rasters.gdal_datasets import close_all
 from spatial_assets.catalog.rasters.inspect import inspect_scene
 from spatial_assets.catalog.rasters.windows import read_window
 from spatial_assets.catalog.scene import RejectedScene
@@ -98,21 +99,6 @@ def test_a_scene_in_a_bucket_is_read(
 
 def _size(project: Project) -> int:
     return (project.root.parent / "s" / "B04.tif").stat().st_size
-
-
-@pytest.mark.usefixtures("_keys")
-def test_presigned_pixels_travel_by_url_and_others_by_vsis3(
-    stored: tuple[Scene, Project], s3_access: SourceAccess
-) -> None:
-    source = stored[0].bands["red"]
-
-    presigned, expires = gdal_path(source, replace(s3_access, sign="s3-presign"))
-    plain, forever = gdal_path(source, s3_access)
-
-    assert presigned.startswith(f"/vsicurl/{s3_access.endpoint}/")
-    assert expires is not None
-    assert plain == f"/vsis3/{source.href.removeprefix('s3://')}"
-    assert forever is None
 
 
 @pytest.mark.usefixtures("_keys")

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from spatial_assets.catalog.access.file_versions import version_of
 from spatial_assets.catalog.access.source_access import SourceAccess
-from spatial_assets.catalog.cache import cached_tiff
 from spatial_assets.catalog.cache.sparse_file import PAGE_BYTES, SPARSE_SUFFIX, disk_bytes
 from spatial_assets.catalog.rasters.gdal_datasets import close_all
 from spatial_assets.catalog.rasters.prefetch import prefetching
@@ -268,9 +267,17 @@ def test_without_a_folder_to_write_scenes_are_read_as_they_lie(
     assert [record.message for record in caplog.records if "[scenes] cache" in record.message]
 
 
-def test_a_server_without_ranges_is_left_to_gdal(web: WebServer, access: SourceAccess) -> None:
+def test_a_server_without_ranges_is_read_from_one_whole_copy(
+    web: WebServer, access: SourceAccess
+) -> None:
     write_raster(web.folder / "b.tif", noise(), **LAYOUTS["tiled-256"])
     content = (web.folder / "b.tif").read_bytes()
     web.routes["/whole.tif"] = lambda _: (200, content)
+    source = source_of(f"{web.url}/whole.tif")
 
-    assert cached_tiff.open_cached_tiff(source_of(f"{web.url}/whole.tif"), access) is None
+    for window in (Window(0, 0, 100, 100), WHOLE):
+        assert np.array_equal(pixels_of(source, window, access), noise()[window.slices_in(WHOLE)])
+        close_all()
+
+    asked = [request.method for request in web.asked_for("/whole.tif")]
+    assert asked == ["HEAD", "GET", "GET"]  # the redirects, the beginning, the whole

@@ -63,7 +63,7 @@ class TestBehindAServer:
         found = inspect_scene(scene, project, access)
 
         assert isinstance(found, RejectedScene)
-        assert found.reason == "not_a_raster"
+        assert found.reason == "page_instead_of_file"
         assert "please log in" in found.message
 
     @pytest.mark.parametrize("fault", [503, "reset"])
