@@ -14,6 +14,7 @@ from spatial_assets.cli.app.open_project import current_project
 from spatial_assets.errors import SpatialAssetsError
 from spatial_assets.project import Project, mask_secrets
 from spatial_assets.project.base import shown_value
+from spatial_assets.project.gdal_options import ignored_gdal_variables, is_ignored
 from spatial_assets.project.secrets import MASK, is_secret_name
 
 REPORTED_PACKAGES = (
@@ -27,6 +28,7 @@ REPORTED_PACKAGES = (
     "numpy",
 )
 VARIABLE_PREFIXES = ("SPATIAL_ASSETS_", "AWS_", "GDAL_", "PROJ_", "CPL_", "PG", "DAGSTER_")
+IGNORED = "(ignored: GDAL opens every file as this project says)"
 NOT_IN_THE_FILE = {"root", "file", "origins"}
 
 
@@ -39,7 +41,7 @@ def env() -> None:
     project = current_project()
     out = console()
     out.print(table(("setting", "value", "source"), settings(project), title=str(project.file)))
-    variables = list(variables_in_force(os.environ))
+    variables = list(variables_in_force({**os.environ, **ignored_gdal_variables()}))
     if variables:
         out.print(table(("variable", "value"), variables, title="Environment"))
     out.print(table(("software", "version"), versions(project), title="Versions"))
@@ -87,9 +89,10 @@ def _shown(key: str, value: object) -> str:
 def variables_in_force(environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Yield (name, value) of variables of this package, GDAL, PROJ, AWS, PostgreSQL and Dagster."""
     for name in sorted(environment):
-        if name.startswith(VARIABLE_PREFIXES):
+        if name.startswith(VARIABLE_PREFIXES) or is_ignored(name):
             value = environment[name]
-            yield f"${name}", MASK if is_secret_name(name) else mask_secrets(value)
+            shown = MASK if is_secret_name(name) else mask_secrets(value)
+            yield f"${name}", f"{shown} {IGNORED}" if is_ignored(name) else shown
 
 
 def versions(project: Project) -> Iterator[tuple[str, str]]:

@@ -15,14 +15,11 @@ NOT_YET_TESTED = frozenset(
     {
         "ballpark-datum",
         "crs-named-unknown",
-        "etag-per-replica",
         "footprint-beside-raster",
-        "gdal-extensions-in-environment",
         "internal-mask",
         "item-geojson",
         "nodata-nan-on-uint16",
         "region-job-backfills-all",
-        "server-without-ranges",
         "solar-day-new-zealand",
         "two-projects-one-dagster",
     }
