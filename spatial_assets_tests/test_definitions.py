@@ -98,7 +98,7 @@ def test_an_asset_defines_all_that_the_ui_shows_of_it(defs: dg.Definitions, asse
     assert list(spec.owners) == ["team:spatial-data"]
     assert spec.kinds
     assert ("table" in spec.kinds) == (asset in TABLES)
-    assert spec.code_version == "1"
+    assert (spec.code_version or "").isdigit()
     assert (spec.partitions_def is not None) == (asset in TILES)
 
 

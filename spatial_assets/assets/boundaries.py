@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 BOUNDARY_GROUP = "boundaries"
-BOUNDARY_ASSET_VERSION = "1"
+BOUNDARY_ASSET_VERSION = "2"
 
 
 def boundary_assets(project: Project, settings: BoundarySettings) -> list[dg.AssetsDefinition]:

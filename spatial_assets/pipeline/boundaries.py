@@ -45,7 +45,7 @@ from spatial_assets.stores.vectors.validated import (
     write_validated,
 )
 
-BOUNDARIES_CODE_VERSION = "1"
+BOUNDARIES_CODE_VERSION = "2"
 logger = logging.getLogger(__name__)
 
 

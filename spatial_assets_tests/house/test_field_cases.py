@@ -14,7 +14,6 @@ CALL = re.compile(r"field_case\(\s*\"([a-z0-9-]+)\"")
 NOT_YET_TESTED = frozenset(
     {
         "ballpark-datum",
-        "crs-named-unknown",
         "footprint-beside-raster",
         "internal-mask",
         "item-geojson",

@@ -51,7 +51,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "too_few_points": "a ring with fewer than four vertices",
         "invalid_geometry": "invalid in a way that has no code of its own; see the message",
         # not repaired, whatever on_invalid says
-        "repair_ambiguous": "two honest repairs differ by more than 0.1 % of the area",
+        "repair_ambiguous": "honest repairs differ: by more than 0.1 % of the area, or by a hole",
         "no_area": "nothing polygonal is left after the repair",
     }
 )

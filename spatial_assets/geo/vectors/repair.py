@@ -1,6 +1,7 @@
-"""Decoding and repair of one geometry: a valid 2D MultiPolygon in the CRS of the file, or a defect.
+"""Decoding and repair of one geometry: a valid 2D MultiPolygon, or the defect that prevents it.
 
-Repair precedes projection, because the edges are straight lines in the CRS of the file.
+Repair precedes projection, because the edges are straight lines in the CRS of the file. A geometry
+that its plane tears at the antimeridian is unwrapped before (`to_lonlat`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,19 @@ from spatial_assets.geo.vectors.features import REASONS, Defect
 
 OnInvalid = Literal["repair", "quarantine", "refuse"]
 
+_ROUNDING = 1e-9  # share of a hole's area: it may touch its shell
 _REASON_OF_GEOS = {"too_few_points_in_geometry_component": "too_few_points"}
+
+
+@dataclass(frozen=True)
+class DecodedGeometry:
+    """Polygons as the file has them, valid or not."""
+
+    geometry: BaseGeometry
+    """Polygon or MultiPolygon, 2D, with finite coordinates."""
+
+    repairs: tuple[Defect, ...] = ()
+    """Defects that decoding has repaired."""
 
 
 @dataclass(frozen=True)
@@ -27,22 +40,14 @@ class ValidGeometry:
     """A geometry that is valid, possibly after repairs."""
 
     geometry: MultiPolygon
-    """Valid 2D geometry in the CRS of the file, oriented as RFC 7946 requires."""
+    """Valid 2D geometry, oriented as RFC 7946 requires."""
 
     repairs: tuple[Defect, ...]
     """Defects that have been repaired; empty for a clean feature."""
 
 
-def validate_geometry(
-    wkb: bytes | None, *, on_invalid: OnInvalid, most_repair_share: float
-) -> ValidGeometry | Defect:
-    """Decode one geometry, and repair it if that is allowed and unambiguous.
-
-    Args:
-        wkb: as read from the file, any dimension; None if the feature has no geometry.
-        on_invalid: "repair" repairs; any other value returns the first defect.
-        most_repair_share: largest share of the area by which two repairs may differ.
-    """
+def decode_geometry(wkb: bytes | None) -> DecodedGeometry | Defect:
+    """Decode one geometry, as read from the file; None if the feature has none."""
     if wkb is None:
         return Defect("null_geometry", "the feature has no geometry")
     decoded = _decode(wkb)
@@ -53,12 +58,25 @@ def validate_geometry(
     if isinstance(checked, Defect):
         return checked
     geometry, dropped = checked
-    repairs = repairs + dropped
     coordinates = shapely.get_coordinates(geometry)
     if not np.isfinite(coordinates).all():
         count = int((~np.isfinite(coordinates)).any(axis=1).sum())
         message = f"{count} of {len(coordinates)} vertices are NaN or infinite"
         return Defect("bad_coordinate", message, {"vertices": count, "of": len(coordinates)})
+    return DecodedGeometry(geometry, repairs + dropped)
+
+
+def judge_geometry(
+    decoded: DecodedGeometry, *, on_invalid: OnInvalid, most_repair_share: float
+) -> ValidGeometry | Defect:
+    """Repair a geometry if that is needed, allowed and unambiguous.
+
+    Args:
+        decoded: in the plane where its edges are straight.
+        on_invalid: "repair" repairs; any other value returns the first defect.
+        most_repair_share: largest share of the area by which two repairs may differ.
+    """
+    geometry, repairs = decoded.geometry, decoded.repairs
     if not shapely.is_valid(geometry):
         repairs = (*repairs, _explain(geometry))
     if repairs and on_invalid != "repair":
@@ -137,6 +155,12 @@ def _repaired(
     if shapely.is_valid(geometry):
         return ValidGeometry(oriented(polygons_of(geometry)), repairs)
     found = repairs[-1]
+    if _has_stray_hole(geometry):
+        message = (
+            f"{found.message}; a hole outside of its polygon may be land, or a hole of another "
+            "polygon: correct it in the source"
+        )
+        return Defect("repair_ambiguous", message, {"was": "hole_lies_outside_shell"})
     structure = polygons_of(shapely.make_valid(geometry, method="structure", keep_collapsed=False))
     if structure.area <= 0.0:
         return Defect(
@@ -151,3 +175,15 @@ def _repaired(
         )
         return Defect("repair_ambiguous", message, {"was": found.reason, "differ": share})
     return ValidGeometry(oriented(structure), repairs)
+
+
+def _has_stray_hole(geometry: BaseGeometry) -> bool:
+    """Return True if a hole lies wholly outside of its shell: both repairs would make it land."""
+    for polygon in polygons_of(geometry).geoms:
+        shell = shapely.make_valid(Polygon(polygon.exterior))
+        holes = shapely.make_valid([Polygon(ring) for ring in polygon.interiors])
+        areas = shapely.area(holes)
+        inside = shapely.area(shapely.intersection(holes, shell))
+        if ((areas > 0.0) & (inside <= _ROUNDING * areas)).any():
+            return True
+    return False

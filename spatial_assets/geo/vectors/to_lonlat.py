@@ -3,31 +3,47 @@
 Always x before y. The edges of a stored boundary are straight in the lon/lat plane (RFC 7946). On
 the way in, only vertices are transformed, as in every GIS, so that neighbours keep sharing them.
 On the way to the grid, and for areas, long edges are divided first, so that a parallel remains
-one. Polygons that cross 180 degrees of longitude are cut in two, as RFC 7946 requires.
+one. Polygons that cross 180 degrees of longitude are cut in two (`antimeridian`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import shapely
-import shapely.affinity
 from numpy.typing import NDArray
 from pyproj import CRS, Transformer
 from shapely.geometry import MultiPolygon, Polygon
 from shapely.geometry.base import BaseGeometry
 
 from spatial_assets.errors import VectorError
-from spatial_assets.geo.lonlat import EPSG_4326, FULL_TURN, HALF_TURN, POLE_LATITUDE
+from spatial_assets.geo.lonlat import EPSG_4326, FULL_TURN
+from spatial_assets.geo.vectors.antimeridian import (
+    ContainsPoleError,
+    cut_at_antimeridian,
+    is_torn,
+    may_be_torn,
+    split_at_antimeridian,
+    unwrapped,
+)
 from spatial_assets.geo.vectors.features import Defect
-from spatial_assets.geo.vectors.repair import oriented, polygons_of
+from spatial_assets.geo.vectors.repair import (
+    DecodedGeometry,
+    OnInvalid,
+    ValidGeometry,
+    judge_geometry,
+    oriented,
+    polygons_of,
+)
 
 MAX_EDGE_DEGREES = 0.01
 """Longest edge after division (1.1 km at the equator): centimetres off its parallel."""
 
+_CONTAINS_POLE = "the boundary runs around a pole; cut it at 180 degrees"
 _WORLD_TOLERANCE_DEGREES = 1e-6  # 0.1 m: some files end at 180.00000000000006
 
 
@@ -52,7 +68,8 @@ class SourceCrs:
             raise VectorError(f"{source} has no CRS: {remedy}")
         flat = crs.sub_crs_list[0] if crs.is_compound else crs
         flat = flat.to_2d() if len(flat.axis_info) > 2 else flat  # noqa: PLR2004 - two dimensions
-        undefined = flat.name.lower().startswith(("undefined", "unknown"))
+        # GeoPackage names its two undefined ones so; "unknown" is any CRS born as a PROJ string
+        undefined = flat.name.lower().startswith("undefined")
         if undefined or not (flat.is_geographic or flat.is_projected):
             raise VectorError(
                 f"{source} has a CRS without a position on the Earth, {flat.name!r}: {remedy}"
@@ -79,7 +96,45 @@ class SourceCrs:
         wide, high = (east - area.west) / 2.0, (area.north - area.south) / 2.0
         return (area.west - wide, area.south - high, east + wide, area.north + high)
 
-    def to_lonlat(self, geometry: MultiPolygon) -> MultiPolygon | Defect:
+    def placed(
+        self, decoded: DecodedGeometry, *, on_invalid: OnInvalid, most_repair_share: float
+    ) -> ValidGeometry | Defect:
+        """Judge a geometry in the plane where it is whole, and return it in lon/lat.
+
+        Args:
+            decoded: in the CRS of the file.
+            on_invalid: "repair" repairs; any other value returns the first defect.
+            most_repair_share: largest share of the area by which two repairs may differ.
+        """
+        lonlat = self._if_torn(polygons_of(decoded.geometry))
+        if lonlat is not None:
+            outside = self._outside(lonlat)
+            if outside is not None:
+                return outside
+            return _judged_across(
+                replace(decoded, geometry=lonlat),
+                on_invalid=on_invalid,
+                most_repair_share=most_repair_share,
+            )
+        valid = judge_geometry(decoded, on_invalid=on_invalid, most_repair_share=most_repair_share)
+        if isinstance(valid, Defect):
+            return valid
+        moved = self._to_lonlat(valid.geometry)
+        return moved if isinstance(moved, Defect) else replace(valid, geometry=moved)
+
+    def _if_torn(self, geometry: MultiPolygon) -> MultiPolygon | None:
+        """Return the geometry in lon/lat if the plane of the file tears it, else None."""
+        factor = self.crs.axis_info[0].unit_conversion_factor if self.crs.axis_info else 1.0
+        unit = math.degrees(factor) if self.crs.is_geographic else factor
+        if not may_be_torn(geometry, unit=unit, is_geographic=self.crs.is_geographic):
+            return None
+        lonlat = polygons_of(_transformed(geometry, self._transformer))
+        if not np.isfinite(shapely.get_coordinates(lonlat)).all():
+            return None
+        torn = is_torn(geometry, lonlat, unit=unit, is_geographic=self.crs.is_geographic)
+        return lonlat if torn else None
+
+    def _to_lonlat(self, geometry: MultiPolygon) -> MultiPolygon | Defect:
         """Transform a valid MultiPolygon, or return the defect that prevents it."""
         projected = _transformed(geometry, self._transformer)
         outside = self._outside(projected)
@@ -88,7 +143,7 @@ class SourceCrs:
         try:
             lonlat = split_at_antimeridian(polygons_of(projected))
         except ContainsPoleError:
-            return Defect("contains_pole", "the boundary runs around a pole; cut it at 180 degrees")
+            return Defect("contains_pole", _CONTAINS_POLE)
         if shapely.is_valid(lonlat):
             return oriented(lonlat)
         # only because of rounding: the geometry was valid before it was transformed
@@ -122,6 +177,32 @@ class SourceCrs:
         return Defect("outside_area_of_use", message, bounds)
 
 
+def _judged_across(
+    decoded: DecodedGeometry, *, on_invalid: OnInvalid, most_repair_share: float
+) -> ValidGeometry | Defect:
+    """Judge each polygon unwrapped, cut it at 180 degrees, and judge the parts together.
+
+    Args:
+        decoded: in lon/lat, between -180 and 180 degrees, torn at the antimeridian.
+        on_invalid: "repair" repairs; any other value returns the first defect.
+        most_repair_share: largest share of the area by which two repairs may differ.
+    """
+    repairs = decoded.repairs
+    parts: list[Polygon] = []
+    for polygon in polygons_of(decoded.geometry).geoms:
+        try:
+            whole = DecodedGeometry(unwrapped(polygon), repairs)
+        except ContainsPoleError:
+            return Defect("contains_pole", _CONTAINS_POLE)
+        valid = judge_geometry(whole, on_invalid=on_invalid, most_repair_share=most_repair_share)
+        if isinstance(valid, Defect):
+            return valid
+        repairs = valid.repairs
+        parts.extend(cut_at_antimeridian(valid.geometry))
+    together = DecodedGeometry(MultiPolygon(parts), repairs)
+    return judge_geometry(together, on_invalid=on_invalid, most_repair_share=most_repair_share)
+
+
 def _transformed(geometry: BaseGeometry, transformer: Transformer) -> BaseGeometry:
     def move(xy: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.column_stack(transformer.transform(xy[:, 0], xy[:, 1]))
@@ -148,61 +229,3 @@ def _projected(geometry: BaseGeometry, transformer: Transformer, crs: CRS) -> Ba
     domain = shapely.box(area.west, area.south, area.east, area.north)
     cut = polygons_of(shapely.intersection(geometry, domain))
     return _transformed(shapely.segmentize(cut, MAX_EDGE_DEGREES), transformer)
-
-
-class ContainsPoleError(ValueError):
-    """A ring runs around a pole; the caller turns this error into a defect."""
-
-
-def split_at_antimeridian(geometry: MultiPolygon) -> MultiPolygon:
-    """Cut a geometry that crosses 180 degrees; return any other unchanged.
-
-    Raises:
-        ContainsPoleError: a ring runs around the globe.
-    """
-    if not any(_jumps(np.asarray(polygon.exterior.coords)[:, 0]) for polygon in geometry.geoms):
-        return geometry
-    parts = [part for polygon in geometry.geoms for part in _split(polygon)]
-    return MultiPolygon(parts)
-
-
-def _jumps(longitudes: NDArray[np.float64]) -> bool:
-    """True if an edge is longer than half a turn, unless it is the seam of a world map."""
-    far = np.abs(np.diff(longitudes)) > HALF_TURN
-    rim = np.abs(longitudes) >= HALF_TURN - 1e-9
-    return bool((far & ~(rim[1:] & rim[:-1])).any())
-
-
-def _split(polygon: Polygon) -> list[Polygon]:
-    if not _jumps(np.asarray(polygon.exterior.coords)[:, 0]):
-        return [polygon]
-    shell = _unwrapped(np.asarray(polygon.exterior.coords))
-    centre = float(shell[:, 0].mean())
-    holes = []
-    for ring in polygon.interiors:
-        hole = _unwrapped(np.asarray(ring.coords))
-        hole[:, 0] += FULL_TURN * round((centre - float(hole[:, 0].mean())) / FULL_TURN)
-        holes.append(hole)
-    whole = Polygon(shell, holes)
-    parts: list[Polygon] = []
-    for turn in (-1, 0, 1):
-        west = -HALF_TURN + FULL_TURN * turn
-        cut = shapely.intersection(
-            whole, shapely.box(west, -POLE_LATITUDE, west + FULL_TURN, POLE_LATITUDE)
-        )
-        moved = shapely.transform(cut, _shift(-FULL_TURN * turn))
-        parts.extend(p for p in getattr(moved, "geoms", (moved,)) if isinstance(p, Polygon))
-    return [part for part in parts if not part.is_empty]
-
-
-def _shift(degrees: float) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
-    return lambda xy: xy + np.array([degrees, 0.0])
-
-
-def _unwrapped(ring: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Remove jumps from the longitudes of a ring, keeping its first vertex."""
-    longitudes = np.unwrap(ring[:, 0], period=FULL_TURN)
-    if abs(longitudes[0] - longitudes[-1]) > HALF_TURN:
-        message = "the ring goes once around the globe"
-        raise ContainsPoleError(message)
-    return np.column_stack([longitudes, ring[:, 1]])

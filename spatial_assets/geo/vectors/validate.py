@@ -25,7 +25,7 @@ from spatial_assets.geo.vectors.features import (
     ValidatedFeatures,
     ValidFeature,
 )
-from spatial_assets.geo.vectors.repair import OnInvalid, validate_geometry
+from spatial_assets.geo.vectors.repair import OnInvalid, decode_geometry
 from spatial_assets.geo.vectors.to_lonlat import SourceCrs
 
 # The axes of a feature count as swapped if it is this many times farther from the middle of the
@@ -98,15 +98,13 @@ def validate_feature(
     name = key_text(raw.properties.get(key))
     if name is None:
         return Defect("missing_key", f"column {key!r} is {raw.properties.get(key)!r}")
-    polygonal = validate_geometry(
-        raw.wkb, on_invalid=on_invalid, most_repair_share=most_repair_share
-    )
-    if isinstance(polygonal, Defect):
-        return polygonal
-    placed = crs.to_lonlat(polygonal.geometry)
+    decoded = decode_geometry(raw.wkb)
+    if isinstance(decoded, Defect):
+        return decoded
+    placed = crs.placed(decoded, on_invalid=on_invalid, most_repair_share=most_repair_share)
     if isinstance(placed, Defect):
         return placed
-    return _Accepted(raw, name, placed, polygonal.repairs)
+    return _Accepted(raw, name, placed.geometry, placed.repairs)
 
 
 def key_text(value: object) -> str | None:

@@ -56,6 +56,7 @@ def loaded(project: Path) -> Result:
             lambda tmp: field_case("shapefile-dotted-sibling", tmp), 2, id="dotted-sibling"
         ),
         pytest.param(lambda tmp: field_case("mapinfo-tab", tmp), 2, id="mapinfo-tab"),
+        pytest.param(lambda tmp: field_case("crs-named-unknown", tmp), 2, id="crs-named-unknown"),
     ],
     indirect=["case"],
 )
