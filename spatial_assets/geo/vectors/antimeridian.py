@@ -18,7 +18,7 @@ from shapely.geometry.base import BaseGeometry
 
 from spatial_assets.geo.lonlat import FULL_TURN, HALF_TURN, POLE_LATITUDE
 
-Coordinates = NDArray[np.float64]
+VertexArray = NDArray[np.float64]
 """Shape (vertex, 2): x or longitude, y or latitude."""
 
 _RIM_TOLERANCE = 1e-9  # degrees
@@ -130,7 +130,7 @@ def cut_at_antimeridian(polygon: BaseGeometry) -> Iterator[Polygon]:
                 yield part
 
 
-def _shells(geometry: MultiPolygon) -> list[Coordinates]:
+def _shells(geometry: MultiPolygon) -> list[VertexArray]:
     return [shapely.get_coordinates(polygon.exterior) for polygon in geometry.geoms]
 
 
@@ -149,7 +149,7 @@ def _is_whole_only_unwrapped(planar: MultiPolygon, lonlat: MultiPolygon) -> bool
     return bool(shapely.is_valid(whole).all())
 
 
-def _crosses_seam(metres: Coordinates, lonlat: Coordinates) -> bool:
+def _crosses_seam(metres: VertexArray, lonlat: VertexArray) -> bool:
     """Return True if an edge runs west in the plane where it runs east on the Earth, and far."""
     along = np.diff(metres[:, 0])
     turn = np.diff(lonlat[:, 0])
@@ -164,11 +164,11 @@ def _crosses_seam(metres: Coordinates, lonlat: Coordinates) -> bool:
     return bool((against & (np.abs(along) > _TORN * distance)).any())
 
 
-def _shift(degrees: float) -> Callable[[Coordinates], Coordinates]:
+def _shift(degrees: float) -> Callable[[VertexArray], VertexArray]:
     return lambda xy: xy + np.array([degrees, 0.0])
 
 
-def _unwrapped_ring(ring: Coordinates) -> Coordinates:
+def _unwrapped_ring(ring: VertexArray) -> VertexArray:
     """Remove jumps from the longitudes of a ring, keeping its first vertex."""
     turns = np.rint((np.unwrap(ring[:, 0], period=FULL_TURN) - ring[:, 0]) / FULL_TURN)
     if turns[0] != turns[-1]:
