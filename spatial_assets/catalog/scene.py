@@ -55,6 +55,16 @@ class BandSource:
     calibration: Calibration | None
     """Digital number to reflectance; None for classes and for float reflectance."""
 
+    stated_scale: float | None = None
+    """Scale that the item itself states; None: `calibration` has the sensor's."""
+
+    stated_offsets: tuple[float, ...] = ()
+    """Offset that the item itself states, and another that its file may state for the same pixels;
+    empty: `calibration` has the sensor's."""
+
+    uncalibrated: str = ""
+    """Reason why neither item nor sensor gives a calibration: the file may state one."""
+
     nodata: float | None
     """Fill value that the item declares, else the sensor's; None: the file decides."""
 

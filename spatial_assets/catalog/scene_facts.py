@@ -35,6 +35,9 @@ class BandFacts:
     calibration: Calibration | None
     """Calibration; None for classes and for float reflectance."""
 
+    masks: tuple[str, ...] = ()
+    """Masks of the band beside its fill value, as `catalog.rasters.masks.masks_of` names them."""
+
     block: tuple[int, int]
     """(rows, columns) of a block within the file."""
 
@@ -51,7 +54,8 @@ class BandFacts:
 
         Calibration does not count: it changes no pixel of the file.
         """
-        return all(record.get(name) == value for name, value in _layout_record(self).items())
+        layout: dict[str, object] = {"masks": None, **_layout_record(self)}
+        return all(record.get(name) == value for name, value in layout.items())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +101,9 @@ class SceneFacts:
 
 def _layout_record(band: BandFacts) -> dict[str, object]:
     """Return the JSON values that say how to read the pixels of one band, without the CRS."""
+    # Masks only where there are some, so that the records of other files stay as they were.
     return {
+        **({"masks": list(band.masks)} if band.masks else {}),
         "transform": list(band.grid.transform)[:6],
         "width": band.grid.width,
         "height": band.grid.height,
@@ -139,6 +145,7 @@ def _band_facts(record: Mapping[str, Any]) -> BandFacts:
         nodata=None if nodata is None else float(nodata),
         kernel=record["kernel"],
         calibration=None if calibration is None else Calibration(*calibration),
+        masks=tuple(record.get("masks", ())),
         block=(rows, columns),
         driver=record["driver"],
     )

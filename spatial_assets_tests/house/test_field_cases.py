@@ -15,9 +15,12 @@ NOT_YET_TESTED = frozenset(
     {
         "ballpark-datum",
         "footprint-beside-raster",
+<<<<<<< HEAD
         "internal-mask",
+=======
+        "gdal-extensions-in-environment",
+>>>>>>> 7bb4a9e (Honour masks, calibration and impossible fill values of files)
         "item-geojson",
-        "nodata-nan-on-uint16",
         "region-job-backfills-all",
         "solar-day-new-zealand",
         "two-projects-one-dagster",

@@ -7,6 +7,7 @@ resolved scale, offset and nodata. It never covers `updated` or a signature.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections import Counter
@@ -29,6 +30,10 @@ UNREACHABLE_VERSION = "away"
 
 MISSING_VERSION = "missing"
 """Version of a file that does not exist, so that a file that appears is a change."""
+
+
+MASK_SUFFIX = ".msk"
+"""Suffix of the file beside a raster that masks it, GDAL's."""
 
 
 class UnreachableHosts:
@@ -120,7 +125,7 @@ def _version_of(source: BandSource, access: SourceAccess, unreachable: Unreachab
 
 
 def local_version(path: Path) -> str:
-    """Return modification time and size of a file.
+    """Return modification time and size of a file, and of a mask file beside it.
 
     Raises:
         SceneError: `missing_object`.
@@ -131,7 +136,11 @@ def local_version(path: Path) -> str:
         raise SceneError(
             f"{path} cannot be read: {error.strerror}", reason="missing_object"
         ) from error
-    return f"{facts.st_mtime_ns}:{facts.st_size}"
+    version = f"{facts.st_mtime_ns}:{facts.st_size}"
+    with contextlib.suppress(OSError):
+        mask = path.with_name(f"{path.name}{MASK_SUFFIX}").stat()
+        version = f"{mask.st_mtime_ns}:{mask.st_size}:{version}"
+    return version
 
 
 def fingerprint_of(scene: Scene) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from affine import Affine
@@ -14,7 +15,6 @@ from rasterio.enums import ColorInterp, Interleaving
 from spatial_assets.catalog.rasters.gdal_datasets import Dataset
 from spatial_assets.catalog.scene import BandSource
 from spatial_assets.errors import RasterError, SceneError
-from spatial_assets.geo.radiometry import Calibration
 from spatial_assets.geo.warp.source_grid import SourceGrid
 from spatial_assets.project.secrets import mask_secrets
 
@@ -37,8 +37,8 @@ def grid_of(dataset: Dataset, source: BandSource, *, size: int | None) -> Source
         size: of the file in bytes, if known.
 
     Raises:
-        SceneError: `absurd_header`, `missing_band`, `ambiguous_band`, `bad_dtype`, `no_crs`,
-            `no_geotransform`, `rotated`.
+        SceneError: `absurd_header`, `missing_band`, `bad_dtype`, `no_crs`, `no_geotransform`,
+            `rotated`.
     """
     _require_sane(dataset, source, size=size)
     transform, shown = dataset.transform, mask_secrets(source.href)
@@ -77,25 +77,55 @@ def _is_rotated(transform: Affine, *, width: int, height: int) -> bool:
 
 
 def nodata_of(dataset: Dataset, source: BandSource) -> float | None:
-    """Return the fill value: of the item, else of the file.
+    """Return the fill value: of the item, else of the file; only one that a pixel can have.
 
     DN 0 of an integer band is always fill, so a declared 0 gives way to another value.
     """
-    declared = [source.nodata, dataset.nodatavals[source.index - 1]]
-    values = [float(value) for value in declared if value is not None]
+    dtype = np.dtype(dataset.dtypes[source.index - 1])
+    values = [value for value in _declared_nodata(dataset, source) if can_occur(value, dtype)]
     if is_float(dataset, source):
         return values[0] if values else None
     return next((value for value in values if value != 0), values[0] if values else None)
 
 
-def calibration_of(dataset: Dataset, source: BandSource) -> Calibration | None:
-    """Return the calibration; None if the pixels are floats, which are reflectance already."""
-    return None if is_float(dataset, source) else source.calibration
+def has_impossible_nodata(dataset: Dataset, source: BandSource) -> bool:
+    """Return True if item or file declare a fill value that no pixel can have."""
+    dtype = np.dtype(dataset.dtypes[source.index - 1])
+    return not all(can_occur(value, dtype) for value in _declared_nodata(dataset, source))
+
+
+def _declared_nodata(dataset: Dataset, source: BandSource) -> list[float]:
+    """Return the fill values of the item and of the file, as far as they declare any."""
+    declared = (source.nodata, dataset.nodatavals[source.index - 1])
+    return [float(value) for value in declared if value is not None]
+
+
+def can_occur(value: float, dtype: np.dtype[Any]) -> bool:
+    """Return True if a pixel of a type can have a value: 255.5 and NaN are no integers."""
+    if np.issubdtype(dtype, np.floating):
+        return not math.isfinite(value) or abs(value) <= np.finfo(dtype).max
+    limits = np.iinfo(dtype)
+    return math.isfinite(value) and value == int(value) and limits.min <= value <= limits.max
 
 
 def is_float(dataset: Dataset, source: BandSource) -> bool:
     """Return True if the pixels are floating-point numbers."""
     return bool(np.issubdtype(np.dtype(dataset.dtypes[source.index - 1]), np.floating))
+
+
+def require_only_band(dataset: Dataset, source: BandSource) -> None:
+    """Refuse a file of several bands if nothing says which of them is meant.
+
+    Raises:
+        SceneError: `ambiguous_band`.
+    """
+    if not source.is_numbered and len(data_bands(dataset)) > 1:
+        raise SceneError(
+            f"{mask_secrets(source.href)} has {dataset.count} bands, and nothing says which of "
+            f"them is {source.name!r}: name it by number, {source.name} = "
+            '{ asset = "...", band = 1 } in [scenes.sensor] bands',
+            reason="ambiguous_band",
+        )
 
 
 def data_bands(dataset: Dataset) -> list[int]:
@@ -148,12 +178,6 @@ def _require_sane(dataset: Dataset, source: BandSource, *, size: int | None) -> 
         raise SceneError(
             f"{shown} has {count} bands; the item refers to number {source.index}",
             reason="missing_band",
-        )
-    if not source.is_numbered and len(data_bands(dataset)) > 1:
-        raise SceneError(
-            f"{shown} has {count} bands, and nothing says which of them is {source.name!r}: name "
-            f'it by number, {source.name} = {{ asset = "...", band = 1 }} in [scenes.sensor] bands',
-            reason="ambiguous_band",
         )
     dtype = dataset.dtypes[source.index - 1]
     if dtype not in PIXEL_TYPES:

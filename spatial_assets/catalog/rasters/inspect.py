@@ -11,15 +11,18 @@ from pyproj.exceptions import CRSError
 
 from spatial_assets.catalog.access.hrefs import is_remote
 from spatial_assets.catalog.access.source_access import SourceAccess, source_access
+from spatial_assets.catalog.rasters.file_calibration import calibration_of
 from spatial_assets.catalog.rasters.gdal_datasets import gdal_settings
 from spatial_assets.catalog.rasters.headers import (
-    calibration_of,
     grid_of,
+    has_impossible_nodata,
     is_float,
     nodata_of,
     require_one_crs,
+    require_only_band,
     same_crs,
 )
+from spatial_assets.catalog.rasters.masks import masks_of
 from spatial_assets.catalog.rasters.opening import as_local, open_or_explain
 from spatial_assets.catalog.rasters.plausibility import Plausibility, judge
 from spatial_assets.catalog.rasters.prefetch import prefetching
@@ -34,6 +37,8 @@ from spatial_assets.project import Project
 
 OFFSET_MAYBE_MISSED = "offset_maybe_missed"
 ITEM_CRS_DIFFERS = "item_crs_differs"
+NODATA_CANNOT_OCCUR = "nodata_cannot_occur"
+CALIBRATED_BY_FILE = "calibrated_by_file"
 
 
 def inspect_scene(
@@ -50,8 +55,10 @@ def inspect_scene(
         local = _as_local(scene, access)
         with gdal_settings(access):
             with prefetching(((source, []) for source in local.sources), access):
-                facts = _band_facts(local, project, access)
+                facts, doubts = _band_facts(local, project, access)
             require_one_crs((name, band.grid) for name, band in facts.items())
+            for source in local.sources:
+                require_only_band(open_or_explain(source, access), source)
             sample = take_sample(local, facts, clear=project.sensor.clear, access=access)
     except SceneError as error:
         if error.reason == CHANGED_SINCE_INSPECTION:
@@ -64,7 +71,7 @@ def inspect_scene(
         fingerprint=scene.fingerprint,
         bands=facts,
         figures=verdict.figures,
-        warnings=_warnings(scene, facts, verdict),
+        warnings=(*_warnings(scene, facts, verdict), *sorted(doubts)),
     )
 
 
@@ -77,9 +84,12 @@ def _as_local(scene: Scene, access: SourceAccess) -> Scene:
     )
 
 
-def _band_facts(scene: Scene, project: Project, access: SourceAccess) -> dict[str, BandFacts]:
-    """Return the facts of every file of a scene."""
+def _band_facts(
+    scene: Scene, project: Project, access: SourceAccess
+) -> tuple[dict[str, BandFacts], set[str]]:
+    """Return the facts of every file of a scene, and the codes of doubts about them."""
     facts: dict[str, BandFacts] = {}
+    doubts: set[str] = set()
     for source in scene.sources:
         dataset = open_or_explain(source, access)
         is_class = source is scene.class_band
@@ -93,16 +103,22 @@ def _band_facts(scene: Scene, project: Project, access: SourceAccess) -> dict[st
         kernel = _kernel(source, grid, project)
         if is_class and any(band.kernel == "average" for band in facts.values()):
             kernel = "average"  # its window must then extend as far as those of the averaged bands
+        calibration, is_of_file = (None, False) if is_class else calibration_of(dataset, source)
         facts[source.name] = BandFacts(
             grid=grid,
             dtype=str(dataset.dtypes[source.index - 1]),
             nodata=nodata_of(dataset, source),
             kernel=kernel,
-            calibration=calibration_of(dataset, source),
+            calibration=calibration,
+            masks=masks_of(dataset, source, access),
             block=tuple(dataset.block_shapes[source.index - 1]),
             driver=str(dataset.driver),
         )
-    return facts
+        if has_impossible_nodata(dataset, source):
+            doubts.add(NODATA_CANNOT_OCCUR)
+        if is_of_file:
+            doubts.add(CALIBRATED_BY_FILE)
+    return facts, doubts
 
 
 def _size_of(source: BandSource) -> int | None:

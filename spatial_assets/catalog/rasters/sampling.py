@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatial_assets.catalog.access.source_access import SourceAccess
+from spatial_assets.catalog.rasters.masks import read_masked_blocks
 from spatial_assets.catalog.rasters.opening import open_or_explain
 from spatial_assets.catalog.rasters.plausibility import Sample, SampleBand
 from spatial_assets.catalog.rasters.prefetch import prefetching
-from spatial_assets.catalog.rasters.windows import READ_BLOCK, read_blocks, with_bytes
+from spatial_assets.catalog.rasters.windows import READ_BLOCK, with_bytes
 from spatial_assets.catalog.scene import BandSource, Scene
 from spatial_assets.catalog.scene_facts import BandFacts
 from spatial_assets.geo.clear_sky import ClearSky
@@ -59,7 +60,10 @@ def take_sample(
     ]
     with prefetching(areas, access):
         taken = {
-            source.name: _take(source, positions[source.name], access) for source in scene.sources
+            source.name: _take(
+                source, facts[source.name].masks, positions=positions[source.name], access=access
+            )
+            for source in scene.sources
         }
     first, *others = taken.values()
     known = first.known.copy()
@@ -114,20 +118,30 @@ def _starts(total: int, *, own: int) -> list[int]:
     return sorted(starts)
 
 
-def _take(source: BandSource, positions: Sequence[_Position], access: SourceAccess) -> _Values:
+def _take(
+    source: BandSource,
+    masks: tuple[str, ...],
+    *,
+    positions: Sequence[_Position],
+    access: SourceAccess,
+) -> _Values:
     """Read one band at the pixels that hold the centres of the reference's sample pixels."""
     areas = [position.area for position in positions if position.area is not None]
     dataset = open_or_explain(source, access)
     with_bytes(source, dataset, windows=areas, access=access)
-    parts = [_take_window(source, position, access) for position in positions]
+    parts = [
+        _take_window(source, masks, position=position, access=access) for position in positions
+    ]
     return _Values(
         np.concatenate([part.values for part in parts]),
         np.concatenate([part.known for part in parts]),
     )
 
 
-def _take_window(source: BandSource, position: _Position, access: SourceAccess) -> _Values:
-    """Read one window of `_take`; pixels outside the band's file are unknown."""
+def _take_window(
+    source: BandSource, masks: tuple[str, ...], *, position: _Position, access: SourceAccess
+) -> _Values:
+    """Read one window of `_take`; pixels outside the band's file, or masked, are unknown."""
     dataset = open_or_explain(source, access)
     shape = position.in_rows.size, position.in_columns.size
     values = np.zeros(shape, dtype=dataset.dtypes[source.index - 1])
@@ -136,10 +150,10 @@ def _take_window(source: BandSource, position: _Position, access: SourceAccess) 
         inside = np.ix_(position.in_rows, position.in_columns)
         rows = position.rows[position.in_rows] - position.area.row
         columns = position.columns[position.in_columns] - position.area.column
-        pixels, readable = read_blocks(source, dataset, window=position.area, access=access)
+        pixels = read_masked_blocks(source, masks, window=position.area, access=access)
         values[inside], known[inside] = (
-            pixels[np.ix_(rows, columns)],
-            readable[np.ix_(rows, columns)],
+            pixels.values[np.ix_(rows, columns)],
+            pixels.observed[np.ix_(rows, columns)],
         )
     return _Values(values.ravel(), known.ravel())
 

@@ -57,26 +57,39 @@ def read_window(
     source = as_local(source, access)
     with gdal_settings(access):
         dataset = open_or_explain(source, access)
-        _require_same(dataset, facts, source)
+        require_same(dataset, facts, source)
         return read_blocks(source, dataset, window=window, access=access)
 
 
 def read_blocks(
-    source: BandSource, dataset: Dataset, *, window: Window, access: SourceAccess
+    source: BandSource,
+    dataset: Dataset,
+    *,
+    window: Window,
+    access: SourceAccess,
+    is_mask: bool = False,
 ) -> Pixels:
     """Read as `read_window`, from an open dataset; call within `gdal_settings`.
 
     One read answers for all blocks if it covers every part of each of them.
+
+    Args:
+        source: whose dataset it is.
+        dataset: open.
+        window: absolute pixel indices of the file.
+        access: how the file is reached.
+        is_mask: read the band's internal mask, 0 where it excludes a pixel, in place of the band.
     """
     probe = probing_window(window, dataset)
     dataset = with_bytes(source, dataset, windows=[probe], access=access)
-    pixels = _read(dataset, source, probe)
+    pixels = _read(dataset, source, probe, is_mask=is_mask)
     if pixels is not None:
         return pixels[window.slices_in(probe)], np.ones(window.shape, dtype=np.bool_)
     readable = np.zeros(window.shape, dtype=np.bool_)
-    result = np.zeros(window.shape, dtype=dataset.dtypes[source.index - 1])
+    dtype = np.uint8 if is_mask else dataset.dtypes[source.index - 1]
+    result = np.zeros(window.shape, dtype=dtype)
     for block in blocks_touching(window, width=dataset.width, height=dataset.height):
-        pixels = _read_block(source, block, access)
+        pixels = _read_block(source, block, access, is_mask=is_mask)
         shared = block.intersection(window)
         if pixels is not None and shared is not None:
             inside = shared.slices_in(window)
@@ -118,22 +131,27 @@ def _probing_span(span: tuple[int, int], *, own: int, total: int) -> tuple[int, 
     return start // READ_BLOCK * READ_BLOCK, min(-(-stop // READ_BLOCK) * READ_BLOCK, total)
 
 
-def _read(dataset: Dataset, source: BandSource, window: Window) -> NDArray[Any] | None:
+def _read(
+    dataset: Dataset, source: BandSource, window: Window, *, is_mask: bool
+) -> NDArray[Any] | None:
     """Read a window once; None if GDAL fails for any reason."""
     area = rasterio.windows.Window(window.column, window.row, window.width, window.height)
     with contextlib.suppress(RasterioError):
-        pixels: NDArray[Any] = dataset.read(source.index, window=area)
+        read = dataset.read_masks if is_mask else dataset.read
+        pixels: NDArray[Any] = read(source.index, window=area)
         return pixels
     return None
 
 
-def _read_block(source: BandSource, block: Window, access: SourceAccess) -> NDArray[Any] | None:
+def _read_block(
+    source: BandSource, block: Window, access: SourceAccess, *, is_mask: bool
+) -> NDArray[Any] | None:
     """Read one whole block, again if the network may have failed; None: the block is damaged.
 
     Raises:
         SourceUnavailableError: the block's bytes do not arrive.
     """
-    pixels = _read(open_or_explain(source, access), source, block)
+    pixels = _read(open_or_explain(source, access), source, block, is_mask=is_mask)
     if pixels is not None or not is_remote(source.href):
         return pixels
     cached_tiff = cached_tiff_of(source, access)
@@ -143,7 +161,7 @@ def _read_block(source: BandSource, block: Window, access: SourceAccess) -> NDAr
     # which fetching it once more repairs.
     dataset = open_or_explain(source, access)
     dataset = with_bytes(source, dataset, windows=[block], access=access, refetch=True)
-    pixels = _read(dataset, source, block)
+    pixels = _read(dataset, source, block, is_mask=is_mask)
     cached_tiff = cached_tiff_of(source, access)
     if pixels is None and cached_tiff is not None:
         cached_tiff.raise_failure()
@@ -157,7 +175,7 @@ def _refetched_copy(source: BandSource, access: SourceAccess) -> Dataset:
     return open_or_explain(source, access)
 
 
-def _require_same(dataset: Dataset, facts: BandFacts, source: BandSource) -> None:
+def require_same(dataset: Dataset, facts: BandFacts, source: BandSource) -> None:
     """Refuse a file that is not the one that was inspected.
 
     Raises:

@@ -17,7 +17,7 @@ from spatial_assets.catalog.scene import BandSource
 from spatial_assets.catalog.stac.calibration import (
     band_metadata,
     declared_number,
-    resolve_calibration,
+    stated_calibration,
 )
 from spatial_assets.catalog.stac.duplicates import platform_of
 from spatial_assets.errors import SceneError
@@ -66,7 +66,7 @@ def band_source(item: JsonObject, name: str, *, base: str, profile: SensorProfil
         raise _missing(item, name, accepted, platform=platform, profile=profile)
     metadata = band_metadata(item, found.asset, found.index)
     try:
-        calibration = resolve_calibration(properties_of(item), metadata, profile=profile)
+        stated = stated_calibration(properties_of(item), metadata, profile=profile)
     except SceneError as error:
         raise SceneError(f"asset {found.key!r}: {error}", reason=error.reason) from error
     nodata = declared_number(metadata, "nodata")
@@ -75,7 +75,10 @@ def band_source(item: JsonObject, name: str, *, base: str, profile: SensorProfil
         found,
         name=name,
         base=base,
-        calibration=calibration,
+        calibration=stated.calibration,
+        stated_scale=stated.scale,
+        stated_offsets=stated.offsets,
+        uncalibrated=stated.missing and f"asset {found.key!r}: {stated.missing}",
         nodata=nodata if nodata is not None else profile.nodata,
     )
 

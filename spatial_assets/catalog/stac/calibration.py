@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from spatial_assets.catalog.json_object import JsonObject
 from spatial_assets.errors import RasterError, SceneError
@@ -16,6 +17,23 @@ from spatial_assets.geo.sensor_profile import BaselineRule, RadiometryRule, Sens
 from spatial_assets.sensor_profiles import RADIOMETRY_RULES
 
 _BASELINE = re.compile(r"N?(\d{1,2})[._]?(\d{0,2})")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatedCalibration:
+    """Calibration of one band as far as its item and its sensor know it."""
+
+    calibration: Calibration | None
+    """None: the numbers are reflectance already, or `missing`."""
+
+    scale: float | None = None
+    """Scale that the item states."""
+
+    offsets: tuple[float, ...] = ()
+    """Offset that the item states, first; a file that was made from others may state the second."""
+
+    missing: str = ""
+    """Reason why it is not known."""
 
 
 def resolve_calibration(
@@ -31,8 +49,22 @@ def resolve_calibration(
     Raises:
         SceneError: scale or offset is neither declared nor known, or is not a number.
     """
+    stated = stated_calibration(properties, band, profile=profile)
+    if stated.missing:
+        raise SceneError(stated.missing, reason="radiometry_unknown")
+    return stated.calibration
+
+
+def stated_calibration(
+    properties: JsonObject, band: JsonObject, *, profile: SensorProfile
+) -> StatedCalibration:
+    """Return what item and sensor know of the calibration, with arguments of the above.
+
+    Raises:
+        SceneError: scale or offset is declared, and cannot be used.
+    """
     if str(band.get("data_type", "")).startswith(("float", "cfloat")):
-        return None
+        return StatedCalibration(calibration=None)
     declared_scale = declared_number(band, "scale")
     declared_offset = declared_number(band, "offset")
     if declared_scale is None and declared_offset is not None:
@@ -43,17 +75,23 @@ def resolve_calibration(
     default = _default(properties, profile, scale=declared_scale)
     scale = declared_scale if declared_scale is not None else default[0]
     offset = declared_offset if declared_offset is not None else default[1]
+    offsets = () if declared_offset is None else (declared_offset,)
     if properties.get("earthsearch:boa_offset_applied") is True:
         # Earth Search removed the offset from the pixels, and left raster:bands as ESA has it.
         offset = 0.0
+        offsets = (0.0, *offsets)
     if scale is None or offset is None:
-        raise _unknown(properties, profile)
+        missing = _unknown(properties, profile)
+        return StatedCalibration(
+            calibration=None, scale=declared_scale, offsets=offsets, missing=missing
+        )
     try:
-        return Calibration(scale, offset)
+        calibration = Calibration(scale, offset)
     except RasterError as error:
         raise SceneError(
             f"the band's scale and offset: {error}", reason="radiometry_unknown"
         ) from error
+    return StatedCalibration(calibration=calibration, scale=declared_scale, offsets=offsets)
 
 
 def band_metadata(item: JsonObject, asset: JsonObject, index: int) -> JsonObject:
@@ -145,18 +183,17 @@ def _default_offset(properties: JsonObject, rule: RadiometryRule) -> float | Non
     return rule.offset if baseline >= rule.baseline.first else 0.0
 
 
-def _unknown(properties: JsonObject, profile: SensorProfile) -> SceneError:
-    """Return the error for an item without scale and offset."""
+def _unknown(properties: JsonObject, profile: SensorProfile) -> str:
+    """Return the message about an item without scale and offset."""
     has = ", ".join(
         f"{name} = {properties[name]!r}"
         for rule in RADIOMETRY_RULES.values()
         for name in rule.deciding_properties
         if name in properties
     )
-    return SceneError(
+    return (
         f"no scale and offset in raster:bands or bands, and no {profile.radiometry.needs} to take "
-        f"them from{f' ({has})' if has else ''}; complete the item",
-        reason="radiometry_unknown",
+        f"them from{f' ({has})' if has else ''}; complete the item"
     )
 
 

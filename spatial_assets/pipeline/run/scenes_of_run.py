@@ -331,7 +331,12 @@ class InspectionCache:
         """Hash of everything that decides the facts of a scene."""
         rule = rule_of(self.project.sensor.clear)
         most = self.project.checks.most_implausible_share
-        return fingerprint("scene", CODE_VERSIONS["scene"], scene.fingerprint, rule, most)
+        # What decides whether the file's own calibration counts; usually nothing states otherwise.
+        stated = [
+            [each.name, each.is_numbered, each.stated_scale, each.stated_offsets]
+            for each in scene.sources
+        ]
+        return fingerprint("scene", CODE_VERSIONS["scene"], scene.fingerprint, rule, most, stated)
 
 
 def _depends_on_bytes(scene: Scene) -> bool:

@@ -1,8 +1,8 @@
 """The stage `raw_tile`: the pixels of each scene that a tile needs, as the archive has them.
 
-Stored as GeoTIFF on the scene's own grid. Pixels that could not be read are stored as fill, and
-the next stage receives exactly what is stored. If `raw_tile` is selected the scenes are those of
-the catalogue, otherwise the stored ones.
+Stored as GeoTIFF on the scene's own grid. Pixels that could not be read, or that a mask of the file
+excludes, are stored as fill, and the next stage receives exactly what is stored. If `raw_tile` is
+selected the scenes are those of the catalogue, otherwise the stored ones.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from spatial_assets.catalog.access.hrefs import is_remote
 from spatial_assets.catalog.access.source_access import SourceAccess
+from spatial_assets.catalog.rasters.masks import read_masked
 from spatial_assets.catalog.rasters.prefetch import FileWindows, prefetching
-from spatial_assets.catalog.rasters.windows import read_window
 from spatial_assets.errors import CHANGED_SINCE_INSPECTION, SceneError
 from spatial_assets.geo.clear_sky import ClearSky
 from spatial_assets.geo.grid.geobox import GeoBox, Window
@@ -300,11 +300,13 @@ def read_raw(
         return None
     for name, window in windows.items():
         facts = scene.of_band(name)
-        pixels, readable = read_window(scene.sources[name], facts, window, access=access)
-        lost = int(readable.size - np.count_nonzero(readable))
-        if lost:
+        found = read_masked(scene.sources[name], facts, window, access=access)
+        pixels = found.values
+        if not found.observed.all():
             fill = _fill(scene, name, clear)
-            pixels = np.where(readable, pixels, pixels.dtype.type(fill))
+            pixels = np.where(found.observed, pixels, pixels.dtype.type(fill))
+        lost = int(found.readable.size - np.count_nonzero(found.readable))
+        if lost:
             unreadable[name] = lost
         bands[name] = RawBand(pixels=pixels, window=window)
     return RawScene(bands=bands, unreadable=unreadable)

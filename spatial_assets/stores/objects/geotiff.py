@@ -20,7 +20,10 @@ from rasterio.io import MemoryFile
 from spatial_assets.errors import RasterError, StoreError
 
 BLOCK_PIXELS = 512
-PREDICTORS = {"float32": 3, "int16": 2, "uint16": 2, "uint8": 2}
+PREDICTORS = {
+    **dict.fromkeys(("uint8", "int8", "uint16", "int16", "uint32", "int32"), 2),
+    **dict.fromkeys(("float32", "float64"), 3),
+}
 """Supported pixel type -> GDAL predictor, which encodes differences of neighbours."""
 
 CREATION = {
