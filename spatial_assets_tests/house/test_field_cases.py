@@ -15,11 +15,6 @@ NOT_YET_TESTED = frozenset(
     {
         "ballpark-datum",
         "footprint-beside-raster",
-<<<<<<< HEAD
-        "internal-mask",
-=======
-        "gdal-extensions-in-environment",
->>>>>>> 7bb4a9e (Honour masks, calibration and impossible fill values of files)
         "item-geojson",
         "region-job-backfills-all",
         "solar-day-new-zealand",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from spatial_assets.catalog.rasters.masks import MaskedPixels, masks_of, read_ma
 from spatial_assets.catalog.rasters.opening import as_local
 from spatial_assets.catalog.rasters.windows import read_window
 from spatial_assets.catalog.scene import BandSource
+from spatial_assets.catalog.scene_facts import SceneFacts
 from spatial_assets.errors import SceneError, SourceUnavailableError
 from spatial_assets.geo.grid.geobox import Window
 from spatial_assets.geo.radiometry import fill_mask
@@ -240,3 +242,19 @@ def test_a_mask_that_does_not_arrive_is_no_damage(web: WebServer, access: Source
     close_all()
 
     assert np.array_equal(read_masked(source, facts, whole, access).observed, masks[0] != 0)
+
+
+def test_windows_read_without_a_mask_that_now_counts_are_read_again(
+    tmp_path: Path, access: SourceAccess
+) -> None:
+    path = write_raster(tmp_path / "a.tif", np.ones((ROWS, COLUMNS), dtype=np.uint16))
+    plain = facts_of(source_of(path), access)
+    masked = replace(plain, masks=("internal",))
+    facts = SceneFacts(id="a", fingerprint="f", bands={"p": plain, "m": masked}, figures={})
+    stored = json.loads(facts.to_json())["bands"]
+
+    assert plain.has_layout_of(stored["p"])
+    assert masked.has_layout_of(stored["m"])
+    assert not masked.has_layout_of(stored["p"])
+    assert not plain.has_layout_of(stored["m"])
+    assert "masks" not in stored["p"], "records of files without masks stay as they were"
