@@ -24,7 +24,7 @@ from spatial_assets.catalog.rasters.headers import (
 )
 from spatial_assets.catalog.rasters.masks import masks_of
 from spatial_assets.catalog.rasters.opening import as_local, open_or_explain
-from spatial_assets.catalog.rasters.plausibility import Plausibility, judge
+from spatial_assets.catalog.rasters.plausibility import MAX_REFLECTANCE, Plausibility, judge
 from spatial_assets.catalog.rasters.prefetch import prefetching
 from spatial_assets.catalog.rasters.sampling import take_sample
 from spatial_assets.catalog.scene import BandSource, RejectedScene, Scene, rejected
@@ -37,6 +37,7 @@ from spatial_assets.project import Project
 
 OFFSET_MAYBE_MISSED = "offset_maybe_missed"
 ITEM_CRS_DIFFERS = "item_crs_differs"
+REFLECTANCE_SATURATED = "reflectance_saturated"
 NODATA_CANNOT_OCCUR = "nodata_cannot_occur"
 CALIBRATED_BY_FILE = "calibrated_by_file"
 
@@ -158,7 +159,8 @@ def _refusal(
             scene,
             "radiometry_implausible",
             f"{verdict.implausible_share:.0%} of {verdict.clear_pixels} clear sample pixels are "
-            "negative or have |NDVI| > 1 after calibration: the item's scale or offset is wrong",
+            f"negative, brighter than {MAX_REFLECTANCE} or have |NDVI| > 1 after calibration: the "
+            "item's scale or offset is wrong",
             **verdict.figures,
             calibration=resolved,
         )
@@ -175,6 +177,8 @@ def _warnings(
     has_no_offset = red is not None and red.calibration is not None and red.calibration.offset == 0
     if added is not None and has_no_offset and verdict.is_never_dark(added):
         warnings.append(OFFSET_MAYBE_MISSED)
+    if verdict.is_saturated:
+        warnings.append(REFLECTANCE_SATURATED)
     if _item_crs_differs(scene, next(iter(facts.values()))):
         warnings.append(ITEM_CRS_DIFFERS)
     return tuple(warnings)

@@ -5,7 +5,7 @@ Judged once per scene from a fixed sample of the whole scene, so that it does no
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,12 @@ from numpy.typing import NDArray
 from spatial_assets.geo.radiometry import ALREADY_REFLECTANCE, Calibration, fill_mask
 
 MIN_CLEAR_PIXELS = 500  # of the sample; a share of fewer pixels is not significant
-MAX_REFLECTANCE = 3.2767  # what int16 x 1e-4 holds
+MAX_STORED = 3.2767  # what int16 x 1e-4 holds
+MAX_REFLECTANCE = 1.6
+"""Largest reflectance of a real surface, tilted snow included: that of the largest DN of Landsat's
+level-2 product. Vegetation and soil of a scale ten times too large lie beyond it."""
+
+MAX_SATURATED_SHARE = 0.01  # some glint and roofs; such pixels are stored as fill
 DARK_PERCENTILE = 1.0
 
 
@@ -45,10 +50,14 @@ class Plausibility:
     """Verdict on a sample, and its figures."""
 
     implausible_share: float | None
-    """Share of clear pixels that are negative or have |NDVI| > 1; None: too few clear pixels."""
+    """Share of clear pixels that are negative, brighter than any surface, or have |NDVI| > 1; None:
+    too few clear pixels."""
 
     unscaled_share: float | None
     """Share of clear pixels that are floats beyond any reflectance."""
+
+    saturated_share: float | None
+    """Share of clear pixels beyond what is stored, which become fill."""
 
     clear_pixels: int
     red_dark_dn: float | None
@@ -63,6 +72,11 @@ class Plausibility:
     def is_unscaled(self, most: float) -> bool:
         """Return True if a greater share than `most` of the floats cannot be reflectance."""
         return self.unscaled_share is not None and self.unscaled_share > most
+
+    @property
+    def is_saturated(self) -> bool:
+        """True if more pixels than few are lost, as they are beyond what is stored."""
+        return self.saturated_share is not None and self.saturated_share > MAX_SATURATED_SHARE
 
     def is_never_dark(self, added_dn: float) -> bool:
         """Return True if red looks as if `added_dn` had been added to every DN.
@@ -79,30 +93,53 @@ def judge(sample: Sample) -> Plausibility:
         clear &= ~fill_mask(band.dn, band.nodata)
     count = int(np.count_nonzero(clear))
     if count < MIN_CLEAR_PIXELS:
-        return Plausibility(None, None, count, None, {"clear_sample_pixels": count})
-    has_both = {"red", "nir"} <= set(sample.bands)
-    judged = ["nir", "red"] if has_both else sorted(sample.bands)
-    values = {name: _reflectance(sample.bands[name], clear) for name in judged}
-    wrong = np.zeros(count, dtype=np.bool_)
-    beyond = np.zeros(count, dtype=np.bool_)
-    for name, value in values.items():
-        wrong |= value < 0
-        if sample.bands[name].calibration is None:
-            beyond |= value > MAX_REFLECTANCE
-    red = sample.bands.get("red")
-    dark = None if red is None else float(np.percentile(red.dn[clear], DARK_PERCENTILE))
+        return Plausibility(None, None, None, count, None, {"clear_sample_pixels": count})
+    values = {name: _reflectance(band, clear) for name, band in sample.bands.items()}
     ndvi = _ndvi(values)
+    negative = _any(values[name] < 0 for name in _judged(values))
+    bright = _any(value > MAX_REFLECTANCE for value in values.values())
+    saturated = _any(np.abs(value) > MAX_STORED for value in values.values())
+    floats = [name for name, band in sample.bands.items() if band.calibration is None]
+    unscaled = _any([np.zeros(count, np.bool_), *(values[one] > MAX_STORED for one in floats)])
+    wrong = negative | bright
     if ndvi is not None:
         wrong |= ~(np.abs(ndvi) <= 1.0)
-    share, unscaled = float(wrong.mean()), float(beyond.mean())
+    red = sample.bands.get("red")
+    dark = None if red is None else float(np.percentile(red.dn[clear], DARK_PERCENTILE))
     figures = {
         "clear_sample_pixels": count,
-        "implausible_share": round(share, 6),
-        "unscaled_share": round(unscaled, 6),
+        "implausible_share": _share(wrong),
+        "negative_share": _share(negative),
+        "bright_share": _share(bright),
+        "saturated_share": _share(saturated),
+        "unscaled_share": _share(unscaled),
         "red_dn_1st_percentile": dark,
         "ndvi_median": None if ndvi is None else _median(ndvi),
     }
-    return Plausibility(share, unscaled, count, dark, figures)
+    return Plausibility(
+        implausible_share=float(wrong.mean()),
+        unscaled_share=float(unscaled.mean()),
+        saturated_share=float(saturated.mean()),
+        clear_pixels=count,
+        red_dark_dn=dark,
+        figures=figures,
+    )
+
+
+def _judged(values: Mapping[str, NDArray[np.float64]]) -> list[str]:
+    """Return the bands whose sign is judged: the blue of dark land is often below zero."""
+    return ["nir", "red"] if {"red", "nir"} <= set(values) else sorted(values)
+
+
+def _any(masks: Iterable[NDArray[np.bool_]]) -> NDArray[np.bool_]:
+    """Return True where any of the masks is."""
+    found: NDArray[np.bool_] = np.logical_or.reduce(list(masks))
+    return found
+
+
+def _share(mask: NDArray[np.bool_]) -> float:
+    """Return the share of pixels where a mask is True, rounded for display."""
+    return round(float(mask.mean()), 6)
 
 
 def _reflectance(band: SampleBand, clear: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -29,8 +29,9 @@ class ChecksSettings(Table):
     )
     most_implausible_share: Share = Field(
         default=0.5,
-        description="share of clear pixels that may be negative or beyond any NDVI before "
-        "the scene is quarantined: a wrong offset gives 0.78 to 0.97, a correct scene under 0.02",
+        description="share of clear pixels that may be negative, brighter than any surface or "
+        "beyond any NDVI before the scene is quarantined: a wrong offset gives 0.78 to 0.97, a "
+        "correct scene under 0.02",
         examples=[0.5],
     )
     least_readable_share: Share = Field(

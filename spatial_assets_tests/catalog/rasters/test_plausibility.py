@@ -92,6 +92,66 @@ def test_float_pixels_must_be_reflectance(
         assert found.reason == reason
 
 
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+@pytest.mark.parametrize(
+    ("factor", "reason"),
+    [(1.0, None), (3.0, None), (5.0, "radiometry_implausible"), (8.0, "radiometry_implausible")],
+)
+def test_a_scale_that_is_too_large_is_implausible_for_integers_and_floats_alike(
+    tmp_path: Path, access: SourceAccess, dtype: str, factor: float, reason: str | None
+) -> None:
+    bands = {name: band.astype(dtype) for name, band in clear_vegetation().items()}
+    item = item_of()
+    for name in ("red", "nir"):
+        item["assets"][name]["raster:bands"] = [{"scale": 1e-4 * factor, "offset": 0.0}]
+        if dtype == "float32":
+            bands[name] *= np.float32(1e-4 * factor)
+    bands["scl"] = clear_vegetation()["scl"]
+    write_scene(tmp_path / "s", item, pixels=bands)
+
+    found = inspected(tmp_path, access)
+
+    if reason is None:
+        assert isinstance(found, SceneFacts)
+        assert found.figures["bright_share"] == 0.0
+    else:
+        assert isinstance(found, RejectedScene)
+        assert found.reason == reason
+        assert found.evidence["bright_share"] == 1.0
+
+
+def test_a_scale_ten_times_too_large_is_refused_with_the_figures(
+    tmp_path: Path, access: SourceAccess
+) -> None:
+    item = item_of()
+    for name in ("red", "nir"):
+        item["assets"][name]["raster:bands"] = [{"scale": 0.001, "offset": 0.0}]
+    write_scene(tmp_path / "s", item)
+
+    found = refused(tmp_path, access)
+
+    assert found.reason == "radiometry_implausible"
+    assert found.evidence["saturated_share"] == 1.0, "all of it would be stored as fill"
+    assert found.evidence["calibration"] == {"nir": [0.001, 0.0], "red": [0.001, 0.0]}
+    assert "100% of 4096 clear sample pixels" in found.message
+
+
+@pytest.mark.parametrize(
+    ("rows", "warnings"), [(0, ()), (1, ("reflectance_saturated",))], ids=["none", "one-in-64"]
+)
+def test_more_than_a_few_saturated_pixels_are_a_warning(
+    tmp_path: Path, access: SourceAccess, rows: int, warnings: tuple[str, ...]
+) -> None:
+    bands = clear_vegetation()
+    bands["nir"][:rows] = 40_000
+    write_scene(tmp_path / "s", pixels=bands)
+
+    facts = accepted(tmp_path, access)
+
+    assert facts.warnings == warnings
+    assert facts.figures["saturated_share"] == round(rows / 64, 6)
+
+
 def test_a_large_scene_is_sampled_by_sixteen_windows(tmp_path: Path, access: SourceAccess) -> None:
     write_scene(tmp_path / "s", pixels=clear_vegetation(1100, 1200), tiled=True, compress="deflate")
 
