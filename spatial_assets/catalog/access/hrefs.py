@@ -6,6 +6,7 @@ none may name GDAL's virtual file systems.
 
 from __future__ import annotations
 
+import os
 import posixpath
 import re
 from dataclasses import dataclass, field
@@ -52,7 +53,7 @@ def resolve_href(href: object, base: str) -> Href:
         return _local(_path_of_file_url(text), base)
     if scheme:
         raise _refused(text, f"has the scheme {scheme[1]}:; expected s3, http, https or a path")
-    return _joined(text, base) if is_remote(base) else _local(text, base)
+    return _joined(text, base) if is_remote(base) else _local(_decoded(text, base), base)
 
 
 def _local(path: str, base: str) -> Href:
@@ -63,6 +64,19 @@ def _local(path: str, base: str) -> Href:
     if place.lstrip("/").startswith("vsi"):
         raise _refused(path, "names a virtual file system of GDAL")
     return Href(place)
+
+
+def _decoded(path: str, base: str) -> str:
+    """Return a local path with %20 as a space, unless the file has the signs in its name.
+
+    An href is a URI, but many catalogues write plain paths.
+    """
+    if "%" not in path or os.path.exists(Path(base).parent / path):  # noqa: PTH110 - no error for any text
+        return path
+    decoded = unquote(path)
+    if _UNPRINTABLE.search(decoded):
+        raise _refused(path, "contains control characters")
+    return decoded
 
 
 def _joined(reference: str, base: str) -> Href:

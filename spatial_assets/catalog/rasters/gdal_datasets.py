@@ -32,8 +32,6 @@ from spatial_assets.catalog.scene import BandSource
 from spatial_assets.errors import SceneError
 from spatial_assets.project.gdal_options import ignore_gdal_variables
 
-ignore_gdal_variables()  # before the first use of rasterio registers the drivers
-
 Dataset: TypeAlias = Any
 """rasterio's DatasetReader, which has no types."""
 

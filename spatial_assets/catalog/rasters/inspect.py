@@ -23,7 +23,7 @@ from spatial_assets.catalog.rasters.headers import (
     same_crs,
 )
 from spatial_assets.catalog.rasters.masks import masks_of
-from spatial_assets.catalog.rasters.opening import as_local, open_or_explain
+from spatial_assets.catalog.rasters.opening import as_local, open_or_explain, require_promised
 from spatial_assets.catalog.rasters.plausibility import MAX_REFLECTANCE, Plausibility, judge
 from spatial_assets.catalog.rasters.prefetch import prefetching
 from spatial_assets.catalog.rasters.sampling import take_sample
@@ -53,6 +53,8 @@ def inspect_scene(
     """
     access = access or source_access(project)
     try:
+        for source in scene.sources:
+            require_promised(source, access)
         local = _as_local(scene, access)
         with gdal_settings(access):
             with prefetching(((source, []) for source in local.sources), access):

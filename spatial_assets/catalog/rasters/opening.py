@@ -36,6 +36,25 @@ def as_local(source: BandSource, access: SourceAccess) -> BandSource:
     return replace(source, href=str(local_copy(source, access)), query="", version=None)
 
 
+def require_promised(source: BandSource, access: SourceAccess) -> None:
+    """Compare a local file with the checksum and size in its item, once a process.
+
+    A remote file that is streamed is never whole here: `access = "download"` compares it.
+
+    Raises:
+        SceneError: `checksum_mismatch`, `size_mismatch`; or it cannot be read.
+    """
+    if source.checksum is None or is_remote(source.href):
+        return
+    access.allowed_places.require(source.href)
+    try:
+        local_copy(source, access)
+    except OSError as error:
+        raise SceneError(
+            f"{source.href} cannot be read: {error.strerror}", reason="unreadable_file"
+        ) from error
+
+
 def open_or_explain(source: BandSource, access: SourceAccess) -> Dataset:
     """Return the open dataset; call within `gdal_settings`.
 

@@ -22,6 +22,7 @@ from pyproj.exceptions import CRSError
 from spatial_assets.errors import VectorError
 from spatial_assets.geo.lonlat import CRS84
 from spatial_assets.geo.vectors.features import RawFeature
+from spatial_assets.project.gdal_options import ignore_gdal_variables
 from spatial_assets.stores.vectors.encodings import TextEncoding, decoded_rows, encoding_of
 from spatial_assets.stores.vectors.source import ReadLimits
 from spatial_assets.stores.vectors.staging import StagedSource
@@ -57,6 +58,7 @@ class GdalFile:
     """One layer of an opened file: its columns and CRS are known, its features are not read yet."""
 
     def __init__(self, source: StagedSource, *, layer: str | None, limits: ReadLimits) -> None:
+        ignore_gdal_variables()
         self._source = source
         self._path = str(source.path)
         if source.path.suffix.lower() == ".gml":
