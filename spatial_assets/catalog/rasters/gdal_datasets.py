@@ -129,6 +129,15 @@ def _opened_remote(source: BandSource, access: SourceAccess) -> _Opened:
         return _Opened(_open(str(local_copy(source, access)), access))
     _close_at_exit(os.getpid())
     try:
+        return _opened_through(cached_tiff, access)
+    except RasterioIOError:
+        cached_tiff.forget()  # what is kept here may be damaged
+        return _opened_through(cached_tiff, access)
+
+
+def _opened_through(cached_tiff: CachedTiff, access: SourceAccess) -> _Opened:
+    """Open the Python file of a cached file."""
+    try:
         return _Opened(_open(cached_tiff.name, access, opener=cached_tiff.opener), cached_tiff)
     except RasterioIOError:
         cached_tiff.raise_failure()

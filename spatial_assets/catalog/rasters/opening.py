@@ -19,7 +19,6 @@ from spatial_assets.catalog.rasters.gdal_datasets import Dataset, open_dataset
 from spatial_assets.catalog.scene import BandSource
 from spatial_assets.errors import SceneError
 from spatial_assets.project.secrets import mask_secrets
-from spatial_assets.retries import with_retries
 
 MAGIC_READ_BYTES = 512
 
@@ -62,20 +61,10 @@ def open_or_explain(source: BandSource, access: SourceAccess) -> Dataset:
         SceneError: `not_a_raster`, `missing_object`, `forbidden`, `unreadable_file`.
         SourceUnavailableError: the archive did not answer.
     """
-
-    def may_pass(error: Exception) -> bool:
-        # Raises if the server is unreachable or the file is no raster; else a retry may work.
-        raise_if_no_raster(source, access, why=str(error))
-        return is_remote(source.href)
-
     try:
-        return with_retries(
-            lambda: open_dataset(source, access),
-            backoff=access.retry_policy.backoff,
-            errors=(RasterioError,),
-            may_pass=may_pass,
-        )
+        return open_dataset(source, access)
     except RasterioError as error:
+        raise_if_no_raster(source, access, why=str(error))
         raise SceneError(
             f"{mask_secrets(source.href)} begins like a raster, but GDAL cannot open it: "
             f"{mask_secrets(str(error))}",
