@@ -138,10 +138,14 @@ def _opened_remote(source: BandSource, access: SourceAccess) -> _Opened:
 def _opened_through(cached_tiff: CachedTiff, access: SourceAccess) -> _Opened:
     """Open the Python file of a cached file."""
     try:
-        return _Opened(_open(cached_tiff.name, access, opener=cached_tiff.opener), cached_tiff)
+        opened = _Opened(_open(cached_tiff.name, access, opener=cached_tiff.opener), cached_tiff)
     except RasterioIOError:
         cached_tiff.raise_failure()
         raise
+    if cached_tiff.failure is not None:  # GDAL makes do with a part of a header
+        opened.dataset.close()
+        cached_tiff.raise_failure()
+    return opened
 
 
 @lru_cache(maxsize=1)

@@ -83,6 +83,7 @@ def read_blocks(
     probe = probing_window(window, dataset)
     dataset = with_bytes(source, dataset, windows=[probe], access=access)
     pixels = _read(dataset, source, probe, is_mask=is_mask)
+    _require_arrived(source, access)
     if pixels is not None:
         return pixels[window.slices_in(probe)], np.ones(window.shape, dtype=np.bool_)
     readable = np.zeros(window.shape, dtype=np.bool_)
@@ -154,18 +155,26 @@ def _read_block(
     pixels = _read(open_or_explain(source, access), source, block, is_mask=is_mask)
     if pixels is not None or not is_remote(source.href):
         return pixels
-    cached_tiff = cached_tiff_of(source, access)
-    if cached_tiff is not None:
-        cached_tiff.raise_failure()
+    _require_arrived(source, access)
     # Every byte arrived, so the block is damaged: in the archive, or in transit or in the cache,
     # which fetching it once more repairs.
     dataset = open_or_explain(source, access)
     dataset = with_bytes(source, dataset, windows=[block], access=access, refetch=True)
     pixels = _read(dataset, source, block, is_mask=is_mask)
-    cached_tiff = cached_tiff_of(source, access)
-    if pixels is None and cached_tiff is not None:
-        cached_tiff.raise_failure()
+    _require_arrived(source, access)
     return pixels
+
+
+def _require_arrived(source: BandSource, access: SourceAccess) -> None:
+    """Raise the reason why GDAL got too few bytes in a read, if it did, whatever it made of them.
+
+    Raises:
+        SourceUnavailableError: the archive did not answer.
+        SceneError: the file is gone, or has changed.
+    """
+    cached_tiff = cached_tiff_of(source, access)
+    if cached_tiff is not None:
+        cached_tiff.raise_failure()
 
 
 def _refetched_copy(source: BandSource, access: SourceAccess) -> Dataset:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import quote
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -84,3 +88,38 @@ def test_the_query_is_kept_apart() -> None:
     assert href.place == "https://example.org/stac/items/B04.tif"
     assert href.query == "sig=SECRET"
     assert "SECRET" not in repr(href)
+
+
+@pytest.mark.parametrize("name", ["B 04.tif", "Grün.tif", "100%.tif", "a%20b.tif", "a#1.tif"])
+@pytest.mark.parametrize("form", [quote, str])
+def test_a_local_href_names_its_file_encoded_or_plain(
+    tmp_path: Path, name: str, form: Callable[[str], str]
+) -> None:
+    (tmp_path / name).touch()
+
+    href = resolve_href(form(name), str(tmp_path / "item.json"))
+
+    assert href.place == str(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "href", ["%2e%2e/%2e%2e/vsimem/a.tif", "/vsi%6dem/a.tif", "a%0ab.tif", "%00"]
+)
+def test_an_encoded_href_is_refused_as_a_plain_one(href: str) -> None:
+    with pytest.raises(SceneError) as caught:
+        resolve_href(href, "/data/scenes/item.json")
+
+    assert caught.value.reason == "bad_href"
+
+
+@given(st.text(min_size=1, max_size=30))
+def test_an_encoded_href_leads_where_the_plain_one_does(text: str) -> None:
+    def place_of(href: str) -> str | None:
+        try:
+            return resolve_href(href, LOCAL).place
+        except SceneError:
+            return None
+
+    plain = place_of(f"x/{text}")
+    if "%" not in text and plain is not None and text == text.strip():
+        assert place_of(f"x/{quote(text)}") == plain
