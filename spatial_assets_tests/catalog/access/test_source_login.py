@@ -253,7 +253,7 @@ def test_secrets_are_in_no_error_and_no_log(
     told = []
     cookie = {"Set-Cookie": f"session={PASSWORD}"}
     for status in (200, 401, 403, 404, 500):
-        with opened(lambda *_, status=status: (status, cookie), host="localhost") as door:  # type: ignore[misc]
+        with opened(lambda *_, status=status: (status, cookie), host="localhost") as door:
             allowed = replace(access, token_hosts=(door.netloc,))
             try:
                 fetch(f"{door.url}/a", limit=9, access=allowed)
