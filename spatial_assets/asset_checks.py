@@ -8,6 +8,7 @@ at the end of a run (assets/run_checks.py).
 
 import dagster as dg
 
+from spatial_assets.assets.asset_keys import asset_key
 from spatial_assets.assets.run_checks import (
     TABLE_IS_SOUND,
     TABLE_IS_SOUND_DESCRIPTION,
@@ -22,18 +23,18 @@ from spatial_assets.stores import layout
 def boundary_checks(project: Project, settings: BoundarySettings) -> list[dg.AssetChecksDefinition]:
     """Return the checks of one `[[boundaries]]` entry."""
     return [
-        source_is_whole(settings),
+        source_is_whole(project, settings),
         coverage_is_clean(project, settings),
         rows_match_the_source(project, settings),
         table_is_sound(project, settings),
     ]
 
 
-def source_is_whole(settings: BoundarySettings) -> dg.AssetChecksDefinition:
+def source_is_whole(project: Project, settings: BoundarySettings) -> dg.AssetChecksDefinition:
     """Check that the copy in the store is the recorded one."""
 
     @dg.asset_check(
-        asset=f"raw_{settings.name}",
+        asset=asset_key(project, f"raw_{settings.name}"),
         name="copy_is_whole",
         description="The stored copy has the bytes that were read from the source.",
     )
@@ -59,7 +60,7 @@ def coverage_is_clean(project: Project, settings: BoundarySettings) -> dg.AssetC
     most_overlap, most_gap = project.checks.most_overlap_share, project.checks.most_gap_share
 
     @dg.asset_check(
-        asset=f"validated_{settings.name}",
+        asset=asset_key(project, f"validated_{settings.name}"),
         name="topology",
         description=(
             "No feature is in quarantine, neighbours overlap by at most "
@@ -100,7 +101,7 @@ def rows_match_the_source(project: Project, settings: BoundarySettings) -> dg.As
     """Check that the table has one row per validated feature, with the same fingerprint."""
 
     @dg.asset_check(
-        asset=settings.name,
+        asset=asset_key(project, settings.name),
         name="rows_match",
         description="One row per validated feature, with the same key and fingerprint.",
     )
@@ -126,7 +127,9 @@ def table_is_sound(project: Project, settings: BoundarySettings) -> dg.AssetChec
     """Check that columns, reference system and spatial index are as declared."""
 
     @dg.asset_check(
-        asset=settings.name, name=TABLE_IS_SOUND, description=TABLE_IS_SOUND_DESCRIPTION
+        asset=asset_key(project, settings.name),
+        name=TABLE_IS_SOUND,
+        description=TABLE_IS_SOUND_DESCRIPTION,
     )
     def check(database: DatabaseResource) -> dg.AssetCheckResult:
         with database.open(project) as opened:

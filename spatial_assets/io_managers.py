@@ -48,7 +48,7 @@ class TileIOManager(dg.IOManager):
         Raises:
             dg.DagsterInvariantViolationError: the asset cannot be loaded, or is not in the store.
         """
-        name = context.asset_key.to_user_string()
+        name = self._project.asset_of_path(context.asset_key.path)
         # not `partition_key`: Dagster runs a single tile of a backfill as a range of one
         tiles = context.asset_partition_keys if context.has_asset_partitions else ()
         tile = tiles[0] if len(tiles) == 1 else None
@@ -83,7 +83,7 @@ class TileIOManager(dg.IOManager):
 
         if obj is None:
             return
-        name = context.asset_key.to_user_string()
+        name = self._project.asset_of_path(context.asset_key.path)
         tiles = context.asset_partition_keys if context.has_asset_partitions else ()
         if len(tiles) > 1:
             raise dg.DagsterInvariantViolationError(

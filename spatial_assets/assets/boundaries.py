@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from spatial_assets.assets.asset_keys import asset_key, project_tags
 from spatial_assets.assets.asset_metadata import OWNERS, as_metadata, column_schema
 from spatial_assets.assets.freshness_policies import boundary_freshness_policy
 from spatial_assets.assets.run_failures import as_dagster_failure
@@ -34,9 +35,9 @@ def boundary_assets(project: Project, settings: BoundarySettings) -> list[dg.Ass
     ]
 
 
-def boundary_asset_keys(name: str) -> list[dg.AssetKey]:
+def boundary_asset_keys(project: Project, name: str) -> list[dg.AssetKey]:
     """Return the keys of the assets of a boundary set."""
-    return [dg.AssetKey(asset) for asset in (f"raw_{name}", f"validated_{name}", name)]
+    return [asset_key(project, asset) for asset in (f"raw_{name}", f"validated_{name}", name)]
 
 
 def raw_asset(project: Project, settings: BoundarySettings) -> dg.AssetsDefinition:
@@ -52,7 +53,7 @@ def raw_asset(project: Project, settings: BoundarySettings) -> dg.AssetsDefiniti
     def raw(store: StoreResource) -> dg.MaterializeResult:
         """Copy the source into the store."""
         with as_dagster_failure():
-            return _result(_pipeline(project, settings, store).fetch())
+            return _result(project, _pipeline(project, settings, store).fetch())
 
     return raw
 
@@ -64,7 +65,7 @@ def validated_asset(project: Project, settings: BoundarySettings) -> dg.AssetsDe
         project,
         f"validated_{settings.name}",
         step=f"validate_{settings.name}",
-        deps=[f"raw_{settings.name}"],
+        deps=[asset_key(project, f"raw_{settings.name}")],
         description=(
             "The valid features in lon/lat, repaired if `repair` is set (GeoParquet); "
             f"invalid ones: {settings.on_invalid}. Quarantined features are in quarantine/."
@@ -77,7 +78,7 @@ def validated_asset(project: Project, settings: BoundarySettings) -> dg.AssetsDe
             pipeline = _pipeline(project, settings, store)
             step = pipeline.validate()
             pipeline.record_quarantine(opened)
-            return _result(step)
+            return _result(project, step)
 
     return validated
 
@@ -89,7 +90,7 @@ def table_asset(project: Project, settings: BoundarySettings) -> dg.AssetsDefini
         project,
         settings.name,
         step=f"load_{settings.name}",
-        deps=[f"validated_{settings.name}"],
+        deps=[asset_key(project, f"validated_{settings.name}")],
         description="The validated features as a table with a spatial index, replaced as a whole.",
         kinds={"table", database_kind(project)},
         metadata={
@@ -101,6 +102,7 @@ def table_asset(project: Project, settings: BoundarySettings) -> dg.AssetsDefini
         """Replace the table's rows with the validated features."""
         with as_dagster_failure(), database.open(project) as opened:
             return _result(
+                project,
                 _pipeline(project, settings, store).load(opened),
                 uri=f"{opened.url}#{settings.name}",
             )
@@ -125,7 +127,8 @@ def _asset(
         **options: the rest of the spec.
     """
     spec = dg.AssetSpec(
-        name,
+        asset_key(project, name),
+        tags=project_tags(project),
         group_name=BOUNDARY_GROUP,
         owners=OWNERS,
         code_version=BOUNDARY_ASSET_VERSION,
@@ -148,6 +151,9 @@ def _pipeline(
     return BoundaryPipeline(project=project, settings=settings, store=store.open(), clock=now)
 
 
-def _result(step: "BoundaryStep", **facts: str) -> dg.MaterializeResult:
-    metadata = as_metadata({**facts, **step.facts, "state": str(step.state)})
-    return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(step.fingerprint))
+def _result(project: Project, step: "BoundaryStep", **facts: str) -> dg.MaterializeResult:
+    return dg.MaterializeResult(
+        metadata=as_metadata({**facts, **step.facts, "state": str(step.state)}),
+        data_version=dg.DataVersion(step.fingerprint),
+        tags=project_tags(project),
+    )

@@ -11,6 +11,12 @@ from typing import TypeAlias
 
 import dagster as dg
 
+from spatial_assets.assets.asset_keys import (
+    asset_key,
+    asset_name,
+    is_foreign,
+    project_tags,
+)
 from spatial_assets.assets.asset_metadata import (
     PREVIEW,
     MetadataEntry,
@@ -30,7 +36,11 @@ from spatial_assets.assets.dagster_internals import (
     get_input_event_pointer_tag,
 )
 from spatial_assets.pipeline.outcome import BAD_STATES, CheckOutcome, StageOutcome, TileOutcome
-from spatial_assets.pipeline.stages import Chain
+from spatial_assets.pipeline.stages import chain_of
+from spatial_assets.project import Project
+
+PAGE_EVENTS = 500
+"""Events read at a time where the newest is not the one sought."""
 
 TileEvent: TypeAlias = (
     dg.AssetMaterialization
@@ -49,12 +59,15 @@ class TileEvents:
     MaterializeResult covers all partitions of the range at once.
     """
 
-    def __init__(self, context: dg.AssetExecutionContext, chain: Chain, *, database: str) -> None:
+    def __init__(
+        self, context: dg.AssetExecutionContext, project: Project, *, database: str
+    ) -> None:
         self._instance = context.instance
         self._single = len(context.partition_keys) == 1
         self._checks = context.selected_asset_check_keys
-        self._specs = {spec.key.to_user_string(): spec for spec in context.assets_def.specs}
-        self._chain = chain
+        self._specs = {asset_name(project, spec.key): spec for spec in context.assets_def.specs}
+        self._project = project
+        self._chain = chain_of(project)
         self._database = database
         """URL of the database, without a password."""
 
@@ -79,9 +92,10 @@ class TileEvents:
     def of_run(self, checks: Iterable[CheckOutcome]) -> Iterator[dg.AssetCheckResult]:
         """Yield the results of checks that cover all tiles."""
         for check in checks:
-            if dg.AssetCheckKey(dg.AssetKey(check.stage), check.check) in self._checks:
+            key = self._check_key(check)
+            if key in self._checks:
                 yield dg.AssetCheckResult(
-                    asset_key=check.stage,
+                    asset_key=key.asset_key,
                     check_name=check.check,
                     passed=check.verdict.passed,
                     metadata=evidence_of(check),
@@ -94,33 +108,43 @@ class TileEvents:
         if self._single:
             version = dg.DataVersion(stage.fingerprint)
             return dg.MaterializeResult(
-                asset_key=stage.stage, metadata=metadata, data_version=version
+                asset_key=self._key(stage.stage),
+                metadata=metadata,
+                data_version=version,
+                tags=project_tags(self._project),
             )
         spec = self._specs[stage.stage]
-        upstream = [dep.asset_key.to_user_string() for dep in spec.deps]
-        inputs = {name: self._newest(name, outcome.tile) for name in upstream}
+        upstream = [asset_name(self._project, dep.asset_key) for dep in spec.deps]
+        inputs = {self._key(name): self._newest(name, outcome.tile) for name in upstream}
         tags = version_tags(spec.code_version, stage.fingerprint, inputs=inputs)
         return dg.AssetMaterialization(
-            stage.stage, partition=outcome.tile, metadata=metadata, tags=tags
+            self._key(stage.stage),
+            partition=outcome.tile,
+            metadata=metadata,
+            tags={**tags, **project_tags(self._project)},
         )
 
     def _observation(self, stage: StageOutcome, outcome: TileOutcome) -> dg.AssetObservation:
         """Return the event that explains why there is no materialization."""
         metadata = stage_metadata(stage, outcome)
         metadata["standing"] = dg.MetadataValue.bool(outcome.already_quarantined)
-        return dg.AssetObservation(stage.stage, partition=outcome.tile, metadata=metadata)
+        return dg.AssetObservation(
+            self._key(stage.stage),
+            partition=outcome.tile,
+            metadata=metadata,
+            tags=project_tags(self._project),
+        )
 
     def _evaluations(self, stage: str, outcome: TileOutcome) -> Iterator[dg.AssetCheckEvaluation]:
         """Yield the checks of a stage as evaluations, which can name a partition of a range."""
         for check in outcome.checks:
-            key = dg.AssetCheckKey(dg.AssetKey(check.stage), check.check)
-            if check.stage == stage and key in self._checks:
+            if check.stage == stage and self._check_key(check) in self._checks:
                 yield self._evaluation(check, outcome.tile)
 
     def _evaluation(self, check: CheckOutcome, tile: str) -> dg.AssetCheckEvaluation:
         newest = self._newest(check.stage, tile)
         return dg.AssetCheckEvaluation(
-            asset_key=dg.AssetKey(check.stage),
+            asset_key=self._key(check.stage),
             check_name=check.check,
             passed=check.verdict.passed,
             metadata=evidence_of(check),
@@ -135,7 +159,9 @@ class TileEvents:
             return {}
         if outcome.preview:
             return {PREVIEW: picture(outcome.preview, alt=f"{stage.stage} {outcome.tile}")}
-        before = newest_materialization(self._instance, stage.stage, tile=outcome.tile)
+        before = newest_materialization(
+            self._instance, self._project, stage.stage, tile=outcome.tile
+        )
         if before is None or before.data_version != stage.fingerprint:
             return {}
         return {name: value for name, value in before.metadata.items() if name == PREVIEW}
@@ -144,8 +170,16 @@ class TileEvents:
         """Return the newest materialization that applies to this tile, queried once."""
         key = (asset, tile if asset in self._chain.stages else None)
         if key not in self._seen:
-            self._seen[key] = newest_materialization(self._instance, asset, tile=key[1])
+            self._seen[key] = newest_materialization(
+                self._instance, self._project, asset, tile=key[1]
+            )
         return self._seen[key]
+
+    def _key(self, asset: str) -> dg.AssetKey:
+        return asset_key(self._project, asset)
+
+    def _check_key(self, check: CheckOutcome) -> dg.AssetCheckKey:
+        return dg.AssetCheckKey(self._key(check.stage), check.check)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,14 +194,14 @@ class LoggedMaterialization:
 
 
 def newest_materialization(
-    instance: dg.DagsterInstance, asset: str, *, tile: str | None
+    instance: dg.DagsterInstance, project: Project, asset: str, *, tile: str | None
 ) -> LoggedMaterialization | None:
-    """Return the newest materialization of an asset or of one of its tiles, if any."""
+    """Return the project's newest materialization of an asset or of one of its tiles, if any."""
     tiles = None if tile is None else [tile]
-    filters = dg.AssetRecordsFilter(dg.AssetKey(asset), asset_partitions=tiles)
-    for record in instance.fetch_materializations(filters, limit=1).records:
+    filters = dg.AssetRecordsFilter(asset_key(project, asset), asset_partitions=tiles)
+    for record in materializations(instance, filters):
         event = record.asset_materialization
-        if event is not None:
+        if event is not None and not is_foreign(project, event.tags):
             return LoggedMaterialization(
                 target=CheckTarget(
                     storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp
@@ -178,26 +212,38 @@ def newest_materialization(
     return None
 
 
+def materializations(
+    instance: dg.DagsterInstance, filters: dg.AssetRecordsFilter
+) -> Iterator[dg.EventLogRecord]:
+    """Yield the materializations, the newest first; the first is read alone."""
+    limit, cursor = 1, None
+    while True:
+        found = instance.fetch_materializations(filters, limit=limit, cursor=cursor)
+        yield from found.records
+        if not found.has_more:
+            return
+        limit, cursor = PAGE_EVENTS, found.cursor
+
+
 def version_tags(
     code_version: str | None,
     data_version: str,
     *,
-    inputs: Mapping[str, LoggedMaterialization | None],
+    inputs: Mapping[dg.AssetKey, LoggedMaterialization | None],
 ) -> dict[str, str]:
     """Return the tags that Dagster adds to its own events; without them an asset shows as stale.
 
     Args:
         code_version: code version of the asset.
         data_version: data version of the materialization.
-        inputs: the materialization of each upstream asset that was used; None: there is none.
+        inputs: key of each upstream asset -> its materialization that was used; None: none was.
     """
     tags = {
         CODE_VERSION_TAG: code_version or "",
         DATA_VERSION_TAG: data_version,
         DATA_VERSION_IS_USER_PROVIDED_TAG: "true",
     }
-    for name, used in inputs.items():
-        key = dg.AssetKey(name)
+    for key, used in inputs.items():
         version = used.data_version if used else DEFAULT_DATA_VERSION.value
         pointer = str(used.target.storage_id) if used else NULL_EVENT_POINTER
         tags[get_input_data_version_tag(key)] = version

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
+from spatial_assets.assets.asset_keys import asset_key, project_tags
 from spatial_assets.assets.asset_metadata import OWNERS, code_version, column_schema
 from spatial_assets.assets.backlog_check import backlog_spec
 from spatial_assets.assets.freshness_policies import stage_freshness_policy
@@ -39,12 +40,13 @@ def stage_specs(project: Project, chain: Chain) -> list[dg.AssetSpec]:
     """Return one spec per stage; skippable, because a bad tile has no materialization."""
     return [
         dg.AssetSpec(
-            stage,
+            asset_key(project, stage),
             deps=_upstream(project, chain, stage),
             description=_description(project, stage),
             group_name=TILE_GROUP,
             kinds=_kinds(project, stage),
             owners=OWNERS,
+            tags=project_tags(project),
             code_version=code_version(stage, chain.indices),
             metadata=_metadata(stage),
             freshness_policy=stage_freshness_policy(project, stage),
@@ -81,7 +83,9 @@ def tile_check_specs(
         (INDEX_RANGE, chain.indices[0], in_range),
     ]
     return [
-        dg.AssetCheckSpec(name, asset=asset, description=text, partitions_def=partitions)
+        dg.AssetCheckSpec(
+            name, asset=asset_key(project, asset), description=text, partitions_def=partitions
+        )
         for name, asset, text in described
     ]
 
@@ -93,23 +97,27 @@ def run_check_specs(project: Project, chain: Chain) -> list[dg.AssetCheckSpec]:
         backlog_spec(project),
         dg.AssetCheckSpec(
             NO_ORPHANS,
-            asset=TILE_INDEX,
+            asset=asset_key(project, TILE_INDEX),
             description="Every row belongs to this grid and to a tile of the area.",
         ),
         *(
             dg.AssetCheckSpec(
                 SAME_TILES,
-                asset=index,
+                asset=asset_key(project, index),
                 description=f"Same tiles and periods as {chain.indices[0]}, whose check "
                 "index_range covers both.",
             )
             for index in chain.indices[1:]
         ),
-        dg.AssetCheckSpec(TABLE_IS_SOUND, asset=TILE_INDEX, description=TABLE_IS_SOUND_DESCRIPTION),
+        dg.AssetCheckSpec(
+            TABLE_IS_SOUND,
+            asset=asset_key(project, TILE_INDEX),
+            description=TABLE_IS_SOUND_DESCRIPTION,
+        ),
         *(
             dg.AssetCheckSpec(
                 PARTS_FIT,
-                asset=asset,
+                asset=asset_key(project, asset),
                 description="Merged over all tiles, pixels cover no more than the boundary itself.",
             )
             for asset in statistics
@@ -117,10 +125,11 @@ def run_check_specs(project: Project, chain: Chain) -> list[dg.AssetCheckSpec]:
     ]
 
 
-def _upstream(project: Project, chain: Chain, stage: str) -> Sequence[str]:
+def _upstream(project: Project, chain: Chain, stage: str) -> Sequence[dg.AssetKey]:
     statistics = {by_boundary(index) for index in chain.indices}
     validated = [f"validated_{each.name}" for each in project.boundaries]
-    return [*chain.upstream_of(stage), *(validated if stage in statistics else [])]
+    names = [*chain.upstream_of(stage), *(validated if stage in statistics else [])]
+    return [asset_key(project, name) for name in names]
 
 
 def _description(project: Project, stage: str) -> str:

@@ -12,11 +12,13 @@ defs = dg.Definitions.merge(definitions.defs, dg.Definitions(assets=[greenest]))
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from inspect import signature
 from typing import Any
 
 import dagster as dg
 
+from spatial_assets.assets.asset_keys import asset_key, project_tags
 from spatial_assets.assets.asset_metadata import OWNERS
 from spatial_assets.io_managers import TILE_IO_MANAGER
 from spatial_assets.partitions import tile_partitions
@@ -51,15 +53,35 @@ def tile_asset(
     """
     if function is None:
         return lambda made: tile_asset(made, project=project, **options)
-    defaults: Mapping[str, Any] = {
-        "partitions_def": tile_partitions(project or load_project()),
+    project = project or load_project()
+    defaults: dict[str, Any] = {
+        "key_prefix": project.project.asset_prefix or None,
+        "tags": project_tags(project),
+        "partitions_def": tile_partitions(project),
         "io_manager_key": TILE_IO_MANAGER,
         # No backfill policy: as it differs from the chain's, Dagster starts a run for each tile
         "automation_condition": on_changed_data(),
         "group_name": USER_ASSET_GROUP,
         "owners": OWNERS,
     }
+    if "key" in options:
+        del defaults["key_prefix"]
+    options["ins"] = {**prefixed_inputs(function, project), **options.get("ins", {})}
+    options["deps"] = [prefixed(project, each) for each in options.get("deps") or ()]
     return dg.asset(**{**defaults, **options})(function)
+
+
+def prefixed_inputs(function: Callable[..., object], project: Project) -> dict[str, dg.AssetIn]:
+    """Return the keys of the arguments that are assets of the project, if it has a prefix."""
+    if not project.project.asset_prefix:
+        return {}
+    names = set(signature(function).parameters).intersection(project.asset_names)
+    return {name: dg.AssetIn(key=asset_key(project, name)) for name in names}
+
+
+def prefixed(project: Project, dep: object) -> object:
+    """Return the key of an asset of the project that is given by its name; else `dep` itself."""
+    return asset_key(project, dep) if isinstance(dep, str) and dep in project.asset_names else dep
 
 
 def on_changed_data() -> dg.AutomationCondition:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from spatial_assets.assets.backlog_check import BACKLOG_KEY, backlog_result
+from spatial_assets.assets.asset_keys import asset_name, run_tags
+from spatial_assets.assets.backlog_check import backlog_key, backlog_result
 from spatial_assets.assets.dagster_internals import accepted_warnings
 from spatial_assets.assets.events import TileEvent, TileEvents
 from spatial_assets.assets.run_checks import judge_tables
@@ -89,8 +90,10 @@ def process_tiles(
     from spatial_assets.pipeline.freshness.backlog import backlog_now
 
     keys = context.partition_keys
-    stages = [key.to_user_string() for key in context.selected_asset_keys]
-    events = TileEvents(context, pipeline.chain, database=pipeline.database.url)
+    project = pipeline.project
+    context.instance.add_run_tags(context.run.run_id, dict(run_tags(project)))
+    stages = [asset_name(project, key) for key in context.selected_asset_keys]
+    events = TileEvents(context, project, database=pipeline.database.url)
     progress = TileProgress(context.log.info, total=len(keys))
     # Closed at an interrupt too, so that the leases of the tiles in flight are released.
     with closing(pipeline.run(keys, stages=stages)) as outcomes:
@@ -98,10 +101,11 @@ def process_tiles(
             report.add(outcome)
             yield from events.of_tile(outcome)
             progress.count(outcome)
-    yield from events.of_run(judge_tables(pipeline.project, pipeline.database))
-    if BACKLOG_KEY in context.selected_asset_check_keys:
-        backlog = backlog_now(pipeline.project, pipeline.database, now=pipeline.clock())
-        yield backlog_result(backlog)
+    yield from events.of_run(judge_tables(project, pipeline.database))
+    backlog_check = backlog_key(project)
+    if backlog_check in context.selected_asset_check_keys:
+        backlog = backlog_now(project, pipeline.database, now=pipeline.clock())
+        yield backlog_result(backlog, backlog_check)
     context.log.info("%d tiles: %s", len(keys), report.summary())
 
 

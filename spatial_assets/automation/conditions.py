@@ -12,6 +12,8 @@ from typing import Any
 
 import dagster as dg
 
+from spatial_assets.assets.asset_keys import asset_key
+from spatial_assets.automation.own_events import OwnEvents
 from spatial_assets.automation.records import Recorded, Records
 from spatial_assets.automation.tile_due import PausedUntil, TileDue, never_stale
 from spatial_assets.automation.tile_quarantined import TileQuarantined
@@ -25,13 +27,11 @@ from spatial_assets.resources import UtcClock, now
 def with_conditions(
     assets: dg.AssetsDefinition, conditions: Mapping[str, dg.AutomationCondition]
 ) -> dg.AssetsDefinition:
-    """Return the assets, each with its condition."""
+    """Return the assets of the chain, each with the condition of its stage."""
     if not conditions:
         return assets
     return assets.map_asset_specs(
-        lambda spec: spec.replace_attributes(
-            automation_condition=conditions.get(spec.key.to_user_string())
-        )
+        lambda spec: spec.replace_attributes(automation_condition=conditions.get(spec.key.path[-1]))
     )
 
 
@@ -46,7 +46,7 @@ def chain_conditions(
         stage: statistics_refresh(project, stage, records, clock=clock)
         for stage in chain.statistics
     }
-    following = {stage: follows_raw_tile() for stage in chain.stages}
+    following = {stage: follows_raw_tile(project) for stage in chain.stages}
     return {**following, **statistics, RAW: tile_refresh(project, records, clock=clock)}
 
 
@@ -63,6 +63,7 @@ def tile_refresh(
     window = project.freshness.tiles
     return TileDue(
         max_age=project.tile_window if window else never_stale,
+        latest=OwnEvents(project),
         records=records,
         changes_of=RAW,
         retries_failed=True,
@@ -85,6 +86,7 @@ def statistics_refresh(
     """
     alone = TileDue(
         max_age=never_stale,
+        latest=OwnEvents(project),
         records=records,
         changes_of=stage,
         unless=(in_progress(),),
@@ -92,17 +94,17 @@ def statistics_refresh(
         paused_until=pauses_of(project),
         clock=clock,
     )
-    return follows_raw_tile() | alone
+    return follows_raw_tile(project) | alone
 
 
-def follows_raw_tile() -> dg.AutomationCondition:
+def follows_raw_tile(project: Project) -> dg.AutomationCondition:
     """Return the condition of all other stages: in the same run as the tile's `raw_tile`.
 
     Nothing else counts. A renewed input is not followed in a run of its own, and an updated
     `validated_<name>`, which is not partitioned, would request all tiles.
     """
     requested = dg.AutomationCondition.asset_matches(
-        RAW, dg.AutomationCondition.will_be_requested()
+        asset_key(project, RAW), dg.AutomationCondition.will_be_requested()
     )
     return requested.with_label("its raw_tile is requested at this tick")
 

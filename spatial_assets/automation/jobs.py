@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
+from spatial_assets.assets.asset_keys import run_tags
 from spatial_assets.assets.boundaries import BOUNDARY_GROUP
 from spatial_assets.assets.dagster_internals import AssetJob
 from spatial_assets.assets.specs import TILE_GROUP
@@ -13,12 +14,22 @@ from spatial_assets.project import Project
 def project_jobs(project: Project) -> list[AssetJob]:
     """Return every job of a project; a job is named after its asset group, or after its region."""
     jobs = [
-        asset_job(TILE_GROUP, TILE_GROUP, "All stages of the tiles it is launched for."),
+        asset_job(
+            project,
+            TILE_GROUP,
+            group=TILE_GROUP,
+            description="All stages of the tiles it is launched for.",
+        ),
         *region_jobs(project),
     ]
     if project.boundaries:
         jobs.append(
-            asset_job(BOUNDARY_GROUP, BOUNDARY_GROUP, "Fetch, validate and load all boundary sets.")
+            asset_job(
+                project,
+                BOUNDARY_GROUP,
+                group=BOUNDARY_GROUP,
+                description="Fetch, validate and load all boundary sets.",
+            )
         )
     return jobs
 
@@ -27,10 +38,11 @@ def region_jobs(project: Project) -> list[AssetJob]:
     """Return a job for each region: all stages of its tiles."""
     return [
         asset_job(
+            project,
             region_job_name(region),
-            TILE_GROUP,
-            f"All stages of the tiles of the region {region}; `spatial-assets tiles --region "
-            f"{region}` lists them.",
+            group=TILE_GROUP,
+            description=f"All stages of the tiles of the region {region}; `spatial-assets tiles "
+            f"--region {region}` lists them.",
         )
         for region in project.regions
     ]
@@ -41,7 +53,11 @@ def region_job_name(region: str) -> str:
     return f"{TILE_GROUP}_{region}"
 
 
-def asset_job(name: str, group: str, description: str) -> AssetJob:
+def asset_job(project: Project, name: str, *, group: str, description: str) -> AssetJob:
     """Return a job of all assets of a group."""
-    selection = dg.AssetSelection.groups(group)
-    return dg.define_asset_job(name, selection=selection, description=description)
+    return dg.define_asset_job(
+        name,
+        selection=dg.AssetSelection.groups(group),
+        description=description,
+        tags=dict(run_tags(project)),
+    )

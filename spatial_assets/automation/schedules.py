@@ -2,10 +2,11 @@
 
 # No `from __future__ import annotations`: Dagster reads the annotations of what it decorates.
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
+from spatial_assets.assets.asset_keys import asset_key, is_foreign
 from spatial_assets.assets.boundaries import BOUNDARY_GROUP
 from spatial_assets.assets.specs import TILE_GROUP
 from spatial_assets.automation.jobs import region_job_name
@@ -96,19 +97,20 @@ def run_request(part: KeyRange, *, tick: str) -> dg.RunRequest:
 
 
 def tiles_in_progress(instance: dg.DagsterInstance, project: Project) -> set[str]:
-    """Return the tiles of all unfinished runs."""
+    """Return the tiles of all unfinished runs of the project."""
     jobs = {TILE_GROUP, *(region_job_name(region) for region in project.regions)}
     runs = instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))
-    tile_runs = (run for run in runs if run.job_name in jobs or makes_tiles(run.asset_selection))
+    key = asset_key(project, RAW)
+    tile_runs = (
+        run
+        for run in runs
+        if not is_foreign(project, run.tags)
+        and (run.job_name in jobs or key in (run.asset_selection or ()))
+    )
     keys = project.tile_keys
     positions = {key: position for position, key in enumerate(keys)}
     spans = (span_of(run.tags, positions) for run in tile_runs)
     return {tile for span in spans for tile in keys[span]}
-
-
-def makes_tiles(selected: Collection[dg.AssetKey] | None) -> bool:
-    """Return True if a run of these assets materializes tiles."""
-    return selected is not None and dg.AssetKey(RAW) in selected
 
 
 def span_of(tags: Mapping[str, str], positions: Mapping[str, int]) -> slice:

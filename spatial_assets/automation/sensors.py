@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from spatial_assets.assets.backlog_check import backlog_evaluation
+from spatial_assets.assets.asset_keys import asset_key, run_tags
+from spatial_assets.assets.backlog_check import backlog_evaluation, backlog_key
 from spatial_assets.assets.boundaries import BOUNDARY_GROUP, boundary_asset_keys
 from spatial_assets.assets.dagster_internals import accepted_warnings
 from spatial_assets.assets.specs import TILE_GROUP
@@ -48,7 +49,7 @@ def project_sensors(project: Project, *, clock: UtcClock = now) -> list[dg.Senso
     """
     sensors: list[dg.SensorDefinition] = []
     if project.freshness.is_automatic:
-        sensors += [tile_automation(), backlog_hourly(project, clock=clock)]
+        sensors += [tile_automation(project), backlog_hourly(project, clock=clock)]
     interval = project.freshness.watch
     if interval is not None:
         sensors.append(new_scenes(project, interval=interval, clock=clock))
@@ -58,7 +59,7 @@ def project_sensors(project: Project, *, clock: UtcClock = now) -> list[dg.Senso
 
 
 @accepted_warnings()
-def tile_automation() -> dg.AutomationConditionSensorDefinition:
+def tile_automation(project: Project) -> dg.AutomationConditionSensorDefinition:
     """Return the sensor that evaluates the conditions of tiles and requests the tiles."""
     return dg.AutomationConditionSensorDefinition(
         TILE_SENSOR,
@@ -68,6 +69,7 @@ def tile_automation() -> dg.AutomationConditionSensorDefinition:
         use_user_code_server=True,  # Dagster evaluates custom conditions nowhere else
         default_status=dg.DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=TILE_SENSOR_SECONDS,
+        run_tags=run_tags(project),
     )
 
 
@@ -78,7 +80,7 @@ def new_scenes(project: Project, *, interval: dt.timedelta, clock: UtcClock) -> 
         name=SCENES_SENSOR,
         description="Polls the catalogue and records the tiles under every new, changed or "
         "withdrawn scene; tile_automation requests them.",
-        target=dg.AssetSelection.assets(RAW),
+        target=dg.AssetSelection.assets(asset_key(project, RAW)),
         minimum_interval_seconds=int(interval.total_seconds()),
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
@@ -114,7 +116,8 @@ def changed_boundaries(
         hour = f"{moment:%Y-%m-%dT%H}"
         requests = [
             dg.RunRequest(
-                run_key=f"{name}@{version}@{hour}", asset_selection=boundary_asset_keys(name)
+                run_key=f"{name}@{version}@{hour}",
+                asset_selection=boundary_asset_keys(project, name),
             )
             for name, version in versions.items()
         ]
@@ -150,7 +153,7 @@ def backlog_hourly(project: Project, *, clock: UtcClock) -> dg.SensorDefinition:
 
     @dg.sensor(
         name=BACKLOG_SENSOR,
-        target=dg.AssetSelection.assets(RAW),
+        target=dg.AssetSelection.assets(asset_key(project, RAW)),
         description="Checks once an hour whether too many tiles are overdue, failed or "
         "quarantined.",
         default_status=dg.DefaultSensorStatus.RUNNING,
@@ -162,6 +165,7 @@ def backlog_hourly(project: Project, *, clock: UtcClock) -> dg.SensorDefinition:
         with database.open(project) as opened:
             backlog = backlog_now(project, opened, now=clock())
         counts = f"{len(backlog.entries)} of {backlog.tiles} tiles, {backlog.allowed} allowed"
-        return dg.SensorResult(skip_reason=counts, asset_events=[backlog_evaluation(backlog)])
+        evaluation = backlog_evaluation(backlog, backlog_key(project))
+        return dg.SensorResult(skip_reason=counts, asset_events=[evaluation])
 
     return sensor

@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 import dagster as dg
 
 from spatial_assets.assets.dagster_internals import TimeWindowFreshnessPolicy
+from spatial_assets.automation.own_events import LatestEvents, latest_events
 from spatial_assets.automation.records import Recorded, Records
 from spatial_assets.automation.tile_quarantined import among_candidates
 from spatial_assets.pipeline.due import (
@@ -95,6 +96,9 @@ class TileDue(dg.AutomationCondition[dg.AssetKey]):
 
     max_age: MaxAge | None = None
     """None: `warn` (or else `fail`) of the asset's own FreshnessPolicy, for every tile."""
+
+    latest: LatestEvents = latest_events
+    """Newest materialization of each tile."""
 
     records: Records = nothing_recorded
     """Tiles whose inputs changed or with a failed later stage: due, however fresh."""
@@ -211,9 +215,7 @@ class TileDue(dg.AutomationCondition[dg.AssetKey]):
         }
         records = self.records(context.evaluation_time)
         return TileFacts(
-            refreshed_at=instance.get_latest_storage_id_by_partition(
-                key, dg.DagsterEventType.ASSET_MATERIALIZATION
-            ),
+            refreshed_at=self.latest(instance, key),
             oldest_fresh=lambda tile: oldest_fresh[ages[tile]],
             changed=records.changed.get(self.changes_of, {}),
             failed=records.failed if self.retries_failed else frozenset(),

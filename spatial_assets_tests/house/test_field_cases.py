@@ -18,7 +18,6 @@ NOT_YET_TESTED = frozenset(
         "item-geojson",
         "region-job-backfills-all",
         "solar-day-new-zealand",
-        "two-projects-one-dagster",
     }
 )
 """Cases that may still lack a test. Remove a name with its test; add none."""

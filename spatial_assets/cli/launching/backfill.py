@@ -15,10 +15,11 @@ from spatial_assets.errors import LaunchError
 from spatial_assets.pipeline.key_ranges import KeyRange, key_ranges
 from spatial_assets.pipeline.stages import RAW, by_boundary
 from spatial_assets.project import Project
+from spatial_assets.project.sections.identity import PROJECT_TAG
 
 SERVED_QUERY = """
 query Served($assets: [AssetKeyInput!]!) {
-  assetNodes(assetKeys: $assets) { assetKey { path } }
+  assetNodes(assetKeys: $assets) { assetKey { path } tags { key value } }
 }
 """
 TILES_QUERY = """
@@ -60,17 +61,24 @@ def require_same_project(
         LaunchError: the webserver lacks an asset or has other tiles.
     """
     where = f"the Dagster webserver at {webserver.url}"
-    served = webserver.execute(SERVED_QUERY, assets=[{"path": [name]} for name in assets])[
-        "assetNodes"
-    ]
-    found = {"/".join(node["assetKey"]["path"]) for node in served}
-    missing = [name for name in assets if name not in found]
+    keys = [{"path": list(project.asset_path(name))} for name in assets]
+    served = webserver.execute(SERVED_QUERY, assets=keys)["assetNodes"]
+    found = {tuple(node["assetKey"]["path"]) for node in served}
+    missing = ["/".join(key["path"]) for key in keys if tuple(key["path"]) not in found]
     remedy = f"start it with SPATIAL_ASSETS_PROJECT={project.root}, or reload its code location"
     if missing:
         names = format_list(missing, most=MAX_LISTED_ASSETS)
         message = f"{where} has no {names}: it does not serve {project.file}; {remedy}"
         raise LaunchError(message)
-    node = webserver.execute(TILES_QUERY, asset={"path": [assets[0]]})["assetNodeOrError"]
+    tags = [tag for node in served for tag in node.get("tags") or ()]
+    others = {tag["value"] for tag in tags if tag["key"] == PROJECT_TAG} - {project.name}
+    if others:
+        message = (
+            f"{where} serves the project {', '.join(sorted(others))} under these asset keys, not "
+            f"{project.name}; {remedy}, or set [project] asset_prefix in one of them"
+        )
+        raise LaunchError(message)
+    node = webserver.execute(TILES_QUERY, asset=keys[0])["assetNodeOrError"]
     theirs, ours = set(node.get("partitionKeys", ())), set(project.partitioning.keys)
     if theirs != ours:
         message = (
@@ -96,7 +104,7 @@ def launch(
     all_keys = project.partitioning.keys
     ranges = key_ranges(all_keys, keys, longest=project.compute.max_tiles_per_run)
     return tuple(
-        _launch(webserver, all_keys, batch, assets=assets) for batch in batches(all_keys, ranges)
+        _launch(webserver, project, batch, assets=assets) for batch in batches(all_keys, ranges)
     )
 
 
@@ -118,11 +126,12 @@ def batches(
 
 def _launch(
     webserver: WebserverClient,
-    all_keys: Sequence[str],
+    project: Project,
     batch: Sequence[KeyRange],
     *,
     assets: Sequence[str],
 ) -> Backfill:
+    all_keys = project.partitioning.keys
     position = {key: number for number, key in enumerate(all_keys)}
     tiles = [
         key for each in batch for key in all_keys[position[each.first] : position[each.last] + 1]
@@ -130,7 +139,7 @@ def _launch(
     answer = webserver.execute(
         LAUNCH_MUTATION,
         tiles=tiles,
-        assets=[{"path": [name]} for name in assets],
+        assets=[{"path": list(project.asset_path(name))} for name in assets],
         title=f"spatial-assets - {format_count(len(tiles), 'tile')}",
     )["launchPartitionBackfill"]
     if "backfillId" not in answer:

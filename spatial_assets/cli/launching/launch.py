@@ -231,7 +231,9 @@ def backfill_progress(webserver: WebserverClient, backfill: str, stage: str) -> 
     data = found["assetBackfillData"] or {"assetBackfillStatuses": []}
     error = found["error"] or {"message": ""}
     counts = [
-        each for each in data["assetBackfillStatuses"] if each.get("assetKey") == {"path": [stage]}
+        each
+        for each in data["assetBackfillStatuses"]
+        if each.get("assetKey", {"path": [""]})["path"][-1] == stage
     ]
     return BackfillProgress(
         status=str(found["status"]),

@@ -33,12 +33,15 @@ def boundary_assets(name: str) -> tuple[str, str, str]:
 def select_assets(project: Project, names: Sequence[str]) -> AssetSelection:
     """Select the assets of these names, or all assets if no name is given.
 
+    A name may have the prefix of `[project] asset_prefix`, as Dagster shows it.
+
     Raises:
         BadParameter: the project has no such asset.
     """
     stages = chain_of(project).stages
     boundaries = tuple(asset for each in project.boundaries for asset in boundary_assets(each.name))
-    selected = tuple(names) or (*stages, *boundaries)
+    given = [project.asset_of_path(name.split("/")) for name in names]
+    selected = tuple(given) or (*stages, *boundaries)
     unknown = [name for name in selected if name not in {*stages, *boundaries}]
     if unknown:
         message = f"{', '.join(unknown)}: not an asset of {project.file}, which has "

@@ -14,6 +14,9 @@ from pydantic import BeforeValidator, Field
 
 from spatial_assets.project.base import Table, Tuple
 
+PROJECT_TAG = "spatial_assets/project"
+"""Tag of events, assets and runs in Dagster: name of the project that they belong to."""
+
 MAX_NAME_CHARACTERS = 63
 """Dagster's limit for the value of a tag, which every event of the project carries."""
 
