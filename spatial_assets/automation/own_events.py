@@ -7,6 +7,7 @@ which is one query. Where there is none, no event needs to be read.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
@@ -15,7 +16,7 @@ import dagster as dg
 
 from spatial_assets.assets.asset_keys import RUN_KEYS_TAG, is_foreign, run_keys
 from spatial_assets.assets.events import materializations
-from spatial_assets.project import Project
+from spatial_assets.project import Project, load_project
 
 LatestEvents: TypeAlias = Callable[[dg.DagsterInstance, dg.AssetKey], Mapping[str, int]]
 """Function from an asset to the id of the newest materialization of each of its tiles."""
@@ -78,3 +79,13 @@ class OwnEvents:
                 break  # older events change nothing
         self._own |= found
         self._seen = max(self._seen, *newest.values())
+
+
+def main() -> None:
+    """Print the other projects with this project's keys in $DAGSTER_HOME, as JSON."""
+    with dg.DagsterInstance.get() as instance:
+        print(json.dumps(sorted(projects_with_these_keys(instance, load_project()))))  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import click
 
 from spatial_assets.cli.app.console import console, table
 from spatial_assets.cli.app.open_project import current_project
-from spatial_assets.cli.diagnosis import connections, inputs, libraries, machine
+from spatial_assets.cli.diagnosis import connections, identity, inputs, libraries, machine
 from spatial_assets.cli.diagnosis.finding import Finding, failed, passed
 from spatial_assets.errors import SettingsError
 from spatial_assets.project import Project
@@ -23,8 +24,7 @@ def check() -> None:
     """
     findings = list(all_findings())
     rows = [
-        (finding.subject, "ok" if finding.passed else "FAILED", finding.detail, finding.remedy)
-        for finding in findings
+        (finding.subject, finding.result, finding.detail, finding.remedy) for finding in findings
     ]
     console().print(table(("check", "result", "detail", "remedy"), rows))
     failures = sum(not finding.passed for finding in findings)
@@ -42,8 +42,12 @@ def all_findings() -> Iterator[Finding]:
     yield libraries.proj()
     if project is None:
         return
-    yield connections.storage(project)
-    yield connections.database(project)
+    places = [connections.storage(project), connections.database(project)]
+    yield from places
+    if all(place.passed for place in places):
+        yield identity.ownership(project)
+    if os.environ.get(identity.DAGSTER_HOME_VARIABLE):
+        yield identity.dagster_events(project)
     if project.compute.dask:
         yield connections.cluster(project)
     yield inputs.catalogue(project)

@@ -8,16 +8,25 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import dagster as dg
 import pytest
 from click.testing import Result
 
+from spatial_assets.assets.asset_keys import run_tags
 from spatial_assets.cli.diagnosis import libraries, machine
 from spatial_assets.project import load_project
+from spatial_assets.project.sections.identity import IdentitySettings
+from spatial_assets.stores.objects.store import open_store
+from spatial_assets.stores.objects.store_claim import claim_store
+from spatial_assets_tests.fixtures.claimants import claimant
 from spatial_assets_tests.stores.objects.careless_s3 import careless_s3
 
 Run = Callable[..., Result]
 
-ROWS = ("project file", "GDAL", "PROJ", "storage", "database", "catalogue", "memory", "disk")
+ROWS = (
+    *("project file", "GDAL", "PROJ", "storage", "database", "project name"),
+    *("catalogue", "memory", "disk"),
+)
 
 
 def row(result: Result, what: str) -> str:
@@ -245,3 +254,37 @@ def test_keys_that_the_store_does_not_know_fail_and_are_not_shown(
     assert result.exit_code == 1
     assert "FAILED" in row(result, "storage")
     assert "hunter2" not in result.output
+
+
+def test_a_store_of_another_project_fails_with_the_remedies(run: Run, folder: Path) -> None:
+    add(folder, '[project]\nname = "b"\n')
+    claim_store(open_store(str(folder / "data")), claimant("a"))
+
+    result = run("--project", folder, "check")
+
+    assert result.exit_code == 1
+    found = row(result, "project name")
+    assert "FAILED" in found
+    assert "Error: 1 of " in result.output
+    assert "belongs to project" in result.output
+
+
+def test_another_project_with_the_same_keys_in_dagster_is_a_warning(
+    run: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "dagster_home"
+    home.mkdir()
+    (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    other = load_project(folder, {}).model_copy(update={"project": IdentitySettings(name="a")})
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        noted = instance.create_run_for_job(dg.GraphDefinition("tiles").to_job())
+        instance.add_run_tags(noted.run_id, dict(run_tags(other)))
+
+    result = run("--project", folder, "check")
+
+    assert result.exit_code == 0, result.output
+    found = row(result, "Dagster events")
+    assert "warning" in found
+    assert "a made raw_tile" in found
+    assert "asset_prefix" in found

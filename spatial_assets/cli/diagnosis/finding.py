@@ -21,7 +21,17 @@ class Finding:
     """Result in words, with secrets masked."""
 
     remedy: str = ""
-    """Action to take if the check failed."""
+    """Action to take if the check failed, or warns."""
+
+    is_warning: bool = False
+    """True if the check passed with a warning."""
+
+    @property
+    def result(self) -> str:
+        """Result in one word."""
+        if not self.passed:
+            return "FAILED"
+        return "warning" if self.is_warning else "ok"
 
 
 def passed(subject: str, detail: str) -> Finding:
@@ -32,6 +42,13 @@ def passed(subject: str, detail: str) -> Finding:
 def failed(subject: str, detail: str, *, remedy: str) -> Finding:
     """Return the finding of a check that failed."""
     return Finding(subject=subject, passed=False, detail=mask_secrets(detail), remedy=remedy)
+
+
+def warned(subject: str, detail: str, *, remedy: str) -> Finding:
+    """Return the finding of a check that passed with a warning."""
+    return Finding(
+        subject=subject, passed=True, detail=mask_secrets(detail), remedy=remedy, is_warning=True
+    )
 
 
 def run_check(subject: str, check: Callable[[], str], *, remedy: str) -> Finding:

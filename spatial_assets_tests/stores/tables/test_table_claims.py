@@ -12,28 +12,19 @@ from spatial_assets.stores.tables.connect import open_database
 from spatial_assets.stores.tables.database import Database
 from spatial_assets.stores.tables.transactions import Transaction
 from spatial_assets_tests.fixtures.claimants import claimant
+from spatial_assets_tests.fixtures.snapshots import all_rows
 from spatial_assets_tests.stores.tables.sample_rows import REGIONS, region
 
 A = claimant("a", file="/srv/a/project.toml").with_store("s3://x/a", "id-a")
 B = claimant("b", file="/srv/b/project.toml").with_store("s3://x/b", "id-b")
 
 
-def everything(database: Database) -> dict[str, list[tuple[object, ...]]]:
-    """Table or view -> all of its rows, as text."""
-
-    def rows(name: str) -> list[tuple[object, ...]]:
-        sql = f'SELECT CAST(t AS TEXT) FROM "{name}" t'  # noqa: S608 - our own tables
-        return database.in_transaction(lambda open_: open_.run(sql), write=False)
-
-    return {name: rows(name) for name in database.relations()}
-
-
 def test_the_first_project_claims_the_tables_once(empty_database: Database) -> None:
     empty_database.ensure_schema([REGIONS], ["ndvi"], claimant=A)
-    before = everything(empty_database)
+    before = all_rows(empty_database)
     empty_database.ensure_schema([REGIONS], ["ndvi"], claimant=A)
 
-    assert everything(empty_database) == before
+    assert all_rows(empty_database) == before
     assert empty_database.claims() == (A.claim,)
 
 
@@ -42,7 +33,7 @@ def test_another_project_is_refused_before_anything_is_written(
 ) -> None:
     empty_database.ensure_schema([REGIONS], ["ndvi"], claimant=A)
     empty_database.replace_all("regions", [region("a")])
-    before = everything(empty_database)
+    before = all_rows(empty_database)
 
     with open_database(database_url) as other:
         with pytest.raises(ForeignProjectError) as refused:
@@ -50,7 +41,7 @@ def test_another_project_is_refused_before_anything_is_written(
         with pytest.raises(ForeignProjectError, match="belongs to project 'a'"):
             other.verify_claim(B)
 
-    assert everything(empty_database) == before
+    assert all_rows(empty_database) == before
     own = "a file of its own" if "duckdb" in empty_database.url else "a schema of its own"
     for told in (
         "'a' (/srv/a/project.toml)",

@@ -1,0 +1,68 @@
+"""Checks that store, database and Dagster's events are this project's and not another one's."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+from spatial_assets.cli.diagnosis.connections import LOCK_TIMEOUT_SECONDS
+from spatial_assets.cli.diagnosis.finding import Finding, passed, run_check, warned
+from spatial_assets.project import Project
+from spatial_assets.project.loading import PROJECT_VARIABLE
+
+DAGSTER_HOME_VARIABLE = "DAGSTER_HOME"
+DAGSTER_TIMEOUT_SECONDS = 120.0  # for the start of a Python that imports Dagster, on a busy machine
+
+
+def ownership(project: Project) -> Finding:
+    """Verify that store and database belong to the project, or to none yet."""
+    from spatial_assets.pipeline import ownership
+    from spatial_assets.stores.objects.store import open_store
+    from spatial_assets.stores.tables.connect import open_database
+
+    def check() -> str:
+        url = project.database_url
+        with open_database(url, pool_size=1, lock_timeout=LOCK_TIMEOUT_SECONDS) as connected:
+            ownership.verify(project, open_store(project.storage_url), connected)
+        source = "[project] name" if project.project.name else "the name of its folder"
+        return f"{project.name!r}, {source}: store and database are its own, or nobody's yet"
+
+    remedy = "use a store and a schema of its own, or see `spatial-assets claim`"
+    return run_check("project name", check, remedy=remedy)
+
+
+def dagster_events(project: Project) -> Finding:
+    """Ask the Dagster instance of $DAGSTER_HOME for other projects with the same asset keys.
+
+    In a process of its own: the command line does not import Dagster.
+    """
+    subject = "Dagster events"
+    program = [sys.executable, "-m", "spatial_assets.automation.own_events"]
+    environment = {**os.environ, PROJECT_VARIABLE: str(project.file)}
+    try:
+        done = subprocess.run(  # noqa: S603 - our own command, no shell
+            program,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=DAGSTER_TIMEOUT_SECONDS,
+            check=True,
+        )
+        others = json.loads(done.stdout)
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        detail = (
+            f"the instance in ${DAGSTER_HOME_VARIABLE} could not be read ({type(error).__name__})"
+        )
+        remedy = f"check ${DAGSTER_HOME_VARIABLE} and its dagster.yaml"
+        return warned(subject, detail, remedy=remedy)
+    keys = "/".join(project.asset_path("raw_tile"))
+    if not others:
+        return passed(subject, f"no other project has made {keys} in this instance")
+    return warned(
+        subject,
+        f"{', '.join(others)} made {keys} in this instance too; automation ignores those events, "
+        "Dagster's UI and backfills do not",
+        remedy="set [project] asset_prefix in one of the projects",
+    )
