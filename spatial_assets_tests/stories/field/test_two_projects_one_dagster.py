@@ -37,7 +37,7 @@ def copies(tmp_path: Path, *, prefixed: bool = False) -> list[Project]:
     return [project_of(folder) for folder in folders]
 
 
-def asked_for(project: Project, instance: dg.DagsterInstance) -> set[str]:
+def asked_for(project: Project, instance: dg.DagsterInstance) -> set[str | None]:
     """The tiles whose `raw_tile` automation requests now, as another process would."""
     everything = dg.AssetSelection.all()  # the default also has sources, which warns of being beta
     answer = dg.evaluate_automation_conditions(
@@ -57,7 +57,7 @@ def test_tiles_of_one_project_are_asked_for_after_the_other_made_its_own(
     tmp_path: Path, instance: dg.DagsterInstance
 ) -> None:
     a, b = copies(tmp_path)
-    tiles = set(b.tile_keys)
+    tiles: set[str | None] = set(b.tile_keys)
     assert asked_for(b, instance) == tiles
 
     make(a, instance)

@@ -9,12 +9,12 @@ import dagster as dg
 import pandas as pd
 import pytest
 
-from spatial_assets import tile_asset
 from spatial_assets.automation.read_records import read_records
 from spatial_assets.errors import ForeignProjectError
 from spatial_assets.project import Project, load_project
 from spatial_assets.stores.objects.store import open_store
 from spatial_assets.stores.tables.connect import open_database
+from spatial_assets_tests.assets.user_assets import tile_asset_of
 from spatial_assets_tests.fixtures.dagster_runs import BOUNDARIES, CHAIN, definitions, materialize
 from spatial_assets_tests.fixtures.field_cases import run_command
 from spatial_assets_tests.fixtures.snapshots import all_objects, all_rows
@@ -139,12 +139,13 @@ def test_a_users_asset_is_not_stored_in_another_projects_store(
     before = ground.snapshot()
     b = project(tmp_path / "b", ground.second)
 
-    @tile_asset(project=b)
     def count() -> pd.DataFrame:
         return pd.DataFrame({"count": [1]})
 
     with dg.DagsterInstance.ephemeral() as instance:
-        done = materialize(definitions(b, count), instance, ["count"], tiles=b.tile_keys[:1])
+        done = materialize(
+            definitions(b, tile_asset_of(count, b)), instance, ["count"], tiles=b.tile_keys[:1]
+        )
 
     assert not done.success
     assert ground.snapshot() == before
