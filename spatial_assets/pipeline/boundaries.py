@@ -10,14 +10,14 @@ import logging
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 
 from spatial_assets.errors import VectorError
 from spatial_assets.geo.vectors.coverage import coverage_report
 from spatial_assets.geo.vectors.features import QuarantinedFeature, ValidatedFeatures
-from spatial_assets.geo.vectors.validate import validate_features
+from spatial_assets.geo.vectors.validate import refuse_inaccurate_crs, validate_features
 from spatial_assets.pipeline import ownership
 from spatial_assets.pipeline.failures import MissingInputError
 from spatial_assets.pipeline.fingerprints import fingerprint
@@ -143,21 +143,20 @@ class BoundaryPipeline:
         )
 
     def _validate_copy(self, copied: Mapping[str, object]) -> ValidatedFeatures:
-        with fetched_copy(self.store, copied) as path:
-            raw = read_features(
-                str(path),
-                columns=self._columns,
-                layer=self.settings.layer,
-                shown=str(copied["source"]),
-            )
-            return validate_features(
+        settings = self.settings
+        with fetched_copy(self.store, copied) as copy:
+            raw = read_features(copy, columns=self._columns, layer=settings.layer, crs=settings.crs)
+            validated = validate_features(
                 raw.features,
                 source_crs=raw.crs,
-                key=self.settings.key,
-                columns=self.settings.columns,
-                on_invalid=self.settings.on_invalid,
+                key=settings.key,
+                columns=settings.columns,
+                on_invalid=settings.on_invalid,
                 most_repair_share=self.project.checks.most_repair_share,
             )
+        if settings.on_inaccurate_crs == "refuse":
+            refuse_inaccurate_crs(validated)
+        return replace(validated, notes=raw.notes)
 
     def load(self, database: Database) -> BoundaryStep:
         """Replace the table's rows by the validated features, in one transaction.
@@ -251,6 +250,8 @@ class BoundaryPipeline:
         self.store.put(self._quarantine_path, write_quarantined(validated, facts=origin))
         data = write_validated(validated, columns=self._carried, facts=facts)
         written = self.store.put(layout.validated_boundaries(name), data)
+        for warning in warnings_of(validated.report):
+            logger.warning("%s: %s", name, warning)
         for feature in validated.quarantined:
             logger.warning("%s: %s", name, _quarantine_message(feature))
         found = {**facts, "report": validated.report, "fingerprint": validated.fingerprint}
@@ -267,6 +268,12 @@ class BoundaryPipeline:
             "coverage": coverage if isinstance(coverage, Mapping) else {},
         }
         return BoundaryStep(state=state, fingerprint=str(stored["fingerprint"])[:16], facts=facts)
+
+
+def warnings_of(report: Mapping[str, object]) -> tuple[str, ...]:
+    """Return the doubts about a source that the facts of its validation list."""
+    listed = report.get("warnings")
+    return tuple(map(str, listed)) if isinstance(listed, list) else ()
 
 
 def _quarantine_message(feature: QuarantinedFeature) -> str:
@@ -294,7 +301,7 @@ def _suffix(source: VectorSource) -> str:
 
 
 @contextmanager
-def fetched_copy(store: ObjectStore, facts: Mapping[str, object]) -> Iterator[Path]:
+def fetched_copy(store: ObjectStore, facts: Mapping[str, object]) -> Iterator[VectorSource]:
     """Download the copy into a temporary folder for this block, under the names of its source.
 
     Args:
@@ -310,7 +317,10 @@ def fetched_copy(store: ObjectStore, facts: Mapping[str, object]) -> Iterator[Pa
     if data is None or hashlib.sha256(data).hexdigest() != facts["sha256"]:
         message = f"{store.uri(path)} is not what was fetched; materialize it again"
         raise MissingInputError(message)
-    name = PurePosixPath(str(facts["source"]).rstrip("/")).name
+    source = str(facts["source"])
+    name = PurePosixPath(source.rstrip("/")).name
     is_single = not path.endswith(BUNDLE) or name.lower().endswith(BUNDLE)
     with tempfile.TemporaryDirectory(prefix="spatial-assets-") as folder:
-        yield unbundled(data, name=name, is_single=is_single, folder=Path(folder))
+        copy = unbundled(data, name=name, is_single=is_single, folder=Path(folder))
+        # messages name the source of the user
+        yield replace(locate_source(str(copy), limits=ReadLimits()), uri=source)

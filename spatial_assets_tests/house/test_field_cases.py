@@ -13,7 +13,6 @@ CALL = re.compile(r"field_case\(\s*\"([a-z0-9-]+)\"")
 
 NOT_YET_TESTED = frozenset(
     {
-        "ballpark-datum",
         "footprint-beside-raster",
         "item-geojson",
         "region-job-backfills-all",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 
 from spatial_assets.cli.diagnosis.finding import Finding, run_check
@@ -10,6 +11,7 @@ from spatial_assets.errors import SourceUnavailableError, VectorError
 from spatial_assets.project import Project
 from spatial_assets.project.sections.products import BoundarySettings
 
+MAX_FEATURES_CHECKED = 1000  # of a boundary file; a run judges the others
 MAX_ITEMS_COUNTED = 10_000  # a hundred pages of an API; the exact number does not matter
 
 
@@ -49,19 +51,41 @@ def boundaries(project: Project) -> Iterator[Finding]:
 
 
 def _boundary(project: Project, boundary: BoundarySettings) -> Finding:
-    """Open a boundary file and read its first feature."""
+    """Open a boundary file and validate its first features, as a run does with all."""
+    from spatial_assets.geo.vectors.validate import refuse_inaccurate_crs, validate_features
     from spatial_assets.stores.vectors.read import read_features
 
     def check() -> str:
         source = project.resolve(boundary.source)
-        columns = (boundary.key, *boundary.columns)
-        found = read_features(source, columns=columns, layer=boundary.layer)
-        if next(iter(found.features), None) is None:
-            message = f"{source} has no feature"
+        found = read_features(
+            source,
+            columns=(boundary.key, *boundary.columns),
+            layer=boundary.layer,
+            crs=boundary.crs,
+        )
+        validated = validate_features(
+            islice(found.features, MAX_FEATURES_CHECKED),
+            source_crs=found.crs,
+            key=boundary.key,
+            on_invalid=boundary.on_invalid,
+            most_repair_share=project.checks.most_repair_share,
+        )
+        if boundary.on_inaccurate_crs == "refuse":
+            refuse_inaccurate_crs(validated)
+        report = replace(validated, notes=found.notes).report
+        if not validated.kept and len(validated.quarantined) < MAX_FEATURES_CHECKED:
+            message = f"{source} has no usable feature: {report['reasons'] or 'it is empty'}"
             raise VectorError(message)
-        return f"{source}: {found.driver}, {found.crs.name}, key {boundary.key}"
+        parts = [f"{source}: {found.driver}", found.crs.name, f"key {boundary.key}"]
+        if validated.quarantined:
+            parts.append(f"features to be quarantined: {report['reasons']}")
+        warnings = report["warnings"] if isinstance(report["warnings"], list) else []
+        return "; warning: ".join([", ".join(parts), *warnings])
 
-    remedy = "correct [[boundaries]] source, layer, key or columns, or add the CRS to the file"
+    remedy = (
+        "correct [[boundaries]] source, layer, key or columns, or add the CRS to the file, or as "
+        "`crs` if it has none"
+    )
     return run_check(f"boundaries {boundary.name!r}", check, remedy=remedy)
 
 

@@ -15,7 +15,7 @@ from spatial_assets.cli.app.open_project import OpenProject
 from spatial_assets.cli.local_run.progress import ProgressDisplay
 from spatial_assets.cli.selection.asset_options import boundary_assets
 from spatial_assets.pipeline import ownership
-from spatial_assets.pipeline.boundaries import BoundaryPipeline, BoundaryStep
+from spatial_assets.pipeline.boundaries import BoundaryPipeline, BoundaryStep, warnings_of
 from spatial_assets.pipeline.engines.choice import chosen_engine
 from spatial_assets.pipeline.engines.engine import Engine
 from spatial_assets.pipeline.outcome import BAD_STATES, RunReport, TileOutcome
@@ -107,6 +107,8 @@ def update_boundaries(
             step = pipeline.validate()
             pipeline.record_quarantine(opened.database)
             say(f"{validated}: {_validated(step)}")
+            for warning in warnings_of(step.facts):
+                say(f"{validated}: warning: {warning}")
         if table in assets:
             say(f"{table}: {pipeline.load(opened.database).facts['rows']} rows")
 

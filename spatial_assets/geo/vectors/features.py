@@ -77,6 +77,35 @@ class Defect:
             raise VectorError(message)
 
 
+MAX_CRS_ERROR_M = 5.0
+"""Accuracy up to which a transformation passes without a word: half a pixel of Sentinel-2."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrsAccuracy:
+    """Accuracy of the transformation from the CRS of a file to WGS 84."""
+
+    operation: str
+    """Name that PROJ gives it; of several, the least accurate one."""
+
+    accuracy_m: float | None
+    """Accuracy in metres as PROJ states it; None if unknown, as for a ballpark transformation."""
+
+    missing: tuple[str, ...] = ()
+    """Better operations whose grids are not installed."""
+
+    @property
+    def is_good(self) -> bool:
+        """True if the accuracy is known and at most `MAX_CRS_ERROR_M`."""
+        return self.accuracy_m is not None and self.accuracy_m <= MAX_CRS_ERROR_M
+
+    def __str__(self) -> str:
+        """Return the doubt as a sentence for the user."""
+        known = "unknown" if self.accuracy_m is None else f"{self.accuracy_m:.4g} m"
+        better = f"; a better one lacks its grid: {', '.join(self.missing)}" if self.missing else ""
+        return f"accuracy of the transformation to WGS 84 is {known} ({self.operation}{better})"
+
+
 @dataclass(frozen=True, kw_only=True)
 class RawFeature:
     """One feature as read from the file."""
@@ -165,6 +194,12 @@ class ValidatedFeatures:
     source_crs: CRS
     """CRS of the file, and of the quarantined geometries."""
 
+    crs_accuracy: CrsAccuracy | None = None
+    """Accuracy with which the features were transformed; None if none was."""
+
+    notes: tuple[str, ...] = ()
+    """Doubts about the file that do not prevent its use."""
+
     @property
     def repaired(self) -> int:
         """Number of kept features that were repaired."""
@@ -182,6 +217,8 @@ class ValidatedFeatures:
         repairs = Counter(defect.reason for f in self.kept for defect in f.repairs)
         reasons = Counter(feature.reason for feature in self.quarantined)
         geometries = [feature.geometry for feature in self.kept]
+        accuracy = self.crs_accuracy
+        doubts = [str(accuracy)] if accuracy and not accuracy.is_good else []
         return {
             "features": len(self.kept) + len(self.quarantined),
             "kept": len(self.kept),
@@ -192,6 +229,9 @@ class ValidatedFeatures:
             "bounds": shapely.total_bounds(geometries).tolist() if geometries else None,
             "area_m2": math.fsum(feature.area_m2 for feature in self.kept),
             "fingerprint": self.fingerprint,
+            "crs": self.source_crs.name,
+            "crs_accuracy_m": accuracy.accuracy_m if accuracy else None,
+            "warnings": [*self.notes, *doubts],
         }
 
 

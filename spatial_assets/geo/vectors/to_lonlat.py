@@ -8,8 +8,10 @@ one. Polygons that cross 180 degrees of longitude are cut in two (`antimeridian`
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -17,6 +19,8 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 from pyproj import CRS, Transformer
+from pyproj.exceptions import ProjError
+from pyproj.transformer import TransformerGroup
 from shapely.geometry import MultiPolygon, Polygon
 from shapely.geometry.base import BaseGeometry
 
@@ -30,7 +34,7 @@ from spatial_assets.geo.vectors.antimeridian import (
     split_at_antimeridian,
     unwrapped,
 )
-from spatial_assets.geo.vectors.features import Defect
+from spatial_assets.geo.vectors.features import CrsAccuracy, Defect
 from spatial_assets.geo.vectors.repair import (
     DecodedGeometry,
     OnInvalid,
@@ -43,6 +47,8 @@ from spatial_assets.geo.vectors.repair import (
 MAX_EDGE_DEGREES = 0.01
 """Longest edge after division (1.1 km at the equator): centimetres off its parallel."""
 
+_ALL_NOTED, _NOTED_EVERY = 1000, 64  # features whose operation is asked for, at 0.2 ms each
+_MAX_SHOWN_OPERATIONS = 2
 _CONTAINS_POLE = "the boundary runs around a pole; cut it at 180 degrees"
 _WORLD_TOLERANCE_DEGREES = 1e-6  # 0.1 m: some files end at 180.00000000000006
 
@@ -62,15 +68,14 @@ class SourceCrs:
             VectorError: the CRS is missing, undefined, or local to a drawing.
         """
         remedy = (
-            "give the file its CRS (for example: ogr2ogr -a_srs EPSG:3794); it is never guessed"
+            "give the file its CRS (for example: ogr2ogr -a_srs EPSG:3794), or state it as `crs` "
+            "in [[boundaries]]; it is never guessed"
         )
         if crs is None:
             raise VectorError(f"{source} has no CRS: {remedy}")
         flat = crs.sub_crs_list[0] if crs.is_compound else crs
         flat = flat.to_2d() if len(flat.axis_info) > 2 else flat  # noqa: PLR2004 - two dimensions
-        # GeoPackage names its two undefined ones so; "unknown" is any CRS born as a PROJ string
-        undefined = flat.name.lower().startswith("undefined")
-        if undefined or not (flat.is_geographic or flat.is_projected):
+        if not has_position(flat):
             raise VectorError(
                 f"{source} has a CRS without a position on the Earth, {flat.name!r}: {remedy}"
             )
@@ -79,6 +84,47 @@ class SourceCrs:
     @cached_property
     def _transformer(self) -> Transformer:
         return Transformer.from_crs(self.crs, EPSG_4326, always_xy=True)
+
+    @cached_property
+    def _used(self) -> dict[str, float | None]:
+        """Operations that features were transformed with -> their accuracy in metres."""
+        return {}
+
+    @cached_property
+    def _counted(self) -> Iterator[int]:
+        return itertools.count()
+
+    @property
+    def accuracy(self) -> CrsAccuracy | None:
+        """Accuracy of the least accurate operation used so far; None before the first feature."""
+        if not self._used:
+            return None
+        worst = max(self._used, key=lambda name: math.inf if (m := self._used[name]) is None else m)
+        found = CrsAccuracy(operation=worst, accuracy_m=self._used[worst])
+        if found.is_good:
+            return found
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # which says what is asked for here
+            group = TransformerGroup(self.crs, EPSG_4326, always_xy=True)
+        better = group.unavailable_operations[:_MAX_SHOWN_OPERATIONS]
+        return replace(found, missing=tuple(operation.name for operation in better))
+
+    def _transform(self, geometry: BaseGeometry) -> BaseGeometry:
+        """Transform to lon/lat, and note the operation; of many features, of a sample."""
+        moved = _transformed(geometry, self._transformer)
+        number = next(self._counted)
+        if number < _ALL_NOTED or number % _NOTED_EVERY == 0:
+            self._note_operation()
+        return moved
+
+    def _note_operation(self) -> None:
+        used = self._transformer
+        try:
+            if used.accuracy < 0:  # one of several, chosen by the place
+                used = self._transformer.get_last_used_operation()
+        except ProjError:
+            return
+        self._used[used.description] = used.accuracy if used.accuracy >= 0 else None
 
     @cached_property
     def limits(self) -> tuple[float, float, float, float] | None:
@@ -128,7 +174,7 @@ class SourceCrs:
         unit = math.degrees(factor) if self.crs.is_geographic else factor
         if not may_be_torn(geometry, unit=unit, is_geographic=self.crs.is_geographic):
             return None
-        lonlat = polygons_of(_transformed(geometry, self._transformer))
+        lonlat = polygons_of(self._transform(geometry))
         if not np.isfinite(shapely.get_coordinates(lonlat)).all():
             return None
         torn = is_torn(geometry, lonlat, unit=unit, is_geographic=self.crs.is_geographic)
@@ -136,7 +182,7 @@ class SourceCrs:
 
     def _to_lonlat(self, geometry: MultiPolygon) -> MultiPolygon | Defect:
         """Transform a valid MultiPolygon, or return the defect that prevents it."""
-        projected = _transformed(geometry, self._transformer)
+        projected = self._transform(geometry)
         outside = self._outside(projected)
         if outside is not None:
             return outside
@@ -175,6 +221,16 @@ class SourceCrs:
             f"{top:.1f}); are x and y swapped?"
         )
         return Defect("outside_area_of_use", message, bounds)
+
+
+def has_position(crs: CRS) -> bool:
+    """Return True if a CRS has a position on the Earth: geographic or projected, and defined.
+
+    GeoPackage names its two undefined ones "Undefined ..."; "unknown" is the name of any CRS that
+    was born as a PROJ string.
+    """
+    is_defined = not crs.name.lower().startswith("undefined")
+    return is_defined and bool(crs.is_geographic or crs.is_projected)
 
 
 def _judged_across(

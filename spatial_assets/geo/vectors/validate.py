@@ -86,7 +86,23 @@ def validate_features(
     quarantined = tuple(sorted(rejected, key=lambda feature: feature.index))
     if quarantined and on_invalid == "refuse":
         raise VectorError(_refusal(quarantined))
-    return ValidatedFeatures(kept=kept, quarantined=quarantined, source_crs=crs.crs)
+    return ValidatedFeatures(
+        kept=kept, quarantined=quarantined, source_crs=crs.crs, crs_accuracy=crs.accuracy
+    )
+
+
+def refuse_inaccurate_crs(validated: ValidatedFeatures) -> None:
+    """Refuse features that were transformed with an unknown or poor accuracy.
+
+    Raises:
+        VectorError: with the accuracy and the remedy.
+    """
+    accuracy = validated.crs_accuracy
+    if accuracy is not None and not accuracy.is_good:
+        raise VectorError(
+            f"{accuracy}, and on_inaccurate_crs is 'refuse': transform the source with a grid, "
+            "install the grid of PROJ, or set on_inaccurate_crs to 'warn'"
+        )
 
 
 def validate_feature(

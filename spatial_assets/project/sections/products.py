@@ -11,6 +11,7 @@ from spatial_assets.project.base import Table, Tuple
 
 # An asset name, a table name and part of `validated_<name>`: Postgres truncates at 63 bytes.
 BOUNDARY_NAME = r"^[a-z][a-z0-9_]{0,39}$"
+AUTHORITY_CODE = r"^[A-Za-z]+:[A-Za-z0-9_.]+$"
 
 
 class IndexSettings(Table):
@@ -49,6 +50,18 @@ class BoundarySettings(Table):
     )
     on_invalid: Literal["repair", "quarantine", "refuse"] = Field(
         default="repair", description="the treatment of an invalid feature", examples=["repair"]
+    )
+    crs: str | None = Field(
+        default=None,
+        pattern=AUTHORITY_CODE,
+        description="the CRS of a source that declares none, as authority:code",
+        examples=["EPSG:3794"],
+    )
+    on_inaccurate_crs: Literal["warn", "refuse"] = Field(
+        default="warn",
+        description="the treatment of a source whose coordinates PROJ takes to WGS 84 with an "
+        "unknown accuracy, or one worse than 5 m",
+        examples=["refuse"],
     )
 
 

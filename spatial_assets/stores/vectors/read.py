@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from pyproj import CRS
+from pyproj.exceptions import CRSError
 
 from spatial_assets.errors import VectorError
 from spatial_assets.geo.vectors.features import Defect, RawFeature
-from spatial_assets.geo.vectors.to_lonlat import SourceCrs
+from spatial_assets.geo.vectors.to_lonlat import SourceCrs, has_position
 from spatial_assets.stores.vectors.geojson import SEQUENCES, GeoJsonFile, NotGeoJsonError
 from spatial_assets.stores.vectors.source import ReadLimits, VectorSource, locate_source
 from spatial_assets.stores.vectors.staging import StagedSource
@@ -53,43 +54,69 @@ class RawFeatures:
 
 
 def read_features(
-    source: str,
+    source: str | VectorSource,
     *,
     columns: Sequence[str],
     layer: str | None = None,
     limits: ReadLimits | None = None,
     env: Mapping[str, str] | None = None,
-    shown: str | None = None,
+    crs: str | None = None,
 ) -> RawFeatures:
     """Open a boundaries file: a local path or s3://.
 
     Args:
-        source: GeoPackage, (zipped) shapefile, GeoJSON, FlatGeobuf, GeoParquet, FileGDB, GML, KML.
+        source: path or URI, or what `locate_source` found there; in a zip archive or not:
+            GeoPackage, shapefile, GeoJSON, FlatGeobuf, GeoParquet, FileGDB, GML, KML, MapInfo.
         columns: key column and columns to keep; the feature id is available by its column name.
         layer: name of the layer, required if several layers have geometries.
         limits: maximum sizes; default `ReadLimits()`.
         env: source of S3 keys and endpoint; default: the process environment.
-        shown: path or URI that messages name, if `source` is a copy of it.
+        crs: CRS that the user states for a file without one, as authority:code.
 
     Raises:
         VectorError: the file as a whole is unusable; the message has the reason.
         SourceUnavailableError: S3 did not answer.
     """
     bounds = limits or ReadLimits()
-    found = locate_source(source, limits=bounds, env=env)
-    found = replace(found, uri=shown or source)
+    if isinstance(source, VectorSource):
+        found = source
+    else:
+        found = locate_source(source, limits=bounds, env=env)
     requested = tuple(dict.fromkeys(columns))
     staged = StagedSource(found, limits=bounds)
     file = _opened(staged, layer=layer, limits=bounds)
     _require(staged, requested, file.columns)
+    known, stated = _crs(found.uri, file.crs, crs)
     return RawFeatures(
         source=found,
         driver=file.driver,
-        crs=SourceCrs.of(file.crs, source=found.uri).crs,
+        crs=SourceCrs.of(known, source=found.uri).crs,
         columns=requested,
         features=_sized(map(_with_plain_values, file.features(requested)), bounds),
-        notes=file.notes,
+        notes=(*file.notes, *stated),
     )
+
+
+def _crs(uri: str, declared: CRS | None, stated: str | None) -> tuple[CRS | None, tuple[str, ...]]:
+    """Return the CRS of a file, and a note if the user has stated it.
+
+    Raises:
+        VectorError: PROJ does not know the stated CRS, or the file declares another one.
+    """
+    if stated is None:
+        return declared, ()
+    try:
+        crs = CRS.from_user_input(stated)
+    except CRSError as error:
+        raise VectorError(f"crs = {stated!r} in [[boundaries]]: PROJ has none: {error}") from error
+    if declared is not None and has_position(declared):
+        if declared.equals(crs, ignore_axis_order=True):
+            return declared, ()
+        raise VectorError(
+            f"{uri} declares the CRS {declared.name!r}, but crs = {stated!r} in [[boundaries]]: "
+            "remove it there, or correct the file"
+        )
+    return crs, (f"the file declares no CRS; crs = {stated!r} is stated in [[boundaries]]",)
 
 
 class _File(Protocol):

@@ -79,3 +79,27 @@ def test_lists_and_objects_of_a_column_are_json_text(tmp_path: Path) -> None:
         '["park", "landmark"]',
         '{"de": "Feld"}',
     }
+
+
+def test_a_ballpark_shift_of_the_datum_is_a_warning_with_its_accuracy(tmp_path: Path) -> None:
+    project = field_case("ballpark-datum", tmp_path) / "p"
+
+    output = loaded(project).output
+
+    warning = "warning: accuracy of the transformation to WGS 84 is unknown"
+    assert f"validated_regions: {warning}" in output
+    assert "Ballpark geographic offset from NAD27(CGQ77) to WGS 84" in output
+    assert "lacks its grid" in output
+    assert warning in check_line(project)
+
+
+def test_a_ballpark_shift_of_the_datum_is_refused_by_setting(tmp_path: Path) -> None:
+    project = field_case("ballpark-datum", tmp_path) / "p"
+    with (project / "project.toml").open("a", encoding="utf-8") as file:
+        file.write('on_inaccurate_crs = "refuse"\n')
+
+    result = materialize(project, *SELECTION)
+
+    assert result.exit_code == 1
+    assert "on_inaccurate_crs is 'refuse'" in result.output
+    assert "FAILED" in check_line(project)
