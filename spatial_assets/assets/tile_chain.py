@@ -106,6 +106,8 @@ def process_tiles(
     if backlog_check in context.selected_asset_check_keys:
         backlog = backlog_now(project, pipeline.database, now=pipeline.clock())
         yield backlog_result(backlog, backlog_check)
+    for line in report.warning_lines():
+        context.log.warning(line)
     context.log.info("%d tiles: %s", len(keys), report.summary())
 
 

@@ -118,11 +118,13 @@ def materialize_here(
 
 
 def report_bad_tiles(report: RunReport, *, tiles: int) -> None:
-    """Report the number of bad tiles.
+    """Report what is doubtful, and the number of bad tiles.
 
     Raises:
         ClickException: a tile newly failed or was newly quarantined.
     """
+    for line in report.warning_lines():
+        click.echo(f"warning: {line}", err=True)
     if report.already_quarantined:
         click.echo(f"{len(report.already_quarantined)} were in quarantine before and still are.")
     if report.bad:

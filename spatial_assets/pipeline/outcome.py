@@ -75,6 +75,9 @@ class CheckOutcome:
     severe: bool = False
     """True: failing it quarantined the tile. False: it is a warning."""
 
+    warnings: tuple[str, ...] = ()
+    """Sentences for the end of the run, the same for every tile that they concern."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TileOutcome:
@@ -115,6 +118,10 @@ MAX_NAMED_TILES = 50
 """Bad tiles that a message names: it is stored as an event, and a screen shows no more."""
 
 
+MAX_NAMED_WARNINGS = 20
+"""Warnings that a run names at its end."""
+
+
 class BadTilesError(SpatialAssetsError):
     """Some tiles of a run were newly quarantined or failed; the others are good."""
 
@@ -130,9 +137,14 @@ class RunReport:
     already_quarantined: list[str] = field(default_factory=list)
     """Tiles that an earlier run quarantined."""
 
+    warnings: dict[str, list[str]] = field(default_factory=dict)
+    """Sentence about something doubtful or set aside -> tiles that it concerns."""
+
     def add(self, outcome: TileOutcome) -> None:
         """Count one tile."""
         self.counts[outcome.state] += 1
+        for warning in (text for check in outcome.checks for text in check.warnings):
+            self.warnings.setdefault(warning, []).append(outcome.tile)
         bad_stage = outcome.bad_stage
         if bad_stage is None:
             return
@@ -144,6 +156,17 @@ class RunReport:
     def summary(self) -> str:
         """Return the counts in one line, such as `8 materialized, 2 quarantined`."""
         return ", ".join(f"{self.counts[state]} {state}" for state in State if self.counts[state])
+
+    def warning_lines(self) -> list[str]:
+        """Return a line for each warning, with the number of tiles and the first of them."""
+        lines = [
+            f"{text} ({len(tiles)} tile{'s' if len(tiles) > 1 else ''}, e.g. {min(tiles)})"
+            for text, tiles in sorted(self.warnings.items())
+        ]
+        if len(lines) > MAX_NAMED_WARNINGS:
+            more = f"and {len(lines) - MAX_NAMED_WARNINGS} more: see the checks of the tiles"
+            return [*lines[:MAX_NAMED_WARNINGS], more]
+        return lines
 
     def raise_if_any_tile_is_bad(self) -> None:
         """Fail the run if a tile was newly quarantined or failed.

@@ -5,12 +5,15 @@ The definition of an index belongs in `geo/spectral.py`, formulas in `spatial_as
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spatial_assets.errors import RasterError
+from spatial_assets.geo.radiometry import FILL, INDEX_SCALE
 from spatial_assets.geo.spectral import Band, SpectralIndex
 from spatial_assets.geo.verdict import Verdict
 
@@ -19,9 +22,17 @@ __all__ = [
     "SpectralIndex",
     "apply_index",
     "evaluate_index",
+    "index_spread",
     "judge_range",
     "within_range",
 ]
+
+
+MIN_SPREAD_PIXELS: Final = 1000
+"""Fewest valid pixels whose spread is judged: one small field may well have one value."""
+
+_SPREAD_SAMPLE_PIXELS = 1 << 18
+_SPREAD_PERCENTILES = (5, 95)
 
 
 def evaluate_index(
@@ -102,3 +113,23 @@ def judge_range(
             "expected_range": f"{low} to {high}",
         },
     )
+
+
+def index_spread(values: NDArray[np.int16]) -> float | None:
+    """Return the difference between the 5th and the 95th percentile of the valid values.
+
+    Nothing on clear land is that uniform: 0 shows two bands that are alike, or a constant.
+
+    Args:
+        values: quantised index, shape (row, column); of many, a regular sample is taken.
+
+    Returns:
+        The difference as a number of the index; None: fewer than `MIN_SPREAD_PIXELS` are valid.
+    """
+    step = max(1, math.isqrt(values.size // _SPREAD_SAMPLE_PIXELS))
+    sample = values[::step, ::step]
+    valid = sample[sample != FILL]
+    if valid.size < MIN_SPREAD_PIXELS:
+        return None
+    low, high = np.percentile(valid, _SPREAD_PERCENTILES)
+    return round(float(high - low) * INDEX_SCALE, 6)

@@ -228,7 +228,13 @@ class RawTileStage:
         }
         passed = min(shares, default=1.0) >= least and not refused
         verdict = Verdict(passed=passed, evidence=evidence)
-        self.builder.check(CheckOutcome(check="source_intact", stage=RAW, verdict=verdict))
+        warnings = (
+            *(f"scene {name} is not used: {reason}" for name, reason in sorted(refused.items())),
+            *(f"scene {name}: {', '.join(codes)}" for name, codes in sorted(doubts.items())),
+        )
+        self.builder.check(
+            CheckOutcome(check="source_intact", stage=RAW, verdict=verdict, warnings=warnings)
+        )
 
 
 def scenes_to_read(task: TileTask, stored: TileManifest) -> list[SceneRecord]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
 
@@ -18,7 +18,11 @@ from numpy.typing import NDArray
 
 from spatial_assets.geo.grid.geobox import GeoBox
 from spatial_assets.geo.pixels.composite import CompositeMethod, compose_index
-from spatial_assets.geo.pixels.evaluate_index import SpectralIndex, judge_range
+from spatial_assets.geo.pixels.evaluate_index import (
+    SpectralIndex,
+    index_spread,
+    judge_range,
+)
 from spatial_assets.geo.pixels.mosaic import GranuleReflectance
 from spatial_assets.geo.radiometry import FILL
 from spatial_assets.geo.verdict import Verdict
@@ -207,6 +211,9 @@ def compose(
         days[(record.solar_day, record.platform)].append(GranuleReflectance(record.id, crs, bands))
     composite = compose_index(index, [days[day] for day in sorted(days)], target=box, method=method)
     verdict = judge_range(index, composite.computed, kept=composite.kept, most_removed_share=most)
+    spread = index_spread(composite.values)
+    if spread is not None:
+        verdict = replace(verdict, evidence={**verdict.evidence, "spread": spread})
     return ComposedIndex(composite.values, composite.observations, verdict)
 
 
@@ -224,6 +231,9 @@ class IndexRangeCheck:
 
         self._valid: dict[str, float] = {}
         """Index -> valid share in its best period."""
+
+        self._uniform: dict[str, list[str]] = {}
+        """Index -> periods in which it has one value over all clear land."""
 
     def require_plausible(self, index: str, label: str, evidence: Figures) -> None:
         """Refuse an index of which most values had to be removed.
@@ -259,6 +269,9 @@ class IndexRangeCheck:
         self.require_plausible(index, label, ranges[label])
         self._worst[index] = {"period": label, **ranges[label]}
         self._valid[index] = max(each.valid_fraction for each in facts.values())
+        uniform = sorted(unit for unit, each in ranges.items() if each.get("spread") == 0)
+        if uniform:
+            self._uniform[index] = uniform
         self._report(severe=False)
 
     def _report(self, *, severe: bool) -> None:
@@ -274,10 +287,12 @@ class IndexRangeCheck:
             "removed_by_index": ", ".join(
                 f"{name} {removed_fraction(figures):.4f}" for name, figures in self._worst.items()
             ),
+            "without_variance": str(self._uniform or "none"),
             "valid_share": valid,
             "least_valid_share": least,
         }
-        passed = removed_fraction(self._worst[index]) <= most and valid >= least
+        is_in_range = removed_fraction(self._worst[index]) <= most
+        passed = is_in_range and valid >= least and not self._uniform
         before = self._builder.last_check(INDEX_RANGE)
         self._builder.check(
             CheckOutcome(
@@ -285,6 +300,11 @@ class IndexRangeCheck:
                 stage=self._indices[0],
                 verdict=Verdict(passed, evidence),
                 severe=severe or (before is not None and before.severe),
+                warnings=tuple(
+                    f"{name} has no variance over clear land in {', '.join(periods)}: two of its "
+                    "bands are alike, or constant"
+                    for name, periods in self._uniform.items()
+                ),
             )
         )
 

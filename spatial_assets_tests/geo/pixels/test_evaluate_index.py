@@ -6,9 +6,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from spatial_assets.errors import RasterError
-from spatial_assets.geo.pixels.evaluate_index import SpectralIndex, apply_index, judge_range
+from spatial_assets.geo.pixels.evaluate_index import (
+    SpectralIndex,
+    apply_index,
+    index_spread,
+    judge_range,
+)
+from spatial_assets.geo.radiometry import FILL
 from spatial_assets.indices import INDICES
 
 NDVI = INDICES["ndvi"]
@@ -123,3 +130,19 @@ def test_the_range_check_judges_the_share_removed(
     assert verdict.evidence["removed_fraction"] == pytest.approx(
         1 - kept / computed if computed else 0
     )
+
+
+@pytest.mark.parametrize(
+    ("values", "spread"),
+    [
+        pytest.param(np.zeros((40, 40)), 0.0, id="zero"),
+        pytest.param(np.full((40, 40), 7895), 0.0, id="constant"),
+        pytest.param(np.arange(1600).reshape(40, 40), 0.14391, id="ramp"),
+        pytest.param(np.where(np.arange(1600) < 20, 5000, 0).reshape(40, 40), 0.0, id="speckle"),
+        pytest.param(np.zeros((30, 30)), None, id="few-pixels"),
+        pytest.param(np.full((40, 40), FILL), None, id="nothing-valid"),
+        pytest.param(np.zeros((2000, 2000)), 0.0, id="sampled"),
+    ],
+)
+def test_the_spread_of_an_index(values: NDArray[np.int64], spread: float | None) -> None:
+    assert index_spread(values.astype(np.int16)) == spread

@@ -72,3 +72,18 @@ def test_a_fill_value_that_cannot_occur_masks_nothing(tmp_path: Path, nodata: ob
     assert ndvi.size == 37_249
     assert ndvi == pytest.approx(0.7895)
     assert observations(project) == {2}, "both scenes are used"
+
+
+@pytest.mark.samples
+def test_a_scene_of_an_unknown_platform_is_set_aside_and_named(tmp_path: Path) -> None:
+    project = field_case("nodata-nan-on-uint16", tmp_path) / "p"
+    place = project / "scenes" / "s0" / "item.json"
+    item = json.loads(place.read_text(encoding="utf-8"))
+    item["properties"]["platform"] = "landsat-1"
+    place.write_text(json.dumps(item), encoding="utf-8")
+
+    done = materialize(project)
+
+    assert done.exit_code == 0, done.output
+    assert "warning: scene X0 is not used: unknown_platform (2 tiles" in done.output
+    assert observations(project) == {1}
