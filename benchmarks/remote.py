@@ -147,7 +147,7 @@ def needed_bytes(task: Task, scenes: Path) -> int:
     ]
     total = 0
     for record in windows.records(project):
-        under = [raw_windows(record, box) or {} for box in boxes]
+        under = [raw_windows(record, box, project.sensor.clear) or {} for box in boxes]
         for name in record.files:
             wanted = [each[name] for each in under if name in each]
             total += block_bytes(scenes / record.id / f"{name}.tif", wanted)

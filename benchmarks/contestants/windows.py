@@ -37,7 +37,7 @@ def ours(task: Task) -> None:
     scenes = records(project)
     for tile in task.tiles:
         box = project.pixel_grid.geobox(project.partitioning.tile(tile.key).window)
-        with prefetching(remote_windows(scenes, box), access):
+        with prefetching(remote_windows(scenes, box, project.sensor.clear), access):
             for scene in scenes:
                 read_raw(scene, box, access=access, clear=project.sensor.clear)
 

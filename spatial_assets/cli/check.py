@@ -51,6 +51,7 @@ def all_findings() -> Iterator[Finding]:
     if project.compute.dask:
         yield connections.cluster(project)
     yield inputs.catalogue(project)
+    yield inputs.clear_sky(project)
     yield from inputs.boundaries(project)
     yield from inputs.regions(project)
     yield machine.memory(project)

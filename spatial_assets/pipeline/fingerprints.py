@@ -28,3 +28,15 @@ def rule_of(clear: ClearSky | None) -> object:
     if isinstance(clear, ClearClasses):
         return ["keep", sorted(clear.keep)]
     return ["drop", sorted(clear.drop)]
+
+
+def buffer_of(clear: ClearSky | None) -> list[object]:
+    """Return the margins of a clear-sky rule as JSON values; nothing if it has none."""
+    margins = () if clear is None else clear.clouds.margins
+    return [[metres, sorted(members)] for metres, members in margins]
+
+
+def halo_of(clear: ClearSky | None) -> list[float]:
+    """Return the widest margin of a clear-sky rule in metres; nothing if it has none."""
+    widest = 0.0 if clear is None else clear.clouds.buffer.widest
+    return [widest] if widest else []

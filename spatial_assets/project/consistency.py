@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import date
 from difflib import get_close_matches
 
+from spatial_assets.geo.clear_sky import CloudBuffer
 from spatial_assets.geo.periods import PeriodLength, Periods
 from spatial_assets.indices import INDICES
 from spatial_assets.project.base import Problem
@@ -36,6 +37,7 @@ SYSTEM_PREFIXES = ("pg_", "sqlite_", "duckdb_", "pragma_")
 def problems_between(project: Project) -> Iterator[Problem]:
     """Yield every contradiction between the settings of a project."""
     yield from _indices(project)
+    yield from _cloud_buffer(project)
     yield from _boundaries(project)
     yield from _freshness(project)
     yield from _time(project)
@@ -56,6 +58,28 @@ def _indices(project: Project) -> Iterator[Problem]:
             )
         else:
             yield from _missing_bands(project, name)
+
+
+def _cloud_buffer(project: Project) -> Iterator[Problem]:
+    """Yield a margin that was asked for round clouds that the sensor does not tell apart."""
+    scenes, clear = project.scenes, project.sensor.clear
+    if "cloud_buffer" not in scenes.model_fields_set:
+        return
+    asked_for = scenes.buffer
+    given = CloudBuffer() if clear is None else clear.clouds.buffer
+    unknown = [
+        kind
+        for kind, lacks in (
+            ("clouds", given.cloud < asked_for.cloud),
+            ("shadows", given.shadow < asked_for.shadow),
+        )
+        if lacks
+    ]
+    if unknown:
+        wrong = f"sensor {project.sensor.name!r} has no classes of {' and '.join(unknown)}"
+        remedy = f'name {" and ".join(unknown)} in [scenes.sensor], or write "0 m"'
+        shown = scenes.model_dump(mode="json")["cloud_buffer"]
+        yield Problem(key="scenes.cloud_buffer", value=shown, wrong=wrong, remedy=remedy)
 
 
 def _missing_bands(project: Project, name: str) -> Iterator[Problem]:

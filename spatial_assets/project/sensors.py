@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from spatial_assets.geo.clear_sky import ClearBits, ClearClasses, ClearSky
+from spatial_assets.geo.clear_sky import ClearBits, ClearClasses, ClearSky, CloudClasses
 from spatial_assets.geo.sensor_profile import AssetBand, BandName, SensorProfile
 from spatial_assets.project.base import Table, Tuple, refusal
 from spatial_assets.sensor_profiles import RADIOMETRY_RULES, SENSOR_PROFILES
@@ -75,6 +75,16 @@ class SensorTable(Table):
         description="flags that are not clear sky",
         examples=[[0, 1, 2, 3, 4]],
     )
+    clouds: Tuple[int] = Field(
+        default=(),
+        description="classes or flags that are cloud, for [scenes] cloud_buffer",
+        examples=[[8, 9, 10]],
+    )
+    shadows: Tuple[int] = Field(
+        default=(),
+        description="classes or flags that are cloud shadow, for [scenes] cloud_buffer",
+        examples=[[3]],
+    )
     radiometry: RadiometryName = Field(
         default="declared",
         description="rule for scale and offset: as the item declares, or as for a known sensor",
@@ -113,13 +123,28 @@ class SensorTable(Table):
             raise refusal("has no band to apply to", "name the band in class_band", key=rule)
         return self
 
+    @model_validator(mode="after")
+    def _clouds_are_not_clear(self) -> Self:
+        """Refuse clouds that are clear sky, that no flag can be, or that have no band."""
+        for key, members in (("clouds", self.clouds), ("shadows", self.shadows)):
+            if members and not self.class_band:
+                raise refusal("has no band to apply to", "name the band in class_band", key=key)
+            clear = set(members) & set(self.clear_classes or ())
+            lacking = set(members) - set(self.cloud_bits or members)
+            if clear or lacking:
+                wrong = f"has {sorted(clear | lacking)}, which would be clear sky"
+                remedy = "take them out of clear_classes" if clear else "add them to cloud_bits"
+                raise refusal(wrong, remedy, key=key)
+        return self
+
     def profile(self) -> SensorProfile:
         """Return the table as a profile."""
         clear: ClearSky | None = None
+        clouds = CloudClasses(cloud=frozenset(self.clouds), shadow=frozenset(self.shadows))
         if self.clear_classes is not None:
-            clear = ClearClasses(frozenset(self.clear_classes))
+            clear = ClearClasses(frozenset(self.clear_classes), clouds)
         elif self.cloud_bits is not None:
-            clear = ClearBits(self.cloud_bits)
+            clear = ClearBits(self.cloud_bits, clouds)
         return SensorProfile(
             name=self.name,
             bands={name: _band_names(accepted) for name, accepted in self.bands.items()},

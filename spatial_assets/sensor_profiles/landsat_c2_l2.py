@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spatial_assets.geo.clear_sky import ClearBits
+from spatial_assets.geo.clear_sky import ClearBits, CloudClasses
 from spatial_assets.geo.sensor_profile import (
     GranulePattern,
     GranuleRule,
@@ -12,6 +12,8 @@ from spatial_assets.geo.sensor_profile import (
 
 _NOT_CLEAR = (0, 1, 2, 3, 4)  # fill, dilated cloud, cirrus, cloud, cloud shadow
 _SNOW = 5
+# Not the dilated cloud of bit 1, which is the producer's own margin.
+_CLOUDS = CloudClasses(cloud=frozenset({2, 3}), shadow=frozenset({4}))
 
 _TM = {
     "blue": ("SR_B1",),
@@ -50,8 +52,8 @@ PROFILE = SensorProfile(
     platforms={r"landsat-[457]": _TM, r"landsat-[89]": _OLI},
     class_band="qa_pixel",
     class_assets=("qa_pixel", "QA_PIXEL"),
-    clear=ClearBits((*_NOT_CLEAR, _SNOW)),
-    clear_with_snow=ClearBits(_NOT_CLEAR),
+    clear=ClearBits((*_NOT_CLEAR, _SNOW), _CLOUDS),
+    clear_with_snow=ClearBits(_NOT_CLEAR, _CLOUDS),
     radiometry=RadiometryRule(
         name="landsat",
         scale=2.75e-5,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spatial_assets.geo.clear_sky import ClearClasses
+from spatial_assets.geo.clear_sky import ClearClasses, CloudClasses
 from spatial_assets.geo.sensor_profile import (
     BaselineRule,
     GranulePattern,
@@ -13,6 +13,10 @@ from spatial_assets.geo.sensor_profile import (
 
 _CLEAR = frozenset({4, 5, 6, 7})  # vegetation, bare soil, water, unclassified
 _SNOW = 11
+_CLOUDS = CloudClasses(
+    cloud=frozenset({8, 9, 10}),  # medium and high probability, thin cirrus
+    shadow=frozenset({3}),
+)
 
 
 # S2A_MSIL2A_20230818T100031_N0509_R122_T33TWL_20230818T143300.SAFE; Planetary Computer leaves out
@@ -67,8 +71,8 @@ PROFILE = SensorProfile(
     platforms={r"(sentinel-?|s)2[a-z]?": {}},
     class_band="scl",
     class_assets=("scl", "SCL", "SCL_20m"),
-    clear=ClearClasses(_CLEAR),
-    clear_with_snow=ClearClasses(_CLEAR | {_SNOW}),
+    clear=ClearClasses(_CLEAR, _CLOUDS),
+    clear_with_snow=ClearClasses(_CLEAR | {_SNOW}, _CLOUDS),
     radiometry=RadiometryRule(
         name="sentinel-2",
         scale=1e-4,

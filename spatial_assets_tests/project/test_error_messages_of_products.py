@@ -82,6 +82,9 @@ def test_an_unknown_sensor_is_refused_with_those_that_are_known(refusal: Refusal
         ("clear_classes = [4]", "scenes.sensor.clear_classes"),
         ('class_band = "q"\ncloud_bits = [16]', "scenes.sensor.cloud_bits.0 = 16"),
         ("scale = 0.0", "scenes.sensor.scale = 0.0"),
+        ("clouds = [9]", "scenes.sensor.clouds"),
+        ('class_band = "q"\nclear_classes = [4]\nshadows = [4]', "scenes.sensor.shadows"),
+        ('class_band = "q"\ncloud_bits = [3]\nclouds = [4]', "scenes.sensor.clouds"),
     ],
 )
 def test_a_sensor_of_ones_own_must_make_sense(refusal: Refusal, table: str, key: str) -> None:
@@ -89,6 +92,37 @@ def test_a_sensor_of_ones_own_must_make_sense(refusal: Refusal, table: str, key:
     scenes = f'[scenes]\ncatalog = "s"\n[scenes.sensor]\n{bands}\n{table}\n'
 
     assert key in refusal(scenes=scenes)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        pytest.param('"120"', 'scenes.cloud_buffer = "120": is not a distance', id="no-unit"),
+        pytest.param('"2 km"', 'write metres on the ground, for example "120 m"', id="kilometres"),
+        pytest.param('"-5 m"', "is not a distance", id="negative"),
+        pytest.param('"20000 m"', "is more than 10,000 m", id="too-wide"),
+        pytest.param(
+            '{ cloud = "120 m", shadow = "x" }', 'cloud_buffer.shadow = "x"', id="one-of-a-table"
+        ),
+        pytest.param('{ cirrus = "120 m" }', "cloud_buffer.cirrus", id="another-class"),
+    ],
+)
+def test_a_margin_that_is_no_distance_is_refused(
+    refusal: Refusal, value: str, message: str
+) -> None:
+    assert message in refusal(scenes=f"{SCENES}cloud_buffer = {value}\n")
+
+
+def test_a_margin_round_clouds_that_the_sensor_does_not_name_is_refused(refusal: Refusal) -> None:
+    table = (
+        'bands = { red = "r", nir = "n" }\nclass_band = "q"\nclear_classes = [4]\nclouds = [9]\n'
+    )
+    scenes = f'[scenes]\ncatalog = "s"\ncloud_buffer = "120 m"\n[scenes.sensor]\n{table}'
+
+    message = refusal(scenes=scenes)
+
+    assert "scenes.cloud_buffer = \"120 m\": sensor 'own' has no classes of shadows" in message
+    assert 'name shadows in [scenes.sensor], or write "0 m"' in message
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import pytest
 from pydantic import ValidationError
 
 from spatial_assets.errors import SettingsError
+from spatial_assets.geo.clear_sky import CloudBuffer
 from spatial_assets.geo.sensor_profile import AssetBand
 from spatial_assets.project import Project, load_project
 from spatial_assets.sensor_profiles import SENSOR_PROFILES
@@ -251,11 +252,35 @@ def test_inputs_are_kept_and_nothing_else_is_promised(load: Load) -> None:
 
 
 def test_snow_is_dropped_unless_kept_by_the_project(load: Load) -> None:
-    dropped = load().sensor
-    kept = load(scenes=f"{SCENES}keep_snow = true\n").sensor
+    plain = f'{SCENES}cloud_buffer = "0 m"\n'
+    dropped = load(scenes=plain).sensor
+    kept = load(scenes=f"{plain}keep_snow = true\n").sensor
 
     assert dropped == SENSOR_PROFILES["sentinel-2-l2a"]
     assert kept.clear == SENSOR_PROFILES["sentinel-2-l2a"].clear_with_snow != dropped.clear
+
+
+@pytest.mark.parametrize(
+    ("setting", "buffer"),
+    [
+        ('"0 m"', CloudBuffer()),
+        ('"120 m"', CloudBuffer(120, 120)),
+        ('{ cloud = "97.5m", shadow = "60 m" }', CloudBuffer(97.5, 60)),
+        ('{ cloud = "120 m" }', CloudBuffer(cloud=120)),
+    ],
+)
+def test_the_margin_round_clouds_is_part_of_the_rule_of_clear_sky(
+    load: Load, setting: str, buffer: CloudBuffer
+) -> None:
+    for snow in ("true", "false"):
+        scenes = f"{SCENES}keep_snow = {snow}\ncloud_buffer = {setting}\n"
+
+        clear = load(scenes=scenes).sensor.clear
+
+        assert clear is not None
+        assert clear.clouds.buffer == buffer
+        assert clear.clouds.cloud == {8, 9, 10}
+        assert clear.clouds.shadow == {3}
 
 
 def test_a_sensor_of_ones_own_becomes_a_profile(load: Load) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 
-from spatial_assets.cli.diagnosis.finding import Finding, run_check
+from spatial_assets.cli.diagnosis.finding import Finding, passed, run_check
 from spatial_assets.errors import SourceUnavailableError, VectorError
 from spatial_assets.project import Project
 from spatial_assets.project.sections.products import BoundarySettings
@@ -42,6 +42,18 @@ def catalogue(project: Project) -> Finding:
         "reachable"
     )
     return run_check("catalogue", check, remedy=remedy)
+
+
+def clear_sky(project: Project) -> Finding:
+    """Name the margins round clouds and shadows, or the reason that there are none."""
+    clear = project.sensor.clear
+    if clear is None:
+        return passed("clear sky", f"sensor {project.sensor.name} has no class band: no mask")
+    buffer, asked_for = clear.clouds.buffer, project.scenes.buffer
+    detail = f"{buffer.cloud:g} m round clouds and {buffer.shadow:g} m round shadows are left out"
+    if buffer != asked_for:
+        detail += f"; sensor {project.sensor.name} does not name both in [scenes.sensor]"
+    return passed("clear sky", detail)
 
 
 def boundaries(project: Project) -> Iterator[Finding]:

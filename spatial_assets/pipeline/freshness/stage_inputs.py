@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from spatial_assets.pipeline.fingerprints import fingerprint, rule_of
+from spatial_assets.pipeline.fingerprints import buffer_of, fingerprint, halo_of, rule_of
 from spatial_assets.pipeline.stages import (
     CODE_VERSIONS,
     RAW,
@@ -146,12 +146,20 @@ def _combined(hashes: Iterable[str]) -> str:
 
 def _settings_of(project: Project, stage: str) -> object:
     """Return the settings that a stage uses directly, and its code version, as JSON values."""
-    rule = rule_of(project.sensor.clear)
+    clear = project.sensor.clear
+    rule = rule_of(clear)
     if stage == RAW:
         most = project.checks.most_implausible_share
-        return [CODE_VERSIONS["scene"], CODE_VERSIONS[RAW], project.bands, rule, most]
+        return [
+            CODE_VERSIONS["scene"],
+            CODE_VERSIONS[RAW],
+            project.bands,
+            rule,
+            most,
+            *halo_of(clear),
+        ]
     if stage == REPROJECTED_RASTER:
-        return [CODE_VERSIONS[REPROJECTED_RASTER], rule]
+        return [CODE_VERSIONS[REPROJECTED_RASTER], rule, *buffer_of(clear)]
     if stage == TILE_INDEX:
         return [CODE_VERSIONS[TILE_INDEX]]
     if stage in project.indices.names:

@@ -250,8 +250,9 @@ def with_prefetch(tasks: Iterable[TileTask], project: Project) -> Iterator[TileT
     with Prefetch(source_access(project)) as prefetch:
         for task in tasks:
             box = project.pixel_grid.geobox(task.tile.window)
-            missing = scenes_to_read(task, task.manifest) if RAW in task.stages else []
-            windows = list(remote_windows(missing, box))
+            clear = project.sensor.clear
+            missing = scenes_to_read(task, task.manifest, clear) if RAW in task.stages else []
+            windows = list(remote_windows(missing, box, clear))
             prefetch.request(windows)
             if waiting is not None:
                 yield waiting

@@ -165,7 +165,9 @@ class RunScenes:
             tile.footprint(self.project.pixel_grid).envelope,
         )
         found = (self.records[scene] for scene, is_near in zip(ids, near, strict=True) if is_near)
-        windows = ((record, raw_windows(record, box)) for record in found)
+        windows = (
+            (record, raw_windows(record, box, self.project.sensor.clear)) for record in found
+        )
         return tuple(
             (record, raw_bytes(record, needed)) for record, needed in windows if needed is not None
         )

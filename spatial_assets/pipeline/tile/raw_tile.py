@@ -24,9 +24,10 @@ from spatial_assets.errors import CHANGED_SINCE_INSPECTION, SceneError
 from spatial_assets.geo.clear_sky import ClearSky
 from spatial_assets.geo.grid.geobox import GeoBox, Window
 from spatial_assets.geo.verdict import Verdict
+from spatial_assets.geo.warp.cloud_buffer import with_halo
 from spatial_assets.geo.warp.scene_mask import window_to_read
 from spatial_assets.pipeline.failures import MissingInputError
-from spatial_assets.pipeline.fingerprints import fingerprint
+from spatial_assets.pipeline.fingerprints import fingerprint, halo_of
 from spatial_assets.pipeline.outcome import CheckOutcome
 from spatial_assets.pipeline.stages import CODE_VERSIONS, RAW, REPROJECTED_RASTER
 from spatial_assets.pipeline.tile.manifest_builder import ManifestBuilder
@@ -110,10 +111,11 @@ class RawTileStage:
 
         Scenes that are gone are dropped only if others are usable: a tile in quarantine keeps all.
         """
-        missing = scenes_to_read(self._task, self.builder.manifest)
-        with prefetching(remote_windows(missing, self.box), self._context.access):
+        clear = self._context.project.sensor.clear
+        missing = scenes_to_read(self._task, self.builder.manifest, clear)
+        with prefetching(remote_windows(missing, self.box, clear), self._context.access):
             for record in missing:
-                self._read_scene(record, _fingerprint(self._task, record))
+                self._read_scene(record, _fingerprint(self._task, record, clear))
         for record in self.records:
             self.builder.describe(RAW, record)
         stored = self.builder.facts(RAW, RawTileFacts)
@@ -138,7 +140,8 @@ class RawTileStage:
 
     def is_current(self, record: SceneRecord) -> bool:
         """Return True if the raw pixels of a scene are stored as the present code reads them."""
-        return self.builder.is_current(RAW, record.id, _fingerprint(self._task, record))
+        expected = _fingerprint(self._task, record, self._context.project.sensor.clear)
+        return self.builder.is_current(RAW, record.id, expected)
 
     def take(self, record: SceneRecord) -> RawScene | None:
         """Return the raw pixels of a scene, as just read or from the store; None: it has none.
@@ -237,24 +240,29 @@ class RawTileStage:
         )
 
 
-def scenes_to_read(task: TileTask, stored: TileManifest) -> list[SceneRecord]:
+def scenes_to_read(
+    task: TileTask, stored: TileManifest, clear: ClearSky | None
+) -> list[SceneRecord]:
     """Return the scenes of a task whose raw windows are not in `stored`, by id."""
-    return [record for record in task.scenes if not _is_read(task, record, stored)]
+    return [record for record in task.scenes if not _is_read(task, record, stored, clear=clear)]
 
 
-def _is_read(task: TileTask, record: SceneRecord, stored: TileManifest) -> bool:
+def _is_read(
+    task: TileTask, record: SceneRecord, stored: TileManifest, *, clear: ClearSky | None
+) -> bool:
     entry = stored.entry(RAW, record.id)
     return (
         entry is not None
-        and entry.fingerprint == _fingerprint(task, record)
+        and entry.fingerprint == _fingerprint(task, record, clear)
         and isinstance(entry.facts, RawTileFacts)
         and record.has_files_of(entry.facts.scene)
     )
 
 
-def _fingerprint(task: TileTask, record: SceneRecord) -> str:
+def _fingerprint(task: TileTask, record: SceneRecord, clear: ClearSky | None) -> str:
     """Hash of everything that decides the raw windows of a scene."""
-    return fingerprint(RAW, CODE_VERSIONS[RAW], record.fingerprint, record.files, task.tile.shards)
+    deciding = [CODE_VERSIONS[RAW], record.fingerprint, record.files, task.tile.shards]
+    return fingerprint(RAW, *deciding, *halo_of(clear))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -301,7 +309,7 @@ def read_raw(
     """
     bands: dict[str, RawBand] = {}
     unreadable: dict[str, int] = {}
-    windows = raw_windows(scene, box)
+    windows = raw_windows(scene, box, clear)
     if windows is None:
         return None
     for name, window in windows.items():
@@ -318,19 +326,24 @@ def read_raw(
     return RawScene(bands=bands, unreadable=unreadable)
 
 
-def remote_windows(scenes: Iterable[SceneRecord], box: GeoBox) -> Iterator[FileWindows]:
+def remote_windows(
+    scenes: Iterable[SceneRecord], box: GeoBox, clear: ClearSky | None
+) -> Iterator[FileWindows]:
     """Yield the windows of remote files that `read_raw` reads for `box`, in this order."""
     for scene in scenes:
         if any(is_remote(source.href) for source in scene.sources.values()):
-            for name, window in (raw_windows(scene, box) or {}).items():
+            for name, window in (raw_windows(scene, box, clear) or {}).items():
                 yield scene.sources[name], [window]
 
 
-def raw_windows(scene: SceneRecord, box: GeoBox) -> dict[str, Window] | None:
+def raw_windows(
+    scene: SceneRecord, box: GeoBox, clear: ClearSky | None
+) -> dict[str, Window] | None:
     """Return the windows that `box` needs of the files of `scene`; None: no overlap.
 
     Windows are in absolute pixels, halo included. Every file reaches under every pixel that is
-    sampled in another, since a pixel counts in all bands or in none.
+    sampled in another, since a pixel counts in all bands or in none; the class band also as far
+    as a cloud takes pixels with it.
     """
     sampling = SceneSampling(scene, box)
     passes = sampling.passes()
@@ -339,9 +352,12 @@ def raw_windows(scene: SceneRecord, box: GeoBox) -> dict[str, Window] | None:
     sampled = [each.sampled for each in passes]
     windows: dict[str, Window] = {}
     for name in scene.files:
-        window = window_to_read(sampling.of_band(name).source, sampled)
+        grid = sampling.of_band(name).source
+        window = window_to_read(grid, sampled)
         if window is None:
             return None
+        if name == scene.class_band and clear is not None:
+            window = with_halo(window, clear, grid)
         windows[name] = window
     return windows
 

@@ -21,9 +21,10 @@ from spatial_assets.geo.grid.geobox import GeoBox
 from spatial_assets.geo.pixels.placement import MAX_SHIFT_PIXELS, judge_alignment, judge_extent
 from spatial_assets.geo.radiometry import ALREADY_REFLECTANCE, FILL, REFLECTANCE_SCALE, fill_mask
 from spatial_assets.geo.verdict import Verdict
+from spatial_assets.geo.warp.cloud_buffer import clear_outside_buffer
 from spatial_assets.geo.warp.scene_mask import GridMask, counted_pixels
 from spatial_assets.geo.warp.warp import CalibratedBand
-from spatial_assets.pipeline.fingerprints import fingerprint, rule_of
+from spatial_assets.pipeline.fingerprints import buffer_of, fingerprint, rule_of
 from spatial_assets.pipeline.outcome import CheckOutcome
 from spatial_assets.pipeline.stages import CODE_VERSIONS, RAW, REPROJECTED_RASTER
 from spatial_assets.pipeline.tile.raw_tile import RawScene, RawTileStage
@@ -177,6 +178,7 @@ class ReprojectedRasterStage:
             record.bands,
             record.headers,
             record.solar_day.isoformat(),  # a tag of the file
+            *buffer_of(sensor.clear),
         )
         raw = None
         if self._builder.is_current(REPROJECTED_RASTER, record.id, expected):
@@ -264,7 +266,7 @@ def reproject(
 def good_pixels(
     scene: SceneRecord, raw: RawScene, sampling: SceneSampling, *, clear: ClearSky | None
 ) -> list[GridMask]:
-    """Return the pixels observed in all bands of a grid, for each grid; and those that are clear.
+    """Return the pixels observed in all bands of a grid, for each grid; and those of clear sky.
 
     A pixel under the mask of its file is stored as fill, and so is one that could not be read.
     """
@@ -279,7 +281,8 @@ def good_pixels(
             np.logical_and(same.good, observed, out=same.good)
     if clear is not None and scene.class_band is not None:
         band, grid = raw.bands[scene.class_band], sampling.of_band(scene.class_band).source
-        masks.append(GridMask(grid, band.window, clear.clear(band.pixels)))
+        clear_pixels = clear_outside_buffer(band.pixels, clear, grid)
+        masks.append(GridMask(grid, band.window, clear_pixels))
     return masks
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Discriminator, Field, Tag
 
+from spatial_assets.geo.clear_sky import CloudBuffer
 from spatial_assets.geo.sensor_profile import SensorProfile
 from spatial_assets.project.base import Table, Tuple, refusal
 from spatial_assets.project.sensors import Sensor
@@ -69,6 +71,58 @@ def _check_endpoint(text: str) -> str:
     return text
 
 
+_DISTANCE = re.compile(r"(\d+(?:\.\d+)?) ?m")
+_DISTANCE_REMEDY = 'write metres on the ground, for example "120 m", or "0 m" for none'
+MAX_BUFFER_METRES = 10_000.0
+"""Widest margin: a tile must read as far beyond its edge."""
+
+
+def _check_distance(text: str) -> str:
+    """Refuse text that is not a distance; it is kept unchanged."""
+    metres(text)
+    return text
+
+
+def metres(text: str) -> float:
+    """Return the distance that text such as "120 m" means.
+
+    Raises:
+        PydanticCustomError: the text is not a distance, or too large.
+    """
+    match = _DISTANCE.fullmatch(text.strip())
+    if match is None:
+        raise refusal("is not a distance", _DISTANCE_REMEDY)
+    distance = float(match[1])
+    if distance > MAX_BUFFER_METRES:
+        raise refusal(f"is more than {MAX_BUFFER_METRES:,.0f} m", _DISTANCE_REMEDY)
+    return distance
+
+
+Distance = Annotated[str, AfterValidator(_check_distance)]
+
+
+class CloudBufferTable(Table):
+    """Margins round clouds and round their shadows, each in metres on the ground."""
+
+    cloud: Distance = Field(
+        default="0 m", description="the margin round clouds", examples=["120 m"]
+    )
+    shadow: Distance = Field(
+        default="0 m", description="the margin round shadows of clouds", examples=["60 m"]
+    )
+
+
+def _buffer_form(value: object) -> str:
+    """Return the tag of the form that `cloud_buffer` has; messages leave out tags in <>."""
+    return "<table>" if isinstance(value, dict | CloudBufferTable) else "<distance>"
+
+
+CloudBufferSetting = Annotated[
+    Annotated[Distance, Tag("<distance>")] | Annotated[CloudBufferTable, Tag("<table>")],
+    Discriminator(_buffer_form),
+]
+
+
 class SourceSettings(Table):
     """Access to the pixels in an S3 store; its keys are in $SPATIAL_ASSETS_SOURCE_*."""
 
@@ -123,6 +177,12 @@ class ScenesSettings(Table):
     keep_snow: bool = Field(
         default=False, description="true if snow counts as clear sky", examples=[False]
     )
+    cloud_buffer: CloudBufferSetting = Field(
+        default="0 m",
+        description="the margin round clouds and shadows in which no pixel counts, in metres on "
+        "the ground, or a table with one for each",
+        examples=["120 m", {"cloud": "120 m", "shadow": "60 m"}],
+    )
     access: Literal["stream", "download"] = Field(
         default="stream",
         description='"stream" (ranges) or "download" (whole files to a bounded cache)',
@@ -157,8 +217,18 @@ class ScenesSettings(Table):
         return parse_interval(self.datetime) if self.datetime else Interval(None, None)
 
     @property
+    def buffer(self) -> CloudBuffer:
+        """`cloud_buffer` in metres."""
+        setting = self.cloud_buffer
+        if isinstance(setting, str):
+            return CloudBuffer(metres(setting), metres(setting))
+        return CloudBuffer(metres(setting.cloud), metres(setting.shadow))
+
+    @property
     def profile(self) -> SensorProfile:
-        """Profile of the sensor, with snow dropped or kept."""
+        """Profile of the sensor, with snow dropped or kept, and with the margins round clouds."""
         sensor = self.sensor
         profile = SENSOR_PROFILES[sensor] if isinstance(sensor, str) else sensor.profile()
-        return profile.keeping_snow() if self.keep_snow else profile
+        profile = profile.keeping_snow() if self.keep_snow else profile
+        clear = profile.clear
+        return profile if clear is None else replace(profile, clear=clear.with_buffer(self.buffer))

@@ -17,7 +17,13 @@ from numpy.typing import NDArray
 from pyproj import CRS, Transformer
 from rasterio.enums import Resampling
 
-from spatial_assets.geo.clear_sky import ClearBits, ClearClasses, ClearSky
+from spatial_assets.geo.clear_sky import (
+    ClearBits,
+    ClearClasses,
+    ClearSky,
+    CloudBuffer,
+    CloudClasses,
+)
 from spatial_assets.geo.grid.geobox import GeoBox, Window
 from spatial_assets.geo.radiometry import FILL, Calibration
 from spatial_assets.geo.warp.source_grid import SourceGrid
@@ -157,7 +163,8 @@ def assert_equal(
     box = around(bands["red"].grid, zoom)
     record = record_of(bands, box, class_band="scl")
 
-    stored = reproject(record, raw_of(record, bands, box), box=box, clear=archive.clear)
+    raw = raw_of(record, bands, box, archive.clear)
+    stored = reproject(record, raw, box=box, clear=archive.clear)
 
     wanted = np.stack(
         [
@@ -190,6 +197,25 @@ def test_reflectance_is_gdals_of_the_pixels_that_count(
 
     for zoom in (archive.coarse_zoom + 2, archive.coarse_zoom):
         assert_equal(bands, archive, zoom, counted={"red": counted, "nir": counted})
+
+
+@pytest.mark.parametrize("scene", [scene for archive, scene in SCENES if archive is SENTINEL])
+def test_no_pixel_near_a_cloud_counts(samples: Path, scene: str) -> None:
+    """240 m round clouds are two pixels of 120 m, and 120 m round shadows one."""
+    clouds = CloudClasses(frozenset({8, 9, 10}), frozenset({3}))
+    rule = ClearClasses(frozenset({4, 5, 6, 7}), clouds).with_buffer(CloudBuffer(240, 120))
+    bands = bands_of(SENTINEL, scene, samples)
+    red, nir, scl = (bands[name].pixels for name in ("red", "nir", "scl"))
+    near = np.zeros(scl.shape, dtype=np.bool_)
+    padded = np.pad(scl, 2)
+    for down, right in np.ndindex(5, 5):
+        far = np.hypot(down - 2, right - 2)
+        there = padded[down : down + scl.shape[0], right : right + scl.shape[1]]
+        near |= (np.isin(there, (8, 9, 10)) & (far <= 2)) | ((there == 3) & (far <= 1))
+    counted = (red != 0) & (nir != 0) & np.isin(scl, (4, 5, 6, 7)) & ~near
+
+    buffered = replace(SENTINEL, clear=rule)
+    assert_equal(bands, buffered, 10, counted={"red": counted, "nir": counted})
 
 
 @pytest.mark.parametrize(("archive", "scene"), SCENES, ids=[scene for _, scene in SCENES])

@@ -46,7 +46,7 @@ def warped(
     }
     record = record_of(bands, box, class_band="scl")
     stored: list[list[list[int]]] = reproject(
-        record, raw_of(record, bands, box), box=box, clear=CLEAR
+        record, raw_of(record, bands, box, CLEAR), box=box, clear=CLEAR
     ).tolist()
     return stored
 

@@ -178,6 +178,32 @@ def test_another_rule_of_clear_sky_is_applied_to_stored_raw_pixels(
     assert "raw_tile" not in top_folders(changed_objects(stored, snowy))
 
 
+def test_a_wider_margin_round_clouds_reads_the_halo_and_makes_the_tiles_again(
+    project: Project, catalog: Path
+) -> None:
+    before, _ = read_cube(project)
+    wider = over_two_tiles(project.root, catalog, scenes={"cloud_buffer": "800 m"})
+
+    outcomes = run_tiles(wider)
+
+    after, _ = read_cube(wider)
+    assert all({"raw_tile", "ndvi"} <= stages for stages in computed_stages(outcomes).values())
+    assert states(run_tiles(wider)) == {State.UNCHANGED}
+    assert np.count_nonzero(after != FILL) < 0.9 * np.count_nonzero(before != FILL)
+
+
+def test_raw_pixels_read_with_a_narrower_margin_are_missing_input(
+    project: Project, catalog: Path
+) -> None:
+    wider = over_two_tiles(project.root, catalog, scenes={"cloud_buffer": "800 m"})
+
+    outcomes = run_tiles(wider, stages=["reprojected_raster", "ndvi", "tile_index"])
+
+    for outcome in outcomes.values():
+        assert stage_of(outcome, "reprojected_raster").reason == "missing_input"
+        assert "read with other settings" in stage_of(outcome, "reprojected_raster").message
+
+
 def test_another_database_gets_its_rows_without_a_pixel_made_again(project: Project) -> None:
     stored, before = stored_objects(project), rows(project, "tile_index")
     for path in Path(project.storage_url).glob("spatial.duckdb*"):
