@@ -14,6 +14,10 @@ class FakeWebserver:
     def __init__(self, tiles: tuple[str, ...], assets: tuple[str, ...]) -> None:
         self.tiles = tiles
         self.assets = assets
+        self.prefix: tuple[str, ...] = ()
+        self.project = ""
+        """Name of the project that the tags of the assets give; empty: they have none."""
+
         self.launched: list[dict[str, Any]] = []
         self.refusal = ""
         self.seen: list[dict[str, Any]] = []
@@ -25,9 +29,11 @@ class FakeWebserver:
 
     def answer(self, query: str, given: dict[str, Any]) -> dict[str, Any]:
         if "assetNodes(" in query:
-            wanted = [each["path"][0] for each in given["assets"]]
-            nodes = [{"assetKey": {"path": [name]}} for name in wanted if name in self.assets]
-            return {"assetNodes": nodes}
+            keys = {(*self.prefix, name) for name in self.assets}
+            found = [each for each in given["assets"] if tuple(each["path"]) in keys]
+            named = {"key": "spatial_assets/project", "value": self.project}
+            tags = [named] if self.project else []
+            return {"assetNodes": [{"assetKey": each, "tags": tags} for each in found]}
         if "assetNodeOrError" in query:
             return {"assetNodeOrError": {"partitionKeys": self.tiles}}
         if "launchPartitionBackfill" in query:

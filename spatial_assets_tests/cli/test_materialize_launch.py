@@ -49,6 +49,34 @@ def test_the_chosen_tiles_and_assets_are_launched_and_no_other(
     assert not (four_tile_project / "data" / "raw_tile").exists()  # nothing was made here
 
 
+@pytest.mark.parametrize("selected", ["ndvi", "team/a/ndvi"])
+def test_assets_with_a_prefix_are_launched_by_their_keys(
+    run: Run, four_tile_project: Path, web: WebServer, dagster: FakeWebserver, selected: str
+) -> None:
+    dagster.prefix = ("team", "a")
+    file = four_tile_project / "project.toml"
+    file.write_text(f'[project]\nasset_prefix = ["team", "a"]\n{file.read_text()}')
+    command = ("materialize", "--select", selected, "--tiles", dagster.tiles[0])
+
+    result = run("--project", four_tile_project, *command, "--launch", web.url)
+
+    assert result.exit_code == 0, result.output
+    assert [given["assets"] for given in dagster.launched] == [[{"path": ["team", "a", "ndvi"]}]]
+
+
+def test_a_webserver_that_serves_another_project_under_the_same_keys_is_refused(
+    run: Run, four_tile_project: Path, web: WebServer, dagster: FakeWebserver
+) -> None:
+    dagster.project = "other"
+
+    result = run("--project", four_tile_project, "materialize", *STAGES, "--launch", web.url)
+
+    assert result.exit_code == 1
+    assert "serves the project other under these asset keys" in result.stderr
+    assert "asset_prefix" in result.stderr
+    assert dagster.launched == []
+
+
 def test_boundaries_go_along_until_they_were_made_once(
     run: Run, four_tile_project: Path, web: WebServer, dagster: FakeWebserver
 ) -> None:
