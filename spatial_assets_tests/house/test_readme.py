@@ -14,7 +14,7 @@ import pytest
 from spatial_assets.project import load_project
 from spatial_assets_tests.servers.process import REPOSITORY
 
-DOCS = tuple(f"docs/{name}.md" for name in ("architecture", "benchmarks", "scale"))
+DOCS = tuple(f"docs/{name}.md" for name in ("architecture", "benchmarks", "projects", "scale"))
 PAGES = [REPOSITORY / name for name in ("README.md", "CONTRIBUTING.md", "deploy/README.md", *DOCS)]
 README = PAGES[0].read_text()
 FIRST_SCREEN_LINES = 30
