@@ -10,11 +10,10 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from spatial_assets.assets.asset_keys import PROJECT_TAG
 from spatial_assets.automation.schedules import RANGE_END_TAG, RANGE_START_TAG, tiles_in_progress
 from spatial_assets.definitions import build_definitions
 from spatial_assets.project import Project
-from spatial_assets.project.sections.identity import IdentitySettings
+from spatial_assets.project.sections.identity import PROJECT_TAG, IdentitySettings
 from spatial_assets_tests.assets.user_assets import tile_asset_of
 from spatial_assets_tests.fixtures.dagster_runs import BOUNDARIES, CHAIN, definitions, materialize
 from spatial_assets_tests.fixtures.ten_village_project import districts

@@ -30,10 +30,10 @@ class FakeWebserver:
     def answer(self, query: str, given: dict[str, Any]) -> dict[str, Any]:
         if "assetNodes(" in query:
             keys = {(*self.prefix, name) for name in self.assets}
-            found = [each for each in given["assets"] if tuple(each["path"]) in keys]
+            served = [each for each in given["assets"] if tuple(each["path"]) in keys]
             named = {"key": "spatial_assets/project", "value": self.project}
             tags = [named] if self.project else []
-            return {"assetNodes": [{"assetKey": each, "tags": tags} for each in found]}
+            return {"assetNodes": [{"assetKey": each, "tags": tags} for each in served]}
         if "assetNodeOrError" in query:
             return {"assetNodeOrError": {"partitionKeys": self.tiles}}
         if "launchPartitionBackfill" in query:
