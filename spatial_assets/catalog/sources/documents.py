@@ -153,13 +153,14 @@ def linked_items(place: str, access: SourceAccess) -> Iterator[ItemOrRejection]:
 def features_of(collection: JsonObject, place: str) -> Iterator[ItemOrRejection]:
     """Yield the items of a feature collection, and a record if it is one page of a larger one."""
     features = collection.get("features")
+    found = features if isinstance(features, list) else []
     items = [
         RawItem(feature, place)
-        for feature in (features if isinstance(features, list) else [])
+        for feature in found
         if isinstance(feature, Mapping) and is_item(feature)
     ]
     yield from items
-    if items and _is_one_page(collection, len(items)):
+    if (items or not found) and _is_one_page(collection, len(items)):
         error = SceneError(
             f"{place} holds {len(items)} items and is one page of more; save all pages in one "
             "document, or name the STAC API itself",

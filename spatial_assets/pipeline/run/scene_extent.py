@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from pyproj import Transformer
+from pyproj import CRS, Transformer
 from shapely.geometry.base import BaseGeometry
 
 from spatial_assets.catalog.scene import Scene
@@ -38,13 +40,19 @@ def files_extent(record: SceneRecord) -> BaseGeometry:
 def _box(grid: SourceGrid) -> BaseGeometry | None:
     """Return the lon/lat box of a grid; None if it holds a pole or crosses the antimeridian."""
     x, y = _outline(grid)
-    lon, lat = Transformer.from_crs(grid.crs, CRS84, always_xy=True).transform(x, y)
+    lon, lat = _to_lonlat(grid.crs).transform(x, y)
     if not (np.isfinite(lon).all() and np.isfinite(lat).all()):
         return None
     if np.abs(np.diff(lon, append=lon[0])).max() > HALF_TURN:
         return None
     box: BaseGeometry = shapely.box(lon.min(), lat.min(), lon.max(), lat.max())
     return box
+
+
+@lru_cache(maxsize=128)
+def _to_lonlat(crs: CRS) -> Transformer:
+    """Return the transformer from x/y of a CRS to lon/lat; making one takes milliseconds."""
+    return Transformer.from_crs(crs, CRS84, always_xy=True)
 
 
 def _outline(grid: SourceGrid) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
