@@ -37,10 +37,12 @@ pytestmark = pytest.mark.servers
 PLANTED = {
     "SPATIAL_ASSETS_SOURCE_SECRET_ACCESS_KEY": "planted-source-key",
     "SPATIAL_ASSETS_SOURCE_SESSION_TOKEN": "planted-session-token",
+    "SPATIAL_ASSETS_SOURCE_TOKEN": "planted-bearer-token",
     "AWS_SECRET_ACCESS_KEY": "planted-aws-key",
     "AWS_SESSION_TOKEN": "planted-aws-token",
 }
 SIGNATURE, API_TOKEN = "planted-signature", "planted-api-token"
+PASSWORD = "planted-netrc-password"  # noqa: S105 - made up
 PROGRAMS = Path(sys.executable).parent
 
 
@@ -66,10 +68,9 @@ def sign_hrefs(catalog: Path, url: str) -> None:
     for path in catalog.glob("*/*.json"):
         item = json.loads(path.read_text())
         for asset in item["assets"].values():
-            asset["href"] = (
-                f"{url}/{path.parent.name}/{asset['href']}"
-                f"?X-Amz-Signature={SIGNATURE}&api_token={API_TOKEN}"
-            )
+            query = f"?X-Amz-Signature={SIGNATURE}&api_token={API_TOKEN}"
+            is_signed = asset["href"] != FILES["scl"]  # the others get the bearer token
+            asset["href"] = f"{url}/{path.parent.name}/{asset['href']}{query if is_signed else ''}"
         item["links"] = [{"rel": "self", "href": f"{url}/item?token={API_TOKEN}"}]
         path.write_text(json.dumps(item))
 
@@ -79,7 +80,7 @@ def troubled_web(folder: Path) -> Iterator[WebServer]:
     """A server of the files that refuses, has lost, or ruined some of them."""
     first, second, third, _ = (granule.id for granule in ALL_GRANULES)
     with serving(folder) as web:
-        web.always[f"/{first}/{FILES['red']}"] = 403
+        web.always[f"/{first}/{FILES['red']}"] = 401
         web.always[f"/{second}/{FILES['nir']}"] = 404
         (folder / third / FILES["scl"]).write_bytes(b"<html>login</html>")
         yield web
@@ -94,6 +95,10 @@ def told(postgis_server: PostgisServer, tmp_path_factory: pytest.TempPathFactory
     files = write_catalog(folder / "files")
     catalog = write_catalog(folder / "catalog")
     write_project(folder / "project", catalog, area={"bbox": TWO_TILES})
+    with (folder / "project" / "project.toml").open("a") as settings:
+        settings.write('\n[scenes.source]\ntoken_hosts = ["127.0.0.1"]\n')
+    netrc = folder / "netrc"
+    netrc.write_text(f"machine 127.0.0.1 login jane password {PASSWORD}\n")
     home = folder / "home"
     home.mkdir()
     environment = {
@@ -104,6 +109,7 @@ def told(postgis_server: PostgisServer, tmp_path_factory: pytest.TempPathFactory
         "SPATIAL_ASSETS_PROJECT": str(folder / "project"),
         "SPATIAL_ASSETS_DATABASE_URL": postgis_server.url(database),
         "DAGSTER_HOME": str(home),
+        "NETRC": str(netrc),
     }
     texts: dict[str, bytes] = {}
     with troubled_web(files) as web:
@@ -111,6 +117,8 @@ def told(postgis_server: PostgisServer, tmp_path_factory: pytest.TempPathFactory
         for name, command in commands().items():
             done = subprocess.run(command, env=environment, capture_output=True, check=False)
             texts[f"output of {name}"] = done.stdout + done.stderr
+        sent = {each.headers.get("authorization", "").partition(" ")[0] for each in web.requests}
+        assert sent >= {"Bearer", "Basic"}
         wrong = {**environment, "SPATIAL_ASSETS_DATABASE_URL": _wrong(environment)}
         done = subprocess.run(commands()["status"], env=wrong, capture_output=True, check=False)
         texts["output of a refused login"] = done.stdout + done.stderr
@@ -120,7 +128,10 @@ def told(postgis_server: PostgisServer, tmp_path_factory: pytest.TempPathFactory
     texts |= rows_of(postgis_server, database)
     yield Told(
         texts=texts,
-        secrets=(*PLANTED.values(), SIGNATURE, API_TOKEN, postgis_server.password, "planted-login"),
+        secrets=(
+            *(*PLANTED.values(), SIGNATURE, API_TOKEN, PASSWORD),
+            *(postgis_server.password, "planted-login"),
+        ),
     )
     with postgis_server.connect("postgres") as connection:
         connection.execute(
@@ -174,7 +185,7 @@ def test_what_was_searched_is_what_a_run_writes(told: Told) -> None:
     quarantined = told.texts["table quarantine"]
     assert b"forbidden" in quarantined
     assert b"missing_object" in quarantined
-    assert b"not_a_raster" in quarantined
+    assert b"page_instead_of_file" in quarantined
     assert b"authentication failed" in told.texts["output of a refused login"]
 
 
