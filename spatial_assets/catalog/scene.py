@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 
 from shapely.geometry.base import BaseGeometry
 
+from spatial_assets.catalog.item_notes import ItemNotes
 from spatial_assets.geo.radiometry import Calibration
+
+FUTURE_MARGIN = dt.timedelta(days=1)
+"""Longest time by which a scene may be later than our clock: dates without a time, wrong zones."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +135,9 @@ class Scene:
     fingerprint: str = ""
     """Hash of everything about the item that reaches a pixel."""
 
+    doubts: tuple[str, ...] = ()
+    """Reasons, of `item_notes.DOUBTFUL`, to doubt the item though it is used."""
+
     @property
     def sources(self) -> tuple[BandSource, ...]:
         """Every file to read: the bands, then the class band."""
@@ -188,6 +195,9 @@ class Catalogue:
     scene_versions: tuple[SceneVersion, ...] = ()
     """Versions of every scene that is used or was rejected, from the catalogue alone."""
 
+    notes: ItemNotes = field(default_factory=ItemNotes)
+    """Items that are not used, or are used with a doubt."""
+
     unread: tuple[str, ...] = ()
     """Places of the documents that could not be read: a scene that is not found may be there."""
 
@@ -196,6 +206,31 @@ class Catalogue:
         """Ids of all scenes found: used, rejected and superseded."""
         usable, refused = (one.id for one in self.scenes), (one.id for one in self.rejected)
         return frozenset(chain(usable, refused, (one.id for one in self.superseded)))
+
+    def as_of(self, now: dt.datetime) -> Catalogue:
+        """Return the catalogue with the scenes rejected that are not acquired yet.
+
+        Args:
+            now: UTC; a scene may be up to `FUTURE_MARGIN` later.
+        """
+        latest = now + FUTURE_MARGIN
+        future = [scene for scene in self.scenes if scene.acquired > latest]
+        if not future:
+            return self
+        refused = (
+            rejected(
+                scene,
+                "in_the_future",
+                f"scene {scene.id} is of {scene.acquired:%Y-%m-%d %H:%M} UTC, more than a day "
+                "after the present; correct the datetime of its item, or the clock of this machine",
+            )
+            for scene in future
+        )
+        return replace(
+            self,
+            scenes=tuple(scene for scene in self.scenes if scene.acquired <= latest),
+            rejected=tuple(sorted((*self.rejected, *refused), key=lambda scene: scene.id)),
+        )
 
     @property
     def whole(self) -> bool:

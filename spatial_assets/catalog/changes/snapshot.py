@@ -109,7 +109,7 @@ def snapshot_of(
     )
 
 
-SNAPSHOT_FORMAT = 1
+SNAPSHOT_FORMAT = 2
 MADE_BY = [SNAPSHOT_FORMAT, __version__, shapely.geos_version_string, pyproj.proj_version_str]
 """Versions that decide the content beside the settings: a footprint's last digits depend on GEOS.
 """

@@ -10,7 +10,7 @@ import datetime as dt
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -111,7 +111,9 @@ def items_of_document(place: str, access: SourceAccess) -> Iterator[ItemOrReject
     """Yield the item of a document, those of a feature collection, or nothing."""
     document = document_or_record(place, access)
     if isinstance(document, RejectedScene):
-        yield document
+        # No item is as large, but boundaries may be, and lie beside the scenes.
+        is_no_item = document.reason == "too_large" and place.lower().endswith(".geojson")
+        yield replace(document, unread=document.unread and not is_no_item)
     elif is_item(document):
         yield RawItem(document, place)
     elif document.get("type") == "FeatureCollection":
@@ -183,9 +185,19 @@ def _is_one_page(collection: JsonObject, items: int) -> bool:
     return has_next or any(isinstance(count, int) and count > items for count in counts)
 
 
+def is_item_name(name: str) -> bool:
+    """Return True if a file of this name may hold an item, or a catalogue."""
+    return name.lower().endswith((".json", ".geojson"))
+
+
 def is_item(document: JsonObject) -> bool:
-    """Return True if a document claims to be a STAC item: other GeoJSON may lie beside items."""
-    return document.get("type") == "Feature" and "stac_version" in document
+    """Return True if a document claims to be a STAC item: other GeoJSON may lie beside items.
+
+    A feature with assets is meant as an item; without `stac_version` it is rejected by that name.
+    """
+    return document.get("type") == "Feature" and (
+        "stac_version" in document or "assets" in document
+    )
 
 
 MAX_DOCUMENT_BYTES = 16 << 20  # the largest item of a real archive has some 50 kB

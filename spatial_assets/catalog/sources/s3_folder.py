@@ -17,7 +17,12 @@ from obstore.exceptions import (
 from spatial_assets.catalog.access.requests import FORBIDDEN_STATUSES, MISSING_STATUSES
 from spatial_assets.catalog.access.signing import source_store
 from spatial_assets.catalog.access.source_access import SourceAccess
-from spatial_assets.catalog.sources.documents import DocumentState, ListedDocument, remote_document
+from spatial_assets.catalog.sources.documents import (
+    DocumentState,
+    ListedDocument,
+    is_item_name,
+    remote_document,
+)
 from spatial_assets.errors import SettingsError, SourceUnavailableError
 from spatial_assets.project.secrets import mask_secrets
 from spatial_assets.retries import with_retries
@@ -36,7 +41,7 @@ _OTHER_REGION = re.compile(r"without LOCATION")  # a redirect of S3: another reg
 
 
 def documents_of_bucket(folder: str, access: SourceAccess) -> Iterator[ListedDocument]:
-    """Yield the *.json objects below s3://bucket/prefix, in the order of their keys.
+    """Yield the *.json and *.geojson objects below s3://bucket/prefix, in the order of their keys.
 
     Args:
         folder: the URL, with or without a slash at its end.
@@ -52,7 +57,7 @@ def documents_of_bucket(folder: str, access: SourceAccess) -> Iterator[ListedDoc
         number += 1
         key = found["path"]
         below = key.removeprefix(prefix.strip("/")).strip("/").split("/")
-        if key.lower().endswith(".json") and not any(name.startswith(".") for name in below):
+        if is_item_name(key) and not any(name.startswith(".") for name in below):
             yield remote_document(f"s3://{bucket}/{key}", access, state=_state(found))
     if not number:
         raise SettingsError(

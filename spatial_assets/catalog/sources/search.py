@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from spatial_assets.catalog.access.file_versions import with_fingerprints
 from spatial_assets.catalog.access.source_access import SourceAccess, source_access
+from spatial_assets.catalog.item_notes import MAYBE_DUPLICATE, SUPERSEDED, ItemTally
 from spatial_assets.catalog.scene import Catalogue, RejectedScene, Scene
 from spatial_assets.catalog.sources.documents import ItemOrRejection
 from spatial_assets.catalog.sources.sources import find_items
@@ -14,7 +15,11 @@ from spatial_assets.catalog.stac.candidates import (
     rejected_candidate,
     scene_versions_of,
 )
-from spatial_assets.catalog.stac.duplicates import without_duplicates, without_namesakes
+from spatial_assets.catalog.stac.duplicates import (
+    doubtful_duplicates,
+    without_duplicates,
+    without_namesakes,
+)
 from spatial_assets.catalog.stac.item_filter import ItemFilter, item_filter_of
 from spatial_assets.catalog.stac.items import RawItem, read_scene, rejected_item
 from spatial_assets.errors import SceneError
@@ -36,7 +41,8 @@ def find_scenes(project: Project, access: SourceAccess | None = None) -> Catalog
     access = access or source_access(project)
     item_filter = item_filter_of(project)
     found = find_items(project.catalog_url, item_filter, access)
-    read = list(read_found(found, project, item_filter))
+    tally = ItemTally()
+    read = list(read_found(found, project, item_filter, tally))
     usable_items = [one for one in read if isinstance(one, Scene)]
     rejected_items = [one for one in read if isinstance(one, RejectedScene)]
     scenes, superseded = without_duplicates(usable_items)
@@ -48,25 +54,47 @@ def find_scenes(project: Project, access: SourceAccess | None = None) -> Catalog
     usable = tuple(scene for scene in fingerprinted if isinstance(scene, Scene))
     bad = [*rejected_items, *(scene for scene in fingerprinted if isinstance(scene, RejectedScene))]
     rejected, replaced = without_namesakes(bad, usable)
+    for one in (*superseded, *replaced):
+        tally.add(SUPERSEDED, one.id)
+    for scene in usable:
+        for doubt in scene.doubts:
+            tally.add(doubt, scene.id)
+    for name in doubtful_duplicates(usable):
+        tally.add(MAYBE_DUPLICATE, name)
     return Catalogue(
         scenes=usable,
         rejected=rejected,
         superseded=(*superseded, *replaced),
         scene_versions=scene_versions,
+        notes=tally.notes(),
         unread=tuple(one.href for one in rejected_items if one.unread),
     )
 
 
 def read_found(
-    found: Iterable[ItemOrRejection], project: Project, item_filter: ItemFilter
+    found: Iterable[ItemOrRejection],
+    project: Project,
+    item_filter: ItemFilter,
+    tally: ItemTally | None = None,
 ) -> Iterator[Scene | RejectedScene]:
-    """Yield matching items as scenes without fingerprints, or as records of their rejection."""
+    """Yield matching items as scenes without fingerprints, or as records of their rejection.
+
+    Args:
+        found: items as the source lists them.
+        project: whose sensor and bands.
+        item_filter: of the project.
+        tally: counts the items that do not match.
+    """
     sensor, needs = project.sensor, project.bands
     for item in found:
         if isinstance(item, RejectedScene):
             yield item
-        elif item_filter.matches(item.document):
+            continue
+        reason = item_filter.reason_against(item.document)
+        if reason is None:
             yield _read(item, sensor, needs)
+        elif tally is not None:
+            tally.add(reason, item.document.get("id"))
 
 
 def _read(item: RawItem, sensor: SensorProfile, needs: Iterable[str]) -> Scene | RejectedScene:

@@ -22,6 +22,7 @@ from spatial_assets.catalog.sources.documents import (
     ListedDocument,
     document_or_record,
     features_of,
+    is_item_name,
     known_record,
     linked_items,
     local_document,
@@ -63,7 +64,8 @@ def find_items(
 
 def is_api(catalog: str) -> bool:
     """Return True if a catalogue is searched; any other one is a list of documents."""
-    names_a_file = urlsplit(catalog).path.lower().endswith((".json", *PARQUET_SUFFIXES))
+    path = urlsplit(catalog).path
+    names_a_file = is_item_name(path) or path.lower().endswith(PARQUET_SUFFIXES)
     return catalog.startswith(("http://", "https://")) and not names_a_file
 
 
@@ -79,7 +81,7 @@ def documents_of(catalog: str, access: SourceAccess) -> Iterator[ListedDocument]
         from spatial_assets.catalog.sources.geoparquet import table_document
 
         return iter((table_document(catalog, access),))
-    if path.lower().endswith(".json"):
+    if is_item_name(path):
         return documents_of_catalogue(catalog, access)
     if is_remote(catalog):
         from spatial_assets.catalog.sources.s3_folder import documents_of_bucket
@@ -89,7 +91,10 @@ def documents_of(catalog: str, access: SourceAccess) -> Iterator[ListedDocument]
 
 
 def documents_of_folder(folder: Path, access: SourceAccess) -> Iterator[ListedDocument]:
-    """Yield the *.json files below a folder, in the order of their paths.
+    """Yield the *.json and *.geojson files below a folder.
+
+    Links to folders are followed after all other folders, and each folder is listed once. So a
+    loop of links ends, and a link changes no place that is known without it.
 
     Raises:
         SettingsError: the folder does not exist.
@@ -101,20 +106,40 @@ def documents_of_folder(folder: Path, access: SourceAccess) -> Iterator[ListedDo
             "name a folder of STAC items, a catalog.json, a .parquet file or a STAC API"
         )
     closed: list[Path] = []
-    listing = os.walk(folder, onerror=partial(_refuse_partial_listing, closed=closed))
-    for parent, folders, files in listing:
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if is_item_name(name):
-                yield local_document(Path(parent, name), access)
+    listed: set[tuple[int, int]] = set()
+    links = [folder]
+    while links:
+        listing = os.walk(links.pop(0), onerror=partial(_refuse_partial_listing, closed=closed))
+        for parent, folders, files in listing:
+            facts = Path(parent).stat()
+            if (facts.st_dev, facts.st_ino) in listed:
+                folders.clear()
+                continue
+            listed.add((facts.st_dev, facts.st_ino))
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            links += [Path(parent, name) for name in folders if Path(parent, name).is_symlink()]
+            for name in sorted(files):
+                yield from _listed_file(Path(parent, name), access)
     for place in sorted(closed):
         error = SceneError(f"the folder {place} may not be listed", reason="forbidden")
         yield known_record(rejected_document(str(place), b"", error))
 
 
-def is_item_name(name: str) -> bool:
-    """Return True if a file of this name may hold an item."""
-    return name.lower().endswith(".json") and not name.startswith(".")
+def _listed_file(path: Path, access: SourceAccess) -> Iterator[ListedDocument]:
+    """Yield a file that may hold items, or the record of a link that leads nowhere."""
+    if path.name.startswith("."):
+        return
+    if is_item_name(path.name):
+        yield local_document(path, access)
+    elif path.suffix in FOLDER_SUFFIXES and path.is_symlink() and not path.exists():
+        message = f"{path} is a link to a folder that does not exist; mount or remove it"
+        yield known_record(
+            rejected_document(str(path), b"", SceneError(message, reason="missing_object"))
+        )
+
+
+FOLDER_SUFFIXES = ("", ".SAFE")
+"""Suffixes by which a link that leads nowhere is taken for one to a folder of items."""
 
 
 def _refuse_partial_listing(error: OSError, *, closed: list[Path]) -> None:

@@ -92,6 +92,14 @@ def without_namesakes(
     return bad, replaced
 
 
+def doubtful_duplicates(scenes: Iterable[Scene]) -> list[str]:
+    """Return the ids of the scenes that share an identity, which does not tell parts apart."""
+    groups: defaultdict[str, list[str]] = defaultdict(list)
+    for scene in scenes:
+        groups[scene.granule].append(scene.id)
+    return sorted(name for group in groups.values() if len(group) > 1 for name in group)
+
+
 def best_of_each(
     items: Iterable[Product], identity: Callable[[Product], str]
 ) -> tuple[list[Product], list[tuple[Product, Product]]]:

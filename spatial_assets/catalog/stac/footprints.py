@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -75,16 +76,92 @@ def wrapped(footprint: BaseGeometry) -> BaseGeometry:
     return _polygons(shapely.union_all(pieces))
 
 
+@dataclass(frozen=True)
+class ItemPlace:
+    """Place of an item by its geometry, and by its rasters if the geometry lies beside them."""
+
+    centred: BaseGeometry
+    """Area in one piece whose centroid decides the solar day."""
+
+    footprint: BaseGeometry
+    """Area in lon/lat within -180..180, in which the item may have pixels."""
+
+    is_beside_rasters: bool = False
+    """True if less than half of the geometry lies in the rasters that the item describes."""
+
+
+def place_of(item: JsonObject) -> ItemPlace:
+    """Return the place of an item.
+
+    A catalogue may be wrong about the geometry, or about the rasters: if they contradict each
+    other, both count, and the files decide. A raster is looked at only if its centre is not
+    within the bounds of the geometry, which costs some 20 us an item; else 0.3 ms.
+
+    Raises:
+        SceneError: the item has no place, as `footprint_of`.
+    """
+    footprint = footprint_of(item)
+    beside = _raster_beside(item, footprint)
+    if beside is None:
+        return ItemPlace(footprint, wrapped(footprint))
+    both = shapely.union_all([wrapped(footprint), wrapped(beside)])
+    return ItemPlace(beside, both, is_beside_rasters=True)
+
+
+def _raster_beside(item: JsonObject, footprint: BaseGeometry) -> BaseGeometry | None:
+    """Return the extent of the largest raster if the footprint lies beside it, else None."""
+    extents = sorted(set(_extents(item)), key=lambda extent: _size(extent[1]))
+    if not extents:
+        return None
+    crs, (left, top, right, bottom) = extents[-1]
+    west, south, east, north = shapely.bounds(footprint)
+    try:
+        lon, lat = _to_lonlat(crs).transform((left + right) / 2, (top + bottom) / 2)
+    except CRSError:
+        return None
+    if south <= lat <= north and any(west <= lon + turn <= east for turn in _TURNS):
+        return None
+    extent = _lonlat(extents[-1])
+    if extent is None:
+        return None
+    extent = _in_one_piece(extent)
+    shared = shapely.area(shapely.intersection(wrapped(footprint), wrapped(extent)))
+    is_beside = shared < LEAST_SHARED * min(shapely.area(footprint), shapely.area(extent))
+    return extent if is_beside else None
+
+
+LEAST_SHARED = 0.5
+"""Least share of the smaller of geometry and raster that lies in the other: a swath's edge covers
+little of a raster, but lies in it."""
+
+_TURNS = (-FULL_TURN, 0.0, FULL_TURN)
+
+
+def _size(corners: tuple[float, float, float, float]) -> float:
+    """Return the area between two corners, in units of their CRS."""
+    left, top, right, bottom = corners
+    return abs((right - left) * (top - bottom))
+
+
 def solar_day(moment: dt.datetime, footprint: BaseGeometry) -> dt.date:
     """Return the date in mean solar time at the footprint's centroid.
 
     Args:
         moment: UTC.
         footprint: of `footprint_of`, in one piece.
+
+    Raises:
+        SceneError: `bad_datetime`: the date is beyond the calendar.
     """
     longitude = shapely.centroid(footprint).x
     longitude = (longitude + HALF_TURN) % FULL_TURN - HALF_TURN
-    return (moment + dt.timedelta(hours=longitude / DEGREES_PER_HOUR)).date()
+    try:
+        return (moment + dt.timedelta(hours=longitude / DEGREES_PER_HOUR)).date()
+    except OverflowError as error:
+        raise SceneError(
+            f"the item is of {moment.isoformat()}, at the end of the calendar",
+            reason="bad_datetime",
+        ) from error
 
 
 def _shape(geometry: object, bbox: object) -> BaseGeometry:
@@ -155,23 +232,52 @@ def crs_of(described: JsonObject) -> str | None:
 
 
 def _extents(item: JsonObject) -> Iterator[tuple[str, tuple[float, float, float, float]]]:
-    """Yield (CRS, corner x, corner y, opposite x, opposite y) of every raster that states them."""
+    """Yield (CRS, corner x, corner y, opposite x, opposite y) of every raster that states them.
+
+    By shapes and transforms, else by boxes in the CRS.
+    """
     properties, assets = item.get("properties"), item.get("assets")
     common = properties if isinstance(properties, Mapping) else {}
     described = [common, *(assets.values() if isinstance(assets, Mapping) else ())]
-    for entry in described:
-        if not isinstance(entry, Mapping):
-            continue
-        shape, transform = entry.get("proj:shape"), entry.get("proj:transform")
-        crs = crs_of(entry) or crs_of(common)
-        if crs is None or not isinstance(shape, list) or not isinstance(transform, list):
-            continue
-        if len(shape) != 2 or len(transform) < MIN_TRANSFORM_NUMBERS:  # noqa: PLR2004 - rows, columns
-            continue
-        numbers = [*shape, *transform[:MIN_TRANSFORM_NUMBERS]]
-        if all(isinstance(number, int | float) for number in numbers):
-            grid = Affine(*transform[:MIN_TRANSFORM_NUMBERS])
-            yield crs, (*(grid @ (0.0, 0.0)), *(grid @ (float(shape[1]), float(shape[0]))))
+    entries = [
+        (crs_of(entry) or crs_of(common), entry)
+        for entry in described
+        if isinstance(entry, Mapping)
+    ]
+    for corners_of in (_corners_of_grid, _corners_of_box):
+        found = [(crs, corners_of(entry)) for crs, entry in entries if crs is not None]
+        stated = [(crs, corners) for crs, corners in found if corners is not None]
+        if stated:
+            yield from stated
+            return
+
+
+def _corners_of_grid(entry: JsonObject) -> tuple[float, float, float, float] | None:
+    """Return the corners of `proj:shape` and `proj:transform`; None: not stated."""
+    shape, transform = entry.get("proj:shape"), entry.get("proj:transform")
+    if not isinstance(shape, list) or not isinstance(transform, list):
+        return None
+    if len(shape) != 2 or len(transform) < MIN_TRANSFORM_NUMBERS:  # noqa: PLR2004 - rows, columns
+        return None
+    numbers = [*shape, *transform[:MIN_TRANSFORM_NUMBERS]]
+    if not all(isinstance(number, int | float) for number in numbers):
+        return None
+    grid = Affine(*transform[:MIN_TRANSFORM_NUMBERS])
+    return (*(grid @ (0.0, 0.0)), *(grid @ (float(shape[1]), float(shape[0]))))
+
+
+def _corners_of_box(entry: JsonObject) -> tuple[float, float, float, float] | None:
+    """Return the corners of `proj:bbox`, else of the bounds of `proj:geometry`; None: neither."""
+    try:
+        if entry.get("proj:bbox") is not None:
+            west, south, east, north = _box(entry["proj:bbox"]).bounds
+        else:
+            geometry = shapely.geometry.shape(entry["proj:geometry"])  # type: ignore[arg-type]
+            west, south, east, north = geometry.bounds
+    except _MALFORMED:
+        return None
+    numbers = (float(west), float(north), float(east), float(south))
+    return numbers if np.isfinite(numbers).all() and _size(numbers) > 0 else None
 
 
 def _lonlat(extent: tuple[str, tuple[float, float, float, float]]) -> BaseGeometry | None:

@@ -12,20 +12,26 @@ from dataclasses import dataclass
 
 from shapely.geometry.base import BaseGeometry
 
+from spatial_assets.catalog.item_notes import BESIDE_RASTERS
 from spatial_assets.catalog.json_object import JsonObject, properties_of
 from spatial_assets.catalog.scene import RejectedScene, Scene
 from spatial_assets.catalog.stac.bands import band_source, class_source, require_distinct
 from spatial_assets.catalog.stac.calibration import processing_baseline
 from spatial_assets.catalog.stac.duplicates import granule_of, platform_of
 from spatial_assets.catalog.stac.footprints import (
+    ItemPlace,
     crs_of,
     extent_of,
     footprint_of,
+    place_of,
     solar_day,
     wrapped,
 )
 from spatial_assets.errors import SceneError
 from spatial_assets.geo.sensor_profile import SensorProfile
+
+DAY_LONG = dt.timedelta(hours=23)
+"""Least length of an interval of whole days: its end may be the last second, and a leap second."""
 
 MAX_ID_LENGTH = 200  # a file name holds 255 bytes, and suffixes are added
 _SAFE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-+=@~,:]*")
@@ -55,7 +61,7 @@ def read_scene(raw: RawItem, profile: SensorProfile, *, needs: Iterable[str]) ->
     item = raw.document
     acquired = _require_known(item)
     properties = properties_of(item)
-    footprint = footprint_of(item)
+    place = place_of(item)
     bands = {
         name: band_source(item, name, base=raw.href, profile=profile) for name in sorted(set(needs))
     }
@@ -66,9 +72,8 @@ def read_scene(raw: RawItem, profile: SensorProfile, *, needs: Iterable[str]) ->
         collection=collection if isinstance(collection, str) else None,
         acquired=acquired,
         platform=platform_of(properties),
-        footprint=wrapped(footprint),
-        # A date without a time is taken as the local day: there is no time to shift.
-        solar_day=acquired.date() if _is_date_only(item) else solar_day(acquired, footprint),
+        footprint=place.footprint,
+        solar_day=solar_day_of(item, acquired, place),
         cloud_cover=cloud_cover_of(item),
         bands=bands,
         class_band=class_source(item, base=raw.href, profile=profile),
@@ -78,6 +83,7 @@ def read_scene(raw: RawItem, profile: SensorProfile, *, needs: Iterable[str]) ->
         crs=crs_of(properties),
         extent=extent_of(item),
         href=raw.href,
+        doubts=(BESIDE_RASTERS,) if place.is_beside_rasters else (),
     )
 
 
@@ -152,6 +158,20 @@ def acquired_of(item: JsonObject) -> dt.datetime | None:
     return _moment(properties.get("datetime")) or _moment(properties.get("start_datetime"))
 
 
+def solar_day_of(item: JsonObject, acquired: dt.datetime, place: ItemPlace) -> dt.date:
+    """Return the solar day of an item.
+
+    A date without a time is taken as the local day, and so is the first day of an interval of
+    whole days, such as MODIS has: there is no time to shift.
+
+    Raises:
+        SceneError: `bad_datetime`: the date is beyond the calendar.
+    """
+    if _is_of_days(item):
+        return acquired.date()
+    return solar_day(acquired, place.centred)
+
+
 def moment_of(item: JsonObject, name: str) -> dt.datetime | None:
     """Return a property of the item that is a time, UTC; None if it has none."""
     return _moment(properties_of(item).get(name))
@@ -168,17 +188,21 @@ def _moment(value: object) -> dt.datetime | None:
     """Return an RFC 3339 time, or a date, in UTC."""
     try:
         moment = dt.datetime.fromisoformat(value) if isinstance(value, str) else value
-    except ValueError:
+        if not isinstance(moment, dt.datetime):
+            return None
+        return (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).astimezone(dt.UTC)
+    except (ValueError, OverflowError):
         return None
-    if not isinstance(moment, dt.datetime):
-        return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).astimezone(dt.UTC)
 
 
-def _is_date_only(item: JsonObject) -> bool:
-    """Return True if the item has a date without a time."""
-    value = properties_of(item).get("datetime")
-    return isinstance(value, str) and len(value) == len("2023-08-01")
+def _is_of_days(item: JsonObject) -> bool:
+    """Return True if the item has a date without a time, or an interval of a day or more."""
+    properties = properties_of(item)
+    value = properties.get("datetime") or properties.get("start_datetime")
+    if isinstance(value, str) and len(value) == len("2023-08-01"):
+        return True
+    start, end = _moment(properties.get("start_datetime")), _moment(properties.get("end_datetime"))
+    return start is not None and end is not None and end - start >= DAY_LONG
 
 
 def _known_footprint(item: JsonObject) -> BaseGeometry | None:

@@ -23,10 +23,42 @@ _INTERVAL_REMEDY = (
 
 @dataclass(frozen=True)
 class Interval:
-    """A span of time that includes both ends; None is an open end."""
+    """A span of time that includes both ends; None is an open end.
+
+    A start at midnight, and an end in the last second of a day, mean solar days at the scene. Any
+    other time is one of UTC.
+    """
 
     start: dt.datetime | None
     end: dt.datetime | None
+
+    def contains(self, acquired: dt.datetime, *, solar_day: dt.date) -> bool:
+        """Return True for a scene within the span, which includes the whole of its last second."""
+        start, end = self.start, self.end
+        if start is not None:
+            starts_a_day = start.time() == dt.time()
+            if solar_day < start.date() if starts_a_day else acquired < start:
+                return False
+        if end is None:
+            return True
+        if end.time().replace(microsecond=0) == LAST_SECOND:
+            return solar_day <= end.date()
+        return acquired.replace(microsecond=0) <= end
+
+    def widened(self, margin: dt.timedelta) -> Interval:
+        """Return the span with a margin at each end; an end beyond the calendar is open."""
+        return Interval(_shifted(self.start, -margin), _shifted(self.end, margin))
+
+
+LAST_SECOND = dt.time(23, 59, 59)
+
+
+def _shifted(moment: dt.datetime | None, by: dt.timedelta) -> dt.datetime | None:
+    """Return a moment moved by `by`; None: it is None, or beyond the calendar then."""
+    try:
+        return None if moment is None else moment + by
+    except OverflowError:
+        return None
 
 
 def parse_interval(text: str) -> Interval:
@@ -50,7 +82,7 @@ def _moment(text: str, *, is_end: bool = False) -> dt.datetime | None:
         return None
     try:
         if len(text) == len("2023-08-01"):
-            time = dt.time(23, 59, 59) if is_end else dt.time()
+            time = LAST_SECOND if is_end else dt.time()
             return dt.datetime.combine(dt.date.fromisoformat(text), time, tzinfo=dt.UTC)
         moment = dt.datetime.fromisoformat(text)
     except ValueError as error:

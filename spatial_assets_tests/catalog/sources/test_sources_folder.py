@@ -85,7 +85,13 @@ def test_a_scene_without_its_file_is_a_record(tmp_path: Path) -> None:
         pytest.param(item_of(), {"datetime": "2023-08-19/.."}, 0, id="before"),
         pytest.param(item_of(), {"datetime": "2023-08-18"}, 1, id="that-day"),
         pytest.param(
-            item_of(datetime="2023-08-31T23:59:59.9Z"), {}, 1, id="last-second-of-the-last-day"
+            item_of(datetime="2023-08-31T22:57:11.9Z"), {}, 1, id="last-second-of-the-last-day"
+        ),
+        pytest.param(
+            item_of(datetime="2023-08-31T22:57:12Z"), {}, 0, id="first-second-of-the-next-day"
+        ),
+        pytest.param(
+            item_of(datetime="2023-07-31T22:57:12Z"), {}, 1, id="first-second-of-the-first-day"
         ),
         pytest.param({**item_of(), "geometry": shifted(40)}, {}, 0, id="elsewhere"),
     ],

@@ -81,7 +81,7 @@ def test_a_stac_api_is_searched_page_by_page(
     first = api.searches[0]
     assert first["bbox"] == [15.0, 45.06, 16.44, 46.95]
     assert first["collections"] == ["sentinel-2-l2a"]
-    assert first["datetime"] == "2023-08-01T00:00:00Z/2023-08-31T23:59:59Z"
+    assert first["datetime"] == "2023-07-31T00:00:00Z/2023-09-01T23:59:59Z"
     assert "query" not in first
     assert catalogue.scenes[0].href.endswith("/api/collections/sentinel-2-l2a/items/a")
 
