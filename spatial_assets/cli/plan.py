@@ -43,7 +43,8 @@ def plan(*, selectors: TileSelectors, names: tuple[str, ...], as_json: bool) -> 
         if not selected.keys:
             click.echo(plan_text.NO_TILES_JSON if as_json else NO_MATCHING_TILE)
             return
-        found = forecast(project, selected.keys, inventory.catalogue, today=now().date())
+        catalogue = inventory.catalogue.as_of(now())
+        found = forecast(project, selected.keys, catalogue, today=now().date())
         planned = plan_text.Plan(
             project=project,
             selected=selected,

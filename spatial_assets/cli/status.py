@@ -36,11 +36,13 @@ def status(*, as_json: bool, geojson: Path | None, verify: bool) -> None:
 
     Reads the database and the store; writes nothing except the FILE of --geojson.
     """
+    from spatial_assets.catalog.item_notes import ItemNotes
     from spatial_assets.cli.app.open_project import open_project
     from spatial_assets.cli.local_run.run_here import now
     from spatial_assets.cli.selection import report
     from spatial_assets.cli.selection.inventory import Inventory
     from spatial_assets.cli.selection.run_rates import recent_throughput
+    from spatial_assets.pipeline.freshness.stored_notes import stored_notes
 
     project = current_project()
     with open_project(project) as opened:
@@ -52,6 +54,7 @@ def status(*, as_json: bool, geojson: Path | None, verify: bool) -> None:
             throughput=recent_throughput(inventory.rows("run_log")),
             not_asked_for=inventory.not_asked_for(),
             now=now(),
+            notes=stored_notes(opened.store) if opened.has_store else ItemNotes(),
         )
     if geojson is not None:
         _write(geojson, report.geojson(found))
@@ -64,6 +67,8 @@ def status(*, as_json: bool, geojson: Path | None, verify: bool) -> None:
     if found.freshness:
         out.print(table(report.FRESHNESS_COLUMNS, report.freshness_rows(found), title="Freshness"))
     click.echo(report.format_throughput(found))
+    for line in found.notes.lines():
+        click.echo(f"last run, {line}")
     for line in report.kept_lines(found):
         click.echo(line)
     if found.quarantine:

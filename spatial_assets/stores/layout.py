@@ -72,6 +72,11 @@ def catalogue_snapshot() -> str:
     return f"{SCENES_FOLDER}/catalogue.seen"
 
 
+def item_notes() -> str:
+    """Path of the notes on the items that the last run did not use."""
+    return f"{SCENES_FOLDER}/items.notes"
+
+
 def scene_register() -> str:
     """Path of the register of the scenes that tiles were made from."""
     return f"{SCENES_FOLDER}/scenes.register"

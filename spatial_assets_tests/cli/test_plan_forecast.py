@@ -239,7 +239,8 @@ def test_the_size_of_a_scene_is_that_of_its_item(scene: Scene) -> None:
 
 def test_without_sizes_the_headers_of_an_earlier_run_count(project: Project, scene: Scene) -> None:
     supply = RunScenes(project, store_of(project), InlineEngine())
-    supply.gather([project.partitioning.tile(key) for key in project.partitioning.keys])
+    tiles = [project.partitioning.tile(key) for key in project.partitioning.keys]
+    supply.gather(tiles, now=dt.datetime(2023, 9, 1, tzinfo=dt.UTC))
     pixels = 600 * 600
 
     facts = supply.cached_facts(scene)

@@ -13,10 +13,7 @@ CALL = re.compile(r"field_case\(\s*\"([a-z0-9-]+)\"")
 
 NOT_YET_TESTED = frozenset(
     {
-        "footprint-beside-raster",
-        "item-geojson",
         "region-job-backfills-all",
-        "solar-day-new-zealand",
     }
 )
 """Cases that may still lack a test. Remove a name with its test; add none."""

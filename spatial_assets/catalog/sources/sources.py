@@ -111,7 +111,11 @@ def documents_of_folder(folder: Path, access: SourceAccess) -> Iterator[ListedDo
     while links:
         listing = os.walk(links.pop(0), onerror=partial(_refuse_partial_listing, closed=closed))
         for parent, folders, files in listing:
-            facts = Path(parent).stat()
+            try:
+                facts = Path(parent).stat()
+            except OSError as gone:
+                _refuse_partial_listing(gone, closed=closed)
+                continue
             if (facts.st_dev, facts.st_ino) in listed:
                 folders.clear()
                 continue

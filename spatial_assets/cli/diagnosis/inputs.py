@@ -18,6 +18,8 @@ MAX_ITEMS_COUNTED = 10_000  # a hundred pages of an API; the exact number does n
 def catalogue(project: Project) -> Finding:
     """Search the catalogue as a run does, and count the items."""
     from spatial_assets.catalog.access.source_access import source_access
+    from spatial_assets.catalog.item_notes import ItemTally
+    from spatial_assets.catalog.scene import RejectedScene
     from spatial_assets.catalog.sources.sources import find_items
     from spatial_assets.catalog.stac.item_filter import item_filter_of
     from spatial_assets.catalog.stac.items import RawItem
@@ -25,17 +27,23 @@ def catalogue(project: Project) -> Finding:
     def check() -> str:
         item_filter = item_filter_of(project)
         found = find_items(project.catalog_url, item_filter, source_access(project))
-        matching = (
-            item
-            for item in found
-            if not isinstance(item, RawItem) or item_filter.matches(item.document)
-        )
-        number = sum(1 for _ in islice(matching, MAX_ITEMS_COUNTED))
+        tally = ItemTally()
+
+        def matches(item: RawItem | RejectedScene) -> bool:
+            document = item.document if isinstance(item, RawItem) else None
+            reason = None if document is None else item_filter.reason_against(document)
+            if document is not None and reason is not None:
+                tally.add(reason, document.get("id"))
+            return reason is None
+
+        number = sum(1 for _ in islice(filter(matches, found), MAX_ITEMS_COUNTED))
+        notes = "; ".join(tally.notes().lines())
         if not number:
             message = f"{project.catalog_url} has no item for [area] and [scenes]"
-            raise SourceUnavailableError(message)
+            raise SourceUnavailableError(f"{message}; {notes}" if notes else message)
         more = " or more" if number == MAX_ITEMS_COUNTED else ""
-        return f"{project.catalog_url}: {number:,}{more} items"
+        text = f"{project.catalog_url}: {number:,}{more} items"
+        return f"{text}; {notes}" if notes else text
 
     remedy = (
         "correct [scenes] catalog, collections, datetime or max_cloud_cover, or make the catalogue "

@@ -13,6 +13,7 @@ from datetime import date
 import shapely
 
 from spatial_assets.catalog import Catalogue, Scene
+from spatial_assets.catalog.item_notes import ItemNotes
 from spatial_assets.geo.grid.pixel_grid import Tile
 from spatial_assets.geo.periods import Periods
 from spatial_assets.pipeline.key_ranges import KeyRange, key_ranges
@@ -34,6 +35,9 @@ class Forecast:
 
     refused: dict[str, int]
     """Reason -> number of items that cannot become a scene."""
+
+    notes: ItemNotes
+    """Items that are not used, or are used with a doubt."""
 
     periods: tuple[str, ...]
     """Labels of the periods with scenes."""
@@ -79,6 +83,7 @@ def forecast(
         pixels=sum(need.pixels for need in needs.values()),
         scenes=len(scenes),
         refused=dict(Counter(scene.reason for scene in catalogue.rejected)),
+        notes=catalogue.notes,
         periods=tuple(periods.label(index) for index in indices),
         need=needs[largest],
         largest_tile=largest.key,

@@ -50,6 +50,7 @@ def plan_lines(plan: Plan) -> Iterator[str]:
     yield f"{format_count(found.scenes, 'scene')} may overlap them, in {periods}"
     for reason, count in found.refused.items():
         yield f"{format_count(count, 'item')} of the catalogue rejected: {reason}"
+    yield from found.notes.lines()
     yield from plan.absent.lines()
     if refusal := plan.absent.refusal(plan.project):
         yield f"the run would stop: {refusal}"
@@ -139,6 +140,7 @@ def document(plan: Plan) -> dict[str, object]:
         "pixels": found.pixels,
         "scenes": found.scenes,
         "refused": found.refused,
+        "items": dict(found.notes.counts),
         "absent_scenes": plan.absent.document(),
         "refusal": plan.absent.refusal(plan.project) or None,
         "periods": list(found.periods),

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
 import shapely
 
+from spatial_assets.catalog.item_notes import ItemNotes
 from spatial_assets.cli.app.console import format_count, format_duration, format_list
 from spatial_assets.cli.selection.run_rates import Throughput
 from spatial_assets.cli.selection.stale_tiles import FreshnessSummary, due_at, freshness_by_max_age
@@ -40,6 +41,9 @@ class StatusReport:
     now: datetime
     not_asked_for: frozenset[str] = frozenset()
     """Scenes in use that [scenes] and [area] no longer ask for."""
+
+    notes: ItemNotes = field(default_factory=ItemNotes)
+    """Items of the catalogue that the last run did not use, or used with a doubt."""
 
     @cached_property
     def freshness(self) -> tuple[FreshnessSummary, ...]:
@@ -119,6 +123,7 @@ def document(report: StatusReport) -> dict[str, object]:
         if found is None
         else {"tiles_per_hour": round(found.tiles_per_hour, 1), "runs": found.runs},
         "scenes_not_asked_for": sorted(report.not_asked_for),
+        "items": {"counts": dict(report.notes.counts), "named": dict(report.notes.named)},
         "tiles": [properties(report.project, tile) for tile in report.tiles],
         "quarantine": [
             {

@@ -101,7 +101,7 @@ class TilePipeline:
         project = self.project
         scenes = RunScenes(project, self.store, self.engine, self.find)
         if RAW in selected:
-            scenes.gather(tiles)
+            scenes.gather(tiles, now=self.clock())
         periods = ensure_axes(project, self.store, scenes, owner=self.owner, clock=self.clock)
         if RAW in selected:
             scenes.register(owner=self.owner, clock=self.clock)

@@ -36,6 +36,7 @@ from spatial_assets.pipeline.freshness.scene_register import (
     change_register,
 )
 from spatial_assets.pipeline.freshness.stage_inputs import SceneIndex
+from spatial_assets.pipeline.freshness.stored_notes import store_notes
 from spatial_assets.pipeline.outcome import State
 from spatial_assets.pipeline.run.scene_extent import files_extent, item_extent
 from spatial_assets.pipeline.stages import CODE_VERSIONS, RAW
@@ -76,14 +77,20 @@ class RunScenes:
     _extents: dict[str, BaseGeometry] = field(default_factory=dict, init=False)
     """Usable scene -> extent of its files, with a margin."""
 
-    def gather(self, tiles: Sequence[Tile]) -> None:
+    def gather(self, tiles: Sequence[Tile], *, now: datetime) -> None:
         """Search the catalogue, and inspect the scenes that may reach `tiles`.
+
+        Args:
+            tiles: of the run.
+            now: present moment, UTC; scenes of the future are rejected.
 
         Raises:
             SourceUnavailableError: the catalogue did not answer, or lacks too many of the scenes
                 in use.
         """
-        self.catalogue = self.find(self.project)
+        self.catalogue = self.find(self.project).as_of(now)
+        for line in self.catalogue.notes.lines():
+            logger.warning("%s", line)
         self.absent = self._absent_scenes()
         self.rejected = {scene.id: scene for scene in self.catalogue.rejected}
         near = shapely.union_all([tile.footprint(self.project.pixel_grid) for tile in tiles])
@@ -119,6 +126,7 @@ class RunScenes:
             return after.releasing(self.absent.withdrawn)
 
         change_register(self.store, change, owner=owner, clock=clock)
+        store_notes(self.store, self.catalogue.notes)
 
     def _add(self, scene: Scene, found: SceneFacts | RejectedScene) -> None:
         if isinstance(found, RejectedScene):

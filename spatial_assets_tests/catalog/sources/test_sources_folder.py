@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from spatial_assets.catalog.sources import documents as documents_module
 from spatial_assets.errors import SettingsError, SourceUnavailableError
 from spatial_assets_tests.catalog.scene_search import LATER, find, ids, reasons, shifted
 from spatial_assets_tests.fixtures.scene_factory import (
+    FOOTPRINT,
     item_of,
     write_item,
     write_scene,
@@ -162,3 +164,96 @@ def test_a_folder_that_vanishes_while_it_is_listed_is_no_empty_folder(
 
     with pytest.raises(SourceUnavailableError, match="cannot be listed"):
         find(tmp_path, tmp_path / "s")
+
+
+def test_linked_folders_are_followed_once_and_loops_end(tmp_path: Path) -> None:
+    write_scene(tmp_path / "s" / "own", item_of("own"))
+    write_scene(tmp_path / "elsewhere" / "deep", item_of("linked", **LATER))
+    (tmp_path / "s" / "a-link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "s" / "again").symlink_to(tmp_path / "elsewhere" / "deep")
+    (tmp_path / "elsewhere" / "loop").symlink_to(tmp_path / "s")
+    (tmp_path / "s" / "a-first").symlink_to(tmp_path / "s" / "own")
+
+    catalogue = find(tmp_path, tmp_path / "s")
+
+    assert ids(catalogue) == ["linked", "own"]
+    assert catalogue.superseded == ()
+    assert Path(catalogue.scenes[1].href).parent == tmp_path / "s" / "own"
+
+
+def test_a_link_to_a_folder_that_is_not_there_is_a_record(tmp_path: Path) -> None:
+    write_scene(tmp_path / "s" / "own", item_of("own"))
+    (tmp_path / "s" / "september").symlink_to(tmp_path / "unmounted")
+    (tmp_path / "s" / "notes.tif").symlink_to(tmp_path / "unmounted.tif")
+
+    catalogue = find(tmp_path, tmp_path / "s")
+
+    assert reasons(catalogue) == {"september": "missing_object"}
+    assert not catalogue.whole
+
+
+def test_items_named_geojson_are_read_and_other_features_passed_over(tmp_path: Path) -> None:
+    item = write_scene(tmp_path / "s", item_of("a"))
+    item.rename(item.with_suffix(".geojson"))
+    region = {"type": "Feature", "geometry": FOOTPRINT, "properties": {"name": "region"}}
+    collection = {"type": "FeatureCollection", "features": [region]}
+    (tmp_path / "s" / "regions.GeoJSON").write_text(json.dumps(collection))
+
+    catalogue = find(tmp_path, tmp_path / "s")
+
+    assert ids(catalogue) == ["a"]
+    assert catalogue.rejected == ()
+
+
+def test_boundaries_beside_the_scenes_may_be_large(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(documents_module, "MAX_DOCUMENT_BYTES", 5000)
+    write_scene(tmp_path / "s", item_of("good"))
+    (tmp_path / "s" / "regions.geojson").write_text("x" * 5001)
+
+    catalogue = find(tmp_path, tmp_path / "s")
+
+    assert list(reasons(catalogue).values()) == ["too_large"]
+    assert catalogue.whole
+
+
+def test_a_feature_with_assets_and_no_stac_version_is_named(tmp_path: Path) -> None:
+    item = item_of("a")
+    del item["stac_version"]
+    write_scene(tmp_path / "s", item)
+
+    assert reasons(find(tmp_path, tmp_path / "s")) == {"a": "stac_version"}
+
+
+def test_items_that_are_not_used_are_counted_by_reason_with_some_ids(tmp_path: Path) -> None:
+    write_scene(tmp_path / "s", item_of("used"))
+    for number in range(5):
+        write_item(tmp_path / "s", {**item_of(f"far-{number}"), "geometry": shifted(40)})
+    write_item(tmp_path / "s", item_of("cloudy", **{"eo:cloud_cover": 95, **LATER}))
+    write_item(tmp_path / "s", item_of("later", datetime="2024-01-01T10:00:00Z"))
+    write_item(tmp_path / "s", {**item_of("other"), "collection": "sentinel-1"})
+    write_item(tmp_path / "s", item_of("older", **{"s2:processing_baseline": "02.14"}))
+
+    found = find(tmp_path, tmp_path / "s", max_cloud_cover=90, collections=["sentinel-2-l2a"])
+
+    assert ids(found) == ["used"]
+    assert list(found.notes.lines()) == [
+        "not used: 1 item of a collection that is not in [scenes] collections (other)",
+        "not used: 1 item of a solar day outside of [scenes] datetime (later)",
+        "not used: 1 item cloudier than [scenes] max_cloud_cover (cloudy)",
+        "not used: 5 items outside of [area] (far-0, far-1, far-2, ...)",
+        "not used: 1 item superseded by another processing of the same granule (older)",
+    ]
+
+
+def test_items_that_may_be_duplicates_are_used_and_named(tmp_path: Path) -> None:
+    write_scene(tmp_path / "s", item_of("one"))
+    write_item(tmp_path / "s", item_of("two"))
+
+    found = find(tmp_path, tmp_path / "s")
+
+    assert ids(found) == ["one", "two"]
+    (line,) = found.notes.lines()
+    assert line.endswith("(one, two)")
+    assert line.startswith("used with a doubt: 2 items with no datastrip")
