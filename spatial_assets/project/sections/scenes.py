@@ -192,7 +192,8 @@ class ScenesSettings(Table):
     )
     datetime: Annotated[str, AfterValidator(_check_interval)] | None = Field(
         default=None,
-        description="the acquisition time of the scenes, as a STAC datetime",
+        description="the acquisition time of the scenes, as a STAC datetime: days are solar days "
+        "at the scene, a time of day is one of UTC",
         examples=["2023-08-01/2023-08-31"],
     )
     max_cloud_cover: float = Field(
