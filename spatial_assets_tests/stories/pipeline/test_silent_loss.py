@@ -120,7 +120,7 @@ def steps() -> st.SearchStrategy[Step]:
 
 @dataclass
 class Model:
-    """What the product must be made of."""
+    """Expected content of the product."""
 
     product: dict[str, int] = field(default_factory=dict)
     """Scene -> its version."""
