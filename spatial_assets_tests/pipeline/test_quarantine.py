@@ -65,6 +65,28 @@ def test_a_tile_whose_scenes_are_all_bad_is_quarantined_and_stands(
     assert json.loads(store_of(project).get(f"quarantine/tile/{next(iter(first))}.json"))
 
 
+def test_a_tile_whose_files_cannot_be_reached_now_fails_and_is_made_once_they_can(
+    catalog: Path, tmp_path: Path
+) -> None:
+    away = tmp_path / "away"
+    away.mkdir()
+    for folder in catalog.iterdir():
+        (folder / FILES["nir"]).rename(away / f"{folder.name}.tif")
+    project = over_two_tiles(tmp_path / "project", catalog)
+
+    first, second = run_tiles(project), run_tiles(project)
+    for folder in catalog.iterdir():
+        (away / f"{folder.name}.tif").rename(folder / FILES["nir"])
+    third = run_tiles(project)
+
+    assert states(first) == states(second) == {State.FAILED}
+    assert not any(outcome.already_quarantined for outcome in second.values())
+    assert {failure_of(outcome)[0] for outcome in first.values()} == {"no_reachable_scene"}
+    assert "missing_object" in failure_of(next(iter(first.values())))[1]
+    assert not [row for row in rows(project, "quarantine") if row["kind"] == "tile"]
+    assert states(third) == {State.MATERIALIZED}
+
+
 def test_a_standing_quarantine_is_no_failure_of_a_stage_run_alone(
     catalog: Path, tmp_path: Path
 ) -> None:

@@ -27,7 +27,7 @@ from spatial_assets.geo.grid.geobox import Window
 from spatial_assets.geo.radiometry import FILL, INDEX_SCALE
 from spatial_assets.pipeline.engines.engine import InlineEngine
 from spatial_assets.pipeline.freshness.scene_register import absent_scenes, change_register
-from spatial_assets.pipeline.outcome import State
+from spatial_assets.pipeline.outcome import BAD_STATES, State
 from spatial_assets.pipeline.run.driver import TilePipeline
 from spatial_assets.pipeline.stages import RAW
 from spatial_assets.project import Project
@@ -150,7 +150,7 @@ class Model:
         """Release all absent scenes, as a user does by `prune --scenes`."""
         self.released |= self.known - self.listed(step)
 
-    def follow(self, step: Step, *, quarantined: bool) -> None:
+    def follow(self, step: Step, *, is_bad: bool) -> None:
         """Follow a run that did not stop."""
         answer = step.answer
         usable = self.listed(step) - answer.unread - {answer.no_files}
@@ -158,7 +158,7 @@ class Model:
             self.released |= self.lost(step)
         self.known |= usable
         self.released -= usable
-        if quarantined:
+        if is_bad:
             return
         gone = self.released - self.listed(step)
         kept = {name: made for name, made in self.product.items() if name not in gone}
@@ -200,7 +200,7 @@ class Histories:
         else:
             run(self._asked(Step(answer=Answer()), storage), database)
         model = Model()
-        model.follow(Step(answer=Answer()), quarantined=False)
+        model.follow(Step(answer=Answer()), is_bad=False)
         for step in history:
             self._take(step, model, database, storage)
 
@@ -221,11 +221,10 @@ class Histories:
             event("the run stops")
         else:
             state = run(project, database)
-            assert state is not State.FAILED
-            is_bad = state is State.QUARANTINED
+            is_bad = state in BAD_STATES  # failed: files that are gone may come back
             assert not is_bad or step.answer.no_files in model.listed(step)
             event(f"the tile is {state}")
-            model.follow(step, quarantined=is_bad)
+            model.follow(step, is_bad=is_bad)
         require_product(project, model, database)
 
 
