@@ -26,7 +26,7 @@ from spatial_assets.catalog.access.file_versions import local_version
 from spatial_assets.catalog.access.hrefs import is_remote
 from spatial_assets.catalog.access.http_client import mask_logs
 from spatial_assets.catalog.access.source_access import SourceAccess
-from spatial_assets.catalog.cache.cached_tiff import CachedTiff, open_cached_tiff
+from spatial_assets.catalog.cache.cached_raster import CachedRaster, open_cached_raster
 from spatial_assets.catalog.cache.download import has_copy, local_copy
 from spatial_assets.catalog.scene import BandSource
 from spatial_assets.errors import SceneError
@@ -44,13 +44,13 @@ class _Opened:
     """A dataset, and the file that it reads."""
 
     dataset: Dataset
-    cached_tiff: CachedTiff | None = None
+    cached_raster: CachedRaster | None = None
     """Cached file that the dataset reads through; None: it reads a local file."""
 
     @property
     def must_reopen(self) -> bool:
         """True if it must be opened again."""
-        return self.cached_tiff is not None and self.cached_tiff.is_removed
+        return self.cached_raster is not None and self.cached_raster.is_removed
 
 
 class _OpenFiles(threading.local):
@@ -124,27 +124,29 @@ def _opened_local(source: BandSource, access: SourceAccess) -> _Opened:
 
 def _opened_remote(source: BandSource, access: SourceAccess) -> _Opened:
     """Open a remote file through the cache or, if its server has no ranges, a copy of it."""
-    cached_tiff = None if has_copy(source, access) else open_cached_tiff(source, access)
-    if cached_tiff is None:
+    cached_raster = None if has_copy(source, access) else open_cached_raster(source, access)
+    if cached_raster is None:
         return _Opened(_open(str(local_copy(source, access)), access))
     _close_at_exit(os.getpid())
     try:
-        return _opened_through(cached_tiff, access)
+        return _opened_through(cached_raster, access)
     except RasterioIOError:
-        cached_tiff.forget()  # what is kept here may be damaged
-        return _opened_through(cached_tiff, access)
+        cached_raster.forget()  # what is kept here may be damaged
+        return _opened_through(cached_raster, access)
 
 
-def _opened_through(cached_tiff: CachedTiff, access: SourceAccess) -> _Opened:
+def _opened_through(cached_raster: CachedRaster, access: SourceAccess) -> _Opened:
     """Open the Python file of a cached file."""
     try:
-        opened = _Opened(_open(cached_tiff.name, access, opener=cached_tiff.opener), cached_tiff)
+        opened = _Opened(
+            _open(cached_raster.name, access, opener=cached_raster.opener), cached_raster
+        )
     except RasterioIOError:
-        cached_tiff.raise_failure()
+        cached_raster.raise_failure()
         raise
-    if cached_tiff.failure is not None:  # GDAL makes do with a part of a header
+    if cached_raster.failure is not None:  # GDAL makes do with a part of a header
         opened.dataset.close()
-        cached_tiff.raise_failure()
+        cached_raster.raise_failure()
     return opened
 
 
@@ -154,10 +156,10 @@ def _close_at_exit(_pid: int) -> None:
     atexit.register(close_all)
 
 
-def cached_tiff_of(source: BandSource, access: SourceAccess) -> CachedTiff | None:
+def cached_raster_of(source: BandSource, access: SourceAccess) -> CachedRaster | None:
     """Return the cached file that the source's dataset reads through, if it is open and has one."""
     found = _open_files.of_this_process().get(_key(source, access))
-    return None if found is None else found.cached_tiff
+    return None if found is None else found.cached_raster
 
 
 def close_dataset(source: BandSource, access: SourceAccess) -> None:

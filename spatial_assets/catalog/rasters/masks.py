@@ -17,7 +17,7 @@ from rasterio.enums import ColorInterp, MaskFlags
 from spatial_assets.catalog.access.file_versions import MASK_SUFFIX
 from spatial_assets.catalog.access.hrefs import is_remote
 from spatial_assets.catalog.access.source_access import SourceAccess
-from spatial_assets.catalog.rasters.gdal_datasets import Dataset, cached_tiff_of, gdal_settings
+from spatial_assets.catalog.rasters.gdal_datasets import Dataset, cached_raster_of, gdal_settings
 from spatial_assets.catalog.rasters.opening import as_local, open_or_explain
 from spatial_assets.catalog.rasters.windows import read_blocks, require_same
 from spatial_assets.catalog.scene import BandSource
@@ -64,9 +64,9 @@ def masks_of(dataset: Dataset, source: BandSource, access: SourceAccess) -> tupl
     ]
     if not is_remote(source.href) and Path(f"{source.href}{MASK_SUFFIX}").exists():
         found.append(f"{MASK_FILE}{_band_of_mask_file(dataset, source, access)}")
-    cached_tiff = cached_tiff_of(source, access)
-    if cached_tiff is not None:
-        cached_tiff.raise_failure()  # GDAL takes a directory that did not arrive for the last one
+    cached_raster = cached_raster_of(source, access)
+    if cached_raster is not None:
+        cached_raster.raise_failure()  # GDAL takes a directory that did not arrive for the last one
     return tuple(found)
 
 

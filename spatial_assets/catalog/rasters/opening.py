@@ -13,7 +13,7 @@ from rasterio.errors import RasterioError
 from spatial_assets.catalog.access.hrefs import is_remote
 from spatial_assets.catalog.access.remote_objects import read_range
 from spatial_assets.catalog.access.source_access import SourceAccess
-from spatial_assets.catalog.cache.cached_tiff import require_raster
+from spatial_assets.catalog.cache.cached_raster import require_raster
 from spatial_assets.catalog.cache.download import local_copy
 from spatial_assets.catalog.rasters.gdal_datasets import Dataset, open_dataset
 from spatial_assets.catalog.scene import BandSource

@@ -22,7 +22,7 @@ from spatial_assets.catalog.cache.download import forget_copy
 from spatial_assets.catalog.cache.sparse_file import ByteSpan
 from spatial_assets.catalog.rasters.gdal_datasets import (
     Dataset,
-    cached_tiff_of,
+    cached_raster_of,
     close_dataset,
     gdal_settings,
 )
@@ -172,9 +172,9 @@ def _require_arrived(source: BandSource, access: SourceAccess) -> None:
         SourceUnavailableError: the archive did not answer.
         SceneError: the file is gone, or has changed.
     """
-    cached_tiff = cached_tiff_of(source, access)
-    if cached_tiff is not None:
-        cached_tiff.raise_failure()
+    cached_raster = cached_raster_of(source, access)
+    if cached_raster is not None:
+        cached_raster.raise_failure()
 
 
 def _refetched_copy(source: BandSource, access: SourceAccess) -> Dataset:
@@ -235,13 +235,13 @@ def with_bytes(
         SourceUnavailableError: the archive did not answer.
         SceneError: the file is gone, or has changed.
     """
-    cached_tiff = cached_tiff_of(source, access)
-    if cached_tiff is None:
+    cached_raster = cached_raster_of(source, access)
+    if cached_raster is None:
         return _refetched_copy(source, access) if refetch else dataset
     if refetch and dataset.driver != TIFF_DRIVER:
-        cached_tiff.forget()  # it is not known which bytes hold a block
+        cached_raster.forget()  # it is not known which bytes hold a block
     spans = [span for window in windows for span in block_spans(dataset, source, window)]
-    if not cached_tiff.fetch_spans(spans, refetch=refetch) or refetch:
+    if not cached_raster.fetch_spans(spans, refetch=refetch) or refetch:
         close_dataset(source, access)
         return open_or_explain(source, access)
     return dataset

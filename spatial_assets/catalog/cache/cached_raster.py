@@ -52,7 +52,7 @@ _unwritable_folders: set[Path] = set()
 """Folders in which no cached copy can be kept."""
 
 
-class CachedTiff:
+class CachedRaster:
     """One remote TIFF or JPEG 2000 file, open in one thread."""
 
     def __init__(self, remote: RangeReader, path: Path | None, *, access: SourceAccess) -> None:
@@ -179,9 +179,9 @@ class CachedTiff:
         """Have every byte fetched again when it is needed."""
         self._file.mark_absent([(0, self.size)])
 
-    def opener(self, path: str, mode: str = "rb") -> CachedTiffFile:  # noqa: ARG002 - as called
+    def opener(self, path: str, mode: str = "rb") -> CachedRasterFile:  # noqa: ARG002 - as called
         """Open the object as a Python file; for rasterio."""
-        return CachedTiffFile(self)
+        return CachedRasterFile(self)
 
     @property
     def size(self) -> int:
@@ -201,27 +201,27 @@ class CachedTiff:
             fetched.result()
 
 
-class CachedTiffFile:
+class CachedRasterFile:
     """File interface for rasterio, in which an error can only show as too few bytes."""
 
-    def __init__(self, cached_tiff: CachedTiff) -> None:
-        self._cached_tiff = cached_tiff
+    def __init__(self, cached_raster: CachedRaster) -> None:
+        self._cached_raster = cached_raster
         self._position = 0
 
     def read(self, size: int = -1) -> bytes:
         """Return the next bytes; none if they cannot be fetched."""
-        stop = self._cached_tiff.size if size < 0 else self._position + size
+        stop = self._cached_raster.size if size < 0 else self._position + size
         try:
-            data = self._cached_tiff.read(self._position, stop)
+            data = self._cached_raster.read(self._position, stop)
         except (SceneError, SourceUnavailableError, OSError) as error:
-            self._cached_tiff.failure = error  # GDAL then fails, and its caller raises this
+            self._cached_raster.failure = error  # GDAL then fails, and its caller raises this
             return b""
         self._position += len(data)
         return data
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Move to a position."""
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._cached_tiff.size}[
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._cached_raster.size}[
             whence
         ]
         self._position = base + offset
@@ -242,7 +242,7 @@ class CachedTiffFile:
         """Do nothing."""
 
 
-def open_cached_tiff(source: BandSource, access: SourceAccess) -> CachedTiff | None:
+def open_cached_raster(source: BandSource, access: SourceAccess) -> CachedRaster | None:
     """Open a remote raster through the cache; None: its server does not serve ranges.
 
     Raises:
@@ -257,12 +257,12 @@ def open_cached_tiff(source: BandSource, access: SourceAccess) -> CachedTiff | N
     name = _name_of(source.href, version, source.checksum)
     remote = RangeReader(source, access)
     if folder not in _unwritable_folders:
-        cached_tiff = CachedTiff(remote, folder / f"{name}{SPARSE_SUFFIX}", access=access)
+        cached_raster = CachedRaster(remote, folder / f"{name}{SPARSE_SUFFIX}", access=access)
         try:
-            return cached_tiff if cached_tiff.open(version) else None
+            return cached_raster if cached_raster.open(version) else None
         except OSError as error:
             stop_caching(folder, error)
-    in_memory = CachedTiff(remote, None, access=access)
+    in_memory = CachedRaster(remote, None, access=access)
     return in_memory if in_memory.open(version) else None
 
 
