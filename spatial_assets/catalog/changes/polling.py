@@ -174,7 +174,7 @@ def hash_settings(project: Project) -> str:
         scenes.datetime,
         scenes.max_cloud_cover,
         shapely.to_wkb(project.area_geometry, hex=True),
-        scenes.source.endpoint,
+        [scenes.source.endpoint, scenes.source.alternates],
         sorted(project.bands),
         [
             *(sensor.name, sensor.class_band, _hashed_names(sensor.class_assets)),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 from spatial_assets.catalog.access.file_versions import with_fingerprints
 from spatial_assets.catalog.access.source_access import SourceAccess, source_access
@@ -23,7 +24,6 @@ from spatial_assets.catalog.stac.duplicates import (
 from spatial_assets.catalog.stac.item_filter import ItemFilter, item_filter_of
 from spatial_assets.catalog.stac.items import RawItem, read_scene, rejected_item
 from spatial_assets.errors import SceneError
-from spatial_assets.geo.sensor_profile import SensorProfile
 from spatial_assets.project import Project
 
 
@@ -85,21 +85,26 @@ def read_found(
         item_filter: of the project.
         tally: counts the items that do not match.
     """
-    sensor, needs = project.sensor, project.bands
+    read = partial(
+        read_scene,
+        profile=project.sensor,
+        needs=project.bands,
+        alternates=project.scenes.source.alternates,
+    )
     for item in found:
         if isinstance(item, RejectedScene):
             yield item
             continue
         reason = item_filter.reason_against(item.document)
         if reason is None:
-            yield _read(item, sensor, needs)
+            yield _scene_or_record(item, read)
         elif tally is not None:
             tally.add(reason, item.document.get("id"))
 
 
-def _read(item: RawItem, sensor: SensorProfile, needs: Iterable[str]) -> Scene | RejectedScene:
+def _scene_or_record(item: RawItem, read: Callable[[RawItem], Scene]) -> Scene | RejectedScene:
     """Return the scene of one item, or the record of why there is none."""
     try:
-        return read_scene(item, sensor, needs=needs)
+        return read(item)
     except SceneError as error:
         return rejected_item(item, error)

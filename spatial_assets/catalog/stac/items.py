@@ -7,13 +7,14 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from shapely.geometry.base import BaseGeometry
 
+from spatial_assets.catalog.access.hrefs import resolve_href
 from spatial_assets.catalog.item_notes import BESIDE_RASTERS
-from spatial_assets.catalog.json_object import JsonObject, properties_of
+from spatial_assets.catalog.json_object import JsonObject, assets_of, properties_of
 from spatial_assets.catalog.scene import RejectedScene, Scene
 from spatial_assets.catalog.stac.bands import band_source, class_source, require_distinct
 from spatial_assets.catalog.stac.calibration import processing_baseline
@@ -47,18 +48,21 @@ class RawItem:
     """Absolute path or URL of the document, to which hrefs are relative."""
 
 
-def read_scene(raw: RawItem, profile: SensorProfile, *, needs: Iterable[str]) -> Scene:
+def read_scene(
+    raw: RawItem, profile: SensorProfile, *, needs: Iterable[str], alternates: Sequence[str] = ()
+) -> Scene:
     """Return the scene of an item, without its fingerprint.
 
     Args:
         raw: the item.
         profile: of the sensor.
         needs: our names of the reflective bands that the indices need.
+        alternates: as for `with_preferred_hrefs`.
 
     Raises:
         SceneError: the item is bad, for the given reason.
     """
-    item = raw.document
+    item = with_preferred_hrefs(raw.document, base=raw.href, alternates=alternates)
     acquired = _require_known(item)
     properties = properties_of(item)
     place = place_of(item)
@@ -85,6 +89,51 @@ def read_scene(raw: RawItem, profile: SensorProfile, *, needs: Iterable[str]) ->
         href=raw.href,
         doubts=(BESIDE_RASTERS,) if place.is_beside_rasters else (),
     )
+
+
+def with_preferred_hrefs(
+    item: JsonObject, *, base: str, alternates: Sequence[str] = ()
+) -> JsonObject:
+    """Return the item with the href of each asset that is to be read.
+
+    An asset may have several, by the alternate assets extension: its own is read unless one of
+    `alternates` is there, or its own has a scheme that cannot be read.
+
+    Args:
+        item: STAC item.
+        base: location of the item, to which hrefs are relative.
+        alternates: names of alternates, or schemes, the best first, e.g. "s3".
+    """
+    assets = assets_of(item)
+    if not any(isinstance(asset.get("alternate"), Mapping) for asset in assets.values()):
+        return item
+    preferred = {
+        key: _preferred(asset, base=base, alternates=alternates) for key, asset in assets.items()
+    }
+    return {**item, "assets": preferred}
+
+
+def _preferred(asset: JsonObject, *, base: str, alternates: Sequence[str]) -> JsonObject:
+    """Return the asset with the href, and what else is stated, of the preferred alternate."""
+    stated = asset.get("alternate")
+    others = stated.items() if isinstance(stated, Mapping) else ()
+    options = [("", asset)]
+    options += [(str(n), {**asset, **one}) for n, one in others if isinstance(one, Mapping)]
+    readable = [(name, one) for name, one in options if _is_readable(one.get("href"), base)]
+    for wanted in alternates:
+        for name, option in readable:
+            if wanted in (name, str(option["href"]).partition("://")[0]):
+                return option
+    return readable[0][1] if readable else asset
+
+
+def _is_readable(href: object, base: str) -> bool:
+    """Return True if an href has a form that can be read."""
+    try:
+        resolve_href(href, base)
+    except SceneError:
+        return False
+    return True
 
 
 def _require_known(item: JsonObject) -> dt.datetime:

@@ -174,6 +174,12 @@ class SourceSettings(Table):
         "empty: those of the catalogue and the endpoint",
         examples=[["data.example.org"]],
     )
+    alternates: Tuple[str] = Field(
+        default=(),
+        description="names or schemes of the alternate hrefs to read instead of an asset's own, "
+        "the best first; empty: its own, unless its scheme cannot be read",
+        examples=[["s3"]],
+    )
 
 
 class ScenesSettings(Table):

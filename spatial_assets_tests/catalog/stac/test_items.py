@@ -182,3 +182,44 @@ def test_a_provider_item_of_stac_0_7_is_refused_by_its_version(samples: Path) ->
         )
 
     assert caught.value.reason == "stac_version"
+
+
+HTTPS = "https://landsatlook.example.org/B4.TIF"
+S3 = "s3://usgs-landsat/B4.TIF"
+
+
+@pytest.mark.parametrize(
+    ("own", "alternates", "preferred", "expected"),
+    [
+        pytest.param(HTTPS, {"s3": {"href": S3}}, (), HTTPS, id="its-own"),
+        pytest.param(HTTPS, {"s3": {"href": S3}}, ("s3",), S3, id="s3-by-name"),
+        pytest.param(HTTPS, {"aws": {"href": S3}}, ("s3",), S3, id="s3-by-scheme"),
+        pytest.param(S3, {"https": {"href": HTTPS}}, ("https", "s3"), HTTPS, id="the-best-first"),
+        pytest.param(S3, {"https": {"href": HTTPS}}, ("s3",), S3, id="its-own-is-preferred"),
+        pytest.param(HTTPS, {"nfs": {"href": "B4.TIF"}}, ("s3",), HTTPS, id="none-of-them"),
+        pytest.param("gs://b/B4.TIF", {"s3": {"href": S3}}, (), S3, id="its-own-cannot-be-read"),
+        pytest.param(HTTPS, {"gs": {"href": "gs://b/B4.TIF"}}, ("gs",), HTTPS, id="unreadable"),
+        pytest.param(HTTPS, "nonsense", ("s3",), HTTPS, id="nonsense"),
+        pytest.param(HTTPS, {"s3": "nonsense", "b": {}}, ("s3", "b"), HTTPS, id="nonsense-inside"),
+    ],
+)
+def test_an_alternate_href_is_read_where_it_is_preferred(
+    own: str, alternates: object, preferred: tuple[str, ...], expected: str
+) -> None:
+    item = item_of()
+    item["assets"]["red"] |= {"href": own, "alternate": alternates}
+
+    scene = read_scene(RawItem(item, PLACE), SENTINEL_2, needs=["red"], alternates=preferred)
+
+    assert scene.bands["red"].href == expected
+    assert scene.bands["red"].calibration is not None
+
+
+def test_an_alternate_states_its_own_checksum() -> None:
+    item = item_of()
+    stated = {"s3": {"href": S3, "file:checksum": "1220" + "CD" * 32}}
+    item["assets"]["red"] |= {"file:checksum": "1220" + "ab" * 32, "alternate": stated}
+
+    scene = read_scene(RawItem(item, PLACE), SENTINEL_2, needs=["red"], alternates=["s3"])
+
+    assert scene.bands["red"].checksum == "1220" + "cd" * 32
