@@ -127,7 +127,7 @@ class TileEvents:
     def _observation(self, stage: StageOutcome, outcome: TileOutcome) -> dg.AssetObservation:
         """Return the event that explains why there is no materialization."""
         metadata = stage_metadata(stage, outcome)
-        metadata["standing"] = dg.MetadataValue.bool(outcome.already_quarantined)
+        metadata["standing"] = dg.MetadataValue.bool(stage.standing)
         return dg.AssetObservation(
             self._key(stage.stage),
             partition=outcome.tile,

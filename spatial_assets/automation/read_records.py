@@ -12,7 +12,8 @@ from spatial_assets.automation.records import Recorded
 from spatial_assets.pipeline.freshness.outdated import pending_changes
 from spatial_assets.pipeline.freshness.stage_inputs import inputs_from_rows
 from spatial_assets.pipeline.outcome import State
-from spatial_assets.pipeline.stages import RAW
+from spatial_assets.pipeline.quarantine_subjects import held_tiles
+from spatial_assets.pipeline.stages import RAW, chain_of
 from spatial_assets.project import Project
 from spatial_assets.stores.claims import Claimant
 from spatial_assets.stores.rows import TileWanted
@@ -29,9 +30,9 @@ def read_records(project: Project) -> Recorded:
         database.verify_claim(Claimant.of(project))
         changed = _changed(database, project)
         unreleased = _rows(database, "quarantine", project, released_at=None, kind="tile")
-        quarantined = {str(row["subject"]) for row in unreleased}
-        quarantined &= _in_state(database, project, State.QUARANTINED)
-        failed = _in_state(database, project, State.FAILED)
+        bad = _in_state(database, project, State.QUARANTINED)
+        quarantined = held_tiles(bad, unreleased, chain_of(project))
+        failed = {str(row["tile"]) for row in _in_state(database, project, State.FAILED)}
     return Recorded(
         quarantined=quarantined - changed.get(RAW, {}).keys(), failed=failed, changed=changed
     )
@@ -49,9 +50,10 @@ def _changed(database: Database, project: Project) -> Mapping[str, Mapping[str, 
     return found
 
 
-def _in_state(database: Database, project: Project, state: State) -> set[str]:
-    found = _rows(database, "tile_state", project, state=str(state))
-    return {str(row["tile"]) for row in found}
+def _in_state(database: Database, project: Project, state: State) -> list[dict[str, object]]:
+    """Return the rows of the stages of this project in one state."""
+    stages = list(chain_of(project).stages)
+    return _rows(database, "tile_state", project, state=str(state), stage=stages)
 
 
 def _rows(

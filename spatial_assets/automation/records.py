@@ -17,7 +17,7 @@ class Recorded:
     """Tiles that are more than just fresh or stale."""
 
     quarantined: Collection[str] = frozenset()
-    """Tiles in quarantine that nobody released and whose input is still the same."""
+    """Tiles of which every index is in quarantine, nobody released it and the input is the same."""
 
     failed: Collection[str] = frozenset()
     """Tiles with a stage whose last attempt failed."""

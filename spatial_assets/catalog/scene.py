@@ -6,7 +6,7 @@ Everything here can be pickled and holds no secret: hrefs are unsigned.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
 
@@ -137,6 +137,10 @@ class Scene:
 
     doubts: tuple[str, ...] = ()
     """Reasons, of `item_notes.DOUBTFUL`, to doubt the item though it is used."""
+
+    def serves(self, needs: Iterable[str]) -> bool:
+        """Return True if the item has all bands of an index."""
+        return self.bands.keys() >= set(needs)
 
     @property
     def sources(self) -> tuple[BandSource, ...]:

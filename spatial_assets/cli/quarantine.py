@@ -73,7 +73,7 @@ def list_(*, kinds: tuple[str, ...], reasons: tuple[str, ...], as_json: bool) ->
 @click.argument("subject")
 @json_option
 def show(*, subject: str, as_json: bool) -> None:
-    """Show the full record of SUBJECT: a scene id, a tile key, or boundary set/feature key."""
+    """Show the record of SUBJECT: a scene, a tile, tile/stage, or boundary set/feature key."""
     with _opened() as (opened, quarantined):
         rows = quarantined.rows(subjects=[subject])
         records = [_record(opened, quarantined, row) for row in rows]
@@ -111,7 +111,8 @@ def release(*, subjects: tuple[str, ...], kinds: tuple[str, ...], reasons: tuple
             raise click.ClickException(_unknown(subjects))
         ownership.claim(opened.project, opened.store, opened.database)
         released = quarantined.release(rows, now=now())
-    absent = sorted(set(subjects) - {str(row["subject"]) for row in rows})
+    found = [str(row["subject"]) for row in rows]
+    absent = sorted(set(subjects) - {*found, *_tiles_of(found)})
     for line in _release_lines(released):
         click.echo(line)
     if absent:
@@ -181,7 +182,7 @@ def _release_lines(released: Iterable[Row]) -> Iterator[str]:
     next_: Mapping[str, Callable[[list[str]], str]] = {
         "tile": lambda keys: (
             f"recomputed by the next run, or now: spatial-assets materialize "
-            f"--tiles {','.join(keys[:MAX_LISTED_SUBJECTS])}"
+            f"--tiles {','.join(_tiles_of(keys)[:MAX_LISTED_SUBJECTS])}"
         ),
         "scene": lambda _: "inspected again by the next run over tiles that they touch",
         "feature": lambda names: (
@@ -193,6 +194,11 @@ def _release_lines(released: Iterable[Row]) -> Iterator[str]:
         named = format_list(subjects, most=MAX_LISTED_SUBJECTS)
         yield f"{format_count(len(subjects), kind)} released: {named}."
         yield f"  {next_[kind](subjects)}"
+
+
+def _tiles_of(subjects: Iterable[str]) -> list[str]:
+    """Return the tiles of subjects, which are tiles or stages of them."""
+    return sorted({subject.partition("/")[0] for subject in subjects})
 
 
 def _unknown(subjects: Iterable[str]) -> str:

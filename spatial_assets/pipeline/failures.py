@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import errno
 import traceback
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from spatial_assets.errors import (
     REASONS_OF_THE_MOMENT,
@@ -28,6 +30,8 @@ from spatial_assets.pipeline.outcome import UPSTREAM, StageOutcome, State, TileO
 from spatial_assets.project.secrets import mask_secrets
 
 TRACEBACK_LINES = 12
+
+Result = TypeVar("Result")
 
 
 class MissingInputError(SpatialAssetsError):
@@ -162,31 +166,75 @@ def _is(error: BaseException, kind: ErrorKind) -> bool:
     return isinstance(error, kind)
 
 
+@dataclass(frozen=True)
+class Caught:
+    """An exception, to be classified here."""
+
+    error: Exception
+
+
+def result_or_error(work: Callable[[], Result]) -> Result | Caught:
+    """Return the result of `work`, or the exception that it raised."""
+    try:
+        return work()
+    except Exception as error:  # noqa: BLE001 - the one place for it
+        return Caught(error)
+
+
 def outcome_of(
-    error: BaseException, tile: str, *, stages: tuple[str, ...], at: str, inputs: str
+    error: BaseException, tile: str, *, stages: tuple[str, ...], at: str, inputs: Mapping[str, str]
 ) -> TileOutcome:
-    """Return the outcome of a tile that `error` stopped at stage `at`; no stage is complete."""
+    """Return the outcome of a tile that `error` stopped at stage `at`; no stage is complete.
+
+    Args:
+        error: what stopped it.
+        tile: its key.
+        stages: those selected.
+        at: the stage that the error belongs to.
+        inputs: stage -> hash of the inputs that decide its quarantine.
+    """
+    bad_stage = stage_outcome_of(error, at, inputs=inputs)
+    outcomes = (
+        bad_stage if stage == at else stopped_by(bad_stage, stage, inputs=inputs)
+        for stage in stages
+    )
+    return TileOutcome(tile=tile, stages=tuple(outcomes))
+
+
+def stage_outcome_of(
+    error: BaseException, stage: str, *, inputs: Mapping[str, str]
+) -> StageOutcome:
+    """Return the outcome of a stage that `error` stopped."""
     failure = failure_of(error)
     evidence = dict(getattr(error, "evidence", {}))
     if failure == UNEXPECTED:
         lines = traceback.format_exception(error)[-TRACEBACK_LINES:]
         evidence["traceback"] = mask_secrets("".join(lines))
-    message = mask_secrets(str(error)) or type(error).__name__
-    outcomes = [
-        StageOutcome(
-            stage=stage,
-            state=failure.state,
-            fingerprint=inputs,
-            reason=failure.reason if stage == at else f"{UPSTREAM}{failure.state}",
-            message=message if stage == at else f"the tile was stopped at {at}",
-            evidence=evidence if stage == at else {},
-        )
-        for stage in stages
-    ]
-    return TileOutcome(tile=tile, stages=tuple(outcomes))
+    return StageOutcome(
+        stage=stage,
+        state=failure.state,
+        fingerprint=inputs.get(stage, ""),
+        reason=failure.reason,
+        message=mask_secrets(str(error)) or type(error).__name__,
+        evidence=evidence,
+    )
 
 
-def worker_died(tile: str, *, stages: tuple[str, ...], memory_mb: int, inputs: str) -> TileOutcome:
+def stopped_by(cause: StageOutcome, stage: str, *, inputs: Mapping[str, str]) -> StageOutcome:
+    """Return the outcome of a stage that was not made because of another one."""
+    return StageOutcome(
+        stage=stage,
+        state=cause.state,
+        fingerprint=inputs.get(stage, ""),
+        reason=f"{UPSTREAM}{cause.state}",
+        message=f"the tile was stopped at {cause.stage}",
+        standing=cause.standing,
+    )
+
+
+def worker_died(
+    tile: str, *, stages: tuple[str, ...], memory_mb: int, inputs: Mapping[str, str]
+) -> TileOutcome:
     """Return the outcome of a tile whose worker process ended without a result."""
     message = (
         f"the worker process died on this tile, also when it ran alone; most often the system "
@@ -196,15 +244,10 @@ def worker_died(tile: str, *, stages: tuple[str, ...], memory_mb: int, inputs: s
     first = StageOutcome(
         stage=stages[0],
         state=State.FAILED,
-        fingerprint=inputs,
+        fingerprint=inputs.get(stages[0], ""),
         reason="worker_died",
         message=message,
         evidence={"memory_mb": memory_mb},
     )
-    later = (
-        StageOutcome(
-            stage=stage, state=State.FAILED, fingerprint=inputs, reason=f"{UPSTREAM}failed"
-        )
-        for stage in stages[1:]
-    )
+    later = (stopped_by(first, stage, inputs=inputs) for stage in stages[1:])
     return TileOutcome(tile=tile, stages=(first, *later))

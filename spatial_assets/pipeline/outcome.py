@@ -60,6 +60,14 @@ class StageOutcome:
     empty: bool = False
     """True if the stored result has no valid pixel; also set for an unchanged stage."""
 
+    standing: bool = False
+    """True for a quarantine from an earlier run: reported, not recomputed, no failure."""
+
+    @property
+    def is_own(self) -> bool:
+        """True unless the stage was skipped because another one went wrong."""
+        return not self.reason.startswith(UPSTREAM)
+
 
 @dataclass(frozen=True, kw_only=True)
 class CheckOutcome:
@@ -94,9 +102,6 @@ class TileOutcome:
     seconds: float = 0.0
     """Time in the worker."""
 
-    already_quarantined: bool = False
-    """True for a quarantine from an earlier run: reported, not recomputed, no failure."""
-
     @property
     def state(self) -> State:
         """The worst state of the stages; `unchanged` only when every stage is."""
@@ -108,10 +113,23 @@ class TileOutcome:
 
     @property
     def bad_stage(self) -> StageOutcome | None:
-        """The stage that went wrong itself, or None; the others only depend on it."""
+        """The first stage that went wrong itself, in this run rather than an earlier; or None."""
         bad = [stage for stage in self.stages if stage.state in BAD_STATES]
-        own = [stage for stage in bad if not stage.reason.startswith(UPSTREAM)]
-        return next(iter(own or bad), None)
+        return min(bad, key=lambda stage: (stage.standing, not stage.is_own), default=None)
+
+    @property
+    def already_quarantined(self) -> bool:
+        """True if stages are in quarantine from an earlier run, and none became bad in this one."""
+        return self.bad_stage is not None and self.bad_stage.standing
+
+    @property
+    def newly_quarantined(self) -> tuple[StageOutcome, ...]:
+        """The stages that were quarantined in this run, for a reason of their own."""
+        return tuple(
+            stage
+            for stage in self.stages
+            if stage.state is State.QUARANTINED and stage.is_own and not stage.standing
+        )
 
 
 MAX_NAMED_TILES = 50

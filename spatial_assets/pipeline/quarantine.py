@@ -16,6 +16,7 @@ from shapely.geometry.base import BaseGeometry
 from spatial_assets import __version__
 from spatial_assets.catalog.scene import RejectedScene
 from spatial_assets.pipeline.outcome import StageOutcome
+from spatial_assets.pipeline.quarantine_subjects import tile_of_subject, tile_subject
 from spatial_assets.project.secrets import mask_secrets
 from spatial_assets.stores import layout
 from spatial_assets.stores.objects.json import to_json
@@ -53,11 +54,11 @@ def record_of_scene(grid_id: str, scene: RejectedScene, *, now: datetime) -> Qua
 def record_of_tile(
     grid_id: str, tile: str, bad_stage: StageOutcome, *, now: datetime
 ) -> QuarantineRecord:
-    """Return the record of a tile whose input is bad."""
+    """Return the record of a tile, or of one stage of it, whose input is bad."""
     return QuarantineRecord(
         grid_id=grid_id,
         kind="tile",
-        subject=tile,
+        subject=tile_subject(tile, bad_stage.stage),
         tile=tile,
         reason=bad_stage.reason,
         message=bad_stage.message,
@@ -156,13 +157,24 @@ class Quarantine:
         reasons: Sequence[str] = (),
         subjects: Sequence[str] = (),
     ) -> list[dict[str, object]]:
-        """Return the records that are not released, filtered by kind, reason and subject."""
+        """Return the records that are not released, filtered by kind, reason and subject.
+
+        A tile as a subject stands for all records of its stages.
+        """
         if not self.database.has_table("quarantine"):
             return []
-        filters = {"kind": kinds, "reason": reasons, "subject": subjects}
+        filters = {"kind": kinds, "reason": reasons}
         where: dict[str, object] = {"grid_id": self.grid_id, "released_at": None}
         where |= {name: list(values) for name, values in filters.items() if values}
-        return self.database.rows("quarantine", where=where)
+        found = self.database.rows("quarantine", where=where)
+        chosen = set(subjects)
+        return [
+            row
+            for row in found
+            if not chosen
+            or row["subject"] in chosen
+            or (row["kind"] == "tile" and tile_of_subject(str(row["subject"])) in chosen)
+        ]
 
     def document(self, row: Row) -> bytes | None:
         """Return the record in the store."""

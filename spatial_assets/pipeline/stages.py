@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from spatial_assets.project import Project
@@ -66,6 +66,16 @@ class Chain:
         if stage == TILE_INDEX:
             return self.indices
         return tuple(name for name in self.indices if by_boundary(name) == stage)
+
+    def blocked_by(self, stage: str, bad: Collection[str]) -> str | None:
+        """Return the one of some bad stages for which `stage` cannot be made, or None.
+
+        `tile_index` describes the indices that there are: it needs one that is good.
+        """
+        found = [name for name in self.upstream_of(stage) if name in bad]
+        if stage == TILE_INDEX and len(found) < len(self.indices):
+            return None
+        return next(iter(found), None)
 
     def in_order(self, selected: Iterable[str]) -> tuple[str, ...]:
         """Return `selected` in chain order, without unknown names."""

@@ -117,7 +117,7 @@ class QuarantineRecord:
     grid_id: str
     kind: Literal["scene", "tile", "feature"]
     subject: str
-    """Scene id, tile key, or `<boundary set>/<boundary key>`."""
+    """Scene id, tile key, `<tile key>/<stage>`, or `<boundary set>/<boundary key>`."""
 
     reason: str
     message: str

@@ -106,7 +106,7 @@ def test_an_exception_falls_into_its_row(
     "error", [ValueError("x"), KeyError("x"), RecursionError("x"), ZeroDivisionError("x")]
 )
 def test_what_is_not_in_the_table_is_a_bug_and_not_tried_again(error: Exception) -> None:
-    outcome = outcome_of(error, "1", stages=("raw_tile",), at="raw_tile", inputs="")
+    outcome = outcome_of(error, "1", stages=("raw_tile",), at="raw_tile", inputs={})
 
     assert failure_of(error) == UNEXPECTED
     assert outcome.stages[0].reason == "unexpected"

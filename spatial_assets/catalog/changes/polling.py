@@ -176,6 +176,7 @@ def hash_settings(project: Project) -> str:
         shapely.to_wkb(project.area_geometry, hex=True),
         [scenes.source.endpoint, scenes.source.alternates],
         sorted(project.bands),
+        sorted(project.indices.names),
         [
             *(sensor.name, sensor.class_band, _hashed_names(sensor.class_assets)),
             sensor.radiometry.name,

@@ -89,6 +89,7 @@ def read_found(
         read_scene,
         profile=project.sensor,
         needs=project.bands,
+        indices=[index.needs for index in project.indices_in_use],
         alternates=project.scenes.source.alternates,
     )
     for item in found:
@@ -108,3 +109,17 @@ def _scene_or_record(item: RawItem, read: Callable[[RawItem], Scene]) -> Scene |
         return read(item)
     except SceneError as error:
         return rejected_item(item, error)
+
+
+def lacking_bands(project: Project, scenes: Iterable[Scene]) -> Iterator[str]:
+    """Yield a line on each index for which some scenes have no bands; they serve the others."""
+    found = list(scenes)
+    for index in project.indices_in_use:
+        lacking = [scene for scene in found if not scene.serves(index.needs)]
+        if lacking:
+            missing = {band for scene in lacking for band in set(index.needs) - set(scene.bands)}
+            named = ", ".join(sorted(missing))
+            yield (
+                f"scenes without the bands of {index.name} ({named}): {len(lacking)} of "
+                f"{len(found)}; they serve the other indices"
+            )

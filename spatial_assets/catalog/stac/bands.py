@@ -31,6 +31,9 @@ from spatial_assets.geo.sensor_profile import (
 from spatial_assets.indices import INDICES
 from spatial_assets.project.secrets import mask_secrets
 
+MISSING_BAND = "missing_band"
+"""Reason of an item without an asset for a band."""
+
 _PICTURES = frozenset({"visual", "overview", "thumbnail", "metadata"})
 
 
@@ -297,5 +300,5 @@ def _missing(
     return SceneError(
         f"no asset for the band {name!r}: expected the key or common name "
         f"{', '.join(map(str, accepted))}; the item has the assets {keys[:300]}",
-        reason="missing_band",
+        reason=MISSING_BAND,
     )

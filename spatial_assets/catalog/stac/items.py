@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from shapely.geometry.base import BaseGeometry
@@ -15,8 +15,13 @@ from shapely.geometry.base import BaseGeometry
 from spatial_assets.catalog.access.hrefs import resolve_href
 from spatial_assets.catalog.item_notes import BESIDE_RASTERS
 from spatial_assets.catalog.json_object import JsonObject, assets_of, properties_of
-from spatial_assets.catalog.scene import RejectedScene, Scene
-from spatial_assets.catalog.stac.bands import band_source, class_source, require_distinct
+from spatial_assets.catalog.scene import BandSource, RejectedScene, Scene
+from spatial_assets.catalog.stac.bands import (
+    MISSING_BAND,
+    band_source,
+    class_source,
+    require_distinct,
+)
 from spatial_assets.catalog.stac.calibration import processing_baseline
 from spatial_assets.catalog.stac.duplicates import granule_of, platform_of
 from spatial_assets.catalog.stac.footprints import (
@@ -49,7 +54,12 @@ class RawItem:
 
 
 def read_scene(
-    raw: RawItem, profile: SensorProfile, *, needs: Iterable[str], alternates: Sequence[str] = ()
+    raw: RawItem,
+    profile: SensorProfile,
+    *,
+    needs: Iterable[str],
+    indices: Iterable[Collection[str]] = (),
+    alternates: Sequence[str] = (),
 ) -> Scene:
     """Return the scene of an item, without its fingerprint.
 
@@ -57,6 +67,8 @@ def read_scene(
         raw: the item.
         profile: of the sensor.
         needs: our names of the reflective bands that the indices need.
+        indices: the bands of each index. An item that lacks bands of some serves the others, with
+            the bands of these; default: it must have all of `needs`.
         alternates: as for `with_preferred_hrefs`.
 
     Raises:
@@ -66,9 +78,7 @@ def read_scene(
     acquired = _require_known(item)
     properties = properties_of(item)
     place = place_of(item)
-    bands = {
-        name: band_source(item, name, base=raw.href, profile=profile) for name in sorted(set(needs))
-    }
+    bands = _bands(item, raw.href, profile, needs=sorted(set(needs)), indices=indices)
     require_distinct(bands)
     collection = item.get("collection")
     return Scene(
@@ -134,6 +144,36 @@ def _is_readable(href: object, base: str) -> bool:
     except SceneError:
         return False
     return True
+
+
+def _bands(
+    item: JsonObject,
+    base: str,
+    profile: SensorProfile,
+    *,
+    needs: Iterable[str],
+    indices: Iterable[Collection[str]],
+) -> dict[str, BandSource]:
+    """Return the sources of the bands of every index that the item can serve.
+
+    Raises:
+        SceneError: it can serve none, or a band is there and cannot be used.
+    """
+    found: dict[str, BandSource] = {}
+    missing: list[SceneError] = []
+    for name in needs:
+        try:
+            found[name] = band_source(item, name, base=base, profile=profile)
+        except SceneError as error:
+            if error.reason != MISSING_BAND:
+                raise
+            missing.append(error)
+    if not missing:
+        return found
+    served = {name for bands in indices if found.keys() >= set(bands) for name in bands}
+    if not served:
+        raise missing[0]
+    return {name: source for name, source in found.items() if name in served}
 
 
 def _require_known(item: JsonObject) -> dt.datetime:

@@ -14,6 +14,7 @@ import shapely
 
 from spatial_assets.catalog import Catalogue, Scene
 from spatial_assets.catalog.item_notes import ItemNotes
+from spatial_assets.catalog.sources.search import lacking_bands
 from spatial_assets.geo.grid.pixel_grid import Tile
 from spatial_assets.geo.periods import Periods
 from spatial_assets.pipeline.key_ranges import KeyRange, key_ranges
@@ -38,6 +39,9 @@ class Forecast:
 
     notes: ItemNotes
     """Items that are not used, or are used with a doubt."""
+
+    lacking: tuple[str, ...]
+    """A line on each index for which scenes have no bands."""
 
     periods: tuple[str, ...]
     """Labels of the periods with scenes."""
@@ -84,6 +88,7 @@ def forecast(
         scenes=len(scenes),
         refused=dict(Counter(scene.reason for scene in catalogue.rejected)),
         notes=catalogue.notes,
+        lacking=tuple(lacking_bands(project, catalogue.scenes)),
         periods=tuple(periods.label(index) for index in indices),
         need=needs[largest],
         largest_tile=largest.key,

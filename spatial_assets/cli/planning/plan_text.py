@@ -51,6 +51,7 @@ def plan_lines(plan: Plan) -> Iterator[str]:
     for reason, count in found.refused.items():
         yield f"{format_count(count, 'item')} of the catalogue rejected: {reason}"
     yield from found.notes.lines()
+    yield from found.lacking
     yield from plan.absent.lines()
     if refusal := plan.absent.refusal(plan.project):
         yield f"the run would stop: {refusal}"

@@ -19,6 +19,7 @@ from spatial_assets.cli.local_run.run_here import lease_owner, now
 from spatial_assets.cli.selection.inventory import MANIFEST_READ_THREADS, Inventory
 from spatial_assets.errors import LeaseHeldError
 from spatial_assets.geo.grid.pixel_grid import Shard
+from spatial_assets.pipeline.quarantine_subjects import subjects_by_tile
 from spatial_assets.pipeline.stages import TILE_INDEX, by_boundary
 from spatial_assets.stores import layout
 from spatial_assets.stores.cube.cube import stored_cube
@@ -186,9 +187,13 @@ def _remove_tile(opened: OpenProject, key: str, objects: Sequence[ObjectInfo], h
     """Remove a tile outside the area; return the number of objects."""
     keys = {"grid_id": opened.project.grid_id, "tile": key}
     opened.database.commit([Replace(table, keys, []) for table in tile_tables(opened)])
-    subject = {"grid_id": opened.project.grid_id, "kind": "tile", "subject": key}
-    if opened.database.release(subject, now=now()):
-        opened.store.delete(layout.quarantine("tile", key))
+    of_tiles = {"grid_id": opened.project.grid_id, "kind": "tile"}
+    records = opened.database.rows("quarantine", {**of_tiles, "released_at": None})
+    subjects = sorted(subjects_by_tile(records).get(key, ()))
+    if subjects:
+        opened.database.release({**of_tiles, "subject": subjects}, now=now())
+    for subject in subjects:
+        opened.store.delete(layout.quarantine("tile", subject))
     manifest_first = sorted(objects, key=lambda info: manifest_tile(info.path) is None)
     return _delete(opened, manifest_first, held)
 

@@ -18,6 +18,7 @@ from spatial_assets.cli.selection.tile_status import (
     moment,
     summarize_tile,
 )
+from spatial_assets.pipeline.quarantine_subjects import stage_of_subject, subjects_by_tile
 from spatial_assets.pipeline.stages import chain_of
 from spatial_assets.pipeline.tile.manifest_builder import lost_units
 from spatial_assets.project import Project
@@ -143,7 +144,7 @@ class Inventory:
             str(row["tile"]): moment(row["looked_at"])
             for row in self.rows("tile_inputs", columns=("tile", "looked_at"))
         }
-        quarantined = {str(row["subject"]) for row in self.quarantine() if row["kind"] == "tile"}
+        held = subjects_by_tile(self.quarantine())
         found = [
             summarize_tile(
                 key,
@@ -151,15 +152,24 @@ class Inventory:
                 stages=counted,
                 pixels=pixels[key],
                 checked_at=checked_at.get(key),
-                quarantined=key in quarantined,
+                held=held.get(key, ()),
             )
             for key in (self.project.partitioning.keys if keys is None else keys)
         ]
         return tuple(self._compared_with_store(found, counted, verify=verify))
 
     def quarantine(self) -> tuple[Row, ...]:
-        """Rows of the scenes, tiles and features in quarantine that were not released."""
-        return tuple(row for row in self.rows("quarantine") if row["released_at"] is None)
+        """Rows of the scenes, tiles and features in quarantine that were not released.
+
+        A stage that left the project is in quarantine no longer.
+        """
+        known = {"", *chain_of(self.project).stages}
+        return tuple(
+            row
+            for row in self.rows("quarantine")
+            if row["released_at"] is None
+            and (row["kind"] != "tile" or stage_of_subject(str(row["subject"])) in known)
+        )
 
     def rows(self, table: str, *, columns: Sequence[str] | None = None) -> list[dict[str, object]]:
         """Read the rows of this grid; none if the table does not exist yet."""

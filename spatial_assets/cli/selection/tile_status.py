@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
 from spatial_assets.pipeline.outcome import State
+from spatial_assets.pipeline.quarantine_subjects import is_held
 from spatial_assets.stores.rows import Row
 
 
@@ -19,12 +20,6 @@ class TileStatus(StrEnum):
     MISSING = "missing"
     EMPTY = "empty"
     MATERIALIZED = "materialized"
-
-
-STATUS_OF_BAD_STATE = {
-    State.FAILED: TileStatus.FAILED,
-    State.QUARANTINED: TileStatus.QUARANTINED,
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +50,7 @@ def summarize_tile(
     stages: Sequence[str],
     pixels: Sequence[Row] = (),
     checked_at: datetime | None = None,
-    quarantined: bool = True,
+    held: Collection[str] | None = None,
 ) -> TileSummary:
     """Summarize the status of a tile.
 
@@ -66,18 +61,19 @@ def summarize_tile(
         pixels: its rows of `tile_index` for one index.
         checked_at: time when its inputs were last checked; None if not recorded, which counts as
             the time when its pixels were made.
-        quarantined: False if a user released the tile from quarantine, so that it is missing.
+        held: subjects in quarantine of the tile; None: all its bad stages are. A stage that a
+            user released is missing.
     """
     rows = {str(row["stage"]): row for row in states}
     refreshed_at = min((moment(row["refreshed_at"]) for row in pixels), default=None)
-    status, stage = _verdict(rows, stages)
+    subjects = (tile,) if held is None else held
+    status, stage = _verdict(tile, rows, stages=stages, held=subjects)
     row = rows.get(stage, {})
     evidence = row.get("evidence")
     message = str(evidence.get("message", "")) if isinstance(evidence, Mapping) else ""
     reason = str(row.get("reason") or "")
-    if status is TileStatus.QUARANTINED and not quarantined:
-        status, message = TileStatus.MISSING, f"released from quarantine ({reason})"
-        reason = "released"
+    if status is TileStatus.MISSING and row.get("state") == State.QUARANTINED:
+        message, reason = f"released from quarantine ({reason})", "released"
     since = [moment(rows[name]["since"]) for name in ([stage] if stage else stages) if name in rows]
     return TileSummary(
         tile=tile,
@@ -97,13 +93,19 @@ def _valid_fraction(pixels: Sequence[Row]) -> float | None:
     return None if newest is None else float(str(newest["valid_fraction"]))
 
 
-def _verdict(rows: Mapping[str, Row], stages: Sequence[str]) -> tuple[TileStatus, str]:
+def _verdict(
+    tile: str, rows: Mapping[str, Row], *, stages: Sequence[str], held: Collection[str]
+) -> tuple[TileStatus, str]:
     """Return the status and the first stage it applies to; empty for a complete tile."""
-    for state, status in STATUS_OF_BAD_STATE.items():
-        bad = [name for name in stages if name in rows and rows[name]["state"] == state]
-        if bad:
-            return status, bad[0]
-    absent = [name for name in stages if name not in rows]
+    known = [name for name in stages if name in rows]
+    failed = [name for name in known if rows[name]["state"] == State.FAILED]
+    if failed:
+        return TileStatus.FAILED, failed[0]
+    bad = [name for name in known if rows[name]["state"] == State.QUARANTINED]
+    quarantined = [name for name in bad if is_held(tile, rows[name], held)]
+    if quarantined:
+        return TileStatus.QUARANTINED, quarantined[0]
+    absent = [name for name in stages if name not in rows or name in bad]
     if absent:
         return TileStatus.MISSING, absent[0]
     is_empty = any(rows[name]["state"] == State.EMPTY for name in stages)

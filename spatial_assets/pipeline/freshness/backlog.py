@@ -6,12 +6,14 @@ The judgement is pure; only `BacklogRecords.load` reads the database.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
 from spatial_assets.pipeline.outcome import UPSTREAM, State
+from spatial_assets.pipeline.quarantine_subjects import is_held, subjects_by_tile
+from spatial_assets.pipeline.stages import chain_of
 from spatial_assets.project import Project
 from spatial_assets.project.sections.freshness import Ages
 from spatial_assets.stores.rows import Row
@@ -50,15 +52,15 @@ class BacklogRecords:
     bad: Sequence[Row] = ()
     """Rows of `tile_state` for stages that failed or are in quarantine."""
 
-    held: frozenset[str] = frozenset()
-    """Tiles in quarantine, not released."""
+    held: Mapping[str, Collection[str]] = field(default_factory=dict)
+    """Tile -> subjects in quarantine, not released: the tile, or stages of it."""
 
     scenes: int = 0
     """Number of scenes in quarantine, not released."""
 
     @classmethod
-    def load(cls, database: Database, grid_id: str) -> BacklogRecords:
-        """Read the records of a grid."""
+    def load(cls, database: Database, grid_id: str, *, stages: Sequence[str]) -> BacklogRecords:
+        """Read the records of a grid, about these stages."""
         checked = database.rows(
             "tile_inputs", where={"grid_id": grid_id}, columns=("tile", "looked_at")
         )
@@ -66,8 +68,10 @@ class BacklogRecords:
         in_force = database.rows("quarantine", where={"grid_id": grid_id, "released_at": None})
         return cls(
             checked_at={str(row["tile"]): timestamp(row["looked_at"]) for row in checked},
-            bad=database.rows("tile_state", where={"grid_id": grid_id, "state": states}),
-            held=frozenset(str(row["subject"]) for row in in_force if row["kind"] == "tile"),
+            bad=database.rows(
+                "tile_state", where={"grid_id": grid_id, "state": states, "stage": list(stages)}
+            ),
+            held=subjects_by_tile(in_force),
             scenes=len({str(row["subject"]) for row in in_force if row["kind"] == "scene"}),
         )
 
@@ -147,7 +151,7 @@ def backlog_now(project: Project, database: Database, *, now: datetime) -> Backl
     tiles = project.tile_keys
     return backlog_of(
         tiles,
-        BacklogRecords.load(database, project.grid_id),
+        BacklogRecords.load(database, project.grid_id, stages=chain_of(project).stages),
         ages=project.tile_ages,
         allowed=project.freshness.backlog.allowed(len(tiles)),
         now=now,
@@ -165,7 +169,7 @@ def _bad_stages(records: BacklogRecords) -> Mapping[str, BacklogEntry]:
 def _bad_rows(records: BacklogRecords) -> Iterator[BacklogEntry]:
     for row in records.bad:
         tile, reason = str(row["tile"]), BacklogReason(str(row["state"]))
-        if reason is BacklogReason.FAILED or tile in records.held:
+        if reason is BacklogReason.FAILED or is_held(tile, row, records.held.get(tile, ())):
             yield BacklogEntry(
                 tile=tile,
                 reason=reason,

@@ -138,6 +138,12 @@ def inputs_by_stage(
     return known
 
 
+def stage_settings(project: Project) -> Mapping[str, str]:
+    """Map each stage to the hash of the settings and code of this stage and of all before it."""
+    inputs = inputs_by_stage(project, scenes="", boundaries={})
+    return {stage: each.settings for stage, each in inputs.items()}
+
+
 def _combined(hashes: Iterable[str]) -> str:
     """Combine hashes into one; equal hashes stay as they are."""
     found = sorted(set(hashes))

@@ -29,8 +29,9 @@ from spatial_assets.pipeline.quarantine import (
     record_of_tile,
     renewed,
 )
+from spatial_assets.pipeline.quarantine_subjects import stage_of_subject, tile_subject
 from spatial_assets.pipeline.run.known_states import STORED_FINGERPRINT, KnownStates
-from spatial_assets.pipeline.stages import RAW, TILE_INDEX, by_boundary
+from spatial_assets.pipeline.stages import RAW, TILE_INDEX, by_boundary, chain_of
 from spatial_assets.pipeline.tile.task import TileResult, TileTask
 from spatial_assets.project import Project
 from spatial_assets.stores import layout
@@ -96,21 +97,37 @@ class Committer:
         if result.index_rows is not None:
             changes.append(self._index_change(tile, result))
         changes += self._statistics_changes(tile, result)
-        bad_stage = outcome.bad_stage
-        if (
-            bad_stage is not None
-            and bad_stage.state is State.QUARANTINED
-            and not outcome.already_quarantined
-        ):
-            changes.append(Upsert("quarantine", [self._tile_record(outcome.tile, bad_stage)]))
+        changes += self._quarantine_changes(outcome)
         if changes or len(self._unchanged) >= MAX_DEFERRED_TILES:
             self._commit(changes)
         if result.manifest != stored:
             commit_manifest(self.store, result.manifest)
         for path in result.dropped_objects:
             self.store.delete(path)
-        if outcome.tile in self.known_states.tiles and not self.known_states.still_bad(outcome):
-            self._release("tile", [outcome.tile])
+        self._release("tile", self.known_states.ended(outcome, chain_of(self.project)))
+
+    def forget_other_stages(self) -> None:
+        """Remove what the database has of stages that left the project; pixels and rows stay.
+
+        Their quarantine ends too: nobody would release it.
+        """
+        stages, grid = chain_of(self.project).stages, self.project.grid_id
+        wanted = self.database.rows("tile_wanted", where={"grid_id": grid}, columns=["stage"])
+        recorded = self.database.rows("tile_state", where={"grid_id": grid}, columns=["stage"])
+        found = {str(row["stage"]) for row in (*wanted, *recorded)} - set(stages)
+        changes = [
+            Replace(table, {"grid_id": grid, "stage": stage}, ())
+            for stage in sorted(found)
+            for table in ("tile_state", "tile_wanted")
+        ]
+        self.database.commit(changes)
+        subjects = sorted(self.known_states.subjects)
+        left = [each for each in subjects if stage_of_subject(each) not in {"", *stages}]
+        if found:  # earlier versions recorded the tile, whatever the stage
+            where = {"grid_id": grid, "state": str(State.QUARANTINED)}
+            bad = {row["tile"] for row in self.database.rows("tile_state", where, columns=["tile"])}
+            left += [each for each in subjects if not stage_of_subject(each) and each not in bad]
+        self._release("tile", left)
 
     def finish(self) -> None:
         """Write the deferred records."""
@@ -122,10 +139,8 @@ class Committer:
 
     def record_known_quarantine(self, task: TileTask, outcome: TileOutcome) -> None:
         """Write that a tile was checked and its quarantine still applies; nothing was computed."""
-        record = self.known_states.records.get(("tile", outcome.tile))
         inputs = self._inputs(task, TileResult(outcome=outcome, manifest=task.manifest))
-        seen = Upsert("quarantine", renewed([record] if record else [], now=self.clock()))
-        self._commit([*inputs, seen])
+        self._commit([*inputs, *self._quarantine_changes(outcome)])
 
     def record_states(self, outcome: TileOutcome) -> None:
         """Write the states of a tile whose walk returned no manifest: it died or never began."""
@@ -162,9 +177,11 @@ class Committer:
 
     def _state_changes(self, outcome: TileOutcome) -> list[Upsert]:
         """Return the rows that `tile_state` lacks; it has those of an earlier quarantine."""
-        states = [self._state(outcome.tile, stage) for stage in outcome.stages]
+        states = [
+            self._state(outcome.tile, stage) for stage in outcome.stages if not stage.standing
+        ]
         new = [state for state in states if state is not None]
-        return [Upsert("tile_state", new)] if new and not outcome.already_quarantined else []
+        return [Upsert("tile_state", new)] if new else []
 
     def _state(self, tile: str, stage: StageOutcome) -> TileState | None:
         """Return the row of a stage, or None if `tile_state` already has it."""
@@ -262,10 +279,23 @@ class Committer:
     ) -> list[Mapping[str, object]]:
         return [{**self._keys(tile), **row} for row in rows]
 
+    def _quarantine_changes(self, outcome: TileOutcome) -> list[Upsert]:
+        """Return the new records of a tile, and the old ones if they were last seen long ago."""
+        new = [self._tile_record(outcome.tile, stage) for stage in outcome.newly_quarantined]
+        stands = {tile_subject(outcome.tile, s.stage) for s in outcome.stages if s.standing}
+        seen = [
+            row
+            for row in self.known_states.records_of(outcome.tile)
+            if row["subject"] in stands | {outcome.tile} and stands
+        ]
+        rows: list[RowLike] = [*new, *renewed(seen, now=self.clock())]
+        return [Upsert("quarantine", rows)] if rows else []
+
     def _tile_record(self, tile: str, bad_stage: StageOutcome) -> QuarantineRecord:
         record = record_of_tile(self.project.grid_id, tile, bad_stage, now=self.clock())
-        since = self.known_states.first_seen("tile", tile) or record.first_seen
-        self.store.put(layout.quarantine("tile", tile), quarantine_document(record, since=since))
+        since = self.known_states.first_seen("tile", record.subject) or record.first_seen
+        path = layout.quarantine("tile", record.subject)
+        self.store.put(path, quarantine_document(record, since=since))
         return record
 
 

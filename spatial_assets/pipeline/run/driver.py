@@ -7,11 +7,13 @@ commit is in commit.py, the work of a worker in tile/walk.py.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from spatial_assets.catalog import Catalogue, find_scenes
+from spatial_assets.catalog.sources.search import lacking_bands
 from spatial_assets.geo.grid.pixel_grid import Tile
 from spatial_assets.geo.periods import Periods
 from spatial_assets.pipeline import ownership
@@ -31,6 +33,8 @@ from spatial_assets.stores.cube.metadata import CubeSpec
 from spatial_assets.stores.objects.grid_identity import claim_grid
 from spatial_assets.stores.objects.store import ObjectStore
 from spatial_assets.stores.tables.database import Database
+
+logger = logging.getLogger(__name__)
 
 LEASE_WAIT = timedelta(seconds=120)
 """Longest wait for tiles leased by another driver while none of them is released: longer than the
@@ -102,6 +106,8 @@ class TilePipeline:
         scenes = RunScenes(project, self.store, self.engine, self.find)
         if RAW in selected:
             scenes.gather(tiles, now=self.clock())
+            for line in lacking_bands(project, scenes.catalogue.scenes):
+                logger.warning("%s", line)
         periods = ensure_axes(project, self.store, scenes, owner=self.owner, clock=self.clock)
         if RAW in selected:
             scenes.register(owner=self.owner, clock=self.clock)
@@ -116,6 +122,7 @@ class TilePipeline:
             clock=self.clock,
             known_states=known_states,
         )
+        committer.forget_other_stages()
         committer.record_scenes(scenes.rejected.values(), usable=scenes.records)
         with TileLeases(self.store, owner=self.owner, clock=self.clock) as leases:
             run = Run(

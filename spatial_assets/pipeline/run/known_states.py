@@ -5,13 +5,16 @@ Known bad input is reported again, not computed again, until it changes or a use
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 
+from spatial_assets.pipeline.failures import stopped_by
 from spatial_assets.pipeline.freshness.stage_inputs import InputsByStage, inputs_from_rows
 from spatial_assets.pipeline.outcome import BAD_STATES, UPSTREAM, StageOutcome, State, TileOutcome
-from spatial_assets.pipeline.stages import RAW
+from spatial_assets.pipeline.quarantine_subjects import is_in_force, subjects_by_tile, tile_subject
+from spatial_assets.pipeline.stages import RAW, Chain
 from spatial_assets.stores.objects.manifests import TileManifest
 from spatial_assets.stores.rows import Row
 from spatial_assets.stores.stage_facts import WHOLE_STAGE
@@ -28,8 +31,8 @@ class KnownStates:
     states: Mapping[tuple[str, str], Row]
     """(tile, stage) -> row of `tile_state`."""
 
-    tiles: frozenset[str]
-    """Tiles in quarantine, not released."""
+    subjects: frozenset[str]
+    """Tiles and stages of tiles in quarantine, not released; see `tile_subject`."""
 
     scenes: Mapping[str, tuple[str, str]]
     """Scene in quarantine -> (reason, fingerprint)."""
@@ -51,7 +54,7 @@ class KnownStates:
         return cls(
             states={(str(row["tile"]), str(row["stage"])): row for row in states},
             inputs={str(row["tile"]): row for row in inputs},
-            tiles=frozenset(str(row["subject"]) for row in in_force if row["kind"] == "tile"),
+            subjects=frozenset(str(row["subject"]) for row in in_force if row["kind"] == "tile"),
             scenes={
                 str(row["subject"]): (str(row["reason"]), str(row["checksum"]))
                 for row in in_force
@@ -65,39 +68,31 @@ class KnownStates:
         row = self.inputs.get(tile)
         return {} if row is None else inputs_from_rows([row])[tile]
 
-    def outcome(
-        self, tile: str, stages: tuple[str, ...], *, upstream: Iterable[str], inputs: str
-    ) -> TileOutcome | None:
-        """Return the outcome of a tile whose quarantine still applies, or None.
+    def standing(
+        self, tile: str, selected: Sequence[str], *, chain: Chain, inputs: Mapping[str, str]
+    ) -> Mapping[str, StageOutcome]:
+        """Map the selected stages whose quarantine still applies to their outcomes.
+
+        A stage without which others cannot be made takes these with it. If `raw_tile` is not
+        selected, a stage that is selected by name is made whatever its own state is.
 
         Args:
             tile: its key.
-            stages: those selected.
-            upstream: those that they depend on and that are not selected.
-            inputs: see `input_fingerprint`; it counts where `raw_tile` is selected.
+            selected: the selected stages.
+            chain: the stages of the project.
+            inputs: stage -> hash of the inputs that decide its quarantine now.
         """
-        if RAW in stages:
-            applies = any(self._of(tile, stage, inputs=inputs) for stage in stages)
-        else:
-            applies = any(self._of(tile, stage) for stage in upstream)
-        if not applies:
-            return None
-        rows = [self._of(tile, stage) for stage in stages]
-        return TileOutcome(
-            tile=tile,
-            already_quarantined=True,
-            stages=tuple(
-                StageOutcome(
-                    stage=stage,
-                    state=State.QUARANTINED,
-                    fingerprint=inputs,
-                    reason=str(row["reason"]) if row else f"{UPSTREAM}quarantined",
-                    message="still in quarantine: the input has not changed since",
-                    evidence=_mapping(row["evidence"]) if row else {},
-                )
-                for stage, row in zip(stages, rows, strict=True)
-            ),
-        )
+        bad: dict[str, StageOutcome] = {}
+        judged = RAW in selected
+        for stage in chain.stages:
+            chosen = stage in selected
+            row = self._of(tile, stage, inputs=inputs.get(stage) if judged and chosen else None)
+            cause = chain.blocked_by(stage, bad)
+            if cause is not None:
+                bad[stage] = stopped_by(bad[cause], stage, inputs=inputs)
+            elif row is not None and _is_own(row) and (judged or not chosen):
+                bad[stage] = _standing(row, inputs=inputs)
+        return {stage: outcome for stage, outcome in bad.items() if stage in selected}
 
     def first_seen(self, kind: str, subject: str) -> datetime | None:
         """Return when something was quarantined, or None if it is not in quarantine."""
@@ -106,18 +101,27 @@ class KnownStates:
 
     def released(self, tile: str, stages: Iterable[str]) -> bool:
         """Return True if one of these stages is quarantined by its state and a user released it."""
-        found = (self.states.get((tile, stage), {}) for stage in stages)
-        return tile not in self.tiles and any(
-            row.get("state") == State.QUARANTINED for row in found
+        rows = [(stage, self.states.get((tile, stage), {})) for stage in stages]
+        return any(
+            row.get("state") == State.QUARANTINED
+            and _is_own(row)
+            and not is_in_force(self.subjects, tile, stage)
+            for stage, row in rows
         )
 
-    def is_known(self, outcome: TileOutcome) -> bool:
-        """Return True if the tile was quarantined before, at the same stage for the same reason."""
-        bad_stage = outcome.bad_stage
-        if bad_stage is None or bad_stage.state is not State.QUARANTINED:
-            return False
-        row = self._of(outcome.tile, bad_stage.stage)
-        return row is not None and row["reason"] == bad_stage.reason
+    def with_known(self, outcome: TileOutcome) -> TileOutcome:
+        """Return an outcome in which a stage quarantined before for the same reason is standing."""
+        stages = tuple(
+            replace(each, standing=each.standing or self._is_known(outcome.tile, each))
+            for each in outcome.stages
+        )
+        return replace(outcome, stages=stages)
+
+    def _is_known(self, tile: str, stage: StageOutcome) -> bool:
+        row = self._of(tile, stage.stage)
+        return (
+            stage.state is State.QUARANTINED and row is not None and row["reason"] == stage.reason
+        )
 
     def stored(self, tile: str, stage: str) -> str | None:
         """Return the fingerprint of the stage's last good result in this database, or None.
@@ -151,20 +155,65 @@ class KnownStates:
             return not manifest.units(stage)
         return self.stored(manifest.tile, stage) == whole.fingerprint
 
-    def still_bad(self, outcome: TileOutcome) -> bool:
-        """Return True if a stage of the tile is bad, or stays bad, after `outcome`."""
-        ended = {stage.stage for stage in outcome.stages}
-        return any(stage.state in BAD_STATES for stage in outcome.stages) or any(
-            tile == outcome.tile and stage not in ended and row["state"] == State.QUARANTINED
-            for (tile, stage), row in self.states.items()
-        )
+    def ended(self, outcome: TileOutcome, chain: Chain) -> list[str]:
+        """Return the subjects of a tile that are in quarantine no longer after `outcome`."""
+        tile = outcome.tile
+        reasons = {
+            stage: str(row["reason"])
+            for stage in chain.stages
+            if (row := self.states.get((tile, stage))) and row["state"] == State.QUARANTINED
+        }
+        bad = {each.stage: each for each in outcome.stages if each.state in BAD_STATES}
+        for each in outcome.stages:
+            reasons.pop(each.stage, None)
+        reasons |= {stage: each.reason for stage, each in bad.items()}
+        own = {stage for stage, reason in reasons.items() if not reason.startswith(UPSTREAM)}
+        kept = {tile_subject(tile, stage) for stage in own}
+        new = {tile_subject(tile, each.stage) for each in outcome.newly_quarantined}
+        if kept - self.subjects - new:
+            kept.add(tile)  # a record of an earlier version holds for a stage as well
+        return sorted(set(self._by_tile.get(tile, ())) - kept)
+
+    def records_of(self, tile: str) -> list[Row]:
+        """Return the quarantine records of a tile and of its stages."""
+        return [self.records["tile", subject] for subject in self._by_tile.get(tile, ())]
+
+    @cached_property
+    def _by_tile(self) -> Mapping[str, Collection[str]]:
+        return subjects_by_tile(self.records.values())
 
     def _of(self, tile: str, stage: str, *, inputs: str | None = None) -> Row | None:
         """Return the row of a stage in quarantine, unless released or of another input."""
         row = self.states.get((tile, stage))
-        if row is None or row["state"] != State.QUARANTINED or tile not in self.tiles:
+        if row is None or row["state"] != State.QUARANTINED:
+            return None
+        if _is_own(row) and not is_in_force(self.subjects, tile, stage):
             return None
         return row if inputs in {None, row["fingerprint"]} else None
+
+
+def _is_own(row: Row) -> bool:
+    """Return True if a stage is in quarantine for itself, not for a stage before it."""
+    return not str(row["reason"] or "").startswith(UPSTREAM)
+
+
+def _standing(row: Row, *, inputs: Mapping[str, str]) -> StageOutcome:
+    """Return the outcome of a stage whose quarantine still applies."""
+    stage = str(row["stage"])
+    evidence = {
+        name: value
+        for name, value in _mapping(row["evidence"]).items()
+        if name not in {STORED_FINGERPRINT, "message"}
+    }
+    return StageOutcome(
+        stage=stage,
+        state=State.QUARANTINED,
+        fingerprint=inputs.get(stage, ""),
+        reason=str(row["reason"]),
+        message="still in quarantine: the input has not changed since",
+        evidence=evidence,
+        standing=True,
+    )
 
 
 def _mapping(value: object) -> Mapping[str, object]:

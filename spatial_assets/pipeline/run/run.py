@@ -7,7 +7,7 @@ of the next tiles are prefetched.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -19,7 +19,8 @@ from spatial_assets.errors import LeaseHeldError
 from spatial_assets.geo.grid.pixel_grid import Tile
 from spatial_assets.geo.periods import Periods
 from spatial_assets.pipeline.engines.engine import Engine, InlineEngine, ProcessEngine, WorkerDied
-from spatial_assets.pipeline.failures import outcome_of, worker_died
+from spatial_assets.pipeline.failures import Caught, outcome_of, result_or_error, worker_died
+from spatial_assets.pipeline.freshness.stage_inputs import stage_settings
 from spatial_assets.pipeline.outcome import TileOutcome
 from spatial_assets.pipeline.run.commit import Committer
 from spatial_assets.pipeline.run.known_states import KnownStates
@@ -28,7 +29,7 @@ from spatial_assets.pipeline.run.scenes_of_run import RunScenes
 from spatial_assets.pipeline.run.tile_leases import TileLeases
 from spatial_assets.pipeline.stages import RAW, TILE_INDEX, Chain, by_boundary
 from spatial_assets.pipeline.tile.raw_tile import remote_windows, scenes_to_read
-from spatial_assets.pipeline.tile.task import TileResult, TileTask, input_fingerprint
+from spatial_assets.pipeline.tile.task import TileResult, TileTask, input_fingerprints
 from spatial_assets.pipeline.tile.walk import Walker
 from spatial_assets.project import Project
 from spatial_assets.stores.objects.manifests import TileManifest, read_manifest
@@ -74,7 +75,8 @@ class Run:
                 deadline = time.monotonic() + lease_wait.total_seconds()
             elif time.monotonic() >= deadline:
                 yield from (
-                    self._outcome_of(self._leased_elsewhere[tile.key], tile) for tile in held
+                    self._failed(self._leased_elsewhere[tile.key], self._new_task(tile))
+                    for tile in held
                 )
                 return
             waiting = held
@@ -101,20 +103,25 @@ class Run:
 
     def _tasks(self, tiles: Sequence[Tile]) -> Iterator[TileTask]:
         """Yield the tiles that need a worker, each with its lease; the engine reads them lazily."""
-        due = (task for task in map(self._new_task, tiles) if not self._is_quarantined(task))
+        due = (task for task in map(self._new_task, tiles) if not self._needs_no_worker(task))
         for task, take in self.leases.prepare(due, self._take):
             ready = self._prepared(task, take)
             if ready is not None:
                 yield ready
 
-    def _is_quarantined(self, task: TileTask) -> bool:
-        """Return True, and record the outcome, if an earlier quarantine still applies."""
-        outcome = self._quarantine_outcome(task)
-        if outcome is None:
+    def _needs_no_worker(self, task: TileTask) -> bool:
+        """Return True, and record the outcome, if all stages stay in quarantine."""
+        if task.stages:
             return False
+        outcome = self._with_standing(task, TileOutcome(tile=task.tile.key, stages=()))
         self.committer.record_known_quarantine(task, outcome)
         self._without_worker.append(outcome)
         return True
+
+    def _with_standing(self, task: TileTask, outcome: TileOutcome) -> TileOutcome:
+        """Return the outcome of a tile with the stages that were not walked, in chain order."""
+        ended = {**task.standing, **{each.stage: each for each in outcome.stages}}
+        return replace(outcome, stages=tuple(ended[stage] for stage in self.selected))
 
     def _take(self, task: TileTask) -> TileManifest | None:
         """Lease the tile and return its stored manifest. Called by several threads.
@@ -133,19 +140,16 @@ class Run:
 
     def _prepared(self, task: TileTask, take: Callable[[], TileManifest | None]) -> TileTask | None:
         """Complete the task with its stored manifest; on an error record it and return None."""
-        try:
-            stored = take()
-            task = self._with_manifest(task, stored)
-        except LeaseHeldError as error:
-            self._leased_elsewhere[task.tile.key] = error
+        found = result_or_error(lambda: self._with_manifest(task, take()))
+        if not isinstance(found, Caught):
+            return found
+        if isinstance(found.error, LeaseHeldError):
+            self._leased_elsewhere[task.tile.key] = found.error
             return None
-        except Exception as error:  # noqa: BLE001 - judged by failures.py, the one place for it
-            outcome = self._outcome_of(error, task.tile, inputs=self._inputs(task))
-            self.committer.record_states(outcome)
-            self._without_worker.append(outcome)
-            return None
-        self._stored[task.tile.key] = stored
-        return task
+        outcome = self._failed(found.error, task)
+        self.committer.record_states(outcome)
+        self._without_worker.append(outcome)
+        return None
 
     def _with_manifest(self, task: TileTask, stored: TileManifest | None) -> TileTask:
         """Return the task of a leased tile; the lease is released if the tile cannot be walked.
@@ -163,17 +167,26 @@ class Run:
         except BaseException:
             self.leases.release(task.tile.key)
             raise
+        self._stored[task.tile.key] = stored
         return task
 
     def _new_task(self, tile: Tile) -> TileTask:
         """Return the task of a tile, as if nothing were stored of it."""
-        scenes = self.scenes.for_tile(tile)
+        found = self.scenes.for_tile(tile)
+        scenes = tuple(scene for scene, _ in found)
+        rejected = self.scenes.rejected_near(tile.footprint(self.project.pixel_grid))
+        inputs = input_fingerprints(scenes, rejected, settings=self._settings)
+        standing = self.known_states.standing(
+            tile.key, self.selected, chain=self.chain, inputs=inputs
+        )
         return TileTask(
             tile=tile,
-            stages=self.selected,
-            scenes=tuple(scene for scene, _ in scenes),
-            raw_bytes=tuple(size for _, size in scenes),
-            rejected=self.scenes.rejected_near(tile.footprint(self.project.pixel_grid)),
+            stages=tuple(stage for stage in self.selected if stage not in standing),
+            inputs=inputs,
+            standing=standing,
+            scenes=scenes,
+            raw_bytes=tuple(size for _, size in found),
+            rejected=rejected,
             scenes_hash=self.scenes.scenes_hash(tile),
             manifest=TileManifest(grid_id=self.project.grid_id, tile=tile.key),
             periods=self.periods,
@@ -182,32 +195,25 @@ class Run:
         )
 
     @cached_property
+    def _settings(self) -> Mapping[str, str]:
+        return stage_settings(self.project)
+
+    @cached_property
     def _product_periods(self) -> tuple[int, ...]:
         return self.scenes.product_periods(self.periods)
 
-    @cached_property
-    def _upstream(self) -> frozenset[str]:
-        """The stages that the selected ones depend on, directly or not, without themselves."""
-        found: set[str] = set()
-        new = set(self.selected)
-        while new:
-            new = {name for stage in new for name in self.chain.upstream_of(stage)} - found
-            found |= new
-        return frozenset(found - set(self.selected))
-
-    def _quarantine_outcome(self, task: TileTask) -> TileOutcome | None:
-        return self.known_states.outcome(
-            task.tile.key, self.selected, upstream=self._upstream, inputs=self._inputs(task)
-        )
-
     def _known(self, stored: TileManifest) -> TileManifest:
-        """Return the manifest without the stages whose rows are not in this database."""
+        """Return the manifest without the stages whose rows are not in this database.
+
+        Of stages that left the project only the objects stay listed, for `prune`.
+        """
         tabular = [by_boundary(name) for name in self.chain.indices] + [TILE_INDEX]
         for stage in tabular:
             if stage in self.selected and not self.known_states.has_rows(stage, stored):
                 fresh = self.committer.reload([stored.tile])  # another driver may have been faster
                 if not fresh.has_rows(stage, stored):
                     stored = stored.without(stage)
+        stored = stored.without_books_of_others(self.chain.stages)
         if self.known_states.released(stored.tile, self.selected):
             return stored.invalidated(self.selected)
         return stored
@@ -220,25 +226,26 @@ class Run:
             with self.leases.committing(key):
                 if isinstance(result, WorkerDied):
                     memory = self.project.compute.for_tile(key).memory_mb
-                    outcome = worker_died(
-                        key, stages=self.selected, memory_mb=memory, inputs=self._inputs(task)
+                    died = worker_died(
+                        key, stages=task.stages, memory_mb=memory, inputs=task.inputs
                     )
+                    outcome = self._with_standing(task, died)
                     self.committer.record_states(outcome)
                     return outcome
-                if RAW not in self.selected and self.known_states.is_known(result.outcome):
-                    result = replace(
-                        result, outcome=replace(result.outcome, already_quarantined=True)
-                    )
-                self.committer.commit(task, result, stored=stored)
+                outcome = self._with_standing(task, result.outcome)
+                if RAW not in self.selected:
+                    outcome = self.known_states.with_known(outcome)
+                self.committer.commit(task, replace(result, outcome=outcome), stored=stored)
         except LeaseHeldError as error:
-            return self._outcome_of(error, task.tile, inputs=self._inputs(task))
-        return result.outcome
+            return self._failed(error, task)
+        return outcome
 
-    def _outcome_of(self, error: Exception, tile: Tile, *, inputs: str = "") -> TileOutcome:
-        return outcome_of(error, tile.key, stages=self.selected, at=self.selected[0], inputs=inputs)
-
-    def _inputs(self, task: TileTask) -> str:
-        return input_fingerprint(task.scenes, task.rejected, self.project.checks)
+    def _failed(self, error: Exception, task: TileTask) -> TileOutcome:
+        """Return the outcome of a tile that could not be walked or committed."""
+        outcome = outcome_of(
+            error, task.tile.key, stages=task.stages, at=task.stages[0], inputs=task.inputs
+        )
+        return self._with_standing(task, outcome)
 
 
 def with_prefetch(tasks: Iterable[TileTask], project: Project) -> Iterator[TileTask]:

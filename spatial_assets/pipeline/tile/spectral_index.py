@@ -28,10 +28,11 @@ from spatial_assets.geo.radiometry import FILL
 from spatial_assets.geo.verdict import Verdict
 from spatial_assets.pipeline.failures import MissingInputError, TileQuarantinedError
 from spatial_assets.pipeline.fingerprints import fingerprint
-from spatial_assets.pipeline.outcome import CheckOutcome
+from spatial_assets.pipeline.outcome import CheckOutcome, StageOutcome
 from spatial_assets.pipeline.stages import CODE_VERSIONS, INDEX_RANGE
 from spatial_assets.pipeline.tile.manifest_builder import ManifestBuilder
 from spatial_assets.pipeline.tile.reprojected_raster import SceneLayer
+from spatial_assets.pipeline.tile.scene_record import SceneRecord
 from spatial_assets.pipeline.tile.task import TileTask
 from spatial_assets.pipeline.tile.worker_context import WorkerContext
 from spatial_assets.project.sections.checks import ChecksSettings
@@ -39,6 +40,9 @@ from spatial_assets.stores import layout
 from spatial_assets.stores.cube.cube import read_window, write_tile
 from spatial_assets.stores.objects.manifests import StageEntry
 from spatial_assets.stores.stage_facts import Figures, IndexFacts
+
+OUT_OF_RANGE = "index_out_of_range"
+"""Reason of the quarantine of an index of which most values were removed."""
 
 
 class SpectralIndexStage:
@@ -51,6 +55,7 @@ class SpectralIndexStage:
         self._builder = builder
         self._values: dict[str, NDArray[np.int16]] = {}
         self._range_check = IndexRangeCheck(context.project.checks, self.names, builder)
+        self._range_check.recall(task.standing)
         self.newest: NDArray[np.int16] | None = None
         """Values of the first index in the newest period composed, for the preview."""
 
@@ -63,6 +68,30 @@ class SpectralIndexStage:
     def owned(self) -> NDArray[np.bool_]:
         """True where a pixel belongs to the tile."""
         return self._task.tile.owned(self._context.grid)
+
+    def require_bands(self, index: SpectralIndex, scenes: Sequence[SceneRecord]) -> None:
+        """Refuse an index of which no scene of the tile has the bands; name those that lack some.
+
+        Raises:
+            TileQuarantinedError: there are scenes, and none has the bands.
+        """
+        lacking = {
+            scene.id: sorted(set(index.needs) - set(scene.bands))
+            for scene in scenes
+            if not set(index.needs) <= set(scene.bands)
+        }
+        if not lacking:
+            return
+        self._builder.report(index.name, scenes_without_its_bands=len(lacking))
+        if len(lacking) < len(scenes):
+            return
+        bands = sorted({band for missing in lacking.values() for band in missing})
+        message = (
+            f"none of the {len(scenes)} scenes of the tile has {', '.join(bands)}, which "
+            f"{index.name} needs; add the band to the items or to [scenes.sensor] bands, or take "
+            f"{index.name} out of [indices] names"
+        )
+        raise TileQuarantinedError(message, reason="missing_band", evidence={"bands": bands})
 
     def begin_period(self) -> None:
         """Free the values of the period before."""
@@ -235,6 +264,18 @@ class IndexRangeCheck:
         self._uniform: dict[str, list[str]] = {}
         """Index -> periods in which it has one value over all clear land."""
 
+    def recall(self, standing: Mapping[str, StageOutcome]) -> None:
+        """Take over the figures of the indices that stay in quarantine for them."""
+        for index in self._indices:
+            outcome = standing.get(index)
+            if outcome is not None and outcome.reason == OUT_OF_RANGE:
+                self._worst[index] = {
+                    name: value
+                    for name, value in outcome.evidence.items()
+                    if isinstance(value, float | int | str)
+                }
+                self._report(severe=True)
+
     def require_plausible(self, index: str, label: str, evidence: Figures) -> None:
         """Refuse an index of which most values had to be removed.
 
@@ -253,7 +294,7 @@ class IndexRangeCheck:
             "quarantine_removed_share): a wrong band, scale or offset; see the calibration of the "
             "scenes in raw_tile"
         )
-        raise TileQuarantinedError(message, reason="index_out_of_range", evidence={**figures})
+        raise TileQuarantinedError(message, reason=OUT_OF_RANGE, evidence={**figures})
 
     def judge(self, index: str) -> None:
         """Report the share out of range of an index that is complete for the tile.

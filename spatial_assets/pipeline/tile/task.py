@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from spatial_assets.catalog.scene import RejectedScene
 from spatial_assets.geo.grid.pixel_grid import Tile
 from spatial_assets.geo.periods import Periods
 from spatial_assets.pipeline.fingerprints import fingerprint
-from spatial_assets.pipeline.outcome import TileOutcome
-from spatial_assets.pipeline.stages import CODE_VERSIONS
+from spatial_assets.pipeline.outcome import StageOutcome, TileOutcome
 from spatial_assets.pipeline.tile.scene_record import SceneRecord
-from spatial_assets.project.sections.checks import ChecksSettings
 from spatial_assets.stores.objects.manifests import TileManifest
 
 
-def input_fingerprint(
-    scenes: Iterable[SceneRecord], rejected: Iterable[RejectedScene], checks: ChecksSettings
-) -> str:
-    """Hash the scenes that reach a tile, good or bad, and what judges them: code and limits."""
+def input_fingerprints(
+    scenes: Iterable[SceneRecord],
+    rejected: Iterable[RejectedScene],
+    *,
+    settings: Mapping[str, str],
+) -> Mapping[str, str]:
+    """Map each stage to a hash of all that decides its quarantine.
+
+    Args:
+        scenes: usable scenes that reach the tile.
+        rejected: the others that reach it.
+        settings: stage -> hash of the settings and the code of this stage and of all before it.
+    """
     good = sorted(
         (scene.id, scene.fingerprint, scene.solar_day.isoformat(), scene.platform)
         for scene in scenes
     )
     bad = sorted((scene.id, scene.fingerprint, scene.reason) for scene in rejected)
-    return fingerprint("input", good, bad, CODE_VERSIONS, checks.quarantine_removed_share)
+    of_scenes = fingerprint("input", good, bad)
+    return {stage: fingerprint(of_scenes, hashed) for stage, hashed in settings.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +42,13 @@ class TileTask:
 
     tile: Tile
     stages: tuple[str, ...]
-    """Selected stages in chain order."""
+    """Selected stages in chain order, without those of `standing`."""
+
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    """Stage -> hash of the inputs that decide its quarantine."""
+
+    standing: Mapping[str, StageOutcome] = field(default_factory=dict)
+    """Stages that stay in quarantine, or without which they cannot be made: not to be walked."""
 
     scenes: tuple[SceneRecord, ...]
     """Usable scenes whose pixels reach the tile, by id; empty when `raw_tile` is not selected."""

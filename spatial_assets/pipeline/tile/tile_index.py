@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from spatial_assets.pipeline.fingerprints import fingerprint
 from spatial_assets.pipeline.stages import CODE_VERSIONS, TILE_INDEX
@@ -23,9 +23,14 @@ class TileIndexStage:
         self._builder = builder
         self._indices = indices
 
-    def make(self) -> None:
-        """Bring the rows up to date, and close the stage."""
-        for index in self._indices.names:
+    def make(self, *, without: Container[str]) -> None:
+        """Bring the rows up to date, and close the stage.
+
+        Args:
+            without: stages that could not be made; of an index among them, the rows are about
+                what is stored, and there need be nothing.
+        """
+        for index in (name for name in self._indices.names if name not in without):
             self._builder.require_intact(index)
             self._indices.require_run(index)
         rows = index_rows(self._builder.manifest, self._indices.names)

@@ -9,26 +9,37 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 
-from spatial_assets.errors import REASONS_OF_THE_MOMENT
+from spatial_assets.errors import REASONS_OF_THE_MOMENT, RasterError
 from spatial_assets.geo.pixels.thumbnail import preview_png
 from spatial_assets.pipeline.failures import (
+    Caught,
     MissingInputError,
     TileQuarantinedError,
     UnreachableScenesError,
     failure_of,
     outcome_of,
+    result_or_error,
+    stage_outcome_of,
+    stopped_by,
 )
-from spatial_assets.pipeline.outcome import TileOutcome
-from spatial_assets.pipeline.stages import RAW, REPROJECTED_RASTER, TILE_INDEX, by_boundary
+from spatial_assets.pipeline.outcome import StageOutcome, TileOutcome
+from spatial_assets.pipeline.stages import (
+    RAW,
+    REPROJECTED_RASTER,
+    TILE_INDEX,
+    by_boundary,
+    chain_of,
+)
 from spatial_assets.pipeline.tile.boundary_statistics import BoundaryStatisticsStage
 from spatial_assets.pipeline.tile.manifest_builder import ManifestBuilder
 from spatial_assets.pipeline.tile.raw_tile import RawTileStage
 from spatial_assets.pipeline.tile.reprojected_raster import ReprojectedRasterStage, SceneLayer
 from spatial_assets.pipeline.tile.spectral_index import SpectralIndexStage
-from spatial_assets.pipeline.tile.task import TileResult, TileTask, input_fingerprint
+from spatial_assets.pipeline.tile.task import TileResult, TileTask
 from spatial_assets.pipeline.tile.tile_index import TileIndexStage
 from spatial_assets.pipeline.tile.worker_context import WorkerContext
 from spatial_assets.project import Project
@@ -51,40 +62,41 @@ class Walker:
         started = time.perf_counter()
         builder = ManifestBuilder(task)
         jitter = random.Random(task.tile.key).random  # noqa: S311 - jitter guards nothing
-        try:
-            result = with_retries(
+        found = result_or_error(
+            lambda: with_retries(
                 lambda: self._attempt(task, builder),
                 backoff=replace(TILE_BACKOFF, jitter=jitter),
                 errors=(Exception,),
                 may_pass=lambda error: failure_of(error).transient,
             )
-        except Exception as error:  # noqa: BLE001 - judged by failures.py, the one place for it
+        )
+        if isinstance(found, Caught):
             outcome = outcome_of(
-                error,
+                found.error,
                 task.tile.key,
                 stages=task.stages,
                 at=builder.stage,
-                inputs=input_fingerprint(task.scenes, task.rejected, self.project.checks),
+                inputs=task.inputs,
             )
-            result = builder.result(builder.cut_short(outcome))
+            found = builder.result(builder.cut_short(outcome))
         seconds = time.perf_counter() - started
-        return replace(result, outcome=replace(result.outcome, seconds=seconds))
+        return replace(found, outcome=replace(found.outcome, seconds=seconds))
 
     def _attempt(self, task: TileTask, builder: ManifestBuilder) -> TileResult:
         """Walk one tile once; units finished before an exception can be committed."""
         walk = TileWalk(task, WorkerContext.of(self.project, self.store), builder)
-        try:
-            return builder.result(walk.run())
-        except Exception:
-            walk.break_off()
-            raise
+        with ExitStack() as if_interrupted:
+            if_interrupted.callback(walk.break_off)
+            result = builder.result(walk.run())
+            if_interrupted.pop_all()
+        return result
 
 
 class TileWalk:
     """The stages of one tile, upstream first.
 
     Bad or missing input of an index, of statistics or of `tile_index` stops that stage and those
-    that depend on it, and no other.
+    that depend on it, and no other. `tile_index` describes every index that is stored.
     """
 
     def __init__(self, task: TileTask, context: WorkerContext, builder: ManifestBuilder) -> None:
@@ -96,21 +108,23 @@ class TileWalk:
         self._indices = SpectralIndexStage(task, context, builder)
         self._statistics = BoundaryStatisticsStage(task, context, builder, indices=self._indices)
         self._tile_index = TileIndexStage(builder, indices=self._indices)
-        self._stopped: dict[str, TileQuarantinedError | MissingInputError] = {}
+        self._chain = chain_of(context.project)
+        self._stopped = dict(task.standing)
+        """Stage -> outcome of a stage that cannot be made now."""
 
     def run(self) -> TileOutcome:
         """Walk the tile and return its outcome.
 
         Raises:
-            TileQuarantinedError: scenes exist for the tile and none can be used, or a check
-                failed on its pixels.
-            MissingInputError: a stage needs stored inputs that do not exist.
+            TileQuarantinedError: scenes exist for the tile and none can be used.
+            MissingInputError: a stage before the indices needs stored inputs that do not exist.
         """
         self._builder.begin(self._context.store)
         if RAW in self._task.stages:
             with self._builder.in_stage(RAW):
                 self._raw.read()
                 self._refuse_unusable()
+        self._require_bands()
         for period in self._reprojected.periods:
             # No name is kept for the layers: the statistics need the memory.
             self._make_indices(period, self._reprojected.of_period(period))
@@ -122,7 +136,7 @@ class TileWalk:
         newest = self._indices.newest
         return TileOutcome(
             tile=self._task.tile.key,
-            stages=self._builder.outcomes(),
+            stages=tuple(self._ended(each) for each in self._builder.outcomes()),
             checks=self._builder.checks,
             preview=b"" if newest is None else preview_png(newest),
         )
@@ -155,6 +169,12 @@ class TileWalk:
         )
         raise TileQuarantinedError(message, reason="no_usable_scene", evidence={"scenes": evidence})
 
+    def _require_bands(self) -> None:
+        """Stop the selected indices of which no scene has the bands."""
+        for index in self._context.project.indices_in_use:
+            work = partial(self._indices.require_bands, index, self._reprojected.records)
+            self._work_on(index.name, work=work)
+
     def _make_indices(self, period: int, layers: Sequence[SceneLayer]) -> None:
         """Bring the selected indices of one period up to date."""
         self._indices.begin_period()
@@ -167,28 +187,35 @@ class TileWalk:
         """Bring the selected statistics of one period up to date, from what is stored."""
         for index in self._indices.names:
             work = partial(self._statistics.make, index, period)
-            self._work_on(by_boundary(index), index, work=work)
+            self._work_on(by_boundary(index), work=work)
 
     def _finish_products(self) -> None:
-        """Close the indices and statistics, and make the rows of `tile_index`.
-
-        Raises:
-            TileQuarantinedError, MissingInputError: the error that stopped a stage.
-        """
+        """Close the indices and statistics, and make the rows of `tile_index`."""
         for index in self._indices.names:
             self._work_on(index, work=partial(self._indices.close, index))
-            self._work_on(by_boundary(index), index, work=partial(self._statistics.close, index))
-        self._work_on(TILE_INDEX, *self._indices.names, work=self._tile_index.make)
-        for stage, error in self._stopped.items():
-            with self._builder.in_stage(stage):
-                raise error
+            self._work_on(by_boundary(index), work=partial(self._statistics.close, index))
+        self._work_on(TILE_INDEX, work=partial(self._tile_index.make, without=self._stopped))
 
-    def _work_on(self, stage: str, *upstream: str, work: Callable[[], None]) -> None:
+    def _work_on(self, stage: str, *, work: Callable[[], None]) -> None:
         """Work on a stage if it is selected and neither it nor its upstream was stopped."""
-        if stage not in self._task.stages or {stage, *upstream} & self._stopped.keys():
+        if stage not in self._task.stages or stage in self._stopped or self._cause(stage):
             return
+        before = self._builder.stage
         try:
             with self._builder.in_stage(stage):
                 work()
-        except (TileQuarantinedError, MissingInputError) as error:
-            self._stopped[stage] = error
+        except (TileQuarantinedError, RasterError, MissingInputError) as error:
+            self._builder.stage = before
+            self._stopped[stage] = stage_outcome_of(error, stage, inputs=self._task.inputs)
+
+    def _cause(self, stage: str) -> StageOutcome | None:
+        """Return the outcome of the stage for which this one cannot be made, or None."""
+        cause = self._chain.blocked_by(stage, self._stopped)
+        return None if cause is None else self._stopped[cause]
+
+    def _ended(self, made: StageOutcome) -> StageOutcome:
+        """Return the outcome of a stage; `made` if nothing stopped it."""
+        cause = self._cause(made.stage)
+        if cause is not None:
+            return stopped_by(cause, made.stage, inputs=self._task.inputs)
+        return self._stopped.get(made.stage, made)

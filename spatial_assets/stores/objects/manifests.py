@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from importlib.metadata import version
@@ -114,6 +114,20 @@ class TileManifest:
         kept = {} if unit is None else {k: v for k, v in self.units(stage).items() if k != unit}
         stages = {**self.stages, stage: kept}
         return replace(self, stages={name: units for name, units in stages.items() if units})
+
+    def without_books_of_others(self, stages: Collection[str]) -> TileManifest:
+        """Return the manifest, in which only units with objects are left of all but `stages`.
+
+        The pixels of an index that left the project stay until they are pruned; that it was
+        completed, and the units that are rows, are forgotten.
+        """
+        found = {
+            stage: units
+            if stage in stages
+            else {unit: entry for unit, entry in units.items() if entry.objects}
+            for stage, units in self.stages.items()
+        }
+        return replace(self, stages={stage: units for stage, units in found.items() if units})
 
     def invalidated(self, stages: Iterable[str]) -> TileManifest:
         """Return the manifest with the units of some stages invalidated, to be recomputed.
