@@ -6,5 +6,8 @@ of a few.
 """
 
 from spatial_assets.cli.app.group import main
+from spatial_assets.project.gdal_options import ignore_gdal_variables
+
+ignore_gdal_variables()  # before a command imports a library with GDAL
 
 __all__ = ["main"]
