@@ -77,7 +77,9 @@ class AllowedPlaces:
         if self._is_named(url) or (s3_href is not None and self._is_named(s3_href)):
             return found, proximity
         self._require_listed(s3_href or url)
-        self._require_far_enough(url, self.nearest, found=proximity)
+        # A bucket may be reached by an endpoint in a private network of the cloud.
+        private = Proximity.PUBLIC if s3_href is None else Proximity.PRIVATE
+        self._require_far_enough(url, max(self.nearest, private), found=proximity)
         if origin is not None:
             self._require_far_enough(url, origin, found=proximity)
         return found, proximity

@@ -109,6 +109,16 @@ def test_a_public_server_cannot_redirect_to_a_nearer_one() -> None:
         local.connection_of("http://127.0.0.1/b", origin=Proximity.PUBLIC)
 
 
+def test_a_bucket_may_be_reached_in_a_private_network_but_not_on_this_machine() -> None:
+    endpoint, here = "https://10.1.2.3/bucket/x.tif", "https://127.0.0.1/bucket/x.tif"
+    href = "s3://bucket/x.tif"
+
+    assert ON_THE_INTERNET.connection_of(endpoint, s3_href=href)[0] == ("10.1.2.3",)
+    for url, name in ((endpoint, None), (here, href), (LINK_LOCAL, href)):
+        with pytest.raises(SceneError, match="nearer than"):
+            ON_THE_INTERNET.connection_of(url, s3_href=name)
+
+
 def of_the_web(access: SourceAccess, **allowed_places: object) -> SourceAccess:
     found = AllowedPlaces(nearest=Proximity.OWN, **allowed_places)  # type: ignore[arg-type]
     return replace(access, allowed_places=found)
