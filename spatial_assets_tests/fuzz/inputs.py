@@ -11,6 +11,7 @@ from typing import Any
 
 import geopandas as gpd
 import numpy as np
+import rasterio
 import shapely
 from rasterio.errors import NotGeoreferencedWarning
 
@@ -28,7 +29,12 @@ LAYOUTS: Mapping[str, Mapping[str, Any]] = {
     "floats": {"dtype": "float32", "compress": "deflate", "predictor": 3},
     "lerc": {"compress": "lerc_deflate"},
     "jp2": {"driver": "JP2OpenJPEG"},
+    "masked": {"compress": "deflate", "tiled": True, "blockxsize": 32, "blockysize": 32},
+    "alpha": {"photometric": "minisblack", "alpha": "yes", "compress": "deflate"},
+    "scaled": {"compress": "deflate"},
 }
+SEVERAL_BANDS = frozenset({"lzw-planes", "packbits-pixel"})
+"""Layouts of three bands, of which the second is red."""
 
 PROJECT: Mapping[str, Any] = {
     "area": {"bbox": [15.0, 45.06, 16.44, 46.95]},
@@ -63,11 +69,19 @@ def make_rasters(folder: Path) -> None:
     red = clear_vegetation()["red"]
     for name, profile in LAYOUTS.items():
         pixels = (red / 10_000).astype(np.float32) if name == "floats" else red
-        if name in {"lzw-planes", "packbits-pixel"}:
+        if name in SEVERAL_BANDS:
             pixels = np.stack([pixels, pixels, pixels])
+        if name == "alpha":
+            pixels = np.stack([pixels, np.where(red % 3, 255, 0).astype(red.dtype)])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            write_raster(folder / f"{name}.tif", pixels, **profile)
+            path = write_raster(folder / f"{name}.tif", pixels, **profile)
+        if name == "masked":
+            with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "r+") as file:
+                file.write_mask(np.where(red % 3, 255, 0).astype(np.uint8))
+        if name == "scaled":
+            with rasterio.open(path, "r+") as file:
+                file.scales, file.offsets = (1e-4,), (-0.1,)
 
 
 def make_item(folder: Path) -> None:

@@ -30,8 +30,8 @@ from spatial_assets.pipeline.tile.scene_record import SceneRecord
 from spatial_assets.project import Project, load_project
 from spatial_assets.project.sections.products import BoundarySettings
 from spatial_assets.stores.objects.store import open_store
-from spatial_assets_tests.fixtures.scene_factory import project_in, write_scene
-from spatial_assets_tests.fuzz.inputs import LAYOUTS, PROJECT
+from spatial_assets_tests.fixtures.scene_factory import item_of, project_in, write_scene
+from spatial_assets_tests.fuzz.inputs import LAYOUTS, PROJECT, SEVERAL_BANDS
 from spatial_assets_tests.fuzz.mutation import damaged_bytes, damaged_document
 
 CANARY = "CANARY-8c1e"
@@ -47,7 +47,11 @@ class UnexpectedAnswerError(AssertionError):
 def raster(good: Path, case: Path, dice: random.Random) -> str:
     """A GeoTIFF, or JPEG 2000, as a band of a scene: its header, its sample, one window."""
     name = dice.choice(sorted(LAYOUTS))
-    write_scene(case / "scenes" / "s")
+    item = item_of()
+    if name in SEVERAL_BANDS:
+        names = [{"name": "a"}, {"name": "b", "common_name": "red"}, {"name": "c"}]
+        item["assets"]["red"]["eo:bands"] = names
+    write_scene(case / "scenes" / "s", item)
     path = next((case / "scenes" / "s").glob("*B04*"))
     path.write_bytes(damaged_bytes((good / "rasters" / f"{name}.tif").read_bytes(), dice))
     project = project_in(case / "project", case / "scenes")

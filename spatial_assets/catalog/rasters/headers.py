@@ -10,6 +10,7 @@ import numpy as np
 from affine import Affine
 from pyproj import CRS
 from pyproj.exceptions import CRSError
+from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp, Interleaving
 
 from spatial_assets.catalog.rasters.gdal_datasets import Dataset
@@ -130,8 +131,19 @@ def require_only_band(dataset: Dataset, source: BandSource) -> None:
 
 def data_bands(dataset: Dataset) -> list[int]:
     """Return the numbers, from 1, of the bands that are not alpha."""
-    kinds = enumerate(dataset.colorinterp, start=1)
+    kinds = enumerate(band_kinds(dataset)[0], start=1)
     return [number for number, kind in kinds if kind != ColorInterp.alpha]
+
+
+def band_kinds(dataset: Dataset) -> tuple[tuple[ColorInterp, ...], CPLE_BaseError | None]:
+    """Return what GDAL takes each band for, and the last error that GDAL had before.
+
+    rasterio raises here what went wrong in an earlier call, a mere warning included.
+    """
+    try:
+        return dataset.colorinterp, None
+    except CPLE_BaseError as error:
+        return dataset.colorinterp, error
 
 
 def require_one_crs(grids: Iterable[tuple[str, SourceGrid]]) -> None:

@@ -18,6 +18,7 @@ from spatial_assets.catalog.access.file_versions import MASK_SUFFIX
 from spatial_assets.catalog.access.hrefs import is_remote
 from spatial_assets.catalog.access.source_access import SourceAccess
 from spatial_assets.catalog.rasters.gdal_datasets import Dataset, cached_raster_of, gdal_settings
+from spatial_assets.catalog.rasters.headers import band_kinds
 from spatial_assets.catalog.rasters.opening import as_local, open_or_explain
 from spatial_assets.catalog.rasters.windows import read_blocks, require_same
 from spatial_assets.catalog.scene import BandSource
@@ -29,6 +30,9 @@ from spatial_assets.project.secrets import mask_secrets
 INTERNAL_MASK: Final = "internal"
 ALPHA_BAND: Final = "alpha:"
 MASK_FILE: Final = "file:"
+CE_FAILURE: Final = 3
+"""GDAL's class of errors that are more than a warning."""
+
 PER_DATASET: Final = int(MaskFlags.per_dataset)
 
 
@@ -50,24 +54,42 @@ def masks_of(dataset: Dataset, source: BandSource, access: SourceAccess) -> tupl
     Call within `gdal_settings`.
 
     Raises:
-        SceneError: `bad_mask`: a mask file is no mask of this file; or it cannot be read.
+        SceneError: `bad_mask`: a mask cannot be read, or is none of this file.
         SourceUnavailableError: the archive did not answer.
     """
+    kinds, _ = band_kinds(dataset)
     flags = set(dataset.mask_flag_enums[source.index - 1])
+    cached_raster = cached_raster_of(source, access)
+    if cached_raster is not None:
+        cached_raster.raise_failure()  # GDAL takes a directory that did not arrive for the last one
     found = []
     if MaskFlags.alpha not in flags and flags not in ({MaskFlags.all_valid}, {MaskFlags.nodata}):
         found.append(INTERNAL_MASK)
+    else:
+        _require_whole(dataset, source)
     found += [
         f"{ALPHA_BAND}{number}"
-        for number, kind in enumerate(dataset.colorinterp, start=1)
+        for number, kind in enumerate(kinds, start=1)
         if kind == ColorInterp.alpha and number != source.index
     ]
     if not is_remote(source.href) and Path(f"{source.href}{MASK_SUFFIX}").exists():
         found.append(f"{MASK_FILE}{_band_of_mask_file(dataset, source, access)}")
-    cached_raster = cached_raster_of(source, access)
-    if cached_raster is not None:
-        cached_raster.raise_failure()  # GDAL takes a directory that did not arrive for the last one
     return tuple(found)
+
+
+def _require_whole(dataset: Dataset, source: BandSource) -> None:
+    """Refuse a file in which GDAL could not look for a mask, just now.
+
+    Raises:
+        SceneError: `bad_mask`.
+    """
+    _, error = band_kinds(dataset)
+    if error is not None and error.error >= CE_FAILURE:
+        raise SceneError(
+            f"{mask_secrets(source.href)} has a part that GDAL cannot read, and that may be its "
+            f"mask: {error}; repair the file",
+            reason="bad_mask",
+        )
 
 
 def read_masked(

@@ -212,6 +212,26 @@ def test_a_mask_file_that_belongs_to_another_raster_is_refused(
     assert caught.value.reason == "bad_mask"
 
 
+def test_a_mask_that_cannot_be_found_for_damage_is_no_absent_mask(
+    tmp_path: Path, access: SourceAccess
+) -> None:
+    pixels = np.full((1, ROWS, COLUMNS), 5, dtype=np.uint16)
+    masks = np.zeros_like(pixels, dtype=np.uint8)
+    path = write_masked(tmp_path / "a.tif", pixels, masks, kind="internal")
+    data = bytearray(path.read_bytes())
+    first = int.from_bytes(data[4:8], "little")
+    entries = int.from_bytes(data[first : first + 2], "little")
+    at = first + 2 + 12 * entries  # where the offset of the next directory, the mask's, stands
+    second = int.from_bytes(data[at : at + 4], "little")
+    data[second : second + 2] = b"\xff\xff"
+    path.write_bytes(data)
+
+    with pytest.raises(SceneError) as caught:
+        observed(source_of(path), access)
+
+    assert caught.value.reason == "bad_mask"
+
+
 def test_a_changed_mask_file_is_another_version(tmp_path: Path, access: SourceAccess) -> None:
     path = write_raster(tmp_path / "a.tif", np.ones((ROWS, COLUMNS), dtype=np.uint16))
     without = version_of(source_of(path), access)
