@@ -138,9 +138,26 @@ class BoundaryPipeline:
         if not validated.kept:
             message = f"{copied['source']} has no usable feature: {validated.report}"
             raise VectorError(message)
+        self._refuse_shrunken(len(validated.kept), stored, source=str(copied["source"]))
         return self._write(
             validated, expected, source=str(copied["source"]), sha256=str(copied["sha256"])
         )
+
+    def _refuse_shrunken(self, kept: int, stored: Mapping[str, object], *, source: str) -> None:
+        """Refuse a source that lost most of its features since it was last validated.
+
+        Raises:
+            VectorError: with the counts and the remedy; the features validated before stay.
+        """
+        before, most = stored.get("rows"), self.project.checks.withdrawn_share
+        if not isinstance(before, int) or stored.get("source") != source:
+            return
+        if before - kept > most * before:
+            raise VectorError(
+                f"{source} has {kept} usable features and had {before}: it lost more than [checks] "
+                f"withdrawn_share = {most:g} allows, so the {before} stay. Restore the file; or "
+                "raise withdrawn_share for one run if it is meant to shrink"
+            )
 
     def _validate_copy(self, copied: Mapping[str, object]) -> ValidatedFeatures:
         settings = self.settings
@@ -229,7 +246,8 @@ class BoundaryPipeline:
         if data is None:
             return {}
         try:
-            return {str(key): value for key, value in read_validated(data).attrs.items()}
+            frame = read_validated(data)
+            return {**{str(key): value for key, value in frame.attrs.items()}, "rows": len(frame)}
         except VectorError as error:
             logger.warning("validated_%s will be made again: %s", self.settings.name, error)
             return {}

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, timedelta
 
 import shapely
 
@@ -43,7 +43,10 @@ class RegisteredScene:
     id: str
     collection: str | None = None
     acquired: str = ""
-    """Time of acquisition, RFC 3339 in UTC; a date where the item has no time; empty: unknown."""
+    """Time of acquisition, RFC 3339 in UTC; empty: unknown."""
+
+    solar_day: str = ""
+    """ISO date; empty: unknown."""
 
     cloud_cover: float | None = None
     """Cloud cover in per cent; None: unknown."""
@@ -60,25 +63,29 @@ class RegisteredScene:
     @classmethod
     def of(cls, scene: Scene, *, used: bool) -> RegisteredScene:
         """Return the entry of a scene of the catalogue."""
-        at = scene.acquired
-        has_time = at.time() != time() or at.date() != scene.solar_day
         return cls(
             id=scene.id,
             collection=scene.collection,
-            acquired=at.isoformat() if has_time else at.date().isoformat(),
+            acquired=scene.acquired.isoformat(),
+            solar_day=scene.solar_day.isoformat(),
             cloud_cover=scene.cloud_cover,
             footprint=shapely.to_wkt(scene.footprint, rounding_precision=FOOTPRINT_DECIMALS),
             used=used,
         )
 
-    def as_item(self) -> Mapping[str, object]:
-        """Return the parts of a STAC item that an `ItemFilter` looks at."""
-        return {
-            "id": self.id,
+    def is_asked_for(self, item_filter: ItemFilter) -> bool:
+        """Return True if a filter asks for the scene; False if that is not known."""
+        if not self.acquired or not self.solar_day:
+            return False
+        acquired, day = datetime.fromisoformat(self.acquired), date.fromisoformat(self.solar_day)
+        if not item_filter.interval.contains(acquired, solar_day=day):
+            return False
+        item = {
             "collection": self.collection,
             "geometry": shapely.geometry.mapping(shapely.from_wkt(self.footprint)),
-            "properties": {"datetime": self.acquired, "eo:cloud_cover": self.cloud_cover},
+            "properties": {"eo:cloud_cover": self.cloud_cover},
         }
+        return item_filter.matches(item)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,10 +115,14 @@ class AbsentScenes:
         """Scenes of which tiles keep nothing."""
         return self.withdrawn | self.released
 
+    def is_too_much(self, most: float) -> bool:
+        """Return True if more than a share `most`, from 0 to 1, of the scenes is withdrawn."""
+        return len(self.withdrawn) > most * self.asked_for
+
     def refusal(self, project: Project) -> str:
         """Return why a run may not follow this answer: too large a share is missing; else ""."""
         lost, most = len(self.withdrawn), project.checks.withdrawn_share
-        if lost <= most * self.asked_for:
+        if not self.is_too_much(most):
             return ""
         catalog = mask_secrets(project.catalog_url)
         return (
@@ -172,12 +183,21 @@ class SceneRegister:
         if data is None:
             return cls()
         try:
-            entries = from_json(data)["scenes"]
-            scenes = [RegisteredScene(**fields) for fields in entries]  # type: ignore[attr-defined]
+            return cls.from_bytes(data)
         except (ValueError, KeyError, TypeError) as error:
             uri = store.uri(layout.scene_register())
             logger.warning("%s is damaged (%r); no scene counts as withdrawn", uri, error)
             return cls()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> SceneRegister:
+        """Read what `to_bytes` wrote.
+
+        Raises:
+            ValueError, KeyError, TypeError: the bytes are no register.
+        """
+        entries = from_json(data)["scenes"]
+        scenes = [RegisteredScene(**fields) for fields in entries]  # type: ignore[attr-defined]
         return cls({scene.id: scene for scene in scenes})
 
     def to_bytes(self) -> bytes:
@@ -201,7 +221,7 @@ class SceneRegister:
                 present += 1
             elif scene.released:
                 released.add(name)
-            elif item_filter.matches(scene.as_item()):
+            elif scene.is_asked_for(item_filter):
                 lost.add(name)
             elif scene.used:
                 not_asked.add(name)
@@ -218,7 +238,7 @@ class SceneRegister:
         return frozenset(
             name
             for name, scene in self.scenes.items()
-            if scene.used and not scene.released and not item_filter.matches(scene.as_item())
+            if scene.used and not scene.released and not scene.is_asked_for(item_filter)
         )
 
     def updated(self, found: Iterable[Scene], *, used: Collection[str]) -> SceneRegister:

@@ -20,7 +20,7 @@ from spatial_assets.catalog.access.hrefs import is_remote
 from spatial_assets.catalog.access.source_access import SourceAccess
 from spatial_assets.catalog.rasters.masks import read_masked
 from spatial_assets.catalog.rasters.prefetch import FileWindows, prefetching
-from spatial_assets.errors import CHANGED_SINCE_INSPECTION, SceneError
+from spatial_assets.errors import CHANGED_SINCE_INSPECTION, REASONS_OF_THE_MOMENT, SceneError
 from spatial_assets.geo.clear_sky import ClearSky
 from spatial_assets.geo.grid.geobox import GeoBox, Window
 from spatial_assets.geo.verdict import Verdict
@@ -185,6 +185,8 @@ class RawTileStage:
             if error.reason == CHANGED_SINCE_INSPECTION:
                 raise
             self.unusable[record.id] = error.reason
+            if error.reason in REASONS_OF_THE_MOMENT:
+                return  # it may be as it was: what was read of it before stays
             raw = None
         if raw is None:
             self.builder.drop(RAW, record.id)

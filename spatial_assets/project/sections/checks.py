@@ -48,8 +48,8 @@ class ChecksSettings(Table):
     )
     withdrawn_share: Share = Field(
         default=0.5,
-        description="share of the scenes in use that the catalogue may lack before a run stops: "
-        "archives withdraw a few, an unmounted folder all; 1.0: never stop",
+        description="share of its scenes that a catalogue, or of its features that a boundary set "
+        "may lose before it is refused: archives withdraw a few, an unmounted folder all; 1.0: all",
         examples=[0.5],
     )
     most_repair_share: Share = Field(

@@ -295,12 +295,14 @@ def histories(tmp_path_factory: pytest.TempPathFactory) -> Histories:
     return Histories(tmp_path_factory.mktemp("histories"))
 
 
+@pytest.mark.timeout(1200)  # 60 s of CPU, and a busy machine takes ten times as long
 @settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
 @given(history=st.lists(steps(), min_size=1, max_size=3))
 def test_no_value_is_lost_in_any_history(histories: Histories, history: list[Step]) -> None:
     histories.tell(history)
 
 
+@pytest.mark.timeout(1200)
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(history=st.lists(steps(), min_size=1, max_size=2))
 def test_no_value_is_lost_with_a_real_database(
