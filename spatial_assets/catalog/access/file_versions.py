@@ -11,14 +11,14 @@ import contextlib
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from spatial_assets.catalog.access.hrefs import is_remote
-from spatial_assets.catalog.access.remote_objects import look_up
+from spatial_assets.catalog.access.remote_objects import REPLICA_ATTEMPTS, look_up
 from spatial_assets.catalog.access.source_access import SourceAccess
 from spatial_assets.catalog.scene import BandSource, RejectedScene, Scene, rejected
 from spatial_assets.errors import SceneError, SourceUnavailableError
@@ -107,6 +107,49 @@ def version_of(source: BandSource, access: SourceAccess) -> str:
     if source.checksum is not None:
         return source.checksum
     return look_up(source, access).version
+
+
+def as_seen_before(scene: Scene, before: Mapping[str, str], access: SourceAccess) -> Scene:
+    """Return a scene with the versions that its files had before, if these come back.
+
+    Replicas behind one name may have ETags of their own, and the search may have met another one
+    than the last: an ETag that comes back is no change.
+
+    Args:
+        scene: as the search found it.
+        before: href -> version at an earlier run.
+        access: how the source is reached.
+    """
+
+    def earlier(source: BandSource) -> BandSource:
+        version = before.get(source.href)
+        if version is None or not _differ_in_etag(version, source.version):
+            return source
+        if not _comes_back(version, source, access):
+            raise LookupError
+        return replace(source, version=version)
+
+    try:
+        known = replace(
+            scene,
+            bands={name: earlier(source) for name, source in scene.bands.items()},
+            class_band=earlier(scene.class_band) if scene.class_band else None,
+        )
+    except (LookupError, SceneError, SourceUnavailableError):
+        return scene
+    return replace(known, fingerprint=fingerprint_of(known))
+
+
+def _differ_in_etag(one: str, other: str | None) -> bool:
+    """Return True if two versions of a remote file are of the same size, with two ETags."""
+    etag, _, size = one.rpartition(":")
+    other_etag, _, other_size = (other or "").rpartition(":")
+    return size.isdigit() and size == other_size and "" != etag != other_etag != ""
+
+
+def _comes_back(version: str, source: BandSource, access: SourceAccess) -> bool:
+    """Return True if a file has a version at one of several requests."""
+    return any(look_up(source, access).version == version for _ in range(REPLICA_ATTEMPTS))
 
 
 def _version_of(source: BandSource, access: SourceAccess, unreachable: UnreachableHosts) -> str:

@@ -33,6 +33,10 @@ from spatial_assets.catalog.access.source_access import SourceAccess
 from spatial_assets.catalog.scene import BandSource
 from spatial_assets.errors import SceneError
 
+REPLICA_ATTEMPTS = 12
+"""Requests until an ETag that differs counts as a change. Replicas of a server may send ETags of
+their own; that of one of two comes back 4,095 times of 4,096."""
+
 
 def look_up(source: BandSource, access: SourceAccess) -> ObjectFacts:
     """Return size and etag of a remote source.

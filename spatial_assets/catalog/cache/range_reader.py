@@ -14,7 +14,7 @@ import httpx
 
 from spatial_assets.catalog.access.http_client import judged_as, shared_client
 from spatial_assets.catalog.access.rate_limit import limiter_of
-from spatial_assets.catalog.access.remote_objects import final_url
+from spatial_assets.catalog.access.remote_objects import REPLICA_ATTEMPTS, final_url
 from spatial_assets.catalog.access.requests import (
     RANGE_NOT_SATISFIABLE,
     ObjectFacts,
@@ -39,10 +39,6 @@ LINK_SECONDS = 300.0
 
 EXTRA_ATTEMPTS = 4
 """Attempts beyond those of other requests: one failed range wastes all others of its tile."""
-
-REPLICA_ATTEMPTS = 12
-"""Requests until an ETag that differs counts as a change: two replicas are told from one another
-4,095 times of 4,096."""
 
 Result = TypeVar("Result")
 

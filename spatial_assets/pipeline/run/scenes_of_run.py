@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property, partial
 
@@ -19,7 +19,9 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from spatial_assets.catalog import find_scenes
-from spatial_assets.catalog.access.file_versions import UNREACHABLE_VERSION
+from spatial_assets.catalog.access.file_versions import UNREACHABLE_VERSION, as_seen_before
+from spatial_assets.catalog.access.hrefs import is_remote
+from spatial_assets.catalog.access.source_access import source_access
 from spatial_assets.catalog.rasters.inspect import inspect_scene
 from spatial_assets.catalog.scene import Catalogue, RejectedScene, Scene, rejected
 from spatial_assets.catalog.scene_facts import SceneFacts
@@ -96,15 +98,30 @@ class RunScenes:
         near = shapely.union_all([tile.footprint(self.project.pixel_grid) for tile in tiles])
         shapely.prepare(near)
         unknown = []
-        for scene in self.catalogue.scenes:
-            if not item_extent(scene).intersects(near):
+        for listed in self.catalogue.scenes:
+            if not item_extent(listed).intersects(near):
                 continue
-            known = self._cache.find(scene)
+            scene, known = self._known(listed)
             if known is None:
                 unknown.append(scene)
             else:
                 self._add(scene, known)
         self._inspect(unknown)
+
+    def _known(self, scene: Scene) -> tuple[Scene, SceneFacts | RejectedScene | None]:
+        """Return a scene and the result of its inspection; None: it is inspected now.
+
+        The scene is as an earlier run saw it, if only replicas of its server differ.
+        """
+        known = self._cache.find(scene)
+        versions = self._cache.versions(scene) if known is None else {}
+        if not versions:
+            return scene, known
+        earlier = as_seen_before(scene, versions, source_access(self.project))
+        if earlier is not scene:
+            scenes = (earlier if each is scene else each for each in self.catalogue.scenes)
+            self.catalogue = replace(self.catalogue, scenes=tuple(scenes))
+        return earlier, self._cache.find(earlier)
 
     def _absent_scenes(self) -> AbsentScenes:
         """Compare the scenes in use with the catalogue, before anything is changed.
@@ -322,9 +339,22 @@ class InspectionCache:
         except (ValueError, KeyError, TypeError):
             return None  # damaged or of an older version: inspected again
 
+    def versions(self, scene: Scene) -> Mapping[str, str]:
+        """Return href -> version of the remote files at the last inspection; empty if unknown."""
+        data = self.store.find(layout.scene_facts(scene.id))
+        try:
+            found = from_json(data).get("versions") if data is not None else None
+        except ValueError:
+            return {}
+        return found if isinstance(found, Mapping) else {}
+
     def put(self, scene: Scene, found: SceneFacts | RejectedScene) -> None:
         """Store the result for a scene."""
-        document: dict[str, object] = {"judged_by": self._judged_by(scene)}
+        remote = [source for source in scene.sources if is_remote(source.href)]
+        document: dict[str, object] = {
+            "judged_by": self._judged_by(scene),
+            "versions": {source.href: source.version for source in remote},
+        }
         if isinstance(found, SceneFacts):
             document["facts"] = found.to_json()
         elif found.reason in REASONS_OF_THE_MOMENT or not _depends_on_bytes(scene):

@@ -55,9 +55,11 @@ def assert_whole(project: Path) -> None:
 def test_replicas_whose_etags_differ_serve_one_file(tmp_path: Path) -> None:
     with serving(field_case("etag-per-replica", tmp_path), "etag") as project:
         done = materialize(project)
+        again = [materialize(project) for _ in range(3)]
 
     assert done.exit_code == 0, done.output
     assert_whole(project)
+    assert all("2 unchanged" in each.output for each in again), "an ETag that comes back"
 
 
 def test_a_server_without_ranges_is_read(tmp_path: Path) -> None:
