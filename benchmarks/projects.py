@@ -28,6 +28,7 @@ level = {level}
 [scenes]
 catalog = "{scenes}"
 sensor = "sentinel-2-l2a"
+cloud_buffer = "0 m"
 [time]
 start = 2023-08-01
 {more}

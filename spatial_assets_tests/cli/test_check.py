@@ -47,7 +47,7 @@ def test_all_is_well_with_a_project_on_local_ground(run: Run, folder: Path) -> N
         assert " ok " in row(result, what)
     assert "6 partitions (tiles, level 8)" in row(result, "project file")
     assert ": 1 items" in row(result, "catalogue")
-    assert "0 m round clouds and 0 m round shadows" in row(result, "clear sky")
+    assert "240 m round clouds and 0 m round shadows" in row(result, "clear sky")
     assert "spatial" in row(result, "database")
 
 

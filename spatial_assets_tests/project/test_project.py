@@ -260,6 +260,13 @@ def test_snow_is_dropped_unless_kept_by_the_project(load: Load) -> None:
     assert kept.clear == SENSOR_PROFILES["sentinel-2-l2a"].clear_with_snow != dropped.clear
 
 
+def test_the_default_margin_is_the_measured_one(load: Load) -> None:
+    clear = load().sensor.clear
+
+    assert clear is not None
+    assert clear.clouds.buffer == CloudBuffer(cloud=240, shadow=0)
+
+
 @pytest.mark.parametrize(
     ("setting", "buffer"),
     [

@@ -144,6 +144,10 @@ class CloudBufferTable(Table):
     )
 
 
+DEFAULT_CLOUD_BUFFER = CloudBufferTable(cloud="240 m", shadow="0 m")
+"""Margins with the best exchange of error against pixels on real scenes: docs/cloud_buffer.md."""
+
+
 def _buffer_form(value: object) -> str:
     """Return the tag of the form that `cloud_buffer` has; messages leave out tags in <>."""
     return "<table>" if isinstance(value, dict | CloudBufferTable) else "<distance>"
@@ -217,7 +221,7 @@ class ScenesSettings(Table):
         default=False, description="true if snow counts as clear sky", examples=[False]
     )
     cloud_buffer: CloudBufferSetting = Field(
-        default="0 m",
+        default=DEFAULT_CLOUD_BUFFER,
         description="the margin round clouds and shadows in which no pixel counts, in metres on "
         "the ground, or a table with one for each",
         examples=["120 m", {"cloud": "120 m", "shadow": "60 m"}],

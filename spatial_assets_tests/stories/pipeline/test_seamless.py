@@ -21,6 +21,8 @@ from spatial_assets_tests.fixtures.pipeline_runs import (
 from spatial_assets_tests.fixtures.two_zone_project import write_project
 
 FILL = -32768
+BUFFER = "250 m"
+"""Three pixels of the scenes round each cloud, across the edges of tiles."""
 Cut = dict[str, object]
 
 WHOLE: Cut = {"chunk": 512, "shard": 512, "level": 8}
@@ -41,7 +43,9 @@ CUTS: dict[str, Cut] = {
 
 
 def computed(folder: Path, catalog: Path, cut: Cut, *, zoom: int = 10) -> Project:
-    project = write_project(folder, catalog, grid={"pixel_zoom": zoom, **cut})
+    project = write_project(
+        folder, catalog, grid={"pixel_zoom": zoom, **cut}, scenes={"cloud_buffer": BUFFER}
+    )
     run_tiles(project, stages=PIXELS)
     return project
 
@@ -121,7 +125,7 @@ def test_averaged_pixels_are_the_same_bits_however_the_area_is_cut(
 def test_tiles_walked_one_by_one_and_backwards_come_out_the_same(
     uncut: Project, damaged_catalog: Path, tmp_path: Path
 ) -> None:
-    project = write_project(tmp_path, damaged_catalog)
+    project = write_project(tmp_path, damaged_catalog, scenes={"cloud_buffer": BUFFER})
     for key in reversed(project.partitioning.keys):
         run_tiles(project, stages=PIXELS, keys=[key])
 
@@ -132,7 +136,7 @@ def test_tiles_walked_one_by_one_and_backwards_come_out_the_same(
 def test_pixels_do_not_depend_on_the_number_of_workers(
     workers: int, uncut: Project, damaged_catalog: Path, tmp_path: Path
 ) -> None:
-    project = write_project(tmp_path, damaged_catalog)
+    project = write_project(tmp_path, damaged_catalog, scenes={"cloud_buffer": BUFFER})
     run_tiles(project, stages=PIXELS, engine=ProcessEngine(workers=workers, gdal_cache_mb=64))
 
     assert_same_pixels(project, uncut)
@@ -141,9 +145,9 @@ def test_pixels_do_not_depend_on_the_number_of_workers(
 def test_stages_run_alone_from_stored_inputs_equal_the_chain_bit_for_bit(
     damaged_catalog: Path, tmp_path: Path
 ) -> None:
-    chain = write_project(tmp_path / "chain", damaged_catalog)
+    chain = write_project(tmp_path / "chain", damaged_catalog, scenes={"cloud_buffer": BUFFER})
     run_tiles(chain)
-    alone = write_project(tmp_path / "alone", damaged_catalog)
+    alone = write_project(tmp_path / "alone", damaged_catalog, scenes={"cloud_buffer": BUFFER})
     for stage in (*PIXELS, "tile_index"):
         run_tiles(alone, stages=[stage])
 
