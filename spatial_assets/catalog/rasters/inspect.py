@@ -41,6 +41,16 @@ REFLECTANCE_SATURATED = "reflectance_saturated"
 NODATA_CANNOT_OCCUR = "nodata_cannot_occur"
 CALIBRATED_BY_FILE = "calibrated_by_file"
 
+DOUBTS: Mapping[str, str] = {
+    OFFSET_MAYBE_MISSED: "its darkest red is so bright that an offset may have been missed",
+    ITEM_CRS_DIFFERS: "its item states another CRS than its files, which count",
+    REFLECTANCE_SATURATED: "reflectance beyond what is stored becomes fill, in more than a few "
+    "places",
+    NODATA_CANNOT_OCCUR: "it declares a fill value that no pixel can have, which masks nothing",
+    CALIBRATED_BY_FILE: "scale or offset are those of its files, as its item states none",
+}
+"""Warning about a scene that is used -> what it means."""
+
 
 def inspect_scene(
     scene: Scene, project: Project, access: SourceAccess | None = None

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from spatial_assets.catalog.access.hrefs import is_remote
 from spatial_assets.catalog.access.source_access import SourceAccess
+from spatial_assets.catalog.rasters.inspect import DOUBTS
 from spatial_assets.catalog.rasters.masks import read_masked
 from spatial_assets.catalog.rasters.prefetch import FileWindows, prefetching
 from spatial_assets.errors import CHANGED_SINCE_INSPECTION, REASONS_OF_THE_MOMENT, SceneError
@@ -235,7 +236,10 @@ class RawTileStage:
         verdict = Verdict(passed=passed, evidence=evidence)
         warnings = (
             *(f"scene {name} is not used: {reason}" for name, reason in sorted(refused.items())),
-            *(f"scene {name}: {', '.join(codes)}" for name, codes in sorted(doubts.items())),
+            *(
+                f"scene {name}: {'; '.join(DOUBTS.get(code, code) for code in codes)}"
+                for name, codes in sorted(doubts.items())
+            ),
         )
         self.builder.check(
             CheckOutcome(check="source_intact", stage=RAW, verdict=verdict, warnings=warnings)

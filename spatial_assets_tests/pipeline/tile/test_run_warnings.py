@@ -79,7 +79,7 @@ def test_scenes_that_are_doubtful_or_not_used_are_named(tmp_path: Path) -> None:
     lines = report_of(outcomes).warning_lines()
     assert [line.partition(" (")[0] for line in lines] == [
         "scene alien is not used: unknown_platform",
-        "scene east_0810: item_crs_differs",
+        "scene east_0810: its item states another CRS than its files, which count",
     ]
 
 
