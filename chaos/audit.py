@@ -17,6 +17,7 @@ from spatial_assets.stores import layout
 from spatial_assets.stores.objects.leases import parsed
 from spatial_assets.stores.objects.manifests import read_manifest
 from spatial_assets.stores.objects.store import ObjectStore, open_store
+from spatial_assets.stores.objects.store_claim import stored_claim
 from spatial_assets.stores.tables.connect import open_database
 from spatial_assets.stores.tables.database import Database
 
@@ -149,7 +150,9 @@ def _rows(database: Database, table: str, url: str) -> Iterable[tuple[str, str]]
 
 
 def _digest(store: ObjectStore, path: str) -> str:
-    """Digest of an object, without the URL of the store and its ETags."""
+    """Digest of an object, without the URL of the store, its ETags and its identity."""
+    if path == layout.PROJECT:
+        return str(stored_claim(store) is not None)  # its id and folder differ between rounds
     data = store.get(path).replace(store.url.encode(), b"")
     if path.startswith(f"{layout.MANIFESTS_FOLDER}/"):
         data = re.sub(rb'"etag": *"(?:[^"\\]|\\.)*"', b"", data)

@@ -80,7 +80,8 @@ class ChangeDetector:
                 in use; nothing is recorded.
             SettingsError: there is no such catalogue.
         """
-        ownership.claim(self.project, self.store, self.database)
+        ownership.verify(self.project, self.store, self.database)
+        ownership.claim(self.project, self.store)
         path = layout.catalogue_snapshot()
         before = Snapshot.from_bytes(self.store.find(path))
         after = self.poll(self.project, before, now=now)

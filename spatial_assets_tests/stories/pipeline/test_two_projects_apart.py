@@ -12,8 +12,10 @@ import pytest
 from spatial_assets.automation.read_records import read_records
 from spatial_assets.errors import ForeignProjectError
 from spatial_assets.project import Project, load_project
+from spatial_assets.stores import layout
 from spatial_assets.stores.objects.store import open_store
 from spatial_assets.stores.tables.connect import open_database
+from spatial_assets.stores.tables.transactions import Transaction
 from spatial_assets_tests.assets.user_assets import tile_asset_of
 from spatial_assets_tests.fixtures.dagster_runs import BOUNDARIES, CHAIN, definitions, materialize
 from spatial_assets_tests.fixtures.field_cases import run_command
@@ -180,3 +182,40 @@ def test_a_project_takes_over_on_purpose(tmp_path: Path, urls: list[dict[str, st
     assert "Nothing was written" in shown.output
     assert taken.exit_code == 0
     assert later == [1, 0]
+
+
+def test_a_product_of_an_earlier_version_is_claimed_and_nothing_is_computed_again(
+    tmp_path: Path, urls: list[dict[str, str]]
+) -> None:
+    ground, first = Ground(*urls), tmp_path / "a"
+    make_first(first, ground)
+    store = open_store(ground.first[STORE])
+    forget_claims(ground)
+    before = {path: each for path, each in all_objects(store).items() if "lease" not in path}
+
+    read = run_command(first, "status", **ground.first)
+    claimed_by_reading = store.find(layout.PROJECT)
+    done = run_command(first, "materialize", "--workers", "0", **ground.first)
+
+    assert (read.exit_code, done.exit_code) == (0, 0), read.output + done.output
+    assert claimed_by_reading is None
+    assert "2 tiles" in done.output
+    assert "2 unchanged" in done.output
+    after = {path: each for path, each in all_objects(store).items() if "lease" not in path}
+    assert after.keys() - before.keys() == {layout.PROJECT}
+    assert before.items() <= after.items()
+    project(tmp_path / "b", ground.first)
+    refused = run_command(tmp_path / "b", "materialize", "--workers", "0", **ground.first)
+    assert "belongs to project 'a'" in refused.output
+
+
+def forget_claims(ground: Ground) -> None:
+    """Make the first project's store and database what an earlier version left."""
+
+    def undo(transaction: Transaction) -> None:
+        transaction.run("DROP TABLE project_claim")
+        transaction.run("UPDATE schema_version SET version = 1")
+
+    open_store(ground.first[STORE]).delete(layout.PROJECT)
+    with open_database(ground.first[DATABASE]) as database:
+        database.in_transaction(undo, write=True)
