@@ -5,7 +5,7 @@ Events made by hand need version tags, which are built here from the event log.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -51,6 +51,20 @@ TileEvent: TypeAlias = (
 )
 
 
+@dataclass(frozen=True, kw_only=True)
+class RunScope:
+    """Tiles, stages and checks of a run."""
+
+    tiles: Sequence[str]
+    stages: Sequence[str]
+    checks: Collection[dg.AssetCheckKey]
+    assets: dg.AssetsDefinition
+    """The tile chain."""
+
+    is_single: bool
+    """True if the run materializes one partition of the assets, which can be loaded from it."""
+
+
 class TileEvents:
     """Reports what happened to tiles, as events that fit the run.
 
@@ -60,12 +74,12 @@ class TileEvents:
     """
 
     def __init__(
-        self, context: dg.AssetExecutionContext, project: Project, *, database: str
+        self, instance: dg.DagsterInstance, project: Project, *, scope: RunScope, database: str
     ) -> None:
-        self._instance = context.instance
-        self._single = len(context.partition_keys) == 1
-        self._checks = context.selected_asset_check_keys
-        self._specs = {asset_name(project, spec.key): spec for spec in context.assets_def.specs}
+        self._instance = instance
+        self._single = scope.is_single
+        self._checks = scope.checks
+        self._specs = {asset_name(project, spec.key): spec for spec in scope.assets.specs}
         self._project = project
         self._chain = chain_of(project)
         self._database = database

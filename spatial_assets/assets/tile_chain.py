@@ -16,7 +16,7 @@ import dagster as dg
 from spatial_assets.assets.asset_keys import asset_name, run_tags
 from spatial_assets.assets.backlog_check import backlog_key, backlog_result
 from spatial_assets.assets.dagster_internals import accepted_warnings
-from spatial_assets.assets.events import TileEvent, TileEvents
+from spatial_assets.assets.events import RunScope, TileEvent, TileEvents
 from spatial_assets.assets.run_checks import judge_tables
 from spatial_assets.assets.run_failures import as_dagster_failure, fail_if_any_tile_is_bad
 from spatial_assets.assets.specs import run_check_specs, stage_specs, tile_check_specs
@@ -63,47 +63,82 @@ def tile_chain(project: Project) -> dg.AssetsDefinition:
         engine: EngineResource,
     ) -> Iterator[TileEvent]:
         """Process the selected tiles through the selected stages, and report each as it ends."""
-        from spatial_assets.pipeline.run.driver import TilePipeline
-
-        report = RunReport()
-        with as_dagster_failure(), database.open(project) as opened:
-            objects = store.open()
-            pipeline = TilePipeline(
-                project=project,
-                store=objects,
-                database=opened,
-                engine=engine.start(project, objects),
-                clock=now,
-                owner=writer(context.run.run_id),
-                find=catalog.scenes,
-            )
-            yield from process_tiles(context, pipeline, report)
-        fail_if_any_tile_is_bad(report)
+        scope = RunScope(
+            tiles=context.partition_keys,
+            stages=[asset_name(project, key) for key in context.selected_asset_keys],
+            checks=context.selected_asset_check_keys,
+            assets=context.assets_def,
+            is_single=len(context.partition_keys) == 1,
+        )
+        resources = ChainResources(store, database, catalog, engine)
+        yield from run_chain(context, project, resources=resources, scope=scope)
 
     return assets
 
 
+@dataclass(frozen=True)
+class ChainResources:
+    """The resources of Dagster that the chain needs."""
+
+    store: StoreResource
+    database: DatabaseResource
+    catalog: CatalogResource
+    engine: EngineResource
+
+
+def run_chain(
+    context: dg.AssetExecutionContext | dg.OpExecutionContext,
+    project: Project,
+    *,
+    resources: ChainResources,
+    scope: RunScope,
+) -> Iterator[TileEvent]:
+    """Process the tiles of a run, and yield the events of each as it ends.
+
+    Raises:
+        Failure: a tile was newly quarantined or failed, or the run could not begin.
+    """
+    from spatial_assets.pipeline.run.driver import TilePipeline
+
+    report = RunReport()
+    with as_dagster_failure(), resources.database.open(project) as opened:
+        objects = resources.store.open()
+        pipeline = TilePipeline(
+            project=project,
+            store=objects,
+            database=opened,
+            engine=resources.engine.start(project, objects),
+            clock=now,
+            owner=writer(context.run.run_id),
+            find=resources.catalog.scenes,
+        )
+        yield from process_tiles(context, pipeline, report, scope=scope)
+    fail_if_any_tile_is_bad(report)
+
+
 def process_tiles(
-    context: dg.AssetExecutionContext, pipeline: "TilePipeline", report: RunReport
+    context: dg.AssetExecutionContext | dg.OpExecutionContext,
+    pipeline: "TilePipeline",
+    report: RunReport,
+    *,
+    scope: RunScope,
 ) -> Iterator[TileEvent]:
     """Yield the events of each tile of this run, then those of the tables they add rows to."""
     from spatial_assets.pipeline.freshness.backlog import backlog_now
 
-    keys = context.partition_keys
-    project = pipeline.project
+    keys, project = scope.tiles, pipeline.project
     context.instance.add_run_tags(context.run.run_id, dict(run_tags(project)))
-    stages = [asset_name(project, key) for key in context.selected_asset_keys]
-    events = TileEvents(context, project, database=pipeline.database.url)
+    events = TileEvents(context.instance, project, scope=scope, database=pipeline.database.url)
     progress = TileProgress(context.log.info, total=len(keys))
     # Closed at an interrupt too, so that the leases of the tiles in flight are released.
-    with closing(pipeline.run(keys, stages=stages)) as outcomes:
+    with closing(pipeline.run(keys, stages=scope.stages)) as outcomes:
         for outcome in outcomes:
             report.add(outcome)
             yield from events.of_tile(outcome)
             progress.count(outcome)
     yield from events.of_run(judge_tables(project, pipeline.database))
     backlog_check = backlog_key(project)
-    if backlog_check in context.selected_asset_check_keys:
+    if backlog_check in scope.checks:
         backlog = backlog_now(project, pipeline.database, now=pipeline.clock())
         yield backlog_result(backlog, backlog_check)
     for line in report.warning_lines():

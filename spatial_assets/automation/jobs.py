@@ -8,19 +8,25 @@ from spatial_assets.assets.asset_keys import run_tags
 from spatial_assets.assets.boundaries import BOUNDARY_GROUP
 from spatial_assets.assets.dagster_internals import AssetJob
 from spatial_assets.assets.specs import TILE_GROUP
+from spatial_assets.automation.region_jobs import region_jobs
 from spatial_assets.project import Project
 
 
-def project_jobs(project: Project) -> list[AssetJob]:
-    """Return every job of a project; a job is named after its asset group, or after its region."""
-    jobs = [
+def project_jobs(project: Project, chain: dg.AssetsDefinition) -> list[AssetJob | dg.JobDefinition]:
+    """Return every job of a project; a job is named after its asset group, or after its region.
+
+    Args:
+        project: whose jobs.
+        chain: the assets of its tiles.
+    """
+    jobs: list[AssetJob | dg.JobDefinition] = [
         asset_job(
             project,
             TILE_GROUP,
             group=TILE_GROUP,
             description="All stages of the tiles it is launched for.",
         ),
-        *region_jobs(project),
+        *region_jobs(project, chain),
     ]
     if project.boundaries:
         jobs.append(
@@ -32,25 +38,6 @@ def project_jobs(project: Project) -> list[AssetJob]:
             )
         )
     return jobs
-
-
-def region_jobs(project: Project) -> list[AssetJob]:
-    """Return a job for each region: all stages of its tiles."""
-    return [
-        asset_job(
-            project,
-            region_job_name(region),
-            group=TILE_GROUP,
-            description=f"All stages of the tiles of the region {region}; `spatial-assets tiles "
-            f"--region {region}` lists them.",
-        )
-        for region in project.regions
-    ]
-
-
-def region_job_name(region: str) -> str:
-    """Name of a region's job, and of its schedule."""
-    return f"{TILE_GROUP}_{region}"
 
 
 def asset_job(project: Project, name: str, *, group: str, description: str) -> AssetJob:

@@ -9,7 +9,11 @@ import dagster as dg
 from spatial_assets.assets.asset_keys import asset_key, is_foreign
 from spatial_assets.assets.boundaries import BOUNDARY_GROUP
 from spatial_assets.assets.specs import TILE_GROUP
-from spatial_assets.automation.jobs import region_job_name
+from spatial_assets.automation.region_jobs import (
+    FIRST_TILE_TAG,
+    LAST_TILE_TAG,
+    region_job_name,
+)
 from spatial_assets.pipeline.key_ranges import KeyRange, key_ranges
 from spatial_assets.pipeline.stages import RAW
 from spatial_assets.project import Project
@@ -64,7 +68,7 @@ def region_schedule(project: Project, region: str, *, cron: str) -> dg.ScheduleD
 
     @dg.schedule(
         name=region_job_name(region),
-        job_name=region_job_name(region),
+        job_name=TILE_GROUP,
         cron_schedule=cron,
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
@@ -120,8 +124,9 @@ def span_of(tags: Mapping[str, str], positions: Mapping[str, int]) -> slice:
         tags: tags of the run.
         positions: tile key -> its position among all tiles.
     """
-    first = tags.get(RANGE_START_TAG, tags.get(PARTITION_TAG, ""))
-    last = tags.get(RANGE_END_TAG, tags.get(PARTITION_TAG, ""))
+    one = tags.get(PARTITION_TAG, "")
+    first = tags.get(RANGE_START_TAG, tags.get(FIRST_TILE_TAG, one))
+    last = tags.get(RANGE_END_TAG, tags.get(LAST_TILE_TAG, one))
     if first not in positions or last not in positions:
         return slice(0)
     return slice(positions[first], positions[last] + 1)

@@ -19,7 +19,7 @@ from spatial_assets.definitions import build_definitions
 from spatial_assets.project import Project
 from spatial_assets.project.sections.regions import RegionSettings
 from spatial_assets.resources import EngineResource
-from spatial_assets_tests.automation.frozen_clock import CHAIN, AutomationHarness, windowed_project
+from spatial_assets_tests.automation.frozen_clock import AutomationHarness, windowed_project
 from spatial_assets_tests.fixtures.ten_village_project import ten_tiles, ten_villages
 
 MONDAY = dt.datetime(2026, 11, 23, 4, tzinfo=dt.UTC)
@@ -132,11 +132,10 @@ def test_the_tiles_of_a_run_are_read_off_its_tags(tags: dict[str, str], span: st
 def test_every_region_has_a_job_and_one_with_a_cron_a_schedule_that_runs(
     harness: AutomationHarness, cron: str | None
 ) -> None:
-    of_region(harness, 1, cron=cron)
+    tiles = of_region(harness, 1, cron=cron)
     repository = harness.definitions().get_repository_def()
 
-    selected = repository.get_job("tiles_coast").asset_layer.selected_asset_keys
-    assert {key.to_user_string() for key in selected} == set(CHAIN)
+    assert repository.get_job("tiles_coast").get_partition_keys(None) == list(tiles)
     assert repository.has_schedule_def("tiles_coast") == (cron is not None)
     if cron is not None:
         schedule = repository.get_schedule_def("tiles_coast")
@@ -152,7 +151,7 @@ def test_requested_runs_can_be_executed(tmp_path: Path) -> None:
     defs = build_definitions(project, engine=EngineResource(workers=0, gdal_cache_mb=64))
     with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
         request, other = asked(defs, instance)
-        job = defs.resolve_job_def("tiles_coast")
+        job = defs.resolve_job_def("tiles")
         run = job.execute_in_process(instance=instance, tags=dict(request.tags))
 
         assert run.success

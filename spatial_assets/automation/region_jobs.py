@@ -1,0 +1,127 @@
+"""The job of a region: its tiles and no others, one run a range of neighbours.
+
+Dagster offers every partition of its assets to the backfill of an asset job, one run a partition,
+and refuses such a job other partitions than its assets have. So the job of a region is not an
+asset job: its partitions are the ranges of the region's tiles, and its op processes a range and
+reports each tile as the assets do.
+"""
+
+# No `from __future__ import annotations`: Dagster reads the annotations of what it decorates.
+
+from collections.abc import Iterator, Mapping
+
+import dagster as dg
+
+from spatial_assets.assets.asset_keys import run_tags
+from spatial_assets.assets.events import RunScope
+from spatial_assets.assets.specs import TILE_GROUP
+from spatial_assets.assets.tile_chain import ChainResources, run_chain
+from spatial_assets.pipeline.key_ranges import KeyRange, key_ranges
+from spatial_assets.pipeline.stages import chain_of
+from spatial_assets.project import Project
+from spatial_assets.resources import (
+    CatalogResource,
+    DatabaseResource,
+    EngineResource,
+    StoreResource,
+)
+
+FIRST_TILE_TAG = "spatial_assets/first_tile"
+LAST_TILE_TAG = "spatial_assets/last_tile"
+"""Ends of the range of a run. Dagster's own tags of ranges belong to runs of assets."""
+
+BETWEEN = ":"
+"""Stands between the first and the last tile in the key of a range; in no key of a tile."""
+
+
+def region_job_name(region: str) -> str:
+    """Name of a region's job, and of its schedule."""
+    return f"{TILE_GROUP}_{region}"
+
+
+def region_jobs(project: Project, chain: dg.AssetsDefinition) -> list[dg.JobDefinition]:
+    """Return a job for each region: all stages of its tiles.
+
+    Args:
+        project: whose regions.
+        chain: the assets of its tiles.
+    """
+    return [region_job(project, region, chain) for region in project.regions]
+
+
+def region_ranges(project: Project, region: str) -> Mapping[str, KeyRange]:
+    """Map the key of each range of a region to the range, in the order of the tiles."""
+    longest = project.compute.max_tiles_per_run
+    found = key_ranges(project.tile_keys, project.region_tiles(region), longest=longest)
+    return {
+        part.first if part.count == 1 else f"{part.first}{BETWEEN}{part.last}": part
+        for part in found
+    }
+
+
+def region_job(project: Project, region: str, chain: dg.AssetsDefinition) -> dg.JobDefinition:
+    """Return the job of a region, with one partition for each range of its tiles."""
+    name, ranges = region_job_name(region), region_ranges(project, region)
+
+    @dg.op(name=f"{name}_range", out=dg.Out(dg.Nothing))
+    def process_range(
+        context: dg.OpExecutionContext,
+        store: StoreResource,
+        database: DatabaseResource,
+        catalog: CatalogResource,
+        engine: EngineResource,
+    ) -> Iterator[object]:
+        """Process the tiles of one range through all stages, and report each as it ends."""
+        part = ranges[context.partition_key]
+        scope = RunScope(
+            tiles=tiles_of(project, part),
+            stages=chain_of(project).stages,
+            checks=chain.check_keys,
+            assets=chain,
+            is_single=False,
+        )
+        resources = ChainResources(store, database, catalog, engine)
+        for event in run_chain(context, project, resources=resources, scope=scope):
+            yield as_evaluation(event)
+        yield dg.Output(None)
+
+    def tags_of_range(key: str) -> Mapping[str, str]:
+        return {FIRST_TILE_TAG: ranges[key].first, LAST_TILE_TAG: ranges[key].last}
+
+    @dg.job(
+        name=name,
+        description=f"All stages of the tiles of the region {region}; a partition is a range of "
+        f"neighbours, and a backfill one run for each. `spatial-assets tiles --region {region}` "
+        "lists the tiles.",
+        tags=dict(run_tags(project)),
+        config=dg.PartitionedConfig(
+            partitions_def=dg.StaticPartitionsDefinition(list(ranges)),
+            run_config_for_partition_key_fn=lambda _: {},
+            tags_for_partition_key_fn=tags_of_range,
+        ),
+    )
+    def job() -> None:
+        process_range()
+
+    return job
+
+
+def tiles_of(project: Project, part: KeyRange) -> tuple[str, ...]:
+    """Return the tiles of a range."""
+    keys = project.tile_keys
+    return tuple(keys[keys.index(part.first) : keys.index(part.last) + 1])
+
+
+def as_evaluation(event: object) -> object:
+    """Return an event in the form that an op may yield: a check result names its asset."""
+    if not isinstance(event, dg.AssetCheckResult):
+        return event
+    assert event.asset_key is not None  # noqa: S101 - for mypy: set by those who make them
+    assert event.check_name is not None  # noqa: S101 - for mypy
+    return dg.AssetCheckEvaluation(
+        asset_key=event.asset_key,
+        check_name=event.check_name,
+        passed=event.passed,
+        metadata=event.metadata,
+        severity=event.severity,
+    )
