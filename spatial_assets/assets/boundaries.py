@@ -2,8 +2,8 @@
 
 # No `from __future__ import annotations`: Dagster reads the annotations of what it decorates.
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, cast
 
 import dagster as dg
 
@@ -17,6 +17,7 @@ from spatial_assets.project import Project
 from spatial_assets.project.sections.products import BoundarySettings
 from spatial_assets.resources import DatabaseResource, StoreResource, now
 from spatial_assets.stores.public_columns import boundary_columns
+from spatial_assets.stores.rows import BoundarySet, ColumnType
 
 if TYPE_CHECKING:
     from spatial_assets.pipeline.boundaries import BoundaryPipeline, BoundaryStep
@@ -101,11 +102,13 @@ def table_asset(project: Project, settings: BoundarySettings) -> dg.AssetsDefini
     def loaded(store: StoreResource, database: DatabaseResource) -> dg.MaterializeResult:
         """Replace the table's rows with the validated features."""
         with as_dagster_failure(), database.open(project) as opened:
-            return _result(
-                project,
-                _pipeline(project, settings, store).load(opened),
-                uri=f"{opened.url}#{settings.name}",
-            )
+            step = _pipeline(project, settings, store).load(opened)
+            uri = f"{opened.url}#{settings.name}"
+        types = cast("Mapping[str, ColumnType]", step.facts["types"])
+        typed = BoundarySet(
+            name=settings.name, key=settings.key, columns=settings.columns, types=types
+        )
+        return _result(project, step, schema=column_schema(boundary_columns(typed)), uri=uri)
 
     return loaded
 
@@ -151,9 +154,14 @@ def _pipeline(
     return BoundaryPipeline(project=project, settings=settings, store=store.open(), clock=now)
 
 
-def _result(project: Project, step: "BoundaryStep", **facts: str) -> dg.MaterializeResult:
+def _result(
+    project: Project, step: "BoundaryStep", *, schema: dg.TableSchema | None = None, **facts: str
+) -> dg.MaterializeResult:
+    metadata: dict[str, Any] = {**as_metadata({**facts, **step.facts, "state": str(step.state)})}
+    if schema is not None:
+        metadata["dagster/column_schema"] = schema
     return dg.MaterializeResult(
-        metadata=as_metadata({**facts, **step.facts, "state": str(step.state)}),
+        metadata=metadata,
         data_version=dg.DataVersion(step.fingerprint),
         tags=project_tags(project),
     )

@@ -28,7 +28,7 @@ from spatial_assets.project.sections.products import BoundarySettings
 from spatial_assets.stores import layout
 from spatial_assets.stores.objects.json import from_json, to_json
 from spatial_assets.stores.objects.store import ObjectStore
-from spatial_assets.stores.rows import Columns, ReplaceAll, Upsert
+from spatial_assets.stores.rows import BoundarySet, Columns, ColumnType, Upsert
 from spatial_assets.stores.tables.database import Database
 from spatial_assets.stores.vectors.read import read_features
 from spatial_assets.stores.vectors.source import (
@@ -40,6 +40,7 @@ from spatial_assets.stores.vectors.source import (
 )
 from spatial_assets.stores.vectors.validated import (
     library_versions,
+    read_typed_columns,
     read_validated,
     write_quarantined,
     write_validated,
@@ -191,18 +192,25 @@ class BoundaryPipeline:
         source = str(frame.attrs.get("source", ""))
         ownership.claim(self.project, self.store, database)
         keys = frame["key"].tolist()
+        carried = read_typed_columns(data, self._carried)
+        is_integer = frame.attrs.get("key_type") == "integer"
+        kinds: dict[str, ColumnType] = {self.settings.key: "integer" if is_integer else "text"}
+        kinds |= {name: column.kind for name, column in carried.items() if column.kind}
         columns = {
             "boundary_key": keys,
-            self.settings.key: keys,
-            **{name: [_text(value) for value in frame[name]] for name in self._carried},
+            self.settings.key: [int(key) for key in keys] if is_integer else keys,
+            **{name: column.values for name, column in carried.items()},
             "geometry": frame.geometry.to_numpy().tolist(),
             "area_m2": frame["area_m2"].tolist(),
             "feature_fingerprint": frame["feature_fingerprint"].tolist(),
             "source": [source] * len(keys),
         }
+        declared = BoundarySet(
+            name=self.settings.name, key=self.settings.key, columns=self._carried, types=kinds
+        )
+        database.replace_boundaries(declared, Columns(columns))
         digest = str(frame.attrs.get("fingerprint", ""))[:16]
-        database.commit([ReplaceAll(self.settings.name, Columns(columns))])
-        facts = {"rows": len(keys), "source": source}
+        facts = {"rows": len(keys), "source": source, "types": kinds}
         return BoundaryStep(state=State.MATERIALIZED, fingerprint=digest, facts=facts)
 
     def record_quarantine(self, database: Database) -> None:
@@ -296,11 +304,6 @@ def warnings_of(report: Mapping[str, object]) -> tuple[str, ...]:
 
 def _quarantine_message(feature: QuarantinedFeature) -> str:
     return f"feature {feature.index} (key {feature.key}) is in quarantine: {feature.message}"
-
-
-def _text(value: object) -> str | None:
-    """Return a value of a carried column as text, None if it is missing."""
-    return None if value is None or value != value else str(value)  # noqa: PLR0124 - NaN
 
 
 BUNDLE = ".zip"

@@ -22,6 +22,7 @@ POSTGIS_TYPES: Mapping[ColumnKind, str] = {
     "number": "double precision",
     "date": "date",
     "timestamp": "timestamp with time zone",
+    "local_timestamp": "timestamp without time zone",
     "boolean": "boolean",
     "multipolygon": "geometry(multipolygon,4326)",
 }

@@ -13,7 +13,9 @@ from typing import Any, ClassVar, Literal, Protocol
 
 from spatial_assets.errors import DatabaseError
 
-ColumnType = Literal["text", "integer", "number", "date", "timestamp", "boolean"]
+ColumnType = Literal["text", "integer", "number", "date", "timestamp", "local_timestamp", "boolean"]
+"""Types of columns: a `timestamp` has a time zone, a `local_timestamp` has none."""
+
 TILE_STATES = ("materialized", "empty", "quarantined", "failed", "unchanged")
 QUARANTINE_KINDS = ("scene", "tile", "feature")
 

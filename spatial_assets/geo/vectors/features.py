@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
+from typing import Literal
 
 import shapely
 from pyproj import CRS
@@ -196,6 +197,9 @@ class ValidatedFeatures:
 
     crs_accuracy: CrsAccuracy | None = None
     """Accuracy with which the features were transformed; None if none was."""
+
+    key_type: Literal["text", "integer"] = "text"
+    """Type of the key column: integer if all values are, of at most 64 bits."""
 
     notes: tuple[str, ...] = ()
     """Doubts about the file that do not prevent its use."""

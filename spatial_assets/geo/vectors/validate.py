@@ -86,8 +86,13 @@ def validate_features(
     quarantined = tuple(sorted(rejected, key=lambda feature: feature.index))
     if quarantined and on_invalid == "refuse":
         raise VectorError(_refusal(quarantined))
+    used = [one.raw.properties.get(key) for one in judged if one.raw.index not in refused]
     return ValidatedFeatures(
-        kept=kept, quarantined=quarantined, source_crs=crs.crs, crs_accuracy=crs.accuracy
+        kept=kept,
+        quarantined=quarantined,
+        source_crs=crs.crs,
+        crs_accuracy=crs.accuracy,
+        key_type="integer" if all(map(_is_integer, used)) else "text",
     )
 
 
@@ -121,6 +126,12 @@ def validate_feature(
     if isinstance(placed, Defect):
         return placed
     return _Accepted(raw, name, placed.geometry, placed.repairs)
+
+
+def _is_integer(value: object) -> bool:
+    if not isinstance(value, int) or isinstance(value, bool):
+        return False
+    return -(2**63) <= value < 2**63
 
 
 def key_text(value: object) -> str | None:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from spatial_assets.errors import DatabaseError
 from spatial_assets.stores.rows import Columns, RowLike, RowsLike, boundary_key, fields_of
 from spatial_assets.stores.sql_names import is_unicode
-from spatial_assets.stores.tables.columns import SRID
+from spatial_assets.stores.tables.columns import SRID, LocalDateTime
 
 MISSING_TYPES = ("NAType", "NaTType")  # of pandas, for a missing value
 MAX_LONGITUDE, MAX_LATITUDE = 180.0, 90.0
@@ -264,6 +264,17 @@ def timestamp(value: object) -> datetime:
     return value.astimezone(UTC)
 
 
+def local_timestamp(value: object) -> datetime:
+    """Convert to a datetime without a time zone; one with a zone is refused."""
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)
+    if not isinstance(value, datetime):
+        raise TypeError("not a datetime")
+    if value.utcoffset() is not None:
+        raise ValueError("it has a time zone")
+    return value
+
+
 def json_text(value: object) -> str:
     """Encode as JSON with sorted keys; NaN and infinities become null, unknown types text."""
     return text(json.dumps(plain(value), sort_keys=True, allow_nan=False, ensure_ascii=False))
@@ -292,6 +303,7 @@ CONVERTERS: Mapping[type, Callable[[object], object]] = {
     sa.Boolean: boolean,
     sa.Date: day,
     sa.DateTime: timestamp,
+    LocalDateTime: local_timestamp,
     sa.JSON: json_text,
 }
 

@@ -19,6 +19,11 @@ from spatial_assets.stores.sql_names import MAX_NAME_BYTES
 
 SqlType = sa.types.TypeEngine[Any]
 
+
+class LocalDateTime(sa.DateTime):
+    """Date and time without a time zone, as a boundary file has it; never one of ours."""
+
+
 SRID = 4326
 COLUMN_TYPES: Mapping[ColumnType, type[SqlType]] = {
     "text": sa.Text,
@@ -26,6 +31,7 @@ COLUMN_TYPES: Mapping[ColumnType, type[SqlType]] = {
     "number": sa.Double,
     "date": sa.Date,
     "timestamp": sa.DateTime,
+    "local_timestamp": LocalDateTime,
     "boolean": sa.Boolean,
 }
 
@@ -58,11 +64,16 @@ def key_column(name: str, comment: str, kind: type[SqlType] = sa.Text) -> sa.Col
     return sa.Column(name, kind, primary_key=True, autoincrement=False, comment=comment)
 
 
+def public_type(kind: ColumnType) -> SqlType:
+    """Return the type of a column of this kind."""
+    return timestamp() if kind == "timestamp" else COLUMN_TYPES[kind]()
+
+
 def public_column(declared: PublicColumn) -> sa.Column[object]:
     """Declare a public column."""
     if declared.kind == "multipolygon":
         return column(declared.name, multipolygon(), declared.comment, null=declared.null)
-    kind = timestamp() if declared.kind == "timestamp" else COLUMN_TYPES[declared.kind]()
+    kind = public_type(declared.kind)
     if declared.key:
         return key_column(declared.name, declared.comment, type(kind))
     return column(declared.name, kind, declared.comment, null=declared.null)

@@ -18,6 +18,8 @@ from shapely.geometry.base import BaseGeometry
 from spatial_assets.stores.claims import Claim, Claimant
 from spatial_assets.stores.rows import (
     BoundaryDeclaration,
+    BoundarySet,
+    Columns,
     QuarantineRecord,
     Replace,
     ReplaceAll,
@@ -27,6 +29,7 @@ from spatial_assets.stores.rows import (
     TileState,
     Upsert,
 )
+from spatial_assets.stores.tables.boundary_types import as_stored, retypings
 from spatial_assets.stores.tables.declarations import Tables, declare
 from spatial_assets.stores.tables.inspection import TableFacts, examine
 from spatial_assets.stores.tables.schema import MIGRATIONS, Migration, bring_up_to_date, is_current
@@ -38,6 +41,7 @@ from spatial_assets.stores.tables.table_claims import (
     verify_tables,
 )
 from spatial_assets.stores.tables.transactions import (
+    PreparedChange,
     Transaction,
     apply_all,
     prepared,
@@ -134,7 +138,17 @@ class Database(ABC):
                 lambda transaction: self._bring_up_to_date(transaction, claimant), write=True
             )
 
+    def _declare_as_stored(self, transaction: Transaction) -> None:
+        """Declare the tables with the types that columns of boundary sets have by now."""
+        existing, dialect = transaction.relations(), transaction.dialect
+        boundaries = [
+            as_stored(each, existing.get(each.name, {}), dialect)
+            for each in self._boundaries.values()
+        ]
+        self._tables = declare(boundaries, self._indices)
+
     def _is_up_to_date(self, transaction: Transaction, claimant: Claimant | None) -> bool:
+        self._declare_as_stored(transaction)
         if claimant is not None:
             own = verify_tables(transaction, self._tables, claimant, database=self.url)
             if not is_claimed(own, claimant):
@@ -143,6 +157,7 @@ class Database(ABC):
 
     def _bring_up_to_date(self, transaction: Transaction, claimant: Claimant | None) -> None:
         transaction.lock({"schema": True})
+        self._declare_as_stored(transaction)
         if claimant is not None:
             verify_tables(transaction, self._tables, claimant, database=self.url)
         bring_up_to_date(transaction, self._tables, self._migrations)
@@ -188,6 +203,31 @@ class Database(ABC):
         checked = [prepared(self._tables, change) for change in changes]
         if checked:
             self.in_transaction(lambda transaction: apply_all(transaction, checked), write=True)
+
+    def replace_boundaries(self, declared: BoundarySet, rows: Columns) -> None:
+        """Replace all rows of a boundary table, and the types of its columns with them.
+
+        Args:
+            declared: the set with the types of its columns; other columns keep theirs.
+            rows: the new rows.
+
+        Raises:
+            DatabaseError: a row does not fit its table, or the database failed.
+        """
+        name = declared.name
+
+        self._boundaries[name] = declared
+        self.in_transaction(self._declare_as_stored, write=False)
+        change = PreparedChange(self._tables, ReplaceAll(name, rows))
+
+        def replace_all(transaction: Transaction) -> None:
+            transaction.lock(change.locks())
+            existing = transaction.relations().get(name, {})
+            for statement in retypings(change.table, existing, transaction.dialect):
+                transaction.run(statement)
+            apply_all(transaction, [change])
+
+        self.in_transaction(replace_all, write=True)
 
     def replace_tile(self, table: str, keys: Mapping[str, object], rows: RowsLike) -> None:
         """Replace the rows of `table` that have these keys by `rows`."""

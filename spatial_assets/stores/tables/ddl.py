@@ -40,6 +40,10 @@ class DuckTypes(PGTypeCompiler):
         """Return the type of a 64-bit float."""
         return "DOUBLE"
 
+    def visit_TIMESTAMP(self, type_: Any, **kw: Any) -> str:  # noqa: ANN401, ARG002, N802
+        """Return the type of a date and time, with a time zone or without."""
+        return "TIMESTAMP WITH TIME ZONE" if type_.timezone else "TIMESTAMP"
+
 
 class DuckDialect(PostgisDialect):
     """DuckDB with its spatial extension."""
@@ -96,6 +100,17 @@ def column_addition(column: sa.Column[object], dialect: PGDialect) -> str:
     """Statement that adds a nullable column to an existing table."""
     table, name = quoted(column.table.name, dialect), quoted(column.name, dialect)
     return f"ALTER TABLE {table} ADD COLUMN {name} {type_name(column, dialect)}"
+
+
+def column_retyping(column: sa.Column[object], dialect: PGDialect) -> str:
+    """Statement that changes the type of a column whose rows are about to be replaced."""
+    table, name = quoted(column.table.name, dialect), quoted(column.name, dialect)
+    kind = type_name(column, dialect)
+    # Not null, for the column may forbid it; each is a value of its type.
+    values = {"Boolean": "false", "Date": "1970-01-01", "LocalDateTime": "1970-01-01"}
+    values |= {"DateTime": "1970-01-01 00:00:00+00"}
+    value = f"CAST('{values.get(type(column.type).__name__, '0')}' AS {kind})"
+    return f"ALTER TABLE {table} ALTER COLUMN {name} SET DATA TYPE {kind} USING {value}"
 
 
 def type_name(column: sa.Column[object], dialect: PGDialect) -> str:

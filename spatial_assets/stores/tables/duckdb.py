@@ -17,6 +17,7 @@ from geoalchemy2 import Geometry
 
 from spatial_assets.errors import DatabaseError
 from spatial_assets.stores.tables.batches import Batch, encoded
+from spatial_assets.stores.tables.columns import LocalDateTime
 from spatial_assets.stores.tables.database import Database
 from spatial_assets.stores.tables.ddl import DUCKDB_DIALECT, DuckDialect, quoted
 from spatial_assets.stores.tables.duckdb_file import DuckFile, holder_of, is_locked_elsewhere
@@ -33,6 +34,7 @@ ARROW_TYPES: Mapping[type, pa.DataType] = {
     sa.Boolean: pa.bool_(),
     sa.Date: pa.date32(),
     sa.DateTime: pa.timestamp("us", "UTC"),
+    LocalDateTime: pa.timestamp("us"),
     sa.JSON: pa.string(),
     Geometry: pa.binary(),
 }

@@ -15,6 +15,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from spatial_assets.stores.tables.batches import Batch, encoded
+from spatial_assets.stores.tables.columns import LocalDateTime
 from spatial_assets.stores.tables.ddl import POSTGIS_DIALECT, PostgisDialect
 from spatial_assets.stores.tables.postgis_connection import PromptConnection
 from spatial_assets.stores.tables.transactions import STAGED_ROWS, lock_number
@@ -27,6 +28,7 @@ COPY_TYPES: Mapping[type, str] = {
     sa.Boolean: "bool",
     sa.Date: "date",
     sa.DateTime: "timestamptz",
+    LocalDateTime: "timestamp",
     sa.JSON: "jsonb",
     Geometry: "bytea",  # PostGIS receives geometries as EWKB
 }

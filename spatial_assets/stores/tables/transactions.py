@@ -274,7 +274,7 @@ def reader(kind: sa.types.TypeEngine[object]) -> Callable[[object], object]:
         return read_geometry
     if isinstance(kind, sa.JSON):
         return read_json
-    if isinstance(kind, sa.DateTime):
+    if isinstance(kind, sa.DateTime) and kind.timezone:
         return read_timestamp
     return unchanged
 

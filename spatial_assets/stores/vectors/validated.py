@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 import shapely
@@ -18,6 +21,7 @@ from pyproj import CRS
 from spatial_assets.errors import VectorError
 from spatial_assets.geo.lonlat import EPSG_4326
 from spatial_assets.geo.vectors.features import ValidatedFeatures, ValidFeature
+from spatial_assets.stores.rows import ColumnType
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -125,7 +129,12 @@ def _table(
     arrays["feature_fingerprint"] = pa.array([f.fingerprint for f in kept], pa.string())
     wkb = [shapely.to_wkb(f.geometry, byte_order=1, output_dimension=2) for f in kept]
     arrays["geometry"] = pa.array(wkb, pa.binary())
-    written = {**facts, "fingerprint": validated.fingerprint, "report": validated.report}
+    written = {
+        **facts,
+        "key_type": validated.key_type,
+        "fingerprint": validated.fingerprint,
+        "report": validated.report,
+    }
     metadata = {
         b"geo": json.dumps(_geo(kept), sort_keys=True).encode(),
         _FACTS: json.dumps(written, sort_keys=True, default=str, ensure_ascii=False).encode(),
@@ -133,15 +142,85 @@ def _table(
     return pa.table(arrays).replace_schema_metadata(metadata)
 
 
+def read_typed_columns(data: bytes, names: Sequence[str]) -> dict[str, TypedColumn]:
+    """Read columns of validated boundaries with the types of their source, by name.
+
+    Raises:
+        VectorError: the bytes were not written by `write_validated`.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(io.BytesIO(data), columns=[*names])
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        raise VectorError(f"not a validated boundaries file: {error}") from error
+    return {name: _typed(table[name]) for name in names}
+
+
+@dataclass(frozen=True)
+class TypedColumn:
+    """Values of a column and their type."""
+
+    kind: ColumnType | None
+    """Type of the values; None if all are missing."""
+
+    values: Sequence[object]
+    """Values in the order of the features; None if missing."""
+
+
+def _typed(column: pa.ChunkedArray) -> TypedColumn:
+    import pyarrow as pa
+
+    values = column.to_pylist()
+    if column.null_count == len(column):
+        return TypedColumn(None, values)
+    types = pa.types
+    kinds: tuple[tuple[Callable[[pa.DataType], bool], ColumnType], ...] = (
+        (types.is_integer, "integer"),
+        (types.is_floating, "number"),
+        (types.is_boolean, "boolean"),
+        (types.is_date, "date"),
+    )
+    if types.is_timestamp(column.type):
+        return TypedColumn("local_timestamp" if column.type.tz is None else "timestamp", values)
+    kind = next((kind for is_kind, kind in kinds if is_kind(column.type)), None)
+    if kind is not None:
+        return TypedColumn(kind, values)
+    return TypedColumn("text", [None if value is None else str(value) for value in values])
+
+
 def _column(values: Sequence[object]) -> pa.Array:
     """Array of the type of its values; text if it has none, or values of several types."""
     import pyarrow as pa
 
-    try:
-        array = pa.array(values)
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
-        return pa.array([None if value is None else str(value) for value in values], pa.string())
-    return array.cast(pa.string()) if pa.types.is_null(array.type) else array
+    values = [None if value != value else value for value in values]  # noqa: PLR0124 - NaN
+    if _has_one_type(values):
+        try:
+            array = pa.array(values)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+            pass
+        else:
+            is_storable = not pa.types.is_null(array.type) and array.type != pa.uint64()
+            return array if is_storable else array.cast(pa.string())
+    return pa.array([None if value is None else _text(value) for value in values], pa.string())
+
+
+def _has_one_type(values: Sequence[object]) -> bool:
+    """Return False for values that Arrow would take together, but no table does.
+
+    Dates with times and without, times with a zone and without, and infinities.
+    """
+    days = {type(v) for v in values if isinstance(v, date)}
+    zones = {v.utcoffset() is None for v in values if isinstance(v, datetime)}
+    finite = all(math.isfinite(v) for v in values if isinstance(v, float))
+    return finite and len(zones) <= 1 and len(days) <= 1
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value.isoformat() if isinstance(value, date) else str(value)
 
 
 def _geo(kept: Sequence[ValidFeature]) -> dict[str, object]:
