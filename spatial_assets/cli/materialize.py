@@ -82,32 +82,42 @@ def materialize_here(
     """Materialize the tiles in this process.
 
     Raises:
-        ClickException: a tile newly failed or was newly quarantined.
+        ClickException: a tile newly failed or was newly quarantined, or a boundary set could not
+            be brought up to date.
     """
     from spatial_assets.cli.app.open_project import open_project
     from spatial_assets.cli.local_run.progress import progress_display
-    from spatial_assets.cli.local_run.run_here import engine_for, now, run_tiles, update_boundaries
+    from spatial_assets.cli.local_run.run_here import (
+        engine_for,
+        never_valid,
+        now,
+        run_tiles,
+        update_boundaries,
+    )
     from spatial_assets.cli.selection.inventory import Inventory
 
     started = time.monotonic()
+    failed: tuple[str, ...] = ()
     with open_project(project) as opened, progress_display() as progress:
         update = partial(
             update_boundaries, opened, selection.boundaries, clock=now, say=progress.say
         )
         if selectors.changed:
-            update()  # changes are found by comparing with the validated boundaries
+            failed = update()  # changes are found by comparing with the validated boundaries
         keys = Inventory(opened).select(selectors, selection.stages, now=now()).keys
         if not keys:
             click.echo(NO_MATCHING_TILE)
+            report_bad_boundaries(failed)
             return
         if not selectors.changed:
-            update()
+            failed = update()
         report = run_tiles(
             opened,
             keys,
             stages=selection.stages,
             engine=engine_for(opened, workers),
             progress=progress,
+            without_boundaries=never_valid(opened, failed),
         )
     if selection.stages:
         seconds = format_duration(time.monotonic() - started)
@@ -115,6 +125,21 @@ def materialize_here(
             f"{format_count(len(keys), 'tile')} in {seconds}: {report.summary()}. {NOT_IN_DAGSTER}"
         )
     report_bad_tiles(report, tiles=len(keys))
+    report_bad_boundaries(failed)
+
+
+def report_bad_boundaries(names: tuple[str, ...]) -> None:
+    """Report the boundary sets that could not be brought up to date.
+
+    Raises:
+        ClickException: there are some.
+    """
+    if names:
+        message = (
+            f"boundary sets {', '.join(names)} need attention, see above; tiles and the other "
+            "sets were not affected: correct them and materialize again"
+        )
+        raise click.ClickException(message)
 
 
 def report_bad_tiles(report: RunReport, *, tiles: int) -> None:

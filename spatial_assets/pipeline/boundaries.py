@@ -28,7 +28,7 @@ from spatial_assets.project.sections.products import BoundarySettings
 from spatial_assets.stores import layout
 from spatial_assets.stores.objects.json import from_json, to_json
 from spatial_assets.stores.objects.store import ObjectStore
-from spatial_assets.stores.rows import BoundarySet, Columns, ColumnType, Upsert
+from spatial_assets.stores.rows import Columns, ColumnType, Upsert
 from spatial_assets.stores.tables.database import Database
 from spatial_assets.stores.vectors.read import read_features
 from spatial_assets.stores.vectors.source import (
@@ -205,10 +205,7 @@ class BoundaryPipeline:
             "feature_fingerprint": frame["feature_fingerprint"].tolist(),
             "source": [source] * len(keys),
         }
-        declared = BoundarySet(
-            name=self.settings.name, key=self.settings.key, columns=self._carried, types=kinds
-        )
-        database.replace_boundaries(declared, Columns(columns))
+        database.replace_boundaries(self.settings, Columns(columns), types=kinds)
         digest = str(frame.attrs.get("fingerprint", ""))[:16]
         facts = {"rows": len(keys), "source": source, "types": kinds}
         return BoundaryStep(state=State.MATERIALIZED, fingerprint=digest, facts=facts)

@@ -7,19 +7,23 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 
 from spatial_assets.cli.app.open_project import OpenProject
 from spatial_assets.cli.local_run.progress import ProgressDisplay
 from spatial_assets.cli.selection.asset_options import boundary_assets
+from spatial_assets.errors import SourceUnavailableError, VectorError
 from spatial_assets.pipeline import ownership
 from spatial_assets.pipeline.boundaries import BoundaryPipeline, BoundaryStep, warnings_of
 from spatial_assets.pipeline.engines.choice import chosen_engine
 from spatial_assets.pipeline.engines.engine import Engine
+from spatial_assets.pipeline.failures import MissingInputError
 from spatial_assets.pipeline.outcome import BAD_STATES, RunReport, TileOutcome
 from spatial_assets.pipeline.run.driver import TilePipeline
+from spatial_assets.project.secrets import mask_secrets
+from spatial_assets.stores import layout
 
 
 def now() -> datetime:
@@ -51,7 +55,7 @@ def run_tiles(
     stages: Sequence[str],
     engine: Engine,
     progress: ProgressDisplay,
-    clock: Callable[[], datetime] = now,
+    without_boundaries: Collection[str] = (),
 ) -> RunReport:
     """Run the stages of the tiles; report bad tiles as they end, and return all outcomes."""
     pipeline = TilePipeline(
@@ -59,8 +63,9 @@ def run_tiles(
         store=opened.store,
         database=opened.database,
         engine=engine,
-        clock=clock,
+        clock=now,
         owner=lease_owner(),
+        without_boundaries=without_boundaries,
     )
     report = RunReport()
     progress.begin(f"{', '.join(stages)}", total=len(keys))
@@ -88,29 +93,56 @@ def update_boundaries(
     *,
     clock: Callable[[], datetime],
     say: Callable[[str], None],
-) -> None:
+) -> tuple[str, ...]:
     """Fetch, validate and load boundary sets as far as `assets` has them; report each result.
 
+    A set that cannot be used stops neither the others nor the tiles.
+
+    Returns:
+        The names of the sets that could not be brought up to date.
+
     Raises:
-        VectorError: a file cannot be used at all.
-        MissingInputError: an upstream asset was never made.
+        ForeignProjectError: the store or the database belongs to another project.
+        DatabaseError, StoreError: the database or the store is not available.
     """
     ownership.claim(opened.project, opened.store, opened.database)
+    failed = []
     for settings in opened.project.boundaries:
         pipeline = BoundaryPipeline(
             project=opened.project, settings=settings, store=opened.store, clock=clock
         )
-        raw, validated, table = boundary_assets(settings.name)
-        if raw in assets:
-            say(f"{raw}: {_fetched(pipeline.fetch())}")
-        if validated in assets:
-            step = pipeline.validate()
-            pipeline.record_quarantine(opened.database)
-            say(f"{validated}: {_validated(step)}")
-            for warning in warnings_of(step.facts):
-                say(f"{validated}: warning: {warning}")
-        if table in assets:
-            say(f"{table}: {pipeline.load(opened.database).facts['rows']} rows")
+        try:
+            _update_set(opened, pipeline, assets, say=say)
+        except (VectorError, SourceUnavailableError, MissingInputError) as error:
+            failed.append(settings.name)
+            say(f"boundaries {settings.name!r} failed: {mask_secrets(str(error))}")
+    return tuple(failed)
+
+
+def never_valid(opened: OpenProject, names: Iterable[str]) -> tuple[str, ...]:
+    """Return those of the boundary sets of which the store has no validated features."""
+    store = opened.store
+    return tuple(n for n in names if store.head(layout.validated_boundaries(n)) is None)
+
+
+def _update_set(
+    opened: OpenProject,
+    pipeline: BoundaryPipeline,
+    assets: Collection[str],
+    *,
+    say: Callable[[str], None],
+) -> None:
+    raw, validated, table = boundary_assets(pipeline.settings.name)
+    if raw in assets:
+        say(f"{raw}: {_fetched(pipeline.fetch())}")
+    if validated in assets:
+        step = pipeline.validate()
+        pipeline.record_quarantine(opened.database)
+        say(f"{validated}: {_validated(step)}")
+        for warning in warnings_of(step.facts):
+            say(f"{validated}: warning: {warning}")
+    if table in assets:
+        say(f"{table}: {pipeline.load(opened.database).facts['rows']} rows")
 
 
 def _fetched(step: BoundaryStep) -> str:

@@ -8,7 +8,7 @@ commit is in commit.py, the work of a worker in tile/walk.py.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -57,6 +57,9 @@ class TilePipeline:
 
     find: Callable[[Project], Catalogue] = find_scenes
     """Search for the scenes of the project's area."""
+
+    without_boundaries: Collection[str] = ()
+    """Boundary sets whose source is bad and that never were valid; the tiles do without them."""
 
     lease_wait: timedelta = LEASE_WAIT
 
@@ -134,6 +137,7 @@ class TilePipeline:
                 known_states=known_states,
                 committer=committer,
                 leases=leases,
+                without_boundaries=self.without_boundaries,
             )
             try:
                 yield from run.walk(tiles, self.engine, lease_wait=self.lease_wait)

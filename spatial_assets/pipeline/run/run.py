@@ -7,7 +7,7 @@ of the next tiles are prefetched.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -50,6 +50,9 @@ class Run:
     known_states: KnownStates
     committer: Committer
     leases: TileLeases
+    without_boundaries: Collection[str] = ()
+    """Boundary sets that never were valid: there is nothing to compute for them."""
+
     _stored: dict[str, TileManifest | None] = field(default_factory=dict)
     """Manifests of the tiles in flight, before this run."""
 
@@ -191,7 +194,11 @@ class Run:
             manifest=TileManifest(grid_id=self.project.grid_id, tile=tile.key),
             periods=self.periods,
             product_periods=self._product_periods,
-            boundaries=tuple(each.name for each in self.project.boundaries),
+            boundaries=tuple(
+                each.name
+                for each in self.project.boundaries
+                if each.name not in self.without_boundaries
+            ),
         )
 
     @cached_property

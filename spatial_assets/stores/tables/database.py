@@ -18,8 +18,8 @@ from shapely.geometry.base import BaseGeometry
 from spatial_assets.stores.claims import Claim, Claimant
 from spatial_assets.stores.rows import (
     BoundaryDeclaration,
-    BoundarySet,
     Columns,
+    ColumnType,
     QuarantineRecord,
     Replace,
     ReplaceAll,
@@ -29,10 +29,17 @@ from spatial_assets.stores.rows import (
     TileState,
     Upsert,
 )
-from spatial_assets.stores.tables.boundary_types import as_stored, retypings
 from spatial_assets.stores.tables.declarations import Tables, declare
 from spatial_assets.stores.tables.inspection import TableFacts, examine
-from spatial_assets.stores.tables.schema import MIGRATIONS, Migration, bring_up_to_date, is_current
+from spatial_assets.stores.tables.schema import (
+    MIGRATIONS,
+    Migration,
+    as_stored,
+    bring_up_to_date,
+    is_current,
+    retypings,
+    typed,
+)
 from spatial_assets.stores.tables.table_claims import (
     claim_tables,
     is_claimed,
@@ -204,20 +211,27 @@ class Database(ABC):
         if checked:
             self.in_transaction(lambda transaction: apply_all(transaction, checked), write=True)
 
-    def replace_boundaries(self, declared: BoundarySet, rows: Columns) -> None:
+    def replace_boundaries(
+        self, declared: BoundaryDeclaration, rows: Columns, *, types: Mapping[str, ColumnType]
+    ) -> None:
         """Replace all rows of a boundary table, and the types of its columns with them.
 
         Args:
-            declared: the set with the types of its columns; other columns keep theirs.
+            declared: the boundary set.
             rows: the new rows.
+            types: column -> type; other columns keep theirs.
 
         Raises:
             DatabaseError: a row does not fit its table, or the database failed.
         """
         name = declared.name
 
-        self._boundaries[name] = declared
-        self.in_transaction(self._declare_as_stored, write=False)
+        def declare_typed(transaction: Transaction) -> None:
+            existing = transaction.relations().get(name, {})
+            self._boundaries[name] = typed(declared, types, existing, transaction.dialect)
+            self._declare_as_stored(transaction)
+
+        self.in_transaction(declare_typed, write=False)
         change = PreparedChange(self._tables, ReplaceAll(name, rows))
 
         def replace_all(transaction: Transaction) -> None:

@@ -3,6 +3,10 @@
 Nothing existing is ever dropped, and a table that others created is never changed. New tables and
 views are created from their declarations. A `Migration` is for existing ones that must change:
 forward only, each applied once, in order. Version 1 is the first schema.
+
+The types of the columns that a boundary table takes from its source follow the values, which no
+setting names: a set is declared as it is stored, and loading it changes the columns whose values
+have another type by now.
 """
 
 from __future__ import annotations
@@ -15,7 +19,16 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from spatial_assets.errors import DatabaseError
-from spatial_assets.stores.tables.ddl import column_addition, creation, type_name, view_creation
+from spatial_assets.stores.public_columns import keys_of
+from spatial_assets.stores.rows import BoundaryDeclaration, BoundarySet, ColumnType
+from spatial_assets.stores.tables.columns import COLUMN_TYPES, public_type
+from spatial_assets.stores.tables.ddl import (
+    column_addition,
+    column_retyping,
+    creation,
+    type_name,
+    view_creation,
+)
 from spatial_assets.stores.tables.declarations import Tables
 from spatial_assets.stores.tables.transactions import Transaction, execute
 
@@ -200,3 +213,63 @@ def pending(found: int | None, migrations: Sequence[Migration] = MIGRATIONS) -> 
             "upgrade spatial_assets, or use another database"
         )
     return [each for each in migrations if each.version > found]
+
+
+def as_stored(
+    declared: BoundaryDeclaration, existing: Mapping[str, str], dialect: PGDialect
+) -> BoundaryDeclaration:
+    """Return a declaration with the types that its columns have in the database.
+
+    Args:
+        declared: boundary set; a `BoundarySet` knows its types, and is returned unchanged.
+        existing: column -> type of its table, as the database names it; {} if there is none.
+        dialect: of the database.
+    """
+    return declared if isinstance(declared, BoundarySet) else typed(declared, {}, existing, dialect)
+
+
+def typed(
+    declared: BoundaryDeclaration,
+    types: Mapping[str, ColumnType],
+    existing: Mapping[str, str],
+    dialect: PGDialect,
+) -> BoundarySet:
+    """Return a declaration whose columns have these types, others the one of the database.
+
+    Args:
+        declared: boundary set.
+        types: column -> type.
+        existing: column -> type of its table, as the database names it; {} if there is none.
+        dialect: of the database.
+    """
+    known: dict[str, ColumnType] = {kind_name(kind, dialect): kind for kind in COLUMN_TYPES}
+    stored = {
+        name: known[existing[name].casefold()]
+        for name in (*keys_of(declared), *declared.columns)
+        if name in existing and existing[name].casefold() in known
+    }
+    columns = tuple(declared.columns)
+    return BoundarySet(
+        name=declared.name, key=declared.key, columns=columns, types={**stored, **types}
+    )
+
+
+def retypings(table: sa.Table, existing: Mapping[str, str], dialect: PGDialect) -> list[str]:
+    """Statements that give the columns of a boundary table their declared types.
+
+    Only of columns that come from the source, and that have one of our types: any other difference
+    is drift, and refused elsewhere.
+    """
+    known = {kind_name(kind, dialect) for kind in COLUMN_TYPES}
+    return [
+        column_retyping(column, dialect)
+        for column in table.columns
+        if column.name in table.info["carried"]
+        and (found := existing.get(column.name, "").casefold()) in known
+        and found != type_name(column, dialect).casefold()
+    ]
+
+
+def kind_name(kind: ColumnType, dialect: PGDialect) -> str:
+    """Type of a column of this kind, as the database names it, in lower case."""
+    return type_name(sa.Column("any", public_type(kind)), dialect).casefold()

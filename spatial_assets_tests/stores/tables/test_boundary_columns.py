@@ -12,7 +12,7 @@ import pytest
 import shapely
 
 from spatial_assets.errors import DatabaseError
-from spatial_assets.stores.rows import BoundarySet, Columns
+from spatial_assets.stores.rows import Columns
 from spatial_assets.stores.tables.connect import open_database
 from spatial_assets.stores.tables.database import Database
 from spatial_assets_tests.fixtures.boundary_chain import BoundaryChain, boundary_chain
@@ -146,11 +146,10 @@ def test_a_failed_load_leaves_rows_and_types(tmp_path: Path, empty_database: Dat
     chain = chain_of(tmp_path, parquet(tmp_path / "r.parquet", count=[1, 2, 3]), "count")
     found = load(chain, empty_database)
     types = empty_database.relations()["regions"]
-    declared = BoundarySet(name="regions", key="pid", columns=("count",), types={"count": "date"})
     rows = Columns({**found, "boundary_key": ["1", "1", "2"], "count": [date(2023, 8, 1)] * 3})
 
     with pytest.raises(DatabaseError, match="the same key"):
-        empty_database.replace_boundaries(declared, rows)
+        empty_database.replace_boundaries(chain.steps.settings, rows, types={"count": "date"})
 
     empty_database.ensure_schema(chain.project.boundaries)
     assert empty_database.relations()["regions"] == types
