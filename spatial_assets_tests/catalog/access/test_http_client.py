@@ -270,3 +270,19 @@ def test_jpeg2000_damaged_on_this_machine_is_fetched_again(
 
     assert np.array_equal(found[readable], pixels[readable])
     assert readable.all()
+
+
+def test_a_proxy_resolves_names_and_what_is_known_to_be_near_is_refused_all_the_same(
+    web: WebServer, access: SourceAccess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (web.folder / "a.txt").write_text("a")
+    monkeypatch.setenv("http_proxy", web.url)
+    public = replace(access, allowed_places=AllowedPlaces(nearest=Proximity.PUBLIC))
+
+    assert fetch("http://no-such-host.invalid/a.txt", limit=9, access=public) == b"a"
+    for near in ("http://169.254.169.254/a.txt", "http://[64:ff9b::a9fe:a9fe]/a.txt"):
+        with pytest.raises(SceneError) as caught:
+            fetch(near, limit=9, access=public)
+        assert caught.value.reason == "forbidden_host"
+
+    assert [each.headers["host"] for each in web.requests] == ["no-such-host.invalid"]

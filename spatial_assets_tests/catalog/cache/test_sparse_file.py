@@ -15,6 +15,7 @@ from spatial_assets.catalog.cache import sparse_file
 from spatial_assets.catalog.cache.sparse_file import (
     MAX_GAP_PAGES,
     MAX_RUN_BYTES,
+    MEMORY_BYTES,
     PAGE_BYTES,
     SparseFile,
 )
@@ -160,3 +161,13 @@ def test_a_removed_file_serves_only_readers_that_have_it_open(tmp_path: Path) ->
     assert old.is_removed
     assert not new.is_removed
     assert not old.has(3 * PAGE_BYTES, 4 * PAGE_BYTES)
+
+
+def test_a_file_in_memory_is_replaced_once_it_holds_too_much() -> None:
+    file = SparseFile.in_memory(size=1 << 30, etag=None, first=b"II*")
+    before = file.is_removed
+    file.write(1 << 20, b"\x01" * (MEMORY_BYTES + 1))
+
+    assert file.has(0, 1) is False, "the first page is not whole"
+    assert file.read(0, 3) == b"II*"
+    assert (before, file.is_removed) == (False, True)
