@@ -119,9 +119,10 @@ def with_request_retries(
             budget=retry_budget,
         )
     except (httpx.InvalidURL, httpx.TooManyRedirects, httpx.UnsupportedProtocol) as error:
+        is_of_server = isinstance(error, httpx.TooManyRedirects)  # a login that sends in circles
         raise SceneError(
             f"{mask_secrets(place)} cannot be requested: {mask_secrets(str(error))}",
-            reason="bad_href",
+            reason="refused_by_server" if is_of_server else "bad_href",
         ) from error
     except (httpx.TransportError, httpx.DecodingError, _TransientError) as error:
         raise SourceUnavailableError(

@@ -286,3 +286,15 @@ def test_a_proxy_resolves_names_and_what_is_known_to_be_near_is_refused_all_the_
         assert caught.value.reason == "forbidden_host"
 
     assert [each.headers["host"] for each in web.requests] == ["no-such-host.invalid"]
+
+
+def test_a_login_that_sends_in_circles_is_a_refusal_and_no_bad_href(
+    web: WebServer, access: SourceAccess
+) -> None:
+    web.redirects["/a.txt"] = f"{web.url}/a.txt"
+
+    with pytest.raises(SceneError) as caught:
+        fetch(f"{web.url}/a.txt", limit=9, access=access)
+
+    assert caught.value.reason == "refused_by_server"
+    assert len(web.requests) <= 10
