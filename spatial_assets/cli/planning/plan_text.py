@@ -52,9 +52,8 @@ def plan_lines(plan: Plan) -> Iterator[str]:
         yield f"{format_count(count, 'item')} of the catalogue rejected: {reason}"
     yield from found.notes.lines()
     yield from found.lacking
-    yield from plan.absent.lines()
-    if refusal := plan.absent.refusal(plan.project):
-        yield f"the run would stop: {refusal}"
+    refusal = plan.absent.refusal(plan.project)
+    yield from (f"the run would stop: {refusal}",) if refusal else plan.absent.lines()
     yield format_read_volume(plan.read_volume)
     arithmetic = found.need.arithmetic()
     yield f"memory of tile {found.largest_tile}: {arithmetic} of {found.allowed_mb:,} MB"
