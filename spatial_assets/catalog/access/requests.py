@@ -18,7 +18,9 @@ from spatial_assets.retries import retry_budget, with_retries
 TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 MISSING_STATUSES = frozenset({404, 410})
 FORBIDDEN_STATUSES = frozenset({401, 402, 403, 407, 451})
-HEAD_REFUSED_STATUSES = frozenset({400, 405, 501})  # by servers and presigned URLs without HEAD
+HEAD_REFUSED_STATUSES = frozenset({400, 401, 403, 404, 405, 501})
+"""Statuses by which servers and signed URLs that allow only GET answer to HEAD."""
+
 RANGE_NOT_SATISFIABLE = 416
 
 Result = TypeVar("Result")

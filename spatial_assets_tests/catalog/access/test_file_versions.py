@@ -11,6 +11,7 @@ import pytest
 from spatial_assets.catalog import Scene, find_scenes
 from spatial_assets.catalog.access.file_versions import (
     UNREACHABLE_VERSION,
+    version_of,
     with_fingerprint,
     with_fingerprints,
 )
@@ -21,6 +22,7 @@ from spatial_assets_tests.fixtures.scene_factory import (
     FILES,
     item_of,
     project_in,
+    source_of,
     with_band,
     write_item,
     write_scene,
@@ -177,3 +179,16 @@ def test_a_scene_whose_file_cannot_be_had_is_refused_until_it_can(
     assert first.reason == reason
     assert first == second
     assert again(scene, access) != first.fingerprint
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 501])
+def test_a_server_that_refuses_head_is_asked_for_the_first_byte(
+    web: WebServer, access: SourceAccess, status: int
+) -> None:
+    (web.folder / "b.tif").write_bytes(b"0123456789")
+    source = source_of(f"{web.url}/b.tif")
+    expected = version_of(source, access)
+    web.only, web.always["/b.tif"] = (lambda request: request.method == "HEAD"), status
+
+    assert version_of(source, access) == expected
+    assert expected.endswith(":10")
