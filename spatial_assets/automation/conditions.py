@@ -17,6 +17,7 @@ from spatial_assets.automation.own_events import OwnEvents
 from spatial_assets.automation.records import Recorded, Records
 from spatial_assets.automation.tile_due import PausedUntil, TileDue, never_stale
 from spatial_assets.automation.tile_quarantined import TileQuarantined
+from spatial_assets.automation.tiles_in_progress import TileInRegionRun
 from spatial_assets.pipeline.due import RequestLimits
 from spatial_assets.pipeline.stages import RAW, chain_of
 from spatial_assets.project import Project
@@ -67,7 +68,7 @@ def tile_refresh(
         records=records,
         changes_of=RAW,
         retries_failed=True,
-        unless=(in_progress(), TileQuarantined(records)),
+        unless=(*in_progress(project), TileQuarantined(records)),
         limits=RequestLimits(
             limit=project.compute.max_tiles_per_run,
             never_made=window.never_made if window else "leave",
@@ -89,7 +90,7 @@ def statistics_refresh(
         latest=OwnEvents(project),
         records=records,
         changes_of=stage,
-        unless=(in_progress(),),
+        unless=in_progress(project),
         limits=RequestLimits(limit=project.compute.max_tiles_per_run, never_made="leave"),
         paused_until=pauses_of(project),
         clock=clock,
@@ -109,9 +110,10 @@ def follows_raw_tile(project: Project) -> dg.AutomationCondition:
     return requested.with_label("its raw_tile is requested at this tick")
 
 
-def in_progress() -> dg.AutomationCondition[Any]:
-    """Return the condition that is true for tiles of an unfinished run."""
-    return dg.AutomationCondition.in_progress().with_label("excluded: in progress")
+def in_progress(project: Project) -> tuple[dg.AutomationCondition[Any], ...]:
+    """Return the conditions of which one is true for tiles of an unfinished run."""
+    of_assets = dg.AutomationCondition.in_progress().with_label("excluded: in progress")
+    return (of_assets, TileInRegionRun(project)) if project.regions else (of_assets,)
 
 
 def pauses_of(project: Project) -> PausedUntil:

@@ -2,37 +2,24 @@
 
 # No `from __future__ import annotations`: Dagster reads the annotations of what it decorates.
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import dagster as dg
 
-from spatial_assets.assets.asset_keys import asset_key, is_foreign
 from spatial_assets.assets.boundaries import BOUNDARY_GROUP
 from spatial_assets.assets.specs import TILE_GROUP
-from spatial_assets.automation.region_jobs import (
-    FIRST_TILE_TAG,
-    LAST_TILE_TAG,
-    region_job_name,
+from spatial_assets.automation.region_jobs import region_job_name
+from spatial_assets.automation.tiles_in_progress import (
+    RANGE_END_TAG,
+    RANGE_START_TAG,
+    tiles_in_progress,
 )
 from spatial_assets.pipeline.key_ranges import KeyRange, key_ranges
-from spatial_assets.pipeline.stages import RAW
 from spatial_assets.project import Project
 
 BEFORE_WORKING_HOURS = "0 4 * * *"
 """Boundary sets rarely change and are small: a daily check takes seconds, and the tiles that a
 change affects are done by the morning."""
-
-RANGE_START_TAG = "dagster/asset_partition_range_start"
-RANGE_END_TAG = "dagster/asset_partition_range_end"
-PARTITION_TAG = "dagster/partition"
-
-UNFINISHED = [
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 
 
 def project_schedules(project: Project) -> list[dg.ScheduleDefinition]:
@@ -98,35 +85,3 @@ def run_request(part: KeyRange, *, tick: str) -> dg.RunRequest:
     """Return the request for a range; its run key keeps a restarted daemon from repeating it."""
     tags = {RANGE_START_TAG: part.first, RANGE_END_TAG: part.last}
     return dg.RunRequest(run_key=f"{tick}:{part.first}", tags=tags)
-
-
-def tiles_in_progress(instance: dg.DagsterInstance, project: Project) -> set[str]:
-    """Return the tiles of all unfinished runs of the project."""
-    jobs = {TILE_GROUP, *(region_job_name(region) for region in project.regions)}
-    runs = instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))
-    key = asset_key(project, RAW)
-    tile_runs = (
-        run
-        for run in runs
-        if not is_foreign(project, run.tags)
-        and (run.job_name in jobs or key in (run.asset_selection or ()))
-    )
-    keys = project.tile_keys
-    positions = {key: position for position, key in enumerate(keys)}
-    spans = (span_of(run.tags, positions) for run in tile_runs)
-    return {tile for span in spans for tile in keys[span]}
-
-
-def span_of(tags: Mapping[str, str], positions: Mapping[str, int]) -> slice:
-    """Return the positions of a run's tiles; an empty slice if they are not in the area.
-
-    Args:
-        tags: tags of the run.
-        positions: tile key -> its position among all tiles.
-    """
-    one = tags.get(PARTITION_TAG, "")
-    first = tags.get(RANGE_START_TAG, tags.get(FIRST_TILE_TAG, one))
-    last = tags.get(RANGE_END_TAG, tags.get(LAST_TILE_TAG, one))
-    if first not in positions or last not in positions:
-        return slice(0)
-    return slice(positions[first], positions[last] + 1)

@@ -10,7 +10,11 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from spatial_assets.automation.schedules import RANGE_END_TAG, RANGE_START_TAG, tiles_in_progress
+from spatial_assets.automation.tiles_in_progress import (
+    RANGE_END_TAG,
+    RANGE_START_TAG,
+    tiles_in_progress,
+)
 from spatial_assets.definitions import build_definitions
 from spatial_assets.project import Project
 from spatial_assets.project.sections.identity import PROJECT_TAG, IdentitySettings

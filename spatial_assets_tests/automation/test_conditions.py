@@ -8,11 +8,13 @@ import dagster as dg
 import pytest
 
 from spatial_assets import tile_asset
+from spatial_assets.automation.region_jobs import FIRST_TILE_TAG, LAST_TILE_TAG
 from spatial_assets.automation.sensors import TILE_SENSOR
 from spatial_assets.automation.tile_due import TileDue
 from spatial_assets.definitions import build_definitions
 from spatial_assets.errors import DatabaseError
 from spatial_assets.project.sections.freshness import FreshnessSettings
+from spatial_assets.project.sections.regions import RegionSettings
 from spatial_assets_tests.automation.frozen_clock import CHAIN, EVERYTHING, WARN, AutomationHarness
 
 HOUR = dt.timedelta(hours=1)
@@ -64,6 +66,22 @@ def test_a_tile_in_quarantine_is_left_alone_until_it_is_released(
     harness.release(harness.tiles[4])
 
     assert harness.tick() == whole(harness.tiles[4])
+
+
+def test_a_run_of_a_regions_job_keeps_its_tiles_from_being_requested_as_well(
+    harness: AutomationHarness,
+) -> None:
+    tiles = harness.tiles[2:5]
+    regions = {"coast": RegionSettings(tiles=tiles)}
+    harness.project = harness.project.model_copy(update={"regions": regions})
+    harness.clock = harness.make(harness.tiles) + WARN
+    harness.instance.create_run_for_job(
+        harness.definitions().resolve_job_def("tiles_coast"),
+        tags={FIRST_TILE_TAG: tiles[0], LAST_TILE_TAG: tiles[-1]},
+        status=dg.DagsterRunStatus.STARTED,
+    )
+
+    assert harness.tick() == whole(*set(harness.tiles) - set(tiles))
 
 
 def test_nothing_is_requested_while_the_quarantine_cannot_be_read(

@@ -9,7 +9,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from spatial_assets.automation.schedules import (
+from spatial_assets.automation.tiles_in_progress import (
     RANGE_END_TAG,
     RANGE_START_TAG,
     span_of,
