@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from spatial_assets.geo.grid.geobox import GeoBox
 from spatial_assets.geo.radiometry import INDEX_SCALE, dequantise
 from spatial_assets.geo.vectors.zonal_statistics import boundary_parts
+from spatial_assets.pipeline.failures import MissingInputError
 from spatial_assets.pipeline.fingerprints import fingerprint
 from spatial_assets.pipeline.stages import CODE_VERSIONS, by_boundary
 from spatial_assets.pipeline.tile.manifest_builder import ManifestBuilder
@@ -39,16 +40,27 @@ class BoundaryStatisticsStage:
         self._indices = indices
 
     def make(self, index: str, period: int) -> None:
-        """Bring the statistics of one index and period up to date."""
+        """Bring the statistics of one index and period up to date.
+
+        Raises:
+            MissingInputError: a boundary set was never validated; those of the others are made.
+        """
         label = self._task.periods.label(period)
         self._builder.require_intact(index)
         entry = self._builder.manifest.entry(index, label)
         if entry is None:
             self._indices.require_run(index)
             return
+        missing: MissingInputError | None = None
         for name in self._task.boundaries:
-            layer = self._context.boundaries.layer(name)
+            try:
+                layer = self._context.boundaries.layer(name)
+            except MissingInputError as error:
+                missing = missing or error
+                continue
             self._make_set(index, period, index_fingerprint=entry.fingerprint, layer=layer)
+        if missing is not None:
+            raise missing
 
     def _make_set(
         self, index: str, period: int, *, index_fingerprint: str, layer: BoundaryLayer

@@ -112,12 +112,22 @@ def decoded_rows(batch: Any, text: TextEncoding | None) -> list[dict[str, object
     Args:
         batch: record batch of Arrow.
         text: encoding of text that was read byte for byte; None: it is UTF-8.
+
+    Raises:
+        pa.ArrowInvalid: the batch is damaged.
     """
-    if text is not None:
+    try:
+        if text is None:
+            return _utf8_rows(batch)
         return [
             {name: text.value_of(v) if isinstance(v, str) else v for name, v in row.items()}
             for row in batch.to_pylist()
         ]
+    except SystemError as error:  # Arrow takes a damaged offset for a negative length
+        raise pa.ArrowInvalid(str(error)) from error
+
+
+def _utf8_rows(batch: Any) -> list[dict[str, object]]:  # noqa: ANN401
     try:
         return list(batch.to_pylist())
     except UnicodeDecodeError:

@@ -108,7 +108,7 @@ class GdalFile:
     def _errors_refused(self) -> Iterator[None]:
         try:
             yield
-        except _GDAL_ERRORS as error:
+        except (*_GDAL_ERRORS, UnicodeDecodeError) as error:  # the latter: of a layer's name
             found = self._source.public(error)
             raise VectorError(f"GDAL cannot read {self._source.uri}: {found}") from error
 

@@ -1,4 +1,4 @@
-"""Boundaries on a real S3 server, by range where GDAL can, whole where it cannot."""
+"""Boundaries on a real S3 server, downloaded with all files that belong to them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from spatial_assets.errors import SourceUnavailableError, StoreError, VectorErro
 from spatial_assets.geo.vectors.validate import validate_features
 from spatial_assets.stores.objects.store import open_store
 from spatial_assets.stores.vectors.read import ReadLimits, read_features
+from spatial_assets_tests.fixtures.boundary_chain import boundary_chain, names_by_key
 from spatial_assets_tests.fixtures.boundary_files import SQUARES, write
 
 pytestmark = pytest.mark.servers
@@ -53,6 +54,29 @@ def test_a_file_on_s3_gives_the_same_features(
     url, env = uploaded
 
     assert sorted(keys_at(f"{url}/{name}", env)) == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("name", ["a.shp", "a.tab", "a.shp.zip", "folder"])
+def test_a_source_on_s3_goes_through_the_chain_with_its_parts(
+    uploaded: tuple[str, Mapping[str, str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+) -> None:
+    url, env = uploaded
+    for variable, value in env.items():
+        monkeypatch.setenv(variable, value)
+    made = tmp_path / "made"
+    made.mkdir()
+    write(made / "a.tab", "MapInfo File")
+    write(made / "r.shp", "ESRI Shapefile")
+    store = open_store(url, env)
+    for file in made.iterdir():
+        store.put(f"folder/{file.name}" if file.stem == "r" else file.name, file.read_bytes())
+    chain = boundary_chain(tmp_path / "project", f"{url}/{name}", lines="columns = ['name']")
+
+    assert chain.check().passed
+    assert names_by_key(chain.run())["2"] == "Ørsted"
 
 
 def test_keys_do_not_stay_in_the_process(

@@ -89,3 +89,20 @@ def test_a_set_that_turns_bad_keeps_its_rows_and_statistics(tmp_path: Path) -> N
     assert result.exit_code == 1
     assert statistics(project) == before == {("good", "1"), ("bad", "1")}
     assert len(rows(project_of(project), "bad")) == 1
+
+
+def test_a_set_that_was_never_validated_leaves_the_statistics_of_the_others(
+    tmp_path: Path,
+) -> None:
+    project = project_with(tmp_path, first="bad", second="good")
+    assert materialize(project, "--select", "raw_good,validated_good,good").exit_code == 0
+
+    result = materialize(
+        project, "--select", "raw_tile,reprojected_raster,ndvi,ndvi_by_boundary,tile_index"
+    )
+
+    assert result.exit_code == 1
+    assert "missing_input" in result.output
+    assert "validated_bad" in result.output
+    assert len(valid_ndvi(project)) > 30_000
+    assert statistics(project) == {("good", "1")}

@@ -117,11 +117,14 @@ def in_an_archive_of_an_archive(folder: Path, name: str) -> Path:
     return zipped(folder / "z", folder / "outer.zip")
 
 
-PACKINGS: list[Callable[[Path, str], Path]] = [
-    plain,
-    in_an_archive,
-    in_a_folder_of_an_archive,
-    in_an_archive_of_an_archive,
+Packing = Callable[[Path, str], Path]
+CASES: list[tuple[str, Packing]] = [
+    *((name, packing) for name in FORMATS for packing in (plain, in_an_archive)),
+    *(
+        (name, packing)
+        for name in ("r.gpkg", "r.shp", "r.gdb", "r.geojson", "r.tab")
+        for packing in (in_a_folder_of_an_archive, in_an_archive_of_an_archive)
+    ),
 ]
 
 
@@ -129,10 +132,9 @@ def test_the_formats_tested_are_those_accepted() -> None:
     assert set(FORMATS.values()) - {"Parquet"} == VECTOR_DRIVERS
 
 
-@pytest.mark.parametrize("packing", PACKINGS)
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize(("name", "packing"), CASES)
 def test_a_format_is_checked_fetched_validated_and_loaded(
-    tmp_path: Path, name: str, packing: Callable[[Path, str], Path]
+    tmp_path: Path, name: str, packing: Packing
 ) -> None:
     source = packing(tmp_path / "s p a c e", name)
     column = "Name" if FORMATS[name] in {"KML", "LIBKML"} else "name"
