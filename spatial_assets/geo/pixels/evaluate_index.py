@@ -31,7 +31,7 @@ __all__ = [
 MIN_SPREAD_PIXELS: Final = 1000
 """Fewest valid pixels whose spread is judged: one small field may well have one value."""
 
-_SPREAD_SAMPLE_PIXELS = 1 << 18
+_SPREAD_SAMPLE_PIXELS = 1 << 16
 _SPREAD_PERCENTILES = (5, 95)
 
 
