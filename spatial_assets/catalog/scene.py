@@ -15,6 +15,9 @@ from shapely.geometry.base import BaseGeometry
 from spatial_assets.catalog.item_notes import ItemNotes
 from spatial_assets.geo.radiometry import Calibration
 
+IN_THE_FUTURE = "in_the_future"
+"""Reason of a rejected scene that is not acquired yet, by our clock."""
+
 FUTURE_MARGIN = dt.timedelta(days=1)
 """Longest time by which a scene may be later than our clock: dates without a time, wrong zones."""
 
@@ -224,7 +227,7 @@ class Catalogue:
         refused = (
             rejected(
                 scene,
-                "in_the_future",
+                IN_THE_FUTURE,
                 f"scene {scene.id} is of {scene.acquired:%Y-%m-%d %H:%M} UTC, more than a day "
                 "after the present; correct the datetime of its item, or the clock of this machine",
             )

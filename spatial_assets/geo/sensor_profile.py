@@ -111,7 +111,8 @@ class GranuleRule:
     """Identity of a granule: the same for every processing of one acquisition of one place.
 
     Items with one identity are duplicates. If the last part of the identity is empty, they may
-    also be two parts of the place: only those of an older baseline are duplicates then.
+    also be two parts of the place: only those of an older baseline, which lie within the footprint
+    of the best item, are duplicates then.
     """
 
     patterns: tuple[GranulePattern, ...]

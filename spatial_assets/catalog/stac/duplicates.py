@@ -11,6 +11,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Protocol, TypeVar
 
+import shapely
+from shapely.geometry.base import BaseGeometry
+
 from spatial_assets.catalog.json_object import JsonObject, properties_of
 from spatial_assets.catalog.scene import RejectedScene, Scene, SupersededScene
 from spatial_assets.catalog.stac.calibration import parse_baseline
@@ -47,6 +50,10 @@ class Processed(Located, Protocol):
     @property
     def created(self) -> dt.datetime | None:
         """Creation time of the product, UTC."""
+
+    @property
+    def footprint(self) -> BaseGeometry | None:
+        """Footprint in lon/lat; None: unknown."""
 
 
 Item = TypeVar("Item", bound=Located)
@@ -105,8 +112,7 @@ def best_of_each(
 ) -> tuple[list[Product], list[tuple[Product, Product]]]:
     """Return the best of each group; and each of the others, with the one that supersedes it.
 
-    An identity that ends with a slash lacks a part, see `GranuleRule`: then all items of the best
-    baseline are kept, since they may be parts of one place.
+    Items that share an uncertain identity, and may be parts of one place, are all kept.
     """
     groups: defaultdict[str, list[Product]] = defaultdict(list)
     for item in items:
@@ -115,12 +121,30 @@ def best_of_each(
     for name, group in groups.items():
         best = max(group, key=_rank)
         for item in group:
-            may_differ = name.endswith("/") and _rank(item)[0] == _rank(best)[0]
-            if item is best or may_differ:
+            if item is best or (not is_certain(name) and _may_be_another_part(item, best)):
                 kept.append(item)
             else:
                 worse.append((item, best))
     return kept, worse
+
+
+def is_certain(identity: str) -> bool:
+    """Return False if an identity lacks its last part, so that parts of a place may share it."""
+    return not identity.endswith("/")
+
+
+MOST_COVERED = 0.9
+"""Share of an older processing's footprint that the newer one covers, as borders are drawn anew."""
+
+
+def _may_be_another_part(item: Processed, best: Processed) -> bool:
+    """Return True unless an item is surely an older processing of the place of the best one."""
+    if _rank(item)[0] == _rank(best)[0]:
+        return True
+    if item.footprint is None or best.footprint is None:
+        return False
+    shared = shapely.intersection(item.footprint, best.footprint)
+    return bool(shapely.area(shared) < MOST_COVERED * shapely.area(item.footprint))
 
 
 def first_of_each_id(items: Iterable[Item]) -> dict[str, Item]:

@@ -23,8 +23,9 @@ from spatial_assets.catalog.access.file_versions import UNREACHABLE_VERSION, as_
 from spatial_assets.catalog.access.hrefs import is_remote
 from spatial_assets.catalog.access.source_access import source_access
 from spatial_assets.catalog.rasters.inspect import inspect_scene
-from spatial_assets.catalog.scene import Catalogue, RejectedScene, Scene, rejected
+from spatial_assets.catalog.scene import IN_THE_FUTURE, Catalogue, RejectedScene, Scene, rejected
 from spatial_assets.catalog.scene_facts import SceneFacts
+from spatial_assets.catalog.stac.duplicates import is_certain
 from spatial_assets.errors import REASONS_OF_THE_MOMENT
 from spatial_assets.geo.grid.pixel_grid import Tile
 from spatial_assets.geo.periods import Periods
@@ -205,7 +206,7 @@ class RunScenes:
             used: the scenes of the catalogue that reach it.
         """
         present = {record.id for record in used}
-        granules = {record.granule for record in used}
+        granules = {record.granule for record in used if is_certain(record.granule)}
         scenes = stored.scenes(RAW)
         return tuple(
             SceneRecord.from_stored(scenes[name])
@@ -218,7 +219,9 @@ class RunScenes:
         name = stored.id
         refusal, superseding = self.rejected.get(name), self._superseding.get(name)
         if refusal is not None:
-            return refusal.unread or refusal.reason in REASONS_OF_THE_MOMENT
+            # A wrong clock makes scenes of the past ones of the future.
+            passing = REASONS_OF_THE_MOMENT | {IN_THE_FUTURE}
+            return refusal.unread or refusal.reason in passing
         if superseding is not None:
             return superseding not in self.records
         if name in self.records:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pytest
+import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,7 +26,9 @@ from spatial_assets_tests.fixtures.scene_factory import item_of
 
 
 def scene(name: str, baseline: str, created: str = "2023-08-18T20:00:00Z", **more: Any) -> Scene:  # noqa: ANN401
+    geometry = more.pop("geometry", None)
     item = item_of(name, **{"s2:processing_baseline": baseline, "created": created, **more})
+    item["geometry"] = geometry or item["geometry"]
     return read_scene(
         RawItem(item, f"/a/{name}.json"), SENSOR_PROFILES["sentinel-2-l2a"], needs=["red"]
     )
@@ -332,6 +335,21 @@ def test_items_that_may_be_halves_of_a_tile_are_both_used() -> None:
 
     assert [one.id for one in kept] == ["18", "19"]
     assert [one.id for one in superseded] == ["old"]
+
+
+def test_a_half_of_an_older_baseline_is_used_where_the_newer_one_is_not() -> None:
+    def at(west: float, east: float) -> dict[str, Any]:
+        box: dict[str, Any] = shapely.geometry.mapping(shapely.box(west, 45.1, east, 46.0))
+        return box
+
+    western = scene("west", "05.09", geometry=at(15.0, 15.7))
+    eastern = scene("east", "05.10", geometry=at(15.7, 16.4))
+    older = scene("older-east", "02.12", geometry=at(15.72, 16.41))
+
+    kept, superseded = without_duplicates([western, eastern, older])
+
+    assert [one.id for one in kept] == ["east", "west"]
+    assert [(one.id, one.by) for one in superseded] == [("older-east", "east")]
 
 
 def test_two_halves_of_a_tile_are_both_used_in_the_spelling_of_cdse() -> None:

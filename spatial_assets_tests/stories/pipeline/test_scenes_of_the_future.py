@@ -6,11 +6,19 @@ import datetime as dt
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from spatial_assets.pipeline.outcome import State
 from spatial_assets.stores.cube.cube import stored_cube
-from spatial_assets_tests.fixtures.pipeline_runs import NOON, rows, run_tiles, states, store_of
+from spatial_assets_tests.fixtures.pipeline_runs import (
+    NOON,
+    read_cube,
+    rows,
+    run_tiles,
+    states,
+    store_of,
+)
 from spatial_assets_tests.fixtures.two_zone_project import LATER, TWO_TILES, write_project
 
 
@@ -55,3 +63,14 @@ def test_a_scene_within_a_day_of_the_clock_is_used(catalog: Path, tmp_path: Path
 
     assert states(run_tiles(project)) == {State.MATERIALIZED}
     assert rows(project, "quarantine") == []
+
+
+def test_a_clock_that_went_back_loses_no_result(catalog: Path, tmp_path: Path) -> None:
+    project = write_project(tmp_path / "project", catalog, area={"bbox": TWO_TILES})
+    run_tiles(project)
+    before, _ = read_cube(project)
+
+    run_tiles(project, now=dt.datetime(2023, 1, 1, tzinfo=dt.UTC))
+
+    assert np.array_equal(read_cube(project)[0], before)
+    assert {row["reason"] for row in rows(project, "quarantine")} == {"in_the_future"}
