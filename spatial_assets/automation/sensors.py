@@ -107,7 +107,7 @@ def changed_boundaries(
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         moment = clock()
         with change_detector(project) as detector:
-            versions = detector.newer_sources(now=moment)
+            sources = detector.newer_sources(now=moment)
             valid = detector.boundaries_version()
             is_new = valid is not None and valid != context.cursor
             wanted = detector.record_boundary_changes(now=moment) if is_new else ()
@@ -119,10 +119,14 @@ def changed_boundaries(
                 run_key=f"{name}@{version}@{hour}",
                 asset_selection=boundary_asset_keys(project, name),
             )
-            for name, version in versions.items()
+            for name, version in sources.versions.items()
         ]
-        counts = f"changed boundary sources: {len(versions)}; tiles to follow: {len(wanted)}"
+        counts = f"changed boundary sources: {len(requests)}; tiles to follow: {len(wanted)}"
+        if sources.unreadable:
+            counts += f"; sources that cannot be read: {', '.join(sources.unreadable)}"
         context.log.info(counts)
+        for name, reason in sources.unreadable.items():
+            context.log.error("boundaries %r: %s", name, reason)
         return dg.SensorResult(
             run_requests=requests,
             skip_reason=None if requests else counts,

@@ -16,6 +16,7 @@ import shapely
 
 from spatial_assets.catalog.changes import SceneChange, Snapshot, poll
 from spatial_assets.catalog.stac.item_filter import item_filter_of
+from spatial_assets.errors import SourceUnavailableError, VectorError
 from spatial_assets.pipeline import ownership
 from spatial_assets.pipeline.boundaries import BoundaryPipeline
 from spatial_assets.pipeline.fingerprints import fingerprint
@@ -34,6 +35,7 @@ from spatial_assets.pipeline.freshness.stage_inputs import (
 from spatial_assets.pipeline.stages import RAW, chain_of
 from spatial_assets.pipeline.tile.validated_boundaries import ValidatedBoundaries
 from spatial_assets.project import Project
+from spatial_assets.project.secrets import mask_secrets
 from spatial_assets.stores import layout
 from spatial_assets.stores.objects.store import ObjectStore
 from spatial_assets.stores.rows import Replace, RowChange, TileWanted, Upsert
@@ -42,6 +44,17 @@ from spatial_assets.stores.tables.database import Database
 PollFunction = Callable[..., Snapshot]
 CHANGED_BEFORE_FIRST_POLL = "the catalogue has changed since the tile was made"
 MAX_NAMED_SCENES = 3  # in a reason: it is one line in a table
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoundarySources:
+    """Sources of the boundary sets as found now."""
+
+    versions: Mapping[str, str]
+    """Boundary set -> version of its source, if that is not the copied one."""
+
+    unreadable: Mapping[str, str]
+    """Boundary set -> reason, if its source cannot be read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,20 +134,24 @@ class ChangeDetector:
         self._write(found, self._recorded(), stages=chain_of(self.project).statistics)
         return found
 
-    def newer_sources(self, *, now: datetime) -> dict[str, str]:
-        """Map each boundary set whose source changed since it was copied to the new version.
+    def newer_sources(self, *, now: datetime) -> BoundarySources:
+        """Find the boundary sets whose source changed since it was copied.
 
-        Raises:
-            VectorError: there is no such file.
-            SourceUnavailableError: S3 did not answer.
+        A source that cannot be read is named, and hides no change of the others.
         """
-        found = {
-            settings.name: BoundaryPipeline(
+        versions, unreadable = {}, {}
+        for settings in self.project.boundaries:
+            pipeline = BoundaryPipeline(
                 project=self.project, settings=settings, store=self.store, clock=lambda: now
-            ).newer_source()
-            for settings in self.project.boundaries
-        }
-        return {name: version for name, version in found.items() if version is not None}
+            )
+            try:
+                version = pipeline.newer_source()
+            except (VectorError, SourceUnavailableError) as error:
+                unreadable[settings.name] = mask_secrets(str(error))
+                continue
+            if version is not None:
+                versions[settings.name] = version
+        return BoundarySources(versions=versions, unreadable=unreadable)
 
     def boundaries_version(self) -> str | None:
         """Return a hash of the validated boundary sets, or None unless all are validated."""
