@@ -124,12 +124,18 @@ def _opened() -> Iterator[tuple[OpenProject, Quarantine]]:
     """Open the project and its quarantine."""
     from spatial_assets.cli.app.open_project import open_project
     from spatial_assets.pipeline.quarantine import Quarantine
+    from spatial_assets.pipeline.stages import chain_of
 
     project = current_project()
     with open_project(project) as opened:
         yield (
             opened,
-            Quarantine(grid_id=project.grid_id, store=opened.store, database=opened.database),
+            Quarantine(
+                grid_id=project.grid_id,
+                store=opened.store,
+                database=opened.database,
+                stages=chain_of(project).stages,
+            ),
         )
 
 

@@ -6,7 +6,7 @@ it. During a run `commit` writes the records of scenes and tiles, `boundaries` t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -16,7 +16,11 @@ from shapely.geometry.base import BaseGeometry
 from spatial_assets import __version__
 from spatial_assets.catalog.scene import RejectedScene
 from spatial_assets.pipeline.outcome import StageOutcome
-from spatial_assets.pipeline.quarantine_subjects import tile_of_subject, tile_subject
+from spatial_assets.pipeline.quarantine_subjects import (
+    stage_of_subject,
+    tile_of_subject,
+    tile_subject,
+)
 from spatial_assets.project.secrets import mask_secrets
 from spatial_assets.stores import layout
 from spatial_assets.stores.objects.json import to_json
@@ -149,6 +153,8 @@ class Quarantine:
     grid_id: str
     store: ObjectStore
     database: Database
+    stages: Collection[str] = ()
+    """Stages of the project; those that left it are in quarantine no longer. Empty: any stage."""
 
     def rows(
         self,
@@ -171,10 +177,19 @@ class Quarantine:
         return [
             row
             for row in found
-            if not chosen
-            or row["subject"] in chosen
-            or (row["kind"] == "tile" and tile_of_subject(str(row["subject"])) in chosen)
+            if self._is_known(row)
+            and (
+                not chosen
+                or row["subject"] in chosen
+                or (row["kind"] == "tile" and tile_of_subject(str(row["subject"])) in chosen)
+            )
         ]
+
+    def _is_known(self, row: Row) -> bool:
+        """Return False for a stage that left the project."""
+        if row["kind"] != "tile" or not self.stages:
+            return True
+        return stage_of_subject(str(row["subject"])) in {"", *self.stages}
 
     def document(self, row: Row) -> bytes | None:
         """Return the record in the store."""

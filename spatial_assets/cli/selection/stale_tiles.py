@@ -10,9 +10,6 @@ from datetime import datetime, timedelta
 from spatial_assets.cli.selection.tile_status import TileStatus, TileSummary
 from spatial_assets.project import Project
 
-AGELESS_STATUSES = frozenset({TileStatus.FAILED, TileStatus.QUARANTINED})
-"""Statuses without an age: their error decides when they are retried."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class FreshnessSummary:
@@ -22,7 +19,7 @@ class FreshnessSummary:
     """Age from which they are due."""
 
     tiles: int
-    """Number of tiles with an age: made, and neither failed nor quarantined."""
+    """Number of tiles with an age: made, not failed, and not wholly in quarantine."""
 
     due: int
     """Number of tiles older than `max_age`."""
@@ -35,13 +32,16 @@ class FreshnessSummary:
 
 
 def due_at(tile: TileSummary, project: Project) -> datetime | None:
-    """Return when a tile is due; None if it was never made, failed or is in quarantine.
+    """Return when a tile is due; None if it was never made, failed or is wholly in quarantine.
+
+    The error of such a tile decides when it is retried. One of which a single index is in
+    quarantine is due as any other.
 
     Raises:
         SettingsError: the project sets no maximum age.
     """
     max_age = project.tile_window(tile.tile)
-    if tile.refreshed_at is None or tile.status in AGELESS_STATUSES:
+    if tile.refreshed_at is None or tile.status is TileStatus.FAILED or tile.is_held:
         return None
     return tile.refreshed_at + max_age
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from spatial_assets.pipeline.outcome import State
 from spatial_assets.pipeline.quarantine_subjects import is_held
+from spatial_assets.pipeline.stages import RAW, REPROJECTED_RASTER, TILE_INDEX
 from spatial_assets.stores.rows import Row
 
 
@@ -33,6 +34,9 @@ class TileSummary:
 
     reason: str = ""
     message: str = ""
+    is_held: bool = False
+    """True if none of its indices can be made, because their input is in quarantine."""
+
     since: datetime | None = None
     """Time of the last change of status, UTC; None if the tile was never made."""
 
@@ -81,6 +85,7 @@ def summarize_tile(
         stage=stage,
         reason=reason,
         message=message,
+        is_held=status is TileStatus.QUARANTINED and _is_blocked(rows),
         since=max(since, default=None),
         refreshed_at=checked_at or refreshed_at,
         valid_fraction=_valid_fraction(pixels),
@@ -91,6 +96,12 @@ def _valid_fraction(pixels: Sequence[Row]) -> float | None:
     """Return the fraction of valid pixels in the newest period; None without a period."""
     newest = max(pixels, key=lambda row: str(row["period_start"]), default=None)
     return None if newest is None else float(str(newest["valid_fraction"]))
+
+
+def _is_blocked(rows: Mapping[str, Row]) -> bool:
+    """Return True if all indices wait for a quarantine to end, and `tile_index` with them."""
+    deciding = (rows.get(stage, {}) for stage in (RAW, REPROJECTED_RASTER, TILE_INDEX))
+    return any(row.get("state") == State.QUARANTINED for row in deciding)
 
 
 def _verdict(

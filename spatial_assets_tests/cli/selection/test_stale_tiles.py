@@ -15,7 +15,7 @@ from click.testing import Result
 from spatial_assets.cli.selection.stale_tiles import freshness_by_max_age, is_stale
 from spatial_assets.cli.selection.tile_status import TileStatus, TileSummary, summarize_tile
 from spatial_assets.project import Project, load_project
-from spatial_assets.stores.rows import Upsert
+from spatial_assets.stores.rows import Row, Upsert
 from spatial_assets.stores.tables.connect import open_database
 from spatial_assets_tests.fixtures import two_zone_project
 
@@ -144,6 +144,36 @@ def test_bad_tiles_are_not_due_by_age(run: Run, four_tile_project: Path) -> None
     bad = [tile for tile in found["tiles"] if tile["state"] == "quarantined"]
     assert {tile["due_at"] for tile in bad} == {None}
     assert len(bad) == 2
+
+
+@pytest.mark.parametrize(
+    ("bad", "is_due"),
+    [
+        pytest.param({"ndvi"}, True, id="one-index"),
+        pytest.param({"ndvi", "savi", "tile_index"}, False, id="all-indices"),
+        pytest.param({"raw_tile"}, False, id="their-input"),
+    ],
+)
+def test_a_tile_with_one_bad_index_is_due_as_any_other(
+    four_tile_project: Path, bad: set[str], *, is_due: bool
+) -> None:
+    project = load_project(four_tile_project, {})
+    stages = ("raw_tile", "reprojected_raster", "ndvi", "savi", "tile_index")
+    rows: list[Row] = [
+        {
+            "stage": stage,
+            "state": "quarantined" if stage in bad else "materialized",
+            "reason": "index_out_of_range" if stage in bad else None,
+            "evidence": {},
+            "since": NOON - 9 * DAY,
+        }
+        for stage in stages
+    ]
+
+    found = summarize_tile(project.tile_keys[0], rows, stages=stages, checked_at=NOON - 6 * DAY)
+
+    assert found.status is TileStatus.QUARANTINED
+    assert is_stale(found, project, now=NOON) == is_due
 
 
 def test_throughput_is_that_of_the_last_runs(run: Run, four_tile_project: Path) -> None:

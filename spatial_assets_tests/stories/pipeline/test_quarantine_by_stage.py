@@ -216,10 +216,12 @@ def test_an_index_that_left_the_project_leaves_the_books_and_its_pixels_stay(
         database.commit([Upsert("tile_wanted", [wanted]), Upsert("tile_state", [gone])])
     project = project_of(tmp_path, ["savi"])
     shown = json.loads(run_command(project.root, "status", "--json").output)
+    listed = run_command(project.root, "quarantine", "list").output
 
     outcomes = run_tiles(project)
 
     assert shown["quarantine"] == []
+    assert listed == "Nothing in quarantine.\n"
     assert shown["counts"]["quarantined"] == 0
     assert {state for state, _ in states_of(outcomes).values()} <= {
         State.UNCHANGED,
