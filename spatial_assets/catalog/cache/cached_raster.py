@@ -14,7 +14,7 @@ import os
 import threading
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Self
 
@@ -37,7 +37,7 @@ from spatial_assets.project.secrets import mask_secrets
 logger = logging.getLogger(__name__)
 
 HEADER_BYTES = 2 * PAGE_BYTES  # twice the header of a COG of 11,000 x 11,000 pixels with overviews
-MIN_FETCH_BYTES = 4 * PAGE_BYTES  # for an unforeseen read of GDAL, which is more of the header
+MIN_FETCH_BYTES = 4 * PAGE_BYTES  # for an unforeseen read of a TIFF, which is more of its header
 MAX_FETCH_BYTES = 64 * PAGE_BYTES  # of unforeseen reads that continue each other and double
 TIFF_MAGIC = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 JPEG2000_MAGIC = (b"\xff\x4f\xff\x51", b"\x00\x00\x00\x0cjP  ")
@@ -157,10 +157,19 @@ class CachedRaster:
         if not self._file.has(start, stop):
             is_next = self._fetched_to - MAX_FETCH_BYTES <= start <= self._fetched_to
             larger = min(2 * self._fetch_bytes, MAX_FETCH_BYTES)
-            self._fetch_bytes = larger if is_next else MIN_FETCH_BYTES
+            self._fetch_bytes = larger if is_next else self._least_bytes
             self._fetched_to = min(max(stop, start + self._fetch_bytes), self.size)
             self._fetch_absent([(start, self._fetched_to)])
         return self._file.read(start, stop)
+
+    @cached_property
+    def _least_bytes(self) -> int:
+        """Least number of bytes to fetch for an unforeseen read.
+
+        That of a JPEG 2000 file is a few bytes at the beginning of a tile, or a whole tile.
+        """
+        is_tiff = self._file.read(0, 4).startswith(TIFF_MAGIC)
+        return MIN_FETCH_BYTES if is_tiff else PAGE_BYTES
 
     def raise_failure(self) -> None:
         """Raise the reason why GDAL last got too few bytes, if it did; once.
