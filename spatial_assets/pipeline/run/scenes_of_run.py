@@ -30,7 +30,12 @@ from spatial_assets.errors import REASONS_OF_THE_MOMENT
 from spatial_assets.geo.grid.pixel_grid import Tile
 from spatial_assets.geo.periods import Periods
 from spatial_assets.pipeline.engines.engine import Engine, WorkerDied
-from spatial_assets.pipeline.failures import UninspectedSceneError, failure_of
+from spatial_assets.pipeline.failures import (
+    Caught,
+    UninspectedSceneError,
+    failure_of,
+    result_or_error,
+)
 from spatial_assets.pipeline.fingerprints import fingerprint, rule_of
 from spatial_assets.pipeline.freshness.scene_register import (
     AbsentScenes,
@@ -308,14 +313,14 @@ def inspect_in_worker(
     scene: Scene, *, project: Project
 ) -> SceneFacts | RejectedScene | InspectionFailed:
     """Open the scene's files and judge a sample of their pixels; errors become results."""
-    try:
-        return inspect_scene(scene, project)
-    except Exception as error:  # noqa: BLE001 - judged by failures.py, the one place for it
-        bad_stage = failure_of(error)
-        message = mask_secrets(f"{type(error).__name__}: {error}")
-        if bad_stage.state is State.QUARANTINED:
-            return rejected(scene, bad_stage.reason, message)
-        return InspectionFailed(bad_stage.reason, message)
+    found = result_or_error(lambda: inspect_scene(scene, project))
+    if not isinstance(found, Caught):
+        return found
+    bad_stage = failure_of(found.error)
+    message = mask_secrets(f"{type(found.error).__name__}: {found.error}")
+    if bad_stage.state is State.QUARANTINED:
+        return rejected(scene, bad_stage.reason, message)
+    return InspectionFailed(bad_stage.reason, message)
 
 
 @dataclass(frozen=True, kw_only=True)
