@@ -47,7 +47,9 @@ def prune(*, yes: bool, scenes: bool) -> None:
         if not opened.has_store or stored_grid(opened.store) is None:
             click.echo("Nothing to prune: nothing has been made here yet.")
             return
-        ownership.claim(project, opened.store, opened.database)
+        if yes:
+            ownership.claim(project, opened.store, opened.database)
+        opened.database.declare_tables(project.boundaries, project.indices.names)
         claim_grid(opened.store, project.grid_id, grid=project.grid.model_dump(mode="json"))
         if scenes:
             prune_scenes(opened, yes=yes)

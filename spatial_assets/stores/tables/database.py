@@ -117,6 +117,19 @@ class Database(ABC):
         """
         yield
 
+    def declare_tables(
+        self, boundaries: Sequence[BoundaryDeclaration], indices: Sequence[str]
+    ) -> None:
+        """Declare the tables of these boundary sets and indices, to read them; nothing is created.
+
+        Raises:
+            DatabaseError: a name is invalid, or two names differ only in case.
+        """
+        all_boundaries = self._boundaries | {each.name: each for each in boundaries}
+        all_indices = self._indices | dict.fromkeys(indices)
+        tables = declare(all_boundaries.values(), all_indices)
+        self._boundaries, self._indices, self._tables = all_boundaries, all_indices, tables
+
     def ensure_schema(
         self,
         boundaries: Sequence[BoundaryDeclaration] = (),
@@ -134,10 +147,7 @@ class Database(ABC):
             DatabaseError: the schema is newer than this code, a table differs from its
                 declaration, or there is no spatial extension.
         """
-        all_boundaries = self._boundaries | {each.name: each for each in boundaries}
-        all_indices = self._indices | dict.fromkeys(indices)
-        tables = declare(all_boundaries.values(), all_indices)
-        self._boundaries, self._indices, self._tables = all_boundaries, all_indices, tables
+        self.declare_tables(boundaries, indices)
         if not self.in_transaction(
             lambda transaction: self._is_up_to_date(transaction, claimant), write=False
         ):

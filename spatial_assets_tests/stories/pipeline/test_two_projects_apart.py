@@ -193,11 +193,12 @@ def test_a_product_of_an_earlier_version_is_claimed_and_nothing_is_computed_agai
     forget_claims(ground)
     before = {path: each for path, each in all_objects(store).items() if "lease" not in path}
 
-    read = run_command(first, "status", **ground.first)
+    commands = (("status",), ("plan",), ("prune",), ("quarantine", "list"), ("claim",))
+    read = [run_command(first, *command, **ground.first) for command in commands]
     claimed_by_reading = store.find(layout.PROJECT)
     done = run_command(first, "materialize", "--workers", "0", **ground.first)
 
-    assert (read.exit_code, done.exit_code) == (0, 0), read.output + done.output
+    assert [each.exit_code for each in (*read, done)] == [0] * 6, done.output
     assert claimed_by_reading is None
     assert "2 tiles" in done.output
     assert "2 unchanged" in done.output
