@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from spatial_assets.errors import GridError, StoreError
 from spatial_assets.stores import layout
 from spatial_assets.stores.objects.json import from_json, to_json
-from spatial_assets.stores.objects.leases import require_exclusive_creation
+from spatial_assets.stores.objects.leases import refuse_if_replaced
 from spatial_assets.stores.objects.store import ObjectStore
 
 GRID_SCHEMA = 1
@@ -24,8 +24,14 @@ def claim_grid(store: ObjectStore, grid_id: str, *, grid: Mapping[str, object]) 
     """
     found = stored_grid(store)
     if found is None:
-        require_exclusive_creation(store)
-        store.create(layout.GRID, identity_document(grid_id, grid))
+        document = identity_document(grid_id, grid)
+        store.create(layout.GRID, document)
+        try:
+            # The same document in other bytes: a run that dies here leaves a valid one.
+            refuse_if_replaced(store, layout.GRID, document + b"\n")
+        except StoreError:
+            store.delete(layout.GRID)  # so that the next run is refused as well
+            raise
         found = stored_grid(store)  # ours, or that of the first writer
     if found is None:
         raise StoreError(f"{store.uri(layout.GRID)} vanished while it was written; run again")

@@ -211,20 +211,28 @@ def lease(
 
 
 def require_exclusive_creation(store: ObjectStore) -> None:
-    """Create one object twice: leases need a store that refuses the second time.
-
-    Some servers and gateways ignore `If-None-Match` of S3, so that two runs would write one tile.
+    """Create one object twice, and delete it.
 
     Raises:
         StoreError: the store accepted the second one.
     """
     path = layout.probe(uuid.uuid4().hex)
     try:
-        was_created = store.create(path, b"first")
-        was_replaced = store.create(path, b"second")
+        store.create(path, b"first")
+        refuse_if_replaced(store, path, b"second")
     finally:
         store.delete(path)
-    if was_replaced or not was_created:
+
+
+def refuse_if_replaced(store: ObjectStore, path: str, data: bytes) -> None:
+    """Create an object that exists with other bytes: leases need a store that refuses.
+
+    Some servers and gateways ignore `If-None-Match` of S3, so that two runs would write one tile.
+
+    Raises:
+        StoreError: the store replaced the object by `data`.
+    """
+    if store.create(path, data):
         raise StoreError(
             f"{store.url} replaces an object that may only be created (it ignores If-None-Match of "
             "S3), so two runs could write one tile; use a server that honours it, such as AWS S3, "
