@@ -123,7 +123,7 @@ def test_the_tables_have_rows_and_the_bad_scene_is_in_quarantine(first: Made) ->
     assert all(0.3 < float(str(row["mean"])) < 0.9 for row in districts)
     assert all(0.99 < float(str(row["covered_fraction"])) < 1.001 for row in districts)
     assert [(row["kind"], row["subject"], row["reason"]) for row in bad] == [
-        ("scene", CORRUPT, "not_a_raster")
+        ("scene", CORRUPT, "size_mismatch")
     ]
 
 
@@ -131,7 +131,7 @@ def test_results_and_bad_tiles_are_printed(first: Made) -> None:
     assert "24 materialized" in first.stdout
     assert f"{first.folder}/data/ndvi.zarr" in first.stdout
     assert "boundaries 10, ndvi_by_boundary_merged 20, tile_index 48" in first.stdout
-    assert f"scene {CORRUPT} is in quarantine (not_a_raster)" in first.stdout
+    assert f"scene {CORRUPT} is in quarantine (size_mismatch)" in first.stdout
     assert "2023-06-15 was overcast" in first.stdout
     assert "1 feature repaired (self_intersection)" in first.stdout
 
