@@ -195,7 +195,7 @@ def test_tables_may_live_in_a_schema_of_their_own(postgis_url: str) -> None:
             "SELECT count(*) FROM information_schema.tables "
             "WHERE table_schema = 'My \"own\" schema'"
         ).fetchone()
-    assert found == (10,)
+    assert found == (11,)
 
 
 def test_postgis_is_found_wherever_it_is_installed(postgis_url: str) -> None:
