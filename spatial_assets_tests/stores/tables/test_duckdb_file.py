@@ -203,6 +203,7 @@ INTERRUPTED_WHILE_WRITING = """
 import os, random, signal, sys, threading, time
 from spatial_assets.stores.tables.duckdb import DuckDatabase
 from spatial_assets_tests.stores.tables.sample_rows import REGIONS, state
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run with nohup
 database = DuckDatabase(sys.argv[1], lock_timeout=5)
 database.ensure_schema([REGIONS])
 chance = random.Random(7)

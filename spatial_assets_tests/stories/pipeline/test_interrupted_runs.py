@@ -15,13 +15,18 @@ from spatial_assets.project import Project
 from spatial_assets.stores.objects.json import from_json
 from spatial_assets_tests.fixtures.ten_village_project import ten_villages
 
-COMMAND = Path(sys.executable).with_name("spatial-assets")
+INTERRUPTIBLE = """
+import signal
+from spatial_assets.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run with nohup
+main()
+"""
 
 
 def start(project: Project, *arguments: str) -> subprocess.Popen[str]:
     """A run of all tiles as a process of its own."""
     return subprocess.Popen(
-        [COMMAND, "materialize", *arguments],
+        [sys.executable, "-c", INTERRUPTIBLE, "materialize", *arguments],
         env={**os.environ, "SPATIAL_ASSETS_PROJECT": str(project.root)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
