@@ -8,8 +8,8 @@
 VENV := .venv
 BIN := $(VENV)/bin
 UI_PORT ?= 3000
-# Each process starts its own servers. Two even on one core, since most of the time is waiting.
-TEST_PROCESSES ?= 2
+# Each process starts its own servers. Three even on two cores, since much of the time is waiting.
+TEST_PROCESSES ?= 3
 DAGSTER_HOME := $(CURDIR)/.dagster_home
 
 # The first Python with wheels for all locked packages; choose another with PYTHON=...
@@ -70,7 +70,8 @@ servers: setup-dev ## download PostGIS, pgbouncer, Chromium and a STAC API for t
 
 test: servers ## run all tests on real servers; SPATIAL_ASSETS_SAMPLES: folder of real scenes
 	@echo "==> tests"
-	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGUMENTS)
+	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder \
+		$(PYTEST_ARGUMENTS)
 
 check: setup-dev ## check format, lint, types and import contracts
 	$(BIN)/ruff format --check .
