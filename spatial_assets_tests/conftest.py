@@ -44,8 +44,7 @@ LONG_FOLDERS = frozenset({"stories", "chaos", "house", "cli"})
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Put long files first; deselect tests that need the sample data if its folder is not set."""
-    own = Path(__file__).parent
-    items.sort(key=lambda item: LONG_FOLDERS.isdisjoint(item.path.relative_to(own).parts[:1]))
+    items.sort(key=lambda item: LONG_FOLDERS.isdisjoint(item.path.parts))
     needing = [item for item in items if item.get_closest_marker("samples")]
     if os.environ.get(SAMPLES_VARIABLE) or not needing:
         return
