@@ -39,6 +39,10 @@ DASK_LOG_LENGTH = 10
 
 MAX_NAMED_WORKERS = 3
 
+LOST_WORK = (
+    "what was in flight is not committed and stays as it was, and another run continues with it"
+)
+
 _FAILURES = (OSError, TimeoutError, CancelledError, RuntimeError)
 
 
@@ -85,15 +89,24 @@ class Cluster:
     def submit(
         self, spec: RunSpec, job: object, *, key: str, preferred: Sequence[str]
     ) -> Future[Any]:
-        """Send a job to any worker, or to one of `preferred` if one of them is there."""
-        return self.client.submit(
-            perform,
-            spec,
-            Pickled.of(job),
-            key=key,
-            workers=list(preferred) or None,
-            allow_other_workers=bool(preferred),
-        )
+        """Send a job to any worker, or to one of `preferred` if one of them is there.
+
+        Raises:
+            ClusterError: the client has closed, since its scheduler is gone.
+        """
+        from distributed.client import ClosedClientError
+
+        try:
+            return self.client.submit(
+                perform,
+                spec,
+                Pickled.of(job),
+                key=key,
+                workers=list(preferred) or None,
+                allow_other_workers=bool(preferred),
+            )
+        except ClosedClientError as error:
+            raise ClusterError(f"{self.outage(None)}; {LOST_WORK}") from error
 
     def ended(self, futures: Collection[Future[Any]], *, within: float) -> list[Future[Any]]:
         """Return the tasks that have ended; wait up to `within` seconds for the first."""
@@ -126,7 +139,9 @@ class Cluster:
 
     def _request(self, request: Any, *, within: float = REPLY_TIMEOUT_SECONDS) -> Any:  # noqa: ANN401 - Dask's own
         """Return Dask's answer, or None if it does not come in time."""
-        with suppress(*_FAILURES):
+        from distributed.client import ClosedClientError
+
+        with suppress(*_FAILURES, ClosedClientError):
             return self.client.sync(request, callback_timeout=within)
         return None
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from uuid import uuid4
 
 from spatial_assets.errors import ClusterError
-from spatial_assets.pipeline.engines.dask_cluster import Cluster, connected
+from spatial_assets.pipeline.engines.dask_cluster import LOST_WORK, Cluster, connected
 from spatial_assets.pipeline.engines.dask_worker import (
     Pickled,
     RunSpec,
@@ -206,10 +206,7 @@ class JobsInFlight(Generic[Job, Result]):
             self._missing_since = now
             logger.warning("%s; waiting for %.0f s at most", outage, self._timeouts.workers)
         if self._cluster.is_lost or now - self._missing_since >= self._timeouts.workers:
-            raise ClusterError(
-                f"{outage}; what was in flight is not committed and stays as it was, and another "
-                "run continues with it"
-            )
+            raise ClusterError(f"{outage}; {LOST_WORK}")
 
     def _move_slow_jobs(self, now: float) -> None:
         """Report jobs that take far longer than usual, and give them to another worker in the end.

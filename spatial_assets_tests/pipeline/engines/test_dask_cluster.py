@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from spatial_assets.errors import ClusterError
+from spatial_assets.pipeline.engines.dask_cluster import connected
 from spatial_assets.pipeline.engines.dask_engine import ClusterEngine
+from spatial_assets.pipeline.engines.dask_worker import RunSpec
 from spatial_assets.stores.objects.location import locate
 from spatial_assets.stores.objects.store import open_store
 from spatial_assets_tests.pipeline.engines.cluster_engines import SHORT, engine_at
@@ -39,6 +41,17 @@ def test_a_cluster_without_workers_is_waited_for_and_then_refused(
 
     assert time.monotonic() - started >= SHORT.workers
     assert "waiting for 2 s at most" in caplog.text
+
+
+def test_a_client_that_closed_with_its_scheduler_takes_no_job_and_has_no_answer(
+    empty_cluster: Scheduler,
+) -> None:
+    with connected(empty_cluster.address, within=10.0) as cluster:
+        cluster.client.close()
+
+        cluster.cancel([])
+        with pytest.raises(ClusterError, match="another run continues with it"):
+            cluster.submit(RunSpec.__new__(RunSpec), 1, key="a", preferred=())
 
 
 def test_workers_that_come_late_are_used(empty_cluster: Scheduler, tmp_path: Path) -> None:
