@@ -168,6 +168,7 @@ def library_environment(prefix: Path) -> Mapping[str, str]:
         for triplet in sorted((prefix / top).glob("*-linux-gnu*"))
         for folder in (triplet, *library_folders(triplet))
     ]
+    folders += library_folders(prefix / "usr")  # a few packages know no triplet
     inherited = [value] if (value := os.environ.get("LD_LIBRARY_PATH")) else []
     return {"LD_LIBRARY_PATH": ":".join([*map(str, folders), *inherited])}
 
