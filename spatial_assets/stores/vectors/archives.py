@@ -124,7 +124,8 @@ def _extract(archive: Path, root: Path, *, uri: str, left: int, limit: int) -> i
                 raise VectorError(
                     f"{uri} unpacks to {size:,} bytes, more than the limit of {limit:,}"
                 )
-            opened.extractall(root)  # no name leads out of it; a link becomes a file
+            # No name leads out of it, and a link becomes a file; a member may lack a name.
+            opened.extractall(root, [each for each in opened.infolist() if each.filename])
     except _DAMAGED as error:
         raise VectorError(f"{uri} is not a readable zip archive: {error}") from error
     return size

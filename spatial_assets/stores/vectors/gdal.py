@@ -168,7 +168,7 @@ class GdalFile:
                     row = {names.get(given, given): value for given, value in read.items()}
                     if fid in read:
                         row.setdefault(self._fid, read[fid])
-                    if wkb is not None and _is_curved(wkb):
+                    if wkb is not None and is_curved(wkb):
                         straight = straight or self._geometries()
                         wkb = straight[index]
                     index += 1
@@ -209,6 +209,9 @@ def _crs(uri: str, declared: object) -> CRS | None:
         raise VectorError(f"{uri} declares a CRS that PROJ cannot read: {error}") from error
 
 
+WKB_HEADER_BYTES = 5  # byte order and type
+
+
 def _options(path: str) -> dict[str, str]:
     suffix = path[path.rfind(".") :].lower()
     return dict(_OPEN_OPTIONS.get(suffix, {}))
@@ -219,7 +222,10 @@ def _next(reader: Iterator[Any]) -> Any | None:  # noqa: ANN401 - pyarrow has no
         return next(reader, None)
 
 
-def _is_curved(wkb: bytes) -> bool:
+def is_curved(wkb: bytes) -> bool:
+    """Return True for a curve; a damaged geometry is none, and is judged where it is parsed."""
+    if len(wkb) < WKB_HEADER_BYTES:
+        return False
     order = "<" if wkb[:1] == b"\x01" else ">"
     (kind,) = struct.unpack(f"{order}I", wkb[1:5])
     return int(kind) % 1000 in _CURVED

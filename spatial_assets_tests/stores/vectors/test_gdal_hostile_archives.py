@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from spatial_assets.errors import VectorError
+from spatial_assets.stores.vectors.gdal import is_curved
 from spatial_assets.stores.vectors.read import read_features
 from spatial_assets.stores.vectors.source import ReadLimits
 
@@ -48,6 +49,22 @@ def test_a_member_that_climbs_out_is_read_within_or_refused(tmp_path: Path, name
 
     assert found in ([], ["of the archive"])
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_member_without_a_name_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "areas.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("NAMELESS", "")
+        archive.writestr("areas.geojson", collection("of the archive"))
+    # A name ends at its first NUL.
+    path.write_bytes(path.read_bytes().replace(b"NAMELESS", b"\0AMELESS"))
+
+    assert keys(path) == ["of the archive"]
+
+
+@pytest.mark.parametrize("wkb", [b"", b"\x01", b"\x01\x03\x00\x00"])
+def test_a_geometry_that_ends_in_its_header_is_no_curve(wkb: bytes) -> None:
+    assert not is_curved(wkb)
 
 
 def test_a_link_in_an_archive_is_not_followed(tmp_path: Path) -> None:
