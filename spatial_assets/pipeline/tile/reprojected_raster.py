@@ -207,11 +207,6 @@ class ReprojectedRasterStage:
         self._builder.add(REPROJECTED_RASTER, record.id, entry)
         return pixels
 
-    def _can_be_made_again(self, record: SceneRecord) -> bool:
-        """Return True if the stored raw pixels suffice; else the scene's raster stays as it is."""
-        is_of_sensor = record.class_band == self._context.project.sensor.class_band
-        return is_of_sensor and self._raw.is_current(record)
-
 
 class MisplacedError(RasterError):
     """A raster about to be stored does not lie on the tile's pixels, or lies off its scene."""
