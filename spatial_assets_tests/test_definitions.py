@@ -7,8 +7,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from spatial_assets.assets.dagster_internals import TimeWindowFreshnessPolicy
 from spatial_assets.definitions import build_definitions
+from spatial_assets.instance.dagster_internals import TimeWindowFreshnessPolicy
 from spatial_assets.pipeline.boundaries import BOUNDARIES_CODE_VERSION
 from spatial_assets.project import Project, load_project
 from spatial_assets.resources import StoreResource

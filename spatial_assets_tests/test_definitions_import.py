@@ -46,7 +46,6 @@ LIGHT_FOLDERS = (
     "pipeline",
 )
 HEAVY_FILES = {
-    "spatial_assets.assets.sqlite_event_log",  # named by dagster.yaml, imported by the instance
     "spatial_assets.automation.read_records",  # imported by the first tick
     "spatial_assets.pipeline.boundaries",  # imported when a boundary set is materialized
     "spatial_assets.pipeline.ownership",  # imported where a store is opened

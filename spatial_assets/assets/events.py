@@ -25,7 +25,7 @@ from spatial_assets.assets.asset_metadata import (
     severity,
     stage_metadata,
 )
-from spatial_assets.assets.dagster_internals import (
+from spatial_assets.instance.dagster_internals import (
     CODE_VERSION_TAG,
     DATA_VERSION_IS_USER_PROVIDED_TAG,
     DATA_VERSION_TAG,

@@ -15,11 +15,11 @@ import dagster as dg
 
 from spatial_assets.assets.asset_keys import asset_name, run_tags
 from spatial_assets.assets.backlog_check import backlog_key, backlog_result
-from spatial_assets.assets.dagster_internals import accepted_warnings
 from spatial_assets.assets.events import RunScope, TileEvent, TileEvents
 from spatial_assets.assets.run_checks import judge_tables
 from spatial_assets.assets.run_failures import as_dagster_failure, fail_if_any_tile_is_bad
 from spatial_assets.assets.specs import run_check_specs, stage_specs, tile_check_specs
+from spatial_assets.instance.dagster_internals import accepted_warnings
 from spatial_assets.partitions import tile_partitions
 from spatial_assets.pipeline.outcome import RunReport, TileOutcome
 from spatial_assets.pipeline.stages import chain_of

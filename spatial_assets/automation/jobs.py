@@ -6,9 +6,9 @@ import dagster as dg
 
 from spatial_assets.assets.asset_keys import run_tags
 from spatial_assets.assets.boundaries import BOUNDARY_GROUP
-from spatial_assets.assets.dagster_internals import AssetJob
 from spatial_assets.assets.specs import TILE_GROUP
 from spatial_assets.automation.region_jobs import region_jobs
+from spatial_assets.instance.dagster_internals import AssetJob
 from spatial_assets.project import Project
 
 

@@ -17,8 +17,8 @@ import dagster as dg
 from spatial_assets.assets.asset_keys import asset_key, run_tags
 from spatial_assets.assets.backlog_check import backlog_evaluation, backlog_key
 from spatial_assets.assets.boundaries import BOUNDARY_GROUP, boundary_asset_keys
-from spatial_assets.assets.dagster_internals import accepted_warnings
 from spatial_assets.assets.specs import TILE_GROUP
+from spatial_assets.instance.dagster_internals import accepted_warnings
 from spatial_assets.pipeline.stages import RAW
 from spatial_assets.project import Project
 from spatial_assets.resources import DatabaseResource, UtcClock, now

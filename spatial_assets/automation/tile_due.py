@@ -17,10 +17,10 @@ from typing import Any, TypeAlias
 
 import dagster as dg
 
-from spatial_assets.assets.dagster_internals import TimeWindowFreshnessPolicy
 from spatial_assets.automation.own_events import LatestEvents, latest_events
 from spatial_assets.automation.records import Recorded, Records
 from spatial_assets.automation.tile_quarantined import among_candidates
+from spatial_assets.instance.dagster_internals import TimeWindowFreshnessPolicy
 from spatial_assets.pipeline.due import (
     DueCause,
     Request,

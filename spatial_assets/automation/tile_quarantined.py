@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from spatial_assets.assets.dagster_internals import EntitySubset
 from spatial_assets.automation.records import Records
+from spatial_assets.instance.dagster_internals import EntitySubset
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,32 +19,29 @@ import click
 from spatial_assets.errors import SpatialAssetsError
 from spatial_assets.project.secrets import mask_secrets
 
-COMMANDS_PACKAGE = "spatial_assets.cli"
+COMMANDS_PACKAGES = ("spatial_assets.cli", "spatial_assets.dagster_commands")
+"""Packages of the commands; the second holds those that import Dagster."""
 
 
 class LazyGroup(click.Group):
     """Group whose commands are modules: listed without an import, imported when called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  (click's signature)
-        """List the modules of the commands package, spelled as commands."""
-        folder = importlib.import_module(COMMANDS_PACKAGE).__path__
-        return sorted(
-            module.name.replace("_", "-")
-            for module in pkgutil.iter_modules(folder)
-            if not module.ispkg
-        )
+        """List the modules of the packages of commands, spelled as commands."""
+        return sorted(command_modules())
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Import the command of that name; None if there is none."""
-        if cmd_name not in self.list_commands(ctx):
+        found = command_modules().get(cmd_name)
+        if found is None:
             return None
-        module = importlib.import_module(f"{COMMANDS_PACKAGE}.{cmd_name.replace('-', '_')}")
+        module = importlib.import_module(found)
         commands = (value for value in vars(module).values() if isinstance(value, click.Command))
         return next((command for command in commands if command.name == cmd_name), None)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """List the commands with the first lines of their docstrings, without importing them."""
-        rows = [(name, _first_line(name)) for name in self.list_commands(ctx)]
+        rows = [(name, _first_line(module)) for name, module in sorted(command_modules().items())]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 
@@ -75,9 +72,20 @@ def termination_as_exit() -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def _first_line(command: str) -> str:
+def command_modules() -> dict[str, str]:
+    """Map the name of each command to its module, without importing one."""
+    packages = [importlib.import_module(name) for name in COMMANDS_PACKAGES]
+    return {
+        module.name.replace("_", "-"): f"{package.__name__}.{module.name}"
+        for package in packages
+        for module in pkgutil.iter_modules(package.__path__)
+        if not module.ispkg
+    }
+
+
+def _first_line(module: str) -> str:
     """Read the first line of a command module's docstring from its source."""
-    spec = find_spec(f"{COMMANDS_PACKAGE}.{command.replace('-', '_')}")
+    spec = find_spec(module)
     if spec is None or spec.origin is None:
         return ""
     docstring = ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8"))) or ""

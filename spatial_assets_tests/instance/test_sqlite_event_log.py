@@ -13,12 +13,12 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from spatial_assets.assets.sqlite_event_log import MAX_OPEN_FILES, OpenEventLog
+from spatial_assets.instance.sqlite_event_log import MAX_OPEN_FILES, OpenEventLog
 
 HOME = "telemetry: {enabled: false}\n"
 OPEN = """
 event_log_storage:
-  module: spatial_assets.assets.sqlite_event_log
+  module: spatial_assets.instance.sqlite_event_log
   class: OpenEventLog
   config: {}
 """

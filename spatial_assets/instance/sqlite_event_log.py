@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy import create_engine, event
 
-from spatial_assets.assets.dagster_internals import ConfigurableClassData, SqliteEventLogStorage
+from spatial_assets.instance.dagster_internals import ConfigurableClassData, SqliteEventLogStorage
 
 if TYPE_CHECKING:
     import dagster as dg

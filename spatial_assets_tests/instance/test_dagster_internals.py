@@ -6,7 +6,7 @@ import re
 import sys
 from pathlib import Path
 
-from spatial_assets.assets import dagster_internals
+from spatial_assets.instance import dagster_internals
 
 PACKAGE = Path(sys.modules["spatial_assets"].__path__[0])
 PRIVATE = re.compile(r"^\s*(from|import) dagster(\.\w+)*\._", flags=re.MULTILINE)
