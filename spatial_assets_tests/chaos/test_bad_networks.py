@@ -18,7 +18,7 @@ from spatial_assets.retries import retry_budget
 from spatial_assets.stores.objects.location import RETRY_CONFIG
 from spatial_assets.stores.objects.store import open_store
 from spatial_assets.stores.tables.connect import open_database
-from spatial_assets.stores.tables.postgis import Limits, PostgisDatabase
+from spatial_assets.stores.tables.postgis.database import Limits, PostgisDatabase
 from spatial_assets_tests.fixtures.pipeline_runs import NOON
 from spatial_assets_tests.fixtures.ten_village_project import ten_villages_with_districts
 from spatial_assets_tests.stores.tables.sample_rows import state

@@ -43,12 +43,12 @@ def open_database(
         SettingsError: $SPATIAL_ASSETS_TIMEOUT is not a number of seconds.
     """
     if url.startswith(DUCKDB_PREFIX):
-        from spatial_assets.stores.tables.duckdb import DuckDatabase
+        from spatial_assets.stores.tables.duckdb.database import DuckDatabase
 
         return DuckDatabase(url.removeprefix(DUCKDB_PREFIX), lock_timeout=lock_timeout)
     for prefix in POSTGRES_PREFIXES:
         if url.startswith(prefix):
-            from spatial_assets.stores.tables.postgis import Limits, PostgisDatabase
+            from spatial_assets.stores.tables.postgis.database import Limits, PostgisDatabase
 
             statement = statement_timeout or answer_timeout(os.environ, default=Limits.statement)
             limits = Limits(

@@ -18,7 +18,7 @@ from spatial_assets.project import Project
 from spatial_assets.stores.rows import RowChange
 from spatial_assets.stores.tables.connect import open_database
 from spatial_assets.stores.tables.database import Database
-from spatial_assets.stores.tables.duckdb import DuckDatabase
+from spatial_assets.stores.tables.duckdb.database import DuckDatabase
 from spatial_assets_tests.fixtures.pipeline_runs import NOON, PIXELS, rows, run_tiles, store_of
 from spatial_assets_tests.fixtures.two_zone_project import (
     EAST,

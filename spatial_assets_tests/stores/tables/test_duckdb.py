@@ -14,8 +14,8 @@ import shapely
 
 from spatial_assets.errors import DatabaseError
 from spatial_assets.stores.tables.connect import open_database
-from spatial_assets.stores.tables.duckdb import DuckDatabase
-from spatial_assets.stores.tables.duckdb_file import extension_file
+from spatial_assets.stores.tables.duckdb.database import DuckDatabase
+from spatial_assets.stores.tables.duckdb.file import extension_file
 from spatial_assets_tests.stores.tables.sample_rows import REGIONS, region
 
 HOLD = """

@@ -16,14 +16,14 @@ import duckdb
 import pytest
 
 from spatial_assets.errors import DatabaseError
-from spatial_assets.stores.tables import duckdb_file
-from spatial_assets.stores.tables.duckdb import DuckDatabase
+from spatial_assets.stores.tables.duckdb import file as duckdb_file
+from spatial_assets.stores.tables.duckdb.database import DuckDatabase
 from spatial_assets_tests.servers.process import REPOSITORY
 from spatial_assets_tests.stores.tables.sample_rows import REGIONS, region, state
 
 WRITE_AS_A_RUN = """
 import sys, time
-from spatial_assets.stores.tables.duckdb import DuckDatabase
+from spatial_assets.stores.tables.duckdb.database import DuckDatabase
 from spatial_assets_tests.stores.tables.sample_rows import REGIONS, state
 file, me, times = sys.argv[1], sys.argv[2], int(sys.argv[3])
 began = time.monotonic()
@@ -38,7 +38,7 @@ print(longest)
 """
 DIE_WHILE_KEEPING = """
 import os, signal, sys
-from spatial_assets.stores.tables.duckdb import DuckDatabase
+from spatial_assets.stores.tables.duckdb.database import DuckDatabase
 from spatial_assets_tests.stores.tables.sample_rows import REGIONS, state
 with DuckDatabase(sys.argv[1]) as database, database.keep_open():
     database.ensure_schema([REGIONS])
@@ -201,7 +201,7 @@ with duckdb.connect(sys.argv[1], read_only=True):
 """
 INTERRUPTED_WHILE_WRITING = """
 import os, random, signal, sys, threading, time
-from spatial_assets.stores.tables.duckdb import DuckDatabase
+from spatial_assets.stores.tables.duckdb.database import DuckDatabase
 from spatial_assets_tests.stores.tables.sample_rows import REGIONS, state
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run with nohup
 database = DuckDatabase(sys.argv[1], lock_timeout=5)

@@ -15,7 +15,7 @@ from sqlalchemy.engine import make_url
 
 from spatial_assets.errors import DatabaseError
 from spatial_assets.stores.tables.connect import open_database
-from spatial_assets.stores.tables.postgis import Limits, PostgisDatabase
+from spatial_assets.stores.tables.postgis.database import Limits, PostgisDatabase
 from spatial_assets.stores.tables.transactions import Transaction
 from spatial_assets_tests.servers.postgis import PostgisServer
 from spatial_assets_tests.stores.tables.sample_rows import AUGUST, REGIONS, part, region, state

@@ -8,7 +8,7 @@ import pytest
 
 from spatial_assets.errors import DatabaseError
 from spatial_assets.stores.tables.connect import open_database
-from spatial_assets.stores.tables.postgis_connection import address_of
+from spatial_assets.stores.tables.postgis.connection import address_of
 from spatial_assets_tests.servers.postgis import PostgisServer
 from spatial_assets_tests.stores.tables.sample_rows import AUGUST, REGIONS, part, region, state
 

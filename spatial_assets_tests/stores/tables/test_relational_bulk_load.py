@@ -14,7 +14,7 @@ from spatial_assets.errors import DatabaseError
 from spatial_assets.stores.rows import Columns, Replace, ReplaceAll
 from spatial_assets.stores.tables.connect import open_database
 from spatial_assets.stores.tables.database import Database
-from spatial_assets.stores.tables.postgis import PostgisDatabase
+from spatial_assets.stores.tables.postgis.database import PostgisDatabase
 from spatial_assets_tests.stores.tables.sample_rows import AUGUST, REGIONS, part, region
 
 INDEX = "ix_regions_geometry"

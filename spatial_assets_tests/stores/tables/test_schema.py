@@ -11,8 +11,8 @@ from sqlalchemy.dialects.postgresql.base import PGDialect
 from spatial_assets.errors import DatabaseError
 from spatial_assets.stores.rows import BoundarySet
 from spatial_assets.stores.tables.database import Database
-from spatial_assets.stores.tables.duckdb import DuckDatabase
-from spatial_assets.stores.tables.postgis import PostgisDatabase
+from spatial_assets.stores.tables.duckdb.database import DuckDatabase
+from spatial_assets.stores.tables.postgis.database import PostgisDatabase
 from spatial_assets.stores.tables.schema import MIGRATIONS, Migration, pending
 from spatial_assets_tests.stores.tables.sample_rows import AUGUST, REGIONS, part, region, state
 

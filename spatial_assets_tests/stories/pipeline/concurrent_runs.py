@@ -47,7 +47,7 @@ def run(folder: str, number: int, share: int) -> dict[str, str]:
 def main(folder: str, runs: int, share: int) -> None:
     """Start all runs at once and print the states that each of them reports."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__, "spatial_assets.stores.tables.postgis"])
+    context.set_forkserver_preload([__name__, "spatial_assets.stores.tables.postgis.database"])
     with context.Pool(runs, maxtasksperchild=1) as pool:
         jobs = [(folder, number, share) for number in range(runs)]
         sys.stdout.write(json.dumps(pool.starmap(run, jobs, chunksize=1)))

@@ -2,7 +2,7 @@
 
 Transient errors (a deadlock, a lost connection, a restarting server) are retried, which is safe
 because every change is harmless to repeat. No message contains the password. The statements of a
-transaction belong in `postgis_transaction`.
+transaction belong in `transaction`.
 
 A pooler between may give every transaction another session (pgbouncer's transaction mode, Supabase,
 Neon, RDS Proxy). So nothing is left to a session: settings hold for one transaction, and no
@@ -22,8 +22,8 @@ from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 from spatial_assets.errors import DatabaseError
 from spatial_assets.retries import Backoff, with_retries
 from spatial_assets.stores.tables.database import Database
-from spatial_assets.stores.tables.postgis_connection import PromptConnection, address_of
-from spatial_assets.stores.tables.postgis_transaction import PostgisTransaction
+from spatial_assets.stores.tables.postgis.connection import PromptConnection, address_of
+from spatial_assets.stores.tables.postgis.transaction import PostgisTransaction
 from spatial_assets.stores.tables.schema import MIGRATIONS, Migration
 from spatial_assets.stores.tables.transactions import Transaction
 

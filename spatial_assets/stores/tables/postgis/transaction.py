@@ -1,6 +1,6 @@
 """A transaction on PostGIS: advisory locks, rows loaded by binary COPY, indexes built afterwards.
 
-Connections and retries belong in `postgis`.
+Connections and retries belong in `database`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from psycopg.types.json import Jsonb
 from spatial_assets.stores.tables.batches import Batch, encoded
 from spatial_assets.stores.tables.columns import LocalDateTime
 from spatial_assets.stores.tables.ddl import POSTGIS_DIALECT, PostgisDialect
-from spatial_assets.stores.tables.postgis_connection import PromptConnection
+from spatial_assets.stores.tables.postgis.connection import PromptConnection
 from spatial_assets.stores.tables.transactions import STAGED_ROWS, lock_number
 
 COPY_TYPES: Mapping[type, str] = {

@@ -1,6 +1,6 @@
 """DuckDB with its spatial extension: transactions on one file, rows loaded through Arrow.
 
-`duckdb_file` attaches the file, and shares it with other processes.
+`file` attaches the file, and shares it with other processes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from spatial_assets.stores.tables.batches import Batch, encoded
 from spatial_assets.stores.tables.columns import LocalDateTime
 from spatial_assets.stores.tables.database import Database
 from spatial_assets.stores.tables.ddl import DUCKDB_DIALECT, DuckDialect, quoted
-from spatial_assets.stores.tables.duckdb_file import DuckFile, holder_of, is_locked_elsewhere
+from spatial_assets.stores.tables.duckdb.file import DuckFile, holder_of, is_locked_elsewhere
 from spatial_assets.stores.tables.schema import MIGRATIONS, Migration
 from spatial_assets.stores.tables.transactions import STAGED_ROWS, Transaction
 

@@ -27,7 +27,7 @@ import duckdb
 
 from spatial_assets.errors import DatabaseError
 from spatial_assets.retries import Backoff, with_retries
-from spatial_assets.stores.tables.interrupts import deferred_interrupts
+from spatial_assets.stores.tables.duckdb.interrupts import deferred_interrupts
 
 logger = logging.getLogger(__name__)
 

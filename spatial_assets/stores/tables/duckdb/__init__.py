@@ -1,0 +1,1 @@
+"""DuckDB: the file, transactions on it, and interrupts that would damage it."""

@@ -1,0 +1,1 @@
+"""PostGIS: connections, transactions with retries, changes of the schema."""
