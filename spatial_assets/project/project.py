@@ -297,13 +297,17 @@ class Project(ProjectFile):
         today: dt.date,
         earliest: dt.date | None = None,
         *,
+        latest: dt.date | None = None,
         stored: dt.date | None = None,
     ) -> Periods:
-        """Return the time axis.
+        """Return the time axis: to the last period with data, never to an empty future.
+
+        An `[time] end` that is past closes the axis, which then reaches it with or without data.
 
         Args:
-            today: its year is the last one if [time] has no end.
+            today: the present day; a later `[time] end` waits for data.
             earliest: solar day of the earliest item, for a project without a start.
+            latest: solar day of the latest item, or the last day of the stored axis.
             stored: start of the stored axis; a later start of `[scenes] datetime` leaves it alone.
 
         Raises:
@@ -313,12 +317,13 @@ class Project(ProjectFile):
         if start is None:
             wrong = "is missing, scenes.datetime has no start, and the catalogue has no item"
             raise self.error("time.start", None, wrong=wrong, remedy="add start = 2023-01-01")
-        end = self.time.end or dt.date(max(today.year, start.year), 12, 31)
-        if end < start:
+        end = self.time.end
+        if end is not None and end < start:
             wrong = f"the time axis would end before it starts, on {start}"
             raise self.error("time.end", end, wrong=wrong, remedy="make it later, or leave it out")
+        closed = end if end is not None and end <= today else start
         try:
-            return Periods(start, self.time.period, end)
+            return Periods(start, self.time.period, max(start, closed, latest or start))
         except GridError as error:
             remedy = "change [time] accordingly"
             raise self.error("time.start", start, wrong=str(error), remedy=remedy) from error

@@ -108,7 +108,7 @@ def test_the_cube_opens_in_xarray_with_two_months_of_ndvi(first: Made) -> None:
         assert 0.5 < float(month.median()) < 0.9
         assert float(month.min()) >= -1
     assert not np.allclose(june, july, equal_nan=True)
-    assert cube["ndvi"].sel(time="2023-08").isnull().all()
+    assert cube["ndvi"].sizes["time"] == 2  # of an empty future nothing is stored
 
 
 def test_the_tables_have_rows_and_the_bad_scene_is_in_quarantine(first: Made) -> None:

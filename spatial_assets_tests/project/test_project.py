@@ -207,25 +207,36 @@ def test_importing_and_loading_a_project_loads_no_framework(tmp_path: Path) -> N
     assert not heavy & set(json.loads(loaded.stdout))
 
 
-def test_the_time_axis_starts_where_the_scenes_do_and_ends_with_this_year(load: Load) -> None:
+def test_the_time_axis_starts_where_the_scenes_do_and_ends_with_the_last_of_them(
+    load: Load,
+) -> None:
     today = dt.date(2026, 11, 22)
     scenes = f'{SCENES}datetime = "2023-08-10/2023-08-31"\n'
 
-    said = load("[time]\nstart = 2022-05-05\nend = 2024-01-31\n").periods(today)
+    said = load("[time]\nstart = 2022-05-05\n").periods(today, latest=dt.date(2022, 7, 2))
     from_scenes = load(scenes=scenes).periods(today)
-    from_items = load().periods(today, dt.date(2020, 2, 2))
+    from_items = load().periods(today, dt.date(2020, 2, 2), latest=dt.date(2020, 3, 1))
 
-    assert (said.start, said.end) == (dt.date(2022, 5, 5), dt.date(2024, 1, 31))
-    assert (from_scenes.start, from_scenes.end) == (dt.date(2023, 8, 10), dt.date(2026, 12, 31))
-    assert from_items.start == dt.date(2020, 2, 2)
+    assert (said.start, said.end) == (dt.date(2022, 5, 5), dt.date(2022, 7, 2))
+    assert (from_scenes.start, from_scenes.end) == (dt.date(2023, 8, 10), dt.date(2023, 8, 10))
+    assert (from_items.start, from_items.count) == (dt.date(2020, 2, 2), 2)
     with pytest.raises(SettingsError, match=r"time.start: .*; add start = 2023-01-01"):
         load().periods(today)
 
 
-def test_a_start_in_the_future_makes_an_axis_to_the_end_of_its_year(load: Load) -> None:
-    periods = load("[time]\nstart = 2030-05-05\n").periods(dt.date(2026, 11, 22))
+def test_an_end_that_is_past_closes_the_axis_and_a_later_one_waits_for_data(load: Load) -> None:
+    project = load("[time]\nstart = 2022-05-05\nend = 2024-01-31\n")
+    latest = dt.date(2022, 6, 30)
 
-    assert periods.end == dt.date(2030, 12, 31)
+    assert project.periods(dt.date(2024, 1, 30), latest=latest).end == latest
+    assert project.periods(dt.date(2024, 1, 31), latest=latest).end == dt.date(2024, 1, 31)
+    assert project.periods(dt.date(2024, 1, 31), latest=dt.date(2024, 3, 1)).count == 23
+
+
+def test_a_start_after_all_data_makes_an_axis_of_one_period(load: Load) -> None:
+    project = load("[time]\nstart = 2030-05-05\n")
+
+    assert project.periods(dt.date(2026, 11, 22), latest=dt.date(2026, 11, 1)).count == 1
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from spatial_assets.catalog import Catalogue, find_scenes
 from spatial_assets.catalog.sources.search import lacking_bands
 from spatial_assets.geo.grid.pixel_grid import Tile
 from spatial_assets.geo.periods import Periods
+from spatial_assets.indices import INDICES
 from spatial_assets.pipeline import ownership
 from spatial_assets.pipeline.engines.engine import Engine
 from spatial_assets.pipeline.outcome import TileOutcome
@@ -153,7 +154,9 @@ def ensure_axes(
     owner: str,
     clock: Callable[[], datetime],
 ) -> Periods:
-    """Create the cubes, or extend them to hold every scene and `[time] end`.
+    """Create the cubes, or extend them all to the same axis: that of the last period with data.
+
+    An axis that is longer already stays: only `regrid` shortens one.
 
     Returns:
         The time axis of the project.
@@ -162,14 +165,15 @@ def ensure_axes(
         SettingsError: no start is known.
         GridError: a stored cube starts elsewhere in space or time.
     """
-    today = clock().date()
-    first = stored_cube(store, project.indices.names[0])
-    stored = None if first is None else first.periods.start
-    earliest = min((scene.solar_day for scene in scenes.catalogue.scenes), default=None)
-    periods = project.periods(today, earliest=earliest, stored=stored)
+    days = [scene.solar_day for scene in scenes.catalogue.scenes]
+    stored = stored_axes(project, store)
+    periods = project.periods(
+        clock().date(),
+        min(days, default=None),
+        latest=max([*days, *(axis.end for axis in stored)], default=None),
+        stored=stored[0].start if stored else None,
+    )
     scenes.refuse_before(periods)
-    latest = max((scene.solar_day for scene in scenes.catalogue.scenes), default=periods.end)
-    periods = periods.extended_to(max(latest, periods.end))
     for index in project.indices_in_use:
         spec = CubeSpec(
             index=index.name,
@@ -181,3 +185,15 @@ def ensure_axes(
         )
         ensure_cube(store, spec, owner=owner, clock=clock)
     return periods
+
+
+def stored_axes(project: Project, store: ObjectStore) -> list[Periods]:
+    """Time axes of the stored cubes; of those of other indices only if the project's have none.
+
+    An index that is computed from stored inputs, without the catalogue, gets their axis.
+    """
+    for names in (project.indices.names, INDICES):
+        cubes = [stored_cube(store, name) for name in names]
+        if any(cubes):
+            return [cube.periods for cube in cubes if cube is not None]
+    return []

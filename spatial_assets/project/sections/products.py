@@ -75,7 +75,7 @@ class TimeSettings(Table):
     )
     end: dt.date | None = Field(
         default=None,
-        description="the last day of the time axis, without quotes",
+        description="the day that the time axis reaches once it is past, without quotes",
         examples=[dt.date(2023, 12, 31)],
     )
     period: Literal["day", "dekad", "month", "year"] = Field(

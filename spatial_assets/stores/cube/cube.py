@@ -202,7 +202,7 @@ def _refuse_period(spec: CubeSpec, period: int) -> None:
         raise StoreError(
             f"{spec.index}.zarr has periods 0 to {spec.periods.count - 1} "
             f"({spec.periods.label(0)} to {spec.periods.label(spec.periods.count - 1)}), "
-            f"not {period}; the driver extends it to [time] end before workers start"
+            f"not {period}; the driver extends it to the last period with data before workers start"
         )
 
 

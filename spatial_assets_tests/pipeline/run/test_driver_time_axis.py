@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,15 @@ import pytest
 from spatial_assets.errors import GridError, SettingsError
 from spatial_assets.pipeline.outcome import State
 from spatial_assets.project import Project
-from spatial_assets.stores.cube.cube import stored_cube
-from spatial_assets_tests.fixtures.pipeline_runs import read_cube, rows, run_tiles, states, store_of
+from spatial_assets.stores.cube.cube import ensure_cube, open_cube, stored_cube
+from spatial_assets_tests.fixtures.pipeline_runs import (
+    NOON,
+    read_cube,
+    rows,
+    run_tiles,
+    states,
+    store_of,
+)
 from spatial_assets_tests.fixtures.two_zone_project import (
     EAST,
     SEPTEMBER,
@@ -92,6 +100,77 @@ def test_the_axis_grows_to_a_scene_after_its_end(tmp_path: Path) -> None:
     assert spec.periods.count == 2
     assert np.array_equal(read_cube(project)[0], before[0])
     assert np.any(read_cube(project, period=1)[0] != FILL)
+
+
+def axis_lengths(project: Project) -> list[int]:
+    """Stored periods of each index of the project."""
+    cubes = [stored_cube(store_of(project), index) for index in project.indices.names]
+    return [cube.periods.count for cube in cubes if cube is not None]
+
+
+@pytest.mark.parametrize("end", [None, "2023-12-31"])
+def test_the_axis_ends_with_the_last_scene_and_holds_no_future(
+    end: str | None, tmp_path: Path
+) -> None:
+    catalog = write_catalog(tmp_path / "catalog", [EAST])
+    months = {"start": "2023-01-01", "end": end}
+    area = {"bbox": TWO_TILES}
+    two = {"names": ["ndvi", "savi"]}
+    project = write_project(tmp_path / "project", catalog, area=area, time=months, indices=two)
+
+    run_tiles(project)
+    august = axis_lengths(project)
+    write_granule(catalog, SEPTEMBER)
+    run_tiles(project)
+
+    assert august == [8, 8]
+    assert axis_lengths(project) == [9, 9]
+    with open_cube(store_of(project), "ndvi") as cube:
+        assert cube["ndvi"].sizes["time"] == 9
+
+
+def test_an_axis_made_longer_by_an_earlier_version_stays_and_new_indices_follow_it(
+    tmp_path: Path,
+) -> None:
+    catalog = write_catalog(tmp_path / "catalog", [EAST])
+    area = {"bbox": TWO_TILES}
+    project = write_project(tmp_path / "project", catalog, area=area, time={"end": None})
+    run_tiles(project)
+    spec = stored_cube(store_of(project), "ndvi")
+    assert spec is not None
+    year = replace(spec, periods=spec.periods.extended_to(date(2023, 12, 31)))
+    ensure_cube(store_of(project), year, owner="earlier version", clock=lambda: NOON)
+    two = {"names": ["ndvi", "savi"]}
+    both = write_project(tmp_path / "project", catalog, area=area, time={"end": None}, indices=two)
+
+    outcomes = run_tiles(both, stages=["savi"])
+
+    assert states(outcomes) == {State.MATERIALIZED}
+    assert axis_lengths(both) == [5, 5]
+
+
+def test_an_index_that_replaces_another_is_made_from_stored_inputs_on_the_same_axis(
+    tmp_path: Path,
+) -> None:
+    catalog = write_catalog(tmp_path / "catalog", [EAST, SEPTEMBER])
+    area = {"bbox": TWO_TILES}
+    two = {"names": ["ndvi", "savi"]}
+    free = {"end": None}
+    run_tiles(
+        write_project(tmp_path / "project", catalog, area=area, time=free, indices=two),
+        stages=["raw_tile", "reprojected_raster", "ndvi"],
+    )
+    store = store_of(write_project(tmp_path / "project", catalog, area=area, time=free))
+    for info in store.list("savi.zarr"):
+        store.delete(info.path)
+    other = write_project(
+        tmp_path / "project", catalog, area=area, time=free, indices={"names": ["savi"]}
+    )
+
+    outcomes = run_tiles(other, stages=["savi"])
+
+    assert states(outcomes) == {State.MATERIALIZED}
+    assert axis_lengths(other) == [2]
 
 
 def test_without_a_start_the_axis_begins_with_the_earliest_scene_and_stays_there(
