@@ -8,11 +8,12 @@ from spatial_assets.project.base import Table, Tuple
 from spatial_assets.project.sections.area import AreaSettings
 from spatial_assets.project.sections.checks import ChecksSettings
 from spatial_assets.project.sections.compute import ComputeSettings
-from spatial_assets.project.sections.freshness import FreshnessSettings, RetentionSettings
+from spatial_assets.project.sections.freshness import FreshnessSettings
 from spatial_assets.project.sections.grid import GridSettings
 from spatial_assets.project.sections.identity import IdentitySettings
 from spatial_assets.project.sections.products import BoundarySettings, IndexSettings, TimeSettings
 from spatial_assets.project.sections.regions import Regions
+from spatial_assets.project.sections.retention import RetentionSettings
 from spatial_assets.project.sections.scenes import ScenesSettings
 from spatial_assets.project.sections.storage import DatabaseSettings, StorageSettings
 
@@ -50,7 +51,7 @@ class ProjectFile(Table):
         examples=[{"raw_tile": {"warn": "5 days", "fail": "10 days"}}],
     )
     retention: RetentionSettings = Field(
-        default_factory=RetentionSettings, description="how long inputs are kept"
+        default_factory=RetentionSettings, description="how long inputs and old periods are kept"
     )
     storage: StorageSettings = Field(
         default_factory=StorageSettings, description="the object store"

@@ -56,18 +56,6 @@ def duration_text(duration: timedelta) -> str:
     return str(duration).removesuffix(", 0:00:00")
 
 
-def parse_keep(value: object) -> timedelta | None:
-    """Return None for "keep", the only retention supported so far.
-
-    Raises:
-        PydanticCustomError: the value is a duration. Pruned inputs cannot be told from lost ones
-            yet, so the next run would fetch them again.
-    """
-    if value not in ("keep", None):
-        raise refusal("inputs can only be kept", 'write "keep"')
-    return None
-
-
 def parse_cron(text: str) -> str:
     """Return a cron schedule with single spaces.
 
@@ -98,5 +86,4 @@ def _is_cron(parts: list[str]) -> bool:
 
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
-Keep = Annotated[None, BeforeValidator(parse_keep)]
 Cron = Annotated[str, AfterValidator(parse_cron)]

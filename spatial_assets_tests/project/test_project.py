@@ -255,13 +255,6 @@ def test_a_datetime_means_an_interval(load: Load, text: str, start: str, end: st
     assert shown == [start, end]
 
 
-def test_inputs_are_kept_and_nothing_else_is_promised(load: Load) -> None:
-    with pytest.raises(SettingsError, match=r"retention\.raw_tile.*can only be kept.*keep"):
-        load("[retention]\nraw_tile = '30 days'\n")
-
-    assert load("[retention]\nreprojected_raster = 'keep'\n").retention.reprojected_raster is None
-
-
 def test_snow_is_dropped_unless_kept_by_the_project(load: Load) -> None:
     plain = f'{SCENES}cloud_buffer = "0 m"\n'
     dropped = load(scenes=plain).sensor

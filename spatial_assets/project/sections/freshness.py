@@ -1,4 +1,4 @@
-"""[freshness] and [retention]: age limits of assets, pauses, the backlog, and kept inputs."""
+"""[freshness]: age limits of assets, pauses and the backlog."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from spatial_assets.project.base import Table, Tuple, refusal
 from spatial_assets.project.sections.pauses import MAX_PAUSE, PausedHours, longest_pause
-from spatial_assets.project.times import Duration, Keep, duration_text
+from spatial_assets.project.times import Duration, duration_text
 
 SHORTEST_WINDOW = timedelta(minutes=1)  # Dagster refuses a shorter freshness window
 MAX_WINDOWS = 8  # each is a separate query at every tick
@@ -219,10 +219,3 @@ class FreshnessSettings(Table):
             remedy = f"shorten them, or make fail exceed warn by more than {duration_text(pause)}"
             raise refusal(wrong, remedy, key="paused")
         return self
-
-
-class RetentionSettings(Table):
-    """Retention of inputs that can be fetched again; so far they are always kept."""
-
-    raw_tile: Keep = Field(default=None, description='"keep"', examples=["keep"])
-    reprojected_raster: Keep = Field(default=None, description='"keep"', examples=["keep"])
