@@ -50,13 +50,22 @@ class StageEntry:
     facts: UnitFacts | None = None
     """Facts that later stages and reports need without reading the objects."""
 
+    released: bool = False
+    """True if [retention] keeps the objects no longer: the unit counts as stored, and is read or
+    computed again where its pixels are needed."""
+
     def to_document(self) -> dict[str, object]:
-        """Return the entry as JSON values."""
+        """Return the entry as JSON values; `released` is absent unless it is true."""
         return {
             "fingerprint": self.fingerprint,
             "objects": [asdict(info) for info in self.objects],
             "facts": {} if self.facts is None else self.facts.to_document(),
+            **({"released": True} if self.released else {}),
         }
+
+    def without_objects(self) -> StageEntry:
+        """Return the entry after [retention] released its objects."""
+        return replace(self, objects=(), released=True)
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any], *, stage: str, unit: str) -> StageEntry:
@@ -69,6 +78,7 @@ class StageEntry:
             fingerprint=str(document["fingerprint"]),
             objects=tuple(ObjectInfo(**fields) for fields in objects),
             facts=facts_from(document["facts"], stage=stage, unit=unit),
+            released=document.get("released", False) is True,
         )
 
 

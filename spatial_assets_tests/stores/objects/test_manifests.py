@@ -187,6 +187,31 @@ def test_equal_manifests_are_equal_bytes_in_whatever_order_they_were_made() -> N
     )
 
 
+def test_a_unit_whose_objects_were_released_keeps_fingerprint_and_facts(
+    folder_store: ObjectStore,
+) -> None:
+    written = folder_store.put("raw_tile/0231/s/red.tif", b"pixels")
+    entry = StageEntry("f1", (written,), WholeStageFacts(periods=(1,)))
+    folder_store.delete(written.path)
+
+    released = entry.without_objects()
+
+    commit_manifest(folder_store, EMPTY.with_entry("raw_tile", WHOLE_STAGE, released))
+    found = read_manifest(folder_store, EMPTY.tile)
+    assert found is not None
+    assert found.entry("raw_tile", WHOLE_STAGE) == released
+    assert (released.fingerprint, released.facts) == (entry.fingerprint, entry.facts)
+    assert intact(folder_store, [released])
+    assert not intact(folder_store, [entry])
+
+
+def test_a_unit_that_was_not_released_is_stored_as_before() -> None:
+    entry = StageEntry("f1")
+
+    assert entry.to_document() == {"fingerprint": "f1", "objects": [], "facts": {}}
+    assert entry.without_objects().to_document()["released"] is True
+
+
 def test_a_unit_taken_out_leaves_the_others() -> None:
     one, two = StageEntry("1"), StageEntry("2")
     manifest = EMPTY.with_entry("a", "x", one).with_entry("a", "y", two).with_entry("b", "", one)
