@@ -17,7 +17,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Generic, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
 
 from spatial_assets.retries import retry_budget
 
@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
+
+PATIENCE = 60.0
+"""Seconds that workers without a job may take to leave; tens of milliseconds are usual."""
+
+KILL_INTERVAL = 1.0
+"""Seconds between two attempts to kill the workers of a pool; one more may just have started."""
 
 IN_FLIGHT_PER_WORKER = 2  # one runs and one waits: no worker is idle, and few results wait
 
@@ -93,9 +99,7 @@ class ProcessEngine:
                 yield from in_flight.drain(queue, limit=self.workers * IN_FLIGHT_PER_WORKER)
                 is_drained = True
             finally:
-                if in_flight.lost or not is_drained:
-                    kill_workers(in_flight.pool)
-                in_flight.pool.shutdown(cancel_futures=True)
+                close_pool(in_flight.pool, at_once=bool(in_flight.lost) or not is_drained)
             suspects = in_flight.lost
             if not suspects:
                 return
@@ -104,11 +108,13 @@ class ProcessEngine:
 
     def _alone(self, work: Callable[[Job], Result], job: Job) -> Result | WorkerDied:
         """Run one job in a pool of its own."""
-        with self._pool(workers=1) as pool:
-            try:
-                return pool.submit(work, job).result()
-            except BrokenProcessPool as error:
-                return WorkerDied(str(error))
+        alone = _PoolJobs(self._pool(workers=1), work)
+        try:
+            for _, result in alone.drain(iter([job]), limit=1):
+                return result
+        finally:
+            close_pool(alone.pool, at_once=bool(alone.lost))
+        return WorkerDied(alone.death)
 
     def _pool(self, workers: int | None = None) -> ProcessPoolExecutor:
         """Create a pool of fork-server processes, which do not inherit threads of the parent."""
@@ -129,6 +135,9 @@ class _PoolJobs(Generic[Job, Result]):
         self.pool = pool
         self.work = work
         self.lost: list[Job] = []
+        self.death = ""
+        """Python's words for the death of the pool, if it broke."""
+
         self._futures: dict[Future[Result], Job] = {}
 
     def drain(self, queue: Iterator[Job], limit: int) -> Iterator[tuple[Job, Result]]:
@@ -141,12 +150,14 @@ class _PoolJobs(Generic[Job, Result]):
                     break
             if not self._futures:
                 return
-            done, _ = wait(self._futures, return_when=FIRST_COMPLETED)
+            done, _ = wait(self._futures, timeout=PATIENCE, return_when=FIRST_COMPLETED)
+            if not done and not manager_of(self.pool).is_alive():
+                self.death, broken = "the thread that manages the workers ended", True
             for future in done:
                 job = self._futures.pop(future)
-                if isinstance(future.exception(), BrokenProcessPool):
+                if isinstance(death := future.exception(), BrokenProcessPool):
                     self.lost.append(job)
-                    broken = True
+                    self.death, broken = str(death), True
                 else:
                     yield job, future.result()
         self.lost.extend(self._futures.values())
@@ -155,22 +166,51 @@ class _PoolJobs(Generic[Job, Result]):
         """Submit one job; return False if the pool broke before it accepted the job."""
         try:
             self._futures[self.pool.submit(self.work, job)] = job
-        except (BrokenProcessPool, OSError):
+        except (BrokenProcessPool, OSError) as death:
             # OSError: the pool closes its pipes after a death that it has not reported yet
             self.lost.append(job)
+            self.death = str(death)
             return False
         return True
 
 
-def kill_workers(pool: ProcessPoolExecutor) -> None:
-    """End the workers of a pool that broke.
+def close_pool(pool: ProcessPoolExecutor, *, at_once: bool, patience: float = PATIENCE) -> None:
+    """End the workers of a pool, and wait for them no longer than they may take.
 
-    A broken pool terminates the workers that it has, and waits for all. One that `submit` starts
-    at that moment is not terminated, and the wait would never end (seen with Python 3.11).
+    Python itself waits without a limit: for workers that leave after their last job, after a death
+    for those it terminated, and for the thread that writes jobs into their pipe. A worker that
+    hangs while it leaves, one that `submit` started while the pool broke (seen with Python 3.11),
+    or a long job for which no reader is left (before Python 3.12) would be waited for forever.
+
+    Args:
+        pool: from which all results that anybody wants have been taken.
+        at_once: kill the workers, which are not needed any more.
+        patience: seconds until workers that should leave by themselves are killed.
     """
-    # Python 3.14 has a method for it; until then there is only the private table of processes.
-    for worker in list((pool._processes or {}).values()):  # noqa: SLF001
-        worker.kill()
+    manager = manager_of(pool)
+    if manager is None:  # no job was submitted
+        pool.shutdown()
+        return
+    workers = manager.processes
+    if not at_once:
+        pool.shutdown(wait=False, cancel_futures=True)
+        manager.join(patience)
+    while manager.is_alive():
+        for worker in list(workers.values()):
+            worker.kill()
+        manager.join(KILL_INTERVAL)
+        if manager.is_alive():  # the end of the read side ends the write of a long job
+            with contextlib.suppress(OSError):  # newer versions close it themselves
+                manager.call_queue._reader.close()  # noqa: SLF001
+    pool.shutdown(cancel_futures=True)
+
+
+def manager_of(pool: ProcessPoolExecutor) -> Any:  # noqa: ANN401 - private to Python
+    """Return the thread that manages the workers of a pool, or None before the first job.
+
+    Python 3.14 has methods to end workers; until then there are only private attributes.
+    """
+    return pool._executor_manager_thread  # noqa: SLF001
 
 
 def prepare_process(
