@@ -35,13 +35,12 @@ from spatial_assets.stores.tables.schema import (
     MIGRATIONS,
     Migration,
     as_stored,
-    bring_up_to_date,
     is_current,
     retypings,
     typed,
 )
+from spatial_assets.stores.tables.schema_changes import SchemaChange, SchemaUpdate
 from spatial_assets.stores.tables.table_claims import (
-    claim_tables,
     is_claimed,
     recorded_claims,
     take_tables,
@@ -102,6 +101,17 @@ class Database(ABC):
         """Do `work` in a transaction; retry it after a transient error."""
 
     @abstractmethod
+    def change_schema(self, changes: Iterable[SchemaChange]) -> None:
+        """Make changes of the schema, one after the other, each in a transaction.
+
+        Each is repeated while another session's lock prevents it, for a limited time; readers get
+        their turn meanwhile.
+
+        Raises:
+            DatabaseError: a lock was held for too long; the message names the session.
+        """
+
+    @abstractmethod
     def spatial_version(self) -> str:
         """Versions of the database, of its spatial extension, and of the libraries below that."""
 
@@ -139,7 +149,8 @@ class Database(ABC):
     ) -> None:
         """Create the missing tables of these boundary sets and indices, and of those named before.
 
-        Harmless to repeat, and to run concurrently. With a `claimant`, the tables belong to that
+        Harmless to repeat, and to run concurrently. Only what differs from the database is
+        changed; if nothing does, no lock is taken. With a `claimant`, the tables belong to that
         project afterwards.
 
         Raises:
@@ -151,11 +162,12 @@ class Database(ABC):
         if not self.in_transaction(
             lambda transaction: self._is_up_to_date(transaction, claimant), write=False
         ):
-            self.in_transaction(
-                lambda transaction: self._bring_up_to_date(transaction, claimant), write=True
+            update = SchemaUpdate(
+                self._declare_as_stored, self._migrations, claimant, database=self.url
             )
+            self.change_schema(update.changes())
 
-    def _declare_as_stored(self, transaction: Transaction) -> None:
+    def _declare_as_stored(self, transaction: Transaction) -> Tables:
         """Declare the tables with the types that columns of boundary sets have by now."""
         existing, dialect = transaction.relations(), transaction.dialect
         boundaries = [
@@ -163,6 +175,7 @@ class Database(ABC):
             for each in self._boundaries.values()
         ]
         self._tables = declare(boundaries, self._indices)
+        return self._tables
 
     def _is_up_to_date(self, transaction: Transaction, claimant: Claimant | None) -> bool:
         self._declare_as_stored(transaction)
@@ -171,15 +184,6 @@ class Database(ABC):
             if not is_claimed(own, claimant):
                 return False
         return is_current(transaction, self._tables, self._migrations)
-
-    def _bring_up_to_date(self, transaction: Transaction, claimant: Claimant | None) -> None:
-        transaction.lock({"schema": True})
-        self._declare_as_stored(transaction)
-        if claimant is not None:
-            verify_tables(transaction, self._tables, claimant, database=self.url)
-        bring_up_to_date(transaction, self._tables, self._migrations)
-        if claimant is not None:
-            claim_tables(transaction, self._tables, claimant, database=self.url)
 
     def verify_claim(self, claimant: Claimant) -> None:
         """Verify that the tables belong to this project, or to none yet. Nothing is written.
@@ -226,6 +230,9 @@ class Database(ABC):
     ) -> None:
         """Replace all rows of a boundary table, and the types of its columns with them.
 
+        Readers see the old rows until all new ones are there. They wait for them only if the type
+        of a column changes, which is rare.
+
         Args:
             declared: the boundary set.
             rows: the new rows.
@@ -236,12 +243,13 @@ class Database(ABC):
         """
         name = declared.name
 
-        def declare_typed(transaction: Transaction) -> None:
+        def declare_typed(transaction: Transaction) -> bool:
             existing = transaction.relations().get(name, {})
             self._boundaries[name] = typed(declared, types, existing, transaction.dialect)
-            self._declare_as_stored(transaction)
+            table = self._declare_as_stored(transaction).table(name)
+            return bool(retypings(table, existing, transaction.dialect))
 
-        self.in_transaction(declare_typed, write=False)
+        is_retyped = self.in_transaction(declare_typed, write=False)
         change = PreparedChange(self._tables, ReplaceAll(name, rows))
 
         def replace_all(transaction: Transaction) -> None:
@@ -251,7 +259,11 @@ class Database(ABC):
                 transaction.run(statement)
             apply_all(transaction, [change])
 
-        self.in_transaction(replace_all, write=True)
+        if is_retyped:
+            purpose = f"changing the types of columns of the table {name}"
+            self.change_schema([SchemaChange(purpose=purpose, work=replace_all)])
+        else:
+            self.in_transaction(replace_all, write=True)
 
     def replace_tile(self, table: str, keys: Mapping[str, object], rows: RowsLike) -> None:
         """Replace the rows of `table` that have these keys by `rows`."""

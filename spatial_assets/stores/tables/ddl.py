@@ -7,7 +7,7 @@ one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -82,24 +82,44 @@ def creation(table: sa.Table, dialect: PGDialect) -> Iterator[str]:
     the file still has the log of a killed writer.
     """
     yield str(CreateTable(table, if_not_exists=True).compile(dialect=dialect))
-    if not isinstance(dialect, DuckDialect):
-        for index in sorted(table.indexes, key=lambda each: str(each.name)):
-            yield str(CreateIndex(index, if_not_exists=True).compile(dialect=dialect))
-    yield str(SetTableComment(table).compile(dialect=dialect))
-    for column in table.columns:
-        yield str(SetColumnComment(column).compile(dialect=dialect))
+    yield from index_creations(table, dialect).values()
+    yield from comment_statements(table, dialect).values()
+
+
+def index_creations(table: sa.Table, dialect: PGDialect) -> Mapping[str, str]:
+    """Index -> statement that creates it, where missing; {} for DuckDB."""
+    if isinstance(dialect, DuckDialect):
+        return {}
+    return {
+        str(index.name): str(CreateIndex(index, if_not_exists=True).compile(dialect=dialect))
+        for index in sorted(table.indexes, key=lambda each: str(each.name))
+    }
+
+
+def comment_statements(table: sa.Table, dialect: PGDialect) -> Mapping[tuple[str, str | None], str]:
+    """(Column, comment) -> statement that sets it; the column is "" for the table itself."""
+    of_table = {("", table.comment): str(SetTableComment(table).compile(dialect=dialect))}
+    return of_table | {
+        (column.name, column.comment): str(SetColumnComment(column).compile(dialect=dialect))
+        for column in table.columns
+    }
+
+
+def view_query(view: DatabaseView, dialect: PGDialect) -> str:
+    """Query of a view, as a statement without parameters."""
+    return str(view.query.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
 
 
 def view_creation(view: DatabaseView, dialect: PGDialect) -> str:
     """Statement that creates a view, or replaces its query."""
-    query = view.query.compile(dialect=dialect, compile_kwargs={"literal_binds": True})
-    return f"CREATE OR REPLACE VIEW {quoted(view.table.name, dialect)} AS {query}"
+    name = quoted(view.table.name, dialect)
+    return f"CREATE OR REPLACE VIEW {name} AS {view_query(view, dialect)}"
 
 
 def column_addition(column: sa.Column[object], dialect: PGDialect) -> str:
-    """Statement that adds a nullable column to an existing table."""
+    """Statement that adds a nullable column to an existing table, where missing."""
     table, name = quoted(column.table.name, dialect), quoted(column.name, dialect)
-    return f"ALTER TABLE {table} ADD COLUMN {name} {type_name(column, dialect)}"
+    return f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {name} {type_name(column, dialect)}"
 
 
 def column_retyping(column: sa.Column[object], dialect: PGDialect) -> str:

@@ -1,8 +1,9 @@
-"""Migration of a database to the declared tables: create, add columns, migrate, or refuse.
+"""Comparison of a database with the declared tables: what it has, lacks, or must be refused for.
 
 Nothing existing is ever dropped, and a table that others created is never changed. New tables and
-views are created from their declarations. A `Migration` is for existing ones that must change:
-forward only, each applied once, in order. Version 1 is the first schema.
+views are created from their declarations, and `schema_changes` makes the changes. A `Migration` is
+for existing ones that must change: forward only, each applied once, in order. Version 1 is the
+first schema.
 
 The types of the columns that a boundary table takes from its source follow the values, which no
 setting names: a set is declared as it is stored, and loading it changes the columns whose values
@@ -54,42 +55,6 @@ def is_current(transaction: Transaction, tables: Tables, migrations: Sequence[Mi
     )
 
 
-def bring_up_to_date(
-    transaction: Transaction, tables: Tables, migrations: Sequence[Migration]
-) -> None:
-    """Create or migrate the tables; harmless to repeat.
-
-    Raises:
-        DatabaseError: the schema is newer than this code, or a table differs from its declaration.
-    """
-    transaction.create_schema()
-    existing = transaction.relations()
-    found = applied(transaction, tables, existing)
-    steps = pending(found[0] if found else None, migrations)
-    for step in steps:
-        for statement in step.statements(transaction.dialect):
-            transaction.run(statement)
-    if steps:
-        existing = transaction.relations()
-    for statement in additions(tables, existing, transaction.dialect):
-        transaction.run(statement)
-    declared = statements(tables, transaction.dialect)
-    for statement in declared:
-        transaction.run(statement)
-    record(
-        transaction, tables, versions=versions(found, steps, migrations), declared=digest(declared)
-    )
-
-
-def versions(
-    found: tuple[int, str] | None, steps: Sequence[Migration], migrations: Sequence[Migration]
-) -> list[int]:
-    """Versions to record: each migration applied, else the existing or the newly created one."""
-    if steps:
-        return [each.version for each in steps]
-    return [found[0] if found else migrations[-1].version]
-
-
 def applied(
     transaction: Transaction, tables: Tables, existing: Relations
 ) -> tuple[int, str] | None:
@@ -121,17 +86,21 @@ def statements(tables: Tables, dialect: PGDialect) -> list[str]:
     return [*created, *(view_creation(view, dialect) for view in tables.views.values())]
 
 
-def additions(tables: Tables, existing: Relations, dialect: PGDialect) -> list[str]:
-    """Statements that add the columns a boundary set gained since its table was created.
+def additions(
+    tables: Tables, existing: Relations, dialect: PGDialect
+) -> Mapping[str, Sequence[str]]:
+    """Table -> statements that add the columns which it gained since it was created.
 
     Raises:
         DatabaseError: a table differs in more than missing columns.
     """
-    result = []
+    result = {}
     for table in tables.metadata.tables.values():
-        if table.name in existing:
-            missing = refuse_drift(table, existing[table.name], dialect)
-            result += [column_addition(table.c[name], dialect) for name in missing]
+        missing = (
+            refuse_drift(table, existing[table.name], dialect) if table.name in existing else []
+        )
+        if missing:
+            result[table.name] = [column_addition(table.c[name], dialect) for name in missing]
     return result
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Protocol
+from typing import Literal, Protocol
 
 import shapely
 import sqlalchemy as sa
@@ -28,9 +28,15 @@ from spatial_assets.stores.tables.columns import SRID
 from spatial_assets.stores.tables.ddl import parameterised
 from spatial_assets.stores.tables.declarations import Tables
 
+ViewState = Literal["missing", "same", "other_query", "other_columns"]
+"""Comparison of a view with its declaration; "other_columns": it cannot be replaced by it."""
+
 TILE_KEYS = ("grid_id", "tile")
 STAGED_ROWS = "rows to load"
 """Name of the temporary table of rows to load or merge."""
+
+COMPARED_VIEW = "view to compare"
+"""Name of the temporary view that has the declared query."""
 
 MAX_LISTED_VALUES = 100
 """Values that a statement lists one by one; more are passed as an array: PostgreSQL accepts 65,535,
@@ -61,6 +67,18 @@ class Transaction(Protocol):
 
     def create_schema(self) -> None:
         """Create the schema for the tables, if missing."""
+
+    def indexes(self) -> set[str]:
+        """Names of the existing indexes."""
+
+    def comments(self) -> dict[tuple[str, str], str]:
+        """(Table, column) -> comment; the column is "" for the table itself."""
+
+    def view_state(self, name: str, query: str) -> ViewState:
+        """Compare a view with the query that it should have."""
+
+    def grants(self, name: str) -> list[str]:
+        """Statements that grant again what others may do with a view, after it was dropped."""
 
     def filling(self, table: sa.Table) -> AbstractContextManager[None]:
         """Write all rows of a table in this block; build indexes and statistics afterwards."""

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -22,7 +22,13 @@ from spatial_assets.stores.tables.database import Database
 from spatial_assets.stores.tables.ddl import DUCKDB_DIALECT, DuckDialect, quoted
 from spatial_assets.stores.tables.duckdb.file import DuckFile, holder_of, is_locked_elsewhere
 from spatial_assets.stores.tables.schema import MIGRATIONS, Migration
-from spatial_assets.stores.tables.transactions import STAGED_ROWS, Transaction
+from spatial_assets.stores.tables.schema_changes import SchemaChange
+from spatial_assets.stores.tables.transactions import (
+    COMPARED_VIEW,
+    STAGED_ROWS,
+    Transaction,
+    ViewState,
+)
 
 Result = TypeVar("Result")
 
@@ -101,6 +107,43 @@ class DuckTransaction:
             found.setdefault(str(table), {})[str(column)] = str(kind)
         return found
 
+    def indexes(self) -> set[str]:
+        """Return no names: DuckDB gets no index but the key."""
+        return set()
+
+    def comments(self) -> dict[tuple[str, str], str]:
+        """(Table, column) -> comment; the column is "" for the table itself."""
+        rows = self.run(
+            "SELECT table_name, column_name, comment FROM duckdb_columns() "
+            "WHERE database_name = 'store' AND schema_name = 'main' AND comment IS NOT NULL "
+            "UNION ALL SELECT table_name, '', comment FROM duckdb_tables() "
+            "WHERE database_name = 'store' AND schema_name = 'main' AND comment IS NOT NULL"
+        )
+        return {(str(table), str(column)): str(text) for table, column, text in rows}
+
+    def view_state(self, name: str, query: str) -> ViewState:
+        """Compare a view with a temporary one of the declared query, as DuckDB stores both."""
+        found = self._stored_query("store", name)
+        if found is None:
+            return "missing"
+        compared = quoted(COMPARED_VIEW, DUCKDB_DIALECT)
+        self.run(f"CREATE TEMPORARY VIEW {compared} AS {query}")
+        wanted = self._stored_query("temp", COMPARED_VIEW)
+        self.run(f"DROP VIEW temp.{compared}")
+        return "same" if found == wanted else "other_query"
+
+    def _stored_query(self, database: str, name: str) -> str | None:
+        rows = self.run(
+            "SELECT sql FROM duckdb_views() "
+            "WHERE database_name = $1 AND schema_name = 'main' AND view_name = $2",
+            [database, name],
+        )
+        return str(rows[0][0]).partition(" AS ")[2] if rows else None
+
+    def grants(self, name: str) -> list[str]:  # noqa: ARG002 - a file has no users
+        """Return no statement: DuckDB has no users."""
+        return []
+
     def create_schema(self) -> None:
         """Do nothing: a file has its schema."""
 
@@ -132,6 +175,15 @@ class DuckDatabase(Database):
             result = work(DuckTransaction(connection))
             connection.execute("COMMIT")
         return result
+
+    def change_schema(self, changes: Iterable[SchemaChange]) -> None:
+        """Make all changes in one transaction: nobody else can have the file open meanwhile."""
+
+        def make_all(transaction: Transaction) -> None:
+            for change in changes:
+                change.work(transaction)
+
+        self.in_transaction(make_all, write=True)
 
     @contextmanager
     def keep_open(self) -> Iterator[None]:

@@ -229,9 +229,10 @@ class DuckFile:
             config: dict[str, str | bool | int | float | list[str]] = dict(SETTINGS)
             config["temp_directory"] = f"{self._path}.tmp"
             memory = duckdb.connect(":memory:", config=config)
-            memory.execute(f"LOAD {literal(str(extension_file()))}")
-            # In a program without a file (`python -c`) DuckDB draws a bar after two seconds.
+            # In a program without a file (`python -c`) DuckDB draws a bar after two seconds, which
+            # loading the extension may take.
             memory.execute("SET enable_progress_bar = false")
+            memory.execute(f"LOAD {literal(str(extension_file()))}")
             self._memory = memory
         return self._memory
 

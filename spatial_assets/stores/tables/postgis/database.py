@@ -11,9 +11,11 @@ statement is prepared.
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import psycopg
@@ -22,10 +24,14 @@ from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 from spatial_assets.errors import DatabaseError
 from spatial_assets.retries import Backoff, with_retries
 from spatial_assets.stores.tables.database import Database
+from spatial_assets.stores.tables.postgis.blockers import LockWatch, listed
 from spatial_assets.stores.tables.postgis.connection import PromptConnection, address_of
 from spatial_assets.stores.tables.postgis.transaction import PostgisTransaction
 from spatial_assets.stores.tables.schema import MIGRATIONS, Migration
+from spatial_assets.stores.tables.schema_changes import SchemaChange
 from spatial_assets.stores.tables.transactions import Transaction
+
+logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 Connection = PromptConnection
@@ -59,6 +65,13 @@ class Limits:
     pool_wait: float = 60.0
     """Wait for a connection that other threads of this process use."""
 
+    lock: float = 2.0
+    """Wait of a change of the schema for a lock, during which all readers queue behind it. Longer
+    than the second after which PostgreSQL's autovacuum gives way."""
+
+    schema_change: float = 300.0
+    """Time in which a change of the schema is tried again while others hold the lock."""
+
     retry: float = 6.0
     """Total wait between retries: enough for a server restart, short enough for a user."""
 
@@ -90,6 +103,11 @@ class PostgisDatabase(Database):
         """Do `work` in a transaction; retry it on another connection after a transient error."""
         return self._retried(lambda: self._in_one_transaction(work, write=write))
 
+    def change_schema(self, changes: Iterable[SchemaChange]) -> None:
+        """Make changes of the schema, each in a short transaction that is repeated while locked."""
+        for change in changes:
+            self._retried(partial(self._changed_when_unlocked, change))
+
     def spatial_version(self) -> str:
         """Versions of PostgreSQL and PostGIS, and of the GEOS and PROJ it uses."""
         query = "SELECT version(), postgis_full_version()"
@@ -109,6 +127,50 @@ class PostgisDatabase(Database):
             connection.read_only = not write
             set_for_transaction(connection, self._settings)
             return work(PostgisTransaction(connection))
+
+    def _changed_when_unlocked(self, change: SchemaChange) -> None:
+        limit = self._limits.schema_change
+        watch = LockWatch(self._connect, self._limits.lock / 2)
+
+        def attempt() -> None:
+            try:
+                self._change_in_transaction(change, watch)
+            except psycopg.errors.LockNotAvailable:
+                logger.warning(
+                    "%s: %s waits for %s; trying again, for up to %g s in all",
+                    self.url,
+                    change.purpose,
+                    self._address.masked(listed(watch.blockers)),
+                    limit,
+                )
+                raise
+
+        try:
+            with_retries(
+                attempt,
+                # Pauses in which the readers that queued behind us are served.
+                backoff=Backoff(first=1.0, largest=10.0, time_limit=limit),
+                errors=(psycopg.errors.LockNotAvailable,),
+            )
+        except psycopg.errors.LockNotAvailable as error:
+            blockers = listed(watch.blockers)
+            message = (
+                f"{self.url}: {change.purpose} needs a lock, and for {limit:g} s it was "
+                f"held by {blockers}. Let that session end its transaction, or end it (SELECT "
+                "pg_terminate_backend(pid)), and start again; nothing of this step was changed"
+            )
+            raise DatabaseError(self._address.masked(message)) from error
+
+    def _change_in_transaction(self, change: SchemaChange, watch: LockWatch) -> None:
+        with watch, self._open_pool().connection() as connection:
+            connection.read_only = False
+            lock_timeout = f"{round(self._limits.lock * 1000)}ms"
+            set_for_transaction(connection, {**self._settings, "lock_timeout": lock_timeout})
+            transaction = PostgisTransaction(connection)
+            pid = int(str(transaction.run("SELECT pg_backend_pid()")[0][0]))
+            with watch.watching(pid):
+                transaction.lock({"schema": True})
+                change.work(transaction)
 
     def _retried(self, work: Callable[[], Result]) -> Result:
         try:

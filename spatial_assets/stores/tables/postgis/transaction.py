@@ -1,4 +1,4 @@
-"""A transaction on PostGIS: advisory locks, rows loaded by binary COPY, indexes built afterwards.
+"""A transaction on PostGIS: advisory locks, rows loaded by binary COPY, what the catalogue holds.
 
 Connections and retries belong in `database`.
 """
@@ -18,7 +18,12 @@ from spatial_assets.stores.tables.batches import Batch, encoded
 from spatial_assets.stores.tables.columns import LocalDateTime
 from spatial_assets.stores.tables.ddl import POSTGIS_DIALECT, PostgisDialect
 from spatial_assets.stores.tables.postgis.connection import PromptConnection
-from spatial_assets.stores.tables.transactions import STAGED_ROWS, lock_number
+from spatial_assets.stores.tables.transactions import (
+    COMPARED_VIEW,
+    STAGED_ROWS,
+    ViewState,
+    lock_number,
+)
 
 COPY_TYPES: Mapping[type, str] = {
     sa.Text: "text",
@@ -32,6 +37,9 @@ COPY_TYPES: Mapping[type, str] = {
     sa.JSON: "jsonb",
     Geometry: "bytea",  # PostGIS receives geometries as EWKB
 }
+OF_OUR_SCHEMA = "c.relnamespace = to_regnamespace(quote_ident(current_schema()))"
+"""Condition on `pg_class c`: the object lies in the schema of our tables."""
+
 COPY_BATCH_ROWS = 10_000
 """Rows encoded before they are sent; the server loads them while the next are encoded."""
 
@@ -128,15 +136,76 @@ class PostgisTransaction:
     def relations(self) -> dict[str, dict[str, str]]:
         """Existing tables and views: name -> column -> type."""
         rows = self.run(
-            "SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod) "
+            "SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod) "  # noqa: S608 - ours
             "FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid "
-            "WHERE c.relnamespace = to_regnamespace(quote_ident(current_schema())) "
+            f"WHERE {OF_OUR_SCHEMA} "
             "AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND a.attnum > 0 AND NOT a.attisdropped"
         )
         found: dict[str, dict[str, str]] = {}
         for table, column, kind in rows:
             found.setdefault(str(table), {})[str(column)] = str(kind)
         return found
+
+    def indexes(self) -> set[str]:
+        """Names of the existing indexes."""
+        rows = self.run(
+            "SELECT c.relname FROM pg_class c "  # noqa: S608 - ours
+            f"WHERE {OF_OUR_SCHEMA} AND c.relkind IN ('i', 'I')"
+        )
+        return {str(name) for (name,) in rows}
+
+    def comments(self) -> dict[tuple[str, str], str]:
+        """(Table, column) -> comment; the column is "" for the table itself."""
+        rows = self.run(
+            "SELECT c.relname, coalesce(a.attname, ''), d.description "  # noqa: S608 - ours
+            "FROM pg_class c "
+            "JOIN pg_description d ON d.objoid = c.oid AND d.classoid = 'pg_class'::regclass "
+            "LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.objsubid "
+            f"AND a.attnum > 0 WHERE {OF_OUR_SCHEMA}"
+        )
+        return {(str(table), str(column)): str(text) for table, column, text in rows}
+
+    def view_state(self, name: str, query: str) -> ViewState:
+        """Compare a view with a temporary one of the declared query, as PostgreSQL stores both."""
+        found = self._stored_view(name, OF_OUR_SCHEMA)
+        if found is None:
+            return "missing"
+        compared = self.dialect.identifier_preparer.quote_identifier(COMPARED_VIEW)
+        self.run(f"CREATE TEMPORARY VIEW {compared} AS {query}")
+        wanted = self._stored_view(COMPARED_VIEW, "c.relnamespace = pg_my_temp_schema()")
+        self.run(f"DROP VIEW pg_temp.{compared}")
+        assert wanted is not None  # noqa: S101 - for mypy
+        if found == wanted:
+            return "same"
+        columns, declared = found[1], wanted[1]
+        return "other_query" if declared[: len(columns)] == columns else "other_columns"
+
+    def _stored_view(self, name: str, where: str) -> tuple[str, list[str]] | None:
+        """Query of a view as PostgreSQL stores it, and its columns with their types, in order."""
+        rows = self.run(
+            "SELECT pg_get_viewdef(c.oid), "  # noqa: S608 - ours
+            "ARRAY(SELECT format('%I %s', a.attname, "
+            "format_type(a.atttypid, a.atttypmod)) FROM pg_attribute a WHERE a.attrelid = c.oid "
+            "AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum) "
+            f"FROM pg_class c WHERE c.relname = $1 AND c.relkind = 'v' AND {where}",
+            [name],
+        )
+        if not rows:
+            return None
+        query, columns = rows[0]
+        return str(query), [str(each) for each in columns] if isinstance(columns, list) else []
+
+    def grants(self, name: str) -> list[str]:
+        """Statements that grant again what others may do with a view, after it was dropped."""
+        rows = self.run(
+            "SELECT format('GRANT %s ON %I TO %s%s', privilege_type, c.relname, "  # noqa: S608 - ours
+            "CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END, "
+            "CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END) "
+            "FROM pg_class c, aclexplode(c.relacl) "
+            f"WHERE c.relname = $1 AND grantee <> c.relowner AND {OF_OUR_SCHEMA}",
+            [name],
+        )
+        return [str(statement) for (statement,) in rows]
 
     def create_schema(self) -> None:
         """Do nothing: connecting created the schema."""
