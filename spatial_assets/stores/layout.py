@@ -16,6 +16,7 @@ PROJECT = "project.json"
 RAW_TILES_FOLDER = "raw_tile"
 REPROJECTED_FOLDER = "reprojected_raster"
 MANIFESTS_FOLDER = "manifests"
+MANIFEST_PARTS_FOLDER = "manifest_parts"
 LEASES_FOLDER = "leases"
 SCENES_FOLDER = "scenes"
 QUARANTINE_FOLDER = "quarantine"
@@ -53,8 +54,21 @@ def cube(index: str) -> str:
 
 
 def manifest(key: str) -> str:
-    """Path of the manifest of one tile."""
+    """Path of the manifest of one tile: of its head, if it has parts."""
     return f"{MANIFESTS_FOLDER}/{segment(key)}.json"
+
+
+def manifest_part(key: str, month: str, digest: str) -> str:
+    """Path of the part of a manifest with the units of one month.
+
+    Its folder is another one, so that the tiles of a store are found by listing the heads alone.
+    """
+    return f"{manifest_part_folder(key, month)}/{segment(digest)}.json"
+
+
+def manifest_part_folder(key: str, month: str) -> str:
+    """Folder of the parts of one month of a manifest."""
+    return f"{MANIFEST_PARTS_FOLDER}/{segment(key)}/{segment(month)}"
 
 
 def lease(name: str) -> str:

@@ -29,6 +29,11 @@ from spatial_assets.stores.objects.manifests import read_manifest
 from spatial_assets.stores.objects.store import ObjectInfo
 from spatial_assets.stores.rows import Replace
 
+OF_ONE_TILE = frozenset(
+    {layout.RAW_TILES_FOLDER, layout.REPROJECTED_FOLDER, layout.MANIFEST_PARTS_FOLDER}
+)
+"""Folders with a folder for each tile."""
+
 NO_TILE = ""
 """Used instead of a tile key for pixels outside all tiles."""
 
@@ -91,12 +96,14 @@ def find_leftovers(opened: OpenProject) -> Leftovers:
 
 
 def named_objects(opened: OpenProject, keys: Iterable[str]) -> dict[str, frozenset[str] | None]:
-    """Return tile -> paths that its manifest names; None: the manifest is damaged or gone."""
+    """Return tile -> paths that its manifest names, parts included; None: damaged or gone."""
     ordered = sorted(keys)
 
     def paths(key: str) -> frozenset[str] | None:
         manifest = read_manifest(opened.store, key)
-        return None if manifest is None else frozenset(info.path for info in manifest.objects())
+        if manifest is None:
+            return None
+        return frozenset((*(info.path for info in manifest.objects()), *manifest.part_paths()))
 
     with ThreadPoolExecutor(MANIFEST_READ_THREADS) as pool:
         return dict(zip(ordered, pool.map(paths, ordered), strict=True))
@@ -132,7 +139,7 @@ class ObjectOwners:
     def of(self, path: str) -> str | None:
         """Return the key of the tile, NO_TILE for pixels outside all, None for other objects."""
         top, _, rest = path.partition("/")
-        if top in {layout.RAW_TILES_FOLDER, layout.REPROJECTED_FOLDER}:
+        if top in OF_ONE_TILE:
             return rest.partition("/")[0]
         return manifest_tile(path) or self._of_shard(path)
 

@@ -201,7 +201,10 @@ def test_a_changed_boundary_recomputes_the_statistics_it_reaches_and_no_pixel(
     assert touched
     assert set(touched) < set(project.partitioning.keys)
     assert all(stages == {"ndvi_by_boundary"} for stages in touched.values())
-    assert {path.split("/")[0] for path in changed_objects(stored, smaller)} == {"manifests"}
+    assert {path.split("/")[0] for path in changed_objects(stored, smaller)} == {
+        "manifests",
+        "manifest_parts",
+    }
     merged: dict[str, dict[str, Any]] = {
         str(row["boundary_key"]): row for row in rows(smaller, "ndvi_by_boundary_merged")
     }

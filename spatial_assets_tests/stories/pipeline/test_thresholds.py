@@ -84,6 +84,7 @@ def test_a_lower_threshold_quarantines_what_is_stored_without_computing_it_again
     assert {path.split("/")[0] for path in changed_objects(before, lenient)} <= {
         "quarantine",
         "manifests",
+        "manifest_parts",
     }
 
 

@@ -99,7 +99,7 @@ def test_two_bad_tiles_of_ten_affect_no_other_and_only_they_are_computed_again(
             absolute = f"{row + extent.row // size}/{column + extent.column // size}"
             assert absolute in owned
         else:
-            assert stage in {"manifests", "scenes", "quarantine"}
+            assert stage in {"manifests", "manifest_parts", "scenes", "quarantine"}
     assert {str(row["tile"]) for row in rows(project, "ndvi_by_boundary")} == set(ten)
 
 

@@ -114,6 +114,7 @@ def test_a_new_scene_reads_only_itself_and_recomposes_only_its_period(
         "reprojected_raster",
         "ndvi.zarr",
         "manifests",
+        "manifest_parts",
         "scenes",
     }
 
@@ -162,7 +163,11 @@ def test_another_composite_recomputes_the_index_and_nothing_before(
 
     assert all(stages == {"ndvi", "tile_index"} for stages in computed_stages(outcomes).values())
     assert set(computed_stages(outcomes)) == set(project.partitioning.keys)
-    assert top_folders(changed_objects(stored, maximum)) == {"ndvi.zarr", "manifests"}
+    assert top_folders(changed_objects(stored, maximum)) == {
+        "ndvi.zarr",
+        "manifests",
+        "manifest_parts",
+    }
 
 
 def test_another_rule_of_clear_sky_is_applied_to_stored_raw_pixels(
@@ -212,7 +217,7 @@ def test_another_database_gets_its_rows_without_a_pixel_made_again(project: Proj
     outcomes = run_tiles(project)
 
     assert all(stages == {"tile_index"} for stages in computed_stages(outcomes).values())
-    assert top_folders(changed_objects(stored, project)) <= {"manifests"}
+    assert top_folders(changed_objects(stored, project)) <= {"manifests", "manifest_parts"}
     assert [(row["tile"], row["fingerprint"]) for row in rows(project, "tile_index")] == [
         (row["tile"], row["fingerprint"]) for row in before
     ]
