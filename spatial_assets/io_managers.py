@@ -61,7 +61,7 @@ class TileIOManager(dg.IOManager):
         if name in {RAW, REPROJECTED_RASTER}:
             raise dg.DagsterInvariantViolationError(
                 f"{name} is several files per tile and cannot be an argument; name it in `deps`, "
-                f"and read the files below {self._store.url}/{name}"
+                f"and read the files below {self._store.url}/{name}{self._released(name)}"
             )
         if len(tiles) > 1:
             return {tile: self._returned(name, tile) for tile in tiles}
@@ -101,6 +101,12 @@ class TileIOManager(dg.IOManager):
             store.delete(layout.tile_asset(name, "".join(tiles), other))
         uri = dg.MetadataValue.text(store.uri(written.path))
         context.add_output_metadata({"dagster/uri": uri, "bytes": written.size})
+
+    def _released(self, stage: str) -> str:
+        """Return a note if [retention] deletes the files of old periods; else ""."""
+        if getattr(self._project.retention, stage) is None:
+            return ""
+        return f', where those of old periods are deleted by [retention] {stage} (set "keep")'
 
     def _open_own_store(self) -> ObjectStore:
         """Open the store for reading.

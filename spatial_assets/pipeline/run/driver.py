@@ -27,6 +27,7 @@ from spatial_assets.pipeline.run.run_log import RunLog
 from spatial_assets.pipeline.run.scenes_of_run import RunScenes
 from spatial_assets.pipeline.run.tile_leases import TileLeases
 from spatial_assets.pipeline.stages import RAW, Chain, chain_of
+from spatial_assets.pipeline.tile.retention import FirstKept
 from spatial_assets.project import Project
 from spatial_assets.retries import retry_budget
 from spatial_assets.stores.cube.cube import ensure_cube, stored_cube
@@ -113,7 +114,9 @@ class TilePipeline:
             for line in lacking_bands(project, scenes.catalogue.scenes):
                 logger.warning("%s", line)
         periods = ensure_axes(project, self.store, scenes, owner=self.owner, clock=self.clock)
+        first_kept = FirstKept()
         if RAW in selected:
+            first_kept = self._leave_out_old_periods(scenes, periods)
             scenes.register(owner=self.owner, clock=self.clock)
         known_states = KnownStates.load(
             self.database, project.grid_id, [tile.key for tile in tiles]
@@ -138,12 +141,22 @@ class TilePipeline:
                 known_states=known_states,
                 committer=committer,
                 leases=leases,
+                first_kept=first_kept,
                 without_boundaries=self.without_boundaries,
             )
             try:
                 yield from run.walk(tiles, self.engine, lease_wait=self.lease_wait)
             finally:
                 committer.finish()
+
+    def _leave_out_old_periods(self, scenes: RunScenes, periods: Periods) -> FirstKept:
+        """Leave out the scenes of periods that are kept no longer; return the first ones kept."""
+        newest = max(scenes.product_periods(periods), default=0)
+        first = FirstKept.of(
+            self.project.retention, periods, newest=newest, today=self.clock().date()
+        )
+        scenes.leave_out_before(periods.first_day(first.periods))
+        return first
 
 
 def ensure_axes(

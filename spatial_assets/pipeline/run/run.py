@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import date, timedelta
 from functools import cached_property
 
 from spatial_assets.catalog.access.source_access import source_access
@@ -29,6 +29,7 @@ from spatial_assets.pipeline.run.scenes_of_run import RunScenes
 from spatial_assets.pipeline.run.tile_leases import TileLeases
 from spatial_assets.pipeline.stages import RAW, TILE_INDEX, Chain, by_boundary
 from spatial_assets.pipeline.tile.raw_tile import remote_windows, scenes_to_read
+from spatial_assets.pipeline.tile.retention import FirstKept
 from spatial_assets.pipeline.tile.task import TileResult, TileTask, input_fingerprints
 from spatial_assets.pipeline.tile.walk import Walker
 from spatial_assets.project import Project
@@ -50,6 +51,9 @@ class Run:
     known_states: KnownStates
     committer: Committer
     leases: TileLeases
+    first_kept: FirstKept = field(default_factory=FirstKept)
+    """First periods that [retention] keeps."""
+
     without_boundaries: Collection[str] = ()
     """Boundary sets that never were valid: there is nothing to compute for them."""
 
@@ -165,6 +169,7 @@ class Run:
             self.scenes.require_inspected(task.tile)
             if stored is not None:
                 kept = self.scenes.kept_of(stored, task.scenes) if RAW in self.selected else ()
+                kept = tuple(scene for scene in kept if scene.solar_day >= self._first_day)
                 task = replace(task, manifest=self._known(stored), kept=kept)
             require_memory(self.project, task)
         except BaseException:
@@ -194,6 +199,7 @@ class Run:
             manifest=TileManifest(grid_id=self.project.grid_id, tile=tile.key),
             periods=self.periods,
             product_periods=self._product_periods,
+            first_kept=self.first_kept,
             boundaries=tuple(
                 each.name
                 for each in self.project.boundaries
@@ -207,7 +213,13 @@ class Run:
 
     @cached_property
     def _product_periods(self) -> tuple[int, ...]:
-        return self.scenes.product_periods(self.periods)
+        found = self.scenes.product_periods(self.periods)
+        return tuple(period for period in found if period >= self.first_kept.periods)
+
+    @cached_property
+    def _first_day(self) -> date:
+        """First day of the first period that the product keeps."""
+        return self.periods.first_day(self.first_kept.periods)
 
     def _known(self, stored: TileManifest) -> TileManifest:
         """Return the manifest without the stages whose rows are not in this database.

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import date, datetime
 from functools import cached_property, partial
 
 import numpy as np
@@ -291,6 +291,13 @@ class RunScenes:
                     "start of [scenes] datetime"
                 )
                 self.rejected[scene.id] = rejected(scene, "before_time_axis", message)
+
+    def leave_out_before(self, day: date) -> None:
+        """Leave out the scenes of periods that the product keeps no longer."""
+        for scene in self.catalogue.scenes:
+            if scene.solar_day < day:
+                self.records.pop(scene.id, None)
+                self.uninspected.pop(scene.id, None)
 
     def product_periods(self, periods: Periods) -> tuple[int, ...]:
         """Return the periods that any scene of the area falls in: the same for every tile."""

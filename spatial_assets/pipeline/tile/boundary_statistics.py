@@ -20,7 +20,7 @@ from spatial_assets.pipeline.tile.task import StatisticsRows, TileTask
 from spatial_assets.pipeline.tile.validated_boundaries import BoundaryLayer
 from spatial_assets.pipeline.tile.worker_context import WorkerContext
 from spatial_assets.stores.objects.manifests import StageEntry
-from spatial_assets.stores.stage_facts import StatisticsFacts, WholeStageFacts
+from spatial_assets.stores.stage_facts import BY_BOUNDARY, StatisticsFacts, WholeStageFacts
 
 
 class BoundaryStatisticsStage:
@@ -88,17 +88,22 @@ class BoundaryStatisticsStage:
         facts = StatisticsFacts(period=period, rows=len(rows), boundaries=len(positions))
         self._builder.add(stage, unit, StageEntry(expected, facts=facts))
 
+    def drop(self, stage: str, unit: str) -> None:
+        """Drop the statistics of one period and boundary set, with their rows."""
+        facts = self._builder.facts(stage, StatisticsFacts)[unit]
+        index, name = stage.removesuffix(BY_BOUNDARY), unit.partition("/")[2]
+        self._builder.add_statistics(
+            StatisticsRows(index=index, period=facts.period, boundary_table=name, rows=())
+        )
+        self._builder.drop(stage, unit)
+
     def close(self, index: str) -> None:
         """Drop the statistics of boundary sets that left the project, and close the stage."""
         stage = by_boundary(index)
         self._indices.require_run(index)
-        for unit, facts in self._builder.facts(stage, StatisticsFacts).items():
-            name = unit.partition("/")[2]
-            if name not in self._task.boundaries:
-                self._builder.add_statistics(
-                    StatisticsRows(index=index, period=facts.period, boundary_table=name, rows=())
-                )
-                self._builder.drop(stage, unit)
+        for unit in self._builder.facts(stage, StatisticsFacts):
+            if unit.partition("/")[2] not in self._task.boundaries:
+                self.drop(stage, unit)
         rows = sum(facts.rows for facts in self._builder.facts(stage, StatisticsFacts).values())
         self._builder.report(stage, rows=rows, **self._indices.coverage(index))
         features = self._context.boundaries.features(self._task.boundaries, self._task.tile)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import posixpath
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -101,6 +101,13 @@ class ManifestBuilder:
             self.manifest = self.manifest.without(stage, unit)
             self._changed[stage].add(unit)
 
+    def release(self, stage: str, unit: str) -> None:
+        """Keep a unit without its objects, which are deleted after the commit."""
+        entry = self.manifest.entry(stage, unit)
+        if entry is not None:
+            self._dropped += [info.path for info in entry.objects]
+            self.manifest = self.manifest.with_entry(stage, unit, entry.without_objects())
+
     def has_run(self, stage: str) -> bool:
         """Return True if a stage was completed for this tile, in this walk or an earlier one."""
         return self.manifest.entry(stage, WHOLE_STAGE) is not None
@@ -149,6 +156,13 @@ class ManifestBuilder:
     def last_check(self, check: str) -> CheckOutcome | None:
         """Return the last result of a check, or None."""
         return next((each for each in self._checks.values() if each.check == check), None)
+
+    def warn(self, check: str, warnings: Sequence[str]) -> None:
+        """Let a check that was recorded fail with further warnings."""
+        found = self.last_check(check)
+        if found is not None and warnings:
+            verdict = replace(found.verdict, passed=False)
+            self.check(replace(found, verdict=verdict, warnings=(*found.warnings, *warnings)))
 
     def add_statistics(self, rows: StatisticsRows) -> None:
         """Record rows for the database."""

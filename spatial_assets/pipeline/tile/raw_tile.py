@@ -8,6 +8,7 @@ selected the scenes are those of the catalogue, otherwise the stored ones.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -64,6 +65,9 @@ class RawTileStage:
 
         self.usable: set[str] = set()
         """Scenes of which at least one pixel was read."""
+
+        self.lost: dict[str, str] = {}
+        """Released scene whose pixels are needed again -> why they cannot be read again."""
 
     @cached_property
     def box(self) -> GeoBox:
@@ -164,7 +168,65 @@ class RawTileStage:
                 f'version; materialize it again, or select it too (--select "{RAW}+")'
             )
             raise MissingInputError(message)
+        if entry.released:
+            return self._read_again(record, facts)
         return load_raw(self._context.store, entry.objects, facts)
+
+    @contextmanager
+    def prefetching_released(self, records: Iterable[SceneRecord]) -> Iterator[None]:
+        """Prefetch those of some scenes that `take` reads from the archive, during this block."""
+        clear = self._context.project.sensor.clear
+        again = [record for record in records if record.sources and self._is_released(record)]
+        with prefetching(remote_windows(again, self.box, clear), self._context.access):
+            yield
+
+    def lost_lines(self) -> list[str]:
+        """Return a sentence for the user on each released scene that cannot be read again."""
+        return [
+            f"scene {name} was released by [retention] and cannot be read again ({reason}): what "
+            "was made of it stays as it is, and anything new is made without it"
+            for name, reason in sorted(self.lost.items())
+        ]
+
+    def _is_released(self, record: SceneRecord) -> bool:
+        entry = self.builder.manifest.entry(RAW, record.id)
+        return entry is not None and entry.released
+
+    def _read_again(self, record: SceneRecord, facts: RawTileFacts) -> RawScene | None:
+        """Read a released scene from the archive; None, with the reason in `lost`: it cannot be.
+
+        It is stored again only if [retention] has kept its period since.
+
+        Raises:
+            MissingInputError: `raw_tile` is not selected.
+            SceneError: a file changed during the run.
+            SourceUnavailableError: the archive did not answer.
+        """
+        if RAW not in self._task.stages:
+            raise MissingInputError(released_message(RAW, self._task.tile.key, record.id))
+        if not record.sources:
+            self.lost[record.id] = "not_listed"
+            return None
+        clear = self._context.project.sensor.clear
+        try:
+            raw = read_raw(record, self.box, access=self._context.access, clear=clear)
+        except SceneError as error:
+            if error.reason == CHANGED_SINCE_INSPECTION:
+                raise
+            self.lost[record.id] = error.reason
+            return None
+        if raw is None or any(
+            lost > facts.unreadable.get(name, 0) for name, lost in raw.unreadable.items()
+        ):
+            self.lost[record.id] = UNREADABLE
+            return None
+        if self._task.keeps(RAW, record):
+            key, expected = self._task.tile.key, _fingerprint(self._task, record, clear)
+            entry = store_raw(self._context.store, key, scene=record, raw=raw, fingerprint=expected)
+            self.builder.add(RAW, record.id, entry)
+        self._bytes_read += raw.nbytes
+        self.builder.report(RAW, bytes_read=self._bytes_read)
+        return raw
 
     def drop_withdrawn(self, stage: str, records: Sequence[SceneRecord]) -> None:
         """Drop the units of `stage` that were made from scenes no longer present."""
@@ -244,6 +306,14 @@ class RawTileStage:
         self.builder.check(
             CheckOutcome(check="source_intact", stage=RAW, verdict=verdict, warnings=warnings)
         )
+
+
+def released_message(stage: str, key: str, scene: str) -> str:
+    """Return the message that pixels are needed which [retention] released."""
+    return (
+        f"[retention] {stage} released the pixels of scene {scene} in tile {key}, and they are "
+        f'needed again; include {RAW} (--select "{RAW}+"), which reads the archive again'
+    )
 
 
 def scenes_to_read(

@@ -24,10 +24,11 @@ from spatial_assets.geo.verdict import Verdict
 from spatial_assets.geo.warp.cloud_buffer import clear_outside_buffer
 from spatial_assets.geo.warp.scene_mask import GridMask, counted_pixels
 from spatial_assets.geo.warp.warp import CalibratedBand
+from spatial_assets.pipeline.failures import MissingInputError
 from spatial_assets.pipeline.fingerprints import buffer_of, fingerprint, rule_of
 from spatial_assets.pipeline.outcome import CheckOutcome
 from spatial_assets.pipeline.stages import CODE_VERSIONS, RAW, REPROJECTED_RASTER
-from spatial_assets.pipeline.tile.raw_tile import RawScene, RawTileStage
+from spatial_assets.pipeline.tile.raw_tile import RawScene, RawTileStage, released_message
 from spatial_assets.pipeline.tile.scene_record import SceneRecord
 from spatial_assets.pipeline.tile.scene_sampling import SceneSampling
 from spatial_assets.pipeline.tile.task import TileTask
@@ -48,6 +49,15 @@ class SceneLayer:
     _pixels: NDArray[np.int16] | None
     _context: WorkerContext
 
+    @property
+    def is_released(self) -> bool:
+        """True if the raster is neither in the store nor in memory."""
+        return self.entry.released and self._pixels is None
+
+    def restore(self, pixels: NDArray[np.int16]) -> None:
+        """Take the pixels of a released raster that was made again."""
+        self._pixels = pixels
+
     def pixels(self) -> NDArray[np.int16]:
         """Return the quantised reflectance, shape (band, row, column)."""
         if self._pixels is None:
@@ -62,7 +72,7 @@ class ReprojectedRasterStage:
         self._task = task
         self._context = context
         self._raw = raw
-        self._builder = raw.builder
+        self.builder = raw.builder
         self.incomplete: set[int] = set()
         """Periods of which a scene is lost that cannot be read again: they stay as they are."""
 
@@ -74,13 +84,13 @@ class ReprojectedRasterStage:
             MissingInputError: they are needed and not in the store.
         """
         if REPROJECTED_RASTER in self._task.stages:
-            with self._builder.in_stage(REPROJECTED_RASTER):
+            with self.builder.in_stage(REPROJECTED_RASTER):
                 return self._raw.records
         indices = self._context.project.indices.names
         selected = next((name for name in indices if name in self._task.stages), None)
         if selected is None:
             return ()
-        with self._builder.in_stage(selected):
+        with self.builder.in_stage(selected):
             return self._raw.stored(REPROJECTED_RASTER)
 
     @cached_property
@@ -89,7 +99,7 @@ class ReprojectedRasterStage:
         made = {
             facts.period
             for index in self._context.project.indices.names
-            for facts in self._builder.facts(index, IndexFacts).values()
+            for facts in self.builder.facts(index, IndexFacts).values()
         }
         return tuple(sorted({*self._of_product(), *self._by_period, *made}))
 
@@ -99,21 +109,53 @@ class ReprojectedRasterStage:
         for record in self._by_period.get(period, ()):
             pixels = None
             if REPROJECTED_RASTER in self._task.stages:
-                with self._builder.in_stage(REPROJECTED_RASTER):
+                with self.builder.in_stage(REPROJECTED_RASTER):
                     pixels = self._bring_up_to_date(record)
-            entry = self._builder.manifest.entry(REPROJECTED_RASTER, record.id)
+            entry = self.builder.manifest.entry(REPROJECTED_RASTER, record.id)
             if entry is not None:
                 layers.append(SceneLayer(record, entry, pixels, self._context))
-            elif record.id in self._raw.kept:
+            elif record.id in self._raw.kept or record.id in self._raw.lost:
                 self.incomplete.add(period)
         return layers
+
+    def restore(self, layers: Sequence[SceneLayer]) -> frozenset[str]:
+        """Make the rasters among `layers` that were released again.
+
+        Returns:
+            The scenes that cannot be read again; `RawTileStage.lost` has the reasons.
+
+        Raises:
+            MissingInputError: the stages that make them are not selected.
+        """
+        released = [layer for layer in layers if layer.is_released]
+        if not released:
+            return frozenset()
+        if REPROJECTED_RASTER not in self._task.stages:
+            key, scene = self._task.tile.key, released[0].record.id
+            raise MissingInputError(released_message(REPROJECTED_RASTER, key, scene))
+        lost: set[str] = set()
+        with (
+            self.builder.in_stage(REPROJECTED_RASTER),
+            self._raw.prefetching_released(layer.record for layer in released),
+        ):
+            for layer in released:
+                raw = self._raw.take(layer.record)
+                if raw is None:
+                    lost.add(layer.record.id)
+                    continue
+                pixels = self._reproject(layer.record, raw)
+                del raw
+                layer.restore(pixels)
+                if self._task.keeps(REPROJECTED_RASTER, layer.record):
+                    self._store(layer.record, pixels, layer.entry.fingerprint)
+        return frozenset(lost)
 
     def finish(self) -> None:
         """Close the stage."""
         self._raw.drop_withdrawn(REPROJECTED_RASTER, self.records)
-        facts = self._builder.facts(REPROJECTED_RASTER, ReprojectedRasterFacts)
+        facts = self.builder.facts(REPROJECTED_RASTER, ReprojectedRasterFacts)
         shares = [each.valid_fraction for each in facts.values()]
-        self._builder.report(
+        self.builder.report(
             REPROJECTED_RASTER,
             uri=self._context.store.uri(layout.reprojected_folder(self._task.tile.key)),
             scenes=len(facts),
@@ -121,8 +163,8 @@ class ReprojectedRasterStage:
         )
         self._check_alignment(facts.values())
         if not any(shares):
-            self._builder.mark_empty(REPROJECTED_RASTER)
-        self._builder.close(REPROJECTED_RASTER)
+            self.builder.mark_empty(REPROJECTED_RASTER)
+        self.builder.close(REPROJECTED_RASTER)
 
     def _check_alignment(self, facts: Iterable[ReprojectedRasterFacts]) -> None:
         """Report the largest shift of the rasters; a misplaced raster is never written."""
@@ -138,7 +180,7 @@ class ReprojectedRasterStage:
         self._check(Verdict(passed=passed, evidence=evidence), severe=False)
 
     def _check(self, verdict: Verdict, *, severe: bool) -> None:
-        self._builder.check(
+        self.builder.check(
             CheckOutcome(
                 check="pixel_alignment", stage=REPROJECTED_RASTER, verdict=verdict, severe=severe
             )
@@ -155,7 +197,7 @@ class ReprojectedRasterStage:
         """Periods of the product: from the catalogue, else as recorded when `raw_tile` ran."""
         if RAW in self._task.stages:
             return self._task.product_periods
-        return self._builder.whole(RAW).periods or ()
+        return self.builder.whole(RAW).periods or ()
 
     def _bring_up_to_date(self, record: SceneRecord) -> NDArray[np.int16] | None:
         """Make one scene's raster unless it is current; return its pixels if they were made."""
@@ -165,9 +207,9 @@ class ReprojectedRasterStage:
             self._raw.is_current(record) and record.class_band == sensor.class_band
         ):
             return None  # it cannot be made again: its raster stays as it is
-        raw_entry = self._builder.manifest.entry(RAW, record.id)
+        raw_entry = self.builder.manifest.entry(RAW, record.id)
         if raw_entry is None:
-            self._builder.drop(REPROJECTED_RASTER, record.id)
+            self.builder.drop(REPROJECTED_RASTER, record.id)
             return None
         expected = fingerprint(
             REPROJECTED_RASTER,
@@ -181,15 +223,29 @@ class ReprojectedRasterStage:
             *buffer_of(sensor.clear),
         )
         raw = None
-        if self._builder.is_current(REPROJECTED_RASTER, record.id, expected):
-            self._builder.describe(REPROJECTED_RASTER, record)
+        if self.builder.is_current(REPROJECTED_RASTER, record.id, expected):
+            self.builder.describe(REPROJECTED_RASTER, record)
         else:
             raw = self._raw.take(record)
         if raw is None:
             return None
-        pixels = reproject(record, raw, box=self._raw.box, clear=sensor.clear)
+        pixels = self._reproject(record, raw)
         del raw  # before the next copies are made
+        self._store(record, pixels, expected)
+        return pixels
+
+    def _reproject(self, record: SceneRecord, raw: RawScene) -> NDArray[np.int16]:
+        clear = self._context.project.sensor.clear
+        pixels = reproject(record, raw, box=self._raw.box, clear=clear)
         np.copyto(pixels, FILL, where=~self._raw.owned)
+        return pixels
+
+    def _store(self, record: SceneRecord, pixels: NDArray[np.int16], expected: str) -> None:
+        """Store a raster with its fingerprint.
+
+        Raises:
+            MisplacedError: it does not lie on the tile's pixels.
+        """
         try:
             entry = store_reprojected(
                 self._context.store,
@@ -204,8 +260,7 @@ class ReprojectedRasterStage:
             verdict = Verdict(passed=False, evidence={"misplaced": error.scene, **error.evidence})
             self._check(verdict, severe=True)
             raise
-        self._builder.add(REPROJECTED_RASTER, record.id, entry)
-        return pixels
+        self.builder.add(REPROJECTED_RASTER, record.id, entry)
 
 
 class MisplacedError(RasterError):

@@ -31,7 +31,7 @@ from spatial_assets.pipeline.fingerprints import fingerprint
 from spatial_assets.pipeline.outcome import CheckOutcome, StageOutcome
 from spatial_assets.pipeline.stages import CODE_VERSIONS, INDEX_RANGE
 from spatial_assets.pipeline.tile.manifest_builder import ManifestBuilder
-from spatial_assets.pipeline.tile.reprojected_raster import SceneLayer
+from spatial_assets.pipeline.tile.reprojected_raster import ReprojectedRasterStage, SceneLayer
 from spatial_assets.pipeline.tile.scene_record import SceneRecord
 from spatial_assets.pipeline.tile.task import TileTask
 from spatial_assets.pipeline.tile.worker_context import WorkerContext
@@ -48,8 +48,12 @@ OUT_OF_RANGE = "index_out_of_range"
 class SpectralIndexStage:
     """Makes the indices of one tile, period by period."""
 
-    def __init__(self, task: TileTask, context: WorkerContext, builder: ManifestBuilder) -> None:
+    def __init__(
+        self, task: TileTask, context: WorkerContext, *, reprojected: ReprojectedRasterStage
+    ) -> None:
         self.names = context.project.indices.names
+        builder = reprojected.builder
+        self._reprojected = reprojected
         self._task = task
         self._context = context
         self._builder = builder
@@ -116,6 +120,11 @@ class SpectralIndexStage:
             self._task.tile.shards,
         )
         if self._builder.is_current(index.name, label, expected):
+            return
+        lost = self._reprojected.restore(layers)
+        if lost:
+            if not self.has(index.name, period):
+                self.make(index, period, [each for each in layers if each.record.id not in lost])
             return
         most = project.checks.most_removed_share
         composed = compose(index, layers, box=self.box, method=project.time.composite, most=most)

@@ -10,6 +10,7 @@ from spatial_assets.geo.grid.pixel_grid import Tile
 from spatial_assets.geo.periods import Periods
 from spatial_assets.pipeline.fingerprints import fingerprint
 from spatial_assets.pipeline.outcome import StageOutcome, TileOutcome
+from spatial_assets.pipeline.tile.retention import FirstKept
 from spatial_assets.pipeline.tile.scene_record import SceneRecord
 from spatial_assets.stores.objects.manifests import TileManifest
 
@@ -78,10 +79,17 @@ class TileTask:
     boundaries: tuple[str, ...]
     """Names of the boundary sets."""
 
+    first_kept: FirstKept = field(default_factory=FirstKept)
+    """First periods that [retention] keeps."""
+
     @property
     def label(self) -> str:
         """Name of the task for the user."""
         return self.tile.key
+
+    def keeps(self, stage: str, scene: SceneRecord) -> bool:
+        """Return True if [retention] keeps what a stage stores of a scene."""
+        return self.periods.index_of(scene.solar_day) >= self.first_kept.of_stage(stage)
 
 
 @dataclass(frozen=True, kw_only=True)

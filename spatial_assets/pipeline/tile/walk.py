@@ -38,6 +38,11 @@ from spatial_assets.pipeline.tile.boundary_statistics import BoundaryStatisticsS
 from spatial_assets.pipeline.tile.manifest_builder import ManifestBuilder
 from spatial_assets.pipeline.tile.raw_tile import RawTileStage
 from spatial_assets.pipeline.tile.reprojected_raster import ReprojectedRasterStage, SceneLayer
+from spatial_assets.pipeline.tile.retention import (
+    expired_units,
+    releasable_units,
+    released_count,
+)
 from spatial_assets.pipeline.tile.spectral_index import SpectralIndexStage
 from spatial_assets.pipeline.tile.task import TileResult, TileTask
 from spatial_assets.pipeline.tile.tile_index import TileIndexStage
@@ -105,7 +110,7 @@ class TileWalk:
         self._builder = builder
         self._raw = RawTileStage(task, context, builder)
         self._reprojected = ReprojectedRasterStage(task, context, raw=self._raw)
-        self._indices = SpectralIndexStage(task, context, builder)
+        self._indices = SpectralIndexStage(task, context, reprojected=self._reprojected)
         self._statistics = BoundaryStatisticsStage(task, context, builder, indices=self._indices)
         self._tile_index = TileIndexStage(builder, indices=self._indices)
         self._chain = chain_of(context.project)
@@ -120,6 +125,8 @@ class TileWalk:
             MissingInputError: a stage before the indices needs stored inputs that do not exist.
         """
         self._builder.begin(self._context.store)
+        if self._is_whole:
+            self._drop_expired()
         if RAW in self._task.stages:
             with self._builder.in_stage(RAW):
                 self._raw.read()
@@ -133,6 +140,9 @@ class TileWalk:
             with self._builder.in_stage(REPROJECTED_RASTER):
                 self._reprojected.finish()
         self._finish_products()
+        self._builder.warn("source_intact", self._raw.lost_lines())
+        if self._is_whole:
+            self._release()
         newest = self._indices.newest
         return TileOutcome(
             tile=self._task.tile.key,
@@ -140,6 +150,33 @@ class TileWalk:
             checks=self._builder.checks,
             preview=b"" if newest is None else preview_png(newest),
         )
+
+    @property
+    def _is_whole(self) -> bool:
+        """True if all stages are walked, except those that stay in quarantine."""
+        return {*self._chain.stages} <= {*self._task.stages, *self._task.standing}
+
+    def _drop_expired(self) -> None:
+        """Drop the periods that the product keeps no longer, with their rows."""
+        task = self._task
+        for stage, unit in expired_units(self._builder.manifest, task.periods, task.first_kept):
+            if stage in self._chain.statistics:
+                self._statistics.drop(stage, unit)
+            else:
+                self._builder.drop(stage, unit)
+
+    def _release(self) -> None:
+        """Release the pixels of scenes that are kept no longer, and are not needed any more."""
+        task, names = self._task, self._chain.indices
+        found = tuple(
+            releasable_units(self._builder.manifest, task.periods, task.first_kept, indices=names)
+        )
+        for stage, unit in found:
+            self._builder.release(stage, unit)
+        for stage in (RAW, REPROJECTED_RASTER):
+            count = released_count(self._builder.manifest, stage)
+            if count:
+                self._builder.report(stage, scenes_released=count)
 
     def break_off(self) -> None:
         """Leave the units that were finished in a state that can be committed."""
