@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import TypeAlias
+from urllib.parse import quote
 
 import dagster as dg
 
@@ -15,6 +18,8 @@ from spatial_assets.stores.public_columns import PublicColumn
 
 OWNERS = ("team:spatial-data",)
 PREVIEW = "preview"
+LAST_CHANGE = "last_change"
+STATE = "state"
 
 MetadataEntry: TypeAlias = dg.MetadataValue | str | int | float
 
@@ -46,7 +51,7 @@ def as_metadata(facts: Mapping[str, object]) -> dict[str, MetadataEntry]:
 def stage_metadata(stage: StageOutcome, outcome: TileOutcome) -> dict[str, MetadataEntry]:
     """Return the facts that every event of a tile has: place, size, valid share and state."""
     entries = as_metadata({**stage.facts, **stage.evidence})
-    entries["state"] = str(stage.state)
+    entries[STATE] = str(stage.state)
     entries["seconds"] = round(outcome.seconds, 3)
     if stage.reason:
         entries["reason"] = stage.reason
@@ -54,9 +59,31 @@ def stage_metadata(stage: StageOutcome, outcome: TileOutcome) -> dict[str, Metad
     return entries
 
 
+def renewed_metadata(stage: StageOutcome) -> dict[str, MetadataEntry]:
+    """Return what the event of an unchanged stage says; its facts are in the event that made it."""
+    place = {name: value for name, value in stage.facts.items() if name == "uri"}
+    return {**as_metadata(place), STATE: str(stage.state)}
+
+
 def evidence_of(check: CheckOutcome) -> dict[str, MetadataEntry]:
     """Return the figures behind a verdict."""
     return as_metadata(check.verdict.evidence)
+
+
+def link_to_event(key: dg.AssetKey, timestamp: float, *, says: str) -> dg.MetadataValue:
+    """Return a link to the events of an asset up to a time, with the last of them open.
+
+    Args:
+        key: key of the asset.
+        timestamp: Unix time of the event, in seconds.
+        says: what the event has to show.
+    """
+    path = "/".join(quote(part, safe="") for part in key.path)
+    moment = datetime.fromtimestamp(timestamp, UTC)
+    shown = f"{moment:%Y-%m-%d %H:%M} UTC: {says}"
+    return dg.MetadataValue.md(
+        f"[{shown}](/assets/{path}?view=events&asOf={math.floor(1000 * timestamp)})"
+    )
 
 
 def severity(check: CheckOutcome) -> dg.AssetCheckSeverity:

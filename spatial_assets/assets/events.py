@@ -18,10 +18,14 @@ from spatial_assets.assets.asset_keys import (
     project_tags,
 )
 from spatial_assets.assets.asset_metadata import (
+    LAST_CHANGE,
     PREVIEW,
+    STATE,
     MetadataEntry,
     evidence_of,
+    link_to_event,
     picture,
+    renewed_metadata,
     severity,
     stage_metadata,
 )
@@ -35,12 +39,21 @@ from spatial_assets.instance.dagster_internals import (
     get_input_data_version_tag,
     get_input_event_pointer_tag,
 )
-from spatial_assets.pipeline.outcome import BAD_STATES, CheckOutcome, StageOutcome, TileOutcome
+from spatial_assets.pipeline.outcome import (
+    BAD_STATES,
+    CheckOutcome,
+    StageOutcome,
+    State,
+    TileOutcome,
+)
 from spatial_assets.pipeline.stages import chain_of
 from spatial_assets.project import Project
 
 PAGE_EVENTS = 500
 """Events read at a time where the newest is not the one sought."""
+
+MAX_NAMED_PARTITIONS = 10_000
+"""Partitions named in a query; SQLite allows 32,766 parameters."""
 
 TileEvent: TypeAlias = (
     dg.AssetMaterialization
@@ -79,6 +92,7 @@ class TileEvents:
         self._instance = instance
         self._single = scope.is_single
         self._checks = scope.checks
+        self._tiles = scope.tiles
         self._specs = {asset_name(project, spec.key): spec for spec in scope.assets.specs}
         self._project = project
         self._chain = chain_of(project)
@@ -88,12 +102,16 @@ class TileEvents:
         self._seen: dict[tuple[str, str | None], LoggedMaterialization | None] = {}
         """(asset, tile or None if the asset is not partitioned) -> its newest materialization."""
 
+        self._logged: dict[str, Mapping[str, str]] = {}
+        """Stage -> tile -> data version that the event log had when the run began."""
+
     def of_tile(self, outcome: TileOutcome) -> Iterator[TileEvent]:
         """Yield the events of one tile: materializations, checks and failures.
 
         An unchanged tile is materialized again with the same data version: it was inspected and
         is as fresh as its inputs, and its backfill must not count as failed. Downstream assets
-        compare data versions, so they do not follow.
+        compare data versions, so they do not follow. Its events repeat neither the facts nor the
+        picture of those that made it: over the years, nearly all events are of unchanged tiles.
         """
         self._seen = {key: event for key, event in self._seen.items() if key[1] is None}
         for stage in outcome.stages:
@@ -101,7 +119,7 @@ class TileEvents:
                 yield self._observation(stage, outcome)
             else:
                 yield self._materialization(stage, outcome)
-            yield from self._evaluations(stage.stage, outcome)
+            yield from self._evaluations(stage, outcome)
 
     def of_run(self, checks: Iterable[CheckOutcome]) -> Iterator[dg.AssetCheckResult]:
         """Yield the results of checks that cover all tiles."""
@@ -118,7 +136,11 @@ class TileEvents:
 
     def _materialization(self, stage: StageOutcome, outcome: TileOutcome) -> TileEvent:
         table = {"dagster/uri": dg.MetadataValue.text(f"{self._database}#{stage.stage}")}
-        metadata = {**table, **stage_metadata(stage, outcome), **self._picture(stage, outcome)}
+        if self._is_renewed(stage, outcome.tile):
+            facts = {**renewed_metadata(stage), **self._last_change(stage, outcome.tile)}
+        else:
+            facts = {**stage_metadata(stage, outcome), **self._picture(stage, outcome)}
+        metadata = {**table, **facts}
         if self._single:
             version = dg.DataVersion(stage.fingerprint)
             return dg.MaterializeResult(
@@ -149,36 +171,66 @@ class TileEvents:
             tags=project_tags(self._project),
         )
 
-    def _evaluations(self, stage: str, outcome: TileOutcome) -> Iterator[dg.AssetCheckEvaluation]:
-        """Yield the checks of a stage as evaluations, which can name a partition of a range."""
-        for check in outcome.checks:
-            if check.stage == stage and self._check_key(check) in self._checks:
-                yield self._evaluation(check, outcome.tile)
+    def _evaluations(
+        self, stage: StageOutcome, outcome: TileOutcome
+    ) -> Iterator[dg.AssetCheckEvaluation]:
+        """Yield the checks of a stage as evaluations, which can name a partition of a range.
 
-    def _evaluation(self, check: CheckOutcome, tile: str) -> dg.AssetCheckEvaluation:
+        Those of an unchanged stage too: Dagster counts a check only if it names the newest
+        materialization, and a planned check without an evaluation shows as skipped.
+        """
+        renewed = self._is_renewed(stage, outcome.tile)
+        for check in outcome.checks:
+            if check.stage == stage.stage and self._check_key(check) in self._checks:
+                yield self._evaluation(check, outcome.tile, renewed=renewed)
+
+    def _evaluation(
+        self, check: CheckOutcome, tile: str, *, renewed: bool
+    ) -> dg.AssetCheckEvaluation:
         newest = self._newest(check.stage, tile)
+        # A check that failed keeps its figures: they are what a user acts on.
+        is_short = renewed and check.verdict.passed
         return dg.AssetCheckEvaluation(
             asset_key=self._key(check.stage),
             check_name=check.check,
             passed=check.verdict.passed,
-            metadata=evidence_of(check),
+            metadata={STATE: str(State.UNCHANGED)} if is_short else evidence_of(check),
             severity=severity(check),
             partition=tile,
             target_materialization_data=newest.target if newest else None,
         )
 
+    def _is_renewed(self, stage: StageOutcome, tile: str) -> bool:
+        """Return True if the stage is unchanged and an event in the log has its facts.
+
+        There is none for a tile that was made by the command line, or before the log was lost.
+        """
+        if stage.state is not State.UNCHANGED:
+            return False
+        if stage.stage not in self._logged:
+            self._logged[stage.stage] = logged_versions(
+                self._instance, self._key(stage.stage), self._tiles
+            )
+        return self._logged[stage.stage].get(tile) == stage.fingerprint
+
     def _picture(self, stage: StageOutcome, outcome: TileOutcome) -> Mapping[str, MetadataEntry]:
-        """Return the preview of an index; unchanged pixels keep their previous one."""
+        """Return the preview of the first index, if pixels were computed."""
+        if stage.stage != self._chain.indices[0] or not outcome.preview:
+            return {}
+        return {PREVIEW: picture(outcome.preview, alt=f"{stage.stage} {outcome.tile}")}
+
+    def _last_change(self, stage: StageOutcome, tile: str) -> Mapping[str, MetadataEntry]:
+        """Return the link from a renewed first index to the event with its facts and picture."""
         if stage.stage != self._chain.indices[0]:
             return {}
-        if outcome.preview:
-            return {PREVIEW: picture(outcome.preview, alt=f"{stage.stage} {outcome.tile}")}
-        before = newest_materialization(
-            self._instance, self._project, stage.stage, tile=outcome.tile
-        )
-        if before is None or before.data_version != stage.fingerprint:
+        before = newest_materialization(self._instance, self._project, stage.stage, tile=tile)
+        if before is None:
             return {}
-        return {name: value for name, value in before.metadata.items() if name == PREVIEW}
+        if LAST_CHANGE in before.metadata:
+            return {LAST_CHANGE: before.metadata[LAST_CHANGE]}
+        key, timestamp = self._key(stage.stage), before.target.timestamp
+        shows = "figures and picture" if PREVIEW in before.metadata else "figures"
+        return {LAST_CHANGE: link_to_event(key, timestamp, says=shows)}
 
     def _newest(self, asset: str, tile: str) -> LoggedMaterialization | None:
         """Return the newest materialization that applies to this tile, queried once."""
@@ -224,6 +276,19 @@ def newest_materialization(
                 metadata=event.metadata,
             )
     return None
+
+
+def logged_versions(
+    instance: dg.DagsterInstance, key: dg.AssetKey, tiles: Sequence[str]
+) -> Mapping[str, str]:
+    """Return tile -> data version of its newest materialization, in one query for all tiles."""
+    found = instance.event_log_storage.get_latest_tags_by_partition(
+        key,
+        dg.DagsterEventType.ASSET_MATERIALIZATION,
+        [DATA_VERSION_TAG],
+        asset_partitions=tiles if len(tiles) <= MAX_NAMED_PARTITIONS else None,
+    )
+    return {tile: tags[DATA_VERSION_TAG] for tile, tags in found.items()}
 
 
 def materializations(

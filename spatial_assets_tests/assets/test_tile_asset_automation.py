@@ -30,7 +30,6 @@ def test_an_unchanged_tile_is_renewed_with_the_same_versions(
     materialize(defs, instance, BOUNDARIES)
     materialize(defs, instance, CHAIN, tiles=tiles)
     before = {asset: versions(instance, asset, tiles) for asset in CHAIN}
-    pictures = [newest_metadata(instance, "ndvi", tile)["preview"] for tile in tiles]
 
     again = materialize(defs, instance, CHAIN, tiles=tiles)
 
@@ -38,8 +37,7 @@ def test_an_unchanged_tile_is_renewed_with_the_same_versions(
     assert {asset: versions(instance, asset, tiles) for asset in CHAIN} == before
     for asset, tile in itertools.product(CHAIN, tiles):
         assert newest_metadata(instance, asset, tile)["state"] == "unchanged"
-    # the newest event is the one people look at: it has the picture and the verdicts too
-    assert [newest_metadata(instance, "ndvi", tile)["preview"] for tile in tiles] == pictures
+    # Dagster counts a check only if it names the newest materialization
     of_the_tables = 4  # two of tile_index, one of the statistics, the backlog
     assert len(evaluations(instance, again.run_id)) == 3 * count + of_the_tables
 
