@@ -3,8 +3,8 @@
 The check of one partition in a range run must name the materialization that it refers to, or the
 UI shows no status for it. A materialization made by hand must name the versions of its inputs, or
 the UI shows it as stale for ever. Dagster adds both to its own results, which cannot name one
-partition of a range, but does not export what it adds. The event log in SQLite is not exported
-either, though `dagster.yaml` may name it.
+partition of a range, but does not export what it adds. The event logs in SQLite and PostgreSQL,
+their tables and what is in a row are not exported either, though `dagster.yaml` may name a log.
 
 Also here: the warnings about preview and beta features that we use on purpose. A user who writes
 an asset can do nothing about them; if Dagster changes such a feature, our tests fail.
@@ -37,7 +37,18 @@ from dagster._core.definitions.unresolved_asset_job_definition import (
 from dagster._serdes import ConfigurableClassData
 
 if TYPE_CHECKING:
+    from dagster._core.events import AssetMaterializationPlannedData
+    from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+    from dagster._core.storage.config import pg_config
+    from dagster._core.storage.event_log.schema import (
+        AssetCheckExecutionsTable,
+        SqlEventLogStorageTable,
+    )
+    from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
     from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+    from dagster._serdes import serialize_value
+    from dagster_postgres.event_log.event_log import PostgresEventLogStorage
+    from dagster_postgres.utils import create_pg_engine, pg_url_from_config
 
 __all__ = [
     "CODE_VERSION_TAG",
@@ -45,14 +56,24 @@ __all__ = [
     "DATA_VERSION_TAG",
     "DEFAULT_DATA_VERSION",
     "NULL_EVENT_POINTER",
+    "AssetCheckExecutionRecordStatus",
+    "AssetCheckExecutionsTable",
     "AssetJob",
+    "AssetMaterializationPlannedData",
     "CheckTarget",
     "ConfigurableClassData",
     "EntitySubset",
+    "PostgresEventLogStorage",
+    "SqlEventLogStorage",
+    "SqlEventLogStorageTable",
     "SqliteEventLogStorage",
     "TimeWindowFreshnessPolicy",
+    "create_pg_engine",
     "get_input_data_version_tag",
     "get_input_event_pointer_tag",
+    "pg_config",
+    "pg_url_from_config",
+    "serialize_value",
 ]
 
 PARTITIONED_CHECK = "Specifying a partitions_def on an AssetCheckSpec"
@@ -71,10 +92,25 @@ def accepted_warnings() -> Iterator[None]:
         yield
 
 
+OF_EVENT_LOGS = {
+    "AssetCheckExecutionRecordStatus": "dagster._core.storage.asset_check_execution_record",
+    "AssetCheckExecutionsTable": "dagster._core.storage.event_log.schema",
+    "AssetMaterializationPlannedData": "dagster._core.events",
+    "PostgresEventLogStorage": "dagster_postgres.event_log.event_log",
+    "SqlEventLogStorage": "dagster._core.storage.event_log.sql_event_log",
+    "SqlEventLogStorageTable": "dagster._core.storage.event_log.schema",
+    "SqliteEventLogStorage": "dagster._core.storage.event_log.sqlite.sqlite_event_log",
+    "create_pg_engine": "dagster_postgres.utils",
+    "pg_config": "dagster._core.storage.config",
+    "pg_url_from_config": "dagster_postgres.utils",
+    "serialize_value": "dagster._serdes",
+}
+"""Name -> its module, imported only by those who use the name, because it loads SQLAlchemy."""
+
+
 def __getattr__(name: str) -> object:
-    """Import the event log only for those who use it, because it loads SQLAlchemy."""
-    if name == "SqliteEventLogStorage":
-        module = import_module("dagster._core.storage.event_log.sqlite.sqlite_event_log")
-        return module.SqliteEventLogStorage
+    """Import a part of the event logs."""
+    if name in OF_EVENT_LOGS:
+        return getattr(import_module(OF_EVENT_LOGS[name]), name)
     message = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(message)

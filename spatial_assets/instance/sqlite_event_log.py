@@ -1,13 +1,13 @@
 """Dagster's event log in SQLite with its files kept open: opening them is most of an event's cost.
 
-Dagster's own class decides what is written, in which order and in which transactions; a test
-compares the rows of both.
+Dagster's own class decides what is written, in which order and in which transactions, except for
+what a run plans (`planned_rows`); a test compares the rows of both.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 from sqlalchemy import create_engine, event
 
 from spatial_assets.instance.dagster_internals import ConfigurableClassData, SqliteEventLogStorage
+from spatial_assets.instance.planned_rows import PlannedRows, insert_rows
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -70,7 +71,7 @@ class OpenFiles:
         return engine
 
 
-class OpenEventLog(SqliteEventLogStorage):
+class OpenEventLog(PlannedRows, SqliteEventLogStorage):
     """Dagster's own event log in SQLite with its files kept open; `dagster.yaml` names it."""
 
     def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
@@ -99,6 +100,12 @@ class OpenEventLog(SqliteEventLogStorage):
 
     def _connect(self, shard: str) -> Any:  # noqa: ANN401 - like Dagster's
         return self._files.connect(shard)
+
+    def _insert_planned(self, rows: Sequence[dict[str, Any]]) -> int:
+        """Insert rows into the file of the run and into that of all runs, as Dagster does."""
+        with self.run_connection(rows[0]["run_id"]) as connection:
+            insert_rows(connection, rows)
+        return super()._insert_planned(rows)
 
     def wipe(self) -> None:
         """Delete all events, and the files with them."""

@@ -10,11 +10,12 @@ import pytest
 import yaml
 from sqlalchemy.engine import make_url
 
+from spatial_assets.instance.postgres_event_log import PooledEventLog
 from spatial_assets_tests.servers.process import REPOSITORY
 
 LOCAL = REPOSITORY / "dagster.yaml"
 POSTGRES = REPOSITORY / "deploy" / "dagster-postgres.yaml"
-ONLY_ON_POSTGRES = {"storage", "compute_logs"}
+ONLY_ON_POSTGRES = {"run_storage", "event_log_storage", "schedule_storage", "compute_logs"}
 ONLY_LOCAL = {"event_log_storage"}
 
 
@@ -49,6 +50,7 @@ def test_the_postgres_instance_keeps_what_was_materialized(
     monkeypatch.setenv("DAGSTER_LOGS", str(tmp_path / "logs"))
 
     with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        assert isinstance(instance.event_log_storage, PooledEventLog)
         assert materialized(instance)
 
     with dg.DagsterInstance.from_config(str(tmp_path)) as again:
