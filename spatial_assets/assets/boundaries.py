@@ -12,6 +12,7 @@ from spatial_assets.assets.asset_metadata import OWNERS, as_metadata, column_sch
 from spatial_assets.assets.freshness_policies import boundary_freshness_policy
 from spatial_assets.assets.run_failures import as_dagster_failure
 from spatial_assets.assets.specs import database_kind
+from spatial_assets.instance.signs_of_life import showing_signs_of_life
 from spatial_assets.io_managers import TILE_IO_MANAGER
 from spatial_assets.project import Project
 from spatial_assets.project.sections.products import BoundarySettings
@@ -51,9 +52,9 @@ def raw_asset(project: Project, settings: BoundarySettings) -> dg.AssetsDefiniti
         description=f"{settings.source} as received; the copy shows what was validated.",
         kinds={"file"},
     )
-    def raw(store: StoreResource) -> dg.MaterializeResult:
+    def raw(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:
         """Copy the source into the store."""
-        with as_dagster_failure():
+        with showing_signs_of_life(context), as_dagster_failure():
             return _result(project, _pipeline(project, settings, store).fetch())
 
     return raw
@@ -73,9 +74,15 @@ def validated_asset(project: Project, settings: BoundarySettings) -> dg.AssetsDe
         ),
         kinds={"parquet"},
     )
-    def validated(store: StoreResource, database: DatabaseResource) -> dg.MaterializeResult:
+    def validated(
+        context: dg.AssetExecutionContext, store: StoreResource, database: DatabaseResource
+    ) -> dg.MaterializeResult:
         """Divide the features of the copy into valid and quarantined."""
-        with as_dagster_failure(), database.open(project) as opened:
+        with (
+            showing_signs_of_life(context),
+            as_dagster_failure(),
+            database.open(project) as opened,
+        ):
             pipeline = _pipeline(project, settings, store)
             step = pipeline.validate()
             pipeline.record_quarantine(opened)
@@ -99,9 +106,15 @@ def table_asset(project: Project, settings: BoundarySettings) -> dg.AssetsDefini
             "dagster/table_name": settings.name,
         },
     )
-    def loaded(store: StoreResource, database: DatabaseResource) -> dg.MaterializeResult:
+    def loaded(
+        context: dg.AssetExecutionContext, store: StoreResource, database: DatabaseResource
+    ) -> dg.MaterializeResult:
         """Replace the table's rows with the validated features."""
-        with as_dagster_failure(), database.open(project) as opened:
+        with (
+            showing_signs_of_life(context),
+            as_dagster_failure(),
+            database.open(project) as opened,
+        ):
             step = _pipeline(project, settings, store).load(opened)
             uri = f"{opened.url}#{settings.name}"
         types = cast("Mapping[str, ColumnType]", step.facts["types"])

@@ -20,6 +20,7 @@ from spatial_assets.assets.run_checks import judge_tables
 from spatial_assets.assets.run_failures import as_dagster_failure, fail_if_any_tile_is_bad
 from spatial_assets.assets.specs import run_check_specs, stage_specs, tile_check_specs
 from spatial_assets.instance.dagster_internals import accepted_warnings
+from spatial_assets.instance.signs_of_life import SignsOfLife, showing_signs_of_life
 from spatial_assets.partitions import tile_partitions
 from spatial_assets.pipeline.outcome import RunReport, TileOutcome
 from spatial_assets.pipeline.stages import chain_of
@@ -101,7 +102,11 @@ def run_chain(
     from spatial_assets.pipeline.run.driver import TilePipeline
 
     report = RunReport()
-    with as_dagster_failure(), resources.database.open(project) as opened:
+    with (
+        showing_signs_of_life(context) as signs,
+        as_dagster_failure(),
+        resources.database.open(project) as opened,
+    ):
         objects = resources.store.open()
         pipeline = TilePipeline(
             project=project,
@@ -112,7 +117,7 @@ def run_chain(
             owner=writer(context.run.run_id),
             find=resources.catalog.scenes,
         )
-        yield from process_tiles(context, pipeline, report, scope=scope)
+        yield from process_tiles(context, pipeline, report, scope=scope, signs=signs)
     fail_if_any_tile_is_bad(report)
 
 
@@ -122,6 +127,7 @@ def process_tiles(
     report: RunReport,
     *,
     scope: RunScope,
+    signs: SignsOfLife,
 ) -> Iterator[TileEvent]:
     """Yield the events of each tile of this run, then those of the tables they add rows to."""
     from spatial_assets.pipeline.freshness.backlog import backlog_now
@@ -136,6 +142,7 @@ def process_tiles(
             report.add(outcome)
             yield from events.of_tile(outcome)
             progress.count(outcome)
+            signs.note()
     yield from events.of_run(judge_tables(project, pipeline.database))
     backlog_check = backlog_key(project)
     if backlog_check in scope.checks:

@@ -4,7 +4,8 @@ The check of one partition in a range run must name the materialization that it 
 UI shows no status for it. A materialization made by hand must name the versions of its inputs, or
 the UI shows it as stale for ever. Dagster adds both to its own results, which cannot name one
 partition of a range, but does not export what it adds. The event logs in SQLite and PostgreSQL,
-their tables and what is in a row are not exported either, though `dagster.yaml` may name a log.
+their tables and what is in a row, and the launcher of runs are not exported either, though
+`dagster.yaml` may name a log and a launcher.
 
 Also here: the warnings about preview and beta features that we use on purpose. A user who writes
 an asset can do nothing about them; if Dagster changes such a feature, our tests fail.
@@ -34,10 +35,13 @@ from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
 from dagster._core.definitions.unresolved_asset_job_definition import (
     UnresolvedAssetJobDefinition as AssetJob,
 )
-from dagster._serdes import ConfigurableClassData
+from dagster._core.errors import DagsterUserCodeUnreachableError
+from dagster._serdes import ConfigurableClassData, deserialize_value
 
 if TYPE_CHECKING:
     from dagster._core.events import AssetMaterializationPlannedData
+    from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
+    from dagster._core.launcher.default_run_launcher import DefaultRunLauncher
     from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
     from dagster._core.storage.config import pg_config
     from dagster._core.storage.event_log.schema import (
@@ -46,6 +50,8 @@ if TYPE_CHECKING:
     )
     from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
     from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+    from dagster._grpc.client import DagsterGrpcClient
+    from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
     from dagster._serdes import serialize_value
     from dagster_postgres.event_log.event_log import PostgresEventLogStorage
     from dagster_postgres.utils import create_pg_engine, pg_url_from_config
@@ -60,15 +66,23 @@ __all__ = [
     "AssetCheckExecutionsTable",
     "AssetJob",
     "AssetMaterializationPlannedData",
+    "CanCancelExecutionRequest",
+    "CanCancelExecutionResult",
+    "CheckRunHealthResult",
     "CheckTarget",
     "ConfigurableClassData",
+    "DagsterGrpcClient",
+    "DagsterUserCodeUnreachableError",
+    "DefaultRunLauncher",
     "EntitySubset",
     "PostgresEventLogStorage",
     "SqlEventLogStorage",
     "SqlEventLogStorageTable",
     "SqliteEventLogStorage",
     "TimeWindowFreshnessPolicy",
+    "WorkerStatus",
     "create_pg_engine",
+    "deserialize_value",
     "get_input_data_version_tag",
     "get_input_event_pointer_tag",
     "pg_config",
@@ -92,25 +106,31 @@ def accepted_warnings() -> Iterator[None]:
         yield
 
 
-OF_EVENT_LOGS = {
+LOADED_WHEN_USED = {
     "AssetCheckExecutionRecordStatus": "dagster._core.storage.asset_check_execution_record",
     "AssetCheckExecutionsTable": "dagster._core.storage.event_log.schema",
     "AssetMaterializationPlannedData": "dagster._core.events",
+    "CanCancelExecutionRequest": "dagster._grpc.types",
+    "CanCancelExecutionResult": "dagster._grpc.types",
+    "CheckRunHealthResult": "dagster._core.launcher.base",
+    "DagsterGrpcClient": "dagster._grpc.client",
+    "DefaultRunLauncher": "dagster._core.launcher.default_run_launcher",
     "PostgresEventLogStorage": "dagster_postgres.event_log.event_log",
     "SqlEventLogStorage": "dagster._core.storage.event_log.sql_event_log",
     "SqlEventLogStorageTable": "dagster._core.storage.event_log.schema",
     "SqliteEventLogStorage": "dagster._core.storage.event_log.sqlite.sqlite_event_log",
+    "WorkerStatus": "dagster._core.launcher.base",
     "create_pg_engine": "dagster_postgres.utils",
     "pg_config": "dagster._core.storage.config",
     "pg_url_from_config": "dagster_postgres.utils",
     "serialize_value": "dagster._serdes",
 }
-"""Name -> its module, imported only by those who use the name, because it loads SQLAlchemy."""
+"""Name -> its module, which loads SQLAlchemy or gRPC: the definitions need neither."""
 
 
 def __getattr__(name: str) -> object:
-    """Import a part of the event logs."""
-    if name in OF_EVENT_LOGS:
-        return getattr(import_module(OF_EVENT_LOGS[name]), name)
+    """Import a name only for those who use it."""
+    if name in LOADED_WHEN_USED:
+        return getattr(import_module(LOADED_WHEN_USED[name]), name)
     message = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(message)
