@@ -151,7 +151,7 @@ class TileDue(dg.AutomationCondition[dg.AssetKey]):
             labels["stale"] = "past its freshness window, the oldest first"
         if self.limits.never_made != "leave":
             labels["never made"] = f"never made{NEVER_MADE_ORDER[self.limits.never_made]}"
-        labels["failed"] = f"retry, {hours:g} h after a failed request"
+        labels["failed"] = f"retry, {hours:g} h after a failed attempt"
         return labels
 
     def get_label(self) -> str:
@@ -220,6 +220,7 @@ class TileDue(dg.AutomationCondition[dg.AssetKey]):
             changed=records.changed.get(self.changes_of, {}),
             failed=records.failed if self.retries_failed else frozenset(),
             requests=read_cursor(context.cursor, tiles),
+            observed_at=latest_observations(instance, key),
         )
 
 
@@ -255,20 +256,34 @@ def _newest_before(instance: dg.DagsterInstance, key: dg.AssetKey, moment: dt.da
     return records[0].storage_id if records else 0
 
 
+NOT_IN_EARLIER_CURSORS = (None, 0)
+"""Values of `observed` and `vain` in cursors that lack them."""
+
+
+def latest_observations(instance: dg.DagsterInstance, key: dg.AssetKey) -> Mapping[str, int]:
+    """Return tile -> id of its newest observation: an attempt that did not materialize it."""
+    return instance.get_latest_storage_id_by_partition(key, dg.DagsterEventType.ASSET_OBSERVATION)
+
+
 def read_cursor(cursor: str | None, tiles: Sequence[str]) -> Mapping[str, Request[int]]:
     """Return the requests in a cursor; those of tiles that left the area are dropped."""
     entries: dict[str, Sequence[Any]] = json.loads(cursor) if cursor else {}
     requests: dict[str, Request[int]] = {}
     for tile in tiles if entries else ():
         if tile in entries:
-            at, after, *wanted = entries[tile]
-            moment = dt.datetime.fromtimestamp(at, dt.UTC)
-            requests[tile] = Request(at=moment, after=after, change="".join(wanted))
+            at, after, change, observed, vain = (*entries[tile], *NOT_IN_EARLIER_CURSORS)[:5]
+            requests[tile] = Request(
+                at=dt.datetime.fromtimestamp(at, dt.UTC),
+                after=after,
+                change=change,
+                observed=observed,
+                vain=vain,
+            )
     return requests
 
 
 def write_cursor(facts: TileFacts[int], chosen: Collection[str], *, moment: dt.datetime) -> str:
-    """Return a cursor: tile -> [Unix time of the request, newest event by then, change to follow].
+    """Return a cursor: tile -> the fields of its last request, with the time in Unix seconds.
 
     Args:
         facts: facts of this tick, with the earlier requests.
@@ -276,13 +291,11 @@ def write_cursor(facts: TileFacts[int], chosen: Collection[str], *, moment: dt.d
         moment: the current time.
     """
     earlier = {tile: facts.unsuccessful_request(tile) for tile in facts.requests}
-    entries = {
-        tile: (each.at.timestamp(), each.after, each.change)
-        for tile, each in earlier.items()
-        if each
-    }
-    entries |= {
-        tile: (moment.timestamp(), facts.refreshed_at.get(tile), facts.changed.get(tile, ""))
-        for tile in chosen
-    }
-    return json.dumps(entries)
+    requests = {tile: each for tile, each in earlier.items() if each}
+    requests |= {tile: facts.next_request(tile, moment) for tile in chosen}
+    return json.dumps(
+        {
+            tile: (each.at.timestamp(), each.after, each.change, each.observed, each.vain)
+            for tile, each in requests.items()
+        }
+    )

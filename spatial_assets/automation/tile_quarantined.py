@@ -1,7 +1,8 @@
-"""The condition that excludes tiles in quarantine."""
+"""The condition that excludes tiles in quarantine, and what conditions that exclude tiles share."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -11,8 +12,27 @@ from spatial_assets.automation.records import Records
 from spatial_assets.instance.dagster_internals import EntitySubset
 
 
+class TileExclusion(dg.AutomationCondition[dg.AssetKey]):
+    """True for tiles that are read anew at every tick; it keeps no state."""
+
+    @abstractmethod
+    def tiles(self, context: dg.AutomationContext[dg.AssetKey]) -> Collection[str]:
+        """Return the tiles to exclude; those that left the area are ignored."""
+
+    @property
+    def requires_cursor(self) -> bool:
+        """False: the condition keeps no state."""
+        return False
+
+    def evaluate(
+        self, context: dg.AutomationContext[dg.AssetKey]
+    ) -> dg.AutomationResult[dg.AssetKey]:
+        """Return the candidates to exclude."""
+        return dg.AutomationResult(context, among_candidates(context, self.tiles(context)))
+
+
 @dataclass(frozen=True, eq=False)
-class TileQuarantined(dg.AutomationCondition[dg.AssetKey]):
+class TileQuarantined(TileExclusion):
     """True for tiles in quarantine: their input is bad, and a retry would not change that."""
 
     records: Records
@@ -32,17 +52,9 @@ class TileQuarantined(dg.AutomationCondition[dg.AssetKey]):
         """Return the label for the automation tab."""
         return "excluded: in quarantine"
 
-    @property
-    def requires_cursor(self) -> bool:
-        """False: the condition keeps no state."""
-        return False
-
-    def evaluate(
-        self, context: dg.AutomationContext[dg.AssetKey]
-    ) -> dg.AutomationResult[dg.AssetKey]:
-        """Return the candidates that are in quarantine."""
-        quarantined = self.records(context.evaluation_time).quarantined
-        return dg.AutomationResult(context, among_candidates(context, quarantined))
+    def tiles(self, context: dg.AutomationContext[dg.AssetKey]) -> Collection[str]:
+        """Return the tiles in quarantine."""
+        return self.records(context.evaluation_time).quarantined
 
 
 def among_candidates(

@@ -5,7 +5,7 @@ Dagster knows the tiles of a run of assets, but not those of a run of a region's
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import dagster as dg
@@ -17,7 +17,7 @@ from spatial_assets.automation.region_jobs import (
     LAST_TILE_TAG,
     region_job_name,
 )
-from spatial_assets.automation.tile_quarantined import among_candidates
+from spatial_assets.automation.tile_quarantined import TileExclusion
 from spatial_assets.pipeline.stages import RAW
 from spatial_assets.project import Project
 
@@ -35,7 +35,7 @@ UNFINISHED = [
 
 
 @dataclass(frozen=True, eq=False)
-class TileInRegionRun(dg.AutomationCondition[dg.AssetKey]):
+class TileInRegionRun(TileExclusion):
     """True for tiles of an unfinished run, of the job of a region too."""
 
     project: Project
@@ -54,17 +54,9 @@ class TileInRegionRun(dg.AutomationCondition[dg.AssetKey]):
         """Return the label for the automation tab."""
         return "excluded: in a run of a region's job"
 
-    @property
-    def requires_cursor(self) -> bool:
-        """False: the condition keeps no state."""
-        return False
-
-    def evaluate(
-        self, context: dg.AutomationContext[dg.AssetKey]
-    ) -> dg.AutomationResult[dg.AssetKey]:
-        """Return the candidates that are being computed."""
-        tiles = tiles_in_progress(context.asset_graph_view.instance, self.project)
-        return dg.AutomationResult(context, among_candidates(context, tiles))
+    def tiles(self, context: dg.AutomationContext[dg.AssetKey]) -> Collection[str]:
+        """Return the tiles that are being computed."""
+        return tiles_in_progress(context.asset_graph_view.instance, self.project)
 
 
 def tiles_in_progress(instance: dg.DagsterInstance, project: Project) -> set[str]:

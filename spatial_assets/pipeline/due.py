@@ -16,6 +16,12 @@ from spatial_assets.project.sections.freshness import NeverMade
 RETRY_AFTER = timedelta(hours=6)
 """An archive outage is over by then; a tile that cannot succeed costs four attempts a day."""
 
+UNTRIED_AFTER = timedelta(minutes=2)
+"""Pause after a request whose run did not come to the tile: by then the run is planned, or noticed
+to be dead. It doubles while runs go on to die, so that they do not follow each other all day."""
+
+MAX_DOUBLINGS = 16  # beyond the longest pause; keeps the arithmetic small
+
 
 DueCause: TypeAlias = Literal["changed", "stale", "never made", "failed"]
 
@@ -41,7 +47,10 @@ class RequestLimits:
     """Tiles that do not exist yet: requested after the stale ones, before them, or not at all."""
 
     retry_after: timedelta = RETRY_AFTER
-    """Pause after an unsuccessful request, before the tile is requested again."""
+    """Pause after an unsuccessful attempt, before the tile is requested again."""
+
+    untried_after: timedelta = UNTRIED_AFTER
+    """Pause after a request that led to no attempt; doubled for each further one of a tile."""
 
     @property
     def order(self) -> Sequence[DueCause]:
@@ -62,6 +71,12 @@ class Request(Generic[Moment]):
     change: str = ""
     """Version of the inputs that the request was for; empty: it was not for a change."""
 
+    observed: Moment | None = None
+    """Moment of the tile's last observation before the request; None: there was none."""
+
+    vain: int = 0
+    """Number of requests just before this one that led to no attempt."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TileFacts(Generic[Moment]):
@@ -81,6 +96,9 @@ class TileFacts(Generic[Moment]):
 
     requests: Mapping[str, Request[Moment]] = field(default_factory=dict)
     """Tile -> its last request."""
+
+    observed_at: Mapping[str, Moment] = field(default_factory=dict)
+    """Tile -> when an attempt was last reported that did not refresh it; absent: never."""
 
     def why(self, tile: str) -> DueCause | None:
         """Return why a tile is due, or None if it is up to date."""
@@ -110,6 +128,37 @@ class TileFacts(Generic[Moment]):
             return None
         return request if why in {"failed", "changed"} else self.open_request(tile)
 
+    def was_tried(self, tile: str) -> bool:
+        """Return True if a run has come to the tile since its last request, whatever came of it.
+
+        A run may die before: the database is away, or the area was edited.
+        """
+        request = self.requests[tile]
+        refreshed, observed = self.refreshed_at.get(tile), self.observed_at.get(tile)
+        return refreshed != request.after or observed != request.observed
+
+    def is_retry(self, tile: str) -> bool:
+        """Return True if a further request must not delay others: two runs or an attempt failed."""
+        return self.was_tried(tile) or self.requests[tile].vain > 0
+
+    def next_request(self, tile: str, now: datetime) -> Request[Moment]:
+        """Return the record of a request that is made now."""
+        earlier = self.unsuccessful_request(tile)
+        return Request(
+            at=now,
+            after=self.refreshed_at.get(tile),
+            change=self.changed.get(tile, ""),
+            observed=self.observed_at.get(tile),
+            vain=earlier.vain + 1 if earlier and not self.was_tried(tile) else 0,
+        )
+
+    def pause(self, tile: str, limits: RequestLimits) -> timedelta:
+        """Return the pause after the last request of a tile that is due in spite of it."""
+        if self.was_tried(tile):
+            return limits.retry_after
+        doublings = min(self.requests[tile].vain, MAX_DOUBLINGS)
+        return min(limits.untried_after * (1 << doublings), limits.retry_after)
+
 
 @dataclass(frozen=True, kw_only=True)
 class RequestPlan:
@@ -122,7 +171,7 @@ class RequestPlan:
     """Number of due tiles beyond the limit."""
 
     retry_later: int
-    """Number of due tiles with a recent unsuccessful request."""
+    """Number of due tiles that rest after a recent unsuccessful attempt or request."""
 
     under_way: int
     """Number of due tiles that were requested and are being computed."""
@@ -176,14 +225,16 @@ def tiles_due(
             continue
         is_excluded = tile in excluded
         request = facts.open_request(tile) if is_excluded else facts.unsuccessful_request(tile)
-        is_recent = request is not None and now - request.at < limits.retry_after
+        is_recent = request is not None and now - request.at < (
+            limits.retry_after if is_excluded else facts.pause(tile, limits)
+        )
         if is_excluded:
             under_way += is_recent
             excluded_due += not is_recent
         elif is_recent:
             retry_later += 1
         else:
-            groups["failed" if request else why].append(tile)
+            groups["failed" if request and facts.is_retry(tile) else why].append(tile)
     ready = _by_priority(groups, facts, limits)
     free = max(limits.limit - under_way, 0)
     return RequestPlan(

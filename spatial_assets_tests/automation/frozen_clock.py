@@ -90,6 +90,10 @@ class AutomationHarness:
             dg.AssetMaterialization(asset, partition=tile, tags=tags)
         )
 
+    def observe(self, tile: str) -> None:
+        """Record an attempt that did not materialize a tile."""
+        self.instance.report_runless_asset_event(dg.AssetObservation("raw_tile", partition=tile))
+
     def begin(self, tile: str) -> None:
         """Record that a run of a tile has started."""
         job = self.definitions().resolve_job_def("tiles")

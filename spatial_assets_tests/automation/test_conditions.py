@@ -18,6 +18,7 @@ from spatial_assets.project.sections.regions import RegionSettings
 from spatial_assets_tests.automation.frozen_clock import CHAIN, EVERYTHING, WARN, AutomationHarness
 
 HOUR = dt.timedelta(hours=1)
+MINUTE = dt.timedelta(minutes=1)
 
 
 def whole(*tiles: str) -> dict[str, set[str]]:
@@ -133,7 +134,7 @@ def test_the_oldest_come_first_and_only_so_many_at_a_time(harness: AutomationHar
     assert oldest[2] in harness.tick()["raw_tile"]
 
 
-def test_tiles_requested_in_vain_are_requested_again_after_six_hours(
+def test_tiles_tried_in_vain_are_requested_again_after_six_hours(
     harness: AutomationHarness,
 ) -> None:
     hopeless, good, *others = harness.tiles
@@ -144,12 +145,31 @@ def test_tiles_requested_in_vain_are_requested_again_after_six_hours(
 
     assert harness.tick() == whole(hopeless, good)
     harness.make([good])
+    harness.observe(hopeless)
     harness.clock += dt.timedelta(milliseconds=1)
     assert harness.tick() == {}
     harness.change(warn=30 * WARN, fail=60 * WARN, regions={"short": (WARN, [hopeless])})
     harness.clock += 6 * HOUR
     assert harness.tick() == whole(hopeless)
     assert harness.tick() == {}
+
+
+def test_tiles_that_their_run_did_not_come_to_are_requested_again_at_once(
+    harness: AutomationHarness,
+) -> None:
+    tried, *others = harness.tiles
+    harness.observe(tried)  # at an earlier attempt, which counts for nothing
+    harness.clock = harness.make(harness.tiles) + WARN
+    assert harness.tick() == whole(tried, *others)
+    harness.observe(tried)  # here the run died
+
+    harness.clock += 2 * MINUTE
+
+    assert harness.tick() == whole(*others)
+    harness.clock += 3 * MINUTE
+    assert harness.tick() == {}  # not every two minutes, if the next run dies as well
+    harness.clock += MINUTE
+    assert harness.tick() == whole(*others)
 
 
 def test_a_failed_stage_of_a_fresh_tile_is_tried_again_on_the_same_cadence(

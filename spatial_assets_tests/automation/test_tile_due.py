@@ -31,7 +31,7 @@ def test_the_automation_tab_describes_the_conditions(harness: AutomationHarness)
         assert condition is not None
         return said(condition)
 
-    again = "retry, 6 h after a failed request"
+    again = "retry, 6 h after a failed attempt"
     assert of("raw_tile") == [
         "due, and at most 2,000 in progress",
         [
@@ -64,7 +64,7 @@ def test_the_automation_tab_counts_the_tiles_by_reason(
     assert counts(root) == {
         "its inputs changed": 1,
         "past its freshness window, the oldest first": 2,
-        "retry, 6 h after a failed request": 0,
+        "retry, 6 h after a failed attempt": 0,
         "excluded: in progress": 0,
         "excluded: in quarantine": 0,
     }

@@ -11,7 +11,14 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spatial_assets.pipeline.due import Request, RequestLimits, RequestPlan, TileFacts, tiles_due
+from spatial_assets.pipeline.due import (
+    UNTRIED_AFTER,
+    Request,
+    RequestLimits,
+    RequestPlan,
+    TileFacts,
+    tiles_due,
+)
 from spatial_assets.project.sections.freshness import NeverMade
 
 NOW = dt.datetime(2023, 9, 15, 12, tzinfo=dt.UTC)
@@ -62,14 +69,23 @@ moments = st.integers(0, 10 * 24).map(lambda hours: NOW - dt.timedelta(hours=hou
 def histories(draw: st.DrawFn) -> Facts:
     refreshed_at = draw(st.dictionaries(st.sampled_from(TILES), moments))
     after = st.sampled_from([None, *refreshed_at.values()])
-    asked = st.builds(Request[dt.datetime], at=moments, after=after, change=changes | st.just(""))
-    return facts_of(
+    observed_at = draw(st.dictionaries(st.sampled_from(TILES), moments))
+    asked = st.builds(
+        Request[dt.datetime],
+        at=moments,
+        after=after,
+        change=changes | st.just(""),
+        observed=st.sampled_from([None, *observed_at.values()]),
+        vain=st.integers(0, 20),
+    )
+    facts = facts_of(
         refreshed_at,
         windows=draw(st.dictionaries(st.sampled_from(TILES), st.sampled_from(WINDOWS))),
         changed=draw(st.dictionaries(st.sampled_from(TILES), changes)),
         failed=draw(some),
         requests=draw(st.dictionaries(st.sampled_from(TILES), asked)),
     )
+    return replace(facts, observed_at=observed_at)
 
 
 orders = st.sampled_from(["last", "first", "leave"])
@@ -148,18 +164,18 @@ def test_every_tile_gets_its_turn_and_those_that_cannot_succeed_rest_in_between(
     limits = RequestLimits(limit=limit)
     refreshed_at = dict(facts.refreshed_at)
     asked: dict[str, Request[dt.datetime]] = {}
+    observed_at: dict[str, dt.datetime] = {}
     times: dict[str, list[dt.datetime]] = {tile: [] for tile in TILES}
     due = {tile for tile in TILES if facts.why(tile) in {"stale", "never made"}} - excluded
 
     for tick in range(48 * 6):
         now = NOW + tick * TICK
-        known = facts_of(refreshed_at, requests=asked, now=NOW)
+        known = replace(facts_of(refreshed_at, requests=asked), observed_at=observed_at)
         plan = tiles_due(TILES, known, excluded=excluded, now=now, limits=limits)
         for tile in plan.tiles:
             times[tile].append(now)
-            asked[tile] = Request(at=now, after=refreshed_at.get(tile))
-            if tile not in hopeless:
-                refreshed_at[tile] = now
+            asked[tile] = known.next_request(tile, now)
+            (observed_at if tile in hopeless else refreshed_at)[tile] = now
 
     due_now = {tile for tile in due if facts_of(facts.refreshed_at).why(tile)}
     assert due_now <= {tile for tile in TILES if times[tile]}
@@ -175,6 +191,7 @@ def test_what_cannot_succeed_never_holds_up_what_can() -> None:
     old, older = NOW - 6 * DAY, NOW - 9 * DAY
     asked = {"00": Request(at=NOW - DAY, after=older)}
     facts = facts_of({**dict.fromkeys(TILES, NOW), "00": older, "07": old}, requests=asked)
+    facts = replace(facts, observed_at={"00": NOW - DAY})
 
     assert plan_of(facts).tiles == ("07", "00")
     assert plan_of(facts, limit=1).tiles == ("07",)
@@ -198,7 +215,9 @@ def test_a_changed_tile_comes_before_any_that_is_merely_old(
     assert {tile for tile, each in plan_of(facts).why.items() if each == "changed"} == {
         tile
         for tile, change in facts.changed.items()
-        if tile not in facts.requests or facts.requests[tile].change != change
+        if tile not in facts.requests
+        or facts.requests[tile].change != change
+        or (not facts.is_retry(tile) and NOW - facts.requests[tile].at >= UNTRIED_AFTER)
     }
 
 
@@ -207,7 +226,8 @@ def test_a_change_is_followed_at_once_and_then_on_the_slow_cadence() -> None:
     asked = {"03": Request(at=lately, after=NOW, change="one")}
 
     assert plan_of(facts_of(fresh, changed={"03": "one"})).tiles == ("03",)
-    assert plan_of(facts_of(fresh, changed={"03": "one"}, requests=asked)).retry_later == 1
+    tried = facts_of(fresh, changed={"03": "one"}, requests=asked)
+    assert plan_of(replace(tried, observed_at={"03": lately})).retry_later == 1
     assert plan_of(facts_of(fresh, changed={"03": "another"}, requests=asked)).tiles == ("03",)
     assert plan_of(facts_of({}, changed={"03": "one"}), never_made="leave").tiles == ("03",)
 
@@ -218,6 +238,58 @@ def test_a_fresh_tile_with_a_failed_stage_is_tried_again_on_the_slow_cadence() -
 
     assert plan_of(facts_of(fresh, failed={"03"})).tiles == ("03",)
     assert plan_of(facts_of(fresh, failed={"03"}, requests=an_hour_ago)).tiles == ()
+
+
+@given(histories(), st.integers(1, 5), st.integers(1, 60))
+def test_tiles_that_no_run_came_to_are_asked_for_again_and_do_not_rest_for_hours(
+    facts: Facts, limit: int, outage: int
+) -> None:
+    """All runs die before their first tile for a while; the first good run finds every tile due."""
+    limits = RequestLimits(limit=limit)
+    refreshed_at = dict(facts.refreshed_at)
+    asked: dict[str, Request[dt.datetime]] = {}
+    times: dict[str, list[dt.datetime]] = {tile: [] for tile in TILES}
+    for tick in range(outage):
+        now = NOW + tick * TICK
+        known = facts_of(refreshed_at, requests=asked, now=NOW)
+        for tile in tiles_due(TILES, known, excluded=(), now=now, limits=limits).tiles:
+            times[tile].append(now)
+            asked[tile] = known.next_request(tile, now)
+
+    for tries in times.values():
+        rests = [later - sooner for sooner, later in itertools.pairwise(tries)]
+        for number, rest in enumerate(rests):
+            assert rest >= min(limits.untried_after * 2**number, limits.retry_after)
+        assert all(request.vain == len(times[tile]) - 1 for tile, request in asked.items())
+    later = facts_of(refreshed_at, requests=asked, now=NOW)
+    for tile in filter(later.why, TILES):
+        if tile in asked:
+            assert later.pause(tile, limits) == min(
+                limits.untried_after * 2 ** asked[tile].vain, limits.retry_after
+            )
+
+
+def test_a_run_that_died_before_its_tiles_is_asked_for_again_within_minutes() -> None:
+    old, two_minutes = NOW - 6 * DAY, dt.timedelta(minutes=2)
+    asked = {tile: Request(at=NOW - two_minutes, after=old, observed=old) for tile in TILES}
+    tried = {tile: NOW if tile in {"03", "04"} else old for tile in TILES}
+
+    facts = facts_of(dict.fromkeys(TILES, old), requests=asked)
+
+    plan = plan_of(replace(facts, observed_at=tried))
+
+    assert plan.tiles == tuple(tile for tile in TILES if tile not in {"03", "04"})
+    assert set(plan.why.values()) == {"stale"}
+    assert plan.retry_later == 2
+
+
+def test_tiles_whose_runs_die_again_and_again_hold_up_no_other() -> None:
+    old = NOW - 6 * DAY
+    twice = Request(at=NOW - DAY, after=old, vain=1)
+
+    plan = plan_of(facts_of(dict.fromkeys(["00", "07"], old), requests={"00": twice}), limit=1)
+
+    assert plan.tiles == ("07",)
 
 
 def test_what_is_under_way_takes_its_place_within_the_limit() -> None:
