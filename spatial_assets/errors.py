@@ -9,7 +9,8 @@ SpatialAssetsError
 ├── SourceUnavailableError   the archive or catalogue did not answer; a retry may help
 │   └── CatalogueShrunkError the catalogue lacks too many of the scenes in use
 ├── StoreError               the object store holds or did something unexpected
-│   └── LeaseHeldError       another writer holds this tile or the time axis
+│   ├── LeaseHeldError       another writer holds this tile or the time axis
+│   └── RegridUnderWayError  objects are being moved, or a move was interrupted
 ├── ForeignProjectError      the store or the database belongs to another project
 ├── DatabaseError            the database is unreachable, too new, or not spatial
 ├── ClusterError             the Dask cluster is unreachable, or cannot do the work
@@ -96,6 +97,10 @@ class StoreError(SpatialAssetsError):
 
 class LeaseHeldError(StoreError):
     """Another writer holds this tile or the time axis."""
+
+
+class RegridUnderWayError(StoreError):
+    """Objects are being moved under new indices, or such a move was interrupted."""
 
 
 class ForeignProjectError(SpatialAssetsError):

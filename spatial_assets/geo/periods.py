@@ -83,7 +83,7 @@ class Periods:
         if index < 0:
             message = (
                 f"{day} is before the time axis, which starts on {self.first_day(0)}; "
-                "set an earlier [time] start in a new storage prefix"
+                "set an earlier [time] start, and move what is stored by `spatial-assets regrid`"
             )
             raise GridError(message)
         return index

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from spatial_assets.project import Project
 from spatial_assets.stores.claims import Claimant
+from spatial_assets.stores.objects.regrid_journal import refuse_during_regrid
 from spatial_assets.stores.objects.store import ObjectStore
 from spatial_assets.stores.objects.store_claim import claim_store, take_store, verify_store
 from spatial_assets.stores.tables.database import Database
@@ -21,6 +22,7 @@ def claim(project: Project, store: ObjectStore, database: Database | None = None
     """
     if database is None:
         claim_store(store, Claimant.of(project))
+        refuse_during_regrid(store)
         return
     verify(project, store, database)
     claimed = claim_store(store, Claimant.of(project))
@@ -33,7 +35,15 @@ def verify(project: Project, store: ObjectStore | None, database: Database | Non
 
     Raises:
         ForeignProjectError: one of them belongs to another project.
+        RegridUnderWayError: the objects of the store are being moved.
     """
+    verify_owner(project, store, database)
+    if store is not None:
+        refuse_during_regrid(store)
+
+
+def verify_owner(project: Project, store: ObjectStore | None, database: Database | None) -> None:
+    """Verify as `verify` does, also while objects are being moved; for `regrid`."""
     claimant = Claimant.of(project)
     if store is not None:
         found = verify_store(store, claimant)

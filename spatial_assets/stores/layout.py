@@ -13,6 +13,12 @@ GRID = "grid.json"
 PROJECT = "project.json"
 """Claim of the project that the store belongs to."""
 
+REGRID = "regrid.json"
+"""Journal of a `regrid` under way; every other command refuses while it exists."""
+
+REGRID_FOLDER = "regrid"
+"""Manifests as they will be after the `regrid` under way, in a layout of their own."""
+
 RAW_TILES_FOLDER = "raw_tile"
 REPROJECTED_FOLDER = "reprojected_raster"
 MANIFESTS_FOLDER = "manifests"

@@ -15,7 +15,7 @@ from functools import cached_property
 
 from spatial_assets.catalog.access.source_access import source_access
 from spatial_assets.catalog.rasters.prefetch import Prefetch
-from spatial_assets.errors import LeaseHeldError
+from spatial_assets.errors import LeaseHeldError, RegridUnderWayError
 from spatial_assets.geo.grid.pixel_grid import Tile
 from spatial_assets.geo.periods import Periods
 from spatial_assets.pipeline.engines.engine import Engine, InlineEngine, ProcessEngine, WorkerDied
@@ -150,6 +150,8 @@ class Run:
         found = result_or_error(lambda: self._with_manifest(task, take()))
         if not isinstance(found, Caught):
             return found
+        if isinstance(found.error, RegridUnderWayError):
+            raise found.error  # it concerns all tiles
         if isinstance(found.error, LeaseHeldError):
             self._leased_elsewhere[task.tile.key] = found.error
             return None

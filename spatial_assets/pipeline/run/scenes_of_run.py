@@ -287,8 +287,8 @@ class RunScenes:
                 self.uninspected.pop(scene.id, None)
                 message = (
                     f"scene {scene.id} is of {scene.solar_day}, before the time axis starts on "
-                    f"{first}; set an earlier [time] start in a new storage prefix, or a later "
-                    "start of [scenes] datetime"
+                    f"{first}; set an earlier [time] start and run `spatial-assets regrid`, or set "
+                    "a later start of [scenes] datetime"
                 )
                 self.rejected[scene.id] = rejected(scene, "before_time_axis", message)
 

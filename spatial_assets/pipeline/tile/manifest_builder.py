@@ -183,8 +183,7 @@ class ManifestBuilder:
 
     def fingerprint_of(self, stage: str) -> str:
         """Hash the units of a stage: the data version of its Dagster event."""
-        units = sorted((unit, entry.fingerprint) for unit, entry in self.units(stage).items())
-        return fingerprint(stage, units)
+        return fingerprint_of_units(stage, self.manifest.units(stage))
 
     @property
     def checks(self) -> tuple[CheckOutcome, ...]:
@@ -245,6 +244,12 @@ MIN_LISTED_OBJECTS = 3
 """Number of objects in a stage from which one listing is cheaper than a request for each."""
 
 MAX_CONCURRENT_HEADS = 8
+
+
+def fingerprint_of_units(stage: str, units: Mapping[str, StageEntry]) -> str:
+    """Hash the units of a stage, without the one that stands for the whole."""
+    parts = sorted((unit, entry.fingerprint) for unit, entry in units.items() if unit)
+    return fingerprint(stage, parts)
 
 
 def lost_units(store: ObjectStore, manifest: TileManifest) -> tuple[tuple[str, str], ...]:

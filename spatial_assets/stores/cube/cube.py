@@ -8,6 +8,7 @@ hash are known for the manifest of the tile.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
@@ -183,7 +184,22 @@ def shard_path(spec: CubeSpec, name: str, *, period: int, shard: Shard) -> str:
     spec.grid.shard_window(shard).slices_in(spec.extent)
     row = shard.row - spec.extent.row // spec.grid.shard
     column = shard.column - spec.extent.column // spec.grid.shard
-    return f"{layout.cube(spec.index)}/{name}/c/{period}/{row}/{column}"
+    return f"{layout.cube(spec.index)}/{name}/{spec.chunk_path(period, row, column)}"
+
+
+def shard_of_path(spec: CubeSpec, path: str) -> tuple[str, int, Shard] | None:
+    """Return the array, period and shard of a path that `shard_path` made; None for others."""
+    folder, _, rest = path.partition("/")
+    name, _, position = rest.partition("/")
+    if folder != layout.cube(spec.index) or name not in {spec.index, OBSERVATIONS}:
+        return None
+    pattern = r"(\d+)/(\d+)/(\d+)" if spec.chunk_keys == "v2" else r"c/(\d+)/(\d+)/(\d+)"
+    found = re.fullmatch(pattern, position)
+    if found is None:
+        return None
+    period, row, column = (int(number) for number in found.groups())
+    size = spec.grid.shard
+    return name, period, Shard(spec.extent.column // size + column, spec.extent.row // size + row)
 
 
 def _root(store: ObjectStore, index: str) -> tuple[bytes, CubeSpec]:
@@ -237,5 +253,9 @@ def _decoded(root: bytes, name: str, *, data: bytes, uri: str) -> NDArray[Any]:
 def _in_memory(root: bytes, name: str) -> dict[str, Buffer]:
     """Metadata of an array of one shard: zarr encodes and decodes, the store does the I/O."""
     document = json.loads(root)["consolidated_metadata"]["metadata"][name]
-    shape = document["chunk_grid"]["configuration"]["chunk_shape"]
-    return {ROOT: cpu.Buffer.from_bytes(json.dumps({**document, "shape": shape}).encode())}
+    alone = {
+        **document,
+        "shape": document["chunk_grid"]["configuration"]["chunk_shape"],
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+    }
+    return {ROOT: cpu.Buffer.from_bytes(json.dumps(alone).encode())}

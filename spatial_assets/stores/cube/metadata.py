@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import zarr
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from pyproj import CRS
 from zarr.abc.buffer import Buffer
 from zarr.codecs import BloscCodec
+from zarr.core.chunk_key_encodings import ChunkKeyEncodingParams
 from zarr.storage import MemoryStore
 
 from spatial_assets.errors import GridError, StoreError
@@ -27,7 +28,12 @@ from spatial_assets.geo.grid.pixel_grid import PixelGrid
 from spatial_assets.geo.periods import Periods
 from spatial_assets.geo.radiometry import FILL, INDEX_SCALE
 
-CUBE_SCHEMA = 1
+ChunkKeys = Literal["default", "v2"]
+"""Names of the chunk key encodings of Zarr v3: the chunk 0, 1, 2 is `c/0/1/2`, or `0/1/2`."""
+
+CUBE_SCHEMAS: Mapping[ChunkKeys, int] = {"default": 1, "v2": 2}
+"""Encoding -> schema of the declaration: versions that know only the first refuse the second."""
+
 SPEC_ATTRIBUTE = "spatial_assets"
 """Group attribute that contains the declaration."""
 
@@ -54,6 +60,9 @@ class CubeSpec:
 
     periods: Periods
     """Time axis."""
+
+    chunk_keys: ChunkKeys = "default"
+    """Encoding of the chunk keys of all arrays; `regrid` writes the other one beside."""
 
     long_name: str = field(default="", compare=False)
     """Description of the values, for the legend of a map."""
@@ -88,30 +97,42 @@ class CubeSpec:
             other,
             extent=Window(ours.column, ours.row, width, height),
             periods=self.periods.extended_to(other.periods.end),
+            chunk_keys=self.chunk_keys,
         )
 
     def _refuse_another(self, other: CubeSpec) -> None:
-        remedy = "give [storage] url a new prefix, or restore the setting"
+        regrid = "`spatial-assets regrid` moves them and computes nothing"
         if self.grid != other.grid:
             raise GridError(
                 f"{self.index}.zarr has pixels of {self.grid}, the project has {other.grid}; "
-                f"{remedy}"
+                "give [storage] url a new prefix, or restore the setting"
             )
         ours, theirs = self.periods, other.periods
-        if (ours.start, ours.length) != (theirs.start, theirs.length):
+        if ours.length != theirs.length:
             raise GridError(
-                f"the time axis of {self.index}.zarr counts {ours.length}s from {ours.start}, the "
-                f"project {theirs.length}s from {theirs.start}, so every stored period would move; "
-                f"[time] start or period changed: {remedy}"
+                f"the time axis of {self.index}.zarr counts {ours.length}s, the project "
+                f"{theirs.length}s: [time] period changed; give [storage] url a new prefix, or "
+                "restore the setting"
+            )
+        if ours.start != theirs.start:
+            raise GridError(
+                f"the time axis of {self.index}.zarr starts on {ours.start}, that of the project "
+                f"on {theirs.start}, so all stored periods change their places; {regrid}, or "
+                "restore [time] start"
             )
         if other.extent.column < self.extent.column or other.extent.row < self.extent.row:
             columns = max(self.extent.column - other.extent.column, 0)
             rows = max(self.extent.row - other.extent.row, 0)
             raise GridError(
-                f"the area now starts {columns} pixels further west and {rows} further north than "
-                f"{self.index}.zarr, so every stored shard would move; [area] can only grow east "
-                f"and south; {remedy}"
+                f"the area starts {columns} pixels further west and {rows} further north than "
+                f"{self.index}.zarr, so all stored shards change their places; {regrid}, or "
+                "restore [area]"
             )
+
+    def chunk_path(self, *position: int) -> str:
+        """Path of a chunk below its array, by its position on each axis."""
+        numbers = "/".join(str(number) for number in position)
+        return f"c/{numbers}" if self.chunk_keys == "default" else numbers
 
 
 def cube_documents(spec: CubeSpec) -> dict[str, bytes]:
@@ -149,54 +170,68 @@ def parsed_spec(root: bytes, *, index: str) -> CubeSpec:
     """
     try:
         own = json.loads(root)["attributes"][SPEC_ATTRIBUTE]
-        if own["schema"] == CUBE_SCHEMA:
-            column, row, width, height = own["extent"]
-            first, last = (date.fromisoformat(own["periods"][name]) for name in ("first", "last"))
-            return CubeSpec(
-                index=index,
-                grid=PixelGrid(**own["grid"]),
-                grid_id=own["grid_id"],
-                extent=Window(column, row, width, height),
-                periods=Periods(first, own["periods"]["length"], last),
-                long_name=own["long_name"],
-            )
+        if own["schema"] in CUBE_SCHEMAS.values():
+            return spec_from_document(own, index=index)
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(
             f"{index}.zarr/{ROOT} is damaged ({error!r}); delete that object: the next run "
             "writes it again and no pixel is lost"
         ) from error
     raise StoreError(
-        f"{index}.zarr has schema {own['schema']!r}, this version reads {CUBE_SCHEMA}; "
+        f"{index}.zarr has schema {own['schema']!r}, this version reads "
+        f"{' and '.join(str(schema) for schema in CUBE_SCHEMAS.values())}; "
         "use the version of spatial_assets that wrote it, or a newer one"
     )
 
 
 def group_attributes(spec: CubeSpec) -> dict[str, Any]:
     """Group attributes: CF, the geo conventions of zarr, and the declaration."""
-    grid, periods = spec.grid, spec.periods
     return {
         "Conventions": "CF-1.11",
-        "title": f"{spec.long_name or spec.index} by {periods.length}",
+        "title": f"{spec.long_name or spec.index} by {spec.periods.length}",
         **spatial_attributes(spec.geobox),
         "grid_id": spec.grid_id,
-        SPEC_ATTRIBUTE: {
-            "schema": CUBE_SCHEMA,
-            "grid_id": spec.grid_id,
-            "grid": {
-                "tile_matrix_set": grid.tile_matrix_set,
-                "pixel_zoom": grid.pixel_zoom,
-                "chunk": grid.chunk,
-                "shard": grid.shard,
-            },
-            "extent": [spec.extent.column, spec.extent.row, spec.extent.width, spec.extent.height],
-            "periods": {
-                "length": periods.length,
-                "first": periods.start.isoformat(),
-                "last": periods.end.isoformat(),
-            },
-            "long_name": spec.long_name,
-        },
+        SPEC_ATTRIBUTE: spec_document(spec),
     }
+
+
+def spec_document(spec: CubeSpec) -> dict[str, Any]:
+    """Return the declaration as JSON values."""
+    grid, periods = spec.grid, spec.periods
+    document: dict[str, Any] = {
+        "schema": CUBE_SCHEMAS[spec.chunk_keys],
+        "grid_id": spec.grid_id,
+        "grid": {
+            "tile_matrix_set": grid.tile_matrix_set,
+            "pixel_zoom": grid.pixel_zoom,
+            "chunk": grid.chunk,
+            "shard": grid.shard,
+        },
+        "extent": [spec.extent.column, spec.extent.row, spec.extent.width, spec.extent.height],
+        "periods": {
+            "length": periods.length,
+            "first": periods.start.isoformat(),
+            "last": periods.end.isoformat(),
+        },
+        "long_name": spec.long_name,
+    }
+    return document if spec.chunk_keys == "default" else {**document, "chunk_keys": "v2"}
+
+
+def spec_from_document(document: Mapping[str, Any], *, index: str) -> CubeSpec:
+    """Read what `spec_document` wrote; raises ValueError, KeyError or TypeError otherwise."""
+    column, row, width, height = document["extent"]
+    periods = document["periods"]
+    first, last = (date.fromisoformat(periods[name]) for name in ("first", "last"))
+    return CubeSpec(
+        index=index,
+        grid=PixelGrid(**document["grid"]),
+        grid_id=document["grid_id"],
+        extent=Window(column, row, width, height),
+        periods=Periods(first, periods["length"], last),
+        chunk_keys="v2" if document.get("chunk_keys") == "v2" else "default",
+        long_name=document["long_name"],
+    )
 
 
 def _add_pixels(group: zarr.Group, spec: CubeSpec, *, shape: tuple[int, ...]) -> None:
@@ -206,6 +241,7 @@ def _add_pixels(group: zarr.Group, spec: CubeSpec, *, shape: tuple[int, ...]) ->
         "shards": (1, spec.grid.shard, spec.grid.shard),
         "compressors": BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle"),
         "dimension_names": ("time", "y", "x"),
+        "chunk_key_encoding": chunk_key_encoding(spec),
     }
     located = {"grid_mapping": "spatial_ref", "coordinates": "spatial_ref"}
     group.create_array(
@@ -255,13 +291,23 @@ def _add_coordinates(group: zarr.Group, spec: CubeSpec) -> None:
         ("x", origin.c + origin.a * columns, crs.x),
         ("y", origin.f + origin.e * rows, crs.y),
     ):
-        _add_axis(group, name, values=values, attributes=attributes)
+        _add_axis(group, name, spec=spec, values=values, attributes=attributes)
     # A grid mapping variable has only attributes; its value has no meaning.
     group.create_array("spatial_ref", shape=(), dtype="int64", attributes=dict(crs.grid_mapping))
 
 
+def chunk_key_encoding(spec: CubeSpec) -> ChunkKeyEncodingParams:
+    """Chunk key encoding of the arrays, as zarr takes it."""
+    return ChunkKeyEncodingParams(name=spec.chunk_keys, separator="/")
+
+
 def _add_axis(
-    group: zarr.Group, name: str, *, values: NDArray[Any], attributes: Mapping[str, Any]
+    group: zarr.Group,
+    name: str,
+    *,
+    spec: CubeSpec,
+    values: NDArray[Any],
+    attributes: Mapping[str, Any],
 ) -> None:
     chunk = TIME_CHUNK if name == "time" else SPACE_CHUNK
     array = group.create_array(
@@ -270,6 +316,7 @@ def _add_axis(
         chunks=(chunk,),
         dtype=values.dtype,
         dimension_names=(name,),
+        chunk_key_encoding=chunk_key_encoding(spec),
         attributes=dict(attributes),
         config={"write_empty_chunks": True},
     )

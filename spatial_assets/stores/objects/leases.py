@@ -14,14 +14,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from urllib.parse import unquote
 
 from spatial_assets.errors import LeaseHeldError, SourceUnavailableError, StoreError
 from spatial_assets.retries import Backoff, no_jitter, with_retries
 from spatial_assets.stores import layout
+from spatial_assets.stores.objects.batches import in_parallel
 from spatial_assets.stores.objects.json import from_json, to_json
+from spatial_assets.stores.objects.regrid_journal import refuse_during_regrid
 from spatial_assets.stores.objects.store import ObjectStore
 
 logger = logging.getLogger(__name__)
+
+REGRID_LEASE = "regrid"
+"""Lease of the process that moves the objects of the store; it excludes all others."""
 
 READ_ATTEMPTS = 5  # the newest record may be superseded and deleted before it is read
 POLL_SECONDS = 0.2  # between attempts to acquire; a cube is locked for less than a second
@@ -164,6 +170,7 @@ def acquire(
 
     Raises:
         LeaseHeldError: another writer holds it; the message names the writer and the expiry.
+        RegridUnderWayError: the objects of the store are being moved.
     """
     log, now = LeaseLog(store, name), clock()
     newest = log.newest()
@@ -172,7 +179,23 @@ def acquire(
     record = log.append(newest, owner=owner, until=now + ttl)
     if record is None:
         raise log.refusal(log.newest(), now)
-    return Lease(log, record, ttl=ttl, clock=clock)
+    held = Lease(log, record, ttl=ttl, clock=clock)
+    if name != REGRID_LEASE:
+        _refuse_during_regrid(store, held)
+    return held
+
+
+def _refuse_during_regrid(store: ObjectStore, held: Lease) -> None:
+    """Release a lease if objects are being moved.
+
+    In this order: `regrid` writes its journal before it looks for leases, so one of the two sees
+    the other.
+    """
+    try:
+        refuse_during_regrid(store)
+    except BaseException:
+        held.release()
+        raise
 
 
 @contextmanager
@@ -208,6 +231,25 @@ def lease(
         except SourceUnavailableError as error:
             # All writes under the lease are done; it expires on its own.
             logger.warning("lease %s stays held until %s: %s", name, held.until, error)
+
+
+def active_leases(
+    store: ObjectStore, kind: str, *, now: datetime, alive: Callable[[], None]
+) -> dict[str, LeaseRecord]:
+    """Map the names of the leases of a kind, such as `tile`, that are held now to their records.
+
+    `alive` is called between batches of requests.
+    """
+    folder = layout.lease(kind)
+    newest = {info.path.rpartition("/")[0]: info.path for info in store.list(folder)}
+    names = [path.removeprefix(f"{layout.LEASES_FOLDER}/") for path in newest]
+    found = in_parallel(store, lambda name: _newest_of(store, name), names, alive=alive)
+    records = zip(names, found, strict=True)
+    return {name: held for name, held in records if held is not None and held.is_active(now)}
+
+
+def _newest_of(store: ObjectStore, escaped: str) -> LeaseRecord | None:
+    return LeaseLog(store, unquote(escaped)).newest()
 
 
 def require_exclusive_creation(store: ObjectStore) -> None:

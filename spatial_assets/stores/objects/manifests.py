@@ -291,14 +291,21 @@ def _read_part(store: ObjectStore, head: TileManifest, month: str) -> StageUnits
     return None
 
 
-def commit_manifest(store: ObjectStore, manifest: TileManifest) -> TileManifest:
+def commit_manifest(
+    store: ObjectStore, manifest: TileManifest, *, versions: Mapping[str, str] | None = None
+) -> TileManifest:
     """Put the parts that changed, then the head, which commits the new objects of the tile.
 
     A kill in between leaves the old head with its parts. Parts that no head names are removed
     when their month is next written, or by `prune`.
 
+    Args:
+        store: holds the objects.
+        manifest: of the tile.
+        versions: library -> version that computed it; default: those of this process.
+
     Returns:
-        The manifest as stored, stamped with the versions of this process.
+        The manifest as stored, stamped with the versions.
     """
     months = by_month(manifest.stages)
     manifest = with_months(store, manifest, months)  # never replace units that were not read
@@ -317,7 +324,7 @@ def commit_manifest(store: ObjectStore, manifest: TileManifest) -> TileManifest:
         parts[month] = part
     committed = replace(
         manifest,
-        versions=software_versions(),
+        versions=software_versions() if versions is None else versions,
         parts=dict(sorted(parts.items())),
         settled={month: each for month, each in manifest.settled.items() if month in parts},
         crs=crs,

@@ -1,4 +1,4 @@
-"""Objects by path: a local folder or an S3 prefix behind the same seven methods.
+"""Objects by path: a local folder or an S3 prefix behind the same eight methods.
 
 Other modules interpret the bytes; `layout` builds the paths. In a folder an object is first written
 to a temporary file `path#1`, then renamed. A killed writer leaves that file behind; since paths are
@@ -87,6 +87,10 @@ class ObjectStore:
         """Pickle the URL alone: keys stay in the environment of each process."""
         return (open_store, (self.url,))
 
+    def within(self, folder: str) -> ObjectStore:
+        """Return the store of the objects below a folder, with paths relative to it."""
+        return ObjectStore(locate(f"{self.url}/{checked(folder)}"), self._env)
+
     def uri(self, path: str) -> str:
         """Return a file path or s3:// URI that other tools understand."""
         return f"{self.url}/{checked(path)}"
@@ -122,6 +126,20 @@ class ObjectStore:
                 # Still ours if the response to an earlier attempt was lost.
                 return self.find(path) == data
         return True
+
+    def copy(self, source: str, target: str) -> None:
+        """Copy an object within the store, atomically: the server copies; a folder links the file.
+
+        Objects are only replaced whole, so a linked file never changes under its other name.
+
+        Raises:
+            StoreError: there is no object `source`, or the store refuses the request.
+        """
+        with self.translated_errors("copy", source):
+            remove_abandoned(self._location, checked(target))
+            with_store_retries(
+                lambda: obstore.copy(self._backend, checked(source), checked(target))
+            )
 
     def get(self, path: str) -> bytes:
         """Return the bytes of the object.
