@@ -44,8 +44,10 @@ class ManifestMove:
                 moved = self._entry(entry)
                 if moved is not None:
                     stages.setdefault(stage, {})[unit] = moved
-        after = self._with_rows(before, replace(before, stages=stages))
-        return _with_whole_stages(before, after)
+        # All parts are written; with another start each month is walked again, and unchanged.
+        settled = before.settled if self.moves[0].shift == 0 else {}
+        after = replace(before, stages=stages, settled=settled, parts={}, crs={})
+        return _with_whole_stages(before, self._with_rows(before, after))
 
     def _with_rows(self, before: TileManifest, after: TileManifest) -> TileManifest:
         """Let the rows of `tile_index` count as written, if they did and periods were left out."""

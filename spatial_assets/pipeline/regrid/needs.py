@@ -18,10 +18,10 @@ from spatial_assets.stores.objects.store import ObjectStore
 
 @dataclass(frozen=True, kw_only=True)
 class RegridPlan:
-    """What a `regrid` would do; nothing of it has been done."""
+    """Plan of a `regrid`; nothing of it has been done."""
 
     reasons: tuple[str, ...]
-    """What changed in the project, for people; empty if only axes get shorter."""
+    """Changes of the project, for people; empty if only axes get shorter."""
 
     moves: tuple[CubeMove, ...]
     """Each stored cube before and after."""

@@ -18,7 +18,6 @@ from datetime import datetime, timedelta
 from urllib.parse import unquote
 
 from spatial_assets.errors import LeaseHeldError
-from spatial_assets.pipeline.regrid.inputs import inputs_on_new_axis
 from spatial_assets.pipeline.regrid.manifests import ManifestMove
 from spatial_assets.pipeline.regrid.needs import (
     RegridPlan,
@@ -26,6 +25,7 @@ from spatial_assets.pipeline.regrid.needs import (
     planned_regrid,
     stored_cubes,
 )
+from spatial_assets.pipeline.regrid.rows import inputs_on_new_axis, states_of_fewer_units
 from spatial_assets.pipeline.stages import TILE_INDEX, by_boundary
 from spatial_assets.project import Project
 from spatial_assets.retries import Backoff, no_jitter, with_retries
@@ -38,7 +38,12 @@ from spatial_assets.stores.cube.regrid import (
 )
 from spatial_assets.stores.objects.batches import in_parallel
 from spatial_assets.stores.objects.leases import REGRID_LEASE, Lease, active_leases, lease
-from spatial_assets.stores.objects.manifests import commit_manifest, read_manifest
+from spatial_assets.stores.objects.manifests import (
+    TileManifest,
+    commit_manifest,
+    read_head,
+    read_manifest,
+)
 from spatial_assets.stores.objects.regrid_journal import (
     RegridJournal,
     RegridPhase,
@@ -50,6 +55,7 @@ from spatial_assets.stores.objects.regrid_journal import (
 )
 from spatial_assets.stores.objects.store import ObjectInfo, ObjectStore
 from spatial_assets.stores.rows import Replace, RowChange
+from spatial_assets.stores.stage_facts import WHOLE_STAGE
 from spatial_assets.stores.tables.database import Database
 
 REGRID_LEASE_TTL = timedelta(minutes=2)
@@ -127,7 +133,7 @@ class Regrid:
             self._stage(moves, held)
             journal = self._entered(journal, "switching")
         if journal.phase == "switching":
-            self._switch_rows(journal, moves)
+            self._switch_rows(journal, moves, held)
             for move in moves:
                 put_documents(self.store, move.new)
             self._install(held)
@@ -186,25 +192,26 @@ class Regrid:
         in_parallel(self.store, stage, sorted(manifest_keys(self.store)), alive=held.keep_alive)
 
     def _install(self, held: Lease) -> None:
-        """Replace the manifests by the staged ones, object by object."""
+        """Replace the manifests by the staged ones: parts, then heads; delete the former parts."""
         folder = f"{layout.REGRID_FOLDER}/"
-        staged = {
-            info.path: info.path.removeprefix(folder)
-            for info in self.store.list(layout.REGRID_FOLDER)
-        }
-        replaced = {key for path in staged.values() if (key := manifest_key(path)) is not None}
-        stale = [
-            info
-            for info in self.store.list(layout.MANIFESTS_FOLDER)
-            if manifest_key(info.path) in replaced and info.path not in set(staged.values())
-        ]
-        copy = self.store.copy
-        in_parallel(
-            self.store, lambda job: copy(*job), sorted(staged.items()), alive=held.keep_alive
-        )
-        delete_all(self.store, stale, alive=held.keep_alive)
+        staged = [info.path for info in self.store.list(layout.REGRID_FOLDER)]
+        heads = f"{folder}{layout.MANIFESTS_FOLDER}/"
+        for of_heads in (False, True):
+            jobs = [path for path in staged if path.startswith(heads) == of_heads]
+            in_parallel(
+                self.store,
+                lambda path: self.store.copy(path, path.removeprefix(folder)),
+                jobs,
+                alive=held.keep_alive,
+            )
+        named = {path.removeprefix(folder) for path in staged}
+        parts = self.store.list(layout.MANIFEST_PARTS_FOLDER)
+        former = [info for info in parts if info.path not in named]
+        delete_all(self.store, former, alive=held.keep_alive)
 
-    def _switch_rows(self, journal: RegridJournal, moves: tuple[CubeMove, ...]) -> None:
+    def _switch_rows(
+        self, journal: RegridJournal, moves: tuple[CubeMove, ...], held: Lease
+    ) -> None:
         """Bring the rows to the new axis: those of periods that were given up are deleted."""
         project, database = self.project, self.database
         grid = project.grid_id
@@ -216,8 +223,28 @@ class Regrid:
             for table in (*tables, TILE_INDEX)
         ]
         changes += inputs_on_new_axis(project, database, moves[0])
+        if journal.operation["removed"]:
+            changes += states_of_fewer_units(database, grid, self._whole_stages(held))
         if changes:
             database.commit(changes)
+
+    def _whole_stages(self, held: Lease) -> dict[tuple[str, str], tuple[str, str]]:
+        """Map (tile, stage) to the fingerprint of the whole stage before and after the move."""
+        staging = self.store.within(layout.REGRID_FOLDER)
+        keys = sorted(manifest_keys(staging))
+
+        def both(key: str) -> tuple[TileManifest | None, TileManifest | None]:
+            return read_head(self.store, key), read_head(staging, key)
+
+        heads = zip(keys, in_parallel(self.store, both, keys, alive=held.keep_alive), strict=True)
+        return {
+            (key, stage): (old.fingerprint, new.fingerprint)
+            for key, (before, after) in heads
+            if before is not None and after is not None
+            for stage in before.stages
+            if (old := before.entry(stage, WHOLE_STAGE)) is not None
+            and (new := after.entry(stage, WHOLE_STAGE)) is not None
+        }
 
     def clean(self) -> int:
         """Delete the shards under the keys of before the last move; return their number.

@@ -20,6 +20,7 @@ from spatial_assets.indices import INDICES
 from spatial_assets.pipeline import ownership
 from spatial_assets.pipeline.engines.engine import Engine
 from spatial_assets.pipeline.outcome import TileOutcome
+from spatial_assets.pipeline.regrid.needs import require_no_regrid
 from spatial_assets.pipeline.run.commit import Committer
 from spatial_assets.pipeline.run.known_states import KnownStates
 from spatial_assets.pipeline.run.run import Run
@@ -92,6 +93,7 @@ class TilePipeline:
         retry_budget.refill()
         ownership.claim(project, self.store, self.database)
         claim_grid(self.store, project.grid_id, grid=project.grid.model_dump(mode="json"))
+        require_no_regrid(project, self.store)
         log = RunLog(
             database=self.database,
             grid_id=project.grid_id,

@@ -33,10 +33,10 @@ class RegridJournal:
     """Time of the beginning, ISO, UTC."""
 
     why: str
-    """What changed in the project file, for people."""
+    """Changes of the project file, for people."""
 
     phase: RegridPhase
-    """How far it is."""
+    """Phase that it has reached."""
 
     operation: Mapping[str, Any] = field(default_factory=dict)
     """Everything that decides what is written, as JSON values."""
@@ -53,7 +53,7 @@ def stored_journal(store: ObjectStore) -> RegridJournal | None:
         return None
     where = store.uri(layout.REGRID)
     try:
-        document = from_json(data)
+        document: dict[str, Any] = from_json(data)
         if document.pop("schema") == JOURNAL_SCHEMA:
             return RegridJournal(**document)
     except (ValueError, KeyError, TypeError) as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pytest
 import xarray as xr
 
 from spatial_assets.errors import GridError, LeaseHeldError, RegridUnderWayError
+from spatial_assets.pipeline import ownership
 from spatial_assets.pipeline.outcome import State
 from spatial_assets.pipeline.regrid.needs import regrid_reasons
 from spatial_assets.pipeline.regrid.operation import Regrid, manifest_keys
@@ -43,25 +44,11 @@ from spatial_assets_tests.fixtures.two_zone_project import (
 )
 
 EASTERN_TILE = [11.97, 46.1, 12.1, 46.2]
-REGIONS: Mapping[str, object] = {
-    "type": "FeatureCollection",
-    "features": [
-        {
-            "type": "Feature",
-            "properties": {"region_id": name},
-            "geometry": {
-                "type": "Polygon",
-                "coordinates": [[[w, 46.0], [e, 46.0], [e, 46.3], [w, 46.3], [w, 46.0]]],
-            },
-        }
-        for name, w, e in (("west", 11.8, 12.0), ("east", 12.0, 12.2))
-    ],
-}
-SMALL = {"area": {"bbox": EASTERN_TILE}, "time": {"start": "2023-08-01", "end": None}}
-GROWN = {"area": {"bbox": TWO_TILES}, "time": {"start": "2023-06-01", "end": None}}
-LATER_START = {"area": {"bbox": EASTERN_TILE}, "time": {"start": "2023-09-01", "end": None}}
+Tables = Mapping[str, Mapping[str, object]]
 
-Write = Callable[..., Project]
+SMALL: Tables = {"area": {"bbox": EASTERN_TILE}, "time": {"start": "2023-08-01", "end": None}}
+GROWN: Tables = {"area": {"bbox": TWO_TILES}, "time": {"start": "2023-06-01", "end": None}}
+LATER_START: Tables = {"area": {"bbox": EASTERN_TILE}, "time": {"start": "2023-09-01", "end": None}}
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +112,7 @@ def described(project: Project) -> dict[str, Any]:
 
 
 def differences(one: dict[str, Any], other: dict[str, Any]) -> dict[Any, Any]:
-    """What two descriptions of manifests do not agree on."""
+    """Units of manifests that two descriptions do not agree on."""
     return {
         (key, *unit): (one.get(key, {}).get(unit), other.get(key, {}).get(unit))
         for key in one.keys() | other.keys()
@@ -141,7 +128,7 @@ def without_times(found: list[dict[str, object]]) -> list[dict[str, object]]:
 
 @pytest.mark.parametrize("changes", [GROWN, LATER_START], ids=["grown", "later start"])
 def test_a_moved_product_is_the_one_that_a_new_store_would_have(
-    changes: Mapping[str, Any], made: Path, catalog: Path, tmp_path: Path
+    changes: Tables, made: Path, catalog: Path, tmp_path: Path
 ) -> None:
     before = view(load_project(made, {}))
     keys = load_project(made, {}).partitioning.keys
@@ -181,7 +168,7 @@ def test_a_product_grows_again_and_again_and_keeps_no_more_than_two_sets_of_keys
     first = view(load_project(made, {}))
     project = write_project(made, catalog, **GROWN)
     assert regrid_of(project)
-    earlier = {**GROWN, "time": {"start": "2023-01-15", "end": None}}
+    earlier: Tables = {**GROWN, "time": {"start": "2023-01-15", "end": None}}
     project = write_project(made, catalog, **earlier)
 
     assert regrid_of(project)
@@ -280,10 +267,12 @@ class StoreOfDyingProcess(ObjectStore):
 
 
 def test_a_regrid_that_is_killed_before_any_of_its_writes_is_completed_by_the_next(
-    made: Path, catalog: Path, tmp_path: Path
+    catalog: Path, tmp_path: Path
 ) -> None:
+    made, august = tmp_path / "made", {"scenes": {"datetime": "../2023-08-31"}}
+    run_tiles(write_project(made, catalog, **SMALL, **august))
     before = view(load_project(made, {}))
-    project = write_project(made, catalog, **GROWN)
+    project = write_project(made, catalog, **GROWN, **august)
     expected = shutil.copytree(made, tmp_path / "expected")
     regrid_of(load_project(expected, {}))
     wanted, wanted_objects = view(load_project(expected, {})), described(load_project(expected, {}))
@@ -302,7 +291,7 @@ def test_a_regrid_that_is_killed_before_any_of_its_writes_is_completed_by_the_ne
         assert seen.equals(before) or seen.equals(wanted)
         if store_of(project).head("regrid.json") is not None:
             with pytest.raises(RegridUnderWayError, match="spatial-assets regrid` to complete"):
-                run_tiles(project)
+                ownership.verify(project, store_of(project), None)
         regrid_of(project, now=NOON + dt.timedelta(minutes=3))
         xr.testing.assert_equal(view(project), wanted)
         assert differences(described(project), wanted_objects) == {}
@@ -331,7 +320,7 @@ def test_no_tile_is_worked_on_meanwhile(made: Path, catalog: Path) -> None:
 
 
 def test_a_tile_that_is_due_stays_due(made: Path, catalog: Path) -> None:
-    changed = {**GROWN, "time": {"start": "2023-06-01", "end": None, "composite": "max"}}
+    changed: Tables = {**GROWN, "time": {"start": "2023-06-01", "end": None, "composite": "max"}}
     project = write_project(made, catalog, **changed)
     (old,) = rows(project, "tile_inputs")
 
@@ -343,7 +332,7 @@ def test_a_tile_that_is_due_stays_due(made: Path, catalog: Path) -> None:
 def test_scenes_left_out_before_the_start_are_looked_for_after_it_moved(
     catalog: Path, tmp_path: Path
 ) -> None:
-    late = {**SMALL, "time": {"start": "2023-09-01", "end": None}}
+    late: Tables = {**SMALL, "time": {"start": "2023-09-01", "end": None}}
     run_tiles(write_project(tmp_path, catalog, **late))
     project = write_project(tmp_path, catalog, **SMALL)
     before = rows(project, "tile_inputs")
@@ -383,7 +372,7 @@ def test_a_bucket_and_postgis_are_moved_as_a_folder_and_a_file_are(
 
 
 def test_pixels_of_another_size_are_refused_with_the_remedy(made: Path, catalog: Path) -> None:
-    finer = {**SMALL, "grid": {"pixel_zoom": 11, "level": 11}}
+    finer: Tables = {**SMALL, "grid": {"pixel_zoom": 11, "level": 11}}
     project = write_project(made, catalog, **finer)
 
     with pytest.raises(GridError, match="url a new prefix"):

@@ -81,21 +81,21 @@ def test_a_smaller_area_and_a_shorter_axis_change_nothing(store: ObjectStore) ->
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        pytest.param({"corner": Shard(1099, 700)}, "128 pixels further west", id="west"),
-        pytest.param({"corner": Shard(1100, 698)}, "256 further north", id="north"),
+        pytest.param({"corner": Shard(1099, 700)}, "128 pixels further west .* regrid", id="west"),
+        pytest.param({"corner": Shard(1100, 698)}, "256 further north .* regrid", id="north"),
         pytest.param(
             {"periods": Periods(date(2022, 12, 1), "month", date(2023, 12, 31))},
-            "from 2022-12-01",
+            "starts on 2023-01-01, that of the project on 2022-12-01, .* regrid",
             id="earlier",
         ),
         pytest.param(
             {"periods": Periods(date(2023, 2, 1), "month", date(2023, 12, 31))},
-            "every stored period would move",
+            "all stored periods change their places; .* regrid",
             id="later",
         ),
         pytest.param(
             {"periods": Periods(date(2023, 1, 1), "year", date(2023, 12, 31))},
-            "counts months .* years",
+            "counts months, the project years.* new prefix",
             id="another-period",
         ),
     ],
@@ -106,10 +106,9 @@ def test_what_would_move_stored_pixels_is_refused_with_the_remedy(
     make(folder_store)
     before = folder_store.list()
 
-    with pytest.raises(GridError, match=said) as caught:
+    with pytest.raises(GridError, match=said):
         make(folder_store, spec(**change))
 
-    assert "new prefix" in str(caught.value)
     assert folder_store.list() == before
 
 

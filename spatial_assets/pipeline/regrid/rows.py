@@ -1,8 +1,8 @@
-"""The recorded inputs of tiles after the time axis moved: its start is one of their settings."""
+"""Rows of tiles after the time axis moved: its start is one of the settings they were made with."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
@@ -64,7 +64,7 @@ def _renamed_settings(project: Project, axis: CubeMove) -> dict[tuple[str, str],
     now = stage_settings(project)
     first, last = axis.old.periods.first_day(0), axis.old.periods.last_day(0)
     days: list[date | None] = [None, *_days(first, last)]
-    renamed = {}
+    renamed: dict[tuple[str, str], str] = {}
     for day in days:
         time = project.time.model_copy(update={"start": day})
         before = stage_settings(project.model_copy(update={"time": time}))
@@ -77,3 +77,23 @@ def _days(first: date, last: date) -> Iterator[date]:
     while day <= last:
         yield day
         day += timedelta(days=1)
+
+
+def states_of_fewer_units(
+    database: Database, grid_id: str, whole: Mapping[tuple[str, str], tuple[str, str]]
+) -> Iterator[RowChange]:
+    """Yield the states of stages that lost units, so that their rows count as present.
+
+    Args:
+        database: holds the states.
+        grid_id: of the project.
+        whole: (tile, stage) -> fingerprint of the whole stage before and after.
+    """
+    rows = database.rows("tile_state", {"grid_id": grid_id}) if whole else []
+    changed: list[Mapping[str, object]] = []
+    for row in rows:
+        before, after = whole.get((str(row["tile"]), str(row["stage"])), ("", ""))
+        if before and row["fingerprint"] == before != after:
+            changed.append({**row, "fingerprint": after})
+    for first in range(0, len(changed), TILES_PER_CHANGE):
+        yield Upsert("tile_state", changed[first : first + TILES_PER_CHANGE])
