@@ -46,7 +46,10 @@ class Facts:
         )
 
 
-USAGE = "python -m benchmarks full | quick | trial | page [SIZE] | part SIZE NAME FOLDER"
+USAGE = (
+    "python -m benchmarks full | quick | trial | page [SIZE] | part SIZE NAME FOLDER | events | "
+    "backfill sqlite|postgres TILES"
+)
 TIMEOUT_FACTOR = 5.0
 """Factor of the expected time after which a part is stopped; the minimum is five minutes."""
 
@@ -60,8 +63,25 @@ def main(arguments: list[str]) -> int:
             return write_page("full")
         case ["page", "full" | "quick" | "trial" as size]:
             return write_page(size)
+        case ["events" | "backfill", *_]:
+            return print_dagster(arguments)
         case ["part", size, name, folder]:
             return part(size, name, Path(folder))
+    print(f"usage: {USAGE}", file=sys.stderr)
+    return 2
+
+
+def print_dagster(arguments: list[str]) -> int:
+    """Print figures of Dagster alone, which need no scenes."""
+    from benchmarks import events, first_tile, results  # noqa: PLC0415 - contestants import this
+
+    match arguments:
+        case ["events"]:
+            print(results.table(events.rows()))
+            return 0
+        case ["backfill", "sqlite" | "postgres" as storage, tiles] if tiles.isdecimal():
+            print(first_tile.measure(storage, int(tiles)))
+            return 0
     print(f"usage: {USAGE}", file=sys.stderr)
     return 2
 

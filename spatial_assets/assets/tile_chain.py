@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -38,6 +38,25 @@ if TYPE_CHECKING:
     from spatial_assets.pipeline.run.driver import TilePipeline
 
 
+class RangePolicy(dg.BackfillPolicy):
+    """Backfill in runs of neighbouring tiles, each of at most `max_partitions_per_run`.
+
+    The daemon and the webserver receive the number, and split a larger backfill, whoever launched
+    it. In this process the policy presents itself as that of a single run: the option
+    `--partition-range` of Dagster's command line requires it, and executes the range in one run.
+    """
+
+    __slots__ = ()
+
+    @property
+    def policy_type(self) -> Any:  # noqa: ANN401 - an enumeration of Dagster that it does not export
+        """Type of the policy, for the process that has the code."""
+        return dg.BackfillPolicy.single_run().policy_type
+
+
+RangePolicy.__name__ = dg.BackfillPolicy.__name__  # by which Dagster knows how to serialize it
+
+
 @accepted_warnings()
 def tile_chain(project: Project) -> dg.AssetsDefinition:
     """Return the assets of the chain for a project."""
@@ -52,8 +71,7 @@ def tile_chain(project: Project) -> dg.AssetsDefinition:
             *run_check_specs(project, chain),
         ],
         partitions_def=partitions,
-        # --partition-range requires the whole range in one run
-        backfill_policy=dg.BackfillPolicy.single_run(),
+        backfill_policy=RangePolicy(project.compute.max_tiles_per_run),
         can_subset=True,
     )
     def assets(

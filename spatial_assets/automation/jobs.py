@@ -1,4 +1,4 @@
-"""Jobs: all tiles, the tiles of each region, and all boundary sets."""
+"""Jobs: the assets of the tiles, ranges of tiles, and all boundary sets."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import dagster as dg
 from spatial_assets.assets.asset_keys import run_tags
 from spatial_assets.assets.boundaries import BOUNDARY_GROUP
 from spatial_assets.assets.specs import TILE_GROUP
-from spatial_assets.automation.region_jobs import region_jobs
+from spatial_assets.automation.range_jobs import range_jobs
 from spatial_assets.instance.dagster_internals import AssetJob
 from spatial_assets.project import Project
 
@@ -26,7 +26,7 @@ def project_jobs(project: Project, chain: dg.AssetsDefinition) -> list[AssetJob 
             group=TILE_GROUP,
             description="All stages of the tiles it is launched for.",
         ),
-        *region_jobs(project, chain),
+        *range_jobs(project, chain),
     ]
     if project.boundaries:
         jobs.append(

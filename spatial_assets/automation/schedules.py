@@ -8,7 +8,7 @@ import dagster as dg
 
 from spatial_assets.assets.boundaries import BOUNDARY_GROUP
 from spatial_assets.assets.specs import TILE_GROUP
-from spatial_assets.automation.region_jobs import region_job_name
+from spatial_assets.automation.range_jobs import region_job_name
 from spatial_assets.automation.tiles_in_progress import (
     RANGE_END_TAG,
     RANGE_START_TAG,

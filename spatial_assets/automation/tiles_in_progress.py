@@ -12,7 +12,7 @@ import dagster as dg
 
 from spatial_assets.assets.asset_keys import asset_key, is_foreign
 from spatial_assets.assets.specs import TILE_GROUP
-from spatial_assets.automation.region_jobs import (
+from spatial_assets.automation.range_jobs import (
     FIRST_TILE_TAG,
     LAST_TILE_TAG,
     region_job_name,

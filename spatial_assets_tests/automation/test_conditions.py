@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from spatial_assets import tile_asset
-from spatial_assets.automation.region_jobs import FIRST_TILE_TAG, LAST_TILE_TAG
+from spatial_assets.automation.range_jobs import FIRST_TILE_TAG, LAST_TILE_TAG
 from spatial_assets.automation.sensors import TILE_SENSOR
 from spatial_assets.automation.tile_due import TileDue
 from spatial_assets.definitions import build_definitions

@@ -9,10 +9,8 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from spatial_assets.cli.launching.backfill import batches
 from spatial_assets.cli.launching.webserver_client import WebserverClient, webserver_client
 from spatial_assets.errors import LaunchError, SettingsError
-from spatial_assets.pipeline.key_ranges import key_ranges
 from spatial_assets_tests.cli.fake_dagster_webserver import FakeWebserver
 from spatial_assets_tests.fixtures.web_server import WebServer
 
@@ -234,18 +232,14 @@ def test_nothing_chosen_launches_nothing(run: Run, four_tile_project: Path) -> N
     assert "nothing to do" in result.stdout
 
 
-@pytest.mark.parametrize(
-    ("chosen", "longest", "expected"),
-    [
-        ("acdf", 9, [["a-a", "c-d", "f-f"]]),
-        ("abcd", 2, [["a-b"], ["c-d"]]),
-        ("abcdf", 2, [["a-b", "f-f"], ["c-d"]]),
-        ("abcdef", 2, [["a-b", "e-f"], ["c-d"]]),
-    ],
-)
-def test_no_two_ranges_of_a_backfill_touch(
-    chosen: str, longest: int, expected: list[list[str]]
+def test_the_number_of_runs_follows_the_limit_of_a_run(
+    run: Run, four_tile_project: Path, web: WebServer, dagster: FakeWebserver
 ) -> None:
-    found = batches("abcdef", key_ranges("abcdef", chosen, longest=longest))
+    file = four_tile_project / "project.toml"
+    file.write_text(file.read_text().replace("[compute]", "[compute]\nmax_tiles_per_run = 3"))
 
-    assert [[f"{each.first}-{each.last}" for each in batch] for batch in found] == expected
+    result = run("--project", four_tile_project, "materialize", *STAGES, "--launch", web.url)
+
+    (launched,) = dagster.launched
+    assert launched["tiles"] == list(dagster.tiles)
+    assert result.stdout == f"backfill b1: 4 tiles in 2 runs, {web.url}/runs/b/b1\n"

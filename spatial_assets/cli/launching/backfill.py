@@ -1,7 +1,7 @@
 """Launch of a backfill of selected tiles, as the UI does, after a check of the served project.
 
-Dagster makes one run of each contiguous range of tiles. A range that exceeds the limit of a run is
-split, and its parts go to two backfills in turn, since Dagster would join neighbours in one.
+Dagster makes one run of each contiguous range of tiles, and splits a range that exceeds the limit
+of a run, which the backfill policy of the tile chain tells it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from spatial_assets.cli.app.console import format_count, format_list
 from spatial_assets.cli.launching.webserver_client import WebserverClient
 from spatial_assets.errors import LaunchError
-from spatial_assets.pipeline.key_ranges import KeyRange, key_ranges
+from spatial_assets.pipeline.key_ranges import key_ranges
 from spatial_assets.pipeline.stages import RAW, by_boundary
 from spatial_assets.project import Project
 from spatial_assets.project.sections.identity import PROJECT_TAG
@@ -95,47 +95,16 @@ def launch(
     keys: Iterable[str],
     *,
     assets: Sequence[str],
-) -> tuple[Backfill, ...]:
-    """Launch a backfill of these tiles, or two if a range had to be split.
+) -> Backfill:
+    """Launch a backfill of these tiles.
 
     Raises:
         LaunchError: Dagster refused.
     """
     all_keys = project.partitioning.keys
-    ranges = key_ranges(all_keys, keys, longest=project.compute.max_tiles_per_run)
-    return tuple(
-        _launch(webserver, project, batch, assets=assets) for batch in batches(all_keys, ranges)
-    )
-
-
-def batches(
-    all_keys: Sequence[str], ranges: Sequence[KeyRange]
-) -> tuple[tuple[KeyRange, ...], ...]:
-    """Divide the ranges into one or two batches without adjacent ranges in a batch. Pure."""
-    position = {key: number for number, key in enumerate(all_keys)}
-    divided: tuple[list[KeyRange], list[KeyRange]] = ([], [])
-    before: KeyRange | None = None
-    into = 0
-    for each in ranges:
-        touches = before is not None and position[before.last] + 1 == position[each.first]
-        into = 1 - into if touches else 0
-        divided[into].append(each)
-        before = each
-    return tuple(tuple(batch) for batch in divided if batch)
-
-
-def _launch(
-    webserver: WebserverClient,
-    project: Project,
-    batch: Sequence[KeyRange],
-    *,
-    assets: Sequence[str],
-) -> Backfill:
-    all_keys = project.partitioning.keys
-    position = {key: number for number, key in enumerate(all_keys)}
-    tiles = [
-        key for each in batch for key in all_keys[position[each.first] : position[each.last] + 1]
-    ]
+    chosen = set(keys)
+    tiles = [key for key in all_keys if key in chosen]
+    ranges = key_ranges(all_keys, tiles, longest=project.compute.max_tiles_per_run)
     answer = webserver.execute(
         LAUNCH_MUTATION,
         tiles=tiles,
@@ -147,7 +116,7 @@ def _launch(
         message = f"Dagster at {webserver.url} refused the backfill: {reason}"
         raise LaunchError(message)
     name = str(answer["backfillId"])
-    runs = len(batch) * runs_per_range(assets)
+    runs = len(ranges) * runs_per_range(assets)
     return Backfill(name, f"{webserver.url}/runs/b/{name}", len(tiles), runs)
 
 

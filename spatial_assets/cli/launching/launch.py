@@ -1,4 +1,4 @@
-"""`materialize --launch`: launches backfills of selected tiles in Dagster and follows them."""
+"""`materialize --launch`: launches a backfill of selected tiles in Dagster and follows it."""
 
 from __future__ import annotations
 
@@ -53,15 +53,14 @@ def launch_tiles(
     assets = (*selection.stages, *boundaries)
     require_same_project(webserver, project, assets)
     before = bad_tiles(project, keys, selection.stages)
-    backfills = launch(webserver, project, keys, assets=assets)
-    for each in backfills:
-        scope = f"{format_count(each.tiles, 'tile')} in {format_count(each.runs, 'run')}"
-        scope += ", boundaries in another" if boundaries else ""
-        click.echo(f"backfill {each.id}: {scope}, {each.url}")
+    backfill = launch(webserver, project, keys, assets=assets)
+    scope = f"{format_count(backfill.tiles, 'tile')} in {format_count(backfill.runs, 'run')}"
+    scope += ", boundaries in another" if boundaries else ""
+    click.echo(f"backfill {backfill.id}: {scope}, {backfill.url}")
     if wait:
-        ended = follow_backfills(webserver, backfills, stage=selection.stages[-1])
+        ended = follow_backfill(webserver, backfill, stage=selection.stages[-1])
         after = bad_tiles(project, keys, selection.stages)
-        report_end(ended, before=before, after=after, urls=[each.url for each in backfills])
+        report_end(ended, before=before, after=after, url=backfill.url)
 
 
 def boundary_assets_to_launch(opened: OpenProject, selection: AssetSelection) -> tuple[str, ...]:
@@ -75,13 +74,13 @@ def boundary_assets_to_launch(opened: OpenProject, selection: AssetSelection) ->
     return selection.boundaries if selection.is_explicit or never_made else ()
 
 
-def follow_backfills(
-    webserver: WebserverClient, backfills: Sequence[Backfill], *, stage: str
-) -> tuple[BackfillProgress, ...]:
-    """Show the progress of backfills until all have ended; return their final progress."""
+def follow_backfill(
+    webserver: WebserverClient, backfill: Backfill, *, stage: str
+) -> BackfillProgress:
+    """Show the progress of a backfill until it has ended; return its final progress."""
     with progress_display() as progress:
         follower = BackfillFollower(webserver=webserver, stage=stage, progress=progress)
-        return follower.to_the_end(backfills)
+        return follower.to_the_end(backfill)
 
 
 def bad_tiles(project: Project, keys: Sequence[str], stages: Sequence[str]) -> BadTiles:
@@ -91,10 +90,8 @@ def bad_tiles(project: Project, keys: Sequence[str], stages: Sequence[str]) -> B
     return {tile.tile: tile for tile in tiles if tile.status in BAD_STATUSES}
 
 
-def report_end(
-    ended: Sequence[BackfillProgress], *, before: BadTiles, after: BadTiles, urls: Sequence[str]
-) -> None:
-    """Report the result of the backfills.
+def report_end(ended: BackfillProgress, *, before: BadTiles, after: BadTiles, url: str) -> None:
+    """Report the result of a backfill.
 
     Raises:
         ClickException: a tile is newly bad, or was not materialized for no recorded reason.
@@ -104,17 +101,12 @@ def report_end(
     for tile in new:
         cause = " ".join(f"{tile.reason}: {tile.message}".split())
         click.echo(f"{tile.tile} {tile.status} at {tile.stage}: {cause}", err=True)
-    materialized, failed = sum(e.materialized for e in ended), sum(e.failed for e in ended)
-    click.echo(f"{format_count(materialized, 'tile')} materialized, {failed:,} not.")
+    click.echo(f"{format_count(ended.materialized, 'tile')} materialized, {ended.failed:,} not.")
     if bad_before:
         click.echo(f"{bad_before:,} were bad before and still are.")
-    stopped = any(each.status in STOPPED_STATUSES for each in ended)
-    if new or stopped or failed > bad_before:
-        how = ", ".join(
-            each.error or each.status for each in ended if each.status != SUCCESS_STATUS
-        )
+    if new or ended.status in STOPPED_STATUSES or ended.failed > bad_before:
         newly_bad = f"{format_count(len(new), 'tile')} newly bad" if new else "no tile is newly bad"
-        message = f"{newly_bad}; Dagster reports {how}: {', '.join(urls)}"
+        message = f"{newly_bad}; Dagster reports {ended.error or ended.status}: {url}"
         raise click.ClickException(message)
 
 
@@ -144,9 +136,8 @@ POLL_INTERVAL_SECONDS = 3.0
 MAX_OUTAGE_SECONDS = 120.0
 """Seconds that a webserver may be unreachable, for example during a restart."""
 
-SUCCESS_STATUS = "COMPLETED_SUCCESS"
 STOPPED_STATUSES = frozenset({"FAILED", "CANCELED"})
-FINAL_STATUSES = STOPPED_STATUSES | {SUCCESS_STATUS, "COMPLETED_FAILED", "COMPLETED"}
+FINAL_STATUSES = STOPPED_STATUSES | {"COMPLETED_SUCCESS", "COMPLETED_FAILED", "COMPLETED"}
 
 
 @dataclass(frozen=True)
@@ -172,7 +163,7 @@ class BackfillProgress:
 
 @dataclass(kw_only=True, eq=False)
 class BackfillFollower:
-    """Polls backfills until all have ended."""
+    """Polls a backfill until it has ended."""
 
     webserver: WebserverClient
     stage: str
@@ -182,30 +173,28 @@ class BackfillFollower:
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
 
-    def to_the_end(self, backfills: Sequence[Backfill]) -> tuple[BackfillProgress, ...]:
-        """Poll until the end and return the final progress of each backfill.
+    def to_the_end(self, backfill: Backfill) -> BackfillProgress:
+        """Poll until the end and return the final progress of the backfill.
 
         Raises:
-            LaunchError: the webserver stayed unreachable; the backfills continue without us.
+            LaunchError: the webserver stayed unreachable; the backfill continues without us.
         """
         shown = 0
-        self.progress.begin(f"{self.stage} in Dagster", total=sum(each.tiles for each in backfills))
+        self.progress.begin(f"{self.stage} in Dagster", total=backfill.tiles)
         while True:
-            found = self._poll(backfills)
-            done = sum(each.materialized + each.failed for each in found)
+            found = self._poll(backfill)
+            done = found.materialized + found.failed
             for number in range(shown, done):
                 self.progress.step(f"tile {number + 1} of {self.stage}")
             shown = max(shown, done)
-            if all(each.has_ended for each in found):
+            if found.has_ended:
                 return found
             self.sleep(POLL_INTERVAL_SECONDS)
 
-    def _poll(self, backfills: Sequence[Backfill]) -> tuple[BackfillProgress, ...]:
-        """Return the progress of the backfills; retry while the webserver is unreachable."""
+    def _poll(self, backfill: Backfill) -> BackfillProgress:
+        """Return the progress of the backfill; retry while the webserver is unreachable."""
         return with_retries(
-            lambda: tuple(
-                backfill_progress(self.webserver, each.id, self.stage) for each in backfills
-            ),
+            lambda: backfill_progress(self.webserver, backfill.id, self.stage),
             backoff=Backoff(
                 first=POLL_INTERVAL_SECONDS,
                 largest=POLL_INTERVAL_SECONDS,

@@ -74,8 +74,8 @@ class ComputeSettings(Table):
         default=2048, description="megabytes a worker may use", examples=[2048]
     )
     max_tiles_per_run: Count = Field(
-        default=2000,  # the SQLite event log takes about 7 ms per planned tile
-        description="maximum tiles of a run that automation or the command line launches",
+        default=2000,  # planned in seconds; 6 hours at 10 s a tile, and a dead run repeats few
+        description="maximum tiles of a run; a larger backfill becomes several runs",
         examples=[2000],
     )
     profiles: Mapping[str, ComputeProfile] = Field(

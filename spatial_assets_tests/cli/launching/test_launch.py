@@ -26,7 +26,7 @@ def following(web: WebServer, said: list[str], *, waits: float = 0.0) -> Backfil
     )
 
 
-def test_progress_is_printed_until_all_have_ended(web: WebServer, dagster: FakeWebserver) -> None:
+def test_progress_is_printed_until_the_end(web: WebServer, dagster: FakeWebserver) -> None:
     dagster.seen = [
         backfill_status("REQUESTED"),
         backfill_status("REQUESTED", 1),
@@ -35,7 +35,7 @@ def test_progress_is_printed_until_all_have_ended(web: WebServer, dagster: FakeW
     ]
     said: list[str] = []
 
-    (ended,) = following(web, said).to_the_end([Backfill("b1", "", 4, 1)])
+    ended = following(web, said).to_the_end(Backfill("b1", "", 4, 1))
 
     assert ended == BackfillProgress("COMPLETED_FAILED", materialized=3, failed=1)
     assert [line.split(",")[0].strip() for line in said] == [
@@ -50,7 +50,7 @@ def test_a_webserver_that_is_away_for_a_moment_is_waited_for(
     dagster.seen = [backfill_status("COMPLETED_SUCCESS", 4)]
     web.faults["/graphql"] = [502, "reset", 502]
 
-    (ended,) = following(web, []).to_the_end([Backfill("b1", "", 4, 1)])
+    ended = following(web, []).to_the_end(Backfill("b1", "", 4, 1))
 
     assert ended.materialized == 4
 
@@ -59,7 +59,7 @@ def test_waiting_ends_when_it_stays_away(web: WebServer) -> None:
     web.always["/graphql"] = 502
 
     with pytest.raises(LaunchError, match="HTTP 502"):
-        following(web, [], waits=50).to_the_end([Backfill("b1", "", 4, 1)])
+        following(web, [], waits=50).to_the_end(Backfill("b1", "", 4, 1))
 
 
 def tile(key: str, status: TileStatus = TileStatus.QUARANTINED) -> TileSummary:
@@ -68,9 +68,9 @@ def tile(key: str, status: TileStatus = TileStatus.QUARANTINED) -> TileSummary:
 
 def test_tiles_that_were_bad_before_are_no_error(capsys: pytest.CaptureFixture[str]) -> None:
     bad = {"0": tile("0")}
-    ended = [BackfillProgress("COMPLETED_FAILED", materialized=3, failed=1)]
+    ended = BackfillProgress("COMPLETED_FAILED", materialized=3, failed=1)
 
-    report_end(ended, before=bad, after=bad, urls=["u"])
+    report_end(ended, before=bad, after=bad, url="u")
 
     assert capsys.readouterr().out.splitlines() == [
         "3 tiles materialized, 1 not.",
@@ -108,4 +108,4 @@ def test_what_went_wrong_meanwhile_is_exit_code_1(
     ended: BackfillProgress, after: dict[str, TileSummary], told: str
 ) -> None:
     with pytest.raises(ClickException, match=told):
-        report_end([ended], before={"0": tile("0")}, after=after, urls=["u"])
+        report_end(ended, before={"0": tile("0")}, after=after, url="u")

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from playwright.sync_api import expect
 
 from spatial_assets.cli import main
-from spatial_assets.project import Project
+from spatial_assets.project import Project, load_project
 from spatial_assets_tests.fixtures.dagster_runs import (
     BOUNDARIES,
     CHAIN,
@@ -30,7 +30,7 @@ from spatial_assets_tests.fixtures.ten_village_project import (
 from spatial_assets_tests.fixtures.two_zone_project import write_project
 from spatial_assets_tests.servers.chromium import Chromium
 from spatial_assets_tests.servers.dagster import WORKSPACE_FILE, dagster_server, make_home
-from spatial_assets_tests.stories.dagster.webserver_and_daemon import RunningDagster
+from spatial_assets_tests.stories.dagster.webserver_and_daemon import RunningDagster, wait_for
 
 pytestmark = pytest.mark.servers
 
@@ -38,6 +38,27 @@ CHOSEN = (0, 1, 3, 5)
 """Indices among the ten tiles: three ranges of neighbours."""
 
 BAD = 5
+
+JOB_BACKFILL = """
+mutation Backfill($tiles: [String!]!) {
+  launchPartitionBackfill(
+    backfillParams: {
+      partitionNames: $tiles
+      selector: {
+        partitionSetName: "tiles_partition_set"
+        repositorySelector: {
+          repositoryName: "__repository__"
+          repositoryLocationName: "spatial_assets.definitions"
+        }
+      }
+    }
+  ) {
+    __typename
+    ... on LaunchBackfillSuccess { backfillId }
+    ... on Error { message }
+  }
+}
+"""
 
 
 def launch(project: Project, url: str, *options: str) -> Result:
@@ -60,6 +81,9 @@ def dagster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDagster
     """Dagster's services over villages of which nothing is made but the boundaries."""
     folder = tmp_path_factory.mktemp("launching")
     project, home = ten_villages_with_districts(folder), make_home(folder / "dagster_home")
+    file = project.root / "project.toml"
+    file.write_text(file.read_text().replace("workers = 2", "workers = 2\nmax_tiles_per_run = 2"))
+    project = load_project(project.root)
     make_unreadable(project, first_tiles(project, 10)[BAD])
     environment = {"SPATIAL_ASSETS_PROJECT": str(project.root)}
     with dg.DagsterInstance.from_config(str(home)) as instance:
@@ -143,22 +167,29 @@ def test_a_range_longer_than_a_run_may_be_is_cut(
     dagster: RunningDagster, launched: Launched
 ) -> None:
     assert launched.id
-    before = {each.backfill_id for each in dagster.instance.get_backfills()}
-    file = dagster.project.root / "project.toml"
-    kept = file.read_text()
-    file.write_text(kept.replace("workers = 2", "workers = 2\nmax_tiles_per_run = 1"))
-    tiles = chosen(dagster.project, [7, 8])
+    first, middle, last = chosen(dagster.project, [6, 7, 8])
 
-    result = launch(
-        dagster.project, dagster.server.url, "--select", "raw_tile", "--tiles", ",".join(tiles)
+    by_us = launch(
+        dagster.project,
+        dagster.server.url,
+        *("--select", "raw_tile", "--tiles", f"{first},{middle},{last}"),
     )
+    answer = dagster.server.graphql(JOB_BACKFILL, {"tiles": [first, middle, last]})
+    by_job = answer["launchPartitionBackfill"]
+    assert by_job["__typename"] == "LaunchBackfillSuccess", by_job
 
-    file.write_text(kept)
-    new = [each for each in dagster.instance.get_backfills() if each.backfill_id not in before]
-    assert result.exit_code == 0, result.output
-    assert result.stdout.count("1 tile in 1 run, ") == 2
-    assert all(f"backfill {each.backfill_id}: " in result.stdout for each in new)
-    assert len(new) == 2
+    found = re.search(r"^backfill (\w+): 3 tiles in 2 runs, ", by_us.stdout, re.MULTILINE)
+    assert found, by_us.output
+    for backfill in (found[1], by_job["backfillId"]):
+        runs = wait_for(lambda b=backfill: two_runs(dagster, b), f"runs of {backfill}")  # type: ignore[misc]
+        ends = [tuple(run.tags[tag] for tag in RANGE_TAGS) for run in runs]
+        assert sorted(ends) == [(first, middle), (last, last)]
+
+
+def two_runs(dagster: RunningDagster, backfill: str) -> list[dg.DagsterRun] | None:
+    """The runs of a backfill, once there are two."""
+    runs = dagster.runs_of(backfill)
+    return runs if len(runs) > 1 else None
 
 
 def test_another_project_is_refused(

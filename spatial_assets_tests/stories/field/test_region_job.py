@@ -10,7 +10,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from spatial_assets.automation.region_jobs import FIRST_TILE_TAG, LAST_TILE_TAG
+from spatial_assets.automation.range_jobs import FIRST_TILE_TAG, LAST_TILE_TAG
 from spatial_assets.definitions import build_definitions
 from spatial_assets.pipeline.key_ranges import key_ranges
 from spatial_assets.project.sections.regions import RegionSettings

@@ -1,14 +1,14 @@
-"""The job of a region: its tiles and no others, one run a range of neighbours.
+"""Jobs of ranges: one of all tiles, and one of each region with its tiles and no others.
 
-Dagster offers every partition of its assets to the backfill of an asset job, one run a partition,
-and refuses such a job other partitions than its assets have. So the job of a region is not an
-asset job: its partitions are the ranges of the region's tiles, and its op processes a range and
-reports each tile as the assets do.
+Dagster offers every partition of its assets to the backfill of an asset job, and refuses such a job
+other partitions than its assets have; `dagster job backfill` makes one run of each partition. So
+these are not asset jobs: their partitions are the ranges of the tiles, and their op processes a
+range and reports each tile as the assets do.
 """
 
 # No `from __future__ import annotations`: Dagster reads the annotations of what it decorates.
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import dagster as dg
 
@@ -34,34 +34,61 @@ BETWEEN = ":"
 """Stands between the first and the last tile in the key of a range; in no key of a tile."""
 
 
+ALL_RANGES = "tile_ranges"
+"""Name of the job of all tiles."""
+
+
 def region_job_name(region: str) -> str:
     """Name of a region's job, and of its schedule."""
     return f"{TILE_GROUP}_{region}"
 
 
-def region_jobs(project: Project, chain: dg.AssetsDefinition) -> list[dg.JobDefinition]:
-    """Return a job for each region: all stages of its tiles.
+def range_jobs(project: Project, chain: dg.AssetsDefinition) -> list[dg.JobDefinition]:
+    """Return the job of all tiles and that of each region: all stages of the tiles.
 
     Args:
-        project: whose regions.
+        project: whose tiles and regions.
         chain: the assets of its tiles.
     """
-    return [region_job(project, region, chain) for region in project.regions]
+    everything = range_job(project, ALL_RANGES, project.tile_keys, chain, of="of the project")
+    return [
+        everything,
+        *(
+            range_job(
+                project,
+                region_job_name(region),
+                project.region_tiles(region),
+                chain,
+                of=f"of the region {region}; `spatial-assets tiles --region {region}` lists them",
+            )
+            for region in project.regions
+        ),
+    ]
 
 
-def region_ranges(project: Project, region: str) -> Mapping[str, KeyRange]:
-    """Map the key of each range of a region to the range, in the order of the tiles."""
+def tile_ranges(project: Project, tiles: Iterable[str]) -> Mapping[str, KeyRange]:
+    """Map the key of each range of these tiles to the range, in the order of the tiles."""
     longest = project.compute.max_tiles_per_run
-    found = key_ranges(project.tile_keys, project.region_tiles(region), longest=longest)
+    found = key_ranges(project.tile_keys, tiles, longest=longest)
     return {
         part.first if part.count == 1 else f"{part.first}{BETWEEN}{part.last}": part
         for part in found
     }
 
 
-def region_job(project: Project, region: str, chain: dg.AssetsDefinition) -> dg.JobDefinition:
-    """Return the job of a region, with one partition for each range of its tiles."""
-    name, ranges = region_job_name(region), region_ranges(project, region)
+def range_job(
+    project: Project, name: str, tiles: Iterable[str], chain: dg.AssetsDefinition, *, of: str
+) -> dg.JobDefinition:
+    """Return a job with one partition for each range of the tiles.
+
+    Args:
+        project: the project.
+        name: name of the job.
+        tiles: keys of the tiles.
+        chain: the assets of the tiles.
+        of: words for its description that say which tiles they are.
+    """
+    ranges = tile_ranges(project, tiles)
 
     @dg.op(name=f"{name}_range", out=dg.Out(dg.Nothing))
     def process_range(
@@ -90,9 +117,8 @@ def region_job(project: Project, region: str, chain: dg.AssetsDefinition) -> dg.
 
     @dg.job(
         name=name,
-        description=f"All stages of the tiles of the region {region}; a partition is a range of "
-        f"neighbours, and a backfill one run for each. `spatial-assets tiles --region {region}` "
-        "lists the tiles.",
+        description="A partition is a range of neighbours, and a backfill one run for each: all "
+        f"stages of the tiles {of}.",
         tags=dict(run_tags(project)),
         config=dg.PartitionedConfig(
             partitions_def=dg.StaticPartitionsDefinition(list(ranges)),
