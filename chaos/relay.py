@@ -78,6 +78,8 @@ class Relay(ABC):
         """Maximum number of connections open at the same time."""
 
         self._server: asyncio.Server | None = None
+        self._clients: set[Peer] = set()
+        self._is_down = False
 
     async def listen(self) -> None:
         """Listen on a free port."""
@@ -91,6 +93,16 @@ class Relay(ABC):
         if self._server is not None:
             self._server.close()
 
+    async def go_down(self) -> None:
+        """Reset all connections and refuse new ones, as a server that was killed."""
+        self._is_down = True
+        for client in list(self._clients):
+            client.reset()
+
+    async def come_back(self) -> None:
+        """End an outage."""
+        self._is_down = False
+
     async def begin_round(self, injector: FaultInjector, trigger: EventTrigger) -> None:
         """Start another round."""
         self.injector, self.trigger, self.peak = injector, trigger, self.open
@@ -101,6 +113,10 @@ class Relay(ABC):
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         client = Peer(reader, writer)
+        if self._is_down:
+            client.reset()
+            return
+        self._clients.add(client)
         try:
             await self.serve(client)
         except CONNECTION_ERRORS:
@@ -108,6 +124,7 @@ class Relay(ABC):
         except asyncio.CancelledError:
             client.reset()  # the campaign has ended
         finally:
+            self._clients.discard(client)
             client.close()
 
     @contextlib.contextmanager

@@ -39,7 +39,12 @@ from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._serdes import ConfigurableClassData, deserialize_value
 
 if TYPE_CHECKING:
-    from dagster._core.events import AssetMaterializationPlannedData
+    from dagster._core.errors import DagsterRunAlreadyExists
+    from dagster._core.events import (
+        ASSET_CHECK_EVENTS,
+        ASSET_EVENTS,
+        AssetMaterializationPlannedData,
+    )
     from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
     from dagster._core.launcher.default_run_launcher import DefaultRunLauncher
     from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
@@ -54,9 +59,17 @@ if TYPE_CHECKING:
     from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
     from dagster._serdes import serialize_value
     from dagster_postgres.event_log.event_log import PostgresEventLogStorage
-    from dagster_postgres.utils import create_pg_engine, pg_url_from_config
+    from dagster_postgres.run_storage.run_storage import PostgresRunStorage
+    from dagster_postgres.schedule_storage.schedule_storage import PostgresScheduleStorage
+    from dagster_postgres.utils import (
+        DagsterPostgresException,
+        create_pg_engine,
+        pg_url_from_config,
+    )
 
 __all__ = [
+    "ASSET_CHECK_EVENTS",
+    "ASSET_EVENTS",
     "CODE_VERSION_TAG",
     "DATA_VERSION_IS_USER_PROVIDED_TAG",
     "DATA_VERSION_TAG",
@@ -72,10 +85,14 @@ __all__ = [
     "CheckTarget",
     "ConfigurableClassData",
     "DagsterGrpcClient",
+    "DagsterPostgresException",
+    "DagsterRunAlreadyExists",
     "DagsterUserCodeUnreachableError",
     "DefaultRunLauncher",
     "EntitySubset",
     "PostgresEventLogStorage",
+    "PostgresRunStorage",
+    "PostgresScheduleStorage",
     "SqlEventLogStorage",
     "SqlEventLogStorageTable",
     "SqliteEventLogStorage",
@@ -107,6 +124,8 @@ def accepted_warnings() -> Iterator[None]:
 
 
 LOADED_WHEN_USED = {
+    "ASSET_CHECK_EVENTS": "dagster._core.events",
+    "ASSET_EVENTS": "dagster._core.events",
     "AssetCheckExecutionRecordStatus": "dagster._core.storage.asset_check_execution_record",
     "AssetCheckExecutionsTable": "dagster._core.storage.event_log.schema",
     "AssetMaterializationPlannedData": "dagster._core.events",
@@ -114,8 +133,12 @@ LOADED_WHEN_USED = {
     "CanCancelExecutionResult": "dagster._grpc.types",
     "CheckRunHealthResult": "dagster._core.launcher.base",
     "DagsterGrpcClient": "dagster._grpc.client",
+    "DagsterPostgresException": "dagster_postgres.utils",
+    "DagsterRunAlreadyExists": "dagster._core.errors",
     "DefaultRunLauncher": "dagster._core.launcher.default_run_launcher",
     "PostgresEventLogStorage": "dagster_postgres.event_log.event_log",
+    "PostgresRunStorage": "dagster_postgres.run_storage.run_storage",
+    "PostgresScheduleStorage": "dagster_postgres.schedule_storage.schedule_storage",
     "SqlEventLogStorage": "dagster._core.storage.event_log.sql_event_log",
     "SqlEventLogStorageTable": "dagster._core.storage.event_log.schema",
     "SqliteEventLogStorage": "dagster._core.storage.event_log.sqlite.sqlite_event_log",

@@ -9,24 +9,37 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
+from itertools import count
 from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy import event as engine_event
+from sqlalchemy import select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 
 from spatial_assets.instance.dagster_internals import (
+    ASSET_CHECK_EVENTS,
+    ASSET_EVENTS,
     ConfigurableClassData,
     PostgresEventLogStorage,
+    SqlEventLogStorageTable,
     create_pg_engine,
     pg_config,
     pg_url_from_config,
+    serialize_value,
 )
-from spatial_assets.instance.planned_rows import PlannedRows
+from spatial_assets.instance.planned_rows import PlannedRows, planned_partitions
+from spatial_assets.instance.postgres_outages import (
+    WAIT_SECONDS,
+    WEBSERVER_WAIT_SECONDS,
+    waiting_for_server,
+    waits_for_server,
+)
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
+    import dagster as dg
     from sqlalchemy import Connection, Engine
 
 KEPT_CONNECTIONS = 2
@@ -54,13 +67,17 @@ DEFAULT_OPTIONS: Mapping[str, int] = {
 names take precedence."""
 
 
+@waits_for_server(besides={"store_event", "store_event_batch"})
 class PooledEventLog(PlannedRows, PostgresEventLogStorage):
     """Dagster's own event log in PostgreSQL with a pool; `dagster-postgres.yaml` names it.
 
     Dagster opens three to five connections for each event. A connection that an outage or a restart
     of the server broke is noticed before its next use, or fails the statement that it is used for,
-    and then all of the pool are replaced.
+    and then all of the pool are replaced. The statement is repeated when the server answers again,
+    but an event that was stored already is not stored twice.
     """
+
+    wait_seconds = WAIT_SECONDS
 
     def __init__(
         self,
@@ -83,17 +100,59 @@ class PooledEventLog(PlannedRows, PostgresEventLogStorage):
     def from_config_value(
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> Self:
-        """Make the storage from its `config`."""
-        return cls(
-            pg_url_from_config(config_value),
-            should_autocreate_tables=config_value.get("should_autocreate_tables", True),
-            inst_data=inst_data,
+        """Make the storage from its `config`, as soon as the server answers."""
+        return waiting_for_server(
+            lambda: cls(
+                pg_url_from_config(config_value),
+                should_autocreate_tables=config_value.get("should_autocreate_tables", True),
+                inst_data=inst_data,
+            )
         )
+
+    def store_event(self, event: dg.EventLogEntry) -> None:
+        """Store an event, once: a lost connection does not tell if it was stored."""
+        attempts = count()
+
+        def store() -> None:
+            if next(attempts):
+                # of an event that plans many partitions, the row of the last is stored last
+                last = (planned_partitions(event) or [event])[-1]
+                stored = self._stored_id(last)
+                if stored is not None:
+                    self._store_what_follows(last, stored)
+                    return
+            super(PooledEventLog, self).store_event(event)
+
+        waiting_for_server(store, seconds=self.wait_seconds)
+
+    def _stored_id(self, event: dg.EventLogEntry) -> int | None:
+        """Return the position of an event in the log, or None if it is not there."""
+        table = SqlEventLogStorageTable.c
+        found = (
+            select(table.id)
+            .where(table.run_id == event.run_id, table.event == serialize_value(event))
+            .limit(1)
+        )
+        with self._connect() as connection:
+            stored: int | None = connection.execute(found).scalar()
+        return stored
+
+    def _store_what_follows(self, event: dg.EventLogEntry, event_id: int) -> None:
+        """Store what Dagster derives from an event after it inserted it; may be repeated."""
+        if not event.is_dagster_event:
+            return
+        if event.get_dagster_event().asset_key and event.dagster_event_type in ASSET_EVENTS:
+            with self.index_transaction() as connection:
+                self._store_asset_event_tags(connection, [event], [event_id])
+                self._store_asset_event(connection, event, event_id)
+        if event.dagster_event_type in ASSET_CHECK_EVENTS:
+            self.store_asset_check_event(event, event_id)
 
     def optimize_for_webserver(
         self, statement_timeout: int, pool_recycle: int, max_overflow: int
     ) -> None:
-        """Limit the time of a statement, as Dagster's own storage does for a webserver."""
+        """Limit the times of a statement, as Dagster's own storage does, and of a wait."""
+        self.wait_seconds = WEBSERVER_WAIT_SECONDS
         self._engine.dispose()
         super().optimize_for_webserver(statement_timeout, pool_recycle, max_overflow)
         probe_idle_connections(self._engine)
@@ -119,17 +178,22 @@ class PooledEventLog(PlannedRows, PostgresEventLogStorage):
 
 def pooled_engine(url: str) -> Engine:
     """Return an engine whose connections commit each statement, as Dagster expects."""
-    named = make_url(url).query
     engine = create_pg_engine(
         url,
         isolation_level="AUTOCOMMIT",
         pool_size=KEPT_CONNECTIONS,
         max_overflow=MORE_CONNECTIONS,
         pool_recycle=RECYCLE_SECONDS,
-        connect_args={name: value for name, value in DEFAULT_OPTIONS.items() if name not in named},
+        connect_args=connection_options(url),
     )
     probe_idle_connections(engine)
     return engine
+
+
+def connection_options(url: str) -> dict[str, int]:
+    """Return the options of libpq for a connection, without those that the URL names."""
+    named = make_url(url).query
+    return {name: value for name, value in DEFAULT_OPTIONS.items() if name not in named}
 
 
 def probe_idle_connections(engine: Engine) -> None:
