@@ -39,7 +39,7 @@ def build_definitions(
             *(asset for each in boundary_sets for asset in boundary_assets(project, each)),
         ],
         asset_checks=[check for each in boundary_sets for check in boundary_checks(project, each)],
-        jobs=project_jobs(project, tiles),
+        jobs=project_jobs(project, tiles, clock=clock),
         schedules=project_schedules(project),
         sensors=project_sensors(project, clock=clock),
         # The chain starts its own workers; a process per step would only add 4 s of imports each.

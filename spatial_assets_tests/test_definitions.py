@@ -174,7 +174,7 @@ def test_a_project_used_by_hand_has_no_alarm_and_nothing_runs(tmp_path: Path) ->
     defs = build_definitions(written(tmp_path, text))
 
     assert set(policies(defs)) == {"validated_parks", "boundaries"}
-    (schedule,) = defs.get_repository_def().schedule_defs
+    schedule = defs.get_repository_def().get_schedule_def("boundaries_daily")
     assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
     assert not defs.get_repository_def().sensor_defs
 
@@ -196,9 +196,9 @@ def test_nothing_runs_by_itself_except_for_a_freshness_window(defs: dg.Definitio
         key.to_user_string() for key in repository.get_job("tiles").asset_layer.selected_asset_keys
     }
     assert tiles == TILES
-    (schedule,) = repository.schedule_defs
-    assert schedule.name == "boundaries_daily"
-    assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
+    schedules = {schedule.name: schedule for schedule in repository.schedule_defs}
+    assert schedules.keys() == {"boundaries_daily", "prune_events_daily"}
+    assert schedules["boundaries_daily"].default_status is dg.DefaultScheduleStatus.RUNNING
     assert {sensor.name for sensor in repository.sensor_defs} == {
         "tile_automation",
         "backlog_hourly",
@@ -237,7 +237,7 @@ def test_a_project_without_boundaries_has_none_of_their_assets(tmp_path: Path) -
 
     listed = {spec.key.to_user_string() for spec in defs.resolve_all_asset_specs()}
     assert listed == {"raw_tile", "reprojected_raster", "ndvi", "evi", "tile_index"}
-    assert not defs.schedules
+    assert [schedule.name for schedule in defs.schedules or ()] == ["prune_events_daily"]
 
 
 def test_code_versions_are_those_that_fingerprints_hash(defs: dg.Definitions) -> None:

@@ -1,4 +1,4 @@
-"""Jobs: the assets of the tiles, ranges of tiles, and all boundary sets."""
+"""Jobs: the assets of the tiles, ranges of tiles, all boundary sets, and retention of events."""
 
 from __future__ import annotations
 
@@ -7,17 +7,22 @@ import dagster as dg
 from spatial_assets.assets.asset_keys import run_tags
 from spatial_assets.assets.boundaries import BOUNDARY_GROUP
 from spatial_assets.assets.specs import TILE_GROUP
+from spatial_assets.automation.event_retention import prune_job
 from spatial_assets.automation.range_jobs import range_jobs
 from spatial_assets.instance.dagster_internals import AssetJob
 from spatial_assets.project import Project
+from spatial_assets.resources import UtcClock, now
 
 
-def project_jobs(project: Project, chain: dg.AssetsDefinition) -> list[AssetJob | dg.JobDefinition]:
+def project_jobs(
+    project: Project, chain: dg.AssetsDefinition, *, clock: UtcClock = now
+) -> list[AssetJob | dg.JobDefinition]:
     """Return every job of a project; a job is named after its asset group, or after its region.
 
     Args:
         project: whose jobs.
         chain: the assets of its tiles.
+        clock: the current time, by which events age; for tests.
     """
     jobs: list[AssetJob | dg.JobDefinition] = [
         asset_job(
@@ -37,6 +42,8 @@ def project_jobs(project: Project, chain: dg.AssetsDefinition) -> list[AssetJob 
                 description="Fetch, validate and load all boundary sets.",
             )
         )
+    if project.retention.events is not None:
+        jobs.append(prune_job(project, age=project.retention.events, clock=clock))
     return jobs
 
 

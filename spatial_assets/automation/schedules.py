@@ -1,4 +1,4 @@
-"""Schedules: boundary sets once a day, and each region that names a cron."""
+"""Schedules: boundary sets and old events once a day, and each region that names a cron."""
 
 # No `from __future__ import annotations`: Dagster reads the annotations of what it decorates.
 
@@ -8,6 +8,7 @@ import dagster as dg
 
 from spatial_assets.assets.boundaries import BOUNDARY_GROUP
 from spatial_assets.assets.specs import TILE_GROUP
+from spatial_assets.automation.event_retention import PRUNE_JOB, PRUNE_OP, USER_ASSETS, user_assets
 from spatial_assets.automation.range_jobs import region_job_name
 from spatial_assets.automation.tiles_in_progress import (
     RANGE_END_TAG,
@@ -21,6 +22,9 @@ BEFORE_WORKING_HOURS = "0 4 * * *"
 """Boundary sets rarely change and are small: a daily check takes seconds, and the tiles that a
 change affects are done by the morning."""
 
+BEFORE_THE_BOUNDARIES = "0 3 * * *"
+"""Old events: daily, so that each time there is one day's worth to delete."""
+
 
 def project_schedules(project: Project) -> list[dg.ScheduleDefinition]:
     """Return every schedule of a project."""
@@ -31,7 +35,29 @@ def project_schedules(project: Project) -> list[dg.ScheduleDefinition]:
     ]
     if project.boundaries:
         schedules.append(daily_boundaries(project))
+    if project.retention.events is not None:
+        schedules.append(daily_event_retention(project))
     return schedules
+
+
+def daily_event_retention(project: Project) -> dg.ScheduleDefinition:
+    """Return the schedule that deletes superseded events; it runs without being turned on."""
+
+    @dg.schedule(
+        name=f"{PRUNE_JOB}_daily",
+        job_name=PRUNE_JOB,
+        cron_schedule=BEFORE_THE_BOUNDARIES,
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Deletes superseded events older than [retention] events, and logs of runs.",
+    )
+    def request(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+        """Request the job, for the assets that the project's user wrote too."""
+        repository = context.repository_def
+        mine = user_assets(project, repository) if repository else []
+        return dg.RunRequest(run_config={"ops": {PRUNE_OP: {"config": {USER_ASSETS: mine}}}})
+
+    return request
 
 
 def daily_boundaries(project: Project) -> dg.ScheduleDefinition:

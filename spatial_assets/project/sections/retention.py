@@ -40,8 +40,21 @@ RetentionLimit: TypeAlias = Annotated[timedelta | int | None, BeforeValidator(pa
 """A time since the end of a period, a number of the newest periods, or None: everything is kept."""
 
 
+def parse_record_age(value: object) -> timedelta | None:
+    """Return None for "keep", else a duration.
+
+    Raises:
+        PydanticCustomError: the value is neither.
+    """
+    return None if value is None or value == KEEP else parse_duration(value)
+
+
+RecordAge: TypeAlias = Annotated[timedelta | None, BeforeValidator(parse_record_age)]
+"""An age, or None: everything is kept."""
+
+
 class RetentionSettings(Table):
-    """Retention of inputs, which are read again when they are needed, and of old periods."""
+    """Retention of inputs, which are read again when they are needed, of periods and records."""
 
     # Everything by default: the archive may not be there for as long as the product.
     raw_tile: RetentionLimit = Field(
@@ -61,6 +74,14 @@ class RetentionSettings(Table):
         description='"keep", or the time or the number of periods after which a period of the '
         "product is removed",
         examples=["180 periods"],
+    )
+    # A quarter: long enough to see what happened to a tile since last season, short enough for
+    # 100,000 tiles on one disk (docs/operations.md has the arithmetic).
+    events: RecordAge = Field(
+        default=timedelta(days=90),
+        description='"keep", or the age from which an event in Dagster that newer ones supersede, '
+        "and the log of a run, is deleted",
+        examples=["90 days"],
     )
 
 
