@@ -6,7 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import contest, events, imports, orchestration, remote, scale_out, tables, ticks
+from benchmarks import (
+    boundaries,
+    contest,
+    events,
+    imports,
+    orchestration,
+    remote,
+    scale_out,
+    tables,
+    ticks,
+)
 from benchmarks.rows import Row
 from benchmarks.scenes import Granules, compressed_size
 
@@ -45,6 +55,7 @@ def full() -> tuple[Part, ...]:
         Part("imports", 1, lambda *_: imports.rows()),
         Part("tables", 2, lambda *_: tables.rows()),
         Part("events", 3, lambda *_: events.rows()),
+        Part("boundaries", 2, lambda *_: boundaries.rows()),
         Part("scale out", 6, lambda at, of: scale_out.rows(at, of, tiles=12, simulated=100_000)),
         Part("ticks", 4, lambda *_: ticks.rows()),
     )
@@ -79,6 +90,7 @@ def trial() -> tuple[Part, ...]:
         Part("imports", 0.1, lambda *_: imports.rows(tries=1)),
         Part("tables", 0.2, lambda *_: tables.rows(polygons=1_000, tiles=5)),
         Part("events", 0.3, lambda *_: events.rows(tiles=10, rounds=1)),
+        Part("boundaries", 0.2, lambda *_: boundaries.rows(side=20)),
         Part("scale out", 1, lambda at, of: scale_out.rows(at, of, tiles=2, simulated=500)),
         Part("ticks", 0.3, lambda *_: ticks.rows(sizes=(100, 1_000))),
     )

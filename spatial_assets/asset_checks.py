@@ -112,7 +112,7 @@ def rows_match_the_source(project: Project, settings: BoundarySettings) -> dg.As
         frame = read_validated(data)
         wanted = dict(zip(frame["key"], frame["feature_fingerprint"], strict=True))
         with database.open(project) as opened:
-            rows = opened.rows(settings.name)
+            rows = opened.rows(settings.name, columns=["boundary_key", "feature_fingerprint"])
         found = {str(row["boundary_key"]): row["feature_fingerprint"] for row in rows}
         differing = sorted(key for key in {*wanted, *found} if wanted.get(key) != found.get(key))
         return dg.AssetCheckResult(

@@ -16,7 +16,9 @@ from pathlib import Path, PurePosixPath
 
 from spatial_assets.errors import VectorError
 from spatial_assets.geo.vectors.coverage import coverage_report
+from spatial_assets.geo.vectors.earlier import nothing_earlier
 from spatial_assets.geo.vectors.features import QuarantinedFeature, ValidatedFeatures
+from spatial_assets.geo.vectors.to_lonlat import SourceCrs
 from spatial_assets.geo.vectors.validate import refuse_inaccurate_crs, validate_features
 from spatial_assets.pipeline import ownership
 from spatial_assets.pipeline.failures import MissingInputError
@@ -39,6 +41,7 @@ from spatial_assets.stores.vectors.source import (
     unbundled,
 )
 from spatial_assets.stores.vectors.validated import (
+    StoredValidation,
     library_versions,
     read_typed_columns,
     read_validated,
@@ -130,18 +133,22 @@ class BoundaryPipeline:
             self.settings.model_dump(mode="json", exclude={"source"}),
             self.project.checks.most_repair_share,
         )
-        stored = self._stored_facts()
+        stored = self._stored()
+        before: Mapping[str, object] = (
+            {} if stored is None else {**stored.facts, "rows": len(stored.table)}
+        )
         # Releasing a feature deletes the record of its set, so that all of it is judged again.
         is_judged = self.store.head(self._quarantine_path) is not None
-        if is_judged and stored.get("inputs") == expected:
-            return self._validated(State.UNCHANGED, stored)
-        validated = self._validate_copy(copied)
+        if is_judged and before.get("inputs") == expected:
+            return self._validated(State.UNCHANGED, before)
+        validated, rules = self._validate_copy(copied, stored if is_judged else None)
         if not validated.kept:
             message = f"{copied['source']} has no usable feature: {validated.report}"
             raise VectorError(message)
-        self._refuse_shrunken(len(validated.kept), stored, source=str(copied["source"]))
+        self._refuse_shrunken(len(validated.kept), before, source=str(copied["source"]))
+        inputs = {"inputs": expected, "rules": rules}
         return self._write(
-            validated, expected, source=str(copied["source"]), sha256=str(copied["sha256"])
+            validated, inputs, source=str(copied["source"]), sha256=str(copied["sha256"])
         )
 
     def _refuse_shrunken(self, kept: int, stored: Mapping[str, object], *, source: str) -> None:
@@ -160,10 +167,25 @@ class BoundaryPipeline:
                 "raise withdrawn_share for one run if it is meant to shrink"
             )
 
-    def _validate_copy(self, copied: Mapping[str, object]) -> ValidatedFeatures:
+    def _validate_copy(
+        self, copied: Mapping[str, object], stored: StoredValidation | None
+    ) -> tuple[ValidatedFeatures, str]:
+        """Validate the features of the copy; those that did not change keep their judgement.
+
+        Returns:
+            The features, and a hash of all that decides about a geometry besides its bytes.
+        """
         settings = self.settings
         with fetched_copy(self.store, copied) as copy:
             raw = read_features(copy, columns=self._columns, layer=settings.layer, crs=settings.crs)
+            rules = fingerprint(
+                "geometry",
+                BOUNDARIES_CODE_VERSION,
+                [raw.crs.to_wkt(), *SourceCrs.of(raw.crs).operations],
+                [settings.on_invalid, self.project.checks.most_repair_share],
+                library_versions(),
+            )
+            is_same = stored is not None and stored.facts.get("rules") == rules
             validated = validate_features(
                 raw.features,
                 source_crs=raw.crs,
@@ -171,13 +193,14 @@ class BoundaryPipeline:
                 columns=settings.columns,
                 on_invalid=settings.on_invalid,
                 most_repair_share=self.project.checks.most_repair_share,
+                earlier=stored.earlier_results() if stored and is_same else nothing_earlier,
             )
         if settings.on_inaccurate_crs == "refuse":
             refuse_inaccurate_crs(validated)
-        return replace(validated, notes=raw.notes)
+        return replace(validated, notes=raw.notes), rules
 
     def load(self, database: Database) -> BoundaryStep:
-        """Replace the table's rows by the validated features, in one transaction.
+        """Make the table's rows those of the validated features, in one transaction.
 
         Raises:
             MissingInputError: nothing has been validated.
@@ -205,9 +228,15 @@ class BoundaryPipeline:
             "feature_fingerprint": frame["feature_fingerprint"].tolist(),
             "source": [source] * len(keys),
         }
-        database.replace_boundaries(self.settings, Columns(columns), types=kinds)
+        rows = database.replace_boundaries(self.settings, Columns(columns), types=kinds)
         digest = str(frame.attrs.get("fingerprint", ""))[:16]
-        facts = {"rows": len(keys), "source": source, "types": kinds}
+        facts = {
+            "rows": len(keys),
+            "rows_written": rows.written,
+            "rows_removed": rows.removed,
+            "source": source,
+            "types": kinds,
+        }
         return BoundaryStep(state=State.MATERIALIZED, fingerprint=digest, facts=facts)
 
     def record_quarantine(self, database: Database) -> None:
@@ -245,26 +274,25 @@ class BoundaryPipeline:
         data = self.store.find(self._copy_facts_path)
         return {} if data is None else from_json(data)
 
-    def _stored_facts(self) -> dict[str, object]:
-        """Return the facts of the validated file, {} if there is none or it is damaged."""
+    def _stored(self) -> StoredValidation | None:
+        """Return the validated file, None if there is none or it is damaged."""
         data = self.store.find(layout.validated_boundaries(self.settings.name))
         if data is None:
-            return {}
+            return None
         try:
-            frame = read_validated(data)
-            return {**{str(key): value for key, value in frame.attrs.items()}, "rows": len(frame)}
+            return StoredValidation.of(data)
         except VectorError as error:
             logger.warning("validated_%s will be made again: %s", self.settings.name, error)
-            return {}
+            return None
 
     def _write(
-        self, validated: ValidatedFeatures, inputs: str, *, source: str, sha256: str
+        self, validated: ValidatedFeatures, inputs: Mapping[str, str], *, source: str, sha256: str
     ) -> BoundaryStep:
         """Store the kept features, and the quarantined ones separately."""
         shapes = [feature.geometry for feature in validated.kept]
         keys = [feature.key for feature in validated.kept]
         facts: dict[str, object] = {
-            "inputs": inputs,
+            **inputs,
             "source": source,
             "coverage": coverage_report(keys, shapes).figures(),
             "versions": library_versions(),

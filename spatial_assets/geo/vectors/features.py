@@ -10,12 +10,13 @@ import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
 from typing import Literal
 
+import numpy as np
 import shapely
 from pyproj import CRS
 from shapely.geometry import MultiPolygon
@@ -146,14 +147,17 @@ class ValidFeature:
     repairs: tuple[Defect, ...] = ()
     """Defects that have been repaired."""
 
-    @cached_property
+    digest: bytes = b""
+    """Hash of the geometry as read."""
+
+    operation: tuple[str, float | None] | None = None
+    """Operation that moved it to lon/lat, and its accuracy in metres; None if not asked for."""
+
+    @property
     def fingerprint(self) -> str:
         """Hash of key, geometry and columns; it changes when a statistic or a row would change."""
-        columns = json.dumps(dict(self.properties), sort_keys=True, default=str, ensure_ascii=False)
-        digest = hashlib.sha256()
-        for part in (self.key.encode(), _canonical_wkb(self.geometry), columns.encode()):
-            digest.update(len(part).to_bytes(8, "little") + part)
-        return digest.hexdigest()
+        (wkb,) = canonical_wkb([self.geometry])
+        return _fingerprint(self, wkb)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,12 +214,21 @@ class ValidatedFeatures:
         return sum(1 for feature in self.kept if feature.repairs)
 
     @cached_property
+    def wkb(self) -> tuple[bytes, ...]:
+        """Geometries of the kept features as little-endian WKB, on every machine."""
+        return canonical_wkb([feature.geometry for feature in self.kept])
+
+    @cached_property
+    def fingerprints(self) -> tuple[str, ...]:
+        """Fingerprints of the kept features."""
+        return tuple(map(_fingerprint, self.kept, self.wkb))
+
+    @cached_property
     def fingerprint(self) -> str:
         """Hash of the set of valid features, independent of their order."""
-        prints = sorted(feature.fingerprint for feature in self.kept)
-        return hashlib.sha256("\n".join(prints).encode()).hexdigest()
+        return hashlib.sha256("\n".join(sorted(self.fingerprints)).encode()).hexdigest()
 
-    @property
+    @cached_property
     def report(self) -> dict[str, object]:
         """Figures for the log and the asset's metadata; JSON types only."""
         repairs = Counter(defect.reason for f in self.kept for defect in f.repairs)
@@ -239,6 +252,17 @@ class ValidatedFeatures:
         }
 
 
-def _canonical_wkb(geometry: MultiPolygon) -> bytes:
-    # little-endian on every machine
-    return bytes(shapely.to_wkb(geometry, byte_order=1, output_dimension=2))
+_JSON = json.JSONEncoder(sort_keys=True, default=str, ensure_ascii=False)
+
+
+def _fingerprint(feature: ValidFeature, wkb: bytes) -> str:
+    columns = _JSON.encode(dict(feature.properties))
+    digest = hashlib.sha256()
+    for part in (feature.key.encode(), wkb, columns.encode()):
+        digest.update(len(part).to_bytes(8, "little") + part)
+    return digest.hexdigest()
+
+
+def canonical_wkb(geometries: Sequence[MultiPolygon]) -> tuple[bytes, ...]:
+    """Encode geometries, all at once."""
+    return tuple(shapely.to_wkb(np.asarray(geometries, object), byte_order=1, output_dimension=2))

@@ -8,10 +8,9 @@ one. Polygons that cross 180 degrees of longitude are cut in two (`antimeridian`
 
 from __future__ import annotations
 
-import itertools
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -34,6 +33,7 @@ from spatial_assets.geo.vectors.antimeridian import (
     split_at_antimeridian,
     unwrapped,
 )
+from spatial_assets.geo.vectors.earlier import Operation
 from spatial_assets.geo.vectors.features import CrsAccuracy, Defect
 from spatial_assets.geo.vectors.repair import (
     DecodedGeometry,
@@ -47,7 +47,6 @@ from spatial_assets.geo.vectors.repair import (
 MAX_EDGE_DEGREES = 0.01
 """Longest edge after division (1.1 km at the equator): centimetres off its parallel."""
 
-_ALL_NOTED, _NOTED_EVERY = 1000, 64  # features whose operation is asked for, at 0.2 ms each
 _MAX_SHOWN_OPERATIONS = 2
 _CONTAINS_POLE = "the boundary runs around a pole; cut it at 180 degrees"
 _WORLD_TOLERANCE_DEGREES = 1e-6  # 0.1 m: some files end at 180.00000000000006
@@ -91,12 +90,37 @@ class SourceCrs:
         return {}
 
     @cached_property
-    def _counted(self) -> Iterator[int]:
-        return itertools.count()
+    def only_operation(self) -> Operation | None:
+        """Operation that moves every geometry; None if PROJ chooses one by the place."""
+        used = self._transformer
+        return (used.description, used.accuracy) if used.accuracy >= 0 else None
+
+    def last_operation(self) -> Operation | None:
+        """Operation that moved the last geometry; None if PROJ does not tell."""
+        if self.only_operation is not None:
+            return self.only_operation
+        try:
+            used = self._transformer.get_last_used_operation()
+        except ProjError:
+            return None
+        return used.description, used.accuracy if used.accuracy >= 0 else None
+
+    def record(self, operation: Operation) -> None:
+        """Record that an operation moved a usable geometry."""
+        self._used[operation[0]] = operation[1]
+
+    @cached_property
+    def operations(self) -> tuple[str, ...]:
+        """Operations that PROJ may choose from here and now; those without their grid marked."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of those without their grid
+            group = TransformerGroup(self.crs, EPSG_4326, always_xy=True)
+        known = tuple(each.definition for each in group.transformers)
+        return known + tuple(f"missing: {each.name}" for each in group.unavailable_operations)
 
     @property
     def accuracy(self) -> CrsAccuracy | None:
-        """Accuracy of the least accurate operation used so far; None before the first feature."""
+        """Accuracy of the least accurate recorded operation; None before the first feature."""
         if not self._used:
             return None
         worst = max(self._used, key=lambda name: math.inf if (m := self._used[name]) is None else m)
@@ -110,21 +134,7 @@ class SourceCrs:
         return replace(found, missing=tuple(operation.name for operation in better))
 
     def _transform(self, geometry: BaseGeometry) -> BaseGeometry:
-        """Transform to lon/lat, and note the operation; of many features, of a sample."""
-        moved = _transformed(geometry, self._transformer)
-        number = next(self._counted)
-        if number < _ALL_NOTED or number % _NOTED_EVERY == 0:
-            self._note_operation()
-        return moved
-
-    def _note_operation(self) -> None:
-        used = self._transformer
-        try:
-            if used.accuracy < 0:  # one of several, chosen by the place
-                used = self._transformer.get_last_used_operation()
-        except ProjError:
-            return
-        self._used[used.description] = used.accuracy if used.accuracy >= 0 else None
+        return _transformed(geometry, self._transformer)
 
     @cached_property
     def limits(self) -> tuple[float, float, float, float] | None:

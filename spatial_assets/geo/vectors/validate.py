@@ -18,6 +18,12 @@ from shapely.geometry import MultiPolygon
 
 from spatial_assets.errors import VectorError
 from spatial_assets.geo.vectors.areas import area_m2
+from spatial_assets.geo.vectors.earlier import (
+    EarlierResults,
+    JudgedGeometry,
+    digest_of,
+    nothing_earlier,
+)
 from spatial_assets.geo.vectors.features import (
     Defect,
     QuarantinedFeature,
@@ -36,15 +42,33 @@ _MIN_FEATURES_FOR_MIDDLE = 3
 _MAX_LISTED = 5
 
 
+_ALL_ASKED, _ASKED_EVERY = 1000, 64  # features whose operation is asked for, at 0.2 ms each
+
+
 @dataclass(frozen=True)
 class _Accepted:
     raw: RawFeature
     key: str
-    geometry: MultiPolygon
-    repairs: tuple[Defect, ...]
+    digest: bytes
+    judged: JudgedGeometry
+
+    @property
+    def geometry(self) -> MultiPolygon:
+        return self.judged.geometry
 
 
-def validate_features(
+@dataclass(frozen=True, kw_only=True)
+class _Rules:
+    """Everything that decides about a feature on its own."""
+
+    crs: SourceCrs
+    key: str
+    on_invalid: OnInvalid
+    most_repair_share: float
+    earlier: EarlierResults
+
+
+def validate_features(  # noqa: PLR0913 - rules, each by its name
     features: Iterable[RawFeature],
     *,
     source_crs: CRS | None,
@@ -52,6 +76,7 @@ def validate_features(
     columns: Sequence[str] = (),
     on_invalid: OnInvalid = "repair",
     most_repair_share: float = 1e-3,
+    earlier: EarlierResults = nothing_earlier,
 ) -> ValidatedFeatures:
     """Sort features into valid and quarantined; none is dropped silently.
 
@@ -62,18 +87,25 @@ def validate_features(
         columns: further columns to keep.
         on_invalid: treatment of invalid features.
         most_repair_share: largest share of the area by which two repairs may differ.
+        earlier: results of an earlier validation with the same CRS, rules and libraries; geometries
+            with the same bytes are not judged again.
 
     Raises:
         VectorError: `source_crs` is missing or has no position on the Earth, or a feature has a
             defect and `on_invalid` is "refuse".
     """
     crs = SourceCrs.of(source_crs)
+    rules = _Rules(
+        crs=crs,
+        key=key,
+        on_invalid=on_invalid,
+        most_repair_share=most_repair_share,
+        earlier=earlier,
+    )
     judged: list[_Accepted] = []
     rejected: list[QuarantinedFeature] = []
     for raw in features:
-        outcome = validate_feature(
-            raw, crs=crs, key=key, on_invalid=on_invalid, most_repair_share=most_repair_share
-        )
+        outcome = _judge(raw, rules)
         if isinstance(outcome, Defect):
             rejected.append(_quarantined(raw, outcome, key=key))
         else:
@@ -110,22 +142,51 @@ def refuse_inaccurate_crs(validated: ValidatedFeatures) -> None:
         )
 
 
-def validate_feature(
-    raw: RawFeature, *, crs: SourceCrs, key: str, on_invalid: OnInvalid, most_repair_share: float
-) -> _Accepted | Defect:
-    """Validate one feature on its own; `validate_features` compares it with the others."""
+def _judge(raw: RawFeature, rules: _Rules) -> _Accepted | Defect:
+    """Judge one feature on its own; `validate_features` compares it with the others."""
     if raw.problem is not None:
         return raw.problem
-    name = key_text(raw.properties.get(key))
+    value = raw.properties.get(rules.key)
+    name = key_text(value)
     if name is None:
-        return Defect("missing_key", f"column {key!r} is {raw.properties.get(key)!r}")
-    decoded = decode_geometry(raw.wkb)
+        return Defect("missing_key", f"column {rules.key!r} is {value!r}")
+    digest = digest_of(raw.wkb or b"")
+    is_asked = raw.index < _ALL_ASKED or raw.index % _ASKED_EVERY == 0
+    operation = rules.crs.only_operation
+    judged = rules.earlier(digest)
+    if judged is None or (is_asked and (judged.operation or operation) is None):
+        outcome = _judge_geometry(raw.wkb, rules, is_asked=is_asked)
+        if isinstance(outcome, Defect):
+            return outcome
+        judged = outcome
+    if is_asked and (used := judged.operation or operation) is not None:
+        rules.crs.record(used)
+    return _Accepted(raw, name, digest, judged)
+
+
+def _judge_geometry(wkb: bytes | None, rules: _Rules, *, is_asked: bool) -> JudgedGeometry | Defect:
+    """Decode, repair and move a geometry.
+
+    Args:
+        wkb: the geometry as read.
+        rules: CRS and settings.
+        is_asked: True if the operation is asked for that moves it.
+    """
+    decoded = decode_geometry(wkb)
     if isinstance(decoded, Defect):
         return decoded
-    placed = crs.placed(decoded, on_invalid=on_invalid, most_repair_share=most_repair_share)
+    placed = rules.crs.placed(
+        decoded, on_invalid=rules.on_invalid, most_repair_share=rules.most_repair_share
+    )
     if isinstance(placed, Defect):
         return placed
-    return _Accepted(raw, name, placed.geometry, placed.repairs)
+    is_chosen = rules.crs.only_operation is None
+    return JudgedGeometry(
+        geometry=placed.geometry,
+        area_m2=area_m2(placed.geometry),
+        repairs=placed.repairs,
+        operation=rules.crs.last_operation() if is_asked and is_chosen else None,
+    )
 
 
 def _is_integer(value: object) -> bool:
@@ -151,8 +212,10 @@ def _valid(one: _Accepted, columns: Sequence[str]) -> ValidFeature:
         index=one.raw.index,
         properties={name: one.raw.properties.get(name) for name in columns},
         geometry=one.geometry,
-        area_m2=area_m2(one.geometry),
-        repairs=one.repairs,
+        area_m2=one.judged.area_m2,
+        repairs=one.judged.repairs,
+        digest=one.digest,
+        operation=one.judged.operation,
     )
 
 

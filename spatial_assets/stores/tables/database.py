@@ -29,6 +29,7 @@ from spatial_assets.stores.rows import (
     TileState,
     Upsert,
 )
+from spatial_assets.stores.tables.boundary_rows import RowsWritten, write_all, write_changed
 from spatial_assets.stores.tables.declarations import Tables, declare
 from spatial_assets.stores.tables.inspection import TableFacts, examine
 from spatial_assets.stores.tables.schema import (
@@ -47,7 +48,6 @@ from spatial_assets.stores.tables.table_claims import (
     verify_tables,
 )
 from spatial_assets.stores.tables.transactions import (
-    PreparedChange,
     Transaction,
     apply_all,
     prepared,
@@ -227,16 +227,19 @@ class Database(ABC):
 
     def replace_boundaries(
         self, declared: BoundaryDeclaration, rows: Columns, *, types: Mapping[str, ColumnType]
-    ) -> None:
-        """Replace all rows of a boundary table, and the types of its columns with them.
+    ) -> RowsWritten:
+        """Make the rows of a boundary table those of `rows`, and the types of its columns too.
 
-        Readers see the old rows until all new ones are there. They wait for them only if the type
-        of a column changes, which is rare.
+        Only rows whose feature changed are written. Readers see the old rows until all new ones are
+        there. They wait for them only if the type of a column changes, which is rare.
 
         Args:
             declared: the boundary set.
-            rows: the new rows.
+            rows: all rows.
             types: column -> type; other columns keep theirs.
+
+        Returns:
+            The number of rows written and removed.
 
         Raises:
             DatabaseError: a row does not fit its table, or the database failed.
@@ -250,20 +253,26 @@ class Database(ABC):
             return bool(retypings(table, existing, transaction.dialect))
 
         is_retyped = self.in_transaction(declare_typed, write=False)
-        change = PreparedChange(self._tables, ReplaceAll(name, rows))
+        if not is_retyped:
+            return self.in_transaction(
+                lambda transaction: self._write_changed(transaction, name, rows), write=True
+            )
 
         def replace_all(transaction: Transaction) -> None:
-            transaction.lock(change.locks())
+            transaction.lock({name: True})
             existing = transaction.relations().get(name, {})
-            for statement in retypings(change.table, existing, transaction.dialect):
+            table = self._tables.table(name)
+            for statement in retypings(table, existing, transaction.dialect):
                 transaction.run(statement)
-            apply_all(transaction, [change])
+            write_all(transaction, self._tables, name, rows)
 
-        if is_retyped:
-            purpose = f"changing the types of columns of the table {name}"
-            self.change_schema([SchemaChange(purpose=purpose, work=replace_all)])
-        else:
-            self.in_transaction(replace_all, write=True)
+        purpose = f"changing the types of columns of the table {name}"
+        self.change_schema([SchemaChange(purpose=purpose, work=replace_all)])
+        return RowsWritten(written=len(rows), removed=0)
+
+    def _write_changed(self, transaction: Transaction, name: str, rows: Columns) -> RowsWritten:
+        transaction.lock({name: True})
+        return write_changed(transaction, self._tables, name, rows)
 
     def replace_tile(self, table: str, keys: Mapping[str, object], rows: RowsLike) -> None:
         """Replace the rows of `table` that have these keys by `rows`."""

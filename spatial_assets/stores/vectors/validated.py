@@ -20,7 +20,13 @@ from pyproj import CRS
 
 from spatial_assets.errors import VectorError
 from spatial_assets.geo.lonlat import EPSG_4326
-from spatial_assets.geo.vectors.features import ValidatedFeatures, ValidFeature
+from spatial_assets.geo.vectors.earlier import (
+    EarlierResults,
+    JudgedGeometry,
+    Operation,
+    nothing_earlier,
+)
+from spatial_assets.geo.vectors.features import Defect, ValidatedFeatures, ValidFeature
 from spatial_assets.stores.rows import ColumnType
 
 if TYPE_CHECKING:
@@ -30,6 +36,9 @@ if TYPE_CHECKING:
 
 OWN_COLUMNS = ("key", "area_m2", "feature_fingerprint", "geometry")
 """Reserved columns; a configured column must have another name."""
+
+SOURCE_DIGEST, JUDGEMENT = JUDGEMENT_COLUMNS = ("_source_digest", "_judgement")
+"""Columns for the next validation: the hash of a geometry as read, and what was noted about it."""
 
 _FACTS = b"spatial_assets"
 
@@ -59,7 +68,7 @@ def write_validated(
 
 
 def read_validated(data: bytes) -> gpd.GeoDataFrame:
-    """Decode validated boundaries; `attrs` has the facts they were written with.
+    """Decode validated boundaries, as users see them; `attrs` has the facts written with them.
 
     Raises:
         VectorError: the bytes were not written by `write_validated`.
@@ -74,7 +83,71 @@ def read_validated(data: bytes) -> gpd.GeoDataFrame:
         frame.attrs.update(json.loads(metadata[_FACTS]))
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise VectorError(f"not a validated boundaries file: {error}") from error
-    return frame
+    return frame.drop(columns=[name for name in JUDGEMENT_COLUMNS if name in frame.columns])
+
+
+@dataclass(frozen=True, eq=False)
+class StoredValidation:
+    """A file of validated boundaries, read for the next validation."""
+
+    facts: Mapping[str, object]
+    """Facts that it was written with."""
+
+    table: pa.Table
+
+    @classmethod
+    def of(cls, data: bytes) -> StoredValidation:
+        """Read a file as a whole.
+
+        Raises:
+            VectorError: the bytes were not written by `write_validated`.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            table = pq.read_table(io.BytesIO(data))
+            metadata = table.schema.metadata or {}
+            facts = json.loads(metadata[_FACTS])
+            table.select(OWN_COLUMNS)
+        except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+            raise VectorError(f"not a validated boundaries file: {error}") from error
+        return cls({str(name): value for name, value in facts.items()}, table)
+
+    def earlier_results(self) -> EarlierResults:
+        """Return the judgements of its geometries; none if it was written by earlier code."""
+        if not set(JUDGEMENT_COLUMNS) <= set(self.table.column_names):
+            return nothing_earlier
+        rows = {digest: row for row, digest in enumerate(self.table[SOURCE_DIGEST].to_pylist())}
+        shapes = shapely.from_wkb(self.table["geometry"].to_numpy())
+        areas = self.table["area_m2"].to_pylist()
+        notes = self.table[JUDGEMENT].to_pylist()
+
+        def find(digest: bytes) -> JudgedGeometry | None:
+            row = rows.get(digest)
+            if row is None:
+                return None
+            repairs, operation = _noted(notes[row])
+            return JudgedGeometry(
+                geometry=shapes[row], area_m2=areas[row], repairs=repairs, operation=operation
+            )
+
+        return find
+
+
+def _judgement_note(feature: ValidFeature) -> str | None:
+    """Note of repairs and operation as JSON; None for nearly every feature."""
+    if not feature.repairs and feature.operation is None:
+        return None
+    repairs = [(each.reason, each.message, each.evidence) for each in feature.repairs]
+    return json.dumps([repairs, feature.operation], ensure_ascii=False)
+
+
+def _noted(note: str | None) -> tuple[tuple[Defect, ...], Operation | None]:
+    if note is None:
+        return (), None
+    repairs, operation = json.loads(note)
+    return tuple(Defect(*each) for each in repairs), tuple(operation) if operation else None
 
 
 def write_quarantined(validated: ValidatedFeatures, *, facts: Mapping[str, object]) -> bytes:
@@ -126,9 +199,12 @@ def _table(
     for name in columns:
         arrays[name] = _column([feature.properties.get(name) for feature in kept])
     arrays["area_m2"] = pa.array([f.area_m2 for f in kept], pa.float64())
-    arrays["feature_fingerprint"] = pa.array([f.fingerprint for f in kept], pa.string())
-    wkb = [shapely.to_wkb(f.geometry, byte_order=1, output_dimension=2) for f in kept]
-    arrays["geometry"] = pa.array(wkb, pa.binary())
+    arrays["feature_fingerprint"] = pa.array(validated.fingerprints, pa.string())
+    arrays["geometry"] = pa.array(validated.wkb, pa.binary())
+    if not set(columns) & set(JUDGEMENT_COLUMNS):
+        digests, notes = [f.digest for f in kept], [_judgement_note(f) for f in kept]
+        arrays[SOURCE_DIGEST] = pa.array(digests, pa.binary())
+        arrays[JUDGEMENT] = pa.array(notes, pa.string())
     written = {
         **facts,
         "key_type": validated.key_type,

@@ -78,3 +78,24 @@ def test_areas_of_any_set_add_up_to_the_union_and_what_is_shared(seed: int) -> N
     total = sum(area_m2(box) for box in boxes)
     assert total - report.overlap_m2 == pytest.approx(area_m2(shapely.union_all(boxes)), rel=1e-6)
     assert json.loads(json.dumps(report.figures()))["gaps"] == 0
+
+
+boxes = st.builds(
+    lambda x, y, width, height: shapely.box(x / 10, y / 10, (x + width) / 10, (y + height) / 10),
+    st.integers(0, 8),
+    st.integers(0, 8),
+    st.integers(1, 4),
+    st.integers(1, 4),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(boxes, min_size=1, max_size=25))
+def test_gaps_are_the_holes_of_the_union_whatever_overlaps(shapes: list[shapely.Polygon]) -> None:
+    """Clean neighbours, doubles, boxes within boxes: the union of GEOS is the oracle."""
+    report = coverage_report([str(number) for number in range(len(shapes))], shapes)
+
+    union = shapely.union_all(shapes)
+    holes = [shapely.Polygon(ring) for part in shapely.get_parts(union) for ring in part.interiors]
+    assert len(report.gaps) == len(holes)
+    assert report.gap_m2 == pytest.approx(sum(map(area_m2, holes)), rel=1e-9)
