@@ -12,6 +12,7 @@ from benchmarks import (
     events,
     imports,
     orchestration,
+    regrid,
     remote,
     scale_out,
     tables,
@@ -58,6 +59,7 @@ def full() -> tuple[Part, ...]:
         Part("boundaries", 2, lambda *_: boundaries.rows()),
         Part("scale out", 6, lambda at, of: scale_out.rows(at, of, tiles=12, simulated=100_000)),
         Part("ticks", 4, lambda *_: ticks.rows()),
+        Part("regrid", 4, lambda at, _: regrid.rows(at, shards=1000)),
     )
 
 

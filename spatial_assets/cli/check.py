@@ -45,7 +45,10 @@ def all_findings() -> Iterator[Finding]:
     places = [connections.storage(project), connections.database(project)]
     yield from places
     if all(place.passed for place in places):
-        yield identity.ownership(project)
+        owned = identity.ownership(project)
+        yield owned
+        if owned.passed:
+            yield identity.stored_product(project)
     if os.environ.get(identity.DAGSTER_HOME_VARIABLE):
         yield identity.dagster_events(project)
     if project.compute.dask:

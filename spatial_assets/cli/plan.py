@@ -34,6 +34,7 @@ def plan(*, selectors: TileSelectors, names: tuple[str, ...], as_json: bool) -> 
     from spatial_assets.cli.selection.asset_options import select_assets
     from spatial_assets.cli.selection.inventory import Inventory
     from spatial_assets.cli.selection.run_rates import run_rate
+    from spatial_assets.pipeline.regrid.needs import obstacles
 
     project = current_project()
     stages = select_assets(project, names).stages
@@ -60,6 +61,9 @@ def plan(*, selectors: TileSelectors, names: tuple[str, ...], as_json: bool) -> 
                 stages=stages,
                 workers=None if project.compute.dask else project.compute.workers,
             ),
+            obstacles=obstacles(project, opened.store, today=now().date())
+            if opened.has_store
+            else (),
         )
     if as_json:
         click.echo(json.dumps(plan_text.document(planned), indent=2))

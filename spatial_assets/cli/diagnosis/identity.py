@@ -6,9 +6,10 @@ import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 
 from spatial_assets.cli.diagnosis.connections import LOCK_TIMEOUT_SECONDS
-from spatial_assets.cli.diagnosis.finding import Finding, passed, run_check, warned
+from spatial_assets.cli.diagnosis.finding import Finding, failed, passed, run_check, warned
 from spatial_assets.project import Project
 from spatial_assets.project.loading import PROJECT_VARIABLE
 
@@ -31,6 +32,19 @@ def ownership(project: Project) -> Finding:
 
     remedy = "use a store and a schema of its own, or see `spatial-assets claim`"
     return run_check("project name", check, remedy=remedy)
+
+
+def stored_product(project: Project) -> Finding:
+    """Verify that what is stored lies where the project has it, or can be moved there."""
+    from spatial_assets.pipeline.regrid.needs import obstacles
+    from spatial_assets.stores.objects.store import open_store
+
+    subject = "stored product"
+    found = obstacles(project, open_store(project.storage_url), today=datetime.now(UTC).date())
+    if not found:
+        return passed(subject, "it fits the area, the grid and the time axis, or there is none")
+    *details, remedy = found if len(found) > 1 else (*found, "see the detail")
+    return failed(subject, "; ".join(details), remedy=remedy)
 
 
 def dagster_events(project: Project) -> Finding:

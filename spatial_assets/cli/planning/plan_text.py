@@ -39,10 +39,14 @@ class Plan:
     rate: RunRate | None
     """Rate of the last runs of these stages; None if there was none."""
 
+    obstacles: tuple[str, ...] = ()
+    """Reasons for which the run would be refused over what is stored, with the remedy."""
+
 
 def plan_lines(plan: Plan) -> Iterator[str]:
     """Yield the lines that `plan` prints."""
     found = plan.forecast
+    yield from (f"the run would stop: {line}" for line in plan.obstacles)
     states = ", ".join(f"{count} {state}" for state, count in plan.states.items())
     yield f"{format_count(found.tiles, 'tile')}, {found.pixels / 1e6:,.1f} million pixels: {states}"
     yield from change_lines(plan.selected.changes)
@@ -142,7 +146,7 @@ def document(plan: Plan) -> dict[str, object]:
         "refused": found.refused,
         "items": dict(found.notes.counts),
         "absent_scenes": plan.absent.document(),
-        "refusal": plan.absent.refusal(plan.project) or None,
+        "refusal": plan.absent.refusal(plan.project) or "; ".join(plan.obstacles) or None,
         "periods": list(found.periods),
         "bytes_to_read": plan.read_volume.bytes,
         "scenes_to_read": plan.read_volume.scenes,

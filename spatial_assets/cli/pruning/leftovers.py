@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,12 +18,10 @@ from spatial_assets.cli.app.open_project import OpenProject
 from spatial_assets.cli.local_run.run_here import lease_owner, now
 from spatial_assets.cli.selection.inventory import MANIFEST_READ_THREADS, Inventory
 from spatial_assets.errors import LeaseHeldError
-from spatial_assets.geo.grid.pixel_grid import Shard
 from spatial_assets.pipeline.quarantine_subjects import subjects_by_tile
 from spatial_assets.pipeline.stages import TILE_INDEX, by_boundary
 from spatial_assets.stores import layout
-from spatial_assets.stores.cube.cube import stored_cube
-from spatial_assets.stores.cube.metadata import OBSERVATIONS
+from spatial_assets.stores.cube.cube import shard_of_path, stored_cube
 from spatial_assets.stores.objects.leases import Lease, lease
 from spatial_assets.stores.objects.manifests import read_manifest
 from spatial_assets.stores.objects.store import ObjectInfo
@@ -134,7 +132,8 @@ class ObjectOwners:
             for key, tile in opened.project.partitioning.tiles.items()
             for shard in tile.shards
         }
-        self._cubes = dict(self._read_cubes(opened))
+        stored = {name: stored_cube(opened.store, name) for name in opened.project.indices.names}
+        self._cubes = {layout.cube(name): spec for name, spec in stored.items() if spec is not None}
 
     def of(self, path: str) -> str | None:
         """Return the key of the tile, NO_TILE for pixels outside all, None for other objects."""
@@ -143,23 +142,10 @@ class ObjectOwners:
             return rest.partition("/")[0]
         return manifest_tile(path) or self._of_shard(path)
 
-    def _read_cubes(self, opened: OpenProject) -> Iterator[tuple[str, Shard]]:
-        """Yield the folder of the chunks of each array and the shard in its corner."""
-        for index in opened.project.indices.names:
-            spec = stored_cube(opened.store, index)
-            if spec is not None:
-                size = spec.grid.shard
-                corner = Shard(spec.extent.column // size, spec.extent.row // size)
-                for array in (index, OBSERVATIONS):
-                    yield f"{layout.cube(index)}/{array}/c", corner
-
     def _of_shard(self, path: str) -> str | None:
-        folder, *position = path.rsplit("/", 3)
-        corner = self._cubes.get(folder)
-        if corner is None or len(position) != 3 or not all(part.isdigit() for part in position):  # noqa: PLR2004 - period, row, column
-            return None
-        _, row, column = (int(part) for part in position)
-        return self._shards.get(Shard(corner.column + column, corner.row + row), NO_TILE)
+        spec = self._cubes.get(path.partition("/")[0])
+        found = None if spec is None else shard_of_path(spec, path)
+        return None if found is None else self._shards.get(found[2], NO_TILE)
 
 
 PRUNE_LEASE_TTL = timedelta(

@@ -13,6 +13,7 @@ from spatial_assets.project import Project
 from spatial_assets.stores.cube.cube import stored_cube
 from spatial_assets.stores.cube.metadata import CubeSpec, spec_document, spec_from_document
 from spatial_assets.stores.cube.regrid import CubeMove, moved_spec, stored_chunks
+from spatial_assets.stores.objects.grid_identity import verify_grid
 from spatial_assets.stores.objects.store import ObjectStore
 
 
@@ -192,3 +193,20 @@ def require_no_regrid(project: Project, store: ObjectStore) -> None:
             f"{'; '.join(reasons)}: `spatial-assets regrid` moves what is stored and computes "
             "nothing again (--dry-run tells how much); or restore the setting"
         )
+
+
+def obstacles(project: Project, store: ObjectStore, *, today: date) -> tuple[str, ...]:
+    """Return why a run would be refused over what is stored, and the remedy; empty if it would not.
+
+    If objects have to be moved first, all shards are listed to tell how many.
+    """
+    try:
+        verify_grid(store, project.grid_id, grid=project.grid.model_dump(mode="json"))
+        if not regrid_reasons(project, store):
+            return ()
+        plan = planned_regrid(project, store, today=today)
+    except GridError as error:
+        return (str(error),)
+    if plan is None:
+        return ()
+    return (*plan.lines(), "before the next run: spatial-assets regrid")

@@ -39,6 +39,17 @@ def claim_grid(store: ObjectStore, grid_id: str, *, grid: Mapping[str, object]) 
         raise GridError(refusal(store, found, grid_id=grid_id, grid=grid))
 
 
+def verify_grid(store: ObjectStore, grid_id: str, *, grid: Mapping[str, object]) -> None:
+    """Verify that the store belongs to this grid, or to none yet; nothing is written.
+
+    Raises:
+        GridError: the store holds pixels of another grid.
+    """
+    found = stored_grid(store)
+    if found is not None and found["grid_id"] != grid_id:
+        raise GridError(refusal(store, found, grid_id=grid_id, grid=grid))
+
+
 def stored_grid(store: ObjectStore) -> dict[str, object] | None:
     """Read the identity in the store ({"grid_id", "grid", "schema"}); None in a new store.
 
