@@ -30,13 +30,13 @@ catalog = "{scenes}"
 sensor = "sentinel-2-l2a"
 cloud_buffer = "0 m"
 [time]
-start = 2023-08-01
+start = {start}
 {more}
 """
 ONE_MONTH = "end = 2023-08-31"
 
 
-def write_project(
+def write_project(  # noqa: PLR0913 - the keys of a project file
     folder: Path,
     *,
     bbox: Bounds,
@@ -44,6 +44,7 @@ def write_project(
     zoom: int,
     pixels: int = 2048,
     more: str = ONE_MONTH,
+    start: str = "2023-08-01",
 ) -> Project:
     """Write a project file and load the project.
 
@@ -54,6 +55,7 @@ def write_project(
         zoom: zoom of the pixels.
         pixels: pixels along a side of a tile.
         more: lines of `[time]`, and any further lines of the project file.
+        start: first day of the time axis.
     """
     folder.mkdir(parents=True, exist_ok=True)
     text = TEXT.format(
@@ -64,6 +66,7 @@ def write_project(
         level=zoom - round(math.log2(pixels / BASE_PIXELS)),
         scenes=scenes,
         more=more,
+        start=start,
     )
     (folder / "project.toml").write_text(text)
     return load_project(folder, env={})

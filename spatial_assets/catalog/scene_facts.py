@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from affine import Affine
@@ -130,6 +131,12 @@ def _band_record(band: BandFacts) -> dict[str, object]:
     }
 
 
+@lru_cache(maxsize=256)
+def _crs_of(wkt: str) -> CRS:
+    """Return a CRS; making one takes half a millisecond, and thousands of scenes share a few."""
+    return CRS.from_wkt(wkt)
+
+
 def _band_facts(record: Mapping[str, Any]) -> BandFacts:
     """Read one band from the JSON values of `_band_record`."""
     calibration, nodata = record["calibration"], record["nodata"]
@@ -139,7 +146,7 @@ def _band_facts(record: Mapping[str, Any]) -> BandFacts:
             transform=Affine(*record["transform"]),
             width=record["width"],
             height=record["height"],
-            crs=CRS.from_wkt(record["crs"]),
+            crs=_crs_of(record["crs"]),
         ),
         dtype=record["dtype"],
         nodata=None if nodata is None else float(nodata),

@@ -179,6 +179,10 @@ class WholeStageFacts(UnitFacts):
     features: Mapping[str, str] | None = None
     """Boundary set -> hash of its features that touch the tile, of a stage of statistics."""
 
+    versions: Mapping[str, str] | None = None
+    """Boundary set -> version of its object, of a stage of statistics; None in the first
+    manifests."""
+
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> WholeStageFacts:
         """Read what `to_document` wrote; raises as `facts_from` does."""
@@ -186,6 +190,7 @@ class WholeStageFacts(UnitFacts):
         return cls(
             periods=None if periods is None else tuple(periods),
             features=_object_if_any(document, "features"),
+            versions=_object_if_any(document, "versions"),
         )
 
 

@@ -6,10 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
-from spatial_assets.pipeline.fingerprints import fingerprint
-from spatial_assets.pipeline.stages import CODE_VERSIONS, TILE_INDEX
-from spatial_assets.pipeline.tile.manifest_builder import fingerprint_of_units
-from spatial_assets.pipeline.tile.tile_index import ROWS_UNIT, index_rows
+from spatial_assets.pipeline.stages import TILE_INDEX
+from spatial_assets.pipeline.tile.manifest_builder import (
+    fingerprint_of_stage,
+    first_fingerprint_of_stage,
+)
+from spatial_assets.pipeline.tile.tile_index import (
+    ROWS_UNIT,
+    first_rows_fingerprint,
+    rows_fingerprint,
+)
 from spatial_assets.stores.cube.regrid import CubeMove
 from spatial_assets.stores.objects.manifests import StageEntry, TileManifest
 from spatial_assets.stores.objects.store import ObjectInfo
@@ -52,14 +58,11 @@ class ManifestMove:
     def _with_rows(self, before: TileManifest, after: TileManifest) -> TileManifest:
         """Let the rows of `tile_index` count as written, if they did and periods were left out."""
         entry = after.entry(TILE_INDEX, ROWS_UNIT)
-        if entry is None or entry.fingerprint != self._hash_of_rows(before):
-            return after
-        current = replace(entry, fingerprint=self._hash_of_rows(after))
-        return after.with_entry(TILE_INDEX, ROWS_UNIT, current)
-
-    def _hash_of_rows(self, manifest: TileManifest) -> str:
-        rows = [row.fingerprint for row in index_rows(manifest, self.indices)]
-        return fingerprint(TILE_INDEX, CODE_VERSIONS[TILE_INDEX], rows)
+        for hash_of in (rows_fingerprint, first_rows_fingerprint):
+            if entry is not None and entry.fingerprint == hash_of(before, self.indices):
+                current = replace(entry, fingerprint=hash_of(after, self.indices))
+                return after.with_entry(TILE_INDEX, ROWS_UNIT, current)
+        return after
 
     def _entry(self, entry: StageEntry) -> StageEntry | None:
         """Return a unit after the move; None if it lies before the new start."""
@@ -104,9 +107,10 @@ class ManifestMove:
 
 def _with_whole_stages(before: TileManifest, after: TileManifest) -> TileManifest:
     """Let stages count as complete, if they did and units were left out."""
-    for stage, units in before.stages.items():
+    for stage in before.stages:
         whole = after.entry(stage, WHOLE_STAGE)
-        if whole is not None and whole.fingerprint == fingerprint_of_units(stage, units):
-            current = fingerprint_of_units(stage, after.units(stage))
-            after = after.with_entry(stage, WHOLE_STAGE, replace(whole, fingerprint=current))
+        for hash_of in (fingerprint_of_stage, first_fingerprint_of_stage):
+            if whole is not None and whole.fingerprint == hash_of(before, stage):
+                current = replace(whole, fingerprint=hash_of(after, stage))
+                after = after.with_entry(stage, WHOLE_STAGE, current)
     return after

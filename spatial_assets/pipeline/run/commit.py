@@ -95,13 +95,13 @@ class Committer:
         tile, outcome = task.tile, result.outcome
         changes: list[RowChange] = [*self._state_changes(outcome), *self._inputs(task, result)]
         if result.index_rows is not None:
-            changes.append(self._index_change(tile, result))
+            changes += self._index_changes(tile, result)
         changes += self._statistics_changes(tile, result)
         changes += self._quarantine_changes(outcome)
         if changes or len(self._unchanged) >= MAX_DEFERRED_TILES:
             self._commit(changes)
         if result.manifest != stored:
-            commit_manifest(self.store, result.manifest)
+            commit_manifest(self.store, result.manifest, before=stored)
         for path in result.dropped_objects:
             self.store.delete(path)
         self._release("tile", self.known_states.ended(outcome, chain_of(self.project)))
@@ -236,8 +236,8 @@ class Committer:
         elif is_checked:
             self._unchanged[tile] = self.clock()
 
-    def _index_change(self, tile: Tile, result: TileResult) -> Replace:
-        """Return all rows of `tile_index` of one tile."""
+    def _index_changes(self, tile: Tile, result: TileResult) -> Iterator[Replace]:
+        """Yield the rows of `tile_index` of one tile: all, or each that changed."""
         geometry = as_multipolygon(tile.footprint(self.project.pixel_grid))
         now = self.clock()
         rows = [
@@ -255,7 +255,13 @@ class Committer:
             }
             for row in result.index_rows or ()
         ]
-        return Replace(TILE_INDEX, self._keys(tile), self._keyed(tile, rows))
+        keyed = self._keyed(tile, rows)
+        if result.index_rows_are_all:
+            yield Replace(TILE_INDEX, self._keys(tile), keyed)
+            return
+        for row in keyed:
+            keys = {name: row[name] for name in ("grid_id", "tile", "index_name", "period")}
+            yield Replace(TILE_INDEX, keys, [row])
 
     def _statistics_changes(self, tile: Tile, result: TileResult) -> list[RowChange]:
         """Return the rows of each (index, period, boundary table) that changed."""

@@ -26,6 +26,7 @@ from spatial_assets.pipeline.run.known_states import KnownStates
 from spatial_assets.pipeline.run.run import Run
 from spatial_assets.pipeline.run.run_log import RunLog
 from spatial_assets.pipeline.run.scenes_of_run import RunScenes
+from spatial_assets.pipeline.run.settled_months import VERIFIED_MONTHS
 from spatial_assets.pipeline.run.tile_leases import TileLeases
 from spatial_assets.pipeline.stages import RAW, Chain, chain_of
 from spatial_assets.pipeline.tile.retention import FirstKept
@@ -65,6 +66,8 @@ class TilePipeline:
     """Boundary sets whose source is bad and that never were valid; the tiles do without them."""
 
     lease_wait: timedelta = LEASE_WAIT
+    verified_months: int = VERIFIED_MONTHS
+    """Settled months of a tile whose objects each run verifies."""
 
     @property
     def chain(self) -> Chain:
@@ -145,6 +148,7 @@ class TilePipeline:
                 leases=leases,
                 first_kept=first_kept,
                 without_boundaries=self.without_boundaries,
+                verified_months=self.verified_months,
             )
             try:
                 yield from run.walk(tiles, self.engine, lease_wait=self.lease_wait)

@@ -19,21 +19,31 @@ from spatial_assets.errors import LeaseHeldError, RegridUnderWayError
 from spatial_assets.geo.grid.pixel_grid import Tile
 from spatial_assets.geo.periods import Periods
 from spatial_assets.pipeline.engines.engine import Engine, InlineEngine, ProcessEngine, WorkerDied
-from spatial_assets.pipeline.failures import Caught, outcome_of, result_or_error, worker_died
+from spatial_assets.pipeline.failures import (
+    Caught,
+    MissingInputError,
+    outcome_of,
+    result_or_error,
+    worker_died,
+)
 from spatial_assets.pipeline.freshness.stage_inputs import stage_settings
 from spatial_assets.pipeline.outcome import TileOutcome
 from spatial_assets.pipeline.run.commit import Committer
 from spatial_assets.pipeline.run.known_states import KnownStates
 from spatial_assets.pipeline.run.memory_planning import require_memory
 from spatial_assets.pipeline.run.scenes_of_run import RunScenes
+from spatial_assets.pipeline.run.settled_months import VERIFIED_MONTHS, SettledMonths
 from spatial_assets.pipeline.run.tile_leases import TileLeases
 from spatial_assets.pipeline.stages import RAW, TILE_INDEX, Chain, by_boundary
 from spatial_assets.pipeline.tile.raw_tile import remote_windows, scenes_to_read
 from spatial_assets.pipeline.tile.retention import FirstKept
 from spatial_assets.pipeline.tile.task import TileResult, TileTask, input_fingerprints
+from spatial_assets.pipeline.tile.tile_index import ROWS_UNIT
+from spatial_assets.pipeline.tile.validated_boundaries import ValidatedBoundaries
 from spatial_assets.pipeline.tile.walk import Walker
 from spatial_assets.project import Project
-from spatial_assets.stores.objects.manifests import TileManifest, read_manifest
+from spatial_assets.stores.objects.manifests import TileManifest, read_head, with_months
+from spatial_assets.stores.stage_facts import WHOLE_STAGE, WholeStageFacts
 
 LEASE_POLL_SECONDS = 0.5
 """Seconds between polls of tiles that another driver holds."""
@@ -56,6 +66,9 @@ class Run:
 
     without_boundaries: Collection[str] = ()
     """Boundary sets that never were valid: there is nothing to compute for them."""
+
+    verified_months: int = VERIFIED_MONTHS
+    """Settled months of a tile whose objects are verified."""
 
     _stored: dict[str, TileManifest | None] = field(default_factory=dict)
     """Manifests of the tiles in flight, before this run."""
@@ -140,7 +153,11 @@ class Run:
         self.leases.take(key)
         try:
             # Not earlier: before the lease another driver may have written it.
-            return read_manifest(self.committer.store, key)
+            head = read_head(self.committer.store, key)
+            if head is None:
+                return None
+            months = self._months.concerned(task, head) if RAW in self.selected else head.unread
+            return with_months(self.committer.store, head, months)
         except BaseException:
             self.leases.release(key)
             raise
@@ -170,9 +187,13 @@ class Run:
         try:
             self.scenes.require_inspected(task.tile)
             if stored is not None:
+                if self._needs_all_months(task, stored):
+                    stored = with_months(self.committer.store, stored, stored.unread)
                 kept = self.scenes.kept_of(stored, task.scenes) if RAW in self.selected else ()
                 kept = tuple(scene for scene in kept if scene.solar_day >= self._first_day)
                 task = replace(task, manifest=self._known(stored), kept=kept)
+            if RAW in self.selected:
+                task = self._months.narrowed(task, stored)
             require_memory(self.project, task)
         except BaseException:
             self.leases.release(task.tile.key)
@@ -202,12 +223,64 @@ class Run:
             periods=self.periods,
             product_periods=self._product_periods,
             first_kept=self.first_kept,
-            boundaries=tuple(
-                each.name
-                for each in self.project.boundaries
-                if each.name not in self.without_boundaries
-            ),
+            boundaries=self._boundary_names,
         )
+
+    @cached_property
+    def _months(self) -> SettledMonths:
+        return SettledMonths(
+            project=self.project,
+            scenes=self.scenes,
+            settings=self._settings,
+            now=self.committer.clock(),
+            verified=self.verified_months,
+        )
+
+    def _needs_all_months(self, task: TileTask, stored: TileManifest) -> bool:
+        """Return True if something else than scenes and settings concerns settled months too."""
+        if not stored.unread:
+            return False
+        tabular = [stage for stage in self._tabular if stage in self.selected]
+        return (
+            stored.entry(TILE_INDEX, ROWS_UNIT) is None
+            or any(stored.entry(stage, WHOLE_STAGE) is None for stage in tabular)
+            or not all(self.known_states.has_rows(stage, stored) for stage in tabular)
+            or self.known_states.released(stored.tile, self.selected)
+            or self._has_other_boundaries(task, stored)
+        )
+
+    def _has_other_boundaries(self, task: TileTask, stored: TileManifest) -> bool:
+        """Return True if other features touch the tile; features are only read if a set is new."""
+        try:
+            return any(self._differ(stage, task, stored) for stage in self.chain.statistics)
+        except MissingInputError:
+            return True
+
+    def _differ(self, stage: str, task: TileTask, stored: TileManifest) -> bool:
+        """Return True if a stage of statistics was made of other features."""
+        made = stored.facts(stage, WholeStageFacts).get(WHOLE_STAGE, WholeStageFacts())
+        if made.versions == self._boundary_versions:
+            return False
+        return made.features != self._boundaries.features(task.boundaries, task.tile)
+
+    @cached_property
+    def _boundaries(self) -> ValidatedBoundaries:
+        return ValidatedBoundaries(self.committer.store, self.project.pixel_grid)
+
+    @cached_property
+    def _boundary_versions(self) -> Mapping[str, str]:
+        """Version of each validated set, as the run begins."""
+        return self._boundaries.versions(self._boundary_names)
+
+    @cached_property
+    def _boundary_names(self) -> tuple[str, ...]:
+        names = (each.name for each in self.project.boundaries)
+        return tuple(name for name in names if name not in self.without_boundaries)
+
+    @cached_property
+    def _tabular(self) -> tuple[str, ...]:
+        """Stages whose results are rows."""
+        return (*(by_boundary(name) for name in self.chain.indices), TILE_INDEX)
 
     @cached_property
     def _settings(self) -> Mapping[str, str]:
@@ -228,8 +301,7 @@ class Run:
 
         Of stages that left the project only the objects stay listed, for `prune`.
         """
-        tabular = [by_boundary(name) for name in self.chain.indices] + [TILE_INDEX]
-        for stage in tabular:
+        for stage in self._tabular:
             if stage in self.selected and not self.known_states.has_rows(stage, stored):
                 fresh = self.committer.reload([stored.tile])  # another driver may have been faster
                 if not fresh.has_rows(stage, stored):

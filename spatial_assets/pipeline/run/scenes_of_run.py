@@ -8,6 +8,7 @@ of its files, so that a repaired file is noticed.
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -81,6 +82,9 @@ class RunScenes:
 
     absent: AbsentScenes = field(default_factory=AbsentScenes, init=False)
     """Scenes that tiles were made from and the catalogue does not list."""
+
+    _grids: dict[str, str] = field(default_factory=dict, init=False)
+    """Scene -> hash of what decides its windows."""
 
     _extents: dict[str, BaseGeometry] = field(default_factory=dict, init=False)
     """Usable scene -> extent of its files, with a margin."""
@@ -189,19 +193,30 @@ class RunScenes:
 
         Footprints do not count here: a catalogue may be wrong about them.
         """
-        box = self.project.pixel_grid.geobox(tile.window)
+        box, clear = self.project.pixel_grid.geobox(tile.window), self.project.sensor.clear
         ids = sorted(self.records)
         near = shapely.intersects(
             np.array([self._extents[scene] for scene in ids], dtype=object),
             tile.footprint(self.project.pixel_grid).envelope,
         )
-        found = (self.records[scene] for scene, is_near in zip(ids, near, strict=True) if is_near)
-        windows = (
-            (record, raw_windows(record, box, self.project.sensor.clear)) for record in found
-        )
-        return tuple(
-            (record, raw_bytes(record, needed)) for record, needed in windows if needed is not None
-        )
+        sizes: dict[str, int | None] = {}  # scenes of one place have one grid, year after year
+        found = []
+        for record in (self.records[scene] for scene in itertools.compress(ids, near)):
+            grid = self._grid_of(record)
+            if grid not in sizes:
+                needed = raw_windows(record, box, clear)
+                sizes[grid] = None if needed is None else raw_bytes(record, needed)
+            size = sizes[grid]
+            if size is not None:
+                found.append((record, size))
+        return tuple(found)
+
+    def _grid_of(self, record: SceneRecord) -> str:
+        """Return a hash that is the same for scenes of which a tile needs the same windows."""
+        if record.id not in self._grids:
+            crs = [record.of_band(name).grid.crs.srs for name in record.files]
+            self._grids[record.id] = fingerprint("grid", record.files, record.headers, crs)
+        return self._grids[record.id]
 
     def kept_of(self, stored: TileManifest, used: Sequence[SceneRecord]) -> tuple[SceneRecord, ...]:
         """Return the stored scenes of a tile that are not used now, and of which the result stays.
@@ -235,6 +250,16 @@ class RunScenes:
         if listed is not None:
             return name in self.uninspected or listed.fingerprint == stored.fingerprint
         return name not in self.absent.dropped
+
+    def knows(self, name: str) -> bool:
+        """Return True if the catalogue, the register or an inspection says anything of a scene."""
+        return (
+            name in self.rejected
+            or name in self.records
+            or name in self._superseding
+            or name in self._listed
+            or name in self.absent.dropped
+        )
 
     @cached_property
     def _superseding(self) -> Mapping[str, str]:

@@ -104,10 +104,16 @@ class BoundaryStatisticsStage:
         for unit in self._builder.facts(stage, StatisticsFacts):
             if unit.partition("/")[2] not in self._task.boundaries:
                 self.drop(stage, unit)
-        rows = sum(facts.rows for facts in self._builder.facts(stage, StatisticsFacts).values())
+        rows = self._builder.manifest.summary(stage).rows
         self._builder.report(stage, rows=rows, **self._indices.coverage(index))
-        features = self._context.boundaries.features(self._task.boundaries, self._task.tile)
-        self._builder.close(stage, WholeStageFacts(features=features))
+        boundaries, names = self._context.boundaries, self._task.boundaries
+        versions = boundaries.versions(names)  # before the features: never newer than they are
+        features = boundaries.features(names, self._task.tile)
+        before = self._builder.whole(stage)
+        if features == before.features and not self._builder.has_changed(stage):
+            versions = dict(before.versions or {})  # nothing is written for them alone
+        whole = WholeStageFacts(features=features, versions=versions or None)
+        self._builder.close(stage, whole)
 
 
 def statistics_rows(

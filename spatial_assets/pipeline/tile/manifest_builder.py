@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import posixpath
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,8 +19,14 @@ from spatial_assets.pipeline.fingerprints import fingerprint
 from spatial_assets.pipeline.outcome import CheckOutcome, StageOutcome, State, TileOutcome
 from spatial_assets.pipeline.stages import RAW, REPROJECTED_RASTER
 from spatial_assets.pipeline.tile.scene_record import SceneRecord
-from spatial_assets.pipeline.tile.task import IndexRow, StatisticsRows, TileResult, TileTask
-from spatial_assets.stores.objects.manifests import StageEntry, TileManifest, holds
+from spatial_assets.pipeline.tile.task import (
+    MONTH_DIGITS,
+    IndexRow,
+    StatisticsRows,
+    TileResult,
+    TileTask,
+)
+from spatial_assets.stores.objects.manifests import Settled, StageEntry, TileManifest, holds
 from spatial_assets.stores.objects.store import ObjectInfo, ObjectStore
 from spatial_assets.stores.stage_facts import (
     WHOLE_STAGE,
@@ -93,6 +99,10 @@ class ManifestBuilder:
             entry = replace(entry, facts=described)
             self.manifest = self.manifest.with_entry(stage, scene.id, entry)
 
+    def restate(self, stage: str, unit: str, entry: StageEntry) -> None:
+        """Record a unit that stays as it is under another fingerprint."""
+        self.manifest = self.manifest.with_entry(stage, unit, entry)
+
     def drop(self, stage: str, unit: str) -> None:
         """Remove a unit for good; its objects are deleted after the commit."""
         entry = self.manifest.entry(stage, unit)
@@ -145,6 +155,30 @@ class ManifestBuilder:
         """Return True if a unit of the stage was made or dropped in this walk."""
         return bool(self._changed[stage])
 
+    def changed_units(self, stage: str) -> frozenset[str]:
+        """Return the units of the stage that were made or dropped in this walk."""
+        return frozenset(self._changed[stage])
+
+    def has_closed(self, stages: Iterable[str]) -> bool:
+        """Return True if this walk completed all of some stages."""
+        return self._closed.issuperset(stages)
+
+    def settle(self, inputs: Mapping[str, str]) -> None:
+        """Record the inputs that the units of some spans are up to date with.
+
+        Args:
+            inputs: span, see `TileTask.span_of` -> hash of its inputs.
+        """
+        kept: dict[str, list[tuple[str, str]]] = defaultdict(list)
+        for scene in self._task.kept:
+            kept[scene.solar_day.isoformat()[:MONTH_DIGITS]].append((scene.id, scene.granule))
+        settled = {
+            month: Settled(inputs[span], tuple(kept[month]))
+            for month in self.manifest.months()
+            if (span := self._task.span_of(month)) in inputs
+        }
+        self.manifest = replace(self.manifest, settled={**self.manifest.settled, **settled})
+
     def report(self, stage: str, **facts: object) -> None:
         """Add facts to the outcome of a stage."""
         self._reported[stage].update(facts)
@@ -182,8 +216,19 @@ class ManifestBuilder:
             self._changed[stage].add(WHOLE_STAGE)
 
     def fingerprint_of(self, stage: str) -> str:
-        """Hash the units of a stage: the data version of its Dagster event."""
-        return fingerprint_of_units(stage, self.manifest.units(stage))
+        """Hash the units of a stage: the data version of its Dagster event.
+
+        It was a hash of all units at once, and stays so for as long as nothing changes.
+        """
+        whole = self.manifest.entry(stage, WHOLE_STAGE)
+        if whole is not None and (not self._changed[stage] or self._is_of_old(stage, whole)):
+            return whole.fingerprint
+        return fingerprint_of_stage(self.manifest, stage)
+
+    def _is_of_old(self, stage: str, whole: StageEntry) -> bool:
+        """Return True if a stage is as a manifest that was one document describes it."""
+        expected = first_fingerprint_of_stage(self.manifest, stage)
+        return not self.manifest.unread and whole.fingerprint == expected
 
     @property
     def checks(self) -> tuple[CheckOutcome, ...]:
@@ -203,13 +248,12 @@ class ManifestBuilder:
         return replace(outcome, stages=stages, checks=self.checks)
 
     def _outcome(self, stage: str) -> StageOutcome:
-        entries = self.units(stage).values()
         empty = stage in self._empty
         if not self._changed[stage]:
             state = State.UNCHANGED
         else:
             state = State.EMPTY if empty else State.MATERIALIZED
-        size = sum(info.size for entry in entries for info in entry.objects)
+        size = self.manifest.summary(stage).bytes
         changed = len(self._changed[stage])
         return StageOutcome(
             stage=stage,
@@ -227,6 +271,7 @@ class ManifestBuilder:
             outcome=outcome,
             manifest=manifest,
             index_rows=self.index_rows,
+            index_rows_are_all=not manifest.unread,
             statistics=tuple(self._statistics.values()),
             dropped_objects=tuple(sorted(set(self._dropped) - named)),
         )
@@ -246,17 +291,23 @@ MIN_LISTED_OBJECTS = 3
 MAX_CONCURRENT_HEADS = 8
 
 
-def fingerprint_of_units(stage: str, units: Mapping[str, StageEntry]) -> str:
+def fingerprint_of_stage(manifest: TileManifest, stage: str) -> str:
     """Hash the units of a stage, without the one that stands for the whole."""
-    parts = sorted((unit, entry.fingerprint) for unit, entry in units.items() if unit)
-    return fingerprint(stage, parts)
+    return fingerprint(stage, manifest.hashes(stage))
+
+
+def first_fingerprint_of_stage(manifest: TileManifest, stage: str) -> str:
+    """Hash the units of a stage as for manifests that were one document; all must be read."""
+    units = manifest.units(stage)
+    prints = sorted((unit, entry.fingerprint) for unit, entry in units.items() if unit)
+    return fingerprint(stage, prints)
 
 
 def lost_units(store: ObjectStore, manifest: TileManifest) -> tuple[tuple[str, str], ...]:
     """Return (stage, unit) of missing or changed objects, in the order of the manifest."""
     unconfirmed: list[tuple[str, str, ObjectInfo]] = []
     for stage, units in manifest.stages.items():
-        listed = _listed(store, stage, units)
+        listed = _listed(store, stage, units, every=not manifest.unread)
         unconfirmed += [
             (stage, unit, info)
             for unit, entry in units.items()
@@ -267,14 +318,22 @@ def lost_units(store: ObjectStore, manifest: TileManifest) -> tuple[tuple[str, s
 
 
 def _listed(
-    store: ObjectStore, stage: str, units: Mapping[str, StageEntry]
+    store: ObjectStore, stage: str, units: Mapping[str, StageEntry], *, every: bool
 ) -> dict[str, ObjectInfo]:
-    """List the stage's folder of the tile; empty where a request for each object is better."""
+    """List the stage's folder of the tile; empty where a request for each object is better.
+
+    Unless the units are those of every month, the folder of each scene is listed: years of others
+    lie beside them.
+    """
     paths = [info.path for entry in units.values() for info in entry.objects]
     if stage not in {RAW, REPROJECTED_RASTER} or len(paths) < MIN_LISTED_OBJECTS:
         return {}  # the shards of a cube lie among those of other tiles
-    folder = posixpath.commonpath([posixpath.dirname(path) for path in paths])
-    return {info.path: info for info in store.list(folder)}
+    folders = {posixpath.dirname(path) for path in paths}
+    if every:
+        folders = {posixpath.commonpath(sorted(folders))}
+    elif stage == REPROJECTED_RASTER:
+        return {}
+    return {info.path: info for folder in sorted(folders) for info in store.list(folder)}
 
 
 def _is_same(found: ObjectInfo | None, info: ObjectInfo) -> bool:

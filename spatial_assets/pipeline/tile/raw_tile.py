@@ -19,22 +19,20 @@ from numpy.typing import NDArray
 
 from spatial_assets.catalog.access.hrefs import is_remote
 from spatial_assets.catalog.access.source_access import SourceAccess
-from spatial_assets.catalog.rasters.inspect import DOUBTS
 from spatial_assets.catalog.rasters.masks import read_masked
 from spatial_assets.catalog.rasters.prefetch import FileWindows, prefetching
 from spatial_assets.errors import CHANGED_SINCE_INSPECTION, REASONS_OF_THE_MOMENT, SceneError
 from spatial_assets.geo.clear_sky import ClearSky
 from spatial_assets.geo.grid.geobox import GeoBox, Window
-from spatial_assets.geo.verdict import Verdict
 from spatial_assets.geo.warp.cloud_buffer import with_halo
 from spatial_assets.geo.warp.scene_mask import window_to_read
 from spatial_assets.pipeline.failures import MissingInputError
 from spatial_assets.pipeline.fingerprints import fingerprint, halo_of
-from spatial_assets.pipeline.outcome import CheckOutcome
 from spatial_assets.pipeline.stages import CODE_VERSIONS, RAW, REPROJECTED_RASTER
 from spatial_assets.pipeline.tile.manifest_builder import ManifestBuilder
 from spatial_assets.pipeline.tile.scene_record import SceneRecord
 from spatial_assets.pipeline.tile.scene_sampling import SceneSampling
+from spatial_assets.pipeline.tile.source_check import source_check
 from spatial_assets.pipeline.tile.task import TileTask
 from spatial_assets.pipeline.tile.worker_context import WorkerContext
 from spatial_assets.stores import layout
@@ -127,21 +125,37 @@ class RawTileStage:
         facts = {each.id: stored[each.id] for each in self.records if each.id in stored}
         for scene, each in facts.items():
             self._classify(scene, each)
+        unread = self.builder.manifest.unread_summary(RAW)
+        self.unusable |= dict.fromkeys(unread.unusable, UNREADABLE)
         shares = [each.readable_fraction for each in facts.values()]
+        shares += [unread.readable] if unread.units else []
         self.builder.report(
             RAW,
             uri=self._context.store.uri(layout.raw_tile_folder(self._task.tile.key)),
-            scenes=len(facts),
-            scenes_kept=len(self.kept),
+            scenes=len(facts) + unread.units,
+            scenes_kept=len(self._kept_names),
             bytes_read=self._bytes_read,
             valid_fraction=min(shares, default=0.0),
         )
-        if not facts:
+        if not facts and not unread.units:
             self.builder.mark_empty(RAW)
         self._check_sources(facts)
-        if self.usable or not (self.unusable or self._task.rejected):
+        if self.has_usable or not (self.unusable or self._task.rejected):
             self.drop_withdrawn(RAW, self.records)
             self.builder.close(RAW, WholeStageFacts(periods=self._task.product_periods))
+
+    @property
+    def has_usable(self) -> bool:
+        """Return True if at least one pixel of a scene is stored, of whatever month."""
+        unread = self.builder.manifest.unread_summary(RAW)
+        return bool(self.usable) or unread.units > len(unread.unusable)
+
+    @property
+    def _kept_names(self) -> list[str]:
+        """Scenes that the catalogue does not list, of all months."""
+        manifest = self.builder.manifest
+        settled = (each for month, each in manifest.settled.items() if month in manifest.unread)
+        return sorted({*self.kept, *(name for each in settled for name, _ in each.kept)})
 
     def is_current(self, record: SceneRecord) -> bool:
         """Return True if the raw pixels of a scene are stored as the present code reads them."""
@@ -277,34 +291,15 @@ class RawTileStage:
 
     def _check_sources(self, facts: Mapping[str, RawTileFacts]) -> None:
         """Check that the blocks of every scene could be read, with the calibration's figures."""
-        lost = {unit: each.unreadable for unit, each in facts.items() if each.unreadable}
-        shares = [each.readable_fraction for each in facts.values()]
-        refused = {scene.id: scene.reason for scene in self._task.rejected} | self.unusable
-        least = self._context.project.checks.least_readable_share
-        inspected = {record.id: record.facts for record in self.records}
-        wrong = [float(each.figures.get("implausible_share") or 0) for each in inspected.values()]
-        doubts = {name: list(each.warnings) for name, each in inspected.items() if each.warnings}
-        evidence: dict[str, float | int | str] = {
-            "scenes": len(facts),
-            "unreadable_pixels": str(lost or "none"),
-            "readable_share": min(shares, default=1.0),
-            "least_readable_share": least,
-            "refused_scenes": str(refused or "none"),
-            "kept_scenes": ", ".join(sorted(self.kept)) or "none",
-            "largest_implausible_share": max(wrong, default=0.0),
-            "doubts": str(doubts or "none"),
-        }
-        passed = min(shares, default=1.0) >= least and not refused
-        verdict = Verdict(passed=passed, evidence=evidence)
-        warnings = (
-            *(f"scene {name} is not used: {reason}" for name, reason in sorted(refused.items())),
-            *(
-                f"scene {name}: {'; '.join(DOUBTS.get(code, code) for code in codes)}"
-                for name, codes in sorted(doubts.items())
-            ),
-        )
         self.builder.check(
-            CheckOutcome(check="source_intact", stage=RAW, verdict=verdict, warnings=warnings)
+            source_check(
+                facts,
+                inspected={record.id: record.facts for record in self.records},
+                refused={scene.id: scene.reason for scene in self._task.rejected} | self.unusable,
+                kept=self._kept_names,
+                unread=self.builder.manifest.unread_summary(RAW),
+                least=self._context.project.checks.least_readable_share,
+            )
         )
 
 

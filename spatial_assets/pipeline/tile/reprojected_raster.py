@@ -36,6 +36,7 @@ from spatial_assets.pipeline.tile.worker_context import WorkerContext
 from spatial_assets.stores import layout
 from spatial_assets.stores.objects.geotiff import placement, read_geotiff, write_geotiff
 from spatial_assets.stores.objects.manifests import StageEntry
+from spatial_assets.stores.objects.stage_entries import StageSummary
 from spatial_assets.stores.objects.store import ObjectStore
 from spatial_assets.stores.stage_facts import IndexFacts, ReprojectedRasterFacts
 
@@ -95,13 +96,14 @@ class ReprojectedRasterStage:
 
     @cached_property
     def periods(self) -> tuple[int, ...]:
-        """Periods to check: those of the product, of the scenes, and those made before."""
+        """Periods to bring up to date: of the product, of the scenes, and those made before."""
         made = {
             facts.period
             for index in self._context.project.indices.names
             for facts in self.builder.facts(index, IndexFacts).values()
         }
-        return tuple(sorted({*self._of_product(), *self._by_period, *made}))
+        known = {*self._of_product(), *self._by_period, *made}
+        return tuple(sorted(filter(self._task.concerns, known)))
 
     def of_period(self, period: int) -> list[SceneLayer]:
         """Return the reprojected scenes of a period, up to date if the stage is selected."""
@@ -153,30 +155,26 @@ class ReprojectedRasterStage:
     def finish(self) -> None:
         """Close the stage."""
         self._raw.drop_withdrawn(REPROJECTED_RASTER, self.records)
-        facts = self.builder.facts(REPROJECTED_RASTER, ReprojectedRasterFacts)
-        shares = [each.valid_fraction for each in facts.values()]
+        found = self.builder.manifest.summary(REPROJECTED_RASTER)
         self.builder.report(
             REPROJECTED_RASTER,
             uri=self._context.store.uri(layout.reprojected_folder(self._task.tile.key)),
-            scenes=len(facts),
-            valid_fraction=max(shares, default=0.0),
+            scenes=found.units,
+            valid_fraction=found.valid,
         )
-        self._check_alignment(facts.values())
-        if not any(shares):
+        self._check_alignment(found)
+        if not found.valid:
             self.builder.mark_empty(REPROJECTED_RASTER)
         self.builder.close(REPROJECTED_RASTER)
 
-    def _check_alignment(self, facts: Iterable[ReprojectedRasterFacts]) -> None:
+    def _check_alignment(self, found: StageSummary) -> None:
         """Report the largest shift of the rasters; a misplaced raster is never written."""
-        figures = [each.alignment for each in facts]
-        known = [each for each in figures if each is not None]
-        shifts = [float(each["shift_pixels"]) for each in known]
         evidence: dict[str, float | int | str] = {
-            "scenes": len(figures),
-            "largest_shift_found": max(shifts, default=0.0),
-            "places_looked_at": sum(int(each.get("places_looked_at", 0)) for each in known),
+            "scenes": found.units,
+            "largest_shift_found": found.shift,
+            "places_looked_at": found.places,
         }
-        passed = max(shifts, default=0.0) <= MAX_SHIFT_PIXELS
+        passed = found.shift <= MAX_SHIFT_PIXELS
         self._check(Verdict(passed=passed, evidence=evidence), severe=False)
 
     def _check(self, verdict: Verdict, *, severe: bool) -> None:

@@ -101,10 +101,5 @@ def releasable_units(
                 yield stage, unit
 
 
-def released_count(manifest: TileManifest, stage: str) -> int:
-    """Return the number of units of a stage whose objects were released."""
-    return sum(entry.released for unit, entry in manifest.units(stage).items() if unit)
-
-
 def _is_made(entry: StageEntry | None) -> bool:
     return entry is not None and entry.fingerprint != INVALIDATED

@@ -7,7 +7,7 @@ every walk, so that a new threshold needs no new pixels.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -29,7 +29,7 @@ from spatial_assets.geo.verdict import Verdict
 from spatial_assets.pipeline.failures import MissingInputError, TileQuarantinedError
 from spatial_assets.pipeline.fingerprints import fingerprint
 from spatial_assets.pipeline.outcome import CheckOutcome, StageOutcome
-from spatial_assets.pipeline.stages import CODE_VERSIONS, INDEX_RANGE
+from spatial_assets.pipeline.stages import CODE_VERSIONS, INDEX_RANGE, REPROJECTED_RASTER
 from spatial_assets.pipeline.tile.manifest_builder import ManifestBuilder
 from spatial_assets.pipeline.tile.reprojected_raster import ReprojectedRasterStage, SceneLayer
 from spatial_assets.pipeline.tile.scene_record import SceneRecord
@@ -39,6 +39,7 @@ from spatial_assets.project.sections.checks import ChecksSettings
 from spatial_assets.stores import layout
 from spatial_assets.stores.cube.cube import read_window, write_tile
 from spatial_assets.stores.objects.manifests import StageEntry
+from spatial_assets.stores.objects.stage_entries import total
 from spatial_assets.stores.stage_facts import Figures, IndexFacts
 
 OUT_OF_RANGE = "index_out_of_range"
@@ -79,19 +80,19 @@ class SpectralIndexStage:
         Raises:
             TileQuarantinedError: there are scenes, and none has the bands.
         """
-        lacking = {
-            scene.id: sorted(set(index.needs) - set(scene.bands))
-            for scene in scenes
-            if not set(index.needs) <= set(scene.bands)
-        }
+        unread = self._builder.manifest.unread_summary(REPROJECTED_RASTER)
+        counts = Counter({tuple(names.split(",")): n for names, n in unread.bands.items()})
+        counts.update(scene.bands for scene in scenes)
+        lacking = {each for each in counts if not set(index.needs) <= set(each)}
         if not lacking:
             return
-        self._builder.report(index.name, scenes_without_its_bands=len(lacking))
-        if len(lacking) < len(scenes):
+        number = sum(counts[each] for each in lacking)
+        self._builder.report(index.name, scenes_without_its_bands=number)
+        if len(lacking) < len(counts):
             return
-        bands = sorted({band for missing in lacking.values() for band in missing})
+        bands = sorted({band for each in lacking for band in set(index.needs) - set(each)})
         message = (
-            f"none of the {len(scenes)} scenes of the tile has {', '.join(bands)}, which "
+            f"none of the {number} scenes of the tile has {', '.join(bands)}, which "
             f"{index.name} needs; add the band to the items or to [scenes.sensor] bands, or take "
             f"{index.name} out of [indices] names"
         )
@@ -167,7 +168,7 @@ class SpectralIndexStage:
         """
         coverage = self.coverage(index)
         uri = self._context.store.uri(layout.cube(index))
-        periods = len(self._builder.units(index))
+        periods = self._builder.manifest.summary(index).units
         self._builder.report(index, uri=uri, periods=periods, **coverage)
         self._range_check.judge(index)
         if not coverage["valid_fraction"]:
@@ -185,13 +186,8 @@ class SpectralIndexStage:
 
     def coverage(self, *indices: str) -> Mapping[str, float]:
         """Return the number of scenes, and the largest valid share of a period."""
-        facts = [
-            each for name in indices for each in self._builder.facts(name, IndexFacts).values()
-        ]
-        return {
-            "scenes": sum(each.scenes for each in facts),
-            "valid_fraction": max((each.valid_fraction for each in facts), default=0),
-        }
+        found = total(self._builder.manifest.summary(name) for name in indices)
+        return {"scenes": found.scenes, "valid_fraction": found.valid}
 
     def require_run(self, index: str) -> None:
         """Refuse to continue from an index that was never made for this tile.
@@ -199,7 +195,7 @@ class SpectralIndexStage:
         Raises:
             MissingInputError: with the selection that makes it.
         """
-        if not self._builder.has_run(index) and not self._builder.units(index):
+        if not self._builder.has_run(index) and not self._builder.manifest.summary(index).units:
             message = (
                 f"{index} of tile {self._task.tile.key} is not in the store, and "
                 f"{self._builder.stage} needs it; materialize {index} first, or select it too "
@@ -311,17 +307,15 @@ class IndexRangeCheck:
         Raises:
             TileQuarantinedError: it exceeds a threshold that has changed since.
         """
-        facts = self._builder.facts(index, IndexFacts)
-        ranges = {unit: each.range for unit, each in facts.items() if each.range is not None}
-        if not ranges:
+        found = self._builder.manifest.summary(index)
+        label, figures = found.worst
+        if not label:
             return
-        label = max(ranges, key=lambda unit: removed_fraction(ranges[unit]))
-        self.require_plausible(index, label, ranges[label])
-        self._worst[index] = {"period": label, **ranges[label]}
-        self._valid[index] = max(each.valid_fraction for each in facts.values())
-        uniform = sorted(unit for unit, each in ranges.items() if each.get("spread") == 0)
-        if uniform:
-            self._uniform[index] = uniform
+        self.require_plausible(index, label, figures)
+        self._worst[index] = {"period": label, **figures}
+        self._valid[index] = found.valid
+        if found.uniform:
+            self._uniform[index] = list(found.uniform)
         self._report(severe=False)
 
     def _report(self, *, severe: bool) -> None:

@@ -14,6 +14,8 @@ from spatial_assets.pipeline.tile.retention import FirstKept
 from spatial_assets.pipeline.tile.scene_record import SceneRecord
 from spatial_assets.stores.objects.manifests import TileManifest
 
+YEAR_DIGITS, MONTH_DIGITS = len("2023"), len("2023-08")
+
 
 def input_fingerprints(
     scenes: Iterable[SceneRecord],
@@ -82,6 +84,19 @@ class TileTask:
     first_kept: FirstKept = field(default_factory=FirstKept)
     """First periods that [retention] keeps."""
 
+    unsettled: Mapping[str, str] | None = None
+    """Span -> hash of its inputs, see `pipeline.run.settled_months`: what this walk brings up to
+    date. Scenes, kept scenes and the manifest's units are those of these spans. None: all, from
+    the store alone."""
+
+    def span_of(self, day: str) -> str:
+        """Return the month of a day or period, as 2023-08; its year if the periods are years."""
+        return day[:YEAR_DIGITS] if self.periods.length == "year" else day[:MONTH_DIGITS]
+
+    def concerns(self, period: int) -> bool:
+        """Return True if a period is to be brought up to date."""
+        return self.unsettled is None or self.span_of(self.periods.label(period)) in self.unsettled
+
     @property
     def label(self) -> str:
         """Name of the task for the user."""
@@ -97,6 +112,9 @@ class IndexRow:
     """One row of `tile_index`, before the driver adds grid and geometry."""
 
     index: str
+    unit: str
+    """Label of the period."""
+
     period: int
     valid_fraction: float
     observations: float
@@ -123,7 +141,10 @@ class TileResult:
     outcome: TileOutcome
     manifest: TileManifest
     index_rows: tuple[IndexRow, ...] | None = None
-    """All rows of the tile; None: they did not change."""
+    """Rows that changed; None: there is none."""
+
+    index_rows_are_all: bool = True
+    """True if `index_rows` are all rows of the tile."""
 
     statistics: tuple[StatisticsRows, ...] = ()
     """Rows that changed."""

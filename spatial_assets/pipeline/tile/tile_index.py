@@ -33,17 +33,35 @@ class TileIndexStage:
         for index in (name for name in self._indices.names if name not in without):
             self._builder.require_intact(index)
             self._indices.require_run(index)
-        rows = index_rows(self._builder.manifest, self._indices.names)
-        expected = fingerprint(
-            TILE_INDEX, CODE_VERSIONS[TILE_INDEX], [row.fingerprint for row in rows]
-        )
+        manifest = self._builder.manifest
+        expected = rows_fingerprint(manifest, self._indices.names)
         self._builder.report(
-            TILE_INDEX, rows=len(rows), **self._indices.coverage(*self._indices.names)
+            TILE_INDEX,
+            rows=sum(manifest.summary(index).units for index in self._indices.names),
+            **self._indices.coverage(*self._indices.names),
         )
         if not self._builder.is_current(TILE_INDEX, ROWS_UNIT, expected):
-            self._builder.index_rows = rows
-            self._builder.add(TILE_INDEX, ROWS_UNIT, StageEntry(expected))
+            entry = StageEntry(expected)
+            if self._are_current_of_old():
+                self._builder.restate(TILE_INDEX, ROWS_UNIT, entry)
+            else:
+                self._set_rows()
+                self._builder.add(TILE_INDEX, ROWS_UNIT, entry)
         self._builder.close(TILE_INDEX)
+
+    def _are_current_of_old(self) -> bool:
+        """Return True if the rows are as a manifest that was one document describes them."""
+        manifest = self._builder.manifest
+        expected = first_rows_fingerprint(manifest, self._indices.names)
+        return not manifest.unread and self._builder.is_current(TILE_INDEX, ROWS_UNIT, expected)
+
+    def _set_rows(self) -> None:
+        """Take all rows if all are known, else those of the units that changed."""
+        rows = index_rows(self._builder.manifest, self._indices.names)
+        if self._builder.manifest.unread:
+            changed = {name: self._builder.changed_units(name) for name in self._indices.names}
+            rows = tuple(row for row in rows if row.unit in changed[row.index])
+        self._builder.index_rows = rows
 
     def break_off(self) -> None:
         """Update the rows to the indices made before the walk failed.
@@ -51,8 +69,20 @@ class TileIndexStage:
         Their pixels are in the cube already: rows about the old pixels would be wrong.
         """
         if any(self._builder.has_changed(name) for name in self._indices.names):
-            self._builder.index_rows = index_rows(self._builder.manifest, self._indices.names)
+            self._set_rows()
             self._builder.drop(TILE_INDEX, ROWS_UNIT)
+
+
+def rows_fingerprint(manifest: TileManifest, indices: Iterable[str]) -> str:
+    """Hash all rows of a tile."""
+    made = [(index, manifest.hashes(index)) for index in indices]
+    return fingerprint(TILE_INDEX, CODE_VERSIONS[TILE_INDEX], made)
+
+
+def first_rows_fingerprint(manifest: TileManifest, indices: Iterable[str]) -> str:
+    """Hash all rows of a tile as for manifests that were one document; all must be read."""
+    prints = [row.fingerprint for row in index_rows(manifest, indices)]
+    return fingerprint(TILE_INDEX, CODE_VERSIONS[TILE_INDEX], prints)
 
 
 def index_rows(manifest: TileManifest, indices: Iterable[str]) -> tuple[IndexRow, ...]:
@@ -60,6 +90,7 @@ def index_rows(manifest: TileManifest, indices: Iterable[str]) -> tuple[IndexRow
     return tuple(
         IndexRow(
             index=index,
+            unit=unit,
             period=facts.period,
             valid_fraction=facts.valid_fraction,
             observations=facts.observations,

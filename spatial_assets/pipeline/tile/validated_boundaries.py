@@ -37,6 +37,12 @@ class ValidatedBoundaries:
         Raises:
             MissingInputError: they have not been validated yet.
         """
+        version = (name, self._version(name))
+        if version not in self._layers:
+            self._layers[version] = self._read(name, layout.validated_boundaries(name))
+        return self._layers[version]
+
+    def _version(self, name: str) -> str:
         path = layout.validated_boundaries(name)
         found = self._store.head(path)
         if found is None:
@@ -45,10 +51,7 @@ class ValidatedBoundaries:
                 f'(--select "raw_{name}+")'
             )
             raise MissingInputError(message)
-        version = (name, found.etag)
-        if version not in self._layers:
-            self._layers[version] = self._read(name, path)
-        return self._layers[version]
+        return found.etag
 
     def features(self, names: Iterable[str], tile: Tile) -> dict[str, str]:
         """Map each set to a hash of its boundaries that touch a tile.
@@ -58,6 +61,14 @@ class ValidatedBoundaries:
         """
         layers = map(self.layer, names)
         return {layer.table: layer.fingerprint_of(layer.touching(tile)) for layer in layers}
+
+    def versions(self, names: Iterable[str]) -> dict[str, str]:
+        """Map each set to the version of its object, without reading it.
+
+        Raises:
+            MissingInputError: a set has not been validated yet.
+        """
+        return {name: self._version(name) for name in names}
 
     def _read(self, name: str, path: str) -> BoundaryLayer:
         table = read_validated(self._store.get(path))

@@ -36,12 +36,11 @@ from spatial_assets.pipeline.stages import (
 )
 from spatial_assets.pipeline.tile.boundary_statistics import BoundaryStatisticsStage
 from spatial_assets.pipeline.tile.manifest_builder import ManifestBuilder
-from spatial_assets.pipeline.tile.raw_tile import RawTileStage
+from spatial_assets.pipeline.tile.raw_tile import RawTileStage, scenes_to_read
 from spatial_assets.pipeline.tile.reprojected_raster import ReprojectedRasterStage, SceneLayer
 from spatial_assets.pipeline.tile.retention import (
     expired_units,
     releasable_units,
-    released_count,
 )
 from spatial_assets.pipeline.tile.spectral_index import SpectralIndexStage
 from spatial_assets.pipeline.tile.task import TileResult, TileTask
@@ -143,6 +142,7 @@ class TileWalk:
         self._builder.warn("source_intact", self._raw.lost_lines())
         if self._is_whole:
             self._release()
+        self._settle()
         newest = self._indices.newest
         return TileOutcome(
             tile=self._task.tile.key,
@@ -174,7 +174,7 @@ class TileWalk:
         for stage, unit in found:
             self._builder.release(stage, unit)
         for stage in (RAW, REPROJECTED_RASTER):
-            count = released_count(self._builder.manifest, stage)
+            count = self._builder.manifest.summary(stage).released
             if count:
                 self._builder.report(stage, scenes_released=count)
 
@@ -191,7 +191,7 @@ class TileWalk:
             UnreachableScenesError: some may be good, but their files cannot be reached now.
         """
         evidence = {scene.id: scene.reason for scene in self._task.rejected} | self._raw.unusable
-        if self._raw.usable or not evidence:
+        if self._raw.has_usable or not evidence:
             return
         named = ", ".join(f"{scene} ({reason})" for scene, reason in sorted(evidence.items()))
         if not REASONS_OF_THE_MOMENT.isdisjoint(evidence.values()):
@@ -232,6 +232,19 @@ class TileWalk:
             self._work_on(index, work=partial(self._indices.close, index))
             self._work_on(by_boundary(index), work=partial(self._statistics.close, index))
         self._work_on(TILE_INDEX, work=partial(self._tile_index.make, without=self._stopped))
+
+    def _settle(self) -> None:
+        """Record what is up to date, unless something is left that the next walk tries again."""
+        task = self._task
+        if task.unsettled is None or not self._builder.has_closed(self._chain.stages):
+            return
+        clear = self._context.project.sensor.clear
+        unread = scenes_to_read(task, self._builder.manifest, clear)
+        days = {scene.solar_day.isoformat() for scene in unread}
+        days |= {task.periods.label(period) for period in self._reprojected.incomplete}
+        days |= {s.solar_day.isoformat() for s in task.scenes if s.id in self._raw.lost}
+        left = {task.span_of(day) for day in days}
+        self._builder.settle({k: v for k, v in task.unsettled.items() if k not in left})
 
     def _work_on(self, stage: str, *, work: Callable[[], None]) -> None:
         """Work on a stage if it is selected and neither it nor its upstream was stopped."""

@@ -36,12 +36,16 @@ from spatial_assets.stores.objects.manifest_documents import (
 from spatial_assets.stores.objects.stage_entries import (
     NO_MONTH,
     StageEntry,
+    StageSummary,
     StageUnits,
     by_month,
+    digest_of,
     month_of,
+    summary_of,
+    total,
 )
 from spatial_assets.stores.objects.store import ObjectInfo, ObjectStore
-from spatial_assets.stores.stage_facts import FactsT, SceneUnitFacts, StoredScene
+from spatial_assets.stores.stage_facts import WHOLE_STAGE, FactsT, SceneUnitFacts, StoredScene
 
 __all__ = [
     "INVALIDATED",
@@ -173,6 +177,29 @@ class TileManifest:
         }
         return replace(self, stages={**self.stages, **again}, settled={})
 
+    def months(self) -> frozenset[str]:
+        """Months of the units that were read."""
+        return frozenset(by_month(self.stages)) - {NO_MONTH}
+
+    def unread_summary(self, stage: str) -> StageSummary:
+        """Return the figures of the units of a stage that were not read."""
+        found = (self.parts[month].stages.get(stage) for month in self.unread)
+        return total(each for each in found if each is not None)
+
+    def summary(self, stage: str) -> StageSummary:
+        """Return the figures of all units of a stage."""
+        return self.unread_summary(stage) + summary_of(self.units(stage))
+
+    def hashes(self, stage: str) -> list[tuple[str, str]]:
+        """Return (month, hash of its fingerprints) of all units of a stage, by month."""
+        units_alone = {k: v for k, v in self.units(stage).items() if k != WHOLE_STAGE}
+        read = by_month({stage: units_alone})
+        found = {month: digest_of(units[stage]) for month, units in read.items()}
+        for month in self.unread:
+            if stage in self.parts[month].units:
+                found[month] = self.parts[month].units[stage]
+        return sorted(found.items())
+
     def entries(self) -> tuple[StageEntry, ...]:
         """All entries."""
         return tuple(entry for units in self.stages.values() for entry in units.values())
@@ -292,7 +319,11 @@ def _read_part(store: ObjectStore, head: TileManifest, month: str) -> StageUnits
 
 
 def commit_manifest(
-    store: ObjectStore, manifest: TileManifest, *, versions: Mapping[str, str] | None = None
+    store: ObjectStore,
+    manifest: TileManifest,
+    *,
+    before: TileManifest | None = None,
+    versions: Mapping[str, str] | None = None,
 ) -> TileManifest:
     """Put the parts that changed, then the head, which commits the new objects of the tile.
 
@@ -302,6 +333,7 @@ def commit_manifest(
     Args:
         store: holds the objects.
         manifest: of the tile.
+        before: the manifest as it was read; months that are equal in it are not encoded again.
         versions: library -> version that computed it; default: those of this process.
 
     Returns:
@@ -314,11 +346,15 @@ def commit_manifest(
     parts = {month: manifest.parts[month] for month in manifest.unread}
     body, used = encoded(head_units)
     crs, changed = {**manifest.crs, **used}, manifest.parts.keys() - parts.keys() - months.keys()
+    same = {} if before is None else by_month(before.stages)
     for month, units in sorted(months.items()):
+        if month in manifest.parts and units == same.get(month):
+            parts[month] = manifest.parts[month]
+            continue
         data, part, used = encoded_part(units, tile=manifest.tile, month=month)
         crs.update(used)
-        before = manifest.parts.get(month)
-        if before is None or before.digest != part.digest:
+        stored = manifest.parts.get(month)
+        if stored is None or stored.digest != part.digest:
             store.put(layout.manifest_part(manifest.tile, month, part.digest), data)
             changed.add(month)
         parts[month] = part

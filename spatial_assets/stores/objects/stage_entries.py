@@ -121,6 +121,9 @@ class StageSummary:
     scenes: int = field(default=0, metadata=_merged_by(operator.add))
     """Number of scenes, of an index summed over its periods."""
 
+    released: int = field(default=0, metadata=_merged_by(operator.add))
+    """Number of units whose objects [retention] released."""
+
     rows: int = field(default=0, metadata=_merged_by(operator.add))
     """Number of rows of statistics."""
 
@@ -196,7 +199,11 @@ def total(summaries: Iterable[StageSummary]) -> StageSummary:
 
 def summary_of(units: Mapping[str, StageEntry]) -> StageSummary:
     """Return the figures of units of one stage, without the one that stands for the whole."""
-    return total(_of_unit(unit, each) for unit, each in units.items() if unit != WHOLE_STAGE)
+    return total(
+        replace(_of_unit(unit, each), released=int(each.released))
+        for unit, each in units.items()
+        if unit != WHOLE_STAGE
+    )
 
 
 def _of_unit(unit: str, entry: StageEntry) -> StageSummary:
