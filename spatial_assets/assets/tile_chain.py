@@ -18,6 +18,7 @@ from spatial_assets.assets.backlog_check import backlog_key, backlog_result
 from spatial_assets.assets.events import RunScope, TileEvent, TileEvents
 from spatial_assets.assets.run_checks import judge_tables
 from spatial_assets.assets.run_failures import as_dagster_failure, fail_if_any_tile_is_bad
+from spatial_assets.assets.run_tiles import tiles_of_run
 from spatial_assets.assets.specs import run_check_specs, stage_specs, tile_check_specs
 from spatial_assets.instance.dagster_internals import accepted_warnings
 from spatial_assets.instance.signs_of_life import SignsOfLife, showing_signs_of_life
@@ -82,12 +83,13 @@ def tile_chain(project: Project) -> dg.AssetsDefinition:
         engine: EngineResource,
     ) -> Iterator[TileEvent]:
         """Process the selected tiles through the selected stages, and report each as it ends."""
+        tiles = tiles_of_run(context, project)
         scope = RunScope(
-            tiles=context.partition_keys,
+            tiles=tiles,
             stages=[asset_name(project, key) for key in context.selected_asset_keys],
             checks=context.selected_asset_check_keys,
             assets=context.assets_def,
-            is_single=len(context.partition_keys) == 1,
+            is_single=len(tiles) == 1,
         )
         resources = ChainResources(store, database, catalog, engine)
         yield from run_chain(context, project, resources=resources, scope=scope)

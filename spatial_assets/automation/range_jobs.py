@@ -14,6 +14,7 @@ import dagster as dg
 
 from spatial_assets.assets.asset_keys import run_tags
 from spatial_assets.assets.events import RunScope
+from spatial_assets.assets.run_tiles import refuse_edited_area
 from spatial_assets.assets.specs import TILE_GROUP
 from spatial_assets.assets.tile_chain import ChainResources, run_chain
 from spatial_assets.pipeline.key_ranges import KeyRange, key_ranges
@@ -99,6 +100,8 @@ def range_job(
         engine: EngineResource,
     ) -> Iterator[object]:
         """Process the tiles of one range through all stages, and report each as it ends."""
+        if context.partition_key not in ranges:
+            refuse_edited_area(context, [context.partition_key])
         part = ranges[context.partition_key]
         scope = RunScope(
             tiles=tiles_of(project, part),

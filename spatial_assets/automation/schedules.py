@@ -7,14 +7,11 @@ from collections.abc import Sequence
 import dagster as dg
 
 from spatial_assets.assets.boundaries import BOUNDARY_GROUP
+from spatial_assets.assets.run_tiles import RANGE_END_TAG, RANGE_START_TAG
 from spatial_assets.assets.specs import TILE_GROUP
 from spatial_assets.automation.event_retention import PRUNE_JOB, PRUNE_OP, USER_ASSETS, user_assets
 from spatial_assets.automation.range_jobs import region_job_name
-from spatial_assets.automation.tiles_in_progress import (
-    RANGE_END_TAG,
-    RANGE_START_TAG,
-    tiles_in_progress,
-)
+from spatial_assets.automation.tiles_in_progress import tiles_in_progress
 from spatial_assets.pipeline.key_ranges import KeyRange, key_ranges
 from spatial_assets.project import Project
 

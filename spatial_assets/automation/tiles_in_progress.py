@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import dagster as dg
 
 from spatial_assets.assets.asset_keys import asset_key, is_foreign
+from spatial_assets.assets.run_tiles import PARTITION_TAG, RANGE_END_TAG, RANGE_START_TAG
 from spatial_assets.assets.specs import TILE_GROUP
 from spatial_assets.automation.range_jobs import (
     FIRST_TILE_TAG,
@@ -20,10 +21,6 @@ from spatial_assets.automation.range_jobs import (
 from spatial_assets.automation.tile_quarantined import TileExclusion
 from spatial_assets.pipeline.stages import RAW
 from spatial_assets.project import Project
-
-RANGE_START_TAG = "dagster/asset_partition_range_start"
-RANGE_END_TAG = "dagster/asset_partition_range_end"
-PARTITION_TAG = "dagster/partition"
 
 UNFINISHED = [
     dg.DagsterRunStatus.NOT_STARTED,

@@ -10,9 +10,8 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+from spatial_assets.assets.run_tiles import RANGE_END_TAG, RANGE_START_TAG
 from spatial_assets.automation.tiles_in_progress import (
-    RANGE_END_TAG,
-    RANGE_START_TAG,
     tiles_in_progress,
 )
 from spatial_assets.definitions import build_definitions

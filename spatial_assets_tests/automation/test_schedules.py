@@ -9,9 +9,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from spatial_assets.assets.run_tiles import RANGE_END_TAG, RANGE_START_TAG
 from spatial_assets.automation.tiles_in_progress import (
-    RANGE_END_TAG,
-    RANGE_START_TAG,
     span_of,
     tiles_in_progress,
 )
