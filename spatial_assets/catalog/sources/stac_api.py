@@ -137,7 +137,9 @@ def _translated_errors(url: str) -> Iterator[None]:
     """Translate pystac-client's errors into ours, which say whether a retry may help."""
     try:
         yield
-    except (NotImplementedError, ClientTypeError, SceneError) as error:
+    except SceneError as error:
+        raise SettingsError(_refusal(url, error)) from error
+    except (NotImplementedError, ClientTypeError) as error:
         raise SettingsError(
             f"[scenes] catalog = {mask_secrets(url)} is no STAC API with item search: {error}"
         ) from error
@@ -146,6 +148,16 @@ def _translated_errors(url: str) -> Iterator[None]:
             f"{mask_secrets(url)} answered with something that is no STAC: "
             f"{type(error).__name__}: {mask_secrets(str(error))}"
         ) from error
+
+
+def _refusal(url: str, error: SceneError) -> str:
+    """Return the message for an API that may not be asked, or cannot."""
+    api = f"[scenes] catalog = {mask_secrets(url)}"
+    if error.reason == "forbidden":
+        return f"{api} refuses this login, or wants one: {error}"
+    if error.reason == "missing_object":
+        return f"{api} is not there: {error}; name the landing page of the API"
+    return f"{api} cannot be asked: {error}"
 
 
 @dataclass(frozen=True)

@@ -113,16 +113,27 @@ def test_an_api_that_repeats_its_pages_does_not_hold_us_for_ever(
 
 
 @pytest.mark.parametrize(
-    ("status", "error"),
-    [(503, SourceUnavailableError), (404, SettingsError), (401, SettingsError)],
+    ("status", "error", "told"),
+    [
+        (503, SourceUnavailableError, "did not answer.*HTTP 503"),
+        (404, SettingsError, "/api is not there: .*name the landing page"),
+        (401, SettingsError, r"/api refuses this login, or wants one: .*\[scenes.source\]"),
+        (403, SettingsError, r"/api refuses this login, or wants one: .*\[scenes.source\]"),
+        (418, SettingsError, "/api cannot be asked: .*HTTP 418"),
+    ],
 )
-def test_an_unavailable_api_differs_from_a_url_that_is_no_api(
-    tmp_path: Path, web: WebServer, access: SourceAccess, status: int, error: type[Exception]
+def test_an_unavailable_api_differs_from_one_that_refuses_and_from_a_url_that_is_no_api(
+    tmp_path: Path,
+    web: WebServer,
+    access: SourceAccess,
+    status: int,
+    error: type[Exception],
+    told: str,
 ) -> None:
     Api(web, [])
     web.always["/api"] = status
 
-    with pytest.raises(error):
+    with pytest.raises(error, match=told):
         find(tmp_path, f"{web.url}/api", use=access)
 
 
