@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -85,6 +85,39 @@ class DueReason(dg.AutomationCondition[dg.AssetKey]):
         return dg.AutomationResult(context, context.get_empty_subset())
 
 
+@dataclass(frozen=True, eq=False)
+class ExcludedTiles(dg.AutomationCondition[dg.AssetKey]):
+    """Number of tiles that a condition excluded, in place of their keys.
+
+    Dagster stores the subset of every node whenever one of them changes. While a run goes on, that
+    of its tiles changes with each tile: three copies of all their keys every 30 s.
+    """
+
+    condition: dg.AutomationCondition[Any]
+    tiles: int
+
+    @property
+    def name(self) -> str:
+        """Name of the condition."""
+        return self.condition.name
+
+    @property
+    def requires_cursor(self) -> bool:
+        """False: the condition keeps no state."""
+        return False
+
+    def get_label(self) -> str:
+        """Return the label of the condition, with the number of tiles."""
+        label = self.condition.get_label() or self.name
+        return f"{label} ({self.tiles:,} tiles)" if self.tiles else label
+
+    def evaluate(
+        self, context: dg.AutomationContext[dg.AssetKey]
+    ) -> dg.AutomationResult[dg.AssetKey]:
+        """Return no tile: they were excluded."""
+        return dg.AutomationResult(context, context.get_empty_subset())
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TileDue(dg.AutomationCondition[dg.AssetKey]):
     """True for tiles whose inputs changed or that are stale, up to a limit.
@@ -111,7 +144,7 @@ class TileDue(dg.AutomationCondition[dg.AssetKey]):
 
     unless: Sequence[dg.AutomationCondition[Any]] = ()
     """Conditions of tiles to exclude. Evaluated here rather than by `~` next to this condition:
-    a negation holds for nearly every tile, and Dagster stores what holds in the sensor's cursor."""
+    a negation holds for nearly every tile, and Dagster stores the keys of those it holds for."""
 
     limits: RequestLimits = DEFAULT_LIMITS
     paused_until: PausedUntil = never_paused
@@ -186,8 +219,18 @@ class TileDue(dg.AutomationCondition[dg.AssetKey]):
             context,
             among_candidates(context, plan.tiles),
             cursor=write_cursor(facts, plan.tiles, moment=moment),
-            child_results=[*self._by_reason(context, plan), *exclusions],
+            child_results=[*self._by_reason(context, plan), *self._counted(context, exclusions)],
         )
+
+    def _counted(
+        self,
+        context: dg.AutomationContext[dg.AssetKey],
+        exclusions: Sequence[dg.AutomationResult[dg.AssetKey]],
+    ) -> Iterator[dg.AutomationResult[dg.AssetKey]]:
+        """Yield, for each exclusion, the number of its tiles."""
+        for number, each in enumerate(exclusions, start=len(self._due_reasons)):
+            counted = ExcludedTiles(each.condition, each.true_subset.size)
+            yield counted.evaluate(_child(context, counted, number))
 
     def _by_reason(
         self, context: dg.AutomationContext[dg.AssetKey], plan: RequestPlan

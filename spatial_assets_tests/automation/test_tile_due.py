@@ -71,6 +71,31 @@ def test_the_automation_tab_counts_the_tiles_by_reason(
     assert result.get_requested_partitions(root.key) == {*stale, changed}
 
 
+def test_a_run_in_progress_adds_no_bytes_to_an_evaluation(harness: AutomationHarness) -> None:
+    harness.make(harness.tiles)
+    key = dg.AssetKey("raw_tile")
+
+    def stored(tick: int) -> tuple[int, str, list[str | None]]:
+        """Bytes that a tick stores, the hash by which it is stored, and the exclusions."""
+        result = dg.evaluate_automation_conditions(
+            harness.definitions(), harness.instance, EVERYTHING, cursor=harness.cursor
+        )
+        harness.cursor = result.cursor
+        (root,) = [each for each in result.results if each.key == key]
+        labels = [each.condition.get_label() for each in root.child_results[-2:]]
+        assert not root.true_subset.size, tick
+        return len(dg.serialize_value(root.serializable_evaluation)), root.value_hash, labels
+
+    quiet = stored(0)
+    for number, tile in enumerate(harness.tiles[:12], start=1):
+        harness.begin(tile)
+        if number in (2, 12):
+            busy = stored(number)
+            assert busy[1] == quiet[1]
+            assert busy[0] - quiet[0] <= len(" (12 tiles)") + 20  # times have some digits more
+            assert busy[2] == [f"excluded: in progress ({number} tiles)", "excluded: in quarantine"]
+
+
 def counts(result: dg.AutomationResult[dg.AssetKey]) -> dict[str | None, int]:
     """Label -> tiles, of the reasons of TileDue."""
     if isinstance(result.condition, TileDue):
