@@ -35,6 +35,11 @@ UtcClock: TypeAlias = Callable[[], dt.datetime]
 """Function that returns the current time in UTC."""
 
 
+OUTAGE_SECONDS = 300.0
+"""Time that a run waits for its database: longer than a restart or a failover, and as long as for
+Dagster's own records, which often are on the same server."""
+
+
 class StoreResource(dg.ConfigurableResource):
     """The object store of the product: rasters, cubes, manifests and validated boundaries."""
 
@@ -68,7 +73,7 @@ class DatabaseResource(dg.ConfigurableResource):
 
         is_the_projects = self.url == mask_secrets(project.database_url)
         url = project.database_url if is_the_projects else self.url
-        with open_database(url, pool_size=self.pool_size) as database:
+        with open_database(url, pool_size=self.pool_size, outage=OUTAGE_SECONDS) as database:
             claimant = Claimant.of(project)
             database.ensure_schema(project.boundaries, project.indices.names, claimant=claimant)
             yield database

@@ -88,18 +88,17 @@ def test_a_restart_of_the_server_is_noticed_before_the_next_event(
     assert log.get_materialized_partitions(NDVI) == {"before", "after"}
 
 
-def test_an_event_that_a_restart_interrupts_is_the_only_one_to_fail(
+def test_an_event_that_a_restart_interrupts_is_stored_once(
     log: PooledEventLog, postgis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(postgres_event_log, "UNTESTED_SECONDS", 60.0)
     store(log, "before")
     break_connections(postgis_url)
 
-    with pytest.raises(Exception, match=r"terminating connection|closed the connection"):
-        store(log, "during")
+    store(log, "during")
 
     store(log, "after")
-    assert log.get_materialized_partitions(NDVI) == {"before", "after"}
+    assert log.get_materialized_partitions(NDVI) == {"before", "during", "after"}
 
 
 def test_the_threads_of_a_daemon_write_at_once_within_the_limit(

@@ -26,6 +26,7 @@ def open_database(
     connect_timeout: float = 10.0,
     statement_timeout: float | None = None,
     lock_timeout: float = 60.0,
+    outage: float | None = None,
 ) -> Database:
     """Open the database at a URL; nothing is contacted or created before its first use.
 
@@ -37,6 +38,8 @@ def open_database(
         statement_timeout: seconds a statement may take in PostGIS; default:
             $SPATIAL_ASSETS_TIMEOUT, else 300.
         lock_timeout: seconds to wait for a DuckDB file that is locked, or for a free connection.
+        outage: seconds to wait for a PostGIS server that stopped to answer; default: 6, for
+            somebody who waits. A connection that another thread uses is waited for as long.
 
     Raises:
         DatabaseError: the URL names neither kind of database.
@@ -55,7 +58,8 @@ def open_database(
                 pool_size=pool_size,
                 connect=min(connect_timeout, statement),
                 statement=statement,
-                pool_wait=lock_timeout,
+                pool_wait=max(lock_timeout, outage or 0.0),
+                retry=outage or Limits.retry,
             )
             return PostgisDatabase(f"{POSTGRES_PREFIXES[0]}{url.removeprefix(prefix)}", limits)
     raise _unknown_url(url)

@@ -75,6 +75,9 @@ class Limits:
     retry: float = 6.0
     """Total wait between retries: enough for a server restart, short enough for a user."""
 
+    first_answer: float = 60.0
+    """The same at most for the first connection: an address that is wrong never answers."""
+
     @property
     def answer(self) -> float:
         """Timeout for an answer: the server cancels a statement, and has `connect` to report it."""
@@ -97,7 +100,6 @@ class PostgisDatabase(Database):
         self._pool: ConnectionPool[Connection] | None = None
         self._settings: Mapping[str, str] = {}
         self._opening_lock = threading.Lock()
-        self._backoff = Backoff(first=0.05, largest=1.0, total=limits.retry)
 
     def in_transaction(self, work: Callable[[Transaction], Result], *, write: bool) -> Result:
         """Do `work` in a transaction; retry it on another connection after a transient error."""
@@ -173,10 +175,20 @@ class PostgisDatabase(Database):
                 change.work(transaction)
 
     def _retried(self, work: Callable[[], Result]) -> Result:
+        limits = self._limits
+        total = limits.retry if self._pool else min(limits.retry, limits.first_answer)
+        backoff = Backoff(first=0.05, largest=1.0, total=total)
+        said: set[str] = set()
+
+        def passes(error: Exception) -> bool:
+            if may_pass(error) and not said and total > Limits.retry:
+                said.add("waiting")
+                text = self._address.masked(" ".join(str(error).split()))
+                logger.warning("%s: trying again for up to %.0f s: %s", self.url, total, text)
+            return may_pass(error)
+
         try:
-            return with_retries(
-                work, backoff=self._backoff, errors=(psycopg.Error,), may_pass=may_pass
-            )
+            return with_retries(work, backoff=backoff, errors=(psycopg.Error,), may_pass=passes)
         except psycopg.Error as error:
             raise DatabaseError(self._message_for(error)) from error
 
