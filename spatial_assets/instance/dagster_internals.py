@@ -56,7 +56,12 @@ if TYPE_CHECKING:
     from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
     from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
     from dagster._grpc.client import DagsterGrpcClient
-    from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
+    from dagster._grpc.types import (
+        CanCancelExecutionRequest,
+        CanCancelExecutionResult,
+        CancelExecutionRequest,
+        CancelExecutionResult,
+    )
     from dagster._serdes import serialize_value
     from dagster_postgres.event_log.event_log import PostgresEventLogStorage
     from dagster_postgres.run_storage.run_storage import PostgresRunStorage
@@ -81,6 +86,8 @@ __all__ = [
     "AssetMaterializationPlannedData",
     "CanCancelExecutionRequest",
     "CanCancelExecutionResult",
+    "CancelExecutionRequest",
+    "CancelExecutionResult",
     "CheckRunHealthResult",
     "CheckTarget",
     "ConfigurableClassData",
@@ -131,6 +138,8 @@ LOADED_WHEN_USED = {
     "AssetMaterializationPlannedData": "dagster._core.events",
     "CanCancelExecutionRequest": "dagster._grpc.types",
     "CanCancelExecutionResult": "dagster._grpc.types",
+    "CancelExecutionRequest": "dagster._grpc.types",
+    "CancelExecutionResult": "dagster._grpc.types",
     "CheckRunHealthResult": "dagster._core.launcher.base",
     "DagsterGrpcClient": "dagster._grpc.client",
     "DagsterPostgresException": "dagster_postgres.utils",

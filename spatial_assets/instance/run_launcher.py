@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import Any, Self
+
+import dagster as dg
 
 from spatial_assets.instance.dagster_internals import (
     CanCancelExecutionRequest,
@@ -28,9 +30,6 @@ from spatial_assets.instance.dagster_internals import (
     deserialize_value,
 )
 from spatial_assets.instance.signs_of_life import SIGN_SECONDS, SIGNS_TAG
-
-if TYPE_CHECKING:
-    import dagster as dg
 
 ANSWER_SECONDS = 10
 """Seconds in which a code server answers; a slower one counts as out of reach, not as dead."""
@@ -81,6 +80,9 @@ class DeathWatch:
     """Decision about which runs are dead, from what is observed of them again and again."""
 
     clock: Callable[[], float] = time.monotonic
+    silence: float = SILENCE_SECONDS
+    """Silence after which a run is dead that its server does not know."""
+
     _runs: dict[str, RunSilence] = field(default_factory=dict, init=False)
 
     def is_dead(
@@ -108,10 +110,16 @@ class DeathWatch:
             known.misses = 0
             return False
         known.misses += 1
-        limit = _longest_silence(answer, shows_signs=shows_signs)
+        limit = self._limit(answer, shows_signs=shows_signs)
         return limit is not None and known.misses > 1 and now - known.since >= limit
 
-    def silence(self, run_id: str) -> float:
+    def _limit(self, answer: ServerAnswer, *, shows_signs: bool) -> float | None:
+        """Return the silence after which a run is dead; None: it cannot be known."""
+        if answer in {ServerAnswer.UNKNOWN_RUN, ServerAnswer.GONE}:
+            return self.silence if shows_signs else LONG_SILENCE_SECONDS
+        return LONG_SILENCE_SECONDS if shows_signs else None
+
+    def silence_of(self, run_id: str) -> float:
         """Return the seconds since the last event of a run was first seen."""
         known = self._runs.get(run_id)
         return 0.0 if known is None else known.seen - known.since
@@ -122,19 +130,29 @@ class DeathWatch:
             del self._runs[key]
 
 
-def _longest_silence(answer: ServerAnswer, *, shows_signs: bool) -> float | None:
-    """Return the silence in seconds after which a run is dead; None: it cannot be known."""
-    if answer in {ServerAnswer.UNKNOWN_RUN, ServerAnswer.GONE}:
-        return SILENCE_SECONDS if shows_signs else LONG_SILENCE_SECONDS
-    return LONG_SILENCE_SECONDS if shows_signs else None
-
-
 class HealthCheckedRunLauncher(DefaultRunLauncher):
     """Dagster's launcher for code servers, with a check of the runs; `dagster.yaml` names it."""
 
-    def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
+    def __init__(
+        self,
+        inst_data: ConfigurableClassData | None = None,
+        *,
+        silence_seconds: float = SILENCE_SECONDS,
+    ) -> None:
         super().__init__(inst_data)
-        self.watch = DeathWatch()
+        self.watch = DeathWatch(silence=silence_seconds)
+
+    @classmethod
+    def config_type(cls) -> Any:  # noqa: ANN401 - Dagster's
+        """Return the schema of `config`: the silence in seconds that tells death, default 45."""
+        return {"silence_seconds": dg.Field(float, default_value=SILENCE_SECONDS)}
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
+    ) -> Self:
+        """Make the launcher from its `config`."""
+        return cls(inst_data, **config_value)
 
     @property
     def supports_check_run_worker_health(self) -> bool:
@@ -153,7 +171,7 @@ class HealthCheckedRunLauncher(DefaultRunLauncher):
         said = f"the code server of the run {answer.value}"
         if not dead:
             return CheckRunHealthResult(WorkerStatus.RUNNING, said)
-        silence = self.watch.silence(run.run_id)
+        silence = self.watch.silence_of(run.run_id)
         return CheckRunHealthResult(
             WorkerStatus.FAILED,
             f"{said}, and for {silence:.0f} s or more it wrote no event: its process has died",
