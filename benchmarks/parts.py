@@ -8,6 +8,7 @@ from pathlib import Path
 
 from benchmarks import (
     boundaries,
+    commands,
     contest,
     events,
     imports,
@@ -60,6 +61,7 @@ def full() -> tuple[Part, ...]:
         Part("scale out", 6, lambda at, of: scale_out.rows(at, of, tiles=12, simulated=100_000)),
         Part("ticks", 4, lambda *_: ticks.rows()),
         Part("regrid", 4, lambda at, _: regrid.rows(at, shards=1000)),
+        Part("commands", 8, lambda *_: commands.rows()),
     )
 
 
@@ -95,6 +97,7 @@ def trial() -> tuple[Part, ...]:
         Part("boundaries", 0.2, lambda *_: boundaries.rows(side=20)),
         Part("scale out", 1, lambda at, of: scale_out.rows(at, of, tiles=2, simulated=500)),
         Part("ticks", 0.3, lambda *_: ticks.rows(sizes=(100, 1_000))),
+        Part("commands", 0.5, lambda *_: commands.rows(tiles=100)),
     )
 
 

@@ -41,7 +41,7 @@ def draw_map(destination: Path, index: str | None, *, period: str | None, size: 
         raise click.BadParameter(message, param_hint="OUT")
     project = current_project()
     index = index or project.indices.names[0]
-    with open_project(project) as opened:
+    with open_project(project) as opened, opened.database.keep_open():
         inventory = Inventory(opened)
         period = period or newest_period(inventory.rows("tile_index"), index)
         tiles = inventory.tiles()

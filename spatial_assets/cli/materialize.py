@@ -85,12 +85,12 @@ def materialize_here(
         ClickException: a tile newly failed or was newly quarantined, or a boundary set could not
             be brought up to date.
     """
+    from spatial_assets.cli.app.clock import now
     from spatial_assets.cli.app.open_project import open_project
     from spatial_assets.cli.local_run.progress import progress_display
     from spatial_assets.cli.local_run.run_here import (
         engine_for,
         never_valid,
-        now,
         run_tiles,
         update_boundaries,
     )

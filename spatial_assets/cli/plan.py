@@ -26,8 +26,8 @@ def plan(*, selectors: TileSelectors, names: tuple[str, ...], as_json: bool) -> 
     Searches the catalogue, but opens no image and writes nothing. What only the image files can
     tell is left to the run.
     """
+    from spatial_assets.cli.app.clock import now
     from spatial_assets.cli.app.open_project import open_project
-    from spatial_assets.cli.local_run.run_here import now
     from spatial_assets.cli.planning import plan_text
     from spatial_assets.cli.planning.forecast import forecast
     from spatial_assets.cli.planning.read_volume import expected_read_volume
@@ -38,7 +38,7 @@ def plan(*, selectors: TileSelectors, names: tuple[str, ...], as_json: bool) -> 
 
     project = current_project()
     stages = select_assets(project, names).stages
-    with open_project(project) as opened:
+    with open_project(project) as opened, opened.database.keep_open():
         inventory = Inventory(opened)
         selected = inventory.select(selectors, stages, now=now())
         if not selected.keys:
@@ -52,10 +52,11 @@ def plan(*, selectors: TileSelectors, names: tuple[str, ...], as_json: bool) -> 
             stages=stages,
             absent=inventory.absent,
             states=Counter(
-                str(tile.status) for tile in inventory.tiles(stages, keys=selected.keys)
+                str(tile.status)
+                for tile in inventory.tiles(stages, keys=selected.keys, pixels=False)
             ),
             forecast=found,
-            read_volume=expected_read_volume(opened, found.scenes_by_tile, stages=stages),
+            read_volume=expected_read_volume(inventory, found.overlaps, stages=stages),
             rate=run_rate(
                 inventory.rows("run_log"),
                 stages=stages,

@@ -99,7 +99,7 @@ def release(*, subjects: tuple[str, ...], kinds: tuple[str, ...], reasons: tuple
     The next run processes them again even if their input is unchanged; input that is still bad
     returns to quarantine.
     """
-    from spatial_assets.cli.local_run.run_here import now
+    from spatial_assets.cli.app.clock import now
     from spatial_assets.pipeline import ownership
 
     if not (subjects or kinds or reasons):

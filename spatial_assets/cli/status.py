@@ -37,15 +37,15 @@ def status(*, as_json: bool, geojson: Path | None, verify: bool) -> None:
     Reads the database and the store; writes nothing except the FILE of --geojson.
     """
     from spatial_assets.catalog.item_notes import ItemNotes
+    from spatial_assets.cli.app.clock import now
     from spatial_assets.cli.app.open_project import open_project
-    from spatial_assets.cli.local_run.run_here import now
     from spatial_assets.cli.selection import report
     from spatial_assets.cli.selection.inventory import Inventory
     from spatial_assets.cli.selection.run_rates import recent_throughput
     from spatial_assets.pipeline.freshness.stored_notes import stored_notes
 
     project = current_project()
-    with open_project(project) as opened:
+    with open_project(project) as opened, opened.database.keep_open():
         inventory = Inventory(opened)
         found = report.StatusReport(
             project=project,

@@ -129,5 +129,7 @@ def quarantine(kind: str, name: str) -> str:
 
 def segment(name: str) -> str:
     """Escape `name` as one path segment; different names stay different."""
+    if name.isascii() and name.isalnum():
+        return name  # as most keys of tiles, of which there are many
     escaped = quote(name, safe="-_.+=")
     return escaped.replace(".", "%2E") if not escaped.strip(".") else escaped

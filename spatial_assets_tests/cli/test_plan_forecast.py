@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import Result
 
@@ -18,9 +19,11 @@ from spatial_assets.cli.planning.plan_text import format_read_volume as told_of
 from spatial_assets.cli.planning.read_volume import (
     COMPRESSION_RATIO,
     ReadVolume,
+    scene_shares,
     scene_size,
     sum_read_volume,
 )
+from spatial_assets.cli.planning.scene_overlaps import scene_overlaps
 from spatial_assets.cli.selection.run_rates import recent_throughput, run_rate
 from spatial_assets.pipeline.engines.engine import InlineEngine
 from spatial_assets.pipeline.run.scenes_of_run import RunScenes
@@ -260,13 +263,14 @@ def test_without_anything_pixels_are_counted(scene: Scene) -> None:
 
 
 def test_who_downloads_reads_whole_files_once(project: Project, scene: Scene) -> None:
-    near = {project.partitioning.tile(key): [scene] for key in project.partitioning.keys}
+    overlaps = scene_overlaps(project, project.partitioning.keys, [scene])
+    shares = scene_shares(overlaps, np.ones(len(overlaps.tile_numbers)))
     sizes = {scene.id: (1000.0, True)}
     scenes = project.scenes.model_copy(update={"access": "download"})
     downloading = project.model_copy(update={"scenes": scenes})
 
-    windows = sum_read_volume(project, near, stored={}, sizes=sizes)
-    whole = sum_read_volume(downloading, near, stored={}, sizes=sizes)
+    windows = sum_read_volume(project, shares, sizes=sizes)
+    whole = sum_read_volume(downloading, shares, sizes=sizes)
 
     assert 0 < windows.bytes < 1000
     assert whole.bytes == 1000

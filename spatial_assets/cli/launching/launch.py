@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import click
 
+from spatial_assets.cli.app.clock import now
 from spatial_assets.cli.app.console import format_count
 from spatial_assets.cli.app.open_project import OpenProject, open_project
 from spatial_assets.cli.launching.backfill import Backfill, launch, require_same_project
 from spatial_assets.cli.launching.webserver_client import WebserverClient, webserver_client
 from spatial_assets.cli.local_run.progress import ProgressDisplay, progress_display
-from spatial_assets.cli.local_run.run_here import now
 from spatial_assets.cli.selection.asset_options import AssetSelection
 from spatial_assets.cli.selection.changes import current_boundary_hashes
 from spatial_assets.cli.selection.inventory import Inventory

@@ -1,6 +1,6 @@
 """Runs of tiles and updates of boundary sets in this process, with their outcomes reported.
 
-Also the clock of the command line and its name as the owner of leases.
+Also the name of the command line as the owner of leases.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ import os
 import socket
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import datetime
 
+from spatial_assets.cli.app.clock import now
 from spatial_assets.cli.app.open_project import OpenProject
 from spatial_assets.cli.local_run.progress import ProgressDisplay
 from spatial_assets.cli.selection.asset_options import boundary_assets
@@ -24,11 +25,6 @@ from spatial_assets.pipeline.outcome import BAD_STATES, RunReport, TileOutcome
 from spatial_assets.pipeline.run.driver import TilePipeline
 from spatial_assets.project.secrets import mask_secrets
 from spatial_assets.stores import layout
-
-
-def now() -> datetime:
-    """Return the current time, UTC."""
-    return datetime.now(UTC)
 
 
 def lease_owner() -> str:

@@ -96,6 +96,11 @@ def format_read_volume(found: ReadVolume) -> str:
         text += (
             f"; the size of {found.estimated} of them is unknown and estimated from their pixels"
         )
+    if found.sampled_tiles < found.changed_tiles:
+        text += (
+            f"; of {found.changed_tiles:,} tiles with other scenes than before, "
+            f"{found.sampled_tiles:,} were looked at"
+        )
     return text
 
 

@@ -6,36 +6,37 @@ opened. The result is approximate, since a run reads whole blocks and halos.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import shapely
+from numpy.typing import NDArray
 
 from spatial_assets.catalog import Scene
 from spatial_assets.catalog.scene import BandSource
 from spatial_assets.catalog.scene_facts import SceneFacts
 from spatial_assets.cli.app.open_project import OpenProject
-from spatial_assets.cli.selection.inventory import MANIFEST_READ_THREADS
-from spatial_assets.geo.grid.pixel_grid import Tile
+from spatial_assets.cli.planning.scene_overlaps import SceneOverlaps
+from spatial_assets.cli.selection.inventory import MANIFEST_READ_THREADS, Inventory
 from spatial_assets.pipeline.engines.engine import InlineEngine
+from spatial_assets.pipeline.freshness.stage_inputs import SceneIndex
 from spatial_assets.pipeline.run.memory_planning import SOURCE_RATIO
 from spatial_assets.pipeline.run.scenes_of_run import RunScenes
 from spatial_assets.pipeline.stages import RAW
 from spatial_assets.project import Project
 from spatial_assets.project.urls import is_url
-from spatial_assets.stores import layout
 from spatial_assets.stores.objects.manifests import read_manifest
 
 COMPRESSION_RATIO = 2 / 3
 """Bytes of a file per byte of its pixels, used if its size is unknown: 0.66 in six Sentinel-2
 scenes (DEFLATE; red, nir and classes)."""
 
-ScenesRead = Mapping[str, frozenset[tuple[str, str]]]
-"""Tile -> (scene id, its fingerprint) of the scenes that were read for it."""
+MAX_SAMPLED_MANIFESTS = 2000
+"""Manifests that are read at most, of tiles whose scenes changed: a second on a local disk."""
 
 
 @dataclass(frozen=True)
@@ -49,67 +50,139 @@ class ReadVolume:
     estimated: int
     """Number of scenes among them whose file size is unknown."""
 
+    changed_tiles: int = 0
+    """Number of tiles that were made, and have other scenes now."""
+
+    sampled_tiles: int = 0
+    """Number of tiles among them whose manifest was read; the others count as they do."""
+
 
 def expected_read_volume(
-    opened: OpenProject, scenes_by_tile: Mapping[Tile, Sequence[Scene]], *, stages: Collection[str]
+    inventory: Inventory, overlaps: SceneOverlaps, *, stages: Collection[str]
 ) -> ReadVolume:
-    """Estimate what these stages read; `scenes_by_tile` has at least one tile."""
+    """Estimate what these stages read; there is at least one tile."""
     if RAW not in stages:
         return ReadVolume(bytes=0, scenes=0, estimated=0)
-    project = opened.project
-    scenes = {scene.id: scene for found in scenes_by_tile.values() for scene in found}
+    opened, project = inventory.opened, inventory.project
+    changed = changed_tiles(inventory, overlaps)
+    pairs = unread_pairs(inventory, overlaps, changed)
+    shares = scene_shares(overlaps, pairs.weights)
     facts: dict[str, SceneFacts | None] = {}
-    stored: dict[str, frozenset[tuple[str, str]]] = {}
-    if opened.has_store:
+    unknown = [overlaps.found[name] for name in shares if stated_size(overlaps.found[name]) is None]
+    if opened.has_store and unknown:
         run_scenes = RunScenes(project, opened.store, InlineEngine())
-        manifests = {info.path for info in opened.store.list(layout.MANIFESTS_FOLDER)}
-        keys = [tile.key for tile in scenes_by_tile if layout.manifest(tile.key) in manifests]
         with ThreadPoolExecutor(MANIFEST_READ_THREADS) as pool:
-            facts = dict(
-                zip(scenes, pool.map(run_scenes.cached_facts, scenes.values()), strict=True)
-            )
-            have = pool.map(partial(scenes_read, opened), keys)
-            stored = dict(zip(keys, have, strict=True))
-    density = _pixels_per_square_degree(project, scenes_by_tile)
+            known = pool.map(run_scenes.cached_facts, unknown)
+            facts = dict(zip((scene.id for scene in unknown), known, strict=True))
+    density = _pixels_per_square_degree(overlaps)
     sizes = {
-        name: scene_size(scene, facts=facts.get(name), bands=len(project.bands), density=density)
-        for name, scene in scenes.items()
+        name: scene_size(
+            overlaps.found[name], facts=facts.get(name), bands=len(project.bands), density=density
+        )
+        for name in shares
     }
-    return sum_read_volume(project, scenes_by_tile, stored=stored, sizes=sizes)
+    whole = sum_read_volume(project, shares, sizes=sizes)
+    return replace(whole, changed_tiles=len(changed), sampled_tiles=pairs.sampled)
 
 
 def sum_read_volume(
-    project: Project,
-    scenes_by_tile: Mapping[Tile, Sequence[Scene]],
-    *,
-    stored: ScenesRead,
-    sizes: Mapping[str, tuple[float, bool]],
+    project: Project, shares: Mapping[str, float], *, sizes: Mapping[str, tuple[float, bool]]
 ) -> ReadVolume:
-    """Add up the shares of the scenes. Pure.
+    """Add up what is read of the scenes. Pure.
 
     Args:
-        project: gives the grid, and whether windows or whole files are read.
-        scenes_by_tile: tile -> scenes that may overlap it.
-        stored: scenes that need not be read again.
+        project: tells whether windows or whole files are read.
+        shares: scene id -> share of its footprint to read.
         sizes: scene id -> bytes of its files, and True if known rather than estimated.
     """
-    read: dict[str, float] = {}
-    for tile, found in scenes_by_tile.items():
-        have = stored.get(tile.key, frozenset())
-        scenes = [scene for scene in found if (scene.id, scene.fingerprint) not in have]
-        footprint = tile.footprint(project.pixel_grid)
-        outlines = np.array([scene.footprint for scene in scenes], dtype=object)
-        shares = shapely.area(shapely.intersection(outlines, footprint)) / shapely.area(outlines)
-        for scene, share in zip(scenes, shares, strict=True):
-            if share > 0:
-                read[scene.id] = read.get(scene.id, 0.0) + float(share)
-    if project.scenes.access == "download":
-        read = dict.fromkeys(read, 1.0)
+    read = dict.fromkeys(shares, 1.0) if project.scenes.access == "download" else shares
     return ReadVolume(
         bytes=round(sum(sizes[name][0] * share for name, share in read.items())),
         scenes=len(read),
         estimated=sum(not sizes[name][1] for name in read),
     )
+
+
+def changed_tiles(inventory: Inventory, overlaps: SceneOverlaps) -> NDArray[np.int64]:
+    """Return the numbers of the tiles that have a manifest, and other scenes than it was made from.
+
+    The recorded hash of the scenes decides: the store holds the pixels of a tile whose is the same.
+    """
+    scene_index = SceneIndex(inventory.catalogue.scene_versions)
+    inputs, made = inventory.inputs, inventory.keys_with_manifest
+    if made.isdisjoint(tile.key for tile in overlaps.tiles):
+        return np.empty(0, dtype=np.int64)
+    now = scene_index.scenes_hashes(overlaps.footprints)
+    return np.array(
+        [
+            number
+            for number, (tile, scenes) in enumerate(zip(overlaps.tiles, now, strict=True))
+            if tile.key in made and (tile.key not in inputs or inputs[tile.key].scenes != scenes)
+        ],
+        dtype=np.int64,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class UnreadPairs:
+    """Pairs of a tile and a scene whose pixels are not in the store."""
+
+    weights: NDArray[np.float64]
+    """Number of such pairs that each pair of the overlaps stands for, 0 if it is in the store."""
+
+    sampled: int
+    """Number of manifests that were read."""
+
+
+def unread_pairs(
+    inventory: Inventory, overlaps: SceneOverlaps, changed: NDArray[np.int64]
+) -> UnreadPairs:
+    """Return the pairs to read: of tiles without a manifest all, of changed ones those not in it.
+
+    Of many changed tiles the manifests of a sample are read, at even distances.
+    """
+    made = inventory.keys_with_manifest
+    never_made = np.array([tile.key not in made for tile in overlaps.tiles], dtype=np.float64)
+    weights = never_made[overlaps.tile_numbers]
+    steps = np.linspace(0, len(changed) - 1, min(len(changed), MAX_SAMPLED_MANIFESTS))
+    sample = changed[np.unique(steps.astype(np.int64))] if len(changed) else changed
+    keys = [overlaps.tiles[number].key for number in sample.tolist()]
+    with ThreadPoolExecutor(MANIFEST_READ_THREADS) as pool:
+        stored = list(pool.map(partial(scenes_read, inventory.opened), keys))
+    versions = [(scene.id, scene.fingerprint) for scene in overlaps.scenes]
+    for number, have in zip(sample.tolist(), stored, strict=True):
+        first, last = np.searchsorted(overlaps.tile_numbers, [number, number + 1])
+        absent = [versions[at] not in have for at in overlaps.scene_numbers[first:last].tolist()]
+        weights[first:last] = np.array(absent) * (len(changed) / len(sample))
+    return UnreadPairs(weights, len(sample))
+
+
+def scene_shares(overlaps: SceneOverlaps, weights: NDArray[np.float64]) -> dict[str, float]:
+    """Add up the share of each scene's footprint that lies over the tiles, by scene. Pure.
+
+    Args:
+        overlaps: pairs of tiles and scenes.
+        weights: number of times that each pair counts.
+    """
+    shares: dict[str, float] = {}
+    areas = shapely.area(overlaps.footprints)
+    order = np.argsort(overlaps.scene_numbers, kind="stable")
+    order = order[weights[order] > 0]
+    numbers, starts = np.unique(overlaps.scene_numbers[order], return_index=True)
+    groups = np.split(order, starts[1:]) if len(order) else []
+    for number, pairs in zip(numbers.tolist(), groups, strict=True):
+        scene, tiles = overlaps.scenes[number], overlaps.tile_numbers[pairs]
+        outline = scene.footprint
+        shapely.prepare(outline)
+        inside = shapely.contains(outline, overlaps.footprints[tiles])
+        cut = shapely.intersection(outline, overlaps.footprints[tiles[~inside]])
+        share = float(
+            (areas[tiles[inside]] @ weights[pairs[inside]])
+            + (shapely.area(cut) @ weights[pairs[~inside]])
+        ) / shapely.area(outline)
+        if share > 0:
+            shares[scene.id] = share
+    return shares
 
 
 def scenes_read(opened: OpenProject, key: str) -> frozenset[tuple[str, str]]:
@@ -130,10 +203,9 @@ def scene_size(
         bands: number of reflectance bands to read.
         density: pixels of the product per square degree.
     """
-    sizes = [_file_size(source) for source in scene.sources]
-    known = [size for size in sizes if size is not None]
-    if len(known) == len(sizes):
-        return float(sum(known)), True
+    stated = stated_size(scene)
+    if stated is not None:
+        return float(stated), True
     if facts is None:
         pixels = scene.footprint.area * density * SOURCE_RATIO
         return COMPRESSION_RATIO * pixels * (2 * bands + 1), False
@@ -144,6 +216,13 @@ def scene_size(
     return COMPRESSION_RATIO * sum(of_bands), False
 
 
+def stated_size(scene: Scene) -> int | None:
+    """Return the bytes of a scene's files, if the item or the file system has all of them."""
+    sizes = [_file_size(source) for source in scene.sources]
+    known = [size for size in sizes if size is not None]
+    return sum(known) if len(known) == len(sizes) else None
+
+
 def _file_size(source: BandSource) -> int | None:
     """Return the size from the item, else from the file system; None if unknown."""
     if source.size is not None or is_url(source.href):
@@ -152,9 +231,6 @@ def _file_size(source: BandSource) -> int | None:
     return path.stat().st_size if path.is_file() else None
 
 
-def _pixels_per_square_degree(project: Project, tiles: Iterable[Tile]) -> float:
-    pixels = degrees = 0.0
-    for tile in tiles:
-        pixels += tile.window.width * tile.window.height
-        degrees += tile.footprint(project.pixel_grid).envelope.area
-    return pixels / degrees
+def _pixels_per_square_degree(overlaps: SceneOverlaps) -> float:
+    pixels = sum(tile.window.width * tile.window.height for tile in overlaps.tiles)
+    return pixels / float(shapely.area(shapely.envelope(overlaps.footprints)).sum())

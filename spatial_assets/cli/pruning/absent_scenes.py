@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import click
 
+from spatial_assets.cli.app.clock import now
 from spatial_assets.cli.app.console import format_count, format_list
 from spatial_assets.cli.app.open_project import OpenProject
-from spatial_assets.cli.local_run.run_here import lease_owner, now
+from spatial_assets.cli.local_run.run_here import lease_owner
 from spatial_assets.cli.pruning.leftovers import manifest_tile
 from spatial_assets.cli.selection.inventory import MANIFEST_READ_THREADS, Inventory
 from spatial_assets.pipeline.freshness.scene_register import (

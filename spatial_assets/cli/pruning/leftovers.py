@@ -14,8 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from spatial_assets.cli.app.clock import now
 from spatial_assets.cli.app.open_project import OpenProject
-from spatial_assets.cli.local_run.run_here import lease_owner, now
+from spatial_assets.cli.local_run.run_here import lease_owner
 from spatial_assets.cli.selection.inventory import MANIFEST_READ_THREADS, Inventory
 from spatial_assets.errors import LeaseHeldError
 from spatial_assets.pipeline.quarantine_subjects import subjects_by_tile

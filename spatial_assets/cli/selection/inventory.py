@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,16 +15,17 @@ from spatial_assets.cli.selection.tile_options import TileSelectors
 from spatial_assets.cli.selection.tile_status import (
     TileStatus,
     TileSummary,
-    moment,
+    summarize_good_tile,
     summarize_tile,
 )
 from spatial_assets.pipeline.quarantine_subjects import stage_of_subject, subjects_by_tile
-from spatial_assets.pipeline.stages import chain_of
+from spatial_assets.pipeline.stages import RAW, chain_of
 from spatial_assets.pipeline.tile.manifest_builder import lost_units
 from spatial_assets.project import Project
 from spatial_assets.stores import layout
 from spatial_assets.stores.objects.manifests import read_manifest
 from spatial_assets.stores.rows import Row
+from spatial_assets.stores.tables.tile_overviews import InputsOverview, PixelsOverview
 
 if TYPE_CHECKING:
     from spatial_assets.catalog import Catalogue
@@ -106,7 +107,7 @@ class Inventory:
             return SelectedTiles(keys)
         counted = chain_of(self.project).in_order(stages) or chain_of(self.project).stages
         verify = TileStatus.MISSING in selectors.statuses
-        tiles = self.tiles(counted, keys=keys, verify=verify)
+        tiles = self.tiles(counted, keys=keys, verify=verify, pixels=False)
         changed = self._changes(keys, counted) if selectors.changed else {}
         matching = selectors.matching(tiles, self.project, now=now, changed=changed)
         return SelectedTiles(matching, {key: changed[key] for key in matching if key in changed})
@@ -123,40 +124,66 @@ class Inventory:
         *,
         keys: Sequence[str] | None = None,
         verify: bool = False,
+        pixels: bool = True,
     ) -> tuple[TileSummary, ...]:
-        """Summarize the status of tiles.
+        """Summarize the status of tiles, from queries whose number does not depend on theirs.
 
         Args:
             stages: stages that count; default: all of the chain.
             keys: tiles to summarize; default: all, in partition order.
             verify: also verify that every object named in the manifests is the one committed; a
                 tile that lost an object is missing.
+            pixels: also read the fraction of valid pixels.
         """
         chain = chain_of(self.project)
         counted = chain.in_order(stages) or chain.stages
-        states = _by_tile(self.rows("tile_state"))
-        pixels = _by_tile(
-            row
-            for row in self.rows("tile_index")
-            if row["index_name"] == self.project.indices.names[0]
-        )
-        checked_at = {
-            str(row["tile"]): moment(row["looked_at"])
-            for row in self.rows("tile_inputs", columns=("tile", "looked_at"))
-        }
-        held = subjects_by_tile(self.quarantine())
-        found = [
-            summarize_tile(
-                key,
-                states[key],
-                stages=counted,
-                pixels=pixels[key],
-                checked_at=checked_at.get(key),
-                held=held.get(key, ()),
-            )
-            for key in (self.project.partitioning.keys if keys is None else keys)
-        ]
+        database, grid = self.opened.database, self.project.grid_id
+        states = database.state_overviews(grid, counted)
+        inputs = self.inputs
+        fractions: Mapping[str, PixelsOverview] = {}
+        if pixels or not states.keys() <= inputs.keys():  # earlier versions recorded no inputs
+            fractions = database.pixel_overviews(grid, self.project.indices.names[0])
+        bad = self._rows_of([tile for tile, found in states.items() if found.bad])
+        held = subjects_by_tile(self.quarantine()) if bad else {}
+        found = []
+        for key in self.project.partitioning.keys if keys is None else keys:
+            checked_at = inputs[key].looked_at if key in inputs else None
+            fraction = fractions.get(key)
+            if key in bad:
+                summary = summarize_tile(
+                    key,
+                    bad[key],
+                    stages=counted,
+                    pixels=fraction,
+                    checked_at=checked_at,
+                    held=held.get(key, ()),
+                )
+            else:
+                summary = summarize_good_tile(
+                    key, states.get(key), stages=counted, pixels=fraction, checked_at=checked_at
+                )
+            found.append(summary)
         return tuple(self._compared_with_store(found, counted, verify=verify))
+
+    @cached_property
+    def inputs(self) -> Mapping[str, InputsOverview]:
+        """Inputs that each tile was last made from, in short; a tile never made has none."""
+        return self.opened.database.input_overviews(self.project.grid_id, RAW)
+
+    @cached_property
+    def keys_with_manifest(self) -> frozenset[str]:
+        """Tiles of the area that have a manifest in the store, which is listed once."""
+        if not self.opened.has_store:
+            return frozenset()
+        listed = self.opened.store.paths(layout.MANIFESTS_FOLDER)
+        keys = self.project.partitioning.keys if listed else ()
+        return frozenset(key for key in keys if layout.manifest(key) in listed)
+
+    def _rows_of(self, tiles: Sequence[str]) -> dict[str, list[Row]]:
+        """Return the rows of `tile_state` of some tiles, by tile."""
+        where = {"grid_id": self.project.grid_id, "tile": tiles}
+        rows = self.opened.database.rows("tile_state", where) if tiles else []
+        return _by_tile(rows)
 
     def quarantine(self) -> tuple[Row, ...]:
         """Rows of the scenes, tiles and features in quarantine that were not released.
@@ -180,9 +207,8 @@ class Inventory:
         self, tiles: Sequence[TileSummary], stages: Sequence[str], *, verify: bool
     ) -> Iterator[TileSummary]:
         """Yield the tiles; one that is complete in the database but not in the store is missing."""
-        listed = self.opened.store.list(layout.MANIFESTS_FOLDER) if self.opened.has_store else ()
-        manifests = {info.path for info in listed}
-        lost = {tile.tile: "" for tile in tiles if layout.manifest(tile.tile) not in manifests}
+        made = self.keys_with_manifest
+        lost = {tile.tile: "" for tile in tiles if tile.tile not in made}
         if verify:
             complete = [
                 t.tile for t in tiles if t.status in COMPLETE_STATUSES and t.tile not in lost
@@ -213,8 +239,8 @@ class Inventory:
         return next((stage for stage in stages if stage in lost), "")
 
 
-def _by_tile(rows: Iterable[Row]) -> defaultdict[str, list[Row]]:
+def _by_tile(rows: Iterable[Row]) -> dict[str, list[Row]]:
     found: defaultdict[str, list[Row]] = defaultdict(list)
     for row in rows:
         found[str(row["tile"])].append(row)
-    return found
+    return dict(found)

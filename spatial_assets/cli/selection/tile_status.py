@@ -11,6 +11,7 @@ from spatial_assets.pipeline.outcome import State
 from spatial_assets.pipeline.quarantine_subjects import is_held
 from spatial_assets.pipeline.stages import RAW, REPROJECTED_RASTER, TILE_INDEX
 from spatial_assets.stores.rows import Row
+from spatial_assets.stores.tables.tile_overviews import PixelsOverview, StateOverview
 
 
 class TileStatus(StrEnum):
@@ -52,24 +53,23 @@ def summarize_tile(
     states: Sequence[Row],
     *,
     stages: Sequence[str],
-    pixels: Sequence[Row] = (),
+    pixels: PixelsOverview | None = None,
     checked_at: datetime | None = None,
     held: Collection[str] | None = None,
 ) -> TileSummary:
-    """Summarize the status of a tile.
+    """Summarize the status of a tile from its rows.
 
     Args:
         tile: key of the tile.
         states: its rows of `tile_state`.
         stages: stages that count, in chain order; at least one.
-        pixels: its rows of `tile_index` for one index.
+        pixels: its pixels of one index; None if none were made, or nobody asks for them.
         checked_at: time when its inputs were last checked; None if not recorded, which counts as
             the time when its pixels were made.
         held: subjects in quarantine of the tile; None: all its bad stages are. A stage that a
             user released is missing.
     """
     rows = {str(row["stage"]): row for row in states}
-    refreshed_at = min((moment(row["refreshed_at"]) for row in pixels), default=None)
     subjects = (tile,) if held is None else held
     status, stage = _verdict(tile, rows, stages=stages, held=subjects)
     row = rows.get(stage, {})
@@ -87,15 +87,43 @@ def summarize_tile(
         message=message,
         is_held=status is TileStatus.QUARANTINED and _is_blocked(rows),
         since=max(since, default=None),
-        refreshed_at=checked_at or refreshed_at,
-        valid_fraction=_valid_fraction(pixels),
+        refreshed_at=checked_at or (pixels and pixels.refreshed_at),
+        valid_fraction=pixels and pixels.valid_fraction,
     )
 
 
-def _valid_fraction(pixels: Sequence[Row]) -> float | None:
-    """Return the fraction of valid pixels in the newest period; None without a period."""
-    newest = max(pixels, key=lambda row: str(row["period_start"]), default=None)
-    return None if newest is None else float(str(newest["valid_fraction"]))
+def summarize_good_tile(
+    tile: str,
+    states: StateOverview | None,
+    *,
+    stages: Sequence[str],
+    pixels: PixelsOverview | None = None,
+    checked_at: datetime | None = None,
+) -> TileSummary:
+    """Summarize the status of a tile without a bad stage, as `summarize_tile` does from its rows.
+
+    Args:
+        tile: key of the tile.
+        states: its states in short; None if it has none.
+        stages: stages that count, in chain order; at least one.
+        pixels: its pixels of one index; None if none were made, or nobody asks for them.
+        checked_at: time when its inputs were last checked; None if not recorded.
+    """
+    good = 0 if states is None else states.good
+    absent = next((name for bit, name in enumerate(stages) if not good >> bit & 1), "")
+    status = TileStatus.MATERIALIZED
+    if absent:
+        status = TileStatus.MISSING
+    elif states is not None and states.is_empty:
+        status = TileStatus.EMPTY
+    return TileSummary(
+        tile=tile,
+        status=status,
+        stage=absent,
+        since=None if absent or states is None else states.since,
+        refreshed_at=checked_at or (pixels and pixels.refreshed_at),
+        valid_fraction=pixels and pixels.valid_fraction,
+    )
 
 
 def _is_blocked(rows: Mapping[str, Row]) -> bool:

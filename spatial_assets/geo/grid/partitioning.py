@@ -48,6 +48,26 @@ class Partitioning:
         """Bounding window of all shards."""
         return self.grid.shards_window(s for tile in self.tiles.values() for s in tile.shards)
 
+    @cached_property
+    def footprints(self) -> NDArray[np.object_]:
+        """Outlines of the tiles in lon/lat, in the order of `keys`."""
+        return self.grid.footprints(list(self.tiles.values()))
+
+    def footprints_of(self, keys: Sequence[str]) -> NDArray[np.object_]:
+        """Outlines of some tiles in lon/lat; for a few of many the others are not computed.
+
+        Raises:
+            GridError: the area has no such tile.
+        """
+        if len(keys) < len(self.tiles) and "footprints" not in self.__dict__:
+            return self.grid.footprints([self.tile(key) for key in keys])
+        numbers = self._numbers
+        return self.footprints[[numbers[self.tile(key).key] for key in keys]]
+
+    @cached_property
+    def _numbers(self) -> Mapping[str, int]:
+        return {key: number for number, key in enumerate(self.keys)}
+
     def tile(self, key: str) -> Tile:
         """Look up the tile of a key.
 
@@ -104,12 +124,14 @@ def partition_area(
     for name, shard in zip(names, shards, strict=True):
         owned.setdefault(name, []).append(shard)
     _refuse_too_many(len(owned), scheme, level, grid=grid)
-    for name, its_shards in owned.items():
-        _refuse_both_edges(grid, name, its_shards)
+    windows = dict(zip(owned, grid.windows(list(owned.values())), strict=True))
+    for name, window in windows.items():
+        if window.width > grid.width / 2:
+            _refuse_both_edges(grid, name, owned[name])
     # Shards are in Morton order, and so are their tiles. H3 indices and S2 tokens of one level
     # have the same length, and their text sorts by parent and along the Hilbert curve.
     keys = list(owned) if scheme == "tiles" else sorted(owned)
-    tiles = {key: Tile(key, tuple(owned[key]), grid.shards_window(owned[key])) for key in keys}
+    tiles = {key: Tile(key, tuple(owned[key]), windows[key]) for key in keys}
     return Partitioning(grid, tiles)
 
 

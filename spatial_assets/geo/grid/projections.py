@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 import shapely
@@ -20,6 +20,8 @@ from shapely.geometry.base import BaseGeometry
 
 from spatial_assets.errors import GridError
 from spatial_assets.geo.lonlat import CRS84, FULL_TURN, HALF_TURN, POLE_LATITUDE
+
+GeometryOrMany = TypeVar("GeometryOrMany", BaseGeometry, NDArray[np.object_])
 
 MAX_STEP_DEGREES = 0.05
 """Longest segment of an edge; it deviates by less than a metre, even next to a pole."""
@@ -96,31 +98,41 @@ def unproject(geometry: BaseGeometry, crs: CRS, *, step: float) -> BaseGeometry:
     Raises:
         GridError: a coordinate has no longitude and latitude.
     """
-    dense = geometry if axes_follow_meridians(crs) else shapely.segmentize(geometry, step)
-    transformed = _transformed(dense, transformer_to_lonlat(crs))
-    coordinates = shapely.get_coordinates(transformed)
-    if not np.isfinite(coordinates).all():
-        message = f"part of the grid lies where {crs.name} has no longitude and latitude"
-        raise GridError(message)
-    at_pole = bool((np.abs(coordinates[:, 1]) > _AT_POLE).any())
-    torn = at_pole or longest_edge(transformed) > HALF_TURN / 2
-    if torn and not axes_follow_meridians(crs):
-        return normalize_longitudes(transformed)
-    return transformed
+    found: BaseGeometry = unproject_all([geometry], crs, step=step)[0]
+    return found
 
 
 def unproject_all(
-    geometries: Sequence[BaseGeometry], crs: CRS, *, step: float
-) -> list[BaseGeometry]:
-    """`unproject` each geometry, all at once where possible, which is ten times as fast.
+    geometries: Sequence[BaseGeometry] | NDArray[np.object_], crs: CRS, *, step: float
+) -> NDArray[np.object_]:
+    """`unproject` geometries, all vertices at once: a hundred times as fast for many.
 
     Raises:
         GridError: a coordinate has no longitude and latitude.
     """
-    if not axes_follow_meridians(crs):
-        return [unproject(geometry, crs, step=step) for geometry in geometries]
-    together = shapely.geometrycollections([*geometries])
-    return list(shapely.get_parts(unproject(together, crs, step=step)))
+    shapes = np.fromiter(geometries, dtype=object, count=len(geometries))
+    follow = axes_follow_meridians(crs)
+    dense = shapes if follow else shapely.segmentize(shapes, step)
+    transformed: NDArray[np.object_] = _transformed(dense, transformer_to_lonlat(crs))
+    if not np.isfinite(shapely.get_coordinates(transformed)).all():
+        message = f"part of the grid lies where {crs.name} has no longitude and latitude"
+        raise GridError(message)
+    if not follow:
+        for number in _torn(transformed):
+            transformed[number] = normalize_longitudes(transformed[number])
+    return transformed
+
+
+def _torn(geometries: NDArray[np.object_]) -> NDArray[np.int64]:
+    """Numbers of the lon/lat polygons with a vertex at a pole or an edge across +-180."""
+    parts, geometry_of_part = shapely.get_parts(geometries, return_index=True)
+    rings, part_of_ring = shapely.get_rings(parts, return_index=True)
+    coordinates, ring = shapely.get_coordinates(rings, return_index=True)
+    at_pole = np.abs(coordinates[:, 1]) > _AT_POLE
+    long = np.hypot(*np.diff(coordinates, axis=0).T) > HALF_TURN / 2
+    found = np.concatenate([ring[at_pole], ring[1:][long & (ring[1:] == ring[:-1])]])
+    numbers: NDArray[np.int64] = np.unique(geometry_of_part[part_of_ring[found]])
+    return numbers
 
 
 def longest_edge(geometry: BaseGeometry) -> float:
@@ -178,13 +190,13 @@ def _wrapped(geometry: BaseGeometry) -> BaseGeometry:
     return shapely.union_all(polygons)
 
 
-def _transformed(geometry: BaseGeometry, transformer: Transformer) -> BaseGeometry:
+def _transformed(geometry: GeometryOrMany, transformer: Transformer) -> GeometryOrMany:
     """Transform every vertex, adding none."""
 
     def transform(xy: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.column_stack(transformer.transform(xy[:, 0], xy[:, 1]))
 
-    transformed: BaseGeometry = shapely.transform(geometry, transform)
+    transformed: GeometryOrMany = shapely.transform(geometry, transform)
     return transformed
 
 

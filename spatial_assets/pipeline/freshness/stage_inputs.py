@@ -12,7 +12,9 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+import numpy as np
 import shapely
+from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
 from spatial_assets.pipeline.fingerprints import buffer_of, fingerprint, halo_of, rule_of
@@ -73,7 +75,28 @@ class SceneIndex:
 
     def scenes_hash(self, area: BaseGeometry) -> str:
         """Hash the scenes over an area."""
-        return fingerprint("sky", sorted((each.id, each.version) for each in self.over(area)))
+        return self._hash(self._tree.query(area, predicate="intersects"))
+
+    def scenes_hashes(self, areas: NDArray[np.object_]) -> list[str]:
+        """Hash the scenes over each of many areas: neighbours share most of the work."""
+        if not self._scenes:
+            return [self._hash(np.empty(0, dtype=np.int64))] * len(areas)
+        footprints = np.array([footprint for _, footprint in self._scenes], dtype=object)
+        scenes, areas_found = shapely.STRtree(areas).query(footprints, predicate="intersects")
+        order = np.lexsort((scenes, areas_found))
+        ends = np.cumsum(np.bincount(areas_found, minlength=len(areas)))
+        known: dict[bytes, str] = {}
+        hashes = []
+        for over in np.split(scenes[order], ends[:-1]):
+            same = over.tobytes()
+            if same not in known:
+                known[same] = self._hash(over)
+            hashes.append(known[same])
+        return hashes
+
+    def _hash(self, numbers: NDArray[np.int64]) -> str:
+        found = (self._scenes[number][0] for number in numbers.tolist())
+        return fingerprint("sky", sorted((each.id, each.version) for each in found))
 
 
 def hash_of_boundaries(features: Mapping[str, str]) -> str:

@@ -12,7 +12,7 @@ import hashlib
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,7 +28,7 @@ from spatial_assets.stores.objects.location import StorageLocation, connect, loc
 from spatial_assets.stores.objects.store_errors import explained, with_store_retries
 
 if TYPE_CHECKING:
-    from obstore import GetOptions, OffsetRange, PutResult, SuffixRange
+    from obstore import GetOptions, ObjectMeta, OffsetRange, PutResult, SuffixRange
     from obstore.store import ObjectStore as Backend
 
 PART_BYTES = 8 * 1024 * 1024  # larger objects are uploaded in parts, each retried on its own
@@ -188,15 +188,34 @@ class ObjectStore:
 
     def list(self, prefix: str = "") -> tuple[ObjectInfo, ...]:
         """All objects below the folder `prefix`, sorted by path."""
-        folder = checked(prefix) if prefix else None
-        with self.translated_errors("list", prefix):
-            batches = with_store_retries(lambda: list(obstore.list(self._backend, folder)))
         found = (
             ObjectInfo(meta["path"], int(meta["size"]), meta["e_tag"] or "")
-            for batch in batches
+            for batch in self._listed(prefix)
             for meta in batch
         )
         return tuple(sorted(found, key=lambda info: info.path))
+
+    def paths(self, prefix: str = "") -> frozenset[str]:
+        """Paths of all objects below the folder `prefix`.
+
+        In a folder the names are read without the sizes, which is ten times as fast.
+        """
+        root = self._location.folder
+        if root is None:
+            return frozenset(meta["path"] for batch in self._listed(prefix) for meta in batch)
+        found = []
+        for folder, _, names in os.walk(root / checked(prefix) if prefix else root):
+            relative = os.path.relpath(folder, root)
+            below = "" if relative == os.curdir else f"{relative}/"
+            found += [below + name for name in names]
+        if any(mark in path for path in found for mark in "%#"):  # escaped, or temporary
+            return frozenset(info.path for info in self.list(prefix))
+        return frozenset(found)
+
+    def _listed(self, prefix: str) -> Sequence[Sequence[ObjectMeta]]:
+        folder = checked(prefix) if prefix else None
+        with self.translated_errors("list", prefix):
+            return with_store_retries(lambda: list(obstore.list(self._backend, folder)))
 
     @contextmanager
     def translated_errors(

@@ -47,6 +47,14 @@ from spatial_assets.stores.tables.table_claims import (
     take_tables,
     verify_tables,
 )
+from spatial_assets.stores.tables.tile_overviews import (
+    InputsOverview,
+    PixelsOverview,
+    StateOverview,
+    input_overviews,
+    pixel_overviews,
+    state_overviews,
+)
 from spatial_assets.stores.tables.transactions import (
     Transaction,
     apply_all,
@@ -56,6 +64,7 @@ from spatial_assets.stores.tables.transactions import (
 )
 
 Result = TypeVar("Result")
+Argument = TypeVar("Argument")
 
 
 class Database(ABC):
@@ -334,6 +343,32 @@ class Database(ABC):
     ) -> list[dict[str, object]]:
         """Rows of a table; none where the table does not exist, and it is not created."""
         return self.rows(table, where, columns=columns) if self.has_table(table) else []
+
+    def state_overviews(self, grid_id: str, stages: Sequence[str]) -> Mapping[str, StateOverview]:
+        """States of these stages in short, by tile; none where the table does not exist."""
+        return self._overviews("tile_state", state_overviews, grid_id, stages)
+
+    def input_overviews(self, grid_id: str, stage: str) -> Mapping[str, InputsOverview]:
+        """Inputs of the tiles in short, with the scenes of `stage`; see `state_overviews`."""
+        return self._overviews("tile_inputs", input_overviews, grid_id, stage)
+
+    def pixel_overviews(self, grid_id: str, index: str) -> Mapping[str, PixelsOverview]:
+        """Pixels of an index in short, by tile; see `state_overviews`."""
+        return self._overviews("tile_index", pixel_overviews, grid_id, index)
+
+    def _overviews(
+        self,
+        table: str,
+        query: Callable[[Transaction, Tables, str, Argument], Mapping[str, Result]],
+        grid_id: str,
+        argument: Argument,
+    ) -> Mapping[str, Result]:
+        """Run one of the queries of `tile_overviews`, if its table exists."""
+        if not self.has_table(table):
+            return {}
+        return self.in_transaction(
+            lambda transaction: query(transaction, self._tables, grid_id, argument), write=False
+        )
 
     def relations(self) -> dict[str, dict[str, str]]:
         """Existing tables and views: name -> column -> type, as the database names it."""

@@ -17,6 +17,7 @@ from spatial_assets.cli.selection.tile_status import TileStatus, TileSummary, su
 from spatial_assets.project import Project, load_project
 from spatial_assets.stores.rows import Row, Upsert
 from spatial_assets.stores.tables.connect import open_database
+from spatial_assets.stores.tables.tile_overviews import PixelsOverview
 from spatial_assets_tests.fixtures import two_zone_project
 
 Run = Callable[..., Result]
@@ -216,7 +217,7 @@ def test_the_next_due_is_the_oldest_that_is_not_due(four_tile_project: Path) -> 
 
 def test_pixels_without_a_recorded_check_use_their_own_time() -> None:
     states = [{"stage": "ndvi", "state": "materialized", "since": NOON, "reason": None}]
-    pixels = [{"period_start": "2023-08", "valid_fraction": 1.0, "refreshed_at": NOON}]
+    pixels = PixelsOverview(round(NOON.timestamp() * 1e6), 1.0)
 
     old = summarize_tile("t", states, stages=("ndvi",), pixels=pixels)
     new = summarize_tile("t", states, stages=("ndvi",), pixels=pixels, checked_at=NOON + DAY)

@@ -11,6 +11,7 @@ from pyproj import Transformer
 
 from spatial_assets.errors import GridError
 from spatial_assets.geo.grid.geobox import Window
+from spatial_assets.geo.grid.partitioning import partition_area
 from spatial_assets.geo.grid.pixel_grid import PixelGrid, Shard, Tile
 
 EVEN_SETS = [
@@ -186,7 +187,25 @@ def test_outlines_of_many_shards_are_those_of_each(
     outlines = grid.outlines(shards)
 
     assert len(shards) > 1
-    assert outlines == [grid.unproject(grid.shard_box(shard)) for shard in shards]
+    assert list(outlines) == [grid.unproject(grid.shard_box(shard)) for shard in shards]
+
+
+@pytest.mark.parametrize("name", ["WebMercatorQuad", "EuropeanETRS89_LAEAQuad"])
+@pytest.mark.parametrize("level", [7, 8, 9])
+def test_footprints_of_all_tiles_are_those_of_each(name: str, level: int) -> None:
+    grid = PixelGrid(tile_matrix_set=name, pixel_zoom=9, chunk=128, shard=256)
+    area = shapely.Polygon([(10, 50), (13, 50.3), (11, 52)])  # its tiles own one shard to 16
+    partitioning = partition_area(grid, "tiles", level, area=area)
+
+    tiles = list(partitioning.tiles.values())
+    footprints = partitioning.footprints
+
+    assert all(
+        found.equals(tile.footprint(grid)) for found, tile in zip(footprints, tiles, strict=True)
+    )
+    some = partitioning.keys[::2]
+    assert list(partitioning.footprints_of(some)) == list(footprints[::2])
+    assert [tile.window for tile in tiles] == [grid.shards_window(tile.shards) for tile in tiles]
 
 
 def test_a_footprint_that_crosses_the_antimeridian_is_cut_there() -> None:
