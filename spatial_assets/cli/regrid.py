@@ -34,8 +34,9 @@ def regrid(*, dry_run: bool, yes: bool, clean: bool) -> None:
     interrupted, run it again: it continues. The objects under their old keys stay for readers
     that have a cube open; --clean deletes them, and so does the next regrid.
     """
+    from spatial_assets.cli.app.clock import now
     from spatial_assets.cli.app.open_project import unverified_project
-    from spatial_assets.cli.local_run.run_here import lease_owner, now
+    from spatial_assets.cli.local_run.run_here import lease_owner
     from spatial_assets.pipeline import ownership
     from spatial_assets.pipeline.regrid.operation import Regrid
     from spatial_assets.stores.objects.regrid_journal import stored_journal
