@@ -18,8 +18,11 @@ def refusal(project: Project) -> str:
     """The message with which `raw_tile` is refused as an argument."""
     database = DatabaseResource(url=project.database_url)
     manager = TileIOManager(project, StoreResource(url=project.storage_url), database)
-    with pytest.raises(dg.DagsterInvariantViolationError) as caught:
-        manager.load_input(dg.build_input_context(asset_key=dg.AssetKey("raw_tile")))
+    with (
+        dg.build_input_context(asset_key=dg.AssetKey("raw_tile")) as context,
+        pytest.raises(dg.DagsterInvariantViolationError) as caught,
+    ):
+        manager.load_input(context)
     return str(caught.value)
 
 
