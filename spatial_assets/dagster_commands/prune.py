@@ -1,26 +1,20 @@
-"""List objects and rows that belong to no tile of the area, and remove them with --yes."""
+"""List objects and rows that the project keeps no longer, and remove them with --yes."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import click
 
-from spatial_assets.cli.app.console import format_count, format_list
+from spatial_assets.cli.app.console import format_count
 from spatial_assets.cli.app.open_project import current_project
 from spatial_assets.errors import SettingsError
 
 if TYPE_CHECKING:
-    from spatial_assets.cli.pruning.leftovers import Leftovers
     from spatial_assets.project import Project
-    from spatial_assets.stores.objects.store import ObjectInfo
-
-
-MAX_LISTED_LEFTOVERS = 5  # of each kind; the rest is counted
 
 
 @click.command("prune")
@@ -50,13 +44,15 @@ MAX_LISTED_LEFTOVERS = 5  # of each kind; the rest is counted
     "meanwhile, so do it when nothing runs.",
 )
 def prune(*, yes: bool, scenes: bool, events: str | None, vacuum: bool) -> None:
-    """List leftovers that belong to no tile of the area, and remove them with --yes.
+    """List what the project keeps no longer, and remove it with --yes.
 
-    Leftovers are tiles outside a reduced [area] with their objects, rows and manifests, and
+    That is: tiles outside a reduced [area]; indices and boundary sets that left the project file;
+    periods outside [scenes] datetime; periods and pixels that [retention] keeps no longer; and
     objects of killed runs that no manifest names. A tile that a run is working on is skipped.
     """
     from spatial_assets.cli.app.open_project import open_project
     from spatial_assets.cli.pruning.absent_scenes import prune_scenes
+    from spatial_assets.cli.pruning.leftover_text import leftover_lines
     from spatial_assets.cli.pruning.leftovers import find_leftovers, remove_leftovers
     from spatial_assets.pipeline import ownership
     from spatial_assets.stores.objects.grid_identity import claim_grid, stored_grid
@@ -140,25 +136,3 @@ def event_age(age: str, default: timedelta | None) -> timedelta:
         f"--events: got {age!r}, wanted a number of days such as 90d"
         + ('; [retention] events is "keep", so there is no default' if not age else "")
     )
-
-
-def leftover_lines(left: Leftovers) -> Iterator[str]:
-    """Yield a few lines that summarize the leftovers."""
-    gone = sorted({*left.gone, *left.rows})
-    if gone:
-        objects = [info for found in left.gone.values() for info in found]
-        rows = format_count(sum(left.rows.values()), "row")
-        named = format_list(gone, most=MAX_LISTED_LEFTOVERS)
-        yield f"{format_count(len(gone), 'tile')} no longer in the area: {named}"
-        yield f"  {format_objects(objects)}, {rows}"
-    orphans = sorted(info.path for found in left.orphans.values() for info in found)
-    if orphans:
-        objects = [info for found in left.orphans.values() for info in found]
-        named = format_list(orphans, most=MAX_LISTED_LEFTOVERS)
-        yield f"{format_objects(objects)} not named by any manifest: {named}"
-
-
-def format_objects(objects: Iterable[ObjectInfo]) -> str:
-    """Format the number of objects and their size."""
-    sizes = [info.size for info in objects]
-    return f"{format_count(len(sizes), 'object')} of {sum(sizes) / 1e6:,.1f} MB"

@@ -194,7 +194,16 @@ class Renew:
     """New value, UTC-aware; rows with this or a later time stay unchanged."""
 
 
-RowChange = Replace | ReplaceAll | Upsert | Renew
+@dataclass(frozen=True)
+class Remove:
+    """Remove the rows of `table` that match, in this transaction."""
+
+    table: str
+    where: Mapping[str, object]
+    """Column -> value, or list of values; at least one."""
+
+
+RowChange = Replace | ReplaceAll | Upsert | Renew | Remove
 
 
 def fields_of(row: RowLike) -> Mapping[str, object]:

@@ -1,8 +1,10 @@
-"""Leftovers: tiles outside the area and objects that no manifest names; found and removed.
+"""Leftovers: what the project keeps no longer, and objects that no manifest names.
 
-Removal goes tile by tile under the lease of each tile, so that no run is disturbed, in the reverse
-order of a commit: rows, manifest, objects. A prune that is killed in between leaves objects that no
-manifest names, which the next prune finds.
+Removal goes tile by tile under the lease of each tile, so that no run is disturbed. Of a tile
+outside the area rows go first, then manifest and objects. From a tile of the area units are taken
+by its manifest first, then their rows and objects go: a manifest never names what is gone. A prune
+that is killed in between leaves objects that no manifest names, or rows of periods that none names,
+and the next prune finds them.
 """
 
 from __future__ import annotations
@@ -17,16 +19,23 @@ from datetime import datetime, timedelta
 from spatial_assets.cli.app.clock import now
 from spatial_assets.cli.app.open_project import OpenProject
 from spatial_assets.cli.local_run.run_here import lease_owner
+from spatial_assets.cli.pruning.former_products import (
+    FormerProduct,
+    former_products,
+    remove_product,
+)
+from spatial_assets.cli.pruning.kept_units import KeptUnits, PrunedManifest
 from spatial_assets.cli.selection.inventory import MANIFEST_READ_THREADS, Inventory
 from spatial_assets.errors import LeaseHeldError
+from spatial_assets.pipeline.freshness.scene_register import change_register
 from spatial_assets.pipeline.quarantine_subjects import subjects_by_tile
-from spatial_assets.pipeline.stages import TILE_INDEX, by_boundary
+from spatial_assets.pipeline.stages import TILE_INDEX, by_boundary, chain_of
 from spatial_assets.stores import layout
 from spatial_assets.stores.cube.cube import shard_of_path, stored_cube
 from spatial_assets.stores.objects.leases import Lease, lease
-from spatial_assets.stores.objects.manifests import read_manifest
+from spatial_assets.stores.objects.manifests import TileManifest, commit_manifest, read_manifest
 from spatial_assets.stores.objects.store import ObjectInfo
-from spatial_assets.stores.rows import Replace
+from spatial_assets.stores.rows import Remove, Replace
 
 OF_ONE_TILE = frozenset(
     {layout.RAW_TILES_FOLDER, layout.REPROJECTED_FOLDER, layout.MANIFEST_PARTS_FOLDER}
@@ -50,15 +59,25 @@ class Leftovers:
     orphans: Mapping[str, Sequence[ObjectInfo]]
     """Tile of the area, or NO_TILE -> its objects that no manifest names."""
 
-    @property
-    def objects(self) -> list[ObjectInfo]:
-        """All objects of the leftovers."""
-        found = (*self.gone.values(), *self.orphans.values())
-        return [info for objects in found for info in objects]
+    outdated: Mapping[str, PrunedManifest]
+    """Tile of the area -> its manifest, and the objects that are kept no longer."""
+
+    products: Sequence[FormerProduct]
+    """Indices and boundary sets that left the project file."""
+
+    old_rows: Mapping[str, Sequence[str]]
+    """Table -> periods kept no longer that no manifest names, and that have rows."""
 
     def __bool__(self) -> bool:
         """Return True if there are leftovers."""
-        return bool(self.gone or self.rows or self.orphans)
+        return bool(
+            self.gone
+            or self.rows
+            or self.orphans
+            or self.outdated
+            or self.products
+            or self.old_rows
+        )
 
 
 def tile_tables(opened: OpenProject) -> tuple[str, ...]:
@@ -73,7 +92,9 @@ def find_leftovers(opened: OpenProject) -> Leftovers:
     objects = opened.store.list()
     owners = ObjectOwners(opened)
     stored = {key for info in objects if (key := manifest_tile(info.path)) is not None}
-    named = named_objects(opened, stored)
+    kept = kept_units(opened)
+    reviews = review_manifests(opened, stored, kept)
+    named = {key: None if each is None else each.named for key, each in reviews.items()}
     rows = rows_by_tile(opened)
     claimed = {path for key in stored & keys for path in named[key] or ()}
     gone_paths = {path: key for key in sorted(stored - keys) for path in named[key] or ()}
@@ -90,22 +111,104 @@ def find_leftovers(opened: OpenProject) -> Leftovers:
                 orphans[lease_owner].append(info)
         else:
             gone[lease_owner].append(info)
-    left = {tile: count for tile, count in rows.items() if tile not in keys}
-    return Leftovers(gone=dict(gone), rows=left, orphans=dict(orphans))
+    reviewed = {key: each for key in stored & keys if (each := reviews[key]) is not None}
+    return Leftovers(
+        gone=dict(gone),
+        rows={tile: count for tile, count in rows.items() if tile not in keys},
+        orphans=dict(orphans),
+        outdated={
+            key: each.pruned for key, each in sorted(reviewed.items()) if each.pruned is not None
+        },
+        products=former_products(opened, objects),
+        old_rows=old_rows(opened, kept, reviewed.values()),
+    )
 
 
-def named_objects(opened: OpenProject, keys: Iterable[str]) -> dict[str, frozenset[str] | None]:
-    """Return tile -> paths that its manifest names, parts included; None: damaged or gone."""
+def kept_units(opened: OpenProject) -> KeptUnits:
+    """Return the settings that decide which units of a manifest are kept."""
+    specs = (stored_cube(opened.store, index) for index in opened.project.indices.names)
+    periods = next((spec.periods for spec in specs if spec is not None), None)
+    return KeptUnits.of(opened.project, periods, today=now().date())
+
+
+@dataclass(frozen=True, kw_only=True)
+class ManifestReview:
+    """What `prune` needs to know of one manifest."""
+
+    named: frozenset[str]
+    """Paths that it names, parts included."""
+
+    periods: frozenset[str]
+    """Labels of the periods that it names and that are kept."""
+
+    pruned: PrunedManifest | None
+    """The manifest without what is kept no longer; None: all of it is kept."""
+
+    first_kept: str
+    """ISO date of the first day that [retention] periods keeps; empty: all are kept."""
+
+
+def review_manifests(
+    opened: OpenProject, keys: Iterable[str], kept: KeptUnits
+) -> dict[str, ManifestReview | None]:
+    """Review the manifest of each tile; None: it is damaged or gone."""
     ordered = sorted(keys)
 
-    def paths(key: str) -> frozenset[str] | None:
+    def review(key: str) -> ManifestReview | None:
         manifest = read_manifest(opened.store, key)
         if manifest is None:
             return None
-        return frozenset((*(info.path for info in manifest.objects()), *manifest.part_paths()))
+        pruned = kept.pruned(manifest)
+        labels = {
+            unit.partition("/")[0]
+            for stage in chain_of(opened.project).stages
+            for unit in pruned.manifest.units(stage)
+        }
+        return ManifestReview(
+            named=frozenset(named_paths(manifest)),
+            periods=frozenset(labels),
+            pruned=pruned if pruned.manifest.stages != manifest.stages else None,
+            first_kept=kept.first_day(manifest),
+        )
 
     with ThreadPoolExecutor(MANIFEST_READ_THREADS) as pool:
-        return dict(zip(ordered, pool.map(paths, ordered), strict=True))
+        return dict(zip(ordered, pool.map(review, ordered), strict=True))
+
+
+def named_paths(manifest: TileManifest) -> set[str]:
+    """Return the paths that a manifest names, parts included."""
+    return {*(info.path for info in manifest.objects()), *manifest.part_paths()}
+
+
+def old_rows(
+    opened: OpenProject, kept: KeptUnits, reviews: Iterable[ManifestReview]
+) -> dict[str, list[str]]:
+    """Return table -> periods with rows that are kept for no tile and that no manifest names.
+
+    A prune that was killed before it removed them leaves such rows.
+    """
+    named: set[str] = set()
+    first_days = set()
+    for review in reviews:
+        named |= review.periods
+        first_days.add(review.first_kept)
+    if kept.periods is None or not first_days:
+        return {}
+    found: dict[str, list[str]] = {}
+    for table in tile_tables(opened):
+        if table == "tile_state":
+            continue
+        where = {"grid_id": opened.project.grid_id}
+        rows = opened.database.rows_if_any(table, where, columns=("period", "period_start"))
+        labels = [
+            str(row["period"])
+            for row in rows
+            if str(row["period"]) not in named
+            and kept.is_old(str(row["period_start"]), first_day=min(first_days))
+        ]
+        if labels:
+            found[table] = labels
+    return found
 
 
 def rows_by_tile(opened: OpenProject) -> dict[str, int]:
@@ -162,19 +265,61 @@ def remove_leftovers(
     clock: Callable[[], datetime] = now,
 ) -> int:
     """Remove leftovers, report tiles skipped because a run works on them, and count the objects."""
-    removed = 0
-    for key in sorted({*left.gone, *left.rows, *left.orphans} - {NO_TILE}):
+    removed, skipped = 0, False
+    for key in sorted({*left.gone, *left.rows, *left.orphans, *left.outdated} - {NO_TILE}):
         try:
             with lease(
                 opened.store, f"tile/{key}", owner=lease_owner(), ttl=PRUNE_LEASE_TTL, clock=clock
             ) as held:
                 if key in left.orphans:
                     removed += _remove_orphans(opened, key, left.orphans[key], held)
-                else:
+                if key in left.outdated:
+                    removed += _remove_outdated(opened, key, held)
+                if key in left.gone or key in left.rows:
                     removed += _remove_tile(opened, key, left.gone.get(key, ()), held)
         except LeaseHeldError as error:
             say(f"tile {key} is skipped: {error}")
-    return removed + _delete(opened, left.orphans.get(NO_TILE, ()), None)
+            skipped = True
+    removed += _delete(opened, left.orphans.get(NO_TILE, ()), None)
+    grid = {"grid_id": opened.project.grid_id}
+    opened.database.commit(
+        [Remove(table, {**grid, "period": labels}) for table, labels in left.old_rows.items()]
+    )
+    outside = {scene for each in left.outdated.values() for scene in each.scenes_outside}
+    if outside:  # nothing asks for them, and nothing is left of them
+        change_register(
+            opened.store,
+            lambda register: register.releasing(outside),
+            owner=lease_owner(),
+            clock=clock,
+        )
+    for product in left.products:
+        if skipped:
+            say(f"{product.kind} {product.name} is kept until no tile is skipped")
+        else:
+            removed += remove_product(opened, product, say=say)
+    return removed
+
+
+def _remove_outdated(opened: OpenProject, key: str, held: Lease) -> int:
+    """Remove what is kept no longer of a tile of the area; return the number of objects."""
+    manifest = read_manifest(opened.store, key)  # a run may have changed it since it was listed
+    if manifest is None:
+        return 0
+    pruned = kept_units(opened).pruned(manifest)
+    if pruned.manifest.stages == manifest.stages:
+        return 0
+    commit_manifest(opened.store, pruned.manifest)
+    if pruned.periods:
+        where = {
+            "grid_id": opened.project.grid_id,
+            "tile": key,
+            "period": sorted(pruned.periods),
+        }
+        tables = (table for table in tile_tables(opened) if table != "tile_state")
+        opened.database.commit([Remove(table, where) for table in tables])
+    objects = [info for found in pruned.objects.values() for info in found]
+    return _delete(opened, objects, held)
 
 
 def _remove_tile(opened: OpenProject, key: str, objects: Sequence[ObjectInfo], held: Lease) -> int:
@@ -196,7 +341,8 @@ def _remove_orphans(
     opened: OpenProject, key: str, objects: Iterable[ObjectInfo], held: Lease
 ) -> int:
     """Remove the objects that the current manifest of a tile does not name."""
-    named = named_objects(opened, [key])[key] or ()
+    manifest = read_manifest(opened.store, key)
+    named = set() if manifest is None else named_paths(manifest)
     return _delete(opened, [info for info in objects if info.path not in named], held)
 
 

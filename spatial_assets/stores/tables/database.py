@@ -40,7 +40,7 @@ from spatial_assets.stores.tables.schema import (
     retypings,
     typed,
 )
-from spatial_assets.stores.tables.schema_changes import SchemaChange, SchemaUpdate
+from spatial_assets.stores.tables.schema_changes import SchemaChange, SchemaUpdate, drop_change
 from spatial_assets.stores.tables.table_claims import (
     is_claimed,
     recorded_claims,
@@ -58,6 +58,7 @@ from spatial_assets.stores.tables.tile_overviews import (
 from spatial_assets.stores.tables.transactions import (
     Transaction,
     apply_all,
+    count_rows,
     prepared,
     release,
     select_rows,
@@ -368,6 +369,29 @@ class Database(ABC):
             return {}
         return self.in_transaction(
             lambda transaction: query(transaction, self._tables, grid_id, argument), write=False
+        )
+
+    def count(self, table: str, where: Mapping[str, object]) -> int:
+        """Count the matching rows of a table; 0 where the table does not exist."""
+        if not self.has_table(table):
+            return 0
+        declared = self._tables.table(table)
+        return self.in_transaction(
+            lambda transaction: count_rows(transaction, declared, where), write=False
+        )
+
+    def drop(self, *, views: Sequence[str], tables: Sequence[str]) -> None:
+        """Drop views and tables that are declared no longer; missing ones are passed over.
+
+        Raises:
+            DatabaseError: a view that is not ours depends on one of them, or a lock was held for
+                too long; those before it are dropped.
+        """
+        self.change_schema(
+            [
+                *(drop_change("view", name) for name in views),
+                *(drop_change("table", name) for name in tables),
+            ]
         )
 
     def relations(self) -> dict[str, dict[str, str]]:

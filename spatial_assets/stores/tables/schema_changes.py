@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Self
+from typing import Literal, Self
 
 from spatial_assets.stores.claims import Claimant
 from spatial_assets.stores.tables.ddl import (
@@ -56,6 +56,17 @@ class SchemaChange:
                 transaction.run(statement)
 
         return cls(purpose=purpose, work=execute_all)
+
+
+def drop_change(kind: Literal["table", "view"], name: str) -> SchemaChange:
+    """Return the change that drops a table or a view, if there is one."""
+
+    def drop(transaction: Transaction) -> None:
+        if name in transaction.relations():
+            # Without CASCADE: views of others that depend on it are not ours to drop.
+            transaction.run(f"DROP {kind.upper()} {quoted(name, transaction.dialect)}")
+
+    return SchemaChange(purpose=f"dropping the {kind} {name}", work=drop)
 
 
 class SchemaUpdate:

@@ -22,7 +22,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from spatial_assets.errors import DatabaseError
-from spatial_assets.stores.rows import Renew, Replace, ReplaceAll, RowChange, Upsert
+from spatial_assets.stores.rows import Remove, Renew, Replace, ReplaceAll, RowChange, Upsert
 from spatial_assets.stores.tables.batches import Batch, converted, prepare, refuse_repeated_keys
 from spatial_assets.stores.tables.columns import SRID
 from spatial_assets.stores.tables.ddl import parameterised
@@ -102,12 +102,7 @@ class PreparedChange:
 
     def locks(self) -> dict[str, bool]:
         """Locks it needs: on its tile, or else on the whole table."""
-        if self.merges:
-            return {}
-        if all(name in self.keys for name in TILE_KEYS):
-            tile = json.dumps([self.table.name, *(str(self.keys[name]) for name in TILE_KEYS)])
-            return {self.table.name: False, tile: True}
-        return {self.table.name: True}
+        return {} if self.merges else locks_of(self.table, self.keys)
 
     def apply(self, transaction: Transaction) -> None:
         """Make the change."""
@@ -143,18 +138,46 @@ class PreparedRenewal:
         execute(transaction, self._statement)
 
 
-def prepared(tables: Tables, change: RowChange) -> PreparedChange | PreparedRenewal:
+class PreparedRemoval:
+    """The removal of some rows of a table."""
+
+    def __init__(self, tables: Tables, change: Remove) -> None:
+        self._table = tables.table(change.table)
+        self._where = dict(change.where)
+        if not self._where:
+            raise DatabaseError(f"{change.table}: no condition; to remove all, use ReplaceAll")
+        self._statement = sa.delete(self._table).where(*conditions(self._table, self._where))
+
+    def locks(self) -> dict[str, bool]:
+        """Locks it needs: on its tile, or else on the whole table."""
+        return locks_of(self._table, self._where)
+
+    def apply(self, transaction: Transaction) -> None:
+        """Make the change."""
+        execute(transaction, self._statement)
+
+
+Prepared = PreparedChange | PreparedRenewal | PreparedRemoval
+
+
+def prepared(tables: Tables, change: RowChange) -> Prepared:
     """Check a change and prepare it."""
-    return (
-        PreparedRenewal(tables, change)
-        if isinstance(change, Renew)
-        else PreparedChange(tables, change)
-    )
+    if isinstance(change, Renew):
+        return PreparedRenewal(tables, change)
+    if isinstance(change, Remove):
+        return PreparedRemoval(tables, change)
+    return PreparedChange(tables, change)
 
 
-def apply_all(
-    transaction: Transaction, changes: Sequence[PreparedChange | PreparedRenewal]
-) -> None:
+def locks_of(table: sa.Table, keys: Mapping[str, object]) -> dict[str, bool]:
+    """Return the locks for writing rows with these keys: on one tile, or on the whole table."""
+    tile = [keys.get(name) for name in TILE_KEYS]
+    if all(isinstance(each, str) for each in tile):
+        return {table.name: False, json.dumps([table.name, *tile]): True}
+    return {table.name: True}
+
+
+def apply_all(transaction: Transaction, changes: Sequence[Prepared]) -> None:
     """Make all changes; all locks are taken first, in one order, so that nothing deadlocks."""
     locks: dict[str, bool] = {}
     for change in changes:
@@ -217,6 +240,12 @@ def select_rows(
         {name: read(value) for (name, read), value in zip(readers, row, strict=True)}
         for row in execute(transaction, statement)
     ]
+
+
+def count_rows(transaction: Transaction, table: sa.Table, where: Mapping[str, object]) -> int:
+    """Return the number of rows that match."""
+    statement = sa.select(sa.func.count()).select_from(table).where(*conditions(table, where))
+    return int(str(execute(transaction, statement)[0][0]))
 
 
 def release(

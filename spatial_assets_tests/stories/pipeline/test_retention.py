@@ -73,7 +73,7 @@ def steps() -> st.SearchStrategy[Step]:
         composite=st.sampled_from(("median", "median", "max")),
         indices=st.sampled_from((NDVI, NDVI, BOTH)),
         retention=st.fixed_dictionaries(
-            {name: st.sampled_from(LIMITS) for name in RetentionSettings.model_fields}
+            {name: st.sampled_from(LIMITS) for name in FirstKept.__dataclass_fields__}
         ),
     )
 
