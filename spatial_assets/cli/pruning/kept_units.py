@@ -14,14 +14,20 @@ from enum import StrEnum
 from typing import Self
 
 from spatial_assets.geo.periods import Periods
-from spatial_assets.pipeline.stages import RAW, REPROJECTED_RASTER, Chain, chain_of
+from spatial_assets.pipeline.stages import RAW, REPROJECTED_RASTER, TILE_INDEX, Chain, chain_of
 from spatial_assets.pipeline.tile.retention import FirstKept, period_of, releasable_units
+from spatial_assets.pipeline.tile.tile_index import ROWS_UNIT
 from spatial_assets.project import Project
 from spatial_assets.project.sections.retention import RetentionSettings
 from spatial_assets.project.sections.scenes import Interval
 from spatial_assets.stores.objects.manifests import StageEntry, TileManifest
 from spatial_assets.stores.objects.store import ObjectInfo
-from spatial_assets.stores.stage_facts import WHOLE_STAGE, StatisticsFacts, WholeStageFacts
+from spatial_assets.stores.stage_facts import (
+    WHOLE_STAGE,
+    IndexFacts,
+    StatisticsFacts,
+    WholeStageFacts,
+)
 
 
 class Outdated(StrEnum):
@@ -84,6 +90,9 @@ class KeptUnits:
             first = self._first_kept(manifest, self.periods)
             self._remove_periods(work, first, self.periods)
             self._release(work, first, self.periods)
+        before, after = (_index_units(each) for each in (manifest, work.manifest))
+        if before != after:  # rows of `tile_index` go too: they are made anew, whatever comes back
+            work.manifest = work.manifest.without(TILE_INDEX, ROWS_UNIT)
         return PrunedManifest(
             manifest=work.manifest,
             objects=dict(work.objects),
@@ -156,6 +165,16 @@ class KeptUnits:
             why = {RAW: Outdated.RAW, REPROJECTED_RASTER: Outdated.REPROJECTED}[stage]
             work.objects[why] += entry.objects
             work.manifest = work.manifest.with_entry(stage, unit, entry.without_objects())
+
+
+def _index_units(manifest: TileManifest) -> set[tuple[str, str]]:
+    """Return (stage, unit) of the periods of all indices."""
+    return {
+        (stage, unit)
+        for stage, units in manifest.stages.items()
+        for unit, entry in units.items()
+        if isinstance(entry.facts, IndexFacts)
+    }
 
 
 @dataclass
