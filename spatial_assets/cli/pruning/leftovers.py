@@ -133,7 +133,7 @@ def kept_units(opened: OpenProject) -> KeptUnits:
 
 @dataclass(frozen=True, kw_only=True)
 class ManifestReview:
-    """What `prune` needs to know of one manifest."""
+    """Facts of one manifest for `prune`."""
 
     named: frozenset[str]
     """Paths that it names, parts included."""
