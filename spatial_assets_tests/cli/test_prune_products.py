@@ -20,6 +20,7 @@ from spatial_assets.stores.objects.manifests import TileManifest, read_manifest
 from spatial_assets.stores.objects.store import ObjectStore, open_store
 from spatial_assets.stores.tables.connect import open_database
 from spatial_assets.stores.tables.database import Database
+from spatial_assets.stores.tables.transactions import Transaction
 from spatial_assets_tests.fixtures.answering_catalogue import (
     Answer,
     AnsweringCatalogue,
@@ -295,16 +296,13 @@ def test_a_region_leaves_nothing(made: Product) -> None:
 def test_tables_that_only_look_like_ours_are_left_alone(on_each_database: Product) -> None:
     made = on_each_database
 
-    def copy_tables(database: Database) -> None:
-        for sql in (
-            "CREATE TABLE parks_backup AS SELECT * FROM parks",
-            "CREATE TABLE old_by_boundary AS SELECT * FROM ndvi_by_boundary",
-            "CREATE TABLE validated_notes (text text)",
-        ):
-            database.in_transaction(lambda open_, sql=sql: open_.run(sql), write=True)
+    def copy_tables(transaction: Transaction) -> None:
+        transaction.run("CREATE TABLE parks_backup AS SELECT * FROM parks")
+        transaction.run("CREATE TABLE old_by_boundary AS SELECT * FROM ndvi_by_boundary")
+        transaction.run("CREATE TABLE validated_notes (text text)")
 
     with open_database(made.project.database_url) as database:
-        copy_tables(database)
+        database.in_transaction(copy_tables, write=True)
     made.edit(PARKS, "")
     made.edit(BOTH_INDICES, "")
 
