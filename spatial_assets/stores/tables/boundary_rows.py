@@ -38,12 +38,6 @@ class RowsWritten:
     """Rows whose features are gone; those that are replaced do not count."""
 
 
-def write_all(transaction: Transaction, tables: Tables, name: str, rows: Columns) -> RowsWritten:
-    """Replace all rows of a boundary table."""
-    apply_all(transaction, [PreparedChange(tables, ReplaceAll(name, rows))])
-    return RowsWritten(written=len(rows), removed=0)
-
-
 def write_changed(
     transaction: Transaction, tables: Tables, name: str, rows: Columns
 ) -> RowsWritten:
@@ -58,7 +52,9 @@ def write_changed(
     changed = [position for position, row in enumerate(wanted) if row not in same]
     are_few = len(changed) <= MOST_CHANGED_SHARE * len(wanted)
     if not are_few or len({row[0] for row in wanted}) < len(wanted):
-        return write_all(transaction, tables, name, rows)  # refuses a key that occurs twice
+        # This refuses a key that occurs twice.
+        apply_all(transaction, [PreparedChange(tables, ReplaceAll(name, rows))])
+        return RowsWritten(written=len(rows), removed=0)
     stale = [row[0] for row in stored if row not in same]
     if stale:
         execute(transaction, sa.delete(table).where(among(table.c["boundary_key"], stale)))

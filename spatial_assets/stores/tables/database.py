@@ -29,7 +29,7 @@ from spatial_assets.stores.rows import (
     TileState,
     Upsert,
 )
-from spatial_assets.stores.tables.boundary_rows import RowsWritten, write_all, write_changed
+from spatial_assets.stores.tables.boundary_rows import RowsWritten, write_changed
 from spatial_assets.stores.tables.declarations import Tables, declare
 from spatial_assets.stores.tables.inspection import TableFacts, examine
 from spatial_assets.stores.tables.schema import (
@@ -56,6 +56,7 @@ from spatial_assets.stores.tables.tile_overviews import (
     state_overviews,
 )
 from spatial_assets.stores.tables.transactions import (
+    PreparedChange,
     Transaction,
     apply_all,
     count_rows,
@@ -268,13 +269,14 @@ class Database(ABC):
                 lambda transaction: self._write_changed(transaction, name, rows), write=True
             )
 
+        change = PreparedChange(self._tables, ReplaceAll(name, rows))
+
         def replace_all(transaction: Transaction) -> None:
-            transaction.lock({name: True})
+            transaction.lock(change.locks())
             existing = transaction.relations().get(name, {})
-            table = self._tables.table(name)
-            for statement in retypings(table, existing, transaction.dialect):
+            for statement in retypings(change.table, existing, transaction.dialect):
                 transaction.run(statement)
-            write_all(transaction, self._tables, name, rows)
+            apply_all(transaction, [change])
 
         purpose = f"changing the types of columns of the table {name}"
         self.change_schema([SchemaChange(purpose=purpose, work=replace_all)])

@@ -7,8 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from spatial_assets.errors import DatabaseError
+from spatial_assets.stores.rows import BoundarySet
 from spatial_assets.stores.tables.connect import open_database
 from spatial_assets.stores.tables.postgis.connection import address_of
+from spatial_assets.stores.tables.postgis.database import Limits, PostgisDatabase
 from spatial_assets_tests.servers.postgis import PostgisServer
 from spatial_assets_tests.stores.tables.sample_rows import AUGUST, REGIONS, part, region, state
 
@@ -105,3 +107,17 @@ def test_a_name_that_postgresql_would_cut_short_is_refused(name: str) -> None:
 def test_two_schemas_are_refused() -> None:
     with pytest.raises(DatabaseError, match="names 2 schemas"):
         address_of("postgresql+psycopg://u:secret@h/d?schema=a&schema=b")
+
+
+def test_a_change_of_the_schema_names_the_reader_that_it_waits_for(
+    pooled_url: str, postgis_server: PostgisServer
+) -> None:
+    limits = Limits(lock=0.3, schema_change=1.0)
+    with PostgisDatabase(pooled_url, limits) as database:
+        database.ensure_schema([REGIONS], ["ndvi"])
+        with postgis_server.connect(pooled_url.rpartition("/")[2]) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT * FROM ndvi_by_boundary_merged")
+
+            with pytest.raises(DatabaseError, match=f"pid {reader.info.backend_pid} .user"):
+                database.ensure_schema([BoundarySet(name="parks", key="park_id")])
