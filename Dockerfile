@@ -23,7 +23,7 @@ RUN apt-get update \
     && apt-get install --yes --no-install-recommends libexpat1 \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --uid 10001 --user-group --no-log-init --create-home --home-dir /opt/dagster dagster \
-    && install --directory --owner=dagster --group=dagster /opt/dagster/logs /project
+    && install --directory --owner=dagster --group=dagster /opt/dagster/logs /opt/dagster/cache /project
 COPY --from=build /opt/spatial_assets /opt/spatial_assets
 COPY workspace.yaml deploy/dagster-postgres.yaml deploy/verify_image.py /opt/dagster/
 ENV PATH=/opt/spatial_assets/bin:$PATH \

@@ -9,7 +9,7 @@ import click
 
 from spatial_assets.cli.app.console import console, table
 from spatial_assets.cli.app.open_project import current_project
-from spatial_assets.cli.diagnosis import connections, identity, inputs, libraries, machine
+from spatial_assets.cli.diagnosis import connections, identity, inputs, libraries, machine, writing
 from spatial_assets.cli.diagnosis.finding import Finding, failed, passed
 from spatial_assets.errors import SettingsError
 from spatial_assets.project import Project
@@ -49,6 +49,10 @@ def all_findings() -> Iterator[Finding]:
         yield owned
         if owned.passed:
             yield identity.stored_product(project)
+    if places[1].passed:
+        yield writing.tables(project)
+    yield writing.scene_cache(project)
+    yield from writing.dagster_folders()
     if os.environ.get(identity.DAGSTER_HOME_VARIABLE):
         yield identity.dagster_events(project)
     if project.compute.dask:

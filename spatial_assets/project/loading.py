@@ -30,6 +30,7 @@ OVERRIDES = {
     "SPATIAL_ASSETS_STORAGE_URL": ("storage", "url"),
     "SPATIAL_ASSETS_DATABASE_URL": ("database", "url"),
     "SPATIAL_ASSETS_DASK": ("compute", "dask"),
+    "SPATIAL_ASSETS_CACHE": ("scenes", "cache"),
 }
 
 _SYNTAX = re.compile(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
 import subprocess
 import sys
@@ -9,8 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import dagster as dg
+import psycopg
 import pytest
 from click.testing import Result
+from sqlalchemy.engine import make_url
 
 from spatial_assets.assets.asset_keys import run_tags
 from spatial_assets.cli.diagnosis import libraries, machine
@@ -25,7 +28,7 @@ Run = Callable[..., Result]
 
 ROWS = (
     *("project file", "GDAL", "PROJ", "storage", "database", "project name"),
-    *("catalogue", "clear sky", "memory", "disk"),
+    *("tables", "scene cache", "catalogue", "clear sky", "memory", "disk"),
 )
 
 
@@ -231,6 +234,63 @@ def test_a_real_postgis_and_a_real_s3_pass(
         result, "storage"
     )
     assert "not on this machine" in row(result, "disk")
+
+
+@pytest.mark.parametrize(
+    ("access", "result_word", "code"),
+    [
+        pytest.param("download", "FAILED", 1, id="whole-files-need-it"),
+        pytest.param("stream", "warning", 0, id="ranges-do-not"),
+    ],
+)
+def test_a_cache_that_cannot_be_written_is_named(
+    run: Run, folder: Path, access: str, result_word: str, code: int
+) -> None:
+    file = folder / "project.toml"
+    text = file.read_text(encoding="utf-8")
+    # below a file: not even root can write there
+    file.write_text(text.replace("[time]", f'access = "{access}"\n[time]'), encoding="utf-8")
+
+    result = run("--project", folder, "check", SPATIAL_ASSETS_CACHE="project.toml/cache")
+
+    assert result.exit_code == code, result.output
+    assert result_word in row(result, "scene cache")
+    assert "$SPATIAL_ASSETS_CACHE" in " ".join(result.output.split())
+
+
+def test_dagsters_folders_are_checked_where_the_environment_names_them(
+    run: Run, folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("not a folder")
+
+    result = run("--project", folder, "check", DAGSTER_LOGS=str(tmp_path / "file" / "logs"))
+
+    assert result.exit_code == 1
+    assert "FAILED" in row(result, "$DAGSTER_LOGS")
+
+
+@pytest.mark.servers
+def test_a_user_who_may_only_read_the_database_fails(
+    run: Run, folder: Path, postgis_url: str
+) -> None:
+    url = make_url(postgis_url)
+    admin = url.set(drivername="postgresql").render_as_string(hide_password=False)
+    role = f"reader_{secrets.token_hex(4)}"
+    reader = url.set(username=role, password=role).render_as_string(hide_password=False)
+    with psycopg.connect(admin) as connection:
+        connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{role}'".encode())
+
+    denied = run("--project", folder, "check", SPATIAL_ASSETS_DATABASE_URL=reader)
+    allowed = run("--project", folder, "check", SPATIAL_ASSETS_DATABASE_URL=postgis_url)
+
+    with psycopg.connect(admin) as connection:
+        left = "SELECT relname FROM pg_class WHERE relname LIKE 'written_by_check%'"
+        assert connection.execute(left).fetchall() == []
+        connection.execute(f"DROP ROLE {role}".encode())
+    assert denied.exit_code == 1
+    assert " ok " in row(denied, "database")
+    assert "FAILED" in row(denied, "tables")
+    assert " ok " in row(allowed, "tables")
 
 
 def test_a_store_that_ignores_conditions_fails(run: Run, folder: Path) -> None:

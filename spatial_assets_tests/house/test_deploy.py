@@ -14,6 +14,8 @@ import pytest
 import yaml
 from sqlalchemy.engine import make_url
 
+from spatial_assets.dagster_commands.code_server import GRACE_SECONDS
+from spatial_assets.project.loading import OVERRIDES
 from spatial_assets_tests.servers.process import REPOSITORY
 
 DEPLOY = REPOSITORY / "deploy"
@@ -193,3 +195,33 @@ def test_a_worker_is_given_the_keys_of_the_store_and_no_others() -> None:
         ("AWS_SECRET_ACCESS_KEY", "${S3_SECRET_KEY}"),
     }
     assert not [name for name in given if "POSTGRES" in name or "DATABASE" in name]
+
+
+@pytest.mark.parametrize("name", sorted(compose()["services"]))
+def test_a_service_restarts_and_stops_in_time_and_its_log_rotates(name: str) -> None:
+    service = compose()["services"][name]
+
+    assert service["restart"] == "unless-stopped"
+    assert service["logging"]["driver"] == "json-file"
+    assert set(service["logging"]["options"]) == {"max-size", "max-file"}
+    assert service["stop_grace_period"].endswith("s")
+    # PostgreSQL collects its own children; the others start processes that end as orphans
+    assert service.get("init", name == "postgis")
+
+
+def test_the_code_server_has_time_to_end_its_runs() -> None:
+    service = compose()["services"]["code"]
+
+    assert service["command"][:2] == ["spatial-assets", "code-server"]
+    assert int(service["stop_grace_period"].removesuffix("s")) >= GRACE_SECONDS + 20
+
+
+@pytest.mark.parametrize("name", [*DAGSTER_SERVICES, "worker"])
+def test_what_a_run_writes_is_not_in_the_project_folder(name: str) -> None:
+    service = compose()["services"][name]
+    folder = service["environment"]["SPATIAL_ASSETS_CACHE"]
+
+    assert f"cache:{folder}" in service["volumes"]
+    assert [each for each in service["volumes"] if each.endswith(":/project:ro")]
+    assert f" {folder} " in (REPOSITORY / "Dockerfile").read_text()
+    assert OVERRIDES["SPATIAL_ASSETS_CACHE"] == ("scenes", "cache")

@@ -82,7 +82,7 @@ class DyingServices:
 
     lease_ttl: float = 90.0
     times: dict[str, float] = field(default_factory=dict)
-    """What was waited for -> seconds from the kill."""
+    """Event that was waited for -> seconds from the kill."""
 
     port: int = field(default_factory=free_port)
     _processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
