@@ -46,10 +46,10 @@ class EventCost:
     """CPU of an event in milliseconds."""
 
     client: float
-    """Of the process that reports it."""
+    """CPU of the process that reports it."""
 
     server: float
-    """Of PostgreSQL; 0 on SQLite."""
+    """CPU of PostgreSQL; 0 on SQLite."""
 
     @property
     def total(self) -> float:

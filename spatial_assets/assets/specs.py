@@ -35,6 +35,9 @@ TILE_GROUP = "tiles"
 SOURCE_INTACT = "source_intact"
 PIXEL_ALIGNMENT = "pixel_alignment"
 
+TILE_CHECKS = 3
+"""Number of checks of a tile: each is an event for every tile."""
+
 
 def stage_specs(project: Project, chain: Chain) -> list[dg.AssetSpec]:
     """Return one spec per stage; skippable, because a bad tile has no materialization."""

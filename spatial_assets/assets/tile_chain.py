@@ -21,6 +21,7 @@ from spatial_assets.assets.run_failures import as_dagster_failure, fail_if_any_t
 from spatial_assets.assets.run_tiles import tiles_of_run
 from spatial_assets.assets.specs import run_check_specs, stage_specs, tile_check_specs
 from spatial_assets.instance.dagster_internals import accepted_warnings
+from spatial_assets.instance.event_log_advice import event_log_advice
 from spatial_assets.instance.signs_of_life import SignsOfLife, showing_signs_of_life
 from spatial_assets.partitions import tile_partitions
 from spatial_assets.pipeline.outcome import RunReport, TileOutcome
@@ -153,6 +154,7 @@ def process_tiles(
     from spatial_assets.pipeline.freshness.backlog import backlog_now
 
     keys, project = scope.tiles, pipeline.project
+    warn_of_large_rows(context, scope)
     context.instance.add_run_tags(context.run.run_id, dict(run_tags(project)))
     events = TileEvents(context.instance, project, scope=scope, database=pipeline.database.url)
     progress = TileProgress(context.log.info, total=len(keys))
@@ -171,6 +173,19 @@ def process_tiles(
     for line in report.warning_lines():
         context.log.warning(line)
     context.log.info("%d tiles: %s", len(keys), report.summary())
+
+
+def warn_of_large_rows(
+    context: dg.AssetExecutionContext | dg.OpExecutionContext, scope: RunScope
+) -> None:
+    """Warn if the event log of this instance is not made for a run of so many tiles."""
+    partitioned = sum(spec.partitions_def is not None for spec in scope.assets.check_specs)
+    longest = max(map(len, scope.tiles), default=0)
+    advice = event_log_advice(
+        context.instance, tiles=len(scope.tiles), checks=partitioned, key_length=longest
+    )
+    if advice is not None:
+        context.log.warning(advice)
 
 
 MAX_PROGRESS_LINES = 20

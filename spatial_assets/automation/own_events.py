@@ -16,6 +16,8 @@ import dagster as dg
 
 from spatial_assets.assets.asset_keys import RUN_KEYS_TAG, is_foreign, run_keys
 from spatial_assets.assets.events import materializations
+from spatial_assets.assets.specs import TILE_CHECKS
+from spatial_assets.instance.event_log_advice import event_log_advice
 from spatial_assets.project import Project, load_project
 
 LatestEvents: TypeAlias = Callable[[dg.DagsterInstance, dg.AssetKey], Mapping[str, int]]
@@ -82,9 +84,20 @@ class OwnEvents:
 
 
 def main() -> None:
-    """Print the other projects with this project's keys in $DAGSTER_HOME, as JSON."""
+    """Print facts of the instance in $DAGSTER_HOME that `check` reports, as JSON.
+
+    `projects`: the other projects with this project's keys; `advice`: on its event log, or null.
+    """
+    project = load_project()
     with dg.DagsterInstance.get() as instance:
-        print(json.dumps(sorted(projects_with_these_keys(instance, load_project()))))  # noqa: T201
+        advice = event_log_advice(
+            instance,
+            tiles=min(len(project.tile_keys), project.compute.max_tiles_per_run),
+            checks=TILE_CHECKS,
+            key_length=max(map(len, project.tile_keys)),
+        )
+        others = sorted(projects_with_these_keys(instance, project))
+    print(json.dumps({"projects": others, "advice": advice}))  # noqa: T201
 
 
 if __name__ == "__main__":

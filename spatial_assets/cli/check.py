@@ -54,7 +54,7 @@ def all_findings() -> Iterator[Finding]:
     yield writing.scene_cache(project)
     yield from writing.dagster_folders()
     if os.environ.get(identity.DAGSTER_HOME_VARIABLE):
-        yield identity.dagster_events(project)
+        yield from identity.dagster_instance(project)
     if project.compute.dask:
         yield connections.cluster(project)
     yield inputs.catalogue(project)

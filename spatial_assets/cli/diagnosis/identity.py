@@ -1,4 +1,4 @@
-"""Checks that store, database and Dagster's events are this project's and not another one's."""
+"""Checks that store, database and Dagster's events are this project's, and of the event log."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from spatial_assets.cli.diagnosis.connections import LOCK_TIMEOUT_SECONDS
@@ -47,8 +48,8 @@ def stored_product(project: Project) -> Finding:
     return failed(subject, "; ".join(details), remedy=remedy)
 
 
-def dagster_events(project: Project) -> Finding:
-    """Ask the Dagster instance of $DAGSTER_HOME for other projects with the same asset keys.
+def dagster_instance(project: Project) -> Iterator[Finding]:
+    """Ask the instance of $DAGSTER_HOME for other projects with the same keys, and for its log.
 
     In a process of its own: the command line does not import Dagster.
     """
@@ -64,13 +65,22 @@ def dagster_events(project: Project) -> Finding:
             timeout=DAGSTER_TIMEOUT_SECONDS,
             check=True,
         )
-        others = json.loads(done.stdout)
+        found = json.loads(done.stdout)
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         detail = (
             f"the instance in ${DAGSTER_HOME_VARIABLE} could not be read ({type(error).__name__})"
         )
         remedy = f"check ${DAGSTER_HOME_VARIABLE} and its dagster.yaml"
-        return warned(subject, detail, remedy=remedy)
+        yield warned(subject, detail, remedy=remedy)
+        return
+    yield _other_projects(project, found["projects"], subject)
+    if found["advice"] is not None:
+        remedy = "see Large backfills in docs/operations.md"
+        yield warned("Dagster event log", found["advice"], remedy=remedy)
+
+
+def _other_projects(project: Project, others: Sequence[str], subject: str) -> Finding:
+    """Return the finding about other projects with the same asset keys."""
     keys = "/".join(project.asset_path("raw_tile"))
     if not others:
         return passed(subject, f"no other project has made {keys} in this instance")
