@@ -124,7 +124,7 @@ def follow(
     """Launch the backfill and watch it, then stop its runs."""
     stages, tiles = chain_of(project).stages, project.partitioning.keys
     assets = [{"path": [stage]} for stage in stages]
-    before, begun = storage.size(), time.monotonic()
+    before, clicked, begun = storage.size(), time.time(), time.monotonic()
     answer = server.graphql(LAUNCH, {"tiles": list(tiles), "assets": assets})
     accepted = time.monotonic() - begun
     backfill = answer["launchPartitionBackfill"]["backfillId"]
@@ -136,7 +136,7 @@ def follow(
             raise TimeoutError(f"no end after {TIME_LIMIT:.0f} s: {first=} {planned=}")
         if not first and instance.fetch_materializations(dg.AssetKey(stages[0]), limit=1).records:
             first = now
-            print(f"  first tile after {first:.0f} s", flush=True)
+            print(f"  first tile after {first:.0f} s: {steps(instance, clicked)}", flush=True)
         if not planned and submitted(instance, backfill) >= expected:
             planned = now
             print(f"  {expected} runs planned after {planned:.0f} s", flush=True)
@@ -152,6 +152,20 @@ def follow(
     )
     stop_runs()
     return found
+
+
+def steps(instance: dg.DagsterInstance, clicked: float) -> str:
+    """Describe the beginning of the run that came first, in seconds after the click."""
+    stats = min(
+        (instance.get_run_stats(run.run_id) for run in instance.get_runs()),
+        key=lambda found: found.start_time or float("inf"),
+    )
+    moments = {
+        "queued": stats.enqueued_time,
+        "launched": stats.launch_time,
+        "started": stats.start_time,
+    }
+    return ", ".join(f"{name} {when - clicked:.0f}" for name, when in moments.items() if when)
 
 
 def submitted(instance: dg.DagsterInstance, backfill: str) -> int:

@@ -8,7 +8,8 @@ one by one: 12,000 transactions for 2,000 tiles and six assets.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -45,17 +46,19 @@ class PlannedRows(SqlEventLogStorage):
 
     def store_event(self, event: dg.EventLogEntry) -> None:
         """Store an event; one that plans many partitions becomes one row for each of them."""
-        planned = planned_partitions(event)
-        if planned:
-            self._store_planned_materializations(planned)
+        keys = planned_partitions(event)
+        if keys:
+            self._store_planned_materializations(event, keys)
         else:
             super().store_event(event)
 
-    def _store_planned_materializations(self, events: Sequence[dg.EventLogEntry]) -> None:
-        """Store events that differ in their partition only, as `store_event` does each."""
-        last_id = self._insert_planned([self._event_to_row(event) for event in events])
+    def _store_planned_materializations(self, event: dg.EventLogEntry, keys: Sequence[str]) -> None:
+        """Store an event for each partition, as `store_event` does each."""
+        asset = event.get_dagster_event().asset_materialization_planned_data.asset_key
+        last = with_data(event, AssetMaterializationPlannedData(asset, partition=keys[-1]))
+        last_id = self._insert_planned(copies_of_row(self._event_to_row(last), keys))
         with self.index_transaction() as connection:
-            self._store_asset_event(connection, events[-1], last_id)
+            self._store_asset_event(connection, last, last_id)
 
     def _insert_planned(self, rows: Sequence[dict[str, Any]]) -> int:
         """Insert rows of the event log, and return the id of the last one."""
@@ -91,19 +94,32 @@ class PlannedRows(SqlEventLogStorage):
                 connection.execute(AssetCheckExecutionsTable.insert(), some)
 
 
-def planned_partitions(event: dg.EventLogEntry) -> list[dg.EventLogEntry]:
-    """Return one event for each partition of an event that plans several, else none."""
+def planned_partitions(event: dg.EventLogEntry) -> Sequence[str]:
+    """Return the partitions of an event that plans several at once, else none."""
     if not event.is_dagster_event:
-        return []
+        return ()
     dagster_event = event.get_dagster_event()
     if not dagster_event.is_asset_materialization_planned:
-        return []
-    planned = dagster_event.asset_materialization_planned_data
-    if planned.partitions_subset is None:
-        return []
+        return ()
+    subset = dagster_event.asset_materialization_planned_data.partitions_subset
+    return () if subset is None else list(subset.get_partition_keys())
+
+
+def copies_of_row(row: Mapping[str, Any], keys: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the row of a planned materialization once for each partition.
+
+    The text of the event is copied, because serializing it is most of the cost of planning.
+
+    Raises:
+        ValueError: the text does not name its partition where Dagster writes it.
+    """
+    start, named, end = row["event"].partition(f'"partition": {json.dumps(row["partition"])}')
+    if not named or '"partition":' in end:
+        message = f"the partition {row['partition']!r} is not named once in {row['event']}"
+        raise ValueError(message)
     return [
-        with_data(event, AssetMaterializationPlannedData(planned.asset_key, partition=key))
-        for key in planned.partitions_subset.get_partition_keys()
+        {**row, "partition": key, "event": f'{start}"partition": {json.dumps(key)}{end}'}
+        for key in keys
     ]
 
 

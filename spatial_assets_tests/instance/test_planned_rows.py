@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import dagster as dg
+import pytest
 
+from spatial_assets.instance.dagster_internals import AssetMaterializationPlannedData
+from spatial_assets.instance.planned_rows import copies_of_row
 from spatial_assets_tests.fixtures.event_logs import (
     ASSETS,
     CHECKS,
@@ -97,8 +100,38 @@ def answers(instance: dg.DagsterInstance, runs: list[str]) -> dict[str, Any]:
         "in progress": {tile: number[run] for tile, (run, _) in attempts.items()},
         "planned": number[latest.run_id],
         "materialized": log.get_materialized_partitions(key),
+        "events planned": events_planned(instance, runs[-1]),
         "of a run": log.get_asset_partitions_for_run(runs[-1]),
         "keys": log.get_asset_keys_for_run(
             runs[-1], of_type=dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED
         ),
     }
+
+
+def events_planned(instance: dg.DagsterInstance, run_id: str) -> list[tuple[str, str | None]]:
+    """Asset and partition of each event that plans a materialization, as a reader sees it."""
+    found = instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED)
+    planned = [entry.get_dagster_event().asset_materialization_planned_data for entry in found]
+    return [(data.asset_key.to_user_string(), data.partition) for data in planned]
+
+
+@pytest.mark.parametrize("key", ["0", 'quo"te', "back\\slash", "gr\u00fcn", '"partition": "0"'])
+def test_a_copied_row_is_the_row_of_its_partition(key: str) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        log = instance.event_log_storage
+
+        def row(partition: str) -> dict[str, Any]:
+            data = AssetMaterializationPlannedData(CHECK.asset_key, partition=partition)
+            planned = dg.DagsterEvent.build_asset_materialization_planned_event("job", "s", data)
+            entry = dg.EventLogEntry(  # type: ignore[no-untyped-call]
+                error_info=None,
+                level=10,
+                user_message="",
+                run_id="run",
+                timestamp=1.0,
+                dagster_event=planned,
+            )
+            found: dict[str, Any] = log._event_to_row(entry)  # type: ignore[attr-defined] # noqa: SLF001
+            return found
+
+        assert copies_of_row(row("first"), [key, "last"]) == [row(key), row("last")]
