@@ -54,8 +54,7 @@ class PlannedRows(SqlEventLogStorage):
 
     def _store_planned_materializations(self, event: dg.EventLogEntry, keys: Sequence[str]) -> None:
         """Store an event for each partition, as `store_event` does each."""
-        asset = event.get_dagster_event().asset_materialization_planned_data.asset_key
-        last = with_data(event, AssetMaterializationPlannedData(asset, partition=keys[-1]))
+        last = last_planned(event)
         last_id = self._insert_planned(copies_of_row(self._event_to_row(last), keys))
         with self.index_transaction() as connection:
             self._store_asset_event(connection, last, last_id)
@@ -103,6 +102,15 @@ def planned_partitions(event: dg.EventLogEntry) -> Sequence[str]:
         return ()
     subset = dagster_event.asset_materialization_planned_data.partitions_subset
     return () if subset is None else list(subset.get_partition_keys())
+
+
+def last_planned(event: dg.EventLogEntry) -> dg.EventLogEntry:
+    """Return the event of the last partition that an event plans, else the event itself."""
+    keys = planned_partitions(event)
+    if not keys:
+        return event
+    asset = event.get_dagster_event().asset_materialization_planned_data.asset_key
+    return with_data(event, AssetMaterializationPlannedData(asset, partition=keys[-1]))
 
 
 def copies_of_row(row: Mapping[str, Any], keys: Sequence[str]) -> list[dict[str, Any]]:

@@ -28,7 +28,7 @@ from spatial_assets.instance.dagster_internals import (
     pg_url_from_config,
     serialize_value,
 )
-from spatial_assets.instance.planned_rows import PlannedRows, planned_partitions
+from spatial_assets.instance.planned_rows import PlannedRows, last_planned
 from spatial_assets.instance.postgres_outages import (
     WAIT_SECONDS,
     WEBSERVER_WAIT_SECONDS,
@@ -116,7 +116,7 @@ class PooledEventLog(PlannedRows, PostgresEventLogStorage):
         def store() -> None:
             if next(attempts):
                 # of an event that plans many partitions, the row of the last is stored last
-                last = (planned_partitions(event) or [event])[-1]
+                last = last_planned(event)
                 stored = self._stored_id(last)
                 if stored is not None:
                     self._store_what_follows(last, stored)
