@@ -15,7 +15,7 @@ from spatial_assets.stores.tables.declarations import Tables
 from spatial_assets.stores.tables.transactions import Transaction, execute
 
 BAD = ("failed", "quarantined")
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECONDS = 1_000_000
 
 
@@ -151,7 +151,7 @@ def _microseconds(moment: sa.ColumnElement[object]) -> sa.ColumnElement[int]:
 
 
 def _moment(microseconds: int) -> datetime:
-    return EPOCH + timedelta(microseconds=microseconds)
+    return UNIX_EPOCH + timedelta(microseconds=microseconds)
 
 
 def _int(value: object) -> int:
