@@ -11,6 +11,7 @@ from benchmarks import (
     commands,
     contest,
     events,
+    history,
     imports,
     orchestration,
     regrid,
@@ -60,6 +61,7 @@ def full() -> tuple[Part, ...]:
         Part("boundaries", 2, lambda *_: boundaries.rows()),
         Part("scale out", 6, lambda at, of: scale_out.rows(at, of, tiles=12, simulated=100_000)),
         Part("ticks", 4, lambda *_: ticks.rows()),
+        Part("history", 4, lambda at, _: history.rows(at)),
         Part("regrid", 4, lambda at, _: regrid.rows(at, shards=1000)),
         Part("commands", 8, lambda *_: commands.rows()),
     )
@@ -98,6 +100,7 @@ def trial() -> tuple[Part, ...]:
         Part("scale out", 1, lambda at, of: scale_out.rows(at, of, tiles=2, simulated=500)),
         Part("ticks", 0.3, lambda *_: ticks.rows(sizes=(100, 1_000))),
         Part("commands", 0.5, lambda *_: commands.rows(tiles=100)),
+        Part("history", 0.3, lambda at, _: history.rows(at, few=2, many=4, tiles=4)),
     )
 
 

@@ -42,6 +42,7 @@ def status(*, as_json: bool, geojson: Path | None, verify: bool) -> None:
     from spatial_assets.cli.selection import report
     from spatial_assets.cli.selection.inventory import Inventory
     from spatial_assets.cli.selection.run_rates import recent_throughput
+    from spatial_assets.pipeline.freshness.former_code import AcceptedCode
     from spatial_assets.pipeline.freshness.stored_notes import stored_notes
 
     project = current_project()
@@ -54,6 +55,7 @@ def status(*, as_json: bool, geojson: Path | None, verify: bool) -> None:
             throughput=recent_throughput(inventory.rows("run_log")),
             not_asked_for=inventory.not_asked_for(),
             now=now(),
+            accepted=AcceptedCode.load(opened.store).versions if opened.has_store else (),
             notes=stored_notes(opened.store) if opened.has_store else ItemNotes(),
         )
     if geojson is not None:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from spatial_assets.project import Project
+from spatial_assets.stores.stage_facts import BY_BOUNDARY
 
 RAW = "raw_tile"
 REPROJECTED_RASTER = "reprojected_raster"
@@ -25,6 +26,13 @@ CODE_VERSIONS = {
 """Part of every fingerprint; raise a number when the same input would give other bytes."""
 
 
+def code_of(stage: str) -> str:
+    """Return the key in `CODE_VERSIONS` of the code that makes a stage."""
+    if stage in {RAW, REPROJECTED_RASTER, TILE_INDEX}:
+        return stage
+    return "statistics" if stage.endswith(BY_BOUNDARY) else "index"
+
+
 def chain_of(project: Project) -> Chain:
     """Return the stages of a project."""
     return Chain(indices=tuple(project.indices.names), with_boundaries=bool(project.boundaries))
@@ -32,7 +40,7 @@ def chain_of(project: Project) -> Chain:
 
 def by_boundary(index: str) -> str:
     """Return the name of the stage (asset, table) that holds an index's statistics."""
-    return f"{index}_by_boundary"
+    return f"{index}{BY_BOUNDARY}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -77,6 +77,11 @@ def manifest_part_folder(key: str, month: str) -> str:
     return f"{MANIFEST_PARTS_FOLDER}/{segment(key)}/{segment(month)}"
 
 
+def accepted_code() -> str:
+    """Path of the record of the code versions that a user accepted."""
+    return "accepted_code.json"
+
+
 def lease(name: str) -> str:
     """Folder of the lease records of one name, such as `tile/0231` or `cube/ndvi`."""
     return "/".join([LEASES_FOLDER, *(segment(part) for part in name.split("/"))])

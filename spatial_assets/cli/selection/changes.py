@@ -11,6 +11,7 @@ from spatial_assets.catalog import Catalogue
 from spatial_assets.cli.app.open_project import OpenProject
 from spatial_assets.geo.grid.pixel_grid import Tile
 from spatial_assets.pipeline.failures import MissingInputError
+from spatial_assets.pipeline.freshness.former_code import AcceptedCode, FormerCode
 from spatial_assets.pipeline.freshness.outdated import HashByTile, outdated_stages
 from spatial_assets.pipeline.freshness.stage_inputs import (
     SceneIndex,
@@ -24,7 +25,7 @@ CHANGE_CAUSES = ("scenes", "settings", "boundaries")
 """Causes of a change, in the order in which they are reported."""
 
 ChangedTiles = Mapping[str, tuple[str, ...]]
-"""Tile -> its causes of CHANGE_CAUSES."""
+"""Tile -> its causes: of CHANGE_CAUSES, then `code: <stage>` for stages whose code changed."""
 
 
 def changed_tiles(
@@ -46,6 +47,8 @@ def changed_tiles(
     """
     scene_index, recorded = SceneIndex(catalogue.scene_versions), inputs_from_rows(inputs)
     boundary_hashes = current_boundary_hashes(opened)
+    accepted = AcceptedCode.load(opened.store) if opened.has_store else AcceptedCode()
+    former = FormerCode(opened.project, accepted)
     changed = {}
     for key in keys:
         if key not in recorded:
@@ -56,10 +59,12 @@ def changed_tiles(
             before=recorded[key],
             scene_index=scene_index,
             boundary_hashes=boundary_hashes,
+            former=former,
         )
         found = {cause for stage, causes in outdated.items() if stage in stages for cause in causes}
         if found:
-            changed[key] = tuple(cause for cause in CHANGE_CAUSES if cause in found)
+            known = [cause for cause in CHANGE_CAUSES if cause in found]
+            changed[key] = (*known, *sorted(found.difference(known)))
     return changed
 
 

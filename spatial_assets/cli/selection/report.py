@@ -16,6 +16,7 @@ from spatial_assets.cli.app.console import format_count, format_duration, format
 from spatial_assets.cli.selection.run_rates import Throughput
 from spatial_assets.cli.selection.stale_tiles import FreshnessSummary, due_at, freshness_by_max_age
 from spatial_assets.cli.selection.tile_status import TileStatus, TileSummary
+from spatial_assets.pipeline.freshness.former_code import AcceptedVersion
 from spatial_assets.pipeline.freshness.scene_register import AbsentScenes
 from spatial_assets.project import Project
 from spatial_assets.project.times import duration_text
@@ -41,6 +42,9 @@ class StatusReport:
     now: datetime
     not_asked_for: frozenset[str] = frozenset()
     """Scenes in use that [scenes] and [area] no longer ask for."""
+
+    accepted: tuple[AcceptedVersion, ...] = ()
+    """Former code versions whose results the user accepted."""
 
     notes: ItemNotes = field(default_factory=ItemNotes)
     """Items of the catalogue that the last run did not use, or used with a doubt."""
@@ -96,9 +100,10 @@ def format_throughput(report: StatusReport) -> str:
 
 
 def kept_lines(report: StatusReport) -> Iterator[str]:
-    """Yield a line on the scenes of which the result is kept although nothing asks for them."""
+    """Yield a line on results that are kept: of scenes not asked for, or of former code."""
     if report.not_asked_for:
         yield from AbsentScenes(not_asked_for=report.not_asked_for).lines()
+    yield from (each.line for each in report.accepted)
 
 
 def document(report: StatusReport) -> dict[str, object]:

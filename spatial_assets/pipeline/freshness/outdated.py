@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 
 from spatial_assets.geo.grid.pixel_grid import Tile
+from spatial_assets.pipeline.freshness.former_code import FormerCode
 from spatial_assets.pipeline.freshness.stage_inputs import (
     InputsByStage,
     SceneIndex,
@@ -31,8 +32,12 @@ def outdated_stages(
     before: InputsByStage,
     scene_index: SceneIndex,
     boundary_hashes: HashByTile | None,
+    former: FormerCode | None = None,
 ) -> dict[str, tuple[str, ...]]:
     """Map each outdated stage to what changed: `scenes`, `settings`, `boundaries`.
+
+    If the settings differ by code versions alone, these stand for them as `code: <stage>`;
+    accepted versions are no change.
 
     Args:
         project: the present settings.
@@ -41,7 +46,10 @@ def outdated_stages(
         scene_index: the scenes in the catalogue now.
         boundary_hashes: of the boundaries as validated now; None: they are not validated, so
             that changes of boundaries are not reported.
+        former: recognizes former code versions; kept by the caller for many tiles. Default:
+            none is accepted.
     """
+    former = former or FormerCode(project)
     found = project.partitioning.tile(tile)
     touching = boundary_hashes(found) if boundary_hashes else ""
     expected = inputs_by_stage(
@@ -50,11 +58,16 @@ def outdated_stages(
         boundaries=dict.fromkeys(chain_of(project).statistics, touching),
     )
     ignored = set() if boundary_hashes else {"boundaries"}
-    differing = {
-        stage: tuple(name for name in expected[stage].differs_by(made) if name not in ignored)
-        for stage, made in before.items()
-        if stage in expected
-    }
+    differing: dict[str, tuple[str, ...]] = {}
+    for stage, made in before.items():
+        if stage not in expected:
+            continue
+        names = [name for name in expected[stage].differs_by(made) if name not in ignored]
+        if "settings" in names:
+            names.remove("settings")
+            if not former.is_accepted(tile, stage, made):
+                names += former.causes(stage, made)
+        differing[stage] = tuple(names)
     return {stage: names for stage, names in differing.items() if names}
 
 

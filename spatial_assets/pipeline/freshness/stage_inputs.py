@@ -131,6 +131,7 @@ def inputs_by_stage(
     boundaries: Mapping[str, str],
     selected: Iterable[str] | None = None,
     before: InputsByStage | None = None,
+    code: Mapping[str, str] = CODE_VERSIONS,
 ) -> InputsByStage:
     """Return the inputs of the stages of a tile after some of them are made now.
 
@@ -141,6 +142,7 @@ def inputs_by_stage(
         selected: the stages that are made; default: all.
         before: inputs of the other stages when they were made; stages that depend on unknown
             ones are left out.
+        code: code versions by their keys; default: the present ones.
     """
     chain = chain_of(project)
     known = {stage: each for stage, each in (before or {}).items() if stage in chain.stages}
@@ -154,7 +156,7 @@ def inputs_by_stage(
         known[stage] = StageInputs(
             scenes=scenes if stage == RAW else _combined([each.scenes for each in sources]),
             settings=fingerprint(
-                stage, _settings_of(project, stage), [each.settings for each in sources]
+                stage, _settings_of(project, stage, code), [each.settings for each in sources]
             ),
             boundaries=boundaries.get(stage, ""),
         )
@@ -173,25 +175,25 @@ def _combined(hashes: Iterable[str]) -> str:
     return found[0] if len(found) == 1 else fingerprint("several", found)
 
 
-def _settings_of(project: Project, stage: str) -> object:
+def _settings_of(project: Project, stage: str, code: Mapping[str, str]) -> object:
     """Return the settings that a stage uses directly, and its code version, as JSON values."""
     clear = project.sensor.clear
     rule = rule_of(clear)
     if stage == RAW:
         most = project.checks.most_implausible_share
         return [
-            CODE_VERSIONS["scene"],
-            CODE_VERSIONS[RAW],
+            code["scene"],
+            code[RAW],
             project.bands,
             rule,
             most,
             *halo_of(clear),
         ]
     if stage == REPROJECTED_RASTER:
-        return [CODE_VERSIONS[REPROJECTED_RASTER], rule, *buffer_of(clear)]
+        return [code[REPROJECTED_RASTER], rule, *buffer_of(clear)]
     if stage == TILE_INDEX:
-        return [CODE_VERSIONS[TILE_INDEX]]
+        return [code[TILE_INDEX]]
     if stage in project.indices.names:
         time, most = project.time, project.checks.quarantine_removed_share
-        return [CODE_VERSIONS["index"], time.composite, time.period, str(time.start), most]
-    return [CODE_VERSIONS["statistics"], [each.name for each in project.boundaries]]
+        return [code["index"], time.composite, time.period, str(time.start), most]
+    return [code["statistics"], [each.name for each in project.boundaries]]

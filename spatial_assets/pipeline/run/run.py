@@ -26,6 +26,7 @@ from spatial_assets.pipeline.failures import (
     result_or_error,
     worker_died,
 )
+from spatial_assets.pipeline.freshness.former_code import AcceptedCode
 from spatial_assets.pipeline.freshness.stage_inputs import stage_settings
 from spatial_assets.pipeline.outcome import TileOutcome
 from spatial_assets.pipeline.run.commit import Committer
@@ -224,7 +225,12 @@ class Run:
             product_periods=self._product_periods,
             first_kept=self.first_kept,
             boundaries=self._boundary_names,
+            accepted=self._accepted.of_tile(tile.key),
         )
+
+    @cached_property
+    def _accepted(self) -> AcceptedCode:
+        return AcceptedCode.load(self.committer.store)
 
     @cached_property
     def _months(self) -> SettledMonths:

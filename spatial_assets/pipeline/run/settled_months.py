@@ -87,7 +87,8 @@ class SettledMonths:
         for scene in task.scenes:
             span = task.span_of(scene.solar_day.isoformat())
             spans.setdefault(span, []).append(self._hash_of(scene))
-        tile = [self._same_for_all, task.boundaries, task.tile.shards]
+        accepted = sorted(task.accepted.items())
+        tile = [self._same_for_all, task.boundaries, task.tile.shards, accepted]
         whole = fingerprint("settled", *tile)
         return {
             span: fingerprint(

@@ -13,7 +13,7 @@ from spatial_assets.geo.radiometry import INDEX_SCALE, dequantise
 from spatial_assets.geo.vectors.zonal_statistics import boundary_parts
 from spatial_assets.pipeline.failures import MissingInputError
 from spatial_assets.pipeline.fingerprints import fingerprint
-from spatial_assets.pipeline.stages import CODE_VERSIONS, by_boundary
+from spatial_assets.pipeline.stages import by_boundary
 from spatial_assets.pipeline.tile.manifest_builder import ManifestBuilder
 from spatial_assets.pipeline.tile.spectral_index import SpectralIndexStage
 from spatial_assets.pipeline.tile.task import StatisticsRows, TileTask
@@ -67,13 +67,10 @@ class BoundaryStatisticsStage:
     ) -> None:
         stage, unit = by_boundary(index), f"{self._task.periods.label(period)}/{layer.table}"
         positions = layer.touching(self._task.tile)
-        expected = fingerprint(
-            "statistics",
-            CODE_VERSIONS["statistics"],
-            index_fingerprint,
-            layer.fingerprint_of(positions),
-        )
-        if self._builder.is_current(stage, unit, expected):
+        deciding = [index_fingerprint, layer.fingerprint_of(positions)]
+        codes = self._task.code_versions(stage)
+        expected, *others = [fingerprint("statistics", code, *deciding) for code in codes]
+        if self._builder.is_current(stage, unit, expected, *others):
             return
         rows = statistics_rows(
             self._indices.stored(index, period),

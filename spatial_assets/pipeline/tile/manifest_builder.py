@@ -75,10 +75,10 @@ class ManifestBuilder:
         yield
         self.stage = outer  # not after an exception, which belongs to `stage`
 
-    def is_current(self, stage: str, unit: str, expected: str) -> bool:
-        """Return True if the store holds a unit with the fingerprint `expected`."""
+    def is_current(self, stage: str, unit: str, *expected: str) -> bool:
+        """Return True if the store holds a unit with one of the fingerprints `expected`."""
         entry = self.manifest.entry(stage, unit)
-        return entry is not None and entry.fingerprint == expected
+        return entry is not None and entry.fingerprint in expected
 
     def add(self, stage: str, unit: str, entry: StageEntry) -> None:
         """Record a unit that was made in this walk."""
@@ -255,6 +255,8 @@ class ManifestBuilder:
             state = State.EMPTY if empty else State.MATERIALIZED
         size = self.manifest.summary(stage).bytes
         changed = len(self._changed[stage])
+        if stage in self._task.accepted:
+            self.report(stage, accepted_code=", ".join(self._task.accepted[stage]))
         return StageOutcome(
             stage=stage,
             state=state,

@@ -28,7 +28,7 @@ from spatial_assets.geo.warp.cloud_buffer import with_halo
 from spatial_assets.geo.warp.scene_mask import window_to_read
 from spatial_assets.pipeline.failures import MissingInputError
 from spatial_assets.pipeline.fingerprints import fingerprint, halo_of
-from spatial_assets.pipeline.stages import CODE_VERSIONS, RAW, REPROJECTED_RASTER
+from spatial_assets.pipeline.stages import RAW, REPROJECTED_RASTER
 from spatial_assets.pipeline.tile.manifest_builder import ManifestBuilder
 from spatial_assets.pipeline.tile.scene_record import SceneRecord
 from spatial_assets.pipeline.tile.scene_sampling import SceneSampling
@@ -159,8 +159,8 @@ class RawTileStage:
 
     def is_current(self, record: SceneRecord) -> bool:
         """Return True if the raw pixels of a scene are stored as the present code reads them."""
-        expected = _fingerprint(self._task, record, self._context.project.sensor.clear)
-        return self.builder.is_current(RAW, record.id, expected)
+        clear = self._context.project.sensor.clear
+        return self.builder.is_current(RAW, record.id, *_fingerprints(self._task, record, clear))
 
     def take(self, record: SceneRecord) -> RawScene | None:
         """Return the raw pixels of a scene, as just read or from the store; None: it has none.
@@ -324,7 +324,7 @@ def _is_read(
     entry = stored.entry(RAW, record.id)
     return (
         entry is not None
-        and entry.fingerprint == _fingerprint(task, record, clear)
+        and entry.fingerprint in _fingerprints(task, record, clear)
         and isinstance(entry.facts, RawTileFacts)
         and record.has_files_of(entry.facts.scene)
     )
@@ -332,8 +332,13 @@ def _is_read(
 
 def _fingerprint(task: TileTask, record: SceneRecord, clear: ClearSky | None) -> str:
     """Hash of everything that decides the raw windows of a scene."""
-    deciding = [CODE_VERSIONS[RAW], record.fingerprint, record.files, task.tile.shards]
-    return fingerprint(RAW, *deciding, *halo_of(clear))
+    return _fingerprints(task, record, clear)[0]
+
+
+def _fingerprints(task: TileTask, record: SceneRecord, clear: ClearSky | None) -> list[str]:
+    """Hash the same for each code version that counts, the present one first."""
+    deciding = [record.fingerprint, record.files, task.tile.shards, *halo_of(clear)]
+    return [fingerprint(RAW, code, *deciding) for code in task.code_versions(RAW)]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -27,7 +27,7 @@ from spatial_assets.geo.warp.warp import CalibratedBand
 from spatial_assets.pipeline.failures import MissingInputError
 from spatial_assets.pipeline.fingerprints import buffer_of, fingerprint, rule_of
 from spatial_assets.pipeline.outcome import CheckOutcome
-from spatial_assets.pipeline.stages import CODE_VERSIONS, RAW, REPROJECTED_RASTER
+from spatial_assets.pipeline.stages import RAW, REPROJECTED_RASTER
 from spatial_assets.pipeline.tile.raw_tile import RawScene, RawTileStage, released_message
 from spatial_assets.pipeline.tile.scene_record import SceneRecord
 from spatial_assets.pipeline.tile.scene_sampling import SceneSampling
@@ -209,9 +209,7 @@ class ReprojectedRasterStage:
         if raw_entry is None:
             self.builder.drop(REPROJECTED_RASTER, record.id)
             return None
-        expected = fingerprint(
-            REPROJECTED_RASTER,
-            CODE_VERSIONS[REPROJECTED_RASTER],
+        deciding = [
             raw_entry.fingerprint,
             rule_of(sensor.clear),
             asdict(self._context.grid),
@@ -219,9 +217,11 @@ class ReprojectedRasterStage:
             record.headers,
             record.solar_day.isoformat(),  # a tag of the file
             *buffer_of(sensor.clear),
-        )
+        ]
+        codes = self._task.code_versions(REPROJECTED_RASTER)
+        expected, *others = [fingerprint(REPROJECTED_RASTER, code, *deciding) for code in codes]
         raw = None
-        if self.builder.is_current(REPROJECTED_RASTER, record.id, expected):
+        if self.builder.is_current(REPROJECTED_RASTER, record.id, expected, *others):
             self.builder.describe(REPROJECTED_RASTER, record)
         else:
             raw = self._raw.take(record)

@@ -29,7 +29,7 @@ from spatial_assets.geo.verdict import Verdict
 from spatial_assets.pipeline.failures import MissingInputError, TileQuarantinedError
 from spatial_assets.pipeline.fingerprints import fingerprint
 from spatial_assets.pipeline.outcome import CheckOutcome, StageOutcome
-from spatial_assets.pipeline.stages import CODE_VERSIONS, INDEX_RANGE, REPROJECTED_RASTER
+from spatial_assets.pipeline.stages import INDEX_RANGE, REPROJECTED_RASTER
 from spatial_assets.pipeline.tile.manifest_builder import ManifestBuilder
 from spatial_assets.pipeline.tile.reprojected_raster import ReprojectedRasterStage, SceneLayer
 from spatial_assets.pipeline.tile.scene_record import SceneRecord
@@ -112,15 +112,15 @@ class SpectralIndexStage:
         project = self._context.project
         # A scene that the catalogue lists no longer may lack the bands of a later index.
         layers = [layer for layer in layers if set(index.needs) <= set(layer.record.bands)]
-        expected = fingerprint(
-            "index",
-            CODE_VERSIONS["index"],
+        deciding = [
             index.name,
             project.time.composite,
             sorted(_composed_as(layer) for layer in layers),
             self._task.tile.shards,
-        )
-        if self._builder.is_current(index.name, label, expected):
+        ]
+        codes = self._task.code_versions(index.name)
+        expected, *others = [fingerprint("index", code, *deciding) for code in codes]
+        if self._builder.is_current(index.name, label, expected, *others):
             return
         lost = self._reprojected.restore(layers)
         if lost:

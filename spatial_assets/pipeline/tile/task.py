@@ -10,6 +10,7 @@ from spatial_assets.geo.grid.pixel_grid import Tile
 from spatial_assets.geo.periods import Periods
 from spatial_assets.pipeline.fingerprints import fingerprint
 from spatial_assets.pipeline.outcome import StageOutcome, TileOutcome
+from spatial_assets.pipeline.stages import CODE_VERSIONS, code_of
 from spatial_assets.pipeline.tile.retention import FirstKept
 from spatial_assets.pipeline.tile.scene_record import SceneRecord
 from spatial_assets.stores.objects.manifests import TileManifest
@@ -84,10 +85,17 @@ class TileTask:
     first_kept: FirstKept = field(default_factory=FirstKept)
     """First periods that [retention] keeps."""
 
+    accepted: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Stage -> former code versions whose results a user accepted."""
+
     unsettled: Mapping[str, str] | None = None
     """Span -> hash of its inputs, see `pipeline.run.settled_months`: what this walk brings up to
     date. Scenes, kept scenes and the manifest's units are those of these spans. None: all, from
     the store alone."""
+
+    def code_versions(self, stage: str) -> tuple[str, ...]:
+        """Return the code versions whose results of a stage count, the present one first."""
+        return (CODE_VERSIONS[code_of(stage)], *self.accepted.get(stage, ()))
 
     def span_of(self, day: str) -> str:
         """Return the month of a day or period, as 2023-08; its year if the periods are years."""
