@@ -42,6 +42,16 @@ def boundary_asset_keys(project: Project, name: str) -> list[dg.AssetKey]:
     return [asset_key(project, asset) for asset in (f"raw_{name}", f"validated_{name}", name)]
 
 
+def boundary_specs(project: Project) -> list[dg.AssetSpec]:
+    """Return the specs of the assets of all boundary sets, upstream first within each."""
+    return [
+        spec
+        for settings in project.boundaries
+        for each in boundary_assets(project, settings)
+        for spec in each.specs
+    ]
+
+
 def raw_asset(project: Project, settings: BoundarySettings) -> dg.AssetsDefinition:
     """Return the asset of the source file."""
 

@@ -17,7 +17,7 @@ def tiles_of_run(context: dg.AssetExecutionContext, project: Project) -> Sequenc
     """Return the tiles of a run of assets, in the order of the partitions.
 
     Raises:
-        Failure: an end of its range is no longer a tile of the project.
+        Failure: an end of its range is no longer a tile of the project, or the range is reversed.
     """
     tags = context.run.tags
     ends = {tags[name] for name in (RANGE_START_TAG, RANGE_END_TAG, PARTITION_TAG) if name in tags}
@@ -25,6 +25,14 @@ def tiles_of_run(context: dg.AssetExecutionContext, project: Project) -> Sequenc
     if gone:
         refuse_edited_area(context, gone)
     tiles: Sequence[str] = context.partition_keys
+    if not tiles:
+        first, last = tags.get(RANGE_START_TAG), tags.get(RANGE_END_TAG)
+        raise dg.Failure(
+            f"the range {first}...{last} is reversed: {last} comes before {first} in the order of "
+            f"the tiles, which `spatial-assets tiles` prints; no tile was processed. Launch "
+            f"{last}...{first}",
+            allow_retries=False,
+        )
     return tiles
 
 

@@ -7,6 +7,7 @@ from shapely.geometry.base import BaseGeometry
 
 from spatial_assets.cli.app.open_project import current_project
 from spatial_assets.cli.app.options import area_option, bbox_option, region_option, selected_area
+from spatial_assets.cli.selection.tile_options import TileSelectors
 
 
 @click.command("tiles")
@@ -14,10 +15,8 @@ from spatial_assets.cli.app.options import area_option, bbox_option, region_opti
 @area_option
 @region_option
 def tiles(bbox: BaseGeometry | None, area: BaseGeometry | None, regions: tuple[str, ...]) -> None:
-    """Print the tile keys, one per line, in partition order."""
+    """Print the tile keys, one per line, in partition order; none at the location is an error."""
     partitioning = current_project().partitioning
-    selected = selected_area(bbox, area)
-    chosen = {*regions, *(() if selected is None else partitioning.touching(selected))}
-    for key in partitioning.keys:
-        if key in chosen or (selected is None and not regions):
-            click.echo(key)
+    selectors = TileSelectors(area=selected_area(bbox, area), keys=regions)
+    for key in selectors.located(partitioning):
+        click.echo(key)

@@ -239,6 +239,13 @@ class BoundaryPipeline:
         }
         return BoundaryStep(state=State.MATERIALIZED, fingerprint=digest, facts=facts)
 
+    def stored_fingerprints(self) -> tuple[str, str]:
+        """Fingerprints of the stored copy and of the stored valid features; empty without them."""
+        sha256, stored = str(self._copy_facts().get("sha256", "")), self._stored()
+        if stored is None:
+            return sha256[:16], ""
+        return sha256[:16], self._validated(State.UNCHANGED, stored.facts).fingerprint
+
     def record_quarantine(self, database: Database) -> None:
         """Write the quarantined features as rows of `quarantine`, and release the repaired ones."""
         data = self.store.find(self._quarantine_path)

@@ -120,3 +120,17 @@ def test_a_run_of_a_region_whose_ranges_changed_says_so(before: Project, after: 
 
     assert f"launched: {key} of its range" in message
     assert status == dg.DagsterRunStatus.CANCELED
+
+
+def test_a_reversed_range_fails_and_says_so(before: Project) -> None:
+    first, last = before.tile_keys[0], before.tile_keys[-1]
+    with dg.DagsterInstance.ephemeral() as instance:
+        job = job_of(before)
+        tags = {RANGE_START_TAG: last, RANGE_END_TAG: first}
+        run = instance.create_run_for_job(job, tags=tags)
+
+        status, message = executed(instance, run, job)
+
+    assert status == dg.DagsterRunStatus.FAILURE
+    assert f"the range {last}...{first} is reversed" in message
+    assert f"Launch {first}...{last}" in message

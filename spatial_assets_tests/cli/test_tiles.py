@@ -72,3 +72,10 @@ def test_a_selection_that_is_none_is_a_usage_error(
     assert result.exit_code == 2
     assert value in result.output
     assert told in result.output
+
+
+def test_a_box_outside_of_the_area_is_an_error(run: Run, folder: Path) -> None:
+    result = run("--project", folder, "tiles", "--bbox", "100,10,101,11")
+
+    assert result.exit_code == 1
+    assert "no tile of [area] is there" in result.output
