@@ -3,7 +3,7 @@
 # A target that installs leaves a stamp file, so that a second call has nothing to do.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev servers demo ui test check format bench bench-quick chaos fuzz lock container-test clean
+.PHONY: help setup setup-dev servers demo ui test check format bench bench-quick chaos deaths fuzz lock container-test clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -104,6 +104,9 @@ bench-setup: setup-dev .tools/prefect/.installed .tools/odc-stats/.installed
 
 chaos: servers ## run 200 rounds of faults on real servers, with an audit after each
 	$(BIN)/python -m chaos $(CHAOS_ARGUMENTS)
+
+deaths: servers ## kill Dagster's services, PostgreSQL and S3 under a run, and report the times
+	$(BIN)/python -m chaos.deaths $(DEATHS_ARGUMENTS)
 
 fuzz: setup-dev ## feed thousands of damaged inputs; prints the seed of each finding
 	$(BIN)/python -m spatial_assets_tests.fuzz $(FUZZ_ARGUMENTS)

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from spatial_assets.cli.diagnosis.connections import LOCK_TIMEOUT_SECONDS
 from spatial_assets.cli.diagnosis.finding import Finding, failed, passed, run_check, warned
+from spatial_assets.cli.diagnosis.identity import DAGSTER_HOME_VARIABLE
 from spatial_assets.cli.diagnosis.machine import nearest_folder
 from spatial_assets.errors import DatabaseError
 from spatial_assets.project import Project
@@ -17,9 +18,7 @@ from spatial_assets.project import Project
 if TYPE_CHECKING:
     from spatial_assets.stores.tables.transactions import Transaction
 
-DUCKDB_PREFIX = "duckdb:///"
-LOGS_VARIABLE = "DAGSTER_LOGS"
-HOME_VARIABLE = "DAGSTER_HOME"
+DAGSTER_LOGS_VARIABLE = "DAGSTER_LOGS"
 
 
 class _RollBackError(Exception):
@@ -42,7 +41,7 @@ def scene_cache(project: Project) -> Finding:
 
 def tables(project: Project) -> Finding:
     """Create a table with a row, and undo it."""
-    from spatial_assets.stores.tables.connect import open_database
+    from spatial_assets.stores.tables.connect import DUCKDB_PREFIX, open_database
 
     def check() -> str:
         url = project.database_url
@@ -66,7 +65,10 @@ def tables(project: Project) -> Finding:
 def dagster_folders() -> list[Finding]:
     """Write and delete a file in the folders that Dagster's environment names."""
     found = []
-    for variable, what in ((HOME_VARIABLE, "records"), (LOGS_VARIABLE, "output of runs")):
+    for variable, what in (
+        (DAGSTER_HOME_VARIABLE, "records"),
+        (DAGSTER_LOGS_VARIABLE, "output of runs"),
+    ):
         name = os.environ.get(variable)
         if not name:
             continue

@@ -13,6 +13,8 @@ import shapely
 from psycopg import sql
 from sqlalchemy.engine import make_url
 
+from chaos.postgres_relay import PostgresRelay
+from chaos.relay import running_relays
 from spatial_assets.errors import DatabaseError
 from spatial_assets.stores.tables.connect import open_database
 from spatial_assets.stores.tables.postgis.database import Limits, PostgisDatabase
@@ -283,3 +285,29 @@ def test_every_spelling_of_the_url_is_psycopg_3(postgis_url: str, scheme: str) -
         database.ensure_schema()
         assert database.url.startswith("postgresql+psycopg://")
         assert database.rows("tile_state") == []
+
+
+@pytest.mark.parametrize(
+    ("patience", "survives"),
+    [pytest.param(20.0, True, id="a-run-waits"), pytest.param(0.3, False, id="a-person-does-not")],
+)
+def test_a_server_that_is_gone_for_a_while_is_waited_for_as_long_as_asked(
+    postgis_url: str,
+    patience: float,
+    survives: bool,  # noqa: FBT001
+) -> None:
+    relay = PostgresRelay(make_url(postgis_url).port or 0)
+    with running_relays(relay) as loop:
+        url = make_url(postgis_url).set(port=relay.port).render_as_string(hide_password=False)
+        limits = Limits(retry=patience, pool_wait=max(patience, 2.0))
+        with PostgisDatabase(url, limits) as database:
+            assert database.spatial_version()
+            loop.run(relay.go_down())
+            timer = threading.Timer(4.0, lambda: loop.run(relay.come_back()))
+            timer.start()
+            if survives:
+                assert database.spatial_version()
+            else:
+                with pytest.raises(DatabaseError):
+                    database.spatial_version()
+            timer.join()

@@ -131,6 +131,20 @@ class DyingServices:
         process.send_signal(signal.SIGTERM)
         return process.wait(120)
 
+    def kill_run_process(self) -> None:
+        """Kill the process of a run, and nothing else."""
+        for pid in descendants(self._processes["code"].pid):
+            words = Path(f"/proc/{pid}/cmdline").read_bytes()
+            if b"multiprocessing.spawn" in words:
+                os.kill(pid, signal.SIGKILL)
+
+    def restart_ended(self) -> list[str]:
+        """Start services again that ended by themselves, as Compose does; return their names."""
+        ended = [name for name, each in self._processes.items() if each.poll() is not None]
+        for name in ended:
+            self.start(name)
+        return ended
+
     def stop(self) -> None:
         """Stop all services."""
         for name, process in self._processes.items():
