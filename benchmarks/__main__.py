@@ -48,7 +48,7 @@ class Facts:
 
 USAGE = (
     "python -m benchmarks full | quick | trial | page [SIZE] | part SIZE NAME FOLDER | events | "
-    "backfill sqlite|postgres TILES"
+    "backfill sqlite|postgres TILES | growth"
 )
 TIMEOUT_FACTOR = 5.0
 """Factor of the expected time after which a part is stopped; the minimum is five minutes."""
@@ -63,7 +63,7 @@ def main(arguments: list[str]) -> int:
             return write_page("full")
         case ["page", "full" | "quick" | "trial" as size]:
             return write_page(size)
-        case ["events" | "backfill", *_]:
+        case ["events" | "backfill" | "growth", *_]:
             return print_dagster(arguments)
         case ["part", size, name, folder]:
             return part(size, name, Path(folder))
@@ -72,12 +72,20 @@ def main(arguments: list[str]) -> int:
 
 
 def print_dagster(arguments: list[str]) -> int:
-    """Print figures of Dagster alone, which need no scenes."""
-    from benchmarks import events, first_tile, results  # noqa: PLC0415 - contestants import this
+    """Print figures of Dagster alone, which need no scenes, and of what grows."""
+    from benchmarks import (  # noqa: PLC0415 - contestants import this module too
+        events,
+        first_tile,
+        growth,
+        results,
+    )
 
     match arguments:
         case ["events"]:
             print(results.table(events.rows()))
+            return 0
+        case ["growth"]:
+            print(*growth.lines(), sep="\n")
             return 0
         case ["backfill", "sqlite" | "postgres" as storage, tiles] if tiles.isdecimal():
             print(first_tile.measure(storage, int(tiles)))
