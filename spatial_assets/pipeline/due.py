@@ -134,8 +134,11 @@ class TileFacts(Generic[Moment]):
         A run may die before: the database is away, or the area was edited.
         """
         request = self.requests[tile]
-        refreshed, observed = self.refreshed_at.get(tile), self.observed_at.get(tile)
-        return refreshed != request.after or observed != request.observed
+        if self.refreshed_at.get(tile) != request.after:
+            return True
+        before, observed = request.observed, self.observed_at.get(tile)
+        # Not merely another one: old observations are deleted.
+        return observed is not None and (before is None or before < observed)
 
     def is_retry(self, tile: str) -> bool:
         """Return True if a further request must not delay others: two runs or an attempt failed."""

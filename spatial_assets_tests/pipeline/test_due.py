@@ -283,6 +283,13 @@ def test_a_run_that_died_before_its_tiles_is_asked_for_again_within_minutes() ->
     assert plan.retry_later == 2
 
 
+def test_a_deleted_observation_is_no_attempt() -> None:
+    old = NOW - 6 * DAY
+    asked = {"00": Request(at=NOW - dt.timedelta(hours=1), after=old, observed=old)}
+
+    assert plan_of(facts_of({"00": old}, requests=asked), tiles=["00"]).tiles == ("00",)
+
+
 def test_tiles_whose_runs_die_again_and_again_hold_up_no_other() -> None:
     old = NOW - 6 * DAY
     twice = Request(at=NOW - DAY, after=old, vain=1)
