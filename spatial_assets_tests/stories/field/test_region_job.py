@@ -1,4 +1,4 @@
-"""The job of a region is backfilled for the tiles of the region, one run a range."""
+"""Jobs of ranges are backfilled with one run a range, that of a region for its tiles only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from spatial_assets.automation.range_jobs import FIRST_TILE_TAG, LAST_TILE_TAG
+from spatial_assets.automation.range_jobs import ALL_RANGES, FIRST_TILE_TAG, LAST_TILE_TAG
 from spatial_assets.definitions import build_definitions
 from spatial_assets.pipeline.key_ranges import key_ranges
 from spatial_assets.project.sections.regions import RegionSettings
@@ -22,7 +22,8 @@ pytestmark = pytest.mark.samples
 QUEUED = "run_coordinator:\n  module: dagster.core.run_coordinator\n  class: QueuedRunCoordinator\n"
 
 
-def test_a_backfill_of_a_regions_job_is_one_run_for_each_range_of_its_tiles(tmp_path: Path) -> None:
+@pytest.mark.parametrize("job", ["tiles_north", ALL_RANGES])
+def test_a_backfill_of_a_job_of_ranges_is_one_run_for_each_range(tmp_path: Path, job: str) -> None:
     folder = field_case("region-job-backfills-all", tmp_path) / "p"
     project = project_of(folder)
     home = tmp_path / "home"
@@ -30,7 +31,7 @@ def test_a_backfill_of_a_regions_job_is_one_run_for_each_range_of_its_tiles(tmp_
     (home / "dagster.yaml").write_text(QUEUED)
     env = {name: value for name, value in os.environ.items() if name not in {*UNSET, SAMPLES}}
     env |= {"DAGSTER_HOME": str(home), "SPATIAL_ASSETS_PROJECT": str(folder)}
-    backfill = ["job", "backfill", "-m", "spatial_assets.definitions", "-j", "tiles_north"]
+    backfill = ["job", "backfill", "-m", "spatial_assets.definitions", "-j", job]
 
     ended = subprocess.run(
         [sys.executable, "-m", "dagster", *backfill, "--noprompt"],
@@ -43,8 +44,9 @@ def test_a_backfill_of_a_regions_job_is_one_run_for_each_range_of_its_tiles(tmp_
     assert ended.returncode == 0, ended.stderr
     with dg.DagsterInstance.from_config(str(home)) as instance:
         runs = instance.get_runs()
-    ranges = key_ranges(project.tile_keys, project.region_tiles("north"), longest=100)
-    assert sum(part.count for part in ranges) == 2  # of the six tiles of the area
+    tiles = project.tile_keys if job == ALL_RANGES else project.region_tiles("north")
+    ranges = key_ranges(project.tile_keys, tiles, longest=100)
+    assert sum(part.count for part in ranges) == (6 if job == ALL_RANGES else 2)
     ends = {(run.tags[FIRST_TILE_TAG], run.tags[LAST_TILE_TAG]) for run in runs}
     assert len(runs) == len(ranges)
     assert ends == {(part.first, part.last) for part in ranges}
