@@ -48,3 +48,8 @@ def export(
         f"{exported.path}: {exported.window.width} x {exported.window.height} pixels, "
         f"{exported.valid_fraction:.1%} with a value, {exported.size / 1e6:.1f} MB"
     )
+    if not exported.valid_fraction:
+        click.echo(
+            f"no pixel has a value: {period} has no clear pixel there, was never computed, or was "
+            "removed by [retention] periods"
+        )

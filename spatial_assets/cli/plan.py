@@ -31,6 +31,7 @@ def plan(*, selectors: TileSelectors, names: tuple[str, ...], as_json: bool) -> 
     from spatial_assets.cli.planning import plan_text
     from spatial_assets.cli.planning.forecast import forecast
     from spatial_assets.cli.planning.read_volume import expected_read_volume
+    from spatial_assets.cli.planning.released_inputs import expired_periods
     from spatial_assets.cli.selection.asset_options import select_assets
     from spatial_assets.cli.selection.inventory import Inventory
     from spatial_assets.cli.selection.run_rates import run_rate
@@ -56,12 +57,13 @@ def plan(*, selectors: TileSelectors, names: tuple[str, ...], as_json: bool) -> 
                 for tile in inventory.tiles(stages, keys=selected.keys, pixels=False)
             ),
             forecast=found,
-            read_volume=expected_read_volume(inventory, found.overlaps, stages=stages),
+            read_volume=expected_read_volume(inventory, found.overlaps, stages=stages, now=now()),
             rate=run_rate(
                 inventory.rows("run_log"),
                 stages=stages,
                 workers=None if project.compute.dask else project.compute.workers,
             ),
+            expired=expired_periods(inventory, now=now()),
             obstacles=obstacles(project, opened.store, today=now().date())
             if opened.has_store
             else (),

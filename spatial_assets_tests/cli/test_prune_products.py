@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -280,6 +281,45 @@ def test_an_old_period_is_removed_by_prune_or_a_run_and_not_made_again(
     for table in ("tile_index", "ndvi_by_boundary", "savi_by_boundary"):
         assert {row["period"] for row in made.rows(table)} == {"2023-09"}
     assert "Nothing to prune" in made.run("prune").output
+
+
+def test_plan_counts_what_was_released_and_is_read_again(made: Product) -> None:
+    """An index of the same bands needs the scenes of the released period, and no other."""
+    made.edit('names = ["ndvi", "savi"]', 'names = ["ndvi"]')
+    with (made.folder / "project.toml").open("a") as file:
+        file.write("\n[retention]\nraw_tile = 1\nreprojected_raster = 1\n")
+    made.materialize()
+    catalog = Path(made.project.catalog_url)
+    files = sum(path.stat().st_size for path in catalog.glob("[abc]/*.tif"))
+
+    nothing = planned(made)
+    made.edit('names = ["ndvi"]', 'names = ["ndvi", "savi"]')
+    for_an_index = planned(made)
+
+    assert nothing["scenes_to_read"] == 0
+    assert for_an_index["scenes_to_read"] == 3
+    assert files / 2 < for_an_index["bytes_to_read"] <= files  # the share over the tile
+
+
+def test_plan_names_the_periods_that_retention_removes(made: Product) -> None:
+    with (made.folder / "project.toml").open("a") as file:
+        file.write("\n[retention]\nperiods = 1\n")
+
+    text = made.run("plan").output
+
+    assert "[retention] removes 1 period: 2023-08" in text
+    assert planned(made)["expired_periods"] == ["2023-08"]
+    made.materialize()
+    assert planned(made)["expired_periods"] == []
+    assert planned(made)["scenes_to_read"] == 0
+    exported = made.run("export", str(made.folder / "out.tif"), "--period", "2023-08").output
+    assert "removed by [retention] periods" in exported
+
+
+def planned(made: Product) -> dict[str, Any]:
+    """The plan of all tiles."""
+    found: dict[str, Any] = json.loads(made.run("plan", "--json").stdout)
+    return found
 
 
 def test_a_region_leaves_nothing(made: Product) -> None:

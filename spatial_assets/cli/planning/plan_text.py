@@ -42,6 +42,9 @@ class Plan:
     obstacles: tuple[str, ...] = ()
     """Reasons for which the run would be refused over what is stored, with the remedy."""
 
+    expired: tuple[str, ...] = ()
+    """Periods of the product that [retention] keeps no longer."""
+
 
 def plan_lines(plan: Plan) -> Iterator[str]:
     """Yield the lines that `plan` prints."""
@@ -58,6 +61,9 @@ def plan_lines(plan: Plan) -> Iterator[str]:
     yield from found.lacking
     refusal = plan.absent.refusal(plan.project)
     yield from (f"the run would stop: {refusal}",) if refusal else plan.absent.lines()
+    if plan.expired:
+        old = format_list(plan.expired, most=6)
+        yield f"[retention] removes {format_count(len(plan.expired), 'period')}: {old}"
     yield format_read_volume(plan.read_volume)
     arithmetic = found.need.arithmetic()
     yield f"memory of tile {found.largest_tile}: {arithmetic} of {found.allowed_mb:,} MB"
@@ -153,6 +159,7 @@ def document(plan: Plan) -> dict[str, object]:
         "absent_scenes": plan.absent.document(),
         "refusal": plan.absent.refusal(plan.project) or "; ".join(plan.obstacles) or None,
         "periods": list(found.periods),
+        "expired_periods": list(plan.expired),
         "bytes_to_read": plan.read_volume.bytes,
         "scenes_to_read": plan.read_volume.scenes,
         "scenes_of_guessed_size": plan.read_volume.estimated,

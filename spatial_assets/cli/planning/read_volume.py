@@ -6,9 +6,10 @@ opened. The result is approximate, since a run reads whole blocks and halos.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from spatial_assets.catalog import Scene
 from spatial_assets.catalog.scene import BandSource
 from spatial_assets.catalog.scene_facts import SceneFacts
-from spatial_assets.cli.app.open_project import OpenProject
+from spatial_assets.cli.planning.released_inputs import ReleasedInputs
 from spatial_assets.cli.planning.scene_overlaps import SceneOverlaps
 from spatial_assets.cli.selection.inventory import MANIFEST_READ_THREADS, Inventory
 from spatial_assets.pipeline.engines.engine import InlineEngine
@@ -58,14 +59,15 @@ class ReadVolume:
 
 
 def expected_read_volume(
-    inventory: Inventory, overlaps: SceneOverlaps, *, stages: Collection[str]
+    inventory: Inventory, overlaps: SceneOverlaps, *, stages: Collection[str], now: datetime
 ) -> ReadVolume:
     """Estimate what these stages read; there is at least one tile."""
     if RAW not in stages:
         return ReadVolume(bytes=0, scenes=0, estimated=0)
     opened, project = inventory.opened, inventory.project
-    changed = changed_tiles(inventory, overlaps)
-    pairs = unread_pairs(inventory, overlaps, changed)
+    released = ReleasedInputs(inventory, now)
+    changed = changed_tiles(inventory, overlaps, released)
+    pairs = unread_pairs(inventory, overlaps, changed, released=released)
     shares = scene_shares(overlaps, pairs.weights)
     facts: dict[str, SceneFacts | None] = {}
     unknown = [overlaps.found[name] for name in shares if stated_size(overlaps.found[name]) is None]
@@ -103,15 +105,21 @@ def sum_read_volume(
     )
 
 
-def changed_tiles(inventory: Inventory, overlaps: SceneOverlaps) -> NDArray[np.int64]:
+def changed_tiles(
+    inventory: Inventory, overlaps: SceneOverlaps, released: ReleasedInputs
+) -> NDArray[np.int64]:
     """Return the numbers of the tiles that have a manifest, and other scenes than it was made from.
 
     The recorded hash of the scenes decides: the store holds the pixels of a tile whose is the same.
+    If [retention] may have released them, all tiles count whose settings changed.
     """
     scene_index = SceneIndex(inventory.catalogue.scene_versions)
     inputs, made = inventory.inputs, inventory.keys_with_manifest
     if made.isdisjoint(tile.key for tile in overlaps.tiles):
         return np.empty(0, dtype=np.int64)
+    if released.are_possible and released.changed_stages:
+        numbers = [at for at, tile in enumerate(overlaps.tiles) if tile.key in made]
+        return np.array(numbers, dtype=np.int64)
     now = scene_index.scenes_hashes(overlaps.footprints)
     return np.array(
         [
@@ -135,7 +143,11 @@ class UnreadPairs:
 
 
 def unread_pairs(
-    inventory: Inventory, overlaps: SceneOverlaps, changed: NDArray[np.int64]
+    inventory: Inventory,
+    overlaps: SceneOverlaps,
+    changed: NDArray[np.int64],
+    *,
+    released: ReleasedInputs,
 ) -> UnreadPairs:
     """Return the pairs to read: of tiles without a manifest all, of changed ones those not in it.
 
@@ -147,13 +159,22 @@ def unread_pairs(
     steps = np.linspace(0, len(changed) - 1, min(len(changed), MAX_SAMPLED_MANIFESTS))
     sample = changed[np.unique(steps.astype(np.int64))] if len(changed) else changed
     keys = [overlaps.tiles[number].key for number in sample.tolist()]
+    ranges = [np.searchsorted(overlaps.tile_numbers, [at, at + 1]) for at in sample.tolist()]
+    listed = [
+        [overlaps.scenes[at] for at in overlaps.scene_numbers[first:last].tolist()]
+        for first, last in ranges
+    ]
+    if released.are_possible and keys:
+        _ = released.changed_stages, inventory.absent  # not in a thread each
     with ThreadPoolExecutor(MANIFEST_READ_THREADS) as pool:
-        stored = list(pool.map(partial(scenes_read, inventory.opened), keys))
-    versions = [(scene.id, scene.fingerprint) for scene in overlaps.scenes]
-    for number, have in zip(sample.tolist(), stored, strict=True):
-        first, last = np.searchsorted(overlaps.tile_numbers, [number, number + 1])
-        absent = [versions[at] not in have for at in overlaps.scene_numbers[first:last].tolist()]
+        stored = list(pool.map(partial(scenes_read, released), keys, listed))
+    for (first, last), scenes, have in zip(ranges, listed, stored, strict=True):
+        absent = [(scene.id, scene.fingerprint) not in have for scene in scenes]
         weights[first:last] = np.array(absent) * (len(changed) / len(sample))
+    if inventory.project.retention.periods is not None:
+        days = np.array([scene.solar_day for scene in overlaps.scenes], dtype="datetime64[D]")
+        kept = days >= np.datetime64(released.first_kept_day)
+        weights *= kept[overlaps.scene_numbers]
     return UnreadPairs(weights, len(sample))
 
 
@@ -185,11 +206,16 @@ def scene_shares(overlaps: SceneOverlaps, weights: NDArray[np.float64]) -> dict[
     return shares
 
 
-def scenes_read(opened: OpenProject, key: str) -> frozenset[tuple[str, str]]:
-    """Return (scene id, fingerprint) of the scenes whose pixels the store holds for a tile."""
-    manifest = read_manifest(opened.store, key)
-    scenes = {} if manifest is None else manifest.scenes(RAW)
-    return frozenset((scene.id, scene.fingerprint) for scene in scenes.values())
+def scenes_read(
+    released: ReleasedInputs, key: str, listed: Sequence[Scene]
+) -> frozenset[tuple[str, str]]:
+    """Return (scene id, fingerprint) of the scenes of a tile that are not read again."""
+    manifest = read_manifest(released.inventory.opened.store, key)
+    if manifest is None:
+        return frozenset()
+    scenes = manifest.scenes(RAW)
+    names = released.stored(manifest, listed) if released.are_possible else scenes.keys()
+    return frozenset((name, scenes[name].fingerprint) for name in names)
 
 
 def scene_size(
