@@ -242,7 +242,8 @@ class TileWalk:
         unread = scenes_to_read(task, self._builder.manifest, clear)
         days = {scene.solar_day.isoformat() for scene in unread}
         days |= {task.periods.label(period) for period in self._reprojected.incomplete}
-        days |= {s.solar_day.isoformat() for s in task.scenes if s.id in self._raw.lost}
+        used = (*task.scenes, *task.kept)
+        days |= {each.solar_day.isoformat() for each in used if each.id in self._raw.lost}
         left = {task.span_of(day) for day in days}
         self._builder.settle({k: v for k, v in task.unsettled.items() if k not in left})
 

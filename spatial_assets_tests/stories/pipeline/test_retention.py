@@ -279,7 +279,8 @@ def test_where_the_archive_has_a_scene_no_longer_the_old_period_stays_and_is_nam
     before = tile.shards("ndvi")
     narrower = "2023-09-01/2023-09-30"
 
-    outcome = tile.run(Step(datetime=narrower, composite="max", retention=KEEP_NOTHING_OLD))
+    step = Step(datetime=narrower, composite="max", retention=KEEP_NOTHING_OLD)
+    outcome = tile.run(step)
 
     after = tile.shards("ndvi")
     assert after[AUGUST] == before[AUGUST]
@@ -289,6 +290,9 @@ def test_where_the_archive_has_a_scene_no_longer_the_old_period_stays_and_is_nam
     assert len(check.warnings) == 3
     assert "scene a was released by [retention] and cannot be read again" in check.warnings[0]
     assert released(tile.manifest, RAW) == {"a", "b", "c"}
+    again = tile.run(step)
+    assert again.state is State.UNCHANGED
+    assert sum(len(each.warnings) for each in again.checks) == 3  # not once and never again
 
 
 def test_a_file_that_is_gone_costs_neither_its_period_nor_the_others(tile: OneTile) -> None:
