@@ -46,12 +46,12 @@ def write_changed(
     The caller holds the lock of the table.
     """
     table = tables.table(name)
+    wanted = _compared(rows)
     stored = execute(transaction, sa.select(*(table.c[each] for each in COMPARED_COLUMNS)))
-    wanted = list(zip(*(rows.values[each] for each in COMPARED_COLUMNS), strict=True))
     same = {*stored}.intersection(wanted)
     changed = [position for position, row in enumerate(wanted) if row not in same]
-    are_few = len(changed) <= MOST_CHANGED_SHARE * len(wanted)
-    if not are_few or len({row[0] for row in wanted}) < len(wanted):
+    are_many = len(changed) > MOST_CHANGED_SHARE * len(rows)
+    if not wanted or are_many or len({row[0] for row in wanted}) < len(wanted):
         # This refuses a key that occurs twice.
         apply_all(transaction, [PreparedChange(tables, ReplaceAll(name, rows))])
         return RowsWritten(written=len(rows), removed=0)
@@ -62,6 +62,13 @@ def write_changed(
         transaction.load(prepare(table, _picked(rows, changed), {}))
     kept = {row[0] for row in wanted}
     return RowsWritten(written=len(changed), removed=sum(key not in kept for key in stale))
+
+
+def _compared(rows: Columns) -> list[tuple[object, ...]]:
+    """Values of the compared columns, row by row; [] if they lack one of them."""
+    if not set(COMPARED_COLUMNS) <= rows.values.keys():
+        return []
+    return list(zip(*(rows.values[each] for each in COMPARED_COLUMNS), strict=True))
 
 
 def _picked(rows: Columns, positions: list[int]) -> Columns:
