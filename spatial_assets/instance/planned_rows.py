@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from spatial_assets.instance.daemon_messages import shorten_backfill_messages
 from spatial_assets.instance.dagster_internals import (
     AssetCheckExecutionRecordStatus,
     AssetCheckExecutionsTable,
@@ -38,6 +39,11 @@ class PlannedRows(SqlEventLogStorage):
     The rows are those that Dagster's own storage has, which answer all its queries; only the keys
     of all the other partitions are missing from the event that each row of a check repeats.
     """
+
+    def register_instance(self, instance: dg.DagsterInstance) -> None:
+        """Serve an instance, whose daemon logs no list of all tiles from then on."""
+        shorten_backfill_messages()
+        super().register_instance(instance)
 
     @property
     def supports_partition_subset_in_asset_materialization_planned_events(self) -> bool:
