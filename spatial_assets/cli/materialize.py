@@ -104,7 +104,9 @@ def materialize_here(
         )
         if selectors.changed:
             failed = update()  # changes are found by comparing with the validated boundaries
-        keys = Inventory(opened).select(selectors, selection.stages, now=now()).keys
+        selected = Inventory(opened).select(selectors, selection.stages, now=now())
+        keys = selected.keys
+        selected.let_runs_find_lost(opened.store)
         if not keys:
             click.echo(NO_MATCHING_TILE)
             report_bad_boundaries(failed)

@@ -36,6 +36,7 @@ def plan(*, selectors: TileSelectors, names: tuple[str, ...], as_json: bool) -> 
     from spatial_assets.cli.selection.inventory import Inventory
     from spatial_assets.cli.selection.run_rates import run_rate
     from spatial_assets.pipeline.regrid.needs import obstacles
+    from spatial_assets.pipeline.stages import RAW
 
     project = current_project()
     stages = select_assets(project, names).stages
@@ -57,7 +58,13 @@ def plan(*, selectors: TileSelectors, names: tuple[str, ...], as_json: bool) -> 
                 for tile in inventory.tiles(stages, keys=selected.keys, pixels=False)
             ),
             forecast=found,
-            read_volume=expected_read_volume(inventory, found.overlaps, stages=stages, now=now()),
+            read_volume=expected_read_volume(
+                inventory,
+                found.overlaps,
+                stages=stages,
+                now=now(),
+                read_again={key for key, why in selected.changes.items() if f"code: {RAW}" in why},
+            ),
             rate=run_rate(
                 inventory.rows("run_log"),
                 stages=stages,

@@ -41,6 +41,18 @@ def test_the_plan_says_which_code_changed_and_what_a_run_reads(run: Run, upgrade
     assert "nothing to read" in text  # its inputs are stored
 
 
+def test_other_code_of_raw_tile_reads_every_scene_again(
+    run: Run, upgraded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(CODE_VERSIONS, "raw_tile", str(int(CODE_VERSIONS["raw_tile"]) + 1))
+
+    text = run("--project", upgraded, "plan", "--changed").stdout
+
+    assert "code: ndvi of 4 tiles, code: raw_tile of 4 tiles" in text
+    (volume,) = [line for line in text.splitlines() if "to read" in line]
+    assert volume.endswith("to read from 2 scenes")
+
+
 def test_accepted_results_are_neither_changed_nor_computed_again(run: Run, upgraded: Path) -> None:
     before = pixels(load_project(upgraded, {}))
 

@@ -45,7 +45,9 @@ def launch_tiles(
         raise LaunchError(message)
     webserver = webserver_client(url, os.environ)
     with open_project(project) as opened:
-        keys = Inventory(opened).select(selectors, selection.stages, now=now()).keys
+        selected = Inventory(opened).select(selectors, selection.stages, now=now())
+        keys = selected.keys
+        selected.let_runs_find_lost(opened.store)
         boundaries = boundary_assets_to_launch(opened, selection)
     if not keys:
         click.echo(NO_MATCHING_TILE)

@@ -59,15 +59,30 @@ class ReadVolume:
 
 
 def expected_read_volume(
-    inventory: Inventory, overlaps: SceneOverlaps, *, stages: Collection[str], now: datetime
+    inventory: Inventory,
+    overlaps: SceneOverlaps,
+    *,
+    stages: Collection[str],
+    now: datetime,
+    read_again: Collection[str] = (),
 ) -> ReadVolume:
-    """Estimate what these stages read; there is at least one tile."""
+    """Estimate what these stages read; there is at least one tile.
+
+    Args:
+        inventory: the project with its database and store.
+        overlaps: tiles and the scenes over them.
+        stages: the selected stages.
+        now: present moment, UTC.
+        read_again: tiles of which all scenes are read, as other code reads them.
+    """
     if RAW not in stages:
         return ReadVolume(bytes=0, scenes=0, estimated=0)
     opened, project = inventory.opened, inventory.project
     released = ReleasedInputs(inventory, now)
     changed = changed_tiles(inventory, overlaps, released)
     pairs = unread_pairs(inventory, overlaps, changed, released=released)
+    every = np.array([tile.key in read_again for tile in overlaps.tiles], dtype=np.bool_)
+    pairs.weights[every[overlaps.tile_numbers]] = 1.0
     shares = scene_shares(overlaps, pairs.weights)
     facts: dict[str, SceneFacts | None] = {}
     unknown = [overlaps.found[name] for name in shares if stated_size(overlaps.found[name]) is None]

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from spatial_assets.cli.app.clock import now
 from spatial_assets.cli.app.open_project import OpenProject
 from spatial_assets.cli.selection.tile_options import TileSelectors
 from spatial_assets.cli.selection.tile_status import (
@@ -18,12 +20,16 @@ from spatial_assets.cli.selection.tile_status import (
     summarize_good_tile,
     summarize_tile,
 )
+from spatial_assets.errors import LeaseHeldError
 from spatial_assets.pipeline.quarantine_subjects import stage_of_subject, subjects_by_tile
+from spatial_assets.pipeline.run.settled_months import unsettle
 from spatial_assets.pipeline.stages import RAW, chain_of
 from spatial_assets.pipeline.tile.manifest_builder import lost_units
 from spatial_assets.project import Project
 from spatial_assets.stores import layout
+from spatial_assets.stores.objects.leases import lease
 from spatial_assets.stores.objects.manifests import read_manifest
+from spatial_assets.stores.objects.store import ObjectStore
 from spatial_assets.stores.rows import Row
 from spatial_assets.stores.tables.tile_overviews import InputsOverview, PixelsOverview
 
@@ -46,6 +52,27 @@ class SelectedTiles:
 
     changes: ChangedTiles = field(default_factory=dict)
     """Tiles among them that --changed found, with the causes."""
+
+    lost: tuple[str, ...] = ()
+    """Tiles among them of which objects are missing from the store or were replaced."""
+
+    def let_runs_find_lost(self, store: ObjectStore) -> None:
+        """Let the next run of each tile that lost objects walk all its months.
+
+        A tile that a run is working on is skipped.
+        """
+        for key in self.lost:
+            held = lease(
+                store, f"tile/{key}", owner="lost objects", ttl=UNSETTLE_LEASE_TTL, clock=now
+            )
+            with suppress(LeaseHeldError), held:
+                unsettle(store, key)
+
+
+OBJECTS_GONE = "objects_gone"
+"""Reason of a tile that is missing because the store lost objects of it."""
+
+UNSETTLE_LEASE_TTL = timedelta(minutes=2)  # one small object, with all retries
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +137,12 @@ class Inventory:
         tiles = self.tiles(counted, keys=keys, verify=verify, pixels=False)
         changed = self._changes(keys, counted) if selectors.changed else {}
         matching = selectors.matching(tiles, self.project, now=now, changed=changed)
-        return SelectedTiles(matching, {key: changed[key] for key in matching if key in changed})
+        gone = {tile.tile for tile in tiles if tile.reason == OBJECTS_GONE}
+        return SelectedTiles(
+            matching,
+            changes={key: changed[key] for key in matching if key in changed},
+            lost=tuple(key for key in matching if key in gone),
+        )
 
     def _changes(self, keys: Sequence[str], stages: Sequence[str]) -> ChangedTiles:
         from spatial_assets.cli.selection.changes import changed_tiles
@@ -224,7 +256,7 @@ class Inventory:
                     tile=tile.tile,
                     status=TileStatus.MISSING,
                     stage=stage,
-                    reason="objects_gone",
+                    reason=OBJECTS_GONE,
                     message=message,
                 )
             else:

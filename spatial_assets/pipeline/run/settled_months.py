@@ -21,7 +21,8 @@ from spatial_assets.pipeline.stages import chain_of
 from spatial_assets.pipeline.tile.scene_record import SceneRecord
 from spatial_assets.pipeline.tile.task import TileTask
 from spatial_assets.project import Project
-from spatial_assets.stores.objects.manifests import TileManifest
+from spatial_assets.stores.objects.manifests import TileManifest, commit_manifest, read_head
+from spatial_assets.stores.objects.store import ObjectStore
 
 VERIFIED_MONTHS = 2
 """Settled months of a tile that each run verifies: enough to notice a lost store within some runs,
@@ -136,3 +137,13 @@ class SettledMonths:
                 [scene.facts.warnings, scene.facts.figures],
             )
         return self._hashes[scene.id]
+
+
+def unsettle(store: ObjectStore, key: str) -> None:
+    """Let the next run walk every month of a tile, of which an object was found lost.
+
+    The caller holds the lease of the tile.
+    """
+    head = read_head(store, key)
+    if head is not None and head.settled:
+        commit_manifest(store, replace(head, settled={}), before=head, versions=head.versions)

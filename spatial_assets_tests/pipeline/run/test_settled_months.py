@@ -17,6 +17,7 @@ import pytest
 from spatial_assets.pipeline.engines.engine import InlineEngine
 from spatial_assets.pipeline.outcome import State, TileOutcome
 from spatial_assets.pipeline.run.driver import TilePipeline
+from spatial_assets.pipeline.run.settled_months import unsettle
 from spatial_assets.project import Project
 from spatial_assets.stores.cube.cube import read_window
 from spatial_assets.stores.objects.location import locate
@@ -280,3 +281,17 @@ def test_rows_that_the_database_lost_come_back_for_every_month(tmp_path: Path) -
 
     assert history.product() == before
     assert len(history.tables.rows("tile_index")) == 5
+
+
+def test_a_loss_that_was_found_is_mended_by_the_next_run(tmp_path: Path) -> None:
+    history = History(tmp_path, 6)
+    before = history.product()
+    manifest = read_manifest(history.store, history.tile)
+    assert manifest is not None
+    history.store.delete(manifest.units("ndvi")["2024-03"].objects[0].path)
+    assert history.run().state is State.UNCHANGED  # nobody looked
+
+    unsettle(history.store, history.tile)
+
+    assert history.run().state is State.MATERIALIZED
+    assert history.product() == before
