@@ -30,6 +30,7 @@ from spatial_assets_tests.fixtures.pipeline_runs import (
 
 Run = Callable[..., Result]
 
+AFTER_RAW = "reprojected_raster,ndvi,tile_index"
 BEFORE = Path(__file__).with_name("made_by_schema_1.tar.xz")
 """Two scenes over one tile in two months, with the store and the DuckDB file that they made."""
 
@@ -83,9 +84,9 @@ def test_an_upgrade_splits_the_manifest_and_computes_nothing(project: Project) -
 
 
 def test_commands_go_on_with_what_the_version_before_made(run: Run, project: Project) -> None:
-    planned = run("--project", project.root, "plan", "--select", "reprojected_raster+").stdout
+    planned = run("--project", project.root, "plan", "--select", AFTER_RAW).stdout
     assert "1 materialized" in planned
-    options = ("--select", "reprojected_raster+", "--workers", "0")
+    options = ("--select", AFTER_RAW, "--workers", "0")
     made = run("--project", project.root, "materialize", *options)
 
     assert "1 unchanged" in made.stdout, made.output
