@@ -12,10 +12,11 @@ from click.testing import CliRunner
 
 from spatial_assets import tile_asset
 from spatial_assets.assets.asset_keys import run_tags
-from spatial_assets.automation.event_retention import PRUNE_JOB
+from spatial_assets.automation.event_retention import PRUNE_JOB, prune_scope
 from spatial_assets.cli.app.group import main
 from spatial_assets.definitions import build_definitions
 from spatial_assets.project import Project
+from spatial_assets.project.sections.identity import PROJECT_TAG
 from spatial_assets_tests.fixtures.ten_village_project import ten_villages
 
 YEAR_LATER = dt.timedelta(days=365)
@@ -74,6 +75,37 @@ def test_the_schedule_runs_the_job_for_the_assets_of_the_user_too(
 
     assert done.success
     assert (count(instance, "raw_tile"), count(instance, "mine")) == (1, 1)
+
+
+def test_runs_count_by_their_project_and_else_by_their_assets(
+    project: Project, tmp_path: Path
+) -> None:
+    names = ("raw_tile", "tile_index", "weather")
+    defs = dg.Definitions(assets=[dg.asset(name=name)(nothing) for name in names])
+    job, done = defs.resolve_implicit_global_asset_job_def(), dg.DagsterRunStatus.SUCCESS
+
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+
+        def run(*assets: str, status: dg.DagsterRunStatus = done, **tags: str) -> str:
+            """Create a run of some assets, with the name of a project or without."""
+            selected = frozenset(map(dg.AssetKey, assets))
+            named = {PROJECT_TAG: tags["project"]} if tags else {}
+            return instance.create_run_for_job(
+                job, asset_selection=selected, status=status, tags=named
+            ).run_id
+
+        ours = [run("weather", project=project.name), run("raw_tile", "tile_index")]
+        run("raw_tile", "weather")
+        run("raw_tile", project="other")
+        busy = run("raw_tile", status=dg.DagsterRunStatus.STARTED)
+        later = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=1)
+
+        scope = prune_scope(project, instance, before=later)
+        before = prune_scope(project, instance, before=later - YEAR_LATER)
+
+    assert sorted(scope.own_runs) == sorted(ours)
+    assert scope.unfinished_runs == before.unfinished_runs == {busy}
+    assert before.own_runs == []
 
 
 def test_events_that_are_kept_have_neither_job_nor_schedule(project: Project) -> None:
