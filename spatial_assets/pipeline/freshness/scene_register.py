@@ -18,8 +18,10 @@ import shapely
 from spatial_assets.catalog.scene import Catalogue, Scene
 from spatial_assets.catalog.stac.item_filter import ItemFilter, item_filter_of
 from spatial_assets.errors import CatalogueShrunkError
+from spatial_assets.geo.periods import Periods
 from spatial_assets.project import Project
 from spatial_assets.project.secrets import mask_secrets
+from spatial_assets.project.sections.retention import first_kept_period
 from spatial_assets.stores import layout
 from spatial_assets.stores.objects.json import from_json, to_json
 from spatial_assets.stores.objects.leases import lease
@@ -205,7 +207,12 @@ class SceneRegister:
         return to_json({"scenes": [asdict(self.scenes[name]) for name in sorted(self.scenes)]})
 
     def absent_from(
-        self, listed: Collection[str], item_filter: ItemFilter, *, whole: bool
+        self,
+        listed: Collection[str],
+        item_filter: ItemFilter,
+        *,
+        whole: bool,
+        first_day: str = "",
     ) -> AbsentScenes:
         """Compare the register with an answer of the catalogue.
 
@@ -213,12 +220,15 @@ class SceneRegister:
             listed: ids of all scenes that it lists, usable or not.
             item_filter: what the project asks for.
             whole: False if a part of the catalogue could not be read.
+            first_day: see `first_kept_day`; nothing is left of absent scenes before it.
         """
         released, not_asked, lost = set[str](), set[str](), set[str]()
         present = 0
         for name, scene in self.scenes.items():
             if name in listed:
                 present += 1
+            elif scene.solar_day and scene.solar_day < first_day:
+                continue
             elif scene.released:
                 released.add(name)
             elif scene.is_asked_for(item_filter):
@@ -232,6 +242,21 @@ class SceneRegister:
             released=frozenset(released),
             asked_for=present + len(lost),
         )
+
+    def first_kept_day(self, project: Project) -> str:
+        """Return the ISO date of the first day that [retention] periods keeps; empty: all are.
+
+        Counted from the newest scene of the register, whatever day it is today.
+        """
+        days = [
+            date.fromisoformat(each.solar_day) for each in self.scenes.values() if each.solar_day
+        ]
+        if project.retention.periods is None or not days:
+            return ""
+        axis = Periods(min(days), project.time.period, max(days))
+        newest = axis.count - 1
+        first = first_kept_period(project.retention.periods, axis, newest=newest, today=max(days))
+        return axis.first_day(first).isoformat()
 
     def not_asked_for(self, item_filter: ItemFilter) -> frozenset[str]:
         """Return the scenes that a filter excludes, without asking a catalogue."""
@@ -270,8 +295,12 @@ class SceneRegister:
 
 def absent_scenes(project: Project, store: ObjectStore, catalogue: Catalogue) -> AbsentScenes:
     """Compare the scenes that the tiles of a store were made from with a catalogue."""
-    return SceneRegister.load(store).absent_from(
-        catalogue.listed, item_filter_of(project), whole=catalogue.whole
+    register = SceneRegister.load(store)
+    return register.absent_from(
+        catalogue.listed,
+        item_filter_of(project),
+        whole=catalogue.whole,
+        first_day=register.first_kept_day(project),
     )
 
 

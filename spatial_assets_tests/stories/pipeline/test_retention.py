@@ -14,8 +14,10 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
+from spatial_assets.catalog import find_scenes
 from spatial_assets.geo.periods import Periods
 from spatial_assets.pipeline.engines.engine import InlineEngine
+from spatial_assets.pipeline.freshness.scene_register import absent_scenes
 from spatial_assets.pipeline.outcome import State, TileOutcome
 from spatial_assets.pipeline.run.driver import TilePipeline
 from spatial_assets.pipeline.stages import RAW, REPROJECTED_RASTER
@@ -352,6 +354,22 @@ def test_an_old_period_is_removed_with_its_rows_and_not_made_again(tile: OneTile
     assert tile.rows() == {("ndvi", "2023-09"): 2}
     assert tile.scenes(RAW) == tile.scenes(REPROJECTED_RASTER) == {"d", "e"}
     assert set(tile.manifest.scenes(RAW)) == {"d", "e"}
+
+
+def test_an_archive_that_forgets_old_scenes_has_withdrawn_none_of_those_that_are_kept(
+    stores: Stores, tile: OneTile
+) -> None:
+    tile.run(Step(retention={"periods": 1}))
+    forgetful = Step(answer=Answer(listed={"d": 1, "e": 1}), retention={"periods": 1})
+    project = stores.asked(forgetful, tile.storage)
+    keeping = project.model_copy(update={"retention": RetentionSettings()})
+    catalogue = find_scenes(project)
+
+    absent = absent_scenes(project, tile.store, catalogue)
+
+    assert absent.withdrawn == frozenset()
+    assert absent_scenes(keeping, tile.store, catalogue).withdrawn == {"a", "b", "c"}
+    assert tile.run(forgetful).state is State.UNCHANGED
 
 
 class ProcessKilledError(RuntimeError):
