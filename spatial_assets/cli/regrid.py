@@ -10,6 +10,7 @@ from spatial_assets.cli.app.console import format_count
 from spatial_assets.cli.app.open_project import current_project
 
 if TYPE_CHECKING:
+    from spatial_assets.cli.app.open_project import OpenProject
     from spatial_assets.pipeline.regrid.operation import Regrid
 
 
@@ -28,8 +29,9 @@ if TYPE_CHECKING:
 def regrid(*, dry_run: bool, yes: bool, clean: bool) -> None:
     """Move what is stored to where a larger area or another start of time has it.
 
-    Needed after [area] grew to the west or north, or [time] start changed. Objects are copied
-    within the store, under their new keys; rows and manifests follow; nothing is computed again.
+    Needed after [area] grew to the west or north, or [time] start, [grid] level or partitions
+    changed. Objects are copied within the store, under their new keys; rows and manifests follow;
+    nothing is computed again.
     Readers see the cubes as they were or as they are. No run works meanwhile. If it is
     interrupted, run it again: it continues. The objects under their old keys stay for readers
     that have a cube open; --clean deletes them, and so does the next regrid.
@@ -66,11 +68,30 @@ def regrid(*, dry_run: bool, yes: bool, clean: bool) -> None:
         if dry_run:
             click.echo("Nothing was written; to do it: spatial-assets regrid")
             return
+        regroups = bool(journal.operation.get("former")) if journal else work.regroups()
         work.run()
+        if regroups:
+            make_rows(opened)
         click.echo(
             "Done. The objects under their old keys stay for readers that have a cube open; to "
             "delete them: spatial-assets regrid --clean"
         )
+
+
+def make_rows(opened: OpenProject) -> None:
+    """Make the rows of the tiles that were grouped anew, from their pixels in the cubes."""
+    from spatial_assets.cli.local_run.progress import progress_display
+    from spatial_assets.cli.local_run.run_here import engine_for, run_tiles
+    from spatial_assets.pipeline.regrid.operation import manifest_keys
+    from spatial_assets.pipeline.stages import TILE_INDEX, chain_of
+
+    stored = manifest_keys(opened.store)
+    keys = [key for key in opened.project.partitioning.keys if key in stored]
+    stages = (*chain_of(opened.project).statistics, TILE_INDEX)
+    with progress_display() as progress:
+        engine = engine_for(opened, None)
+        report = run_tiles(opened, keys, stages=stages, engine=engine, progress=progress)
+    report.raise_if_any_tile_is_bad()
 
 
 def _is_agreed(work: Regrid, *, yes: bool) -> bool:

@@ -13,7 +13,7 @@ from spatial_assets.project import Project
 from spatial_assets.stores.cube.cube import stored_cube
 from spatial_assets.stores.cube.metadata import CubeSpec, spec_document, spec_from_document
 from spatial_assets.stores.cube.regrid import CubeMove, moved_spec, stored_chunks
-from spatial_assets.stores.objects.grid_identity import verify_grid
+from spatial_assets.stores.objects.grid_identity import refusal, stored_grid
 from spatial_assets.stores.objects.store import ObjectStore
 
 
@@ -36,6 +36,9 @@ class RegridPlan:
     removed: tuple[str, ...]
     """Labels of the periods with data before a later `[time] start`, which are given up."""
 
+    former: Mapping[str, Any] | None
+    """Identity and settings of the grid of the stored tiles; None: their level and scheme stay."""
+
     def lines(self) -> Iterator[str]:
         """Yield what is to be done, for people."""
         yield from self.reasons
@@ -48,6 +51,11 @@ class RegridPlan:
             if move.new.periods.end < move.old.periods.end:
                 last = move.new.periods.count - 1
                 yield f"the time axis of {move.old.index}.zarr ends with {_label(move.new, last)}"
+        if self.former:
+            yield (
+                "tiles that are up to date are grouped anew: their shards, manifests and rows are "
+                "kept, their raw and reprojected rasters are read again where needed"
+            )
         if self.removed:
             yield (
                 f"{len(self.removed)} periods before [time] start are given up: "
@@ -62,6 +70,7 @@ class RegridPlan:
                 for move in self.moves
             },
             "removed": list(self.removed),
+            "former": self.former,
         }
 
 
@@ -84,7 +93,26 @@ def regrid_reasons(project: Project, store: ObjectStore) -> tuple[str, ...]:
         return ()
     stored = cubes[0]
     wanted = _wanted(project, stored, today=stored.periods.end)
-    return tuple(_reasons(stored, wanted))
+    return (*_grid_reasons(project, store), *_reasons(stored, wanted))
+
+
+def _grid_reasons(project: Project, store: ObjectStore) -> Iterator[str]:
+    """Yield how the partitions differ from those that are stored.
+
+    Raises:
+        GridError: another setting of the grid differs.
+    """
+    grid = project.grid.model_dump(mode="json")
+    found = stored_grid(store)
+    if found is None or found["grid_id"] == project.grid_id:
+        return
+    theirs = found.get("grid")
+    theirs = theirs if isinstance(theirs, dict) else {}
+    differing = [key for key in sorted({*theirs, *grid}) if theirs.get(key) != grid.get(key)]
+    if not set(differing) <= {"level", "partitions"}:
+        raise GridError(refusal(store, found, grid_id=project.grid_id, grid=grid))
+    for key in differing:
+        yield f"[grid] {key} is {grid.get(key)!r}, that of the stored tiles {theirs.get(key)!r}"
 
 
 def planned_regrid(project: Project, store: ObjectStore, *, today: date) -> RegridPlan | None:
@@ -96,7 +124,8 @@ def planned_regrid(project: Project, store: ObjectStore, *, today: date) -> Regr
         GridError: the product cannot be moved, as its pixels or periods have another size.
     """
     moves, objects, size = [], 0, 0
-    reasons: dict[str, None] = {}
+    reasons = dict.fromkeys(_grid_reasons(project, store))
+    former = stored_grid(store) if reasons else None
     removed: set[int] = set()
     cubes = stored_cubes(project, store)
     for stored in cubes:
@@ -117,7 +146,12 @@ def planned_regrid(project: Project, store: ObjectStore, *, today: date) -> Regr
         return None
     labels = tuple(_label(cubes[0], period) for period in sorted(removed))
     return RegridPlan(
-        reasons=tuple(reasons), moves=tuple(moves), objects=objects, size=size, removed=labels
+        reasons=tuple(reasons),
+        moves=tuple(moves),
+        objects=objects,
+        size=size,
+        removed=labels,
+        former=former,
     )
 
 
@@ -201,7 +235,6 @@ def obstacles(project: Project, store: ObjectStore, *, today: date) -> tuple[str
     If objects have to be moved first, all shards are listed to tell how many.
     """
     try:
-        verify_grid(store, project.grid_id, grid=project.grid.model_dump(mode="json"))
         if not regrid_reasons(project, store):
             return ()
         plan = planned_regrid(project, store, today=today)

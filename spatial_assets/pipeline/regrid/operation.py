@@ -12,12 +12,16 @@ them, and so does the next `regrid`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 from urllib.parse import unquote
 
-from spatial_assets.errors import LeaseHeldError
+from spatial_assets.catalog import Catalogue, find_scenes
+from spatial_assets.errors import LeaseHeldError, SourceUnavailableError
+from spatial_assets.geo.grid.partitioning import partition_area
+from spatial_assets.geo.grid.pixel_grid import Shard, Tile
 from spatial_assets.pipeline.regrid.manifests import ManifestMove
 from spatial_assets.pipeline.regrid.needs import (
     RegridPlan,
@@ -25,11 +29,14 @@ from spatial_assets.pipeline.regrid.needs import (
     planned_regrid,
     stored_cubes,
 )
+from spatial_assets.pipeline.regrid.regroup import Regrouping, shards_if_current
+from spatial_assets.pipeline.regrid.regrouped_rows import RegroupedRows
 from spatial_assets.pipeline.regrid.rows import inputs_on_new_axis, states_of_fewer_units
 from spatial_assets.pipeline.stages import TILE_INDEX, by_boundary
 from spatial_assets.project import Project
 from spatial_assets.retries import Backoff, no_jitter, with_retries
 from spatial_assets.stores import layout
+from spatial_assets.stores.cube.metadata import CubeSpec
 from spatial_assets.stores.cube.regrid import (
     CubeMove,
     copy_chunks,
@@ -37,6 +44,7 @@ from spatial_assets.stores.cube.regrid import (
     put_documents,
 )
 from spatial_assets.stores.objects.batches import in_parallel
+from spatial_assets.stores.objects.grid_identity import put_grid
 from spatial_assets.stores.objects.leases import REGRID_LEASE, Lease, active_leases, lease
 from spatial_assets.stores.objects.manifests import (
     TileManifest,
@@ -82,12 +90,27 @@ class Regrid:
     """Prints a line."""
 
     wait: timedelta = RUNS_WAIT
+    find: Callable[[Project], Catalogue] = find_scenes
+    """Search for the scenes of the project's area."""
+
+    def _catalogue(self) -> Catalogue | None:
+        """Return the scenes of the area now; None, which is said, if the catalogue is away."""
+        try:
+            return self.find(self.project).as_of(self.clock())
+        except SourceUnavailableError as error:
+            self.say(f"the next run looks at all tiles, as the catalogue did not answer: {error}")
+            return None
 
     def planned(self) -> RegridPlan | None:
         """Return what is to be done; None: nothing, or the completion of an interrupted move."""
         if stored_journal(self.store) is not None:
             return None
         return planned_regrid(self.project, self.store, today=self.clock().date())
+
+    def regroups(self) -> bool:
+        """Return True if the tiles become those of another level or scheme."""
+        plan = self.planned()
+        return plan is not None and plan.former is not None
 
     def run(self) -> bool:
         """Complete an interrupted move, or do the one that is planned; False if there is none.
@@ -130,13 +153,15 @@ class Regrid:
         moves = moves_from(journal.operation)
         self._wait_for_runs(held)
         if journal.phase == "copying":
-            self._stage(moves, held)
+            self._stage(journal, moves, held)
             journal = self._entered(journal, "switching")
         if journal.phase == "switching":
             self._switch_rows(journal, moves, held)
             for move in moves:
                 put_documents(self.store, move.new)
-            self._install(held)
+            self._install(held, all_new=bool(journal.operation["former"]))
+            grid = self.project.grid
+            put_grid(self.store, grid.identity, grid.model_dump(mode="json"))
             journal = self._entered(journal, "cleaning")
         delete_all(self.store, self.store.list(layout.REGRID_FOLDER), alive=held.keep_alive)
         end_regrid(self.store)
@@ -175,7 +200,7 @@ class Regrid:
             errors=(LeaseHeldError,),
         )
 
-    def _stage(self, moves: tuple[CubeMove, ...], held: Lease) -> None:
+    def _stage(self, journal: RegridJournal, moves: tuple[CubeMove, ...], held: Lease) -> None:
         """Copy the shards, and put the manifests as they will be into a folder of their own."""
         etags: dict[str, str] = {}
         for move in moves:
@@ -184,15 +209,66 @@ class Regrid:
         change = ManifestMove(moves=moves, etags=etags, indices=self.project.indices.names)
         staging = self.store.within(layout.REGRID_FOLDER)
 
-        def stage(key: str) -> None:
+        def moved(key: str) -> TileManifest | None:
             before = read_manifest(self.store, key)
-            if before is not None:
-                commit_manifest(staging, change.of(before), versions=before.versions)
+            return None if before is None else change.of(before)
+
+        if journal.operation["former"]:
+            self._stage_groups(moves, moved, held)
+            return
+
+        def stage(key: str) -> None:
+            after = moved(key)
+            if after is not None:
+                commit_manifest(staging, after, versions=after.versions)
 
         in_parallel(self.store, stage, sorted(manifest_keys(self.store)), alive=held.keep_alive)
 
-    def _install(self, held: Lease) -> None:
-        """Replace the manifests by the staged ones: parts, then heads; delete the former parts."""
+    def _stage_groups(
+        self,
+        moves: tuple[CubeMove, ...],
+        moved: Callable[[str], TileManifest | None],
+        held: Lease,
+    ) -> None:
+        """Put the manifests of the tiles of the project, made of those of the former tiles."""
+        cubes = cubes_in_use(self.project, moves)
+        staging = self.store.within(layout.REGRID_FOLDER)
+
+        def shards(key: str) -> tuple[Shard, ...]:
+            manifest = moved(key)
+            return () if manifest is None else shards_if_current(self.project, manifest, cubes)
+
+        keys = sorted(manifest_keys(self.store))
+        found = in_parallel(self.store, shards, keys, alive=held.keep_alive)
+        former = {key: owned for key, owned in zip(keys, found, strict=True) if owned}
+        groups = Regrouping(
+            project=self.project,
+            store=self.store,
+            before={move.old.index: move for move in moves},
+            cubes=cubes,
+            read=moved,
+            shards=former,
+        )
+
+        def stage(tile: Tile) -> bool:
+            manifest = groups.manifest(tile)
+            if manifest is not None:
+                commit_manifest(staging, manifest, versions=manifest.versions)
+            return manifest is not None
+
+        tiles = list(self.project.partitioning.tiles.values())
+        made = sum(in_parallel(self.store, stage, tiles, alive=held.keep_alive))
+        self.say(
+            f"{made:,} of {len(tiles):,} tiles are made of {len(former):,} of {len(keys):,} former "
+            "ones, which are up to date; the next run makes the others"
+        )
+
+    def _install(self, held: Lease, *, all_new: bool) -> None:
+        """Replace the manifests by the staged ones: parts, then heads; delete the former parts.
+
+        If the tiles are `all_new`, the manifests of the former ones are deleted too: the shards
+        that they name are those of others now.
+        """
         folder = f"{layout.REGRID_FOLDER}/"
         staged = [info.path for info in self.store.list(layout.REGRID_FOLDER)]
         heads = f"{folder}{layout.MANIFESTS_FOLDER}/"
@@ -205,8 +281,9 @@ class Regrid:
                 alive=held.keep_alive,
             )
         named = {path.removeprefix(folder) for path in staged}
-        parts = self.store.list(layout.MANIFEST_PARTS_FOLDER)
-        former = [info for info in parts if info.path not in named]
+        folders = [layout.MANIFEST_PARTS_FOLDER, *([layout.MANIFESTS_FOLDER] if all_new else [])]
+        stored = [info for each in folders for info in self.store.list(each)]
+        former = [info for info in stored if info.path not in named]
         delete_all(self.store, former, alive=held.keep_alive)
 
     def _switch_rows(
@@ -222,11 +299,39 @@ class Regrid:
             for label in journal.operation["removed"]
             for table in (*tables, TILE_INDEX)
         ]
-        changes += inputs_on_new_axis(project, database, moves[0])
-        if journal.operation["removed"]:
+        former = journal.operation["former"]
+        if former:
+            changes += self._rows_of_groups(former, moves, held)
+        else:
+            changes += inputs_on_new_axis(project, database, moves[0])
+        if journal.operation["removed"] and not former:
             changes += states_of_fewer_units(database, grid, self._whole_stages(held))
         if changes:
             database.commit(changes)
+
+    def _rows_of_groups(
+        self, former: Mapping[str, Any], moves: tuple[CubeMove, ...], held: Lease
+    ) -> list[RowChange]:
+        """Return the rows of the tiles of the project, in place of those of the former grid."""
+        staging = self.store.within(layout.REGRID_FOLDER)
+        keys = sorted(manifest_keys(staging))
+        heads = in_parallel(
+            self.store, lambda key: read_manifest(staging, key), keys, alive=held.keep_alive
+        )
+        rows = RegroupedRows(
+            project=self.project,
+            database=self.database,
+            former=str(former["grid_id"]),
+            former_tiles=partition_area(
+                self.project.pixel_grid,
+                former["grid"]["partitions"],
+                former["grid"]["level"],
+                area=self.project.area_geometry,
+            ),
+            now=self.clock(),
+            indices=tuple(cubes_in_use(self.project, moves)),
+        )
+        return rows.changes([head for head in heads if head is not None], self._catalogue)
 
     def _whole_stages(self, held: Lease) -> dict[tuple[str, str], tuple[str, str]]:
         """Map (tile, stage) to the fingerprint of the whole stage before and after the move."""
@@ -266,6 +371,12 @@ class Regrid:
             delete_all(self.store, former, alive=held.keep_alive)
             count += len(former)
         return count
+
+
+def cubes_in_use(project: Project, moves: Iterable[CubeMove]) -> dict[str, CubeSpec]:
+    """Map the indices of the project to their cubes after the move."""
+    moved = {move.new.index: move.new for move in moves}
+    return {name: moved[name] for name in project.indices.names if name in moved}
 
 
 def delete_all(

@@ -24,11 +24,12 @@ from spatial_assets.catalog.rasters.prefetch import FileWindows, prefetching
 from spatial_assets.errors import CHANGED_SINCE_INSPECTION, REASONS_OF_THE_MOMENT, SceneError
 from spatial_assets.geo.clear_sky import ClearSky
 from spatial_assets.geo.grid.geobox import GeoBox, Window
+from spatial_assets.geo.grid.pixel_grid import Shard
 from spatial_assets.geo.warp.cloud_buffer import with_halo
 from spatial_assets.geo.warp.scene_mask import window_to_read
 from spatial_assets.pipeline.failures import MissingInputError
 from spatial_assets.pipeline.fingerprints import fingerprint, halo_of
-from spatial_assets.pipeline.stages import RAW, REPROJECTED_RASTER
+from spatial_assets.pipeline.stages import CODE_VERSIONS, RAW, REPROJECTED_RASTER
 from spatial_assets.pipeline.tile.manifest_builder import ManifestBuilder
 from spatial_assets.pipeline.tile.scene_record import SceneRecord
 from spatial_assets.pipeline.tile.scene_sampling import SceneSampling
@@ -337,8 +338,19 @@ def _fingerprint(task: TileTask, record: SceneRecord, clear: ClearSky | None) ->
 
 def _fingerprints(task: TileTask, record: SceneRecord, clear: ClearSky | None) -> list[str]:
     """Hash the same for each code version that counts, the present one first."""
-    deciding = [record.fingerprint, record.files, task.tile.shards, *halo_of(clear)]
-    return [fingerprint(RAW, code, *deciding) for code in task.code_versions(RAW)]
+    codes, shards = task.code_versions(RAW), task.tile.shards
+    return [raw_fingerprint(record, shards, clear, code=code) for code in codes]
+
+
+def raw_fingerprint(
+    record: SceneRecord,
+    shards: Sequence[Shard],
+    clear: ClearSky | None,
+    *,
+    code: str = CODE_VERSIONS[RAW],
+) -> str:
+    """Hash of everything that decides the raw windows of a scene, for a tile of these shards."""
+    return fingerprint(RAW, code, record.fingerprint, record.files, shards, *halo_of(clear))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from spatial_assets.errors import RasterError
 from spatial_assets.geo.clear_sky import ClearSky
 from spatial_assets.geo.grid.geobox import GeoBox
+from spatial_assets.geo.grid.pixel_grid import PixelGrid
 from spatial_assets.geo.pixels.placement import MAX_SHIFT_PIXELS, judge_alignment, judge_extent
 from spatial_assets.geo.radiometry import ALREADY_REFLECTANCE, FILL, REFLECTANCE_SCALE, fill_mask
 from spatial_assets.geo.verdict import Verdict
@@ -27,7 +28,7 @@ from spatial_assets.geo.warp.warp import CalibratedBand
 from spatial_assets.pipeline.failures import MissingInputError
 from spatial_assets.pipeline.fingerprints import buffer_of, fingerprint, rule_of
 from spatial_assets.pipeline.outcome import CheckOutcome
-from spatial_assets.pipeline.stages import RAW, REPROJECTED_RASTER
+from spatial_assets.pipeline.stages import CODE_VERSIONS, RAW, REPROJECTED_RASTER
 from spatial_assets.pipeline.tile.raw_tile import RawScene, RawTileStage, released_message
 from spatial_assets.pipeline.tile.scene_record import SceneRecord
 from spatial_assets.pipeline.tile.scene_sampling import SceneSampling
@@ -209,17 +210,16 @@ class ReprojectedRasterStage:
         if raw_entry is None:
             self.builder.drop(REPROJECTED_RASTER, record.id)
             return None
-        deciding = [
-            raw_entry.fingerprint,
-            rule_of(sensor.clear),
-            asdict(self._context.grid),
-            record.bands,
-            record.headers,
-            record.solar_day.isoformat(),  # a tag of the file
-            *buffer_of(sensor.clear),
+        expected, *others = [
+            reprojected_fingerprint(
+                record,
+                raw_entry.fingerprint,
+                grid=self._context.grid,
+                clear=sensor.clear,
+                code=code,
+            )
+            for code in self._task.code_versions(REPROJECTED_RASTER)
         ]
-        codes = self._task.code_versions(REPROJECTED_RASTER)
-        expected, *others = [fingerprint(REPROJECTED_RASTER, code, *deciding) for code in codes]
         raw = None
         if self.builder.is_current(REPROJECTED_RASTER, record.id, expected, *others):
             self.builder.describe(REPROJECTED_RASTER, record)
@@ -332,6 +332,28 @@ def good_pixels(
         clear_pixels = clear_outside_buffer(band.pixels, clear, grid)
         masks.append(GridMask(grid, band.window, clear_pixels))
     return masks
+
+
+def reprojected_fingerprint(
+    record: SceneRecord,
+    raw: str,
+    *,
+    grid: PixelGrid,
+    clear: ClearSky | None,
+    code: str = CODE_VERSIONS[REPROJECTED_RASTER],
+) -> str:
+    """Hash of everything that decides the raster of a scene; `raw`: that of its raw windows."""
+    return fingerprint(
+        REPROJECTED_RASTER,
+        code,
+        raw,
+        rule_of(clear),
+        asdict(grid),
+        record.bands,
+        record.headers,
+        record.solar_day.isoformat(),  # a tag of the file
+        *buffer_of(clear),
+    )
 
 
 def store_reprojected(  # noqa: PLR0913 - the facts of a file, each by its name

@@ -8,7 +8,7 @@ every walk, so that a new threshold needs no new pixels.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatial_assets.geo.grid.geobox import GeoBox
+from spatial_assets.geo.grid.pixel_grid import Shard
 from spatial_assets.geo.pixels.composite import CompositeMethod, compose_index
 from spatial_assets.geo.pixels.evaluate_index import (
     SpectralIndex,
@@ -29,7 +30,7 @@ from spatial_assets.geo.verdict import Verdict
 from spatial_assets.pipeline.failures import MissingInputError, TileQuarantinedError
 from spatial_assets.pipeline.fingerprints import fingerprint
 from spatial_assets.pipeline.outcome import CheckOutcome, StageOutcome
-from spatial_assets.pipeline.stages import INDEX_RANGE, REPROJECTED_RASTER
+from spatial_assets.pipeline.stages import CODE_VERSIONS, INDEX_RANGE, REPROJECTED_RASTER
 from spatial_assets.pipeline.tile.manifest_builder import ManifestBuilder
 from spatial_assets.pipeline.tile.reprojected_raster import ReprojectedRasterStage, SceneLayer
 from spatial_assets.pipeline.tile.scene_record import SceneRecord
@@ -112,14 +113,17 @@ class SpectralIndexStage:
         project = self._context.project
         # A scene that the catalogue lists no longer may lack the bands of a later index.
         layers = [layer for layer in layers if set(index.needs) <= set(layer.record.bands)]
-        deciding = [
-            index.name,
-            project.time.composite,
-            sorted(_composed_as(layer) for layer in layers),
-            self._task.tile.shards,
+        scenes = [composed_as(layer.record, layer.entry.fingerprint) for layer in layers]
+        expected, *others = [
+            index_fingerprint(
+                index.name,
+                project.time.composite,
+                scenes,
+                shards=self._task.tile.shards,
+                code=code,
+            )
+            for code in self._task.code_versions(index.name)
         ]
-        codes = self._task.code_versions(index.name)
-        expected, *others = [fingerprint("index", code, *deciding) for code in codes]
         if self._builder.is_current(index.name, label, expected, *others):
             return
         lost = self._reprojected.restore(layers)
@@ -204,10 +208,24 @@ class SpectralIndexStage:
             raise MissingInputError(message)
 
 
-def _composed_as(layer: SceneLayer) -> list[str]:
-    """Return all that a composite takes from a scene: its pixels, and what `compose` groups by."""
-    record = layer.record
-    return [record.id, layer.entry.fingerprint, record.solar_day.isoformat(), record.platform]
+def composed_as(record: SceneRecord, reprojected: str) -> list[str]:
+    """Return all that a composite takes from a scene: its pixels, and what `compose` groups by.
+
+    `reprojected` is the fingerprint of its raster.
+    """
+    return [record.id, reprojected, record.solar_day.isoformat(), record.platform]
+
+
+def index_fingerprint(
+    name: str,
+    composite: str,
+    scenes: Iterable[list[str]],
+    *,
+    shards: Sequence[Shard],
+    code: str = CODE_VERSIONS["index"],
+) -> str:
+    """Hash of everything that decides an index of one period; `scenes`: see `composed_as`."""
+    return fingerprint("index", code, name, composite, sorted(scenes), shards)
 
 
 @dataclass(frozen=True, eq=False)

@@ -39,17 +39,6 @@ def claim_grid(store: ObjectStore, grid_id: str, *, grid: Mapping[str, object]) 
         raise GridError(refusal(store, found, grid_id=grid_id, grid=grid))
 
 
-def verify_grid(store: ObjectStore, grid_id: str, *, grid: Mapping[str, object]) -> None:
-    """Verify that the store belongs to this grid, or to none yet; nothing is written.
-
-    Raises:
-        GridError: the store holds pixels of another grid.
-    """
-    found = stored_grid(store)
-    if found is not None and found["grid_id"] != grid_id:
-        raise GridError(refusal(store, found, grid_id=grid_id, grid=grid))
-
-
 def stored_grid(store: ObjectStore) -> dict[str, object] | None:
     """Read the identity in the store ({"grid_id", "grid", "schema"}); None in a new store.
 
@@ -75,6 +64,11 @@ def stored_grid(store: ObjectStore) -> dict[str, object] | None:
     return document
 
 
+def put_grid(store: ObjectStore, grid_id: str, grid: Mapping[str, object]) -> None:
+    """Replace the identity of the store: its tiles are those of another level or scheme."""
+    store.put(layout.GRID, identity_document(grid_id, grid))
+
+
 def identity_document(grid_id: str, grid: Mapping[str, object]) -> bytes:
     """Return the bytes of `grid.json`."""
     return to_json({"schema": GRID_SCHEMA, "grid_id": grid_id, "grid": dict(grid)})
@@ -94,5 +88,5 @@ def refusal(
     return (
         f"the store {store.url} belongs to grid {found['grid_id']}, the project's grid is "
         f"{grid_id} ({differing or 'no setting differs'}); restore [grid], or give "
-        "[storage] url a new prefix"
+        "[storage] url a new prefix (another level or scheme alone: spatial-assets regrid)"
     )

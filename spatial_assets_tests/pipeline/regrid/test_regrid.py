@@ -7,22 +7,17 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import xarray as xr
 
 from spatial_assets.errors import GridError, LeaseHeldError, RegridUnderWayError
-from spatial_assets.pipeline import ownership
 from spatial_assets.pipeline.outcome import State
 from spatial_assets.pipeline.regrid.needs import regrid_reasons
-from spatial_assets.pipeline.regrid.operation import Regrid, manifest_keys
-from spatial_assets.project import Project, load_project
+from spatial_assets.pipeline.regrid.operation import Regrid
+from spatial_assets.project import load_project
 from spatial_assets.stores.cube.cube import ensure_cube, open_cube, stored_cube
 from spatial_assets.stores.objects.leases import acquire
-from spatial_assets.stores.objects.location import locate
-from spatial_assets.stores.objects.manifests import holds, read_manifest
-from spatial_assets.stores.objects.store import ObjectInfo, ObjectStore
 from spatial_assets.stores.tables.connect import open_database
 from spatial_assets_tests.fixtures.pipeline_runs import (
     NOON,
@@ -41,6 +36,15 @@ from spatial_assets_tests.fixtures.two_zone_project import (
     WEST,
     write_catalog,
     write_project,
+)
+from spatial_assets_tests.pipeline.regrid.moved_products import (
+    described,
+    differences,
+    intact_objects,
+    kill_before_writes,
+    regrid_of,
+    view,
+    without_times,
 )
 
 EASTERN_TILE = [11.97, 46.1, 12.1, 46.2]
@@ -67,63 +71,6 @@ def made_once(catalog: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def made(made_once: Path, tmp_path: Path) -> Path:
     return shutil.copytree(made_once, tmp_path / "made")
-
-
-def regrid_of(
-    project: Project, *, store: ObjectStore | None = None, now: dt.datetime = NOON
-) -> bool:
-    """Move the product of a project; False if nothing was to be done."""
-    with open_database(project.database_url) as database:
-        work = Regrid(
-            project=project,
-            store=store or store_of(project),
-            database=database,
-            owner="test",
-            clock=lambda: now,
-            say=lambda _: None,
-            wait=dt.timedelta(0),
-        )
-        return work.run()
-
-
-def view(project: Project) -> xr.Dataset:
-    """The cube as users see it, loaded."""
-    with open_cube(store_of(project), "ndvi") as cube:
-        return cube.load()
-
-
-def described(project: Project) -> dict[str, Any]:
-    """Everything stored about each tile, but for the versions of objects in their store."""
-    found: dict[str, Any] = {}
-    for key in sorted(manifest_keys(store_of(project))):
-        manifest = read_manifest(store_of(project), key)
-        assert manifest is not None
-        found[key] = {
-            (stage, unit): (
-                entry.fingerprint,
-                entry.facts,
-                # A moved cube spells the keys of its chunks without the leading c.
-                {(info.path.replace("/c/", "/"), info.size, info.sha256) for info in entry.objects},
-            )
-            for stage, units in manifest.stages.items()
-            for unit, entry in units.items()
-        }
-    return found
-
-
-def differences(one: dict[str, Any], other: dict[str, Any]) -> dict[Any, Any]:
-    """Units of manifests that two descriptions do not agree on."""
-    return {
-        (key, *unit): (one.get(key, {}).get(unit), other.get(key, {}).get(unit))
-        for key in one.keys() | other.keys()
-        for unit in one.get(key, {}).keys() | other.get(key, {}).keys()
-        if one.get(key, {}).get(unit) != other.get(key, {}).get(unit)
-    }
-
-
-def without_times(found: list[dict[str, object]]) -> list[dict[str, object]]:
-    times = ("refreshed_at", "since", "looked_at", "uri")
-    return [{name: row[name] for name in row if name not in times} for row in found]
 
 
 @pytest.mark.parametrize("changes", [GROWN, LATER_START], ids=["grown", "later start"])
@@ -207,13 +154,6 @@ def test_readers_that_had_the_cube_open_read_on_until_its_former_keys_are_delete
     assert all(intact_objects(project))
 
 
-def intact_objects(project: Project) -> list[bool]:
-    """Return for each object that a manifest names that the store holds it."""
-    store = store_of(project)
-    manifests = [read_manifest(store, key) for key in manifest_keys(store)]
-    return [holds(store, info) for manifest in manifests if manifest for info in manifest.objects()]
-
-
 def test_an_axis_that_is_longer_than_its_data_becomes_shorter_without_a_copy(
     made: Path,
 ) -> None:
@@ -232,74 +172,13 @@ def test_an_axis_that_is_longer_than_its_data_becomes_shorter_without_a_copy(
     assert regrid_reasons(project, store) == ()
 
 
-class Killed(BaseException):
-    """The end of the process, before a write."""
-
-
-class StoreOfDyingProcess(ObjectStore):
-    """A folder whose process is killed before its n-th write; nothing is written afterwards."""
-
-    left = 0
-
-    def _write(self) -> None:
-        StoreOfDyingProcess.left -= 1
-        if StoreOfDyingProcess.left < 0:
-            raise Killed
-
-    def within(self, folder: str) -> ObjectStore:
-        return StoreOfDyingProcess(locate(f"{self.url}/{folder}"), {})
-
-    def put(self, path: str, data: bytes) -> ObjectInfo:
-        self._write()
-        return super().put(path, data)
-
-    def create(self, path: str, data: bytes) -> bool:
-        self._write()
-        return super().create(path, data)
-
-    def copy(self, source: str, target: str) -> None:
-        self._write()
-        super().copy(source, target)
-
-    def delete(self, path: str) -> None:
-        self._write()
-        super().delete(path)
-
-
-def test_a_regrid_that_is_killed_before_any_of_its_writes_is_completed_by_the_next(
-    catalog: Path, tmp_path: Path
-) -> None:
+def test_a_regrid_that_is_killed_is_completed_by_the_next(catalog: Path, tmp_path: Path) -> None:
     made, august = tmp_path / "made", {"scenes": {"datetime": "../2023-08-31"}}
     run_tiles(write_project(made, catalog, **SMALL, **august))
     before = view(load_project(made, {}))
-    project = write_project(made, catalog, **GROWN, **august)
-    expected = shutil.copytree(made, tmp_path / "expected")
-    regrid_of(load_project(expected, {}))
-    wanted, wanted_objects = view(load_project(expected, {})), described(load_project(expected, {}))
-    writes = 0
-    while True:
-        folder = shutil.copytree(made, tmp_path / f"killed_{writes}")
-        project = load_project(folder, {})
-        StoreOfDyingProcess.left = writes
-        try:
-            regrid_of(project, store=StoreOfDyingProcess(locate(project.storage_url), {}))
-            break
-        except Killed:
-            pass
-        seen = view(project)
-        # A reader sees the cube as it was or as it will be, whatever happens.
-        assert seen.equals(before) or seen.equals(wanted)
-        if store_of(project).head("regrid.json") is not None:
-            with pytest.raises(RegridUnderWayError, match="spatial-assets regrid` to complete"):
-                ownership.verify(project, store_of(project), None)
-        regrid_of(project, now=NOON + dt.timedelta(minutes=3))
-        xr.testing.assert_equal(view(project), wanted)
-        assert differences(described(project), wanted_objects) == {}
-        assert store_of(project).head("regrid.json") is None
-        assert store_of(project).list("regrid") == ()
-        shutil.rmtree(folder)
-        writes += 1
-    assert writes > 20
+    write_project(made, catalog, **GROWN, **august)
+
+    assert kill_before_writes(made, before, tmp_path, every=2) > 20
 
 
 def test_no_tile_is_worked_on_meanwhile(made: Path, catalog: Path) -> None:
