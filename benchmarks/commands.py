@@ -1,4 +1,4 @@
-"""CPU seconds of `plan`, `status`, `tiles` and `map` at 100,000 tiles: none made, or all.
+"""CPU seconds of `plan`, `status` and `tiles` at 100,000 tiles: none made, or all.
 
 States and inputs are written through the tables, manifests into the store; no pixel is computed.
 """
@@ -39,7 +39,7 @@ MAX_SECONDS = 5.0
 """Maximum of every command at 100,000 tiles."""
 
 PROGRAM = Path(sys.executable).with_name("spatial-assets")
-COMMANDS = (("plan",), ("status",), ("tiles",), ("map", "--output", "map.html"))
+COMMANDS = ("plan", "status", "tiles")
 MORE = """
 [indices]
 names = ["ndvi"]
@@ -71,13 +71,13 @@ def measured(folder: Path, tiles: int, database: str, url: str = "") -> list[Row
     project = made_project(folder, tiles, database=url)
     most = MAX_SECONDS if tiles >= TILES else None
 
-    def row_of(command: tuple[str, ...], when: str) -> Row:
-        name = f"spatial-assets {command[0]}, {tiles:,} tiles, {database}, {when}"
-        cpu = cpu_of(folder, *command, database=url)
+    def row_of(command: str, when: str) -> Row:
+        name = f"spatial-assets {command}, {tiles:,} tiles, {database}, {when}"
+        cpu = cpu_of(folder, command, database=url)
         return bound(name, cpu, most=most, unit="CPU seconds, start included")
 
     cpu_of(folder, "plan", database=url)  # the first use writes bytecode
-    found = [row_of(("plan",), "no tile made")]
+    found = [row_of("plan", "no tile made")]
     make_all(project)
     return found + [row_of(command, "all made") for command in COMMANDS]
 

@@ -19,7 +19,7 @@ from spatial_assets.instance.dagster_internals import DATA_VERSION_TAG, CheckTar
 from spatial_assets.pipeline.stages import chain_of
 from spatial_assets.project import Project
 
-RUNLESS = ""
+NO_RUN = ""
 """Id of the run of an event that belongs to none."""
 
 
@@ -148,7 +148,7 @@ def _used(
 
 
 def _logged(storage_id: int, version: str) -> LoggedMaterialization:
-    target = CheckTarget(storage_id=storage_id, run_id=RUNLESS, timestamp=0.0)
+    target = CheckTarget(storage_id=storage_id, run_id=NO_RUN, timestamp=0.0)
     return LoggedMaterialization(target=target, data_version=version, metadata={})
 
 

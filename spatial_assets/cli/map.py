@@ -43,7 +43,8 @@ def draw_map(destination: Path, index: str | None, *, period: str | None, size: 
     index = index or project.indices.names[0]
     with open_project(project) as opened, opened.database.keep_open():
         inventory = Inventory(opened)
-        period = period or newest_period(inventory.rows("tile_index"), index)
+        columns = ("index_name", "period", "period_start", "valid_fraction")
+        period = period or newest_period(inventory.rows("tile_index", columns=columns), index)
         tiles = inventory.tiles()
         map_data = read_map_data(opened, tiles, index=index, period=period, longest=size)
     subtitle = map_subtitle(project)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import io
 import json
 import re
@@ -15,8 +16,12 @@ from click.testing import Result
 from PIL import Image
 from rich.console import Console
 
+from spatial_assets.cli.mapping.html import MAX_PLAIN_TEXT, map_page
+from spatial_assets.cli.mapping.map_data import MapData, TileOnMap
 from spatial_assets.cli.mapping.png import round_length
 from spatial_assets.cli.mapping.terminal import can_show, half_blocks
+from spatial_assets.cli.selection.tile_status import TileStatus, TileSummary
+from spatial_assets.geo.grid.quadkeys import quadkey
 from spatial_assets.geo.pixels.colour_ramp import UNKNOWN_COLOUR, colours_of
 from spatial_assets.project import load_project
 from spatial_assets_tests.fixtures import two_zone_project
@@ -109,13 +114,17 @@ def test_what_cannot_be_drawn_is_an_error_of_one_line(
 
 
 @pytest.mark.servers
+@pytest.mark.parametrize("largest", [MAX_PLAIN_TEXT, 0], ids=["plain", "compressed"])
 def test_a_browser_shows_a_tile_that_is_pointed_at(
-    run: Run, half_bad: Path, chromium: Chromium
+    run: Run, half_bad: Path, chromium: Chromium, monkeypatch: pytest.MonkeyPatch, largest: int
 ) -> None:
+    run("--project", half_bad, "map", half_bad / "plain.html")
+    monkeypatch.setattr("spatial_assets.cli.mapping.html.MAX_PLAIN_TEXT", largest)
     run("--project", half_bad, "map", half_bad / "map.html")
     bad = next(
-        tile for tile in data_of(half_bad / "map.html")["tiles"] if tile["state"] == "quarantined"
+        tile for tile in data_of(half_bad / "plain.html")["tiles"] if tile["state"] == "quarantined"
     )
+    assert ('"quarantined"' in (half_bad / "map.html").read_text()) == (largest > 0)
     asked: list[str] = []
 
     page = chromium.page()
@@ -157,3 +166,31 @@ def test_a_terminal_without_colours_is_left_in_peace(colours: Any, *, expected: 
 @pytest.mark.parametrize(("longest", "expected"), [(999, 500), (1000, 1000), (7.2, 5), (0.3, 0.2)])
 def test_a_scale_has_a_round_length(longest: float, expected: float) -> None:
     assert round_length(longest) == pytest.approx(expected)
+
+
+def test_the_page_of_100_000_tiles_is_small() -> None:
+    across, size = 316, 3.24
+    corners = np.array([[1, 0], [1, 1], [0, 1], [0, 0], [1, 0]]) * size
+    when = dt.datetime(2023, 9, 1, tzinfo=dt.UTC)
+    tiles = tuple(
+        TileOnMap(
+            summary=TileSummary(
+                tile=quadkey(14, 8800 + column, 5700 + row),
+                status=TileStatus.MATERIALIZED,
+                refreshed_at=when + dt.timedelta(seconds=row),
+                valid_fraction=(column * row % 1000) / 1000,
+            ),
+            rings=(corners + np.array([column, row]) * size,),
+        )
+        for row in range(across)
+        for column in range(across)
+    )
+    drawn = MapData(
+        index="ndvi",
+        period="2023-08",
+        values=np.zeros((16, 16)),
+        metres_of_a_cell=1000.0,
+        tiles=tiles,
+    )
+
+    assert len(map_page(drawn, subtitle="").encode()) < 2_000_000

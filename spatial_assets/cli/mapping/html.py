@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import html
 import io
 import json
@@ -20,12 +21,17 @@ from spatial_assets.project.secrets import mask_secrets
 TEMPLATE = Path(__file__).with_name("page.html")
 PATH_DECIMALS = 2  # of a cell; finer than any screen
 RAMP_STEPS = 24
+RECTANGLE_CORNERS = 4
+MAX_PLAIN_TEXT = 2_000_000
+"""Characters of the data from which they are compressed: browsers of 2023 and later unpack them."""
 
 
 def map_page(map_data: MapData, *, subtitle: str) -> str:
     """Return the map as HTML."""
     page = TEMPLATE.read_text(encoding="utf-8")
     text = json.dumps(document(map_data), separators=(",", ":"))
+    if len(text) > MAX_PLAIN_TEXT:
+        text = base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
     # Only a "<" could end the <script> early; JSON allows an escape for it.
     filled = page.replace("{{DATA}}", text.replace("<", "\\u003c"))
     filled = filled.replace("{{UNKNOWN_COLOUR}}", css(UNKNOWN_COLOUR))
@@ -72,15 +78,18 @@ def index_png(map_data: MapData) -> bytes:
 
 def svg_path(tile: TileOnMap) -> str:
     """Return the outlines of a tile as an SVG path."""
-    rings = (np.round(ring[:-1], PATH_DECIMALS).tolist() for ring in tile.rings)
+    rounded = [np.round(ring[:-1], PATH_DECIMALS) for ring in tile.rings]
+    if len(rounded) == 1 and len(rounded[0]) == RECTANGLE_CORNERS:
+        (left, top) = rounded[0].min(axis=0)
+        width, height = np.round(np.ptp(tile.rings[0], axis=0), PATH_DECIMALS)
+        return f"M{left:g} {top:g}h{width:g}v{height:g}h{-width:g}z"
+    rings = (ring.tolist() for ring in rounded)
     return "".join("M" + "L".join(f"{x:g} {y:g}" for x, y in ring) + "Z" for ring in rings)
 
 
 def tile_details(tile: TileSummary) -> dict[str, str]:
-    """Return the details of a tile that the page shows, in order."""
+    """Return the details of a tile that the page shows after its key and state, in order."""
     facts = {
-        "key": tile.tile,
-        "state": str(tile.status),
         "stage": tile.stage,
         "reason": tile.reason,
         "message": mask_secrets(tile.message),

@@ -120,7 +120,13 @@ def _fill(
 def _on_map(project: Project, tile: TileSummary, *, extent: Window, cell: int) -> TileOnMap:
     """Return a tile with its outlines in cells of the map."""
     grid = project.pixel_grid
-    windows = [grid.shard_window(s) for s in project.partitioning.tile(tile.tile).shards]
+    shards = project.partitioning.tile(tile.tile).shards
+    if len(shards) == 1:
+        w = project.partitioning.tile(tile.tile).window
+        columns, rows = np.array([w.column, w.column_stop]), np.array([w.row, w.row_stop])
+        ring = np.column_stack([columns[[1, 1, 0, 0, 1]], rows[[0, 1, 1, 0, 0]]])
+        return TileOnMap(summary=tile, rings=((ring - [extent.column, extent.row]) / cell,))
+    windows = [grid.shard_window(shard) for shard in shards]
     outline = shapely.union_all(
         [shapely.box(w.column, w.row, w.column_stop, w.row_stop) for w in windows]
     )

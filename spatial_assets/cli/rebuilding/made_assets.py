@@ -18,7 +18,7 @@ NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
-class Made:
+class MadeAsset:
     """A stage of a tile, or an asset of a boundary set, that exists."""
 
     data_version: str
@@ -30,10 +30,10 @@ class Made:
 class MadeAssets:
     """Everything of a project that exists."""
 
-    sets: Mapping[str, Made]
+    sets: Mapping[str, MadeAsset]
     """Asset of a boundary set -> what was made, upstream first."""
 
-    tiles: Mapping[str, Mapping[str, Made]]
+    tiles: Mapping[str, Mapping[str, MadeAsset]]
     """Stage -> tile -> what was made, the tiles that were looked at longest ago first."""
 
     stale: int = 0
@@ -60,7 +60,7 @@ def made_assets(opened: OpenProject, *, now: datetime) -> MadeAssets:
         "tile_state", where, columns=("tile", "stage", "state", "fingerprint")
     )
     found = {
-        (str(row["stage"]), str(row["tile"])): Made(str(row["fingerprint"]), str(row["state"]))
+        (str(row["stage"]), str(row["tile"])): MadeAsset(str(row["fingerprint"]), str(row["state"]))
         for row in rows
         if row["fingerprint"]
     }
@@ -74,7 +74,7 @@ def made_assets(opened: OpenProject, *, now: datetime) -> MadeAssets:
     )
 
 
-def made_sets(opened: OpenProject) -> dict[str, Made]:
+def made_sets(opened: OpenProject) -> dict[str, MadeAsset]:
     """Map the assets of boundary sets that exist to their data versions, upstream first."""
     found = {}
     for settings in opened.project.boundaries if opened.has_store else ():
@@ -87,5 +87,5 @@ def made_sets(opened: OpenProject) -> dict[str, Made]:
             versions[table] = versions[validated]
         for name, version in versions.items():
             if version:
-                found[name] = Made(version, str(State.MATERIALIZED))
+                found[name] = MadeAsset(version, str(State.MATERIALIZED))
     return found
