@@ -13,6 +13,7 @@ from spatial_assets.project import Project, load_project
 from spatial_assets.stores.cube.cube import stored_cube
 from spatial_assets.stores.objects.regrid_journal import RegridJournal, begin_regrid
 from spatial_assets.stores.objects.store import open_store
+from spatial_assets_tests.fixtures.pipeline_runs import rows
 
 Run = Callable[..., Result]
 
@@ -96,3 +97,39 @@ def test_commands_refuse_while_a_regrid_is_interrupted(run: Run, grown: Project)
         assert result.exit_code == 1, result.output
         said = " ".join(result.output.replace("│", " ").split())
         assert "regrid" in said, said
+
+
+def test_another_level_takes_over_tiles_with_their_statistics(
+    run: Run, four_tile_project: Path
+) -> None:
+    file = four_tile_project / "project.toml"
+    assert run("--project", four_tile_project, "materialize", "--workers", "0").exit_code == 0
+    before = merged(load_project(four_tile_project, {}))
+    text = file.read_text()
+    assert "level = 10" in text
+    file.write_text(
+        text.replace("level = 10", "level = 9", 1).replace("workers = 2", "workers = 1")
+    )
+    planned = run("--project", four_tile_project, "plan")
+
+    done = run("--project", four_tile_project, "regrid")
+
+    assert "[grid] level is 9, that of the stored tiles 10" in planned.stdout
+    assert done.exit_code == 0, done.output
+    after = merged(load_project(four_tile_project, {}))
+    assert after.keys() == before.keys()
+    assert len(before) > 0
+    for key, mean in before.items():
+        assert after[key] == pytest.approx(mean, rel=1e-9), key
+    changed = run("--project", four_tile_project, "plan", "--changed")
+    assert "nothing to do" in changed.stdout
+    missing = run("--project", four_tile_project, "plan", "--missing")
+    assert "nothing to do" in missing.stdout
+
+
+def merged(project: Project) -> dict[tuple[object, object], object]:
+    """Mean NDVI by boundary and period."""
+    return {
+        (row["boundary_key"], row["period"]): row["mean"]
+        for row in rows(project, "ndvi_by_boundary_merged")
+    }
