@@ -96,7 +96,7 @@ def scenario(folder: Path, servers: ChaosServers, blow: Blow) -> dict[str, objec
     try:
         services.start("code")
         services.start("daemon")
-        services.launch()
+        services.launch_backfill()
         services.until_tiles(0, 2)
         killed = time.monotonic()
         blow(services, servers)
@@ -122,6 +122,8 @@ def followed(services: DyingServices, killed: float) -> dict[str, object]:
 
     wait_for(all_over, "the last run", seconds=600.0)
     found["finished"] = round(time.monotonic() - killed, 1)
+    wait_for(lambda: services.backfill_status() != "REQUESTED", "the end of the backfill")
+    found["backfill"] = services.backfill_status()
     runs = services.runs()
     found["runs"] = [run.status.value for run in runs]
     made = [services.tiles_of(number) for number in range(len(runs))]

@@ -19,8 +19,10 @@ from pathlib import Path
 from typing import TypeVar
 
 import dagster as dg
+from dagster._core.execution.backfill import PartitionBackfill
 
 from chaos.process_kills import descendants
+from spatial_assets.definitions import build_definitions
 from spatial_assets.project import Project
 from spatial_assets.stores import layout
 from spatial_assets.stores.objects.leases import parsed
@@ -38,6 +40,7 @@ from spatial_assets_tests.servers.process import (
 Found = TypeVar("Found")
 
 START_SECONDS = 180.0
+BACKFILL = "tenofall"
 ENDED = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
 DEFINITIONS = """
 import datetime as dt
@@ -186,6 +189,32 @@ class DyingServices:
             check=True,
             capture_output=True,
         )
+
+    def launch_backfill(self) -> None:
+        """Request the ten tiles as the UI does: a backfill of all assets of a tile."""
+        graph = build_definitions(self.project).resolve_asset_graph()
+        tiled = [key for key in graph.get_all_asset_keys() if graph.get(key).is_partitioned]
+        with self.instance() as instance:
+            backfill = PartitionBackfill.from_asset_partitions(
+                backfill_id=BACKFILL,
+                asset_graph=graph,
+                partition_names=ten_tiles(self.project),
+                asset_selection=tiled,
+                backfill_timestamp=time.time(),
+                tags={},
+                dynamic_partitions_store=instance,
+                all_partitions=False,
+                title=None,
+                description=None,
+                run_config=None,
+            )
+            instance.add_backfill(backfill)
+
+    def backfill_status(self) -> str:
+        """Status of the backfill, as the UI names it."""
+        with self.instance() as instance:
+            backfill = instance.get_backfill(BACKFILL)
+        return backfill.status.value if backfill else "none"
 
     def runs(self) -> list[dg.DagsterRun]:
         """All runs, oldest first."""
