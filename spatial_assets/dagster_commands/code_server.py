@@ -109,7 +109,7 @@ def code_server(host: str, port: int, module: str) -> None:
         server = CodeServer(process, DagsterGrpcClient(port=port, host=reachable(host)))
         if watch(server, stopped):
             count = server.end_runs(instance)
-            click.echo(f"Stopping: {count} runs were interrupted, and will be started again")
+            click.echo(f"Stopping; runs interrupted, to be started again: {count}")
     sys.exit(end(process, was_asked=stopped.is_set()))
 
 
