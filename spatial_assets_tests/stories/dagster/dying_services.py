@@ -217,14 +217,14 @@ class DyingServices:
         return backfill.status.value if backfill else "none"
 
     def runs(self) -> list[dg.DagsterRun]:
-        """All runs, oldest first."""
+        """The runs of the tiles, oldest first; not those of a schedule that is due meanwhile."""
         with self.instance() as instance:
-            return list(reversed(instance.get_runs()))
+            return tile_runs(instance)
 
     def tiles_of(self, number: int) -> list[str]:
         """Tiles whose index a run materialized, in order."""
         with self.instance() as instance:
-            run = list(reversed(instance.get_runs()))[number]
+            run = tile_runs(instance)[number]
             made = [
                 event.get_dagster_event().step_materialization_data.materialization
                 for event in instance.all_logs(run.run_id)
@@ -265,6 +265,12 @@ class DyingServices:
             for name, path in newest.items()
             if parsed(store.get(path), path=path).is_active(now)
         ]
+
+
+def tile_runs(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
+    """Return the runs that no schedule requested, oldest first."""
+    runs = reversed(instance.get_runs())
+    return [run for run in runs if "dagster/schedule_name" not in run.tags]
 
 
 def wait_for(look: Callable[[], bool], what: str, *, seconds: float = 240.0) -> None:
