@@ -55,6 +55,26 @@ class PrunedManifest:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OutdatedUnits:
+    """What is kept no longer of one tile, in short: all tiles of a store are listed at once."""
+
+    sizes: Mapping[Outdated, tuple[int, int]]
+    """Reason -> number of objects, and their bytes."""
+
+    periods: frozenset[str]
+    scenes_outside: frozenset[str]
+
+    @classmethod
+    def of(cls, pruned: PrunedManifest) -> Self:
+        """Return the figures of a pruned manifest."""
+        sizes = {
+            why: (len(found), sum(info.size for info in found))
+            for why, found in pruned.objects.items()
+        }
+        return cls(sizes=sizes, periods=pruned.periods, scenes_outside=pruned.scenes_outside)
+
+
+@dataclass(frozen=True, kw_only=True)
 class KeptUnits:
     """Settings that decide which units are kept."""
 

@@ -44,11 +44,12 @@ def product_line(product: FormerProduct) -> str:
 def outdated_lines(left: Leftovers) -> Iterator[str]:
     """Yield the lines on periods and pixels that are kept no longer."""
     for reason in Outdated:
-        tiles = [each for each in left.outdated.values() if reason in each.objects]
-        if tiles:
-            objects = [info for each in tiles for info in each.objects[reason]]
-            yield f"{format_objects(objects)} {reason}, in {format_count(len(tiles), 'tile')}"
-    others = [each for each in left.outdated.values() if not each.objects and not each.periods]
+        sizes = [each.sizes[reason] for each in left.outdated.values() if reason in each.sizes]
+        if sizes:
+            count, size = sum(each[0] for each in sizes), sum(each[1] for each in sizes)
+            tiles = format_count(len(sizes), "tile")
+            yield f"{format_object_count(count, size)} {reason}, in {tiles}"
+    others = [each for each in left.outdated.values() if not each.sizes and not each.periods]
     if others and not left.products:
         yield f"{format_count(len(others), 'manifest')} with units that left the project file"
     labels = {label for each in left.outdated.values() for label in each.periods}
@@ -61,4 +62,9 @@ def outdated_lines(left: Leftovers) -> Iterator[str]:
 def format_objects(objects: Iterable[ObjectInfo]) -> str:
     """Format the number of objects and their size."""
     sizes = [info.size for info in objects]
-    return f"{format_count(len(sizes), 'object')} of {sum(sizes) / 1e6:,.1f} MB"
+    return format_object_count(len(sizes), sum(sizes))
+
+
+def format_object_count(count: int, size: int) -> str:
+    """Format a number of objects and their size in bytes."""
+    return f"{format_count(count, 'object')} of {size / 1e6:,.1f} MB"

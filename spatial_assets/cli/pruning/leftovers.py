@@ -24,7 +24,7 @@ from spatial_assets.cli.pruning.former_products import (
     former_products,
     remove_product,
 )
-from spatial_assets.cli.pruning.kept_units import KeptUnits, PrunedManifest
+from spatial_assets.cli.pruning.kept_units import KeptUnits, OutdatedUnits
 from spatial_assets.cli.selection.inventory import MANIFEST_READ_THREADS, Inventory
 from spatial_assets.errors import LeaseHeldError
 from spatial_assets.pipeline.freshness.scene_register import change_register
@@ -59,8 +59,8 @@ class Leftovers:
     orphans: Mapping[str, Sequence[ObjectInfo]]
     """Tile of the area, or NO_TILE -> its objects that no manifest names."""
 
-    outdated: Mapping[str, PrunedManifest]
-    """Tile of the area -> its manifest, and the objects that are kept no longer."""
+    outdated: Mapping[str, OutdatedUnits]
+    """Tile of the area -> what of it is kept no longer."""
 
     products: Sequence[FormerProduct]
     """Indices and boundary sets that left the project file."""
@@ -117,7 +117,9 @@ def find_leftovers(opened: OpenProject) -> Leftovers:
         rows={tile: count for tile, count in rows.items() if tile not in keys},
         orphans=dict(orphans),
         outdated={
-            key: each.pruned for key, each in sorted(reviewed.items()) if each.pruned is not None
+            key: each.outdated
+            for key, each in sorted(reviewed.items())
+            if each.outdated is not None
         },
         products=former_products(opened, objects),
         old_rows=old_rows(opened, kept, reviewed.values()),
@@ -141,8 +143,8 @@ class ManifestReview:
     periods: frozenset[str]
     """Labels of the periods that it names and that are kept."""
 
-    pruned: PrunedManifest | None
-    """The manifest without what is kept no longer; None: all of it is kept."""
+    outdated: OutdatedUnits | None
+    """What of it is kept no longer; None: all of it is kept."""
 
     first_kept: str
     """ISO date of the first day that [retention] periods keeps; empty: all are kept."""
@@ -167,7 +169,9 @@ def review_manifests(
         return ManifestReview(
             named=frozenset(named_paths(manifest)),
             periods=frozenset(labels),
-            pruned=pruned if pruned.manifest.stages != manifest.stages else None,
+            outdated=None
+            if pruned.manifest.stages == manifest.stages
+            else OutdatedUnits.of(pruned),
             first_kept=kept.first_day(manifest),
         )
 
