@@ -56,7 +56,7 @@ class PrunedManifest:
 
 @dataclass(frozen=True, kw_only=True)
 class OutdatedUnits:
-    """What is kept no longer of one tile, in short: all tiles of a store are listed at once."""
+    """Figures of what is kept no longer of one tile; those of all tiles are held at once."""
 
     sizes: Mapping[Outdated, tuple[int, int]]
     """Reason -> number of objects, and their bytes."""

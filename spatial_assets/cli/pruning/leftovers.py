@@ -144,7 +144,7 @@ class ManifestReview:
     """Labels of the periods that it names and that are kept."""
 
     outdated: OutdatedUnits | None
-    """What of it is kept no longer; None: all of it is kept."""
+    """Figures of what is kept no longer; None: all of it is kept."""
 
     first_kept: str
     """ISO date of the first day that [retention] periods keeps; empty: all are kept."""

@@ -38,7 +38,7 @@ class AcceptedVersion:
     """Tiles that it holds for; empty: all."""
 
     by: str
-    """Who accepted it, for the user."""
+    """User who accepted it, for people."""
 
     at: str
     """Moment of it, ISO 8601 in UTC."""
