@@ -253,6 +253,12 @@ class DyingServices:
         wait_for(reached, f"run {number}: {what}")
         self.times[what] = round(time.monotonic() - since, 1)
 
+    def until_the_last_succeeds(self, *, since: float, what: str) -> None:
+        """Wait until the last run, of however many retries, has succeeded, and note the time."""
+        success = dg.DagsterRunStatus.SUCCESS
+        wait_for(lambda: self.runs()[-1].status is success, what)
+        self.times[what] = round(time.monotonic() - since, 1)
+
     def held_leases(self) -> list[str]:
         """Tiles that somebody holds now, by their leases."""
         store = open_store(self.project.storage_url, {**os.environ, **self.environment})

@@ -19,11 +19,7 @@ QUICK = {
     "poll_interval_seconds: 15": "poll_interval_seconds: 1",
     "silence_seconds: 45": "silence_seconds: 5",
 }
-STARTED, FAILURE, SUCCESS = (
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.FAILURE,
-    dg.DagsterRunStatus.SUCCESS,
-)
+STARTED, FAILURE = dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.FAILURE
 
 
 @pytest.fixture
@@ -65,11 +61,13 @@ def test_a_killed_run_and_a_stopped_one_go_on_until_all_tiles_are_made(
     services.kill("daemon")
     services.start("code")
     services.start("daemon")
-    services.until(2, SUCCESS, since=stopped, what="finished")
+    # a retry that the daemon starts on the server while it stops dies with it, and is retried
+    services.until_the_last_succeeds(since=stopped, what="finished")
 
     assert (code, held, interrupted) == (0, [], FAILURE)
-    made = [services.tiles_of(number) for number in range(3)]
-    assert sorted(made[2]) == sorted(ten_tiles(services.project))
+    made = [services.tiles_of(number) for number in range(len(services.runs()))]
+    assert len(made) > 2
+    assert sorted(made[-1]) == sorted(ten_tiles(services.project))
     for tiles in made:
         assert len(tiles) == len(set(tiles))
     assert services.held_leases() == []
