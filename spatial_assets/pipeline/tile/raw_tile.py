@@ -31,6 +31,7 @@ from spatial_assets.pipeline.failures import MissingInputError
 from spatial_assets.pipeline.fingerprints import fingerprint, halo_of
 from spatial_assets.pipeline.stages import CODE_VERSIONS, RAW, REPROJECTED_RASTER
 from spatial_assets.pipeline.tile.manifest_builder import ManifestBuilder
+from spatial_assets.pipeline.tile.retention import released_message
 from spatial_assets.pipeline.tile.scene_record import SceneRecord
 from spatial_assets.pipeline.tile.scene_sampling import SceneSampling
 from spatial_assets.pipeline.tile.source_check import source_check
@@ -195,14 +196,6 @@ class RawTileStage:
         with prefetching(remote_windows(again, self.box, clear), self._context.access):
             yield
 
-    def lost_lines(self) -> list[str]:
-        """Return a sentence for the user on each released scene that cannot be read again."""
-        return [
-            f"scene {name} was released by [retention] and cannot be read again ({reason}): what "
-            "was made of it stays as it is, and anything new is made without it"
-            for name, reason in sorted(self.lost.items())
-        ]
-
     def _is_released(self, record: SceneRecord) -> bool:
         entry = self.builder.manifest.entry(RAW, record.id)
         return entry is not None and entry.released
@@ -302,14 +295,6 @@ class RawTileStage:
                 least=self._context.project.checks.least_readable_share,
             )
         )
-
-
-def released_message(stage: str, key: str, scene: str) -> str:
-    """Return the message that pixels are needed which [retention] released."""
-    return (
-        f"[retention] {stage} released the pixels of scene {scene} in tile {key}, and they are "
-        f'needed again; include {RAW} (--select "{RAW}+"), which reads the archive again'
-    )
 
 
 def scenes_to_read(

@@ -29,7 +29,8 @@ from spatial_assets.pipeline.failures import MissingInputError
 from spatial_assets.pipeline.fingerprints import buffer_of, fingerprint, rule_of
 from spatial_assets.pipeline.outcome import CheckOutcome
 from spatial_assets.pipeline.stages import CODE_VERSIONS, RAW, REPROJECTED_RASTER
-from spatial_assets.pipeline.tile.raw_tile import RawScene, RawTileStage, released_message
+from spatial_assets.pipeline.tile.raw_tile import RawScene, RawTileStage
+from spatial_assets.pipeline.tile.retention import released_message
 from spatial_assets.pipeline.tile.scene_record import SceneRecord
 from spatial_assets.pipeline.tile.scene_sampling import SceneSampling
 from spatial_assets.pipeline.tile.task import TileTask

@@ -8,7 +8,7 @@ it is removed with all that was made for it. Pure; callers commit the manifest b
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 
@@ -103,3 +103,24 @@ def releasable_units(
 
 def _is_made(entry: StageEntry | None) -> bool:
     return entry is not None and entry.fingerprint != INVALIDATED
+
+
+def released_message(stage: str, key: str, scene: str) -> str:
+    """Return the message that pixels are needed which [retention] released."""
+    return (
+        f"[retention] {stage} released the pixels of scene {scene} in tile {key}, and they are "
+        f'needed again; include {RAW} (--select "{RAW}+"), which reads the archive again'
+    )
+
+
+def lost_lines(lost: Mapping[str, str]) -> list[str]:
+    """Return a sentence for the user on each released scene that cannot be read again.
+
+    Args:
+        lost: scene -> reason.
+    """
+    return [
+        f"scene {name} was released by [retention] and cannot be read again ({reason}): what "
+        "was made of it stays as it is, and anything new is made without it"
+        for name, reason in sorted(lost.items())
+    ]

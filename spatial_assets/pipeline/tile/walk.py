@@ -40,6 +40,7 @@ from spatial_assets.pipeline.tile.raw_tile import RawTileStage, scenes_to_read
 from spatial_assets.pipeline.tile.reprojected_raster import ReprojectedRasterStage, SceneLayer
 from spatial_assets.pipeline.tile.retention import (
     expired_units,
+    lost_lines,
     releasable_units,
 )
 from spatial_assets.pipeline.tile.spectral_index import SpectralIndexStage
@@ -139,7 +140,7 @@ class TileWalk:
             with self._builder.in_stage(REPROJECTED_RASTER):
                 self._reprojected.finish()
         self._finish_products()
-        self._builder.warn("source_intact", self._raw.lost_lines())
+        self._builder.warn("source_intact", lost_lines(self._raw.lost))
         if self._is_whole:
             self._release()
         self._settle()
