@@ -11,10 +11,9 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 import zarr
 from numpy.typing import NDArray
 from zarr.abc.buffer import Buffer
@@ -36,6 +35,9 @@ from spatial_assets.stores.cube.metadata import (
 from spatial_assets.stores.cube.zarr_store import ReadOnlyZarrStore
 from spatial_assets.stores.objects.leases import lease
 from spatial_assets.stores.objects.store import ObjectInfo, ObjectStore
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 SHARD = "c/0/0/0"
 LOCK_TTL = timedelta(minutes=2)  # a dozen small objects, with all retries
@@ -154,6 +156,8 @@ def open_cube(store: ObjectStore, index: str) -> xr.Dataset:
     Raises:
         StoreError: there is no cube.
     """
+    import xarray as xr
+
     _root(store, index)
     with store.translated_errors("read", layout.cube(index)):
         dataset: xr.Dataset = xr.open_zarr(
