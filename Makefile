@@ -3,7 +3,7 @@
 # A target that installs leaves a stamp file, so that a second call has nothing to do.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev servers demo ui test check format bench bench-quick chaos deaths fuzz lock container-test clean
+.PHONY: help setup setup-dev servers demo ui test test-fast matrix check format bench bench-quick chaos deaths fuzz lock container-test clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -72,6 +72,13 @@ test: servers ## run all tests on real servers; SPATIAL_ASSETS_SAMPLES: folder o
 	@echo "==> tests"
 	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder \
 		$(PYTEST_ARGUMENTS)
+
+test-fast: setup-dev ## run the tests that need no server, in under two minutes
+	@$(BIN)/python -m pytest -n auto -q -m "not servers and not samples" $(FAST:%=spatial_assets_tests/%)
+FAST := geo project sensor_profiles catalog/access catalog/stac stores/cube stores/objects test_retries.py
+
+matrix: ## demo, quick tests and 200 deaths of workers on Python 3.11.2 and 3.13 in bare Debians, as root
+	.ci/matrix
 
 check: setup-dev ## check format, lint, types and import contracts
 	$(BIN)/ruff format --check .

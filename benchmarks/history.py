@@ -19,8 +19,10 @@ NEWEST = dt.date(2023, 7, 21)
 DAYS_BETWEEN = 2.5
 """Days between two scenes of one place: 730 are five years."""
 
-FEW, MANY, TILES = 10, 730, 6
+FEW, MANY, TILES = 10, 730, 16
 MOST = 1.2
+LEAST = 0.5
+"""A smaller ratio is noise, and says that the tiles are too few."""
 UPDATES = 4
 """Updates that are measured, the first of them to warm up: four scenes of one dekad."""
 
@@ -36,6 +38,7 @@ def rows(folder: Path, *, few: int = FEW, many: int = MANY, tiles: int = TILES) 
             of_many * 1000,
             of_few * 1000,
             most=MOST,
+            least=LEAST,
             unit="ms CPU",
         ),
         bound(
