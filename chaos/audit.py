@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from spatial_assets.pipeline.run.known_states import KnownStates
 from spatial_assets.pipeline.stages import TILE_INDEX, by_boundary
 from spatial_assets.pipeline.tile.manifest_builder import lost_units
 from spatial_assets.project import Project
 from spatial_assets.stores import layout
+from spatial_assets.stores.objects.json import from_json, to_json
 from spatial_assets.stores.objects.leases import parsed
 from spatial_assets.stores.objects.manifests import read_manifest
 from spatial_assets.stores.objects.store import ObjectStore, open_store
@@ -76,11 +77,10 @@ def snapshot(project: Project, environment: Mapping[str, str]) -> Snapshot:
     with open_database(project.database_url) as database:
         database.ensure_schema(project.boundaries, project.indices.names)
         rows = {key: row for table in TABLES for key, row in _rows(database, table, store.url)}
-    objects = {
-        info.path: _digest(store, info.path)
-        for info in store.list()
-        if not info.path.startswith(f"{layout.LEASES_FOLDER}/")
-    }
+    objects: dict[str, str] = {}
+    for info in store.list():
+        if not info.path.startswith(f"{layout.LEASES_FOLDER}/"):
+            objects[_name(info.path, objects)] = _digest(store, info.path)
     return Snapshot(objects, rows)
 
 
@@ -149,11 +149,32 @@ def _rows(database: Database, table: str, url: str) -> Iterable[tuple[str, str]]
         yield f"{table} {key}", str(sorted(values.items())).replace(url, "")
 
 
+def _name(path: str, others: Mapping[str, str]) -> str:
+    """Path of an object; of a part of a manifest without its hash, which depends on ETags.
+
+    A second part of the same month, which no head names, keeps its hash.
+    """
+    folder = path.rpartition("/")[0]
+    is_part = path.startswith(f"{layout.MANIFEST_PARTS_FOLDER}/")
+    return folder if is_part and folder not in others else path
+
+
 def _digest(store: ObjectStore, path: str) -> str:
     """Digest of an object, without the URL of the store, its ETags and its identity."""
     if path == layout.PROJECT:
         return str(stored_claim(store) is not None)  # its id and folder differ between rounds
     data = store.get(path).replace(store.url.encode(), b"")
-    if path.startswith(f"{layout.MANIFESTS_FOLDER}/"):
-        data = re.sub(rb'"etag": *"(?:[^"\\]|\\.)*"', b"", data)
+    if path.startswith((f"{layout.MANIFESTS_FOLDER}/", f"{layout.MANIFEST_PARTS_FOLDER}/")):
+        data = to_json(_without_etags(from_json(data)))
     return f"{len(data)} bytes {hashlib.sha256(data).hexdigest()[:16]}"
+
+
+def _without_etags(document: dict[str, Any]) -> dict[str, Any]:
+    """JSON of a manifest's head or part without ETags, and without what depends on them."""
+    for units in document["stages"].values():
+        for unit in units.values():
+            unit["objects"] = [[*each[:2], *each[3:]] for each in unit["objects"]]
+            unit["facts"].pop("versions", None)  # ETags of the boundaries that were read
+    for part in document.get("parts", {}).values():
+        del part["digest"]
+    return document

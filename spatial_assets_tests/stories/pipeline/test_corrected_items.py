@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import pytest
 
 from spatial_assets.pipeline.outcome import State
 from spatial_assets.project import Project
+from spatial_assets.stores.cube.cube import stored_cube
 from spatial_assets.stores.objects.manifests import read_manifest
 from spatial_assets_tests.fixtures import two_zone_project
 from spatial_assets_tests.fixtures.pipeline_runs import (
@@ -114,12 +115,24 @@ def fresh(project: Project) -> Project:
     return again
 
 
+def periods_with_pixels(project: Project) -> Iterator[tuple[int, tuple[str, str]]]:
+    """Yield the number and the hashes of each period of which a pixel was observed.
+
+    An axis that an item of a later day made longer stays.
+    """
+    spec = stored_cube(store_of(project), "ndvi")
+    assert spec is not None
+    for period in range(spec.periods.count):
+        values, counts = read_cube(project, period=period)
+        if counts.any():
+            yield period, (digest(values.tobytes()), digest(counts.tobytes()))
+
+
 def product(project: Project) -> Mapping[str, object]:
     """All that a run makes of items: cubes, rows, and rasters, the bytes as hashes."""
     store = store_of(project)
-    cubes = [read_cube(project, period=period) for period in (0, 1)]
     return {
-        "cube": [(digest(values.tobytes()), digest(counts.tobytes())) for values, counts in cubes],
+        "cube": dict(periods_with_pixels(project)),
         "rasters": {
             info.path: digest(store.get(info.path))
             for folder in ("raw_tile", "reprojected_raster")
