@@ -18,6 +18,12 @@ from spatial_assets.project.sections.regions import RegionSettings
 from spatial_assets_tests.automation.frozen_clock import windowed_project
 from spatial_assets_tests.fixtures.dagster_runs import CHAIN, RANGE_TAGS, definitions
 
+# Dagster itself reads a property of schedules that it deprecates.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Property `ScheduleDefinition.environment_vars`:DeprecationWarning"
+)
+
+
 MOST = 4
 
 

@@ -84,6 +84,7 @@ def variables(
         "AWS_REGION": s3_server.region,
         "DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS": "600",
         "SPATIAL_ASSETS_DASK": "",
+        "SPATIAL_ASSETS_CACHE": str(tmp_path / "cache"),
     }
     assert here.keys() == service("code")["environment"].keys()
     return {

@@ -118,13 +118,13 @@ def made(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[str | None]:
 def test_a_run_whose_replies_are_lost_ends_with_each_event_once(
     line: Line, instance: dg.DagsterInstance
 ) -> None:
-    line.inject(0.03, reply_lost=1, drop=1)
+    line.inject(0.08, reply_lost=1, drop=1)
 
     run = materialize(instance)
 
     injected = line.relay.injector.injected
     line.inject(0.0)
-    assert min(injected["reply_lost"], injected["drop"]) > 1
+    assert min(injected["reply_lost"], injected["drop"]) > 0
     assert run.status is dg.DagsterRunStatus.SUCCESS
     assert made(instance, run) == TILES
     assert instance.get_materialized_partitions(dg.AssetKey("pixels")) == set(TILES)

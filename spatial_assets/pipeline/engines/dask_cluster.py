@@ -139,9 +139,12 @@ class Cluster:
 
     def _request(self, request: Any, *, within: float = REPLY_TIMEOUT_SECONDS) -> Any:  # noqa: ANN401 - Dask's own
         """Return Dask's answer, or None if it does not come in time."""
+        from distributed import KilledWorker
         from distributed.client import ClosedClientError
 
-        with suppress(*_FAILURES, ClosedClientError):
+        # KilledWorker: a result was lost with its worker, and those that computed it again died;
+        # the task has ended with this error then, which `error_of` tells.
+        with suppress(*_FAILURES, ClosedClientError, KilledWorker):
             return self.client.sync(request, callback_timeout=within)
         return None
 

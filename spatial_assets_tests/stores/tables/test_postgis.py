@@ -287,6 +287,10 @@ def test_every_spelling_of_the_url_is_psycopg_3(postgis_url: str, scheme: str) -
         assert database.rows("tile_state") == []
 
 
+# the relay is stopped while a connection of it is closing
+@pytest.mark.filterwarnings(
+    "ignore:Exception ignored in.*StreamWriter:pytest.PytestUnraisableExceptionWarning"
+)
 @pytest.mark.parametrize(
     ("patience", "survives"),
     [pytest.param(20.0, True, id="a-run-waits"), pytest.param(0.3, False, id="a-person-does-not")],

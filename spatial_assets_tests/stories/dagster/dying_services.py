@@ -279,7 +279,7 @@ def tile_runs(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
     return [run for run in runs if "dagster/schedule_name" not in run.tags]
 
 
-def wait_for(look: Callable[[], bool], what: str, *, seconds: float = 240.0) -> None:
+def wait_for(look: Callable[[], bool], what: str, *, seconds: float = 420.0) -> None:
     """Wait until `look` is true."""
     deadline = time.monotonic() + seconds
     while not look():

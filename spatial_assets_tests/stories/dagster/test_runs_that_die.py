@@ -13,7 +13,7 @@ from spatial_assets_tests.fixtures.ten_village_project import ten_tiles, ten_vil
 from spatial_assets_tests.servers.dagster import make_home
 from spatial_assets_tests.stories.dagster.dying_services import DyingServices
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(900)
 
 QUICK = {
     "poll_interval_seconds: 15": "poll_interval_seconds: 1",
