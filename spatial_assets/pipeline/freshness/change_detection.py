@@ -117,7 +117,7 @@ class ChangeDetector:
         listed = {one.id for document in after.documents for one in document.candidates}
         register = SceneRegister.load(self.store)
         if register.scenes or before is None:
-            first_day = register.first_kept_day(self.project)
+            first_day = register.first_kept_day(self.project, listed)
             item_filter = item_filter_of(self.project)
             return register.absent_from(listed, item_filter, whole=True, first_day=first_day)
         known = {one.id for one in before.scene_versions}

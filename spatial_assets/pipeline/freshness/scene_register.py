@@ -243,13 +243,16 @@ class SceneRegister:
             asked_for=present + len(lost),
         )
 
-    def first_kept_day(self, project: Project) -> str:
+    def first_kept_day(self, project: Project, listed: Collection[str]) -> str:
         """Return the ISO date of the first day that [retention] periods keeps; empty: all are.
 
-        Counted from the newest scene of the register, whatever day it is today.
+        Counted from the newest scene that the catalogue has, as a run counts, whatever day it is.
         """
+        item_filter = item_filter_of(project)
         days = [
-            date.fromisoformat(each.solar_day) for each in self.scenes.values() if each.solar_day
+            date.fromisoformat(scene.solar_day)
+            for name, scene in self.scenes.items()
+            if scene.solar_day and name in listed and scene.is_asked_for(item_filter)
         ]
         if project.retention.periods is None or not days:
             return ""
@@ -300,7 +303,7 @@ def absent_scenes(project: Project, store: ObjectStore, catalogue: Catalogue) ->
         catalogue.listed,
         item_filter_of(project),
         whole=catalogue.whole,
-        first_day=register.first_kept_day(project),
+        first_day=register.first_kept_day(project, catalogue.listed),
     )
 
 
