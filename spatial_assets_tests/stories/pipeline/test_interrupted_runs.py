@@ -17,7 +17,15 @@ from spatial_assets_tests.fixtures.ten_village_project import ten_villages
 
 INTERRUPTIBLE = """
 import signal
+import time
 from spatial_assets.cli import main
+from spatial_assets.pipeline.run import commit
+
+def slowly(*arguments, put=commit.commit_manifest, **options):
+    time.sleep(0.3)  # or all tiles are made before a busy machine has sent the signal
+    return put(*arguments, **options)
+
+commit.commit_manifest = slowly
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run with nohup
 main()
 """
